@@ -1,16 +1,16 @@
 """Every error that Lowtide raises on purpose.
 
-    LowtideError
-    ├── UserError                 the user can mend it: one sentence, exit status 2, no traceback
-    │   ├── ConfigurationError    the YAML file, a --set or a DAG Param
-    │   ├── ArtifactError         a file or folder that is missing, unreadable, full or not ours
-    │   └── DataSetError          training data that cannot be fetched or is not what it should be
-    ├── SignalError               the grid's signal; never a reading, never swallowed
-    │   ├── ProviderUnavailable   no usable answer: network, status, timeout (worth another try)
-    │   └── InvalidAnswer         an answer that a guard refused (null, negative, stale, wrong zone ...)
-    ├── MeasurementError          the energy meter
-    └── TrainingError             the training child
-        └── TrainingStopped       ended on request, not a failure of the training itself
+LowtideError
+├── UserError                 the user can mend it: one sentence, exit status 2, no traceback
+│   ├── ConfigurationError    the YAML file, a --set or a DAG Param
+│   ├── ArtifactError         a file or folder that is missing, unreadable, full or not ours
+│   └── DataSetError          training data that cannot be fetched or is not what it should be
+├── SignalError               the grid's signal; never a reading, never swallowed
+│   ├── ProviderUnavailable   no usable answer: network, status, timeout (worth another try)
+│   └── InvalidAnswer         an answer that a guard refused (null, negative, stale, wrong zone ...)
+├── MeasurementError          the energy meter
+└── TrainingError             the training child
+    └── TrainingStopped       ended on request, not a failure of the training itself
 """
 
 

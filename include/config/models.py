@@ -1,0 +1,202 @@
+"""The typed configuration of one run: what a YAML file in ``include/configs`` may say."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from include.config.times import Deadline, Duration, parse_duration
+from include.config.zones import find_zone
+from include.errors import ConfigurationError
+
+ProviderName = Literal["neso", "replay", "profile"]
+PolicyName = Literal["immediate", "threshold"]
+PrecisionName = Literal["fp32", "bf16", "fp16"]
+OnLatestStart = Literal["start", "skip", "fail"]
+
+_IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+_PROVIDER_ZONES: dict[str, tuple[str, ...]] = {"neso": ("GB",)}
+
+
+def _known_zone(key: object) -> object:
+    if isinstance(key, bool) or not isinstance(key, str):
+        raise ValueError(f"write the zone in quotes: YAML read {key!r}, not text")  # noqa: TRY004 pydantic reads ValueError
+    try:
+        find_zone(key)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    return key
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ReplayConfig(_Section):
+    """Replays a day of a grid at a speed; without a trace, the zone's typical day from the regional profile."""
+
+    trace: Annotated[
+        str | None,
+        Field(description="CSV file with timestamp,carbon_intensity_gco2eq_per_kwh; null = the zone's profile"),
+    ] = None
+    virtual_start: Annotated[
+        str, Field(description="where the replay begins; local time of the zone unless it has an offset")
+    ]
+    speed: Annotated[float, Field(gt=0, le=100_000, description="virtual seconds per real second")] = 1.0
+
+
+class GridConfig(_Section):
+    """Which grid, how it is asked, and what counts as clean."""
+
+    zone: Annotated[str, BeforeValidator(_known_zone), Field(description="zone key of Electricity Maps, e.g. GB")]
+    provider: Annotated[ProviderName, Field(description="neso (live, GB), replay, or profile (typical hours only)")]
+    connection: Annotated[
+        str | None, Field(min_length=1, description="Airflow connection id of the provider; null = its public address")
+    ] = None
+    threshold_gco2eq_per_kwh: Annotated[
+        float | None, Field(gt=0, allow_inf_nan=False, description="clean means at or below this")
+    ] = None
+    replay: ReplayConfig | None = None
+
+
+class SchedulerConfig(_Section):
+    """When to run."""
+
+    policy: Annotated[
+        PolicyName, Field(description="immediate: start at once; threshold: wait until the grid is clean")
+    ]
+    deadline: Annotated[
+        Deadline | None, Field(description="latest finish: '06:00' (zone's time), '12h' after submission, or a moment")
+    ] = None
+    on_latest_start: Annotated[
+        OnLatestStart, Field(description="what to do when waiting longer would miss the deadline")
+    ] = "start"
+    expected_duration: Annotated[Duration, Field(description="how long the training takes")]
+    duration_margin: Annotated[
+        float, Field(ge=0, le=10, description="safety added to expected_duration, as a share")
+    ] = 0.1
+    poke_interval: Annotated[Duration, Field(description="time between two looks at the grid")] = parse_duration("5m")
+    failure_budget: Annotated[
+        int, Field(ge=1, le=1000, description="failed looks in a row before the fallback decides")
+    ] = 3
+    minimum_gain_percent: Annotated[float, Field(ge=0, lt=100, description="do not wait for less than this")] = 2.0
+
+
+class ImportedConfig(_Section):
+    """Something of the user's own, by import path; only ever read from the YAML file."""
+
+    path: Annotated[str, Field(pattern=_IMPORT_PATH, description="package.module:callable")]
+    kwargs: dict[str, Any] = {}
+
+
+class TrainingConfig(_Section):
+    """What is trained, and how."""
+
+    model: ImportedConfig
+    data: ImportedConfig
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    clip_gradient_norm: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    micro_batch_size: Annotated[int, Field(ge=1, description="samples per forward and backward pass")]
+    accumulation_steps: Annotated[int, Field(ge=1, description="micro-batches per optimizer step")]
+    precision: PrecisionName = "fp32"
+    device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="auto: CUDA where there is one")] = "auto"
+    environment: Annotated[
+        tuple[str, ...], Field(description="further environment variables that the training child may see")
+    ] = ()
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Samples per optimizer step."""
+        return self.micro_batch_size * self.accumulation_steps
+
+
+class TrackerConfig(_Section):
+    """How energy is measured."""
+
+    interval: Annotated[Duration, Field(description="length of a ledger row")] = parse_duration("5s")
+    pue: Annotated[float, Field(ge=1, le=10, description="power usage effectiveness of the site, applied once")] = 1.0
+
+
+class ReportConfig(_Section):
+    """What the comparison accepts."""
+
+    baseline_max_age: Annotated[Duration, Field(description="an older baseline is used, and the report says so")] = (
+        parse_duration("30d")
+    )
+    repeatability_percent: Annotated[
+        float, Field(ge=0, le=100, description="a change within this is 'no measurable change'")
+    ] = 3.0
+
+
+class LowtideConfig(_Section):
+    """One YAML file."""
+
+    artifacts_root: Annotated[
+        str, Field(min_length=1, description="where runs and reports go; relative to the project")
+    ] = "artifacts"
+    grid: GridConfig
+    scheduler: SchedulerConfig
+    training: TrainingConfig
+    tracker: TrackerConfig = TrackerConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _possible(self) -> "LowtideConfig":
+        for check in (_check_grid, _check_waiting, _check_deadline_fits, _check_precision):
+            check(self)
+        return self
+
+    def artifacts_path(self, project_root: Path) -> Path:
+        """Return the artifact root as an absolute path."""
+        return (project_root / self.artifacts_root).resolve()
+
+
+def _check_grid(config: LowtideConfig) -> None:
+    grid = config.grid
+    covered = _PROVIDER_ZONES.get(grid.provider)
+    if covered and grid.zone not in covered:
+        raise ValueError(
+            f"grid.provider '{grid.provider}' does not cover zone '{grid.zone}' (it covers {', '.join(covered)});"
+            " use provider 'profile', or a zone that it covers"
+        )
+    if grid.provider == "replay" and grid.replay is None:
+        raise ValueError("grid.provider is 'replay' but grid.replay is missing; add grid.replay.virtual_start")
+    if "://" in config.artifacts_root and not config.artifacts_root.startswith("file://"):
+        raise ValueError(
+            f"artifacts_root '{config.artifacts_root}' is an object store, which is not supported yet; give a folder"
+        )
+
+
+def _check_waiting(config: LowtideConfig) -> None:
+    scheduler = config.scheduler
+    if scheduler.policy == "immediate":
+        return
+    if scheduler.deadline is None:
+        raise ValueError(
+            f"scheduler.policy '{scheduler.policy}' waits, so it needs scheduler.deadline; add one, e.g. '06:00' or '12h'"
+        )
+    if scheduler.policy == "threshold" and config.grid.threshold_gco2eq_per_kwh is None:
+        raise ValueError("scheduler.policy 'threshold' needs grid.threshold_gco2eq_per_kwh; add it, e.g. 150")
+
+
+def _check_deadline_fits(config: LowtideConfig) -> None:
+    scheduler = config.scheduler
+    try:
+        slack = parse_duration(scheduler.deadline)
+    except ValueError:
+        return  # a clock time or a moment: judged at submission, when it becomes one
+    if slack < scheduler.expected_duration:
+        raise ValueError(
+            f"scheduler.deadline '{scheduler.deadline}' after submission is shorter than scheduler.expected_duration;"
+            " give more time or expect less"
+        )
+
+
+def _check_precision(config: LowtideConfig) -> None:
+    training = config.training
+    if training.precision == "fp16" and training.device == "cpu":
+        raise ValueError("training.precision 'fp16' needs a GPU, but training.device is 'cpu'; use 'bf16' or 'fp32'")

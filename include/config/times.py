@@ -1,0 +1,105 @@
+"""Durations ("90s", "1h30m") and deadlines ("06:00", "12h", a moment) as people write them in YAML."""
+
+import re
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, PlainSerializer
+
+from include.moments import as_utc
+
+_UNIT_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+
+
+def parse_duration(text: object) -> timedelta:
+    """Read ``2h``, ``90m``, ``1h30m``, ``45s`` or ``2d``.
+
+    :raises ValueError: anything else, or zero.
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    seconds = (
+        sum(float(n) * _UNIT_SECONDS[u] for n, u in zip(match.groups(), "dhms", strict=True) if n) if match else 0.0
+    )
+    if seconds <= 0:
+        raise ValueError("write a duration like 45s, 30m, 2h or 1h30m")
+    return timedelta(seconds=seconds)
+
+
+def format_duration(duration: timedelta) -> str:
+    """Write ``1h30m``; whole seconds, at least ``0s``."""
+    seconds = round(duration.total_seconds())
+    parts = []
+    for unit, size in _UNIT_SECONDS.items():
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+
+
+def check_deadline(text: object) -> str:
+    """Check that a deadline can be read; it becomes a moment only at submission, with ``resolve_deadline``.
+
+    :raises ValueError: neither a clock time, nor a duration, nor an aware moment.
+    """
+    if isinstance(text, datetime):  # YAML reads an unquoted timestamp by itself
+        text = text.isoformat()
+    if isinstance(text, int) and not isinstance(text, bool) and 0 <= text < 24 * 60:
+        # YAML 1.1 reads an unquoted 22:30 as the base-60 number 1350; 06:00 stays text
+        text = f"{text // 60:02d}:{text % 60:02d}"
+    if not isinstance(text, str):
+        raise ValueError(
+            "write a clock time like '06:00', a time after submission like '12h', or a moment with an offset"
+        )  # noqa: TRY004 pydantic reads ValueError
+    if _CLOCK.fullmatch(text):
+        return text
+    try:
+        parse_duration(text)
+    except ValueError:
+        _check_moment(text)
+    return text
+
+
+def _check_moment(text: str) -> None:
+    try:
+        as_utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise ValueError(
+            "write a clock time like '06:00', a time after submission like '12h', or a moment with an offset"
+            " like '2026-03-01T06:00+01:00'"
+        ) from None
+
+
+Deadline = Annotated[str, BeforeValidator(check_deadline)]
+
+
+def resolve_deadline(text: str, submitted_at: datetime, timezone: ZoneInfo) -> datetime:
+    """Return the aware UTC moment that a deadline means for a submission.
+
+    A clock time is its next occurrence in the zone's time zone, strictly after submission. On the day the clocks go
+    forward a time that does not exist is moved forward by the gap; on the day they go back the first of the two is taken.
+    """
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        return _next_occurrence(time(int(clock[1]), int(clock[2])), submitted_at, timezone)
+    try:
+        return as_utc(submitted_at) + parse_duration(text)
+    except ValueError:
+        return as_utc(datetime.fromisoformat(text))
+
+
+def _next_occurrence(clock: time, after: datetime, timezone: ZoneInfo) -> datetime:
+    day = after.astimezone(timezone).date()
+    while True:
+        # fold=0: the first of two equal clock times; a time in a gap is read with the offset before it, that is later
+        moment = datetime.combine(day, clock, tzinfo=timezone).astimezone(UTC)
+        if moment > after:
+            return moment
+        day += timedelta(days=1)

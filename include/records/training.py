@@ -1,0 +1,110 @@
+"""The training record: what a run leaves in ``record.json`` and as the XCom of ``train``."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from include.records.intensity import EmissionFactorType, IntensityKind, SignalType
+
+RECORD_SCHEMA_VERSION: Final = "1.0"
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReplayAnchor(_Frozen):
+    """The one link between real and virtual time under replay: virtual = virtual_start + speed x (real - real_start)."""
+
+    real_start: AwareDatetime
+    virtual_start: AwareDatetime
+    speed: Annotated[float, Field(gt=0)]
+
+    def virtual(self, real: datetime) -> datetime:
+        """Return the virtual moment of a real one."""
+        return self.virtual_start + (real - self.real_start) * self.speed
+
+    def real(self, virtual: datetime) -> datetime:
+        """Return the real moment of a virtual one."""
+        return self.real_start + (virtual - self.virtual_start) / self.speed
+
+    def real_duration(self, virtual: timedelta) -> timedelta:
+        """Return how long a virtual duration takes on the clock on the wall."""
+        return virtual / self.speed
+
+
+class EnergyTotals(_Frozen):
+    """Energy in kWh before PUE; ``methods`` says per component how it was obtained."""
+
+    total: NonNegative
+    cpu: NonNegative
+    gpu: NonNegative
+    ram: NonNegative
+    methods: dict[Literal["cpu", "gpu", "ram"], Literal["rapl", "nvml", "tdp_estimate", "constant", "none", "replayed"]]
+
+
+class Counterfactual(_Frozen):
+    """This run's own energy curve, replayed as if it had begun at the moment of submission."""
+
+    start: AwareDatetime
+    carbon_intensity_gco2eq_per_kwh: NonNegative
+    emissions_gco2eq: NonNegative
+    intensity_kinds: dict[IntensityKind, NonNegative]
+
+
+class TrainingRecord(_Frozen):
+    """One run's figures. Times are UTC; under replay ``submitted_at``, ``started_at`` and ``ended_at`` are virtual."""
+
+    schema_version: Literal["1.0"] = RECORD_SCHEMA_VERSION
+    run_id: str
+    comparison_key: Annotated[
+        str, Field(description="model, data, zone and effective batch: runs are compared only where equal")
+    ]
+    configuration: Annotated[str, Field(description="the configuration file and its SHA-256, with settings applied")]
+    zone: str
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    policy: str
+    submitted_at: AwareDatetime
+    started_at: AwareDatetime
+    ended_at: AwareDatetime
+    wait_s: Annotated[NonNegative, Field(description="from submission to the training's start; virtual under replay")]
+    duration_s: Annotated[NonNegative, Field(description="real seconds, of all attempts together")]
+    train_duration_s: NonNegative
+    attempts: Annotated[int, Field(ge=1)]
+    replay: ReplayAnchor | None
+    device: str
+    device_name: str
+    precision: Literal["fp32", "bf16", "fp16"]
+    micro_batch_size: Annotated[int, Field(ge=1)]
+    accumulation_steps: Annotated[int, Field(ge=1)]
+    effective_batch_size: Annotated[int, Field(ge=1)]
+    seed: int
+    epochs: int
+    optimizer_steps: int
+    samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
+    train_loss: float
+    test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
+    energy_kwh: EnergyTotals
+    energy_train_kwh: NonNegative
+    measuring_scope: Literal["machine", "process_tree", "replayed"]
+    pue: Annotated[float, Field(ge=1)]
+    emissions_gco2eq: NonNegative
+    emissions_train_gco2eq: NonNegative
+    mean_carbon_intensity_gco2eq_per_kwh: NonNegative
+    intensity_kinds: Annotated[
+        dict[IntensityKind, NonNegative], Field(description="share of the energy booked at each kind; sums to 1")
+    ]
+    counterfactual: Counterfactual | None
+    peak_memory_bytes: Annotated[int, Field(ge=0)]
+    peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
+    peak_memory_reserved_bytes: int | None
+    base_rss_bytes: Annotated[int, Field(ge=0)]
+    ledger_path: str
+    ledger_sha256: str
+    versions: Annotated[
+        dict[str, str], Field(description="lowtide, python, torch, codecarbon, and the GPU driver's where there is one")
+    ]
