@@ -55,9 +55,9 @@ def check_deadline(text: object) -> str:
         # YAML 1.1 reads an unquoted 22:30 as the base-60 number 1350; 06:00 stays text
         text = f"{text // 60:02d}:{text % 60:02d}"
     if not isinstance(text, str):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 pydantic reads ValueError
             "write a clock time like '06:00', a time after submission like '12h', or a moment with an offset"
-        )  # noqa: TRY004 pydantic reads ValueError
+        )
     if _CLOCK.fullmatch(text):
         return text
     try:
