@@ -1,0 +1,38 @@
+"""The baseline: the same training, started at once, whose record later runs are compared with."""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+from lowtide.assets import BASELINE
+from lowtide.operators.training import GpuTrainingOperator
+from lowtide.params import dag_params
+
+CONFIG = "baseline.yaml"
+
+DOC = """
+### Baseline training
+
+Trains at once, in one large batch, measured the same way as `carbon_aware_retraining`. A successful run updates the
+asset `lowtide_baseline`; its XCom is the training record that later runs are compared with. A failed run is never used.
+"""
+
+with DAG(
+    dag_id="baseline_training",
+    description="Train at once under measurement and store the record as the baseline",
+    doc_md=DOC,
+    schedule=CronTriggerTimetable("0 12 * * 0", timezone="Europe/London"),
+    start_date=datetime(2026, 1, 1),  # noqa: DTZ001 Airflow reads it in the timetable's zone
+    catchup=False,
+    max_active_runs=1,
+    # a baseline does not wait, so nothing about waiting is asked
+    params=dag_params(without=("policy", "threshold_gco2eq_per_kwh", "deadline", "start_now", "baseline_run_id")),
+    tags=["lowtide", "carbon", "training"],
+    default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=1)},
+) as dag:
+    GpuTrainingOperator(
+        task_id="train",
+        config=CONFIG,
+        settings={"scheduler.policy": "immediate"},
+        pool="gpu",
+        outlets=[BASELINE],
+    )

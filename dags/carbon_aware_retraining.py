@@ -1,0 +1,41 @@
+"""Nightly retraining that waits for a clean grid, trains, and compares itself with the stored baseline."""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+from lowtide.operators.compare import CompareRunsOperator
+from lowtide.operators.training import GpuTrainingOperator
+from lowtide.params import dag_params
+from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
+
+CONFIG = "optimized.yaml"
+
+DOC = """
+### Carbon-aware retraining
+
+1. **wait_for_clean_grid** looks at the grid. If it is dirty, the task defers: it holds no worker until the grid is
+   clean or the deadline leaves no more time.
+2. **train** trains in a child process under CodeCarbon, in pool `gpu`. Clear it to train again.
+3. **compare** sets the run against the newest successful run of `baseline_training` with the same model, data, zone and
+   effective batch, and writes `report.json` and `report.md` under the artifact root.
+
+Every field of the trigger form may stay empty: then the configuration file decides. `start_now` starts at once and
+still measures and compares. `fresh` matters when a task is cleared: submission and deadline are fixed anew.
+"""
+
+with DAG(
+    dag_id="carbon_aware_retraining",
+    description="Wait for a clean grid, train under measurement, compare with the stored baseline",
+    doc_md=DOC,
+    schedule=CronTriggerTimetable("0 22 * * *", timezone="Europe/London"),
+    start_date=datetime(2026, 1, 1),  # noqa: DTZ001 Airflow reads it in the timetable's zone
+    catchup=False,
+    max_active_runs=4,  # a run that starts now must not queue behind one that waits
+    params=dag_params(),
+    tags=["lowtide", "carbon", "training"],
+    default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=1)},
+) as dag:
+    wait = CarbonIntensitySensor(task_id="wait_for_clean_grid", config=CONFIG, deferrable=True)
+    train = GpuTrainingOperator(task_id="train", config=CONFIG, decision_task_id=wait.task_id, pool="gpu")
+    compare = CompareRunsOperator(task_id="compare", config=CONFIG)
+    wait >> train >> compare

@@ -1,0 +1,21 @@
+"""Composes scheduler, tracker and trainer, which do not know of one another, for the operators and the command line."""
+
+from include.pipeline.identity import comparison_key
+from include.pipeline.progress import Progress
+from include.pipeline.run_folder import RunFolder, report_folder
+from include.pipeline.training import run_training
+from include.pipeline.training_run import TrainingRun
+from include.pipeline.waiting import MINIMUM_PAUSE_S, look, pause_s, wait_in_foreground
+
+__all__ = [
+    "MINIMUM_PAUSE_S",
+    "Progress",
+    "RunFolder",
+    "TrainingRun",
+    "comparison_key",
+    "look",
+    "pause_s",
+    "report_folder",
+    "run_training",
+    "wait_in_foreground",
+]

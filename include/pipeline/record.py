@@ -1,0 +1,91 @@
+"""Puts a finished run's record together from the child's result and the rows of the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from include.errors import MeasurementError
+from include.files import sha256_of, write_json_atomically
+from include.pipeline.identity import comparison_key
+from include.pipeline.training_run import TrainingRun
+from include.records import Counterfactual, EnergyTotals, LedgerRow, TrainingRecord
+from include.scheduler import GridSignal
+from include.tracker import EnergyMeter, LedgerSummary, counterfactual, read_ledger, summarise
+from include.trainer.result import TrainingResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedTraining:
+    """What is known when a training has gone through; moments are policy time, ``duration_s`` is real."""
+
+    result: TrainingResult
+    meter: EnergyMeter
+    started_at: datetime
+    ended_at: datetime
+    duration_s: float
+
+
+def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTraining) -> TrainingRecord:
+    """Write ``record.json`` and return it.
+
+    :raises MeasurementError: the ledger has no rows, or rows that cannot be read.
+    :raises ArtifactError: the file cannot be written.
+    """
+    contents = read_ledger(run.folder.ledger)
+    if contents.problems or not contents.rows:
+        raise MeasurementError(f"{run.folder.ledger} is incomplete: {'; '.join(contents.problems) or 'it has no rows'}")
+    record = _record(run, signal, finished, contents.rows)
+    write_json_atomically(run.folder.record, record.model_dump_json(indent=2))
+    return record
+
+
+def _record(
+    run: TrainingRun, signal: GridSignal, finished: FinishedTraining, rows: tuple[LedgerRow, ...]
+) -> TrainingRecord:
+    config, result, summary = run.config.values, finished.result, summarise(rows)
+    return TrainingRecord(
+        run_id=run.run_id,
+        comparison_key=comparison_key(config),
+        configuration=f"{run.config.source} sha256:{run.config.sha256}",
+        zone=config.grid.zone,
+        signal_type=signal.signal_type,
+        emission_factor_type=signal.emission_factor_type,
+        policy=config.scheduler.policy,
+        submitted_at=run.submitted_at,
+        started_at=finished.started_at,
+        ended_at=finished.ended_at,
+        wait_s=max(0.0, (finished.started_at - run.submitted_at).total_seconds()),
+        duration_s=finished.duration_s,
+        attempts=summary.attempts,
+        replay=run.anchor,
+        energy_kwh=_energy(summary, finished.meter),
+        energy_train_kwh=summary.energy_train_kwh,
+        measuring_scope=finished.meter.scope,
+        pue=config.tracker.pue,
+        emissions_gco2eq=summary.emissions_gco2eq,
+        emissions_train_gco2eq=summary.emissions_train_gco2eq,
+        mean_carbon_intensity_gco2eq_per_kwh=summary.mean_carbon_intensity_gco2eq_per_kwh,
+        intensity_kinds=summary.intensity_kinds,
+        counterfactual=_at_submission(run, signal, rows),
+        ledger_path=str(run.folder.ledger),
+        ledger_sha256=sha256_of(run.folder.ledger),
+        **result.model_dump(exclude={"versions"}),
+        versions=result.versions | finished.meter.versions,
+    )
+
+
+def _energy(summary: LedgerSummary, meter: EnergyMeter) -> EnergyTotals:
+    return EnergyTotals.model_validate(
+        {
+            "total": summary.energy_kwh,
+            "cpu": summary.cpu_energy_kwh,
+            "gpu": summary.gpu_energy_kwh,
+            "ram": summary.ram_energy_kwh,
+            "methods": meter.methods,
+        }
+    )
+
+
+def _at_submission(run: TrainingRun, signal: GridSignal, rows: tuple[LedgerRow, ...]) -> Counterfactual | None:
+    span = rows[-1].end - rows[0].start
+    readings = signal.readings(run.submitted_at, run.submitted_at + span)
+    return counterfactual(rows, run.submitted_at, readings)

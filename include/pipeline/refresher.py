@@ -1,0 +1,41 @@
+"""Keeps the signal's last reading young while a training runs, without the training waiting for a request."""
+
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from include.scheduler import Clock, GridSignal
+
+_log = logging.getLogger(__name__)
+
+
+class SignalRefresher:
+    """A thread that looks at the grid every ``interval_s`` real seconds; booking then uses what it saw."""
+
+    def __init__(self, signal: GridSignal, clock: Clock, *, interval_s: float) -> None:
+        self._signal = signal
+        self._clock = clock
+        self._interval_s = interval_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lowtide-signal", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._look()  # before the training: the first row is booked at a reading, not at a guess
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join(timeout=1.0)  # a request in flight may outlive the training; it harms nobody
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self._look()
+
+    def _look(self) -> None:
+        outlook = self._signal.outlook(self._clock.now())
+        for step in outlook.steps:
+            _log.info("grid signal: %s", step)

@@ -1,0 +1,107 @@
+"""Where a run keeps its files, and what happens to them when a run is done again.
+
+<artifacts root>/runs/<dag_id>/<run_id>/    record.json ledger.jsonl decisions.jsonl child.log progress.json wait.json
+<artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from include.errors import ArtifactError
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
+
+
+def path_name(identifier: str) -> str:
+    """Return an identifier as one path component: no separator, and never ``.`` or ``..``."""
+    name = _UNSAFE.sub("_", identifier)
+    return f"_{name}" if name.startswith(".") else name
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @classmethod
+    def of_run(cls, artifacts_root: Path, dag_id: str, run_id: str) -> "RunFolder":
+        """Return the folder of an Airflow run."""
+        return cls(artifacts_root / "runs" / path_name(dag_id) / path_name(run_id))
+
+    @property
+    def record(self) -> Path:
+        """The training record; exists only when the training succeeded."""
+        return self.path / "record.json"
+
+    @property
+    def ledger(self) -> Path:
+        """The energy ledger, appended to by every attempt."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def decisions(self) -> Path:
+        """The evidence of the wait: one decision a line."""
+        return self.path / "decisions.jsonl"
+
+    @property
+    def child_log(self) -> Path:
+        """What the training child and the user's code printed."""
+        return self.path / "child.log"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        :raises ArtifactError: it cannot be made or written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot write {self.path} ({error.strerror}); artifacts_root must be a folder that this worker can write"
+            ) from error
+
+    def set_finished_run_aside(self) -> None:
+        """Move what a finished training left to ``finished-N``.
+
+        What failed attempts of the same training left stays, and the ledger is continued: their energy was used for this
+        result too.
+        """
+        self.create()
+        if not self.record.exists():
+            return
+        number = 1 + sum(1 for _ in self.path.glob("finished-*"))
+        target = self.path / f"finished-{number}"
+        target.mkdir()
+        for file in (self.record, self.ledger, self.child_log):
+            if file.exists():
+                file.replace(target / file.name)
+
+    def publish(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a small JSON file that is shown to a person while the run goes on; the last one wins."""
+        temporary = self.path / f".{name}.part"
+        temporary.write_text(json.dumps(values), encoding="utf-8")
+        temporary.replace(self.path / name)
+
+    def append_decisions(self, decisions: list[dict[str, Any]]) -> None:
+        """Append decisions to the evidence of the wait.
+
+        :raises ArtifactError: the file cannot be written.
+        """
+        self.create()
+        try:
+            with self.decisions.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(decision) + "\n" for decision in decisions)
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot write {self.decisions} ({error.strerror}); free space or mend its permissions"
+            ) from error
+
+
+def report_folder(artifacts_root: Path, dag_id: str, run_id: str) -> Path:
+    """Return where the report of an Airflow run goes."""
+    return artifacts_root / "reports" / path_name(dag_id) / path_name(run_id)

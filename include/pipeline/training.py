@@ -1,0 +1,136 @@
+"""One training run, composed: the child trains, the parent measures, the grid's signal turns energy into grams."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from include.config import PROJECT_ROOT
+from include.errors import MeasurementError, TrainingStopped
+from include.pipeline.progress import Progress, snapshot
+from include.pipeline.record import FinishedTraining, write_record
+from include.pipeline.refresher import SignalRefresher
+from include.pipeline.run_folder import RunFolder
+from include.pipeline.training_run import TrainingRun
+from include.records import Phase, TrainingRecord
+from include.scheduler import GridSignal, clock_for
+from include.tracker import CodeCarbonMeter, EnergyMeter, EnergyRecorder, LedgerWriter, read_ledger, repair_ledger
+from include.trainer.protocol import EventKind, TrainingEvent
+from include.trainer.result import TrainingResult
+from include.trainer.supervisor import TrainingChild
+
+_log = logging.getLogger(__name__)
+
+_STOP_LATENCY_S = 0.2
+"""How soon a request to stop is noticed; Airflow leaves a killed task 5 s in all."""
+_PROGRESS_INTERVAL_S = 1.0
+
+
+def data_folder() -> Path:
+    """Return where data sets are kept: ``LOWTIDE_DATA_DIR``, else ``.data`` in the project."""
+    return Path(os.environ.get("LOWTIDE_DATA_DIR") or PROJECT_ROOT / ".data")
+
+
+def run_training(
+    run: TrainingRun,
+    signal: GridSignal,
+    *,
+    stop: threading.Event | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    meter: EnergyMeter | None = None,
+) -> TrainingRecord:
+    """Train once, measured, and leave ``record.json`` and ``ledger.jsonl`` in the run's folder.
+
+    :param stop: set it to end the training soon; every ledger row is kept.
+    :param meter: CodeCarbon unless given.
+    :raises TrainingError: the training failed or (TrainingStopped) was stopped.
+    :raises MeasurementError: the training went through, but its energy was not measured as a whole.
+    :raises ArtifactError: the run's folder cannot be written.
+    """
+    attempt = _begin_attempt(run.folder)
+    clock = clock_for(run.anchor)
+    tracker = run.config.values.tracker
+    meter = meter or CodeCarbonMeter()
+    recorder = EnergyRecorder(
+        meter,
+        LedgerWriter(run.folder.ledger),
+        signal.booking,
+        now=clock.now,
+        interval_s=tracker.interval.total_seconds(),
+        pue=tracker.pue,
+        attempt=attempt,
+    )
+    poke_s = run.config.values.scheduler.poke_interval.total_seconds()
+    begun = time.monotonic()
+    with SignalRefresher(signal, clock, interval_s=poke_s / (run.anchor.speed if run.anchor else 1.0)):
+        with recorder:
+            started_at = clock.now()
+            result = _train(run, recorder, stop or threading.Event(), on_progress)
+        ended_at = clock.now()
+    if recorder.failure:
+        raise MeasurementError(
+            f"the energy of run {run.run_id} is incomplete: {recorder.failure}"
+        ) from recorder.failure
+    finished = FinishedTraining(
+        result=result, meter=meter, started_at=started_at, ended_at=ended_at, duration_s=time.monotonic() - begun
+    )
+    return write_record(run, signal, finished)
+
+
+def _begin_attempt(folder: RunFolder) -> int:
+    folder.set_finished_run_aside()
+    for problem in repair_ledger(folder.ledger):
+        _log.warning("ledger of an earlier attempt: %s", problem)
+    rows = read_ledger(folder.ledger).rows if folder.ledger.exists() else ()
+    return 1 + max((row.attempt for row in rows), default=0)
+
+
+def _train(
+    run: TrainingRun, recorder: EnergyRecorder, stop: threading.Event, on_progress: Callable[[Progress], None] | None
+) -> TrainingResult:
+    training = run.config.values.training
+    child = TrainingChild(training, data_folder=data_folder(), log_path=run.folder.child_log, project_root=PROJECT_ROOT)
+    watch = _Watch(run, recorder, on_progress)
+    with child:
+        child.start()
+        while True:
+            if stop.is_set():
+                child.end()
+                raise TrainingStopped(f"the training of run {run.run_id} was stopped on request; its ledger is kept")
+            event = child.next_event(_STOP_LATENCY_S)
+            watch.see(event)
+            if event and event.kind is EventKind.FINISHED:
+                return TrainingResult.model_validate(event.data)
+
+
+class _Watch:
+    """Tells the recorder of phases, and a person of progress."""
+
+    def __init__(
+        self, run: TrainingRun, recorder: EnergyRecorder, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        self._run = run
+        self._recorder = recorder
+        self._on_progress = on_progress
+        self._phase = Phase.STARTUP
+        self._last: TrainingEvent | None = None
+        self._published_s = 0.0
+
+    def see(self, event: TrainingEvent | None) -> None:
+        """Take one event, or the absence of one, into account."""
+        if event and event.kind is EventKind.PHASE:
+            self._phase = Phase(event.data["phase"])
+            self._recorder.set_phase(self._phase)
+        if event and event.kind is EventKind.PROGRESS:
+            self._last = event
+        if time.monotonic() - self._published_s >= _PROGRESS_INTERVAL_S:
+            self._publish()
+
+    def _publish(self) -> None:
+        self._published_s = time.monotonic()
+        progress = snapshot(self._phase, self._run.config.values.training.epochs, self._last, self._recorder.live())
+        self._run.folder.publish("progress.json", progress.as_json())
+        if self._on_progress:
+            self._on_progress(progress)

@@ -1,0 +1,108 @@
+"""Finds the stored baseline run that a run is compared with, by asset events and XCom."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowRuntimeError
+from pydantic import ValidationError
+
+from include.errors import ArtifactError
+from include.files import sha256_of
+from include.records import TrainingRecord
+from include.report import load_record
+from lowtide.assets import BASELINE
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_log = logging.getLogger(__name__)
+
+BASELINE_DAG_ID = "baseline_training"
+BASELINE_TASK_ID = "train"
+LOOKED_AT = 50
+"""Asset events looked at, newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundBaseline:
+    """A baseline's record, or None, with what was said about the ones passed over."""
+
+    record: TrainingRecord | None
+    notes: tuple[str, ...]
+
+
+def named_baseline(context: Context, run_id: str) -> FoundBaseline:
+    """Return the baseline that a person named.
+
+    :raises ArtifactError: no such run, not successful, or without a record.
+    """
+    state = _run_state(context, BASELINE_DAG_ID, run_id)
+    if state != "success":
+        found = f"is {state}" if state else "does not exist"
+        raise ArtifactError(
+            f"baseline_run_id {run_id!r}: that run of {BASELINE_DAG_ID} {found};"
+            " name a successful run, or leave it empty to take the newest that fits"
+        )
+    stored = context["ti"].xcom_pull(dag_id=BASELINE_DAG_ID, task_ids=BASELINE_TASK_ID, run_id=run_id)
+    record = _record(stored)
+    if record is None:
+        raise ArtifactError(
+            f"baseline_run_id {run_id!r}: its XCom holds no training record; run {BASELINE_DAG_ID} again"
+        )
+    return FoundBaseline(record=record, notes=())
+
+
+def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
+    """Return the newest successful baseline with this comparison key; failed, deleted and other ones are passed over.
+
+    An asset event is written when the task succeeds, even if its run fails later, and outlives a deleted run: hence the
+    question for the run's state.
+    """
+    notes: list[str] = []
+    for event in context["inlet_events"][BASELINE].ascending(False).limit(LOOKED_AT):
+        if event.extra.get("comparison_key") not in (None, comparison_key):
+            continue
+        dag_id, run_id = event.source_dag_id, event.source_run_id
+        if dag_id is None or run_id is None or _run_state(context, dag_id, run_id) != "success":
+            _log.info("baseline %s passed over: its run is not a success, or was deleted", run_id)
+            continue
+        record = _record(event.source_task_instance.xcom_pull()) or _record_from_file(event.extra, notes)
+        if record is not None and record.comparison_key == comparison_key:
+            return FoundBaseline(record=record, notes=tuple(notes))
+    return FoundBaseline(record=None, notes=tuple(notes))
+
+
+def _run_state(context: Context, dag_id: str, run_id: str) -> str | None:
+    try:
+        return str(context["ti"].get_dagrun_state(dag_id, run_id))
+    except AirflowRuntimeError as error:  # a deleted run answers 404
+        _log.info("run %s of %s cannot be asked for its state: %s", run_id, dag_id, error)
+        return None
+
+
+def _record(stored: Any) -> TrainingRecord | None:
+    try:
+        return TrainingRecord.model_validate(stored) if isinstance(stored, dict) else None
+    except ValidationError as error:
+        _log.warning("a stored baseline is not a training record of this version: %s", error.errors()[0]["msg"])
+        return None
+
+
+def _record_from_file(extra: dict[str, Any], notes: list[str]) -> TrainingRecord | None:
+    """Take the second way: the record's file, named in the event, if its checksum still holds."""
+    if not extra.get("record_path"):
+        return None
+    path = Path(extra["record_path"])
+    try:
+        if sha256_of(path) != extra.get("record_sha256"):
+            notes.append(f"the baseline's record {path} has changed since it was written and was not used")
+            return None
+        notes.append(f"the baseline's XCom is gone; its record was read from {path}, checksum verified")
+        return load_record(path)
+    except (OSError, ArtifactError) as error:
+        notes.append(f"the baseline's record {path} cannot be read by this worker ({error})")
+        return None

@@ -1,0 +1,86 @@
+"""Compares a run with the stored baseline run and writes the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from include.errors import ArtifactError
+from include.moments import utc_now
+from include.pipeline import report_folder
+from include.records import TrainingRecord
+from include.report import compare_runs, render_table, write_report
+from lowtide.assets import BASELINE
+from lowtide.baselines import FoundBaseline, named_baseline, newest_baseline
+from lowtide.errors import airflow_errors
+from lowtide.run_context import configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from include.report import Report
+
+
+class CompareRunsOperator(BaseOperator):
+    """Writes ``report.json`` and ``report.md``; the XCom is the headline, the changes and the paths.
+
+    The baseline is the run named by the Param ``baseline_run_id``, else the newest successful one with the same
+    comparison key. Without one the report says so, and how to make one.
+
+    :param config: configuration file, for the artifact root and the report's settings. (templated)
+    :param settings: dotted keys to lay over the file. (templated)
+    :param train_task_id: the task whose XCom is the training record.
+    """
+
+    template_fields: Sequence[str] = ("config", "settings")
+    ui_color = "#dce6f5"
+
+    def __init__(
+        self, *, config: str, settings: Mapping[str, Any] | None = None, train_task_id: str = "train", **kwargs: Any
+    ) -> None:
+        super().__init__(**{"inlets": [BASELINE], **kwargs})
+        self.config = config
+        self.settings = dict(settings or {})
+        self.train_task_id = train_task_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, write the report and return its summary.
+
+        :raises AirflowFailException: no training record, a named baseline that cannot be used, or a root that cannot be written.
+        """
+        with airflow_errors():
+            config = configuration(context, self.config, self.settings)
+            record = self._record(context)
+            baseline = self._baseline(context, record)
+            report = compare_runs(
+                baseline.record, record, settings=config.values.report, now=utc_now(), notes=baseline.notes
+            )
+            run = context["dag_run"]
+            paths = write_report(report, report_folder(config.artifacts_path, run.dag_id, run.run_id))
+        self._log_summary(report)
+        return {
+            "headline": report.headline.model_dump(mode="json"),
+            "changes": report.changes.model_dump(mode="json"),
+            "report": str(paths["report.json"]),
+            "report_markdown": str(paths["report.md"]),
+        }
+
+    def _record(self, context: Context) -> TrainingRecord:
+        stored = context["ti"].xcom_pull(task_ids=self.train_task_id)
+        if not stored:
+            raise ArtifactError(
+                f"task {self.train_task_id!r} left no training record in its XCom; clear it to train again"
+            )
+        return TrainingRecord.model_validate(stored)
+
+    def _baseline(self, context: Context, record: TrainingRecord) -> FoundBaseline:
+        named = context["params"].get("baseline_run_id")
+        return named_baseline(context, named) if named else newest_baseline(context, record.comparison_key)
+
+    def _log_summary(self, report: Report) -> None:
+        self.log.info("%s", report.headline.text)
+        for row in render_table(report):
+            self.log.info("%-28s %16s %16s %14s", *row)

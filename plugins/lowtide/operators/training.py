@@ -1,0 +1,114 @@
+"""Trains in a child process of its own, measured, and returns the training record."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from include.files import sha256_of
+from include.pipeline import Progress, TrainingRun, run_training
+from lowtide.errors import airflow_errors
+from lowtide.hooks.carbon_intensity import CarbonIntensityHook
+from lowtide.run_context import FirstLook, configuration, first_look, job_id, run_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from include.config import LoadedConfig
+    from include.records import TrainingRecord
+
+_LOG_INTERVAL_S = 15.0
+
+
+class GpuTrainingOperator(BaseOperator):
+    """Runs the training loop on CUDA where there is one, else on the CPU, under CodeCarbon.
+
+    The XCom is the training record: figures and paths, never weights. Each asset among the task's outlets gets an
+    event with the record's path and checksum.
+
+    :param config: configuration file: a name in include/configs, or a path from the project's root. (templated)
+    :param settings: dotted keys to lay over the file. (templated)
+    :param decision_task_id: the sensor that held this run; None where there is none.
+    :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("config", "settings", "grid_conn_id")
+    ui_color = "#f3e3c3"
+
+    def __init__(
+        self,
+        *,
+        config: str,
+        settings: Mapping[str, Any] | None = None,
+        decision_task_id: str | None = None,
+        grid_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.settings = dict(settings or {})
+        self.decision_task_id = decision_task_id
+        self.grid_conn_id = grid_conn_id
+        self._stop: threading.Event | None = None  # made in execute: an operator is copied and serialized
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Train once and return the record.
+
+        :raises AirflowException: the training or its measurement failed; the ledger keeps what was used.
+        """
+        self._stop = threading.Event()
+        with airflow_errors():
+            config = configuration(context, self.config, self.settings)
+            moments = self._moments(context, config)
+            folder = run_folder(context, config)
+            self.log.info("training into %s; output of the training child: %s", folder.path, folder.child_log)
+            run = TrainingRun(
+                config=config,
+                run_id=job_id(context),
+                folder=folder,
+                submitted_at=moments.submitted_at,
+                anchor=moments.anchor,
+            )
+            hook = CarbonIntensityHook(self.grid_conn_id or config.values.grid.connection)
+            signal = hook.signal(config.values.grid, moments.anchor)
+            record = run_training(run, signal, stop=self._stop, on_progress=self._progress_logger())
+        self._tell_assets(context, record, folder.record)
+        return record.model_dump(mode="json")
+
+    def on_kill(self) -> None:
+        """Ask the loop to end: Airflow raises no exception here, and kills the worker 5 s later."""
+        if self._stop:
+            self._stop.set()
+
+    def _moments(self, context: Context, config: LoadedConfig) -> FirstLook:
+        if self.decision_task_id:
+            decision = context["ti"].xcom_pull(task_ids=self.decision_task_id)
+            if decision:
+                return FirstLook.from_json(decision)
+        return first_look(context, config)
+
+    def _progress_logger(self) -> Any:
+        last_s = 0.0
+
+        def log(progress: Progress) -> None:
+            nonlocal last_s
+            if time.monotonic() - last_s >= _LOG_INTERVAL_S:
+                last_s = time.monotonic()
+                self.log.info("%s", progress.sentence())
+
+        return log
+
+    def _tell_assets(self, context: Context, record: TrainingRecord, path: Path) -> None:
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {
+                "run_id": record.run_id,
+                "comparison_key": record.comparison_key,
+                "record_path": str(path),
+                "record_sha256": sha256_of(path),
+            }

@@ -1,0 +1,109 @@
+"""Reads a run's identity, configuration and fixed moments from a task's context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.config import PROJECT_ROOT, LoadedConfig, config_path_from_params, load_config, settings_from_params
+from include.config.params import CONFIGS_FOLDER
+from include.moments import as_utc, format_moment, parse_moment, utc_now
+from include.pipeline.run_folder import RunFolder
+from include.records import ReplayAnchor
+from include.scheduler import Job, job_from_config, replay_anchor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow.sdk import Context
+
+_STATE_KEY = "lowtide_first_look"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstLook:
+    """The moments that neither a retry nor a restarted triggerer may move (policy time)."""
+
+    submitted_at: datetime
+    deadline: datetime | None
+    anchor: ReplayAnchor | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the state store and XCom keep."""
+        return {
+            "submitted_at": format_moment(self.submitted_at),
+            "deadline": format_moment(self.deadline) if self.deadline else None,
+            "replay": self.anchor.model_dump(mode="json") if self.anchor else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FirstLook:
+        """Read what ``as_json`` wrote."""
+        return cls(
+            submitted_at=parse_moment(data["submitted_at"]),
+            deadline=parse_moment(data["deadline"]) if data.get("deadline") else None,
+            anchor=ReplayAnchor.model_validate(data["replay"]) if data.get("replay") else None,
+        )
+
+
+def configuration(context: Context, config: str, settings: Mapping[str, Any]) -> LoadedConfig:
+    """Return the run's configuration: the file, the task's settings over it, and the run's Params over both.
+
+    :raises ConfigurationError: one sentence.
+    """
+    params = context["params"]
+    path = config_path_from_params(params, config) if params.get("config") else _file(config)
+    return load_config(path, {**settings, **settings_from_params(params)}, settings_name="DAG Param or task setting")
+
+
+def _file(config: str) -> Path:
+    path = Path(config)
+    return CONFIGS_FOLDER / path if path.parent == Path() else PROJECT_ROOT / path
+
+
+def job_id(context: Context) -> str:
+    """Return the name under which a run's decisions are taken."""
+    run = context["dag_run"]
+    return f"{run.dag_id}/{run.run_id}"
+
+
+def run_folder(context: Context, config: LoadedConfig) -> RunFolder:
+    """Return the run's folder under the artifact root."""
+    run = context["dag_run"]
+    return RunFolder.of_run(config.artifacts_path, run.dag_id, run.run_id)
+
+
+def first_look(context: Context, config: LoadedConfig) -> FirstLook:
+    """Return the run's fixed moments; the first try of a task fixes them, later tries read them.
+
+    Submission is the moment from which the run was due (``run_after``); a replay begins when it is first looked at.
+    """
+    stored = stored_look(context)
+    if stored and not _starts_over(context):
+        return stored
+    anchor = replay_anchor(config.values.grid, utc_now())
+    submitted_at = anchor.virtual_start if anchor else as_utc(context["dag_run"].run_after)
+    job = job_from_config(config.values, job_id=job_id(context), submitted_at=submitted_at)
+    look = FirstLook(submitted_at=submitted_at, deadline=job.deadline, anchor=anchor)
+    context["task_state_store"].set(_STATE_KEY, look.as_json())
+    return look
+
+
+def stored_look(context: Context) -> FirstLook | None:
+    """Return the moments that an earlier look fixed; they survive retries, clearing and a resumed wait."""
+    stored = context["task_state_store"].get(_STATE_KEY)
+    return FirstLook.from_json(stored) if stored else None
+
+
+def job_of(context: Context, config: LoadedConfig, look: FirstLook) -> Job:
+    """Return the job to decide on, with the deadline as it was fixed."""
+    job = job_from_config(config.values, job_id=job_id(context), submitted_at=look.submitted_at)
+    return replace(job, deadline=look.deadline)
+
+
+def _starts_over(context: Context) -> bool:
+    # "fresh" starts over when a person clears the task; a retry after that must not extend the wait again
+    ti, retries = context["ti"], context["task"].retries or 0
+    return bool(context["params"].get("fresh")) and ti.try_number == ti.max_tries - retries + 1

@@ -1,0 +1,169 @@
+"""Holds a DAG until the grid is clean, or until its deadline leaves no more time to wait."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from include.moments import format_moment, utc_now
+from include.pipeline.waiting import MINIMUM_PAUSE_S, look
+from include.scheduler import Action, Decision, Outlook, clock_for, decide
+from lowtide.errors import airflow_errors
+from lowtide.hooks.carbon_intensity import CarbonIntensityHook
+from lowtide.run_context import FirstLook, configuration, first_look, job_of, run_folder, stored_look
+from lowtide.triggers.carbon_intensity import CarbonIntensityTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from include.config import LoadedConfig
+    from include.scheduler import Job
+
+SAFE_RESUME_S = 30.0
+"""A task that resumes sooner after deferring may be failed by Airflow (apache/airflow #71580, #72716)."""
+SAFETY_NET = timedelta(minutes=10)
+"""By how much the deferral's own timeout lies behind the latest start, at which the trigger fires by itself."""
+
+
+class CarbonIntensitySensor(BaseSensorOperator):
+    """Waits for a clean grid without holding a worker.
+
+    The first look happens in the worker: if the answer is to start, the task succeeds at once and never defers.
+    Submission and deadline are fixed then, for all retries. The XCom is the decision's summary with the path of the
+    evidence, one decision a line.
+
+    :param config: configuration file: a name in include/configs, or a path from the project's root. (templated)
+    :param settings: dotted keys to lay over the file, e.g. ``{"grid.zone": "DE"}``. (templated)
+    :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
+    :param deferrable: wait in the triggerer; otherwise in the worker, by the sensor's ``mode``.
+    :param safe_resume_s: no sooner than this after deferring does the trigger fire; for tests.
+    """
+
+    template_fields: Sequence[str] = ("config", "settings", "grid_conn_id")
+    ui_color = "#d7efe3"
+
+    def __init__(
+        self,
+        *,
+        config: str,
+        settings: Mapping[str, Any] | None = None,
+        grid_conn_id: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=True),
+        safe_resume_s: float = SAFE_RESUME_S,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.settings = dict(settings or {})
+        self.grid_conn_id = grid_conn_id
+        self.deferrable = deferrable
+        self.safe_resume_s = safe_resume_s
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Look once; return if the decision is to start, else wait.
+
+        :raises AirflowSkipException: the deadline leaves no time and ``on_latest_start`` is skip.
+        :raises AirflowFailException: likewise with fail, or the configuration is wrong.
+        """
+        with self._failures():
+            if self.deferrable:
+                return self._execute_deferrable(context)
+            config = configuration(context, self.config, self.settings)
+            speed = anchor.speed if (anchor := first_look(context, config).anchor) else 1.0
+            poke_s = config.values.scheduler.poke_interval.total_seconds() / speed
+            self.poke_interval = max(MINIMUM_PAUSE_S, poke_s)
+        result: dict[str, Any] = super().execute(context)
+        return result
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once, in the worker (``deferrable=False``)."""
+        with self._failures():
+            config, moments, decision = self._look(context)
+            run_folder(context, config).append_decisions([decision.as_json()])
+            if decision.action is Action.WAIT:
+                return PokeReturnValue(is_done=False)
+            return PokeReturnValue(is_done=True, xcom_value=self._act(context, config, moments, decision))
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Act on the decision that the trigger fired with."""
+        with self._failures():
+            if not event or "error" in event:
+                raise AirflowException((event or {}).get("error", "the trigger fired without a decision"))
+            config = configuration(context, self.config, self.settings)
+            run_folder(context, config).append_decisions(event["looks"])
+            moments = stored_look(context) or first_look(context, config)
+            return self._act(context, config, moments, Decision.from_json(event["decision"]))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume; a deferral that ran into its safety net ends as ``on_latest_start`` says, not as a sensor timeout."""
+        timed_out = (next_kwargs or {}).get("error") == TriggerFailureReason.TRIGGER_TIMEOUT
+        if next_method == TRIGGER_FAIL_REPR and timed_out:
+            next_method, next_kwargs = "deferral_timed_out", {}
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def deferral_timed_out(self, context: Context) -> dict[str, Any]:
+        """Decide without a signal: by now the latest start has passed."""
+        with self._failures():
+            config = configuration(context, self.config, self.settings)
+            moments = stored_look(context) or first_look(context, config)
+            job = job_of(context, config, moments)
+            now = clock_for(moments.anchor).now()
+            steps = ("the triggerer did not end the wait in time; the deferral's own timeout did",)
+            decision = decide(job, max(now, job.latest_start or now), Outlook(steps=steps))
+            run_folder(context, config).append_decisions([decision.as_json()])
+            return self._act(context, config, moments, decision)
+
+    def _execute_deferrable(self, context: Context) -> dict[str, Any]:
+        config, moments, decision = self._look(context)
+        folder = run_folder(context, config)
+        folder.append_decisions([decision.as_json()])
+        if decision.action is not Action.WAIT:
+            return self._act(context, config, moments, decision)
+        folder.publish("wait.json", {"text": decision.text, "decision": decision.as_json(), **moments.as_json()})
+        self._defer(config, moments, job_of(context, config, moments))
+        raise AssertionError("defer() always raises")
+
+    def _look(self, context: Context) -> tuple[LoadedConfig, FirstLook, Decision]:
+        config = configuration(context, self.config, self.settings)
+        moments = first_look(context, config)
+        hook = CarbonIntensityHook(self._connection(config))
+        signal = hook.signal(config.values.grid, moments.anchor)
+        decision = look(job_of(context, config, moments), signal, clock_for(moments.anchor))
+        self.log.info("%s", decision.text)
+        return config, moments, decision
+
+    def _defer(self, config: LoadedConfig, moments: FirstLook, job: Job) -> None:
+        clock = clock_for(moments.anchor)
+        remaining_s = clock.seconds_until(job.latest_start) if job.latest_start else 0.0
+        self.defer(
+            trigger=CarbonIntensityTrigger(
+                job=job.as_json(),
+                grid=config.values.grid.model_dump(mode="json"),
+                anchor=moments.anchor.model_dump(mode="json") if moments.anchor else None,
+                grid_conn_id=self._connection(config),
+                not_before=format_moment(utc_now() + timedelta(seconds=self.safe_resume_s)),
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=remaining_s + self.safe_resume_s) + SAFETY_NET,
+        )
+
+    def _connection(self, config: LoadedConfig) -> str | None:
+        return self.grid_conn_id or config.values.grid.connection
+
+    def _act(self, context: Context, config: LoadedConfig, moments: FirstLook, decision: Decision) -> dict[str, Any]:
+        self.log.info("%s", decision.text)
+        if decision.action is Action.SKIP:
+            raise AirflowSkipException(decision.text)
+        if decision.action is Action.FAIL:
+            raise AirflowFailException(decision.text)
+        evidence = run_folder(context, config).decisions
+        return {"decision": decision.as_json(), "evidence_path": str(evidence), **moments.as_json()}
+
+    def _failures(self) -> Any:
+        return airflow_errors(skip=self.soft_fail)
