@@ -15,7 +15,8 @@ PrecisionName = Literal["fp32", "bf16", "fp16"]
 OnLatestStart = Literal["start", "skip", "fail"]
 
 _IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
-_PROVIDER_ZONES: dict[str, tuple[str, ...]] = {"neso": ("GB",)}
+PROVIDER_ZONES: dict[ProviderName, tuple[str, ...]] = {"neso": ("GB",)}
+"""Zones that a live provider covers; the others cover every zone with a profile or a trace."""
 
 
 def _known_zone(key: object) -> object:
@@ -157,7 +158,7 @@ class LowtideConfig(_Section):
 
 def _check_grid(config: LowtideConfig) -> None:
     grid = config.grid
-    covered = _PROVIDER_ZONES.get(grid.provider)
+    covered = PROVIDER_ZONES.get(grid.provider)
     if covered and grid.zone not in covered:
         raise ValueError(
             f"grid.provider '{grid.provider}' does not cover zone '{grid.zone}' (it covers {', '.join(covered)});"

@@ -1,0 +1,110 @@
+"""``lowtide train``: wait as the configuration says, train, leave a record and a ledger."""
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from include.cli.access import open_from_environment
+from include.cli.display import Display
+from include.cli.printing import print_json
+from include.config import LoadedConfig, configuration_files, load_config, parse_setting
+from include.config.params import CONFIGS_FOLDER
+from include.moments import utc_now
+from include.pipeline import RunFolder, TrainingRun, run_training, wait_in_foreground
+from include.records import TrainingRecord
+from include.scheduler import Action, Decision, clock_for, job_from_config
+
+NAME = "train"
+HELP = "wait until the policy says run, train under measurement, write record.json and ledger.jsonl"
+EXAMPLES = """examples:
+  lowtide train include/configs/optimized.yaml
+  lowtide train include/configs/optimized.yaml --now --set training.epochs=1 --output artifacts/runs/quick
+  lowtide train include/configs/demo.yaml --json > record.json
+
+environment: LOWTIDE_GRID_URL and LOWTIDE_GRID_TOKEN (another address or a token for the provider),
+             LOWTIDE_DATA_DIR (where data sets are kept)
+exit status: 0 trained, 1 the training failed, 2 something to mend, 3 not run because on_latest_start says skip or fail
+"""
+NOT_RUN = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("config", metavar="CONFIG", help="YAML file, or the name of one in include/configs")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="the run's folder (default: below the artifact root)"
+    )
+    parser.add_argument("--now", action="store_true", help="start at once, whatever the policy says")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="lay a value over the file; may be repeated"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    config = load_config(_config_path(options.config), _settings(options))
+    now = utc_now()
+    output = options.output or config.artifacts_path / "runs" / "cli" / now.strftime("%Y%m%dT%H%M%SZ")
+    folder = RunFolder(output.resolve())
+    folder.create()
+    with Display(quiet=options.json) as display:
+        decision, record = _wait_and_train(config, folder, now, display)
+    if record is None:
+        _show_refusal(decision, as_json=options.json)
+        return NOT_RUN
+    _show(record, folder, as_json=options.json)
+    return 0
+
+
+def _config_path(text: str) -> Path:
+    path = Path(text)
+    return CONFIGS_FOLDER / text if not path.exists() and text in configuration_files() else path
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    settings = dict(parse_setting(text) for text in options.set)
+    return settings | {"scheduler.policy": "immediate"} if options.now else settings
+
+
+def _wait_and_train(
+    config: LoadedConfig, folder: RunFolder, now: datetime, display: Display
+) -> tuple[Decision, TrainingRecord | None]:
+    signal, anchor = open_from_environment(config.values.grid, now)
+    submitted_at = anchor.virtual_start if anchor else now
+    job = job_from_config(config.values, job_id=folder.path.name, submitted_at=submitted_at)
+
+    def keep(decision: Decision) -> None:
+        folder.append_decisions([decision.as_json()])
+        display.decision(decision)
+
+    decision = wait_in_foreground(job, signal, clock_for(anchor), on_decision=keep, sleep=display.sleep)
+    if decision.action is not Action.RUN:
+        return decision, None
+    run = TrainingRun(config=config, run_id=folder.path.name, folder=folder, submitted_at=submitted_at, anchor=anchor)
+    return decision, run_training(run, signal, on_progress=display.training)
+
+
+def _show_refusal(decision: Decision, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"decision": decision.as_json(), "record": None})
+
+
+def _show(record: TrainingRecord, folder: RunFolder, *, as_json: bool) -> None:
+    if as_json:
+        print_json(record.model_dump(mode="json"))
+        return
+    kinds = ", ".join(f"{share:.0%} {kind}" for kind, share in record.intensity_kinds.items())
+    print(
+        f"accuracy    {record.test_accuracy:.2%} on the test set, {record.samples:,} samples in {record.duration_s:.0f} s"
+    )
+    print(f"energy      {record.energy_kwh.total * 1000:.3f} Wh ({_methods(record)}; scope: {record.measuring_scope})")
+    print(
+        f"emissions   {record.emissions_gco2eq:.3f} gCO2eq at {record.mean_carbon_intensity_gco2eq_per_kwh:.0f} g/kWh ({kinds})"
+    )
+    print(f"memory      {record.peak_memory_bytes / 2**20:.0f} MiB ({record.peak_memory_kind})")
+    print(f"record      {folder.record}")
+
+
+def _methods(record: TrainingRecord) -> str:
+    return ", ".join(f"{part} {method}" for part, method in record.energy_kwh.methods.items())
