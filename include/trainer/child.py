@@ -1,0 +1,70 @@
+"""The training child's entry: ``python -m include.trainer.child EVENTS_FD``, started by ``supervisor.TrainingChild``.
+
+Exit statuses: 0 finished, 1 failed, 70 orphaned, 75 stopped on request.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+
+from include.errors import LowtideError, TrainingStopped
+from include.records.ledger import Phase
+from include.trainer.control import Control, Events, leave_as_orphan
+from include.trainer.protocol import ChildRequest, EventKind, ExitStatus
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Train what the parent asks for on standard input and return the exit status."""
+    events = Events(int(arguments[0]))
+    control = Control()
+    if control.request.die_with_parent_thread:
+        _die_with_parent()
+    control.listen()
+    return _run(control.request, control, events)
+
+
+def _run(request: ChildRequest, control: Control, events: Events) -> int:
+    events.emit(EventKind.PHASE, {"phase": Phase.STARTUP.value})
+    try:
+        # here, not above: PyTorch takes seconds to import, and the parent's death must be noticed in them too
+        from include.trainer.training import Training  # noqa: PLC0415
+
+        result = Training(request.training, emit=events.emit, stop_requested=control.stop_requested).run()
+    except TrainingStopped:
+        return ExitStatus.STOPPED
+    except LowtideError as error:
+        events.emit(EventKind.FAILED, {"error_type": type(error).__name__, "message": str(error)})
+        return ExitStatus.FAILED
+    except Exception as error:  # noqa: BLE001 whatever the user's code raises: told to the parent, shown in full in the log
+        traceback.print_exc()
+        events.emit(EventKind.FAILED, _unforeseen(error))
+        return ExitStatus.FAILED
+    events.emit(EventKind.FINISHED, result.model_dump(mode="json"))
+    return ExitStatus.FINISHED
+
+
+def _unforeseen(error: Exception) -> dict[str, object]:
+    first = next(iter(str(error).strip().splitlines()), "no message")
+    name = type(error).__name__
+    return {
+        "error_type": name,
+        "message": f"the training raised {name}: {first}; the traceback is in the training's log",
+    }
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process with its parent, also while C code holds the interpreter's lock (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died in between
+        leave_as_orphan()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""From an import path in the YAML file to the callable, with one sentence for each way in which it can be wrong."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from include.config.models import ImportedConfig
+from include.errors import ConfigurationError, UserError
+from include.trainer.torchvision_guard import import_torchvision, is_missing_operator
+
+
+def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
+    """Import what ``package.module:callable`` names and bind its kwargs; nothing is called yet.
+
+    :param key: the section of the configuration, for the error sentence.
+    :raises ConfigurationError: no such module or name, a module that fails, not callable, or kwargs that do not fit.
+    """
+    module_name, _, name = imported.path.partition(":")
+    place = f"{key}.path '{imported.path}'"
+    found = _attribute(_module(module_name, place), name, place)
+    if not callable(found):
+        raise ConfigurationError(
+            f"{place}: '{name}' is {type(found).__name__}, not a callable; name a function or class"
+        )
+    _check_kwargs(found, imported.kwargs, key, imported.path)
+    return lambda: _call(found, imported.kwargs, place)
+
+
+def _module(name: str, place: str) -> ModuleType:
+    try:
+        return _import(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigurationError(
+                f"{place}: there is no module '{error.name}'; put it into the project folder or install its package"
+            ) from error
+        raise ConfigurationError(
+            f"{place}: module '{name}' needs '{error.name}', which is not installed; install it"
+        ) from error
+    except Exception as error:  # a user's module may raise anything
+        raise ConfigurationError(f"{place}: importing '{name}' raised {describe(error)}; mend that module") from error
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except RuntimeError as error:
+        if not is_missing_operator(error):
+            raise
+    import_torchvision()
+    return importlib.import_module(name)
+
+
+def _attribute(module: ModuleType, name: str, place: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        near = difflib.get_close_matches(name, dir(module), n=1)
+        offer = f"did you mean '{near[0]}'?" if near else "check the name behind the colon."
+        raise ConfigurationError(f"{place}: module '{module.__name__}' has no '{name}'; {offer}") from None
+
+
+def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str, path: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return  # some built-in callables have none
+    try:
+        signature.bind(**kwargs)
+    except TypeError as error:
+        raise ConfigurationError(f"{key}.kwargs do not fit {path}{signature}: {error}; mend them") from None
+
+
+def _call(function: Callable[..., Any], kwargs: dict[str, Any], place: str) -> Any:
+    try:
+        return function(**kwargs)
+    except UserError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise ConfigurationError(f"{place} raised {describe(error)}; mend it or its kwargs") from error
+
+
+def describe(error: BaseException) -> str:
+    """Return type and first line of an exception: PyTorch's messages go on with pages of C++ frames."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,119 @@
+"""Peak memory of a training, from when everything is imported and nothing is made.
+
+On CUDA: what the allocator handed out (``cuda_allocated``) and what it took from the device. On the CPU: by how much the
+resident set rose above its base (``rss_above_base``); the kernel's own high-water mark where it can be reset (Linux, which
+sees every page), else the largest of samples (which may miss a short peak).
+"""
+
+import resource
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_RESET_HIGH_WATER_MARK = "5"
+_SAMPLE_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakMemory:
+    """Bytes; ``reserved_bytes`` only on CUDA."""
+
+    peak_bytes: int
+    kind: Literal["cuda_allocated", "rss_above_base"]
+    reserved_bytes: int | None
+
+
+class MemoryMeter(Protocol):
+    """Measures from its construction on."""
+
+    base_rss_bytes: int
+    method: str
+
+    def peak(self) -> PeakMemory:
+        """Return the peak so far."""
+        ...
+
+
+class CudaMemory:
+    """The allocator's own peak counters."""
+
+    method = "CUDA allocator"
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.base_rss_bytes = resident_bytes()
+        torch.cuda.reset_peak_memory_stats(device)
+
+    def peak(self) -> PeakMemory:
+        """Return the peaks of allocated and of reserved memory."""
+        return PeakMemory(
+            peak_bytes=torch.cuda.max_memory_allocated(self._device),
+            kind="cuda_allocated",
+            reserved_bytes=torch.cuda.max_memory_reserved(self._device),
+        )
+
+
+class KernelMemory:
+    """The kernel's high-water mark, set back to the present size at the start."""
+
+    method = "kernel high-water mark"
+
+    def __init__(self) -> None:
+        _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
+        self.base_rss_bytes = _status_bytes("VmRSS")
+
+    def peak(self) -> PeakMemory:
+        """Return the high-water mark above the base."""
+        above = _status_bytes("VmHWM") - self.base_rss_bytes
+        return PeakMemory(peak_bytes=max(0, above), kind="rss_above_base", reserved_bytes=None)
+
+
+class SampledMemory:
+    """The largest resident set that a thread of its own saw."""
+
+    method = f"resident set sampled every {_SAMPLE_S:g} s"
+
+    def __init__(self) -> None:
+        self.base_rss_bytes = self._largest = resident_bytes()
+        self._end = threading.Event()
+        threading.Thread(target=self._sample, name="memory-sampler", daemon=True).start()
+
+    def _sample(self) -> None:
+        while not self._end.wait(_SAMPLE_S):
+            self._largest = max(self._largest, resident_bytes())
+
+    def peak(self) -> PeakMemory:
+        """Return the largest sample above the base, and stop sampling."""
+        self._end.set()
+        above = max(self._largest, resident_bytes()) - self.base_rss_bytes
+        return PeakMemory(peak_bytes=above, kind="rss_above_base", reserved_bytes=None)
+
+
+def start_measuring(device: torch.device) -> MemoryMeter:
+    """Return a meter that counts from now on."""
+    if device.type == "cuda":
+        return CudaMemory(device)
+    try:
+        return KernelMemory()
+    except OSError:  # hardened kernels and other systems do not let the mark be reset
+        return SampledMemory()
+
+
+def resident_bytes() -> int:
+    """Return the resident set's size; outside Linux its peak so far, the only figure to be had there."""
+    try:
+        return _status_bytes("VmRSS")
+    except FileNotFoundError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _status_bytes(key: str) -> int:
+    with _STATUS.open() as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(f"{key}:"))

@@ -1,0 +1,137 @@
+"""One training from configuration to result, on the child's side."""
+
+import random
+import time
+from collections.abc import Callable
+
+import numpy
+import torch
+from torch import nn
+
+from include.config.models import TrainingConfig
+from include.errors import TrainingStopped
+from include.records.ledger import Phase
+from include.trainer.data import TrainingData, check_data
+from include.trainer.device import device_name, select_device, synchronize, versions
+from include.trainer.fit import check_fit, check_model
+from include.trainer.imports import load_callable
+from include.trainer.loop import OptimizationLoop, accuracy
+from include.trainer.memory import MemoryMeter, start_measuring
+from include.trainer.optimizers import make_optimizer, warm_up
+from include.trainer.precision import make_precision
+from include.trainer.progress import Emit, Progress
+from include.trainer.protocol import EventKind
+from include.trainer.result import TrainingResult
+
+
+class Training:
+    """Imports first, then a base of memory, then data and model, then the loop.
+
+    :param stop_requested: asked at each optimizer step.
+    :raises UserError: the configuration names something that cannot be used.
+    """
+
+    def __init__(self, training: TrainingConfig, *, emit: Emit, stop_requested: Callable[[], bool]) -> None:
+        self._training = training
+        self._emit = emit
+        self._stop_requested = stop_requested
+        self._device = select_device(training.device)
+        self._precision = make_precision(training.precision, self._device)
+        self._make_model = load_callable(training.model, key="training.model")
+        self._make_data = load_callable(training.data, key="training.data")
+        warm_up(training, self._device)
+        self._memory = start_measuring(self._device)
+        emit(EventKind.READY, self._ready())
+
+    def run(self) -> TrainingResult:
+        """Train, evaluate and return the figures.
+
+        :raises TrainingStopped: on request, between two optimizer steps.
+        :raises TrainingError: the loss became NaN or infinite.
+        """
+        data, loop = self._prepare()
+        self._emit_phase(Phase.TRAIN)
+        started_s = time.monotonic()
+        progress = self._train(data, loop)
+        synchronize(self._device)
+        duration_s = time.monotonic() - started_s
+        self._emit_phase(Phase.EVALUATE)
+        test_accuracy = accuracy(
+            loop.model, data, precision=self._precision, batch_size=self._training.micro_batch_size
+        )
+        return self._result(progress, self._memory, train_duration_s=duration_s, test_accuracy=test_accuracy)
+
+    def _prepare(self) -> tuple[TrainingData, OptimizationLoop]:
+        training = self._training
+        data = check_data(self._make_data(), training).to(self._device)
+        _seed_everything(training.seed)
+        model = check_model(self._make_model(), training).to(self._device)
+        check_fit(model, data, training)
+        return data, self._loop(model)
+
+    def _loop(self, model: nn.Module) -> OptimizationLoop:
+        training = self._training
+        return OptimizationLoop(
+            model=model,
+            optimizer=make_optimizer(training, model.parameters()),
+            precision=self._precision,
+            micro_batch_size=training.micro_batch_size,
+            accumulation_steps=training.accumulation_steps,
+            clip_gradient_norm=training.clip_gradient_norm,
+        )
+
+    def _train(self, data: TrainingData, loop: OptimizationLoop) -> Progress:
+        progress = Progress(self._emit, self._training, train_count=data.train_count)
+        for epoch in range(self._training.epochs):
+            progress.start_epoch()
+            for summed_loss, samples in loop.epoch(data, seed=self._training.seed, epoch=epoch):
+                progress.add(summed_loss, samples)
+                if self._stop_requested():
+                    raise TrainingStopped("stopped on request")
+            progress.finish_epoch()
+        return progress
+
+    def _result(
+        self, progress: Progress, memory: MemoryMeter, *, train_duration_s: float, test_accuracy: float
+    ) -> TrainingResult:
+        training, peak = self._training, memory.peak()
+        return TrainingResult(
+            device=self._device.type,
+            device_name=device_name(self._device),
+            precision=self._precision.name,
+            micro_batch_size=training.micro_batch_size,
+            accumulation_steps=training.accumulation_steps,
+            effective_batch_size=training.effective_batch_size,
+            seed=training.seed,
+            epochs=training.epochs,
+            optimizer_steps=progress.optimizer_steps,
+            samples=progress.samples,
+            train_loss=progress.train_loss,
+            test_accuracy=test_accuracy,
+            train_duration_s=train_duration_s,
+            peak_memory_bytes=peak.peak_bytes,
+            peak_memory_kind=peak.kind,
+            peak_memory_reserved_bytes=peak.reserved_bytes,
+            peak_memory_method=memory.method,
+            base_rss_bytes=memory.base_rss_bytes,
+            versions=versions(self._device),
+        )
+
+    def _ready(self) -> dict[str, object]:
+        return {
+            "device": self._device.type,
+            "device_name": device_name(self._device),
+            "torch_version": torch.__version__,
+            "base_rss_bytes": self._memory.base_rss_bytes,
+            "peak_memory_method": self._memory.method,
+            "versions": versions(self._device),
+        }
+
+    def _emit_phase(self, phase: Phase) -> None:
+        self._emit(EventKind.PHASE, {"phase": phase.value})
+
+
+def _seed_everything(seed: int) -> None:
+    torch.manual_seed(seed)  # every device
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)  # a user's model or augmentation may draw from it
