@@ -1,0 +1,31 @@
+"""One throw-away Airflow for the whole test session: its home is set before anything imports Airflow."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+_HOME = tempfile.TemporaryDirectory(prefix="lowtide-tests-")
+
+os.environ.update(
+    AIRFLOW_HOME=_HOME.name,
+    AIRFLOW__CORE__DAGS_FOLDER=str(PROJECT_ROOT / "dags"),
+    AIRFLOW__CORE__PLUGINS_FOLDER=str(PROJECT_ROOT / "plugins"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+    LOWTIDE_DATA_DIR=os.environ.get("LOWTIDE_DATA_DIR", str(PROJECT_ROOT / ".data")),
+)
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """An initialised metadata database (SQLite) with the pool that the DAGs name."""
+    from airflow.models.pool import Pool
+    from airflow.utils.db import initdb
+    from airflow.utils.session import create_session
+
+    initdb()
+    with create_session() as session:
+        Pool.create_or_update_pool("gpu", slots=1, description="one GPU", include_deferred=False, session=session)

@@ -1,0 +1,71 @@
+"""The shipped DAGs parse, and keep the ids and rules that operators rely on."""
+
+import pytest
+
+from include.config import param_schemas
+
+DAGS = {"baseline_training", "carbon_aware_retraining"}
+
+
+@pytest.fixture(scope="module")
+def dag_bag(airflow_db):
+    from airflow.dag_processing.dagbag import DagBag
+
+    from include.config import PROJECT_ROOT
+
+    return DagBag(dag_folder=str(PROJECT_ROOT / "dags"))
+
+
+pytestmark = pytest.mark.airflow
+
+
+def test_every_file_parses(dag_bag):
+    assert dag_bag.import_errors == {}
+    assert set(dag_bag.dags) == DAGS
+
+
+def test_task_ids_and_order_are_those_of_the_contract(dag_bag):
+    dag = dag_bag.dags["carbon_aware_retraining"]
+    assert [task.task_id for task in dag.topological_sort()] == ["wait_for_clean_grid", "train", "compare"]
+    assert [task.task_id for task in dag_bag.dags["baseline_training"].tasks] == ["train"]
+
+
+def test_only_training_takes_a_slot_of_the_gpu_pool(dag_bag):
+    for dag in dag_bag.dags.values():
+        for task in dag.tasks:
+            assert (task.pool == "gpu") == (task.task_id == "train"), task
+
+
+def test_every_dag_has_tags_documentation_no_catchup_and_retries(dag_bag):
+    for dag in dag_bag.dags.values():
+        assert dag.tags
+        assert dag.doc_md
+        assert dag.catchup is False
+        for task in dag.tasks:
+            assert task.retries is not None
+            assert task.retries >= 2
+            assert task.retry_delay.total_seconds() > 0
+
+
+def test_an_immediate_run_need_not_queue_behind_a_waiting_one(dag_bag):
+    assert dag_bag.dags["carbon_aware_retraining"].max_active_runs == 4
+
+
+def test_every_param_is_nullable_and_defaults_to_what_the_file_says(dag_bag):
+    dag = dag_bag.dags["carbon_aware_retraining"]
+    assert set(dag.params) == set(param_schemas())
+    for name, param in dag.params.items():
+        assert param is None, name
+
+
+def test_the_baseline_is_not_asked_about_waiting(dag_bag):
+    assert not {"policy", "deadline", "start_now", "baseline_run_id"} & set(dag_bag.dags["baseline_training"].params)
+
+
+def test_the_sensor_is_deferrable(dag_bag):
+    assert dag_bag.dags["carbon_aware_retraining"].get_task("wait_for_clean_grid").deferrable is True
+
+
+def test_no_param_can_name_code_to_import(dag_bag):
+    for dag in dag_bag.dags.values():
+        assert not [name for name in dag.params if "path" in name or name in ("model", "data")]

@@ -1,0 +1,125 @@
+"""A whole measured run without Airflow: real child, real MNIST, the ledger and the record agree."""
+
+import json
+import math
+import threading
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from include.config import PROJECT_ROOT, load_config
+from include.errors import TrainingError, TrainingStopped
+from include.moments import utc_now
+from include.pipeline import RunFolder, TrainingRun, run_training
+from include.records import TrainingRecord
+from include.scheduler import open_signal, replay_anchor
+from include.tracker import CodeCarbonMeter, read_ledger
+from include.trainer.mnist_files import ensure_mnist
+from tests.support.config_files import write_config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mnist():
+    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+
+
+def prepared(tmp_path, **changes):
+    config = load_config(write_config(tmp_path, **changes))
+    anchor = replay_anchor(config.values.grid, utc_now())
+    run = TrainingRun(
+        config=config,
+        run_id="test",
+        folder=RunFolder(tmp_path / "run"),
+        submitted_at=anchor.virtual_start,
+        anchor=anchor,
+    )
+    return run, open_signal(config.values.grid, anchor=anchor)
+
+
+def test_record_follows_from_the_ledger(tmp_path):
+    run, signal = prepared(tmp_path)
+    seen = []
+    record = run_training(run, signal, on_progress=seen.append)
+    rows = read_ledger(run.folder.ledger).rows
+    assert record.energy_kwh.total == pytest.approx(math.fsum(row.energy_kwh for row in rows), rel=1e-9)
+    assert record.emissions_gco2eq == pytest.approx(math.fsum(row.emissions_gco2eq for row in rows), rel=1e-9)
+    assert sum(record.intensity_kinds.values()) == pytest.approx(1)
+    assert {str(row.phase) for row in rows} >= {"startup", "train", "evaluate"}
+    assert all(one.end <= two.start for one, two in pairwise(rows))
+    assert record.samples == 1000
+    assert record.peak_memory_bytes > 0
+    assert record.measuring_scope == "machine"
+    assert seen
+    assert json.loads((run.folder.path / "progress.json").read_text())["samples_total"] == 1000
+    assert TrainingRecord.model_validate_json(run.folder.record.read_text()) == record
+
+
+def test_rows_are_booked_in_virtual_time_under_replay(tmp_path):
+    run, signal = prepared(tmp_path)
+    run_training(run, signal)
+    rows = read_ledger(run.folder.ledger).rows
+    real_s = rows[-1].monotonic_s - rows[0].monotonic_s
+    virtual_s = (rows[-1].end - rows[0].end).total_seconds()
+    assert virtual_s == pytest.approx(120 * real_s, rel=0.05)
+    assert {row.intensity_kind.value for row in rows} == {"replayed"}
+
+
+def test_pue_is_applied_once(tmp_path):
+    run, signal = prepared(tmp_path, tracker__pue=1.5)
+    record = run_training(run, signal)
+    rows = read_ledger(run.folder.ledger).rows
+    for row in rows:
+        assert row.emissions_gco2eq == pytest.approx(
+            1.5 * row.energy_kwh * row.carbon_intensity_gco2eq_per_kwh, rel=1e-9
+        )
+    assert record.pue == 1.5
+
+
+def test_a_stop_ends_the_run_soon_and_keeps_the_ledger(tmp_path):
+    run, signal = prepared(tmp_path, training__epochs=500)
+    stop, started = threading.Event(), []
+
+    def stop_in_training(progress):
+        if progress.phase == "train" and not started:
+            started.append(time.monotonic())
+            stop.set()
+
+    with pytest.raises(TrainingStopped, match="ledger is kept"):
+        run_training(run, signal, stop=stop, on_progress=stop_in_training)
+    assert time.monotonic() - started[0] < 5
+    rows = read_ledger(run.folder.ledger).rows
+    assert any(row.phase.value == "train" for row in rows)
+    assert not run.folder.record.exists()
+
+
+def test_energy_of_a_failed_attempt_counts_for_the_result(tmp_path):
+    run, signal = prepared(tmp_path)
+    broken = load_config(write_config(tmp_path / "broken", training__model={"path": "include.trainer.models:gone"}))
+    with pytest.raises(TrainingError, match="gone"):
+        run_training(replace(run, config=broken), signal)
+    wasted = read_ledger(run.folder.ledger).rows
+    record = run_training(run, signal)
+    rows = read_ledger(run.folder.ledger).rows
+    assert rows[: len(wasted)] == wasted
+    assert {row.attempt for row in rows} == {1, 2}
+    assert record.attempts == 2
+    assert record.energy_kwh.total == pytest.approx(math.fsum(row.energy_kwh for row in rows), rel=1e-9)
+
+
+def test_waiting_is_judged_by_the_same_energy_at_submission(tmp_path):
+    run, signal = prepared(tmp_path, scheduler__policy="immediate")
+    late = replace(run, submitted_at=run.submitted_at)  # submitted in a dirty hour, trained from then on
+    record = run_training(late, signal)
+    assert record.counterfactual is not None
+    assert record.counterfactual.start == run.submitted_at
+    assert record.counterfactual.emissions_gco2eq == pytest.approx(record.emissions_gco2eq, rel=0.1)
+
+
+def test_codecarbon_is_the_meter_unless_another_is_given(tmp_path):
+    run, signal = prepared(tmp_path)
+    meter = CodeCarbonMeter()
+    record = run_training(run, signal, meter=meter)
+    assert record.energy_kwh.methods == meter.methods
+    assert "codecarbon" in record.versions

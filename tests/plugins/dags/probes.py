@@ -1,0 +1,63 @@
+"""DAGs of the plugin tests: each exercises one adapter with a configuration file named in a Param."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+from lowtide.assets import BASELINE
+from lowtide.operators.compare import CompareRunsOperator
+from lowtide.operators.training import GpuTrainingOperator
+from lowtide.run_context import configuration, first_look
+from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
+
+FILE = "{{ params.file }}"
+PARAMS = {
+    "file": Param(None, type=["string", "null"]),
+    "fresh": Param(None, type=["boolean", "null"]),
+    "baseline_run_id": Param(None, type=["string", "null"]),
+}
+COMMON: dict[str, Any] = {"schedule": None, "start_date": datetime(2026, 1, 1), "params": PARAMS}  # noqa: DTZ001
+
+
+class TimedOutSensor(CarbonIntensitySensor):
+    """Is resumed as Airflow resumes a deferral that ran into its timeout."""
+
+    def execute(self, context: Any) -> Any:
+        first_look(context, configuration(context, self.config, self.settings))
+        return self.resume_execution(TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT}, context)
+
+
+class FailingOnceSensor(CarbonIntensitySensor):
+    """Looks for the first time, fails, and on the retry returns what it then finds fixed."""
+
+    def execute(self, context: Any) -> Any:
+        look = first_look(context, configuration(context, self.config, self.settings)).as_json()
+        if context["ti"].try_number == 1:
+            raise RuntimeError("the first try fails after its first look")
+        return look
+
+
+with DAG("deferrable", **COMMON):
+    CarbonIntensitySensor(task_id="wait", config=FILE, safe_resume_s=0.0)
+
+with DAG("poking", **COMMON):
+    CarbonIntensitySensor(task_id="wait", config=FILE, deferrable=False)
+
+with DAG("soft_fail", **COMMON):
+    CarbonIntensitySensor(task_id="wait", config=FILE, soft_fail=True, safe_resume_s=0.0)
+
+with DAG("timed_out", **COMMON):
+    TimedOutSensor(task_id="wait", config=FILE)
+
+with DAG("failing_once", **COMMON):
+    FailingOnceSensor(task_id="wait", config=FILE, retries=1, retry_delay=timedelta(seconds=0))
+
+with DAG("baseline", **COMMON):
+    GpuTrainingOperator(task_id="train", config=FILE, outlets=[BASELINE], settings={"scheduler.policy": "immediate"})
+
+with DAG("pipeline", **COMMON):
+    wait = CarbonIntensitySensor(task_id="wait_for_clean_grid", config=FILE, safe_resume_s=0.0)
+    train = GpuTrainingOperator(task_id="train", config=FILE, decision_task_id=wait.task_id)
+    compare = CompareRunsOperator(task_id="compare", config=FILE)
+    wait >> train >> compare

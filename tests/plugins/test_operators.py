@@ -1,0 +1,71 @@
+"""Training and comparison in real Airflow, on a subset of real MNIST."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from include.config import PROJECT_ROOT
+from include.records import TrainingRecord
+from include.trainer.mnist_files import ensure_mnist
+from tests.support.config_files import write_config
+
+pytestmark = pytest.mark.airflow
+
+CLEAN_REPLAY = {"virtual_start": "2025-04-15T11:00", "speed": 60.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mnist():
+    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+
+
+def test_a_run_without_a_baseline_says_so_and_how_to_make_one(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__seed=1, training__micro_batch_size=25)
+    outcome = run_probe("pipeline", file=config)
+    assert outcome.states == {"wait_for_clean_grid": "success", "train": "success", "compare": "success"}
+    report = json.loads(Path(outcome.xcoms["compare"]["report"]).read_text())
+    assert report["headline"]["status"] == "no_baseline"
+    assert "baseline_training" in report["headline"]["text"] + " ".join(report["headline"]["reasons"])
+
+
+def test_a_run_is_compared_with_the_newest_baseline_that_fits(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY)
+    older, newer = run_probe("baseline", file=config), run_probe("baseline", file=config)
+    other = write_config(tmp_path / "other", grid__replay=CLEAN_REPLAY, training__micro_batch_size=100)
+    run_probe("baseline", file=other)  # another effective batch: newer, but not comparable
+    outcome = run_probe("pipeline", file=config)
+    assert older.state == newer.state == "success"
+    report = json.loads(Path(outcome.xcoms["compare"]["report"]).read_text())
+    assert report["baseline_run_id"] == f"baseline/{newer.run_id}"
+    assert report["headline"]["status"] == "simulated"
+    attribution = report["attribution_gco2eq"]
+    parts = [attribution[part] for part in ("work", "efficiency", "grid_conditions", "waiting")]
+    assert sum(parts) == pytest.approx(attribution["total"], rel=1e-9)
+
+
+def test_the_records_xcom_equals_the_file_and_keeps_the_schema(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY)
+    record = run_probe("baseline", file=config).xcoms["train"]
+    schema = json.loads((PROJECT_ROOT / "include/records/record.schema.json").read_text())
+    jsonschema.validate(record, schema)
+    stored = json.loads(Path(record["ledger_path"]).with_name("record.json").read_text())
+    assert TrainingRecord.model_validate(record) == TrainingRecord.model_validate(stored)
+    assert record["samples"] == 1000
+
+
+def test_a_named_baseline_that_does_not_exist_fails_with_a_sentence(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY)
+    outcome = run_probe("pipeline", file=config, baseline_run_id="manual__never")
+    assert outcome.states["compare"] == "failed"
+    assert "compare" not in outcome.xcoms
+
+
+def test_a_failing_training_keeps_its_ledger_and_says_why(run_probe, tmp_path):
+    model = {"path": "include.trainer.models:no_such_model", "kwargs": {}}
+    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__model=model)
+    outcome = run_probe("baseline", file=config)
+    assert outcome.states == {"train": "failed"}
+    ledger = next((tmp_path / "artifacts").rglob("ledger.jsonl"))
+    assert all(json.loads(line)["phase"] == "startup" for line in ledger.read_text().splitlines())

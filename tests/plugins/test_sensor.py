@@ -1,0 +1,94 @@
+"""The sensor in real Airflow: first look, deferral, deadline, retries, soft_fail."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from include.moments import parse_moment
+from tests.support.config_files import write_config
+
+pytestmark = pytest.mark.airflow
+
+CLEAN_HOUR = "2025-04-15T11:00"
+DIRTY_HOUR = "2025-04-15T05:00"
+
+
+def test_clean_grid_returns_at_once_without_deferring(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay={"virtual_start": CLEAN_HOUR, "speed": 1.0})
+    outcome = run_probe("deferrable", file=config)
+    decision = outcome.xcoms["wait"]["decision"]
+    assert (outcome.state, decision["action"], decision["reason"]) == ("success", "run", "below_threshold")
+    assert len(_evidence(outcome)) == 1
+    assert not list((tmp_path / "artifacts").rglob("wait.json"))
+
+
+def test_dirty_grid_defers_and_resumes_when_the_replayed_grid_is_clean(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay={"virtual_start": DIRTY_HOUR, "speed": 7200.0})
+    outcome = run_probe("deferrable", file=config)
+    xcom = outcome.xcoms["wait"]
+    decision = xcom["decision"]
+    assert (outcome.state, decision["reason"]) == ("success", "below_threshold")
+    assert decision["reading"]["kind"] == "replayed"
+    assert parse_moment(xcom["submitted_at"]) == parse_moment("2025-04-15T05:00-07:00")
+    waited = parse_moment(decision["decided_at"]) - parse_moment(xcom["submitted_at"])
+    assert timedelta(hours=2.5) < waited < timedelta(hours=5)
+    looks = _evidence(outcome)
+    assert [look["action"] for look in looks][:-1] == ["wait"] * (len(looks) - 1)
+    assert looks[-1]["action"] == "run"
+
+
+@pytest.mark.parametrize(("action", "state"), [("start", "success"), ("skip", "skipped"), ("fail", "failed")])
+def test_latest_start_ends_the_wait_as_configured(run_probe, tmp_path, action, state):
+    config = write_config(
+        tmp_path,
+        grid__replay={"virtual_start": DIRTY_HOUR, "speed": 7200.0},
+        grid__threshold_gco2eq_per_kwh=1.0,
+        scheduler__on_latest_start=action,
+        scheduler__deadline="8h",
+    )
+    outcome = run_probe("deferrable", file=config)
+    assert outcome.states == {"wait": state}
+    if action == "start":
+        assert outcome.xcoms["wait"]["decision"]["reason"] == "deadline"
+
+
+def test_waits_in_the_worker_when_not_deferrable(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay={"virtual_start": DIRTY_HOUR, "speed": 7200.0})
+    outcome = run_probe("poking", file=config)
+    assert outcome.xcoms["wait"]["decision"]["reason"] == "below_threshold"
+    assert len(_evidence(outcome)) > 1
+
+
+def test_a_deferral_that_timed_out_ends_as_on_latest_start_says(run_probe, tmp_path):
+    replay = {"virtual_start": DIRTY_HOUR, "speed": 1.0}
+    started = run_probe("timed_out", file=write_config(tmp_path / "start", grid__replay=replay))
+    skipped = run_probe(
+        "timed_out", file=write_config(tmp_path / "skip", grid__replay=replay, scheduler__on_latest_start="skip")
+    )
+    assert started.states == {"wait": "success"}
+    assert started.xcoms["wait"]["decision"]["reason"] == "deadline"
+    assert "timeout" in " ".join(started.xcoms["wait"]["decision"]["steps"])
+    assert skipped.states == {"wait": "skipped"}
+
+
+def test_a_retry_finds_the_moments_that_the_first_look_fixed(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay={"virtual_start": DIRTY_HOUR, "speed": 3600.0})
+    outcome = run_probe("failing_once", file=config)
+    assert outcome.state == "success"
+    xcom = outcome.xcoms["wait"]
+    assert parse_moment(xcom["deadline"]) == parse_moment("2025-04-15T18:00-07:00")
+    # the second try began seconds later, that is hours of virtual time; submission did not move with it
+    assert parse_moment(xcom["submitted_at"]) == parse_moment("2025-04-15T05:00-07:00")
+
+
+def test_a_wrong_configuration_fails_without_a_retry_and_skips_with_soft_fail(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay={"virtual_start": "not a moment", "speed": 1.0})
+    assert run_probe("deferrable", file=config).states == {"wait": "failed"}
+    assert run_probe("soft_fail", file=config).states == {"wait": "skipped"}
+
+
+def _evidence(outcome):
+    path = Path(outcome.xcoms["wait"]["evidence_path"])
+    return [json.loads(line) for line in path.read_text().splitlines()]

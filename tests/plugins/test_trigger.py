@@ -1,0 +1,86 @@
+"""The trigger by itself: what it stores, when it fires, and that a rebuilt one keeps its promise."""
+
+import asyncio
+import json
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.module_loading import import_string
+
+from include.config import load_config
+from include.moments import format_moment, utc_now
+from include.records import ReplayAnchor
+from include.scheduler import job_from_config, replay_anchor
+from tests.support.config_files import write_config
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    config = load_config(
+        write_config(tmp_path, grid__replay={"virtual_start": "2025-04-15T05:00", "speed": 7200.0})
+    ).values
+    anchor = replay_anchor(config.grid, utc_now())
+    return {
+        "job": job_from_config(config, job_id="test", submitted_at=anchor.virtual_start).as_json(),
+        "grid": config.grid.model_dump(mode="json"),
+        "anchor": anchor.model_dump(mode="json"),
+        "grid_conn_id": None,
+        "not_before": format_moment(utc_now()),
+    }
+
+
+def rebuilt(arguments):
+    from lowtide.triggers.carbon_intensity import CarbonIntensityTrigger
+
+    path, kwargs = CarbonIntensityTrigger(**arguments).serialize()
+    # what Airflow does: the arguments go through its database as JSON, and the class is found by its path
+    return import_string(path)(**json.loads(json.dumps(kwargs)))
+
+
+async def first_event(trigger):
+    return await anext(trigger.run())
+
+
+def test_serialized_arguments_rebuild_a_trigger_that_serializes_the_same(arguments):
+    once = rebuilt(arguments)
+    assert once.serialize() == rebuilt(once.serialize()[1]).serialize()
+
+
+def test_fires_once_the_grid_is_clean_with_all_its_looks(arguments):
+    event = asyncio.run(first_event(rebuilt(arguments)))
+    assert event.payload["decision"]["reason"] == "below_threshold"
+    assert [look["action"] for look in event.payload["looks"]][-1] == "run"
+    json.dumps(event.payload)
+
+
+def test_fires_no_event_before_the_moment_that_makes_resuming_safe(arguments):
+    anchor = ReplayAnchor.model_validate(arguments["anchor"])
+    real_clean = anchor.real(anchor.virtual_start + timedelta(hours=4))
+    not_before = real_clean + timedelta(seconds=2)
+    event = asyncio.run(first_event(rebuilt(arguments | {"not_before": format_moment(not_before)})))
+    assert utc_now() >= not_before
+    assert event.payload["decision"]["action"] == "run"
+
+
+def test_a_trigger_rebuilt_after_a_kill_keeps_the_same_latest_start(arguments):
+    job = arguments["job"] | {"threshold_gco2eq_per_kwh": 1.0}
+    before, after = rebuilt(arguments | {"job": job}), rebuilt(arguments | {"job": job})
+
+    async def killed_then_rebuilt():
+        killed = asyncio.create_task(first_event(before))
+        await asyncio.sleep(1.5)
+        killed.cancel()
+        return await first_event(after)
+
+    decision = asyncio.run(killed_then_rebuilt()).payload["decision"]
+    assert decision["reason"] == "deadline"
+    assert decision["deadline"] == arguments["job"]["deadline"]
+
+
+def test_an_error_reaches_the_task_as_one_sentence(arguments, tmp_path):
+    grid = arguments["grid"] | {
+        "replay": {"trace": str(tmp_path / "gone.csv"), "virtual_start": "2025-04-15T05:00", "speed": 1.0}
+    }
+    event = asyncio.run(first_event(rebuilt(arguments | {"grid": grid})))
+    assert "gone.csv" in event.payload["error"]
+    assert "\n" not in event.payload["error"]
