@@ -1,0 +1,87 @@
+"""How far a run's figures can carry a claim: shares of its energy, and what two runs must have in common."""
+
+from collections.abc import Mapping
+
+from include.records import IntensityKind, TrainingRecord
+from include.report.figures import percent_text
+
+CLAIM_LIMIT_SHARE = 0.05
+"""A share of the energy above this (DESIGN.md, idea 7) decides about the claim."""
+
+_SIMULATED = (IntensityKind.MODELLED, IntensityKind.REPLAYED)
+_ESTIMATED_METHODS = ("tdp_estimate", "constant")
+
+
+def simulated_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where modelled or replayed intensity, or replayed energy, carries more than the limit."""
+    share = _share_of_kinds(record.intensity_kinds, _SIMULATED)
+    reasons = []
+    if share > CLAIM_LIMIT_SHARE:
+        kinds = " and ".join(k.value for k in _SIMULATED if record.intensity_kinds.get(k, 0.0) > 0)
+        reasons.append(f"{percent_text(100 * share)} of the {who}'s energy is booked at {kinds} intensity")
+    replayed = _share_of_methods(record, ("replayed",))
+    if replayed > CLAIM_LIMIT_SHARE or record.measuring_scope == "replayed":
+        reasons.append(f"the {who}'s energy is replayed, not measured")
+    return reasons
+
+
+def forecast_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where forecast intensity carries more than the limit: it is settled only when the grid's figures are in."""
+    share = record.intensity_kinds.get(IntensityKind.FORECAST, 0.0)
+    if share <= CLAIM_LIMIT_SHARE:
+        return []
+    return [f"{percent_text(100 * share)} of the {who}'s energy is booked at forecast intensity, not yet settled"]
+
+
+def estimated_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where energy from a TDP or a constant carries more than the limit: it supports no efficiency claim."""
+    share = _share_of_methods(record, _ESTIMATED_METHODS)
+    if share <= CLAIM_LIMIT_SHARE:
+        return []
+    methods = record.energy_kwh.methods
+    parts = ", ".join(f"{part}: {how}" for part, how in methods.items() if how in _ESTIMATED_METHODS)
+    return [f"{percent_text(100 * share)} of the {who}'s energy is estimated, not measured ({parts})"]
+
+
+def counterfactual_reasons(record: TrainingRecord) -> list[str]:
+    """Say why the waiting percentage of a run cannot be claimed by itself; empty where it can."""
+    if record.counterfactual is None:
+        return ["the grid's intensity at submission is not known"]
+    if record.counterfactual.emissions_gco2eq == 0:
+        return ["the emissions at submission are zero, so no percentage exists"]
+    unsettled = _share_of_kinds(record.counterfactual.intensity_kinds, (*_SIMULATED, IntensityKind.FORECAST))
+    if unsettled > CLAIM_LIMIT_SHARE:
+        return [f"{percent_text(100 * unsettled)} of the intensity at submission is forecast, modelled or replayed"]
+    return []
+
+
+def incomparable_energy(baseline: TrainingRecord, run: TrainingRecord) -> list[str]:
+    """Say what makes kWh of the two mean different things."""
+    if baseline.measuring_scope == run.measuring_scope:
+        return []
+    scopes = f"baseline {baseline.measuring_scope}, run {run.measuring_scope}"
+    return [f"energy was measured over different scopes ({scopes}): their kWh are not comparable"]
+
+
+def incomparable_intensity(baseline: TrainingRecord, run: TrainingRecord) -> list[str]:
+    """Say what makes g/kWh of the two mean different things."""
+    reasons = []
+    for name, before, after in (
+        ("signal type", baseline.signal_type, run.signal_type),
+        ("emission factor type", baseline.emission_factor_type, run.emission_factor_type),
+    ):
+        if before != after:
+            reasons.append(f"{name} differs (baseline {before}, run {after}): their g/kWh are not comparable")
+    return reasons
+
+
+def _share_of_kinds(kinds: Mapping[IntensityKind, float], wanted: tuple[IntensityKind, ...]) -> float:
+    return sum(kinds.get(kind, 0.0) for kind in wanted)
+
+
+def _share_of_methods(record: TrainingRecord, wanted: tuple[str, ...]) -> float:
+    energy = record.energy_kwh
+    if not energy.total:
+        return 0.0
+    parts = {"cpu": energy.cpu, "gpu": energy.gpu, "ram": energy.ram}
+    return sum(parts[part] for part, method in energy.methods.items() if method in wanted) / energy.total

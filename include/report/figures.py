@@ -1,0 +1,91 @@
+"""Figures as people read them: units that fit, three significant digits, explicit signs."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+
+from include.moments import as_utc
+from include.units import BYTES_PER_MIB
+
+NONE_TEXT = "n/a"
+
+_Units = Sequence[tuple[str, float]]
+_MASS: _Units = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("ug", 1e-6))
+_ENERGY: _Units = (("MWh", 1e3), ("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6))
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number with so many significant digits, never as a power of ten."""
+    if value == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, decimals)
+    return f"{rounded:.{max(0, decimals)}f}"
+
+
+def grams_text(value_gco2eq: float) -> str:
+    """Write grams, kilograms or milligrams."""
+    return _scaled(value_gco2eq, _MASS, smallest_shown=0.1)
+
+
+def signed_grams_text(value_gco2eq: float) -> str:
+    """Write a change in grams with its sign."""
+    return ("+" if value_gco2eq > 0 else "") + grams_text(value_gco2eq)
+
+
+def energy_text(value_kwh: float) -> str:
+    """Write kWh, Wh or mWh."""
+    return _scaled(value_kwh, _ENERGY, smallest_shown=1.0)
+
+
+def intensity_text(value_gco2eq_per_kwh: float) -> str:
+    """Write an intensity in g/kWh."""
+    return f"{significant(value_gco2eq_per_kwh)} g/kWh"
+
+
+def memory_text(value_bytes: int) -> str:
+    """Write bytes in MiB."""
+    return f"{value_bytes / BYTES_PER_MIB:,.1f} MiB"
+
+
+def percent_text(value_percent: float) -> str:
+    """Write a share with one decimal, without a sign of its own."""
+    return f"{value_percent:.1f} %"
+
+
+def change_text(value_percent: float | None) -> str:
+    """Write a change in percent with its sign."""
+    return NONE_TEXT if value_percent is None else _signed(value_percent, 1) + " %"
+
+
+def points_text(value_points: float | None) -> str:
+    """Write a change in percentage points with its sign."""
+    return NONE_TEXT if value_points is None else _signed(value_points, 2) + " points"
+
+
+def duration_text(value_s: float) -> str:
+    """Write ``m:ss``, or ``h:mm:ss`` from an hour on."""
+    minutes, seconds = divmod(round(value_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def moment_text(moment: datetime) -> str:
+    """Write a moment to the second, in UTC."""
+    return f"{as_utc(moment):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _signed(value: float, decimals: int) -> str:
+    rounded = round(value, decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
+    sign = "+" if rounded > 0 else ""
+    return f"{sign}{rounded:.{decimals}f}"
+
+
+def _scaled(value: float, units: _Units, *, smallest_shown: float) -> str:
+    if value == 0:
+        return f"0 {'g' if units is _MASS else 'Wh'}"
+    for unit, size in units:
+        if abs(value) >= size * smallest_shown and (size <= 1 or abs(value) >= size):
+            return f"{significant(value / size)} {unit}"
+    unit, size = units[-1]
+    return f"{significant(value / size)} {unit}"

@@ -1,0 +1,59 @@
+"""Reads a run's record and writes a report; a user's mistake with a path is one sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from include.errors import ArtifactError
+from include.files import write_atomically, write_json_atomically
+from include.records import RECORD_SCHEMA_VERSION, TrainingRecord
+from include.report.model import Report
+from include.report.render import render_markdown
+
+
+def load_record(path: Path) -> TrainingRecord:
+    """Read ``record.json``, given as the file or as the run's folder.
+
+    :raises ArtifactError: missing, unreadable, not JSON, of another schema version, or not a record.
+    """
+    file = path / "record.json" if path.is_dir() else path
+    data = _read_object(file)
+    version = data.get("schema_version")
+    if version != RECORD_SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{file}: schema_version is {version!r}, but this version of Lowtide reads {RECORD_SCHEMA_VERSION!r};"
+            " repeat the run, or read it with the version that wrote it"
+        )
+    try:
+        return TrainingRecord.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(f"{file}: is not a training record: {key}: {first['msg']}; repeat the run") from None
+
+
+def write_report(report: Report, folder: Path) -> dict[str, Path]:
+    """Write ``report.json`` and ``report.md``, each whole or not at all, and return their paths by format.
+
+    :raises ArtifactError: the folder cannot be written.
+    """
+    return {
+        "markdown": write_atomically(folder / "report.md", render_markdown(report)),
+        "json": write_json_atomically(folder / "report.json", report.model_dump_json(indent=2)),
+    }
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtifactError(f"{file}: there is no such record; give the folder of a finished run") from None
+    except OSError as error:
+        raise ArtifactError(f"{file}: cannot be read ({error.strerror}); check the path and its permissions") from None
+    except (ValueError, RecursionError) as error:  # bad JSON, or bytes that are no text
+        raise ArtifactError(f"{file}: is not JSON ({error}); the file is damaged, repeat the run") from None
+    if not isinstance(data, dict):
+        raise ArtifactError(f"{file}: is not a training record but a JSON {type(data).__name__}; give a run's folder")
+    return data

@@ -1,0 +1,128 @@
+"""What may be said about a comparison: the rules for claims, in the order in which they bar one."""
+
+from collections.abc import Sequence
+
+from include.records import TrainingRecord
+from include.report.changes import Comparison
+from include.report.evidence import (
+    counterfactual_reasons,
+    estimated_energy_reasons,
+    forecast_reasons,
+    incomparable_energy,
+    incomparable_intensity,
+    simulated_reasons,
+)
+from include.report.figures import (
+    change_text,
+    duration_text,
+    grams_text,
+    percent_text,
+    points_text,
+    signed_grams_text,
+)
+from include.report.model import Direction, Headline
+
+HOW_TO_MAKE_A_BASELINE = "make one with: airflow dags trigger baseline_training"
+
+
+def headline(comparison: Comparison, *, repeatability_percent: float) -> Headline:
+    """Apply the rules: no baseline, simulated, unsettled, not comparable, estimated energy, and only then a claim."""
+    baseline, run = comparison.baseline, comparison.run
+    if baseline is None:
+        return _no_baseline(comparison)
+    both: Sequence[tuple[TrainingRecord, str]] = ((baseline, "baseline"), (run, "run"))
+    if simulated := [reason for record, who in both for reason in simulated_reasons(record, who)]:
+        return _simulated(comparison, simulated)
+    if barred := _barred(comparison, both):
+        return Headline(status="withheld", direction=None, text="No claim: " + "; ".join(barred) + ".", reasons=barred)
+    if estimated := [reason for record, who in both for reason in estimated_energy_reasons(record, who)]:
+        return _waiting_only(comparison, estimated, repeatability_percent)
+    return _claimed(comparison, repeatability_percent)
+
+
+def direction_of(change_percent: float, repeatability_percent: float) -> Direction:
+    """Return the direction of a change; one inside the repeatability has none that could be told from noise."""
+    if abs(change_percent) <= repeatability_percent:
+        return "no_measurable_change"
+    return "lower" if change_percent < 0 else "higher"
+
+
+def _barred(comparison: Comparison, both: Sequence[tuple[TrainingRecord, str]]) -> tuple[str, ...]:
+    (baseline, _), (run, _) = both
+    reasons = [reason for record, who in both for reason in forecast_reasons(record, who)]
+    reasons += incomparable_intensity(baseline, run) + incomparable_energy(baseline, run)
+    if not reasons and comparison.changes.emissions_percent is None:
+        reasons.append("the baseline's emissions are zero, so no percentage exists")
+    return tuple(reasons)
+
+
+def _no_baseline(comparison: Comparison) -> Headline:
+    run = comparison.run
+    barred = simulated_reasons(run, "run") + forecast_reasons(run, "run")
+    text = f"Nothing to compare with: there is no baseline with the same comparison key; {HOW_TO_MAKE_A_BASELINE}."
+    if not barred and run.wait_s > 0 and not counterfactual_reasons(run):
+        text += f" {_waiting_sentence(comparison)}"
+    return Headline(
+        status="no_baseline", direction=None, text=text, reasons=("no baseline with the same comparison key", *barred)
+    )
+
+
+def _simulated(comparison: Comparison, reasons: list[str]) -> Headline:
+    text = f"Simulated, nothing is claimed: {'; '.join(reasons)}. In the simulation, {_figures(comparison)}."
+    return Headline(status="simulated", direction=None, text=text, reasons=tuple(reasons))
+
+
+def _waiting_only(comparison: Comparison, estimated: list[str], repeatability_percent: float) -> Headline:
+    """Energy that is estimated cancels out of one quotient only: this run now against this run at submission."""
+    no_efficiency = [*estimated, "estimated energy supports no claim about efficiency or the total"]
+    barred = counterfactual_reasons(comparison.run)
+    if not barred and comparison.run.wait_s == 0:
+        barred = ["the run did not wait, so there is no waiting to claim either"]
+    if barred:
+        reasons = (*no_efficiency, *barred)
+        return Headline(status="withheld", direction=None, text=f"No claim: {'; '.join(reasons)}.", reasons=reasons)
+    change = -(comparison.waiting.avoided_percent or 0.0)
+    return Headline(
+        status="claimed",
+        direction=direction_of(change, repeatability_percent),
+        text=f"{_waiting_sentence(comparison)} Nothing else is claimed: energy is partly estimated.",
+        reasons=tuple(no_efficiency),
+    )
+
+
+def _claimed(comparison: Comparison, repeatability_percent: float) -> Headline:
+    change = comparison.changes.emissions_percent or 0.0
+    direction = direction_of(change, repeatability_percent)
+    reasons: tuple[str, ...] = ()
+    if direction == "no_measurable_change":
+        reasons = (f"the change is inside the repeatability of {percent_text(repeatability_percent)}",)
+        text = f"No measurable change in emissions: {_figures(comparison)}."
+    else:
+        text = f"Emissions were {percent_text(abs(change))} {direction} than the baseline's: {_figures(comparison)}."
+    text += f" Test accuracy {points_text(comparison.changes.accuracy_points)}."
+    return Headline(status="claimed", direction=direction, text=text, reasons=reasons)
+
+
+def _figures(comparison: Comparison) -> str:
+    if comparison.baseline is None or comparison.parts.total is None:
+        return f"the run emitted {grams_text(comparison.run.emissions_gco2eq)}"
+    before, after = comparison.baseline.emissions_gco2eq, comparison.run.emissions_gco2eq
+    ours = _named(comparison, ("waiting", "efficiency"))
+    not_ours = _named(comparison, ("grid_conditions", "work"))
+    change = change_text(comparison.changes.emissions_percent)
+    return f"{grams_text(before)} before, {grams_text(after)} now ({change}); ours: {ours}; not ours: {not_ours}"
+
+
+def _named(comparison: Comparison, names: tuple[str, ...]) -> str:
+    parts = comparison.parts.model_dump()
+    return ", ".join(f"{name.replace('_', ' ')} {signed_grams_text(parts[name])}" for name in names)
+
+
+def _waiting_sentence(comparison: Comparison) -> str:
+    waiting = comparison.waiting
+    percent = waiting.avoided_percent or 0.0
+    effect = "lower" if percent >= 0 else "higher"
+    return (
+        f"Waiting {duration_text(waiting.wait_s)} made this run's emissions {percent_text(abs(percent))} {effect}"
+        " than the same energy at submission would have."
+    )

@@ -1,0 +1,55 @@
+"""The rows that terminal and Markdown share: figure, baseline, run, change, all plain text."""
+
+from collections.abc import Callable
+
+from include.report import figures
+from include.report.escape import plain
+from include.report.model import Changes, Report, RunFigures
+
+Row = tuple[str, str, str, str]
+_Cell = Callable[[RunFigures], str]
+_Change = Callable[[Changes], str]
+
+
+def _intensity(run: RunFigures) -> str:
+    # the record's mean carries the site's PUE; a grid's intensity does not
+    return figures.intensity_text(run.mean_carbon_intensity_gco2eq_per_kwh / run.pue)
+
+
+def _nothing(changes: Changes) -> str:
+    del changes
+    return ""
+
+
+_ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
+    ("Emissions", lambda r: figures.grams_text(r.emissions_gco2eq), lambda c: figures.change_text(c.emissions_percent)),
+    ("of which training", lambda r: figures.grams_text(r.emissions_train_gco2eq), _nothing),
+    ("Energy", lambda r: figures.energy_text(r.energy_kwh.total), lambda c: figures.change_text(c.energy_percent)),
+    ("Mean carbon intensity", _intensity, lambda c: figures.change_text(c.mean_intensity_percent)),
+    (
+        "Peak memory",
+        lambda r: f"{figures.memory_text(r.peak_memory_bytes)} ({r.peak_memory_kind})",
+        lambda c: figures.change_text(c.peak_memory_percent),
+    ),
+    (
+        "Test accuracy",
+        lambda r: f"{100 * r.test_accuracy:.2f} %",
+        lambda c: figures.points_text(c.accuracy_points),
+    ),
+    ("Duration", lambda r: figures.duration_text(r.duration_s), lambda c: figures.change_text(c.duration_percent)),
+    ("of which training", lambda r: figures.duration_text(r.train_duration_s), _nothing),
+    ("Waited before starting", lambda r: figures.duration_text(r.wait_s), _nothing),
+    ("Policy", lambda r: r.policy, _nothing),
+    ("Device", lambda r: f"{r.device} ({r.device_name})", _nothing),
+    ("Precision", lambda r: r.precision, _nothing),
+    ("Batch (micro x accumulation)", lambda r: f"{r.micro_batch_size} x {r.accumulation_steps}", _nothing),
+)
+
+
+def render_table(report: Report) -> list[Row]:
+    """Return rows of (figure, baseline, run, change); safe for a terminal, not yet escaped for Markdown."""
+    base, run = report.baseline, report.run
+    return [
+        (name, "-" if base is None else plain(cell(base)), plain(cell(run)), change(report.changes))
+        for name, cell, change in _ROWS
+    ]

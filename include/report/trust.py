@@ -1,0 +1,43 @@
+"""The section "How to trust this": kinds, methods, scopes and the ledgers that every figure follows from."""
+
+from collections.abc import Iterator
+
+from include.report import figures
+from include.report.escape import markdown
+from include.report.model import Report, RunFigures
+
+
+def trust_section(report: Report) -> Iterator[str]:
+    """Yield the section's lines, Markdown-escaped."""
+    yield from ("## How to trust this", "")
+    yield "Emissions are summed over the ledger's rows: energy of the interval x PUE x the grid's intensity then."
+    yield "The parts under Why are LMDI-I (Ang 2004): they sum to the change without a residual."
+    yield "Where each interval's intensity comes from stands in the ledger, row by row (intensity_source)."
+    yield ""
+    for who, run in (("Baseline", report.baseline), ("Run", report.run)):
+        if run is not None:
+            yield from (f"### {who}", "", *(f"- {markdown(line)}" for line in _lines(run)), "")
+
+
+def _lines(run: RunFigures) -> Iterator[str]:
+    yield f"Run id: {run.run_id}, zone {run.zone}, submitted {figures.moment_text(run.submitted_at)}"
+    yield f"Ran from {figures.moment_text(run.started_at)} to {figures.moment_text(run.ended_at)}"
+    yield f"Intensity: {run.signal_type} signal, {run.emission_factor_type} factors; energy booked at {_kinds(run)}"
+    yield f"Energy: {_methods(run)}; scope {run.measuring_scope}; PUE {run.pue:g}"
+    yield f"Peak memory: {run.peak_memory_kind}"
+    yield f"Configuration: {run.configuration}"
+    yield f"Ledger: {run.ledger_path}, sha256 {run.ledger_sha256}"
+
+
+def _kinds(run: RunFigures) -> str:
+    kinds = sorted(run.intensity_kinds.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{kind} {figures.percent_text(100 * share)}" for kind, share in kinds) or "no kind"
+
+
+def _methods(run: RunFigures) -> str:
+    energy = run.energy_kwh
+    parts = {"cpu": energy.cpu, "gpu": energy.gpu, "ram": energy.ram}
+    return ", ".join(
+        f"{part.upper()} {figures.energy_text(kwh)} ({energy.methods.get(part, 'none')})"  # type: ignore[call-overload]
+        for part, kwh in parts.items()
+    )
