@@ -1,0 +1,38 @@
+"""What the grid does, and when to run: signal, fallback, decision. Knows nothing of Airflow."""
+
+from include.scheduler.clock import Clock, ReplayClock, SystemClock, clock_for
+from include.scheduler.decision import decide
+from include.scheduler.job import Job, job_from_config
+from include.scheduler.opening import open_signal, replay_anchor
+from include.scheduler.outcome import Action, Decision, Reason
+from include.scheduler.outlook import Outlook
+from include.scheduler.profile import country_mean_reading, profile_readings
+from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS, HttpProvider, LocalProvider, Provider, Request
+from include.scheduler.signal import GridSignal
+from include.scheduler.transport import Transport
+
+__all__ = [
+    "HTTP_PROVIDERS",
+    "LOCAL_PROVIDERS",
+    "Action",
+    "Clock",
+    "Decision",
+    "GridSignal",
+    "HttpProvider",
+    "Job",
+    "LocalProvider",
+    "Outlook",
+    "Provider",
+    "Reason",
+    "ReplayClock",
+    "Request",
+    "SystemClock",
+    "Transport",
+    "clock_for",
+    "country_mean_reading",
+    "decide",
+    "job_from_config",
+    "open_signal",
+    "profile_readings",
+    "replay_anchor",
+]

@@ -1,0 +1,80 @@
+"""What was decided, why, and on which figures."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from include.moments import format_moment, parse_moment
+from include.records import Reading
+
+
+class Action(StrEnum):
+    """What to do with the job."""
+
+    RUN = "run"
+    WAIT = "wait"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class Reason(StrEnum):
+    """What the decision rests on."""
+
+    IMMEDIATE = "immediate"
+    BELOW_THRESHOLD = "below_threshold"
+    ABOVE_THRESHOLD = "above_threshold"
+    FORECAST_MINIMUM = "forecast_minimum"
+    DEADLINE = "deadline"
+    SIGNAL_UNAVAILABLE = "signal_unavailable"
+
+
+_MOMENTS = ("decided_at", "until", "planned_start", "deadline", "latest_start")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One decision; ``until`` is when to look again while waiting, None otherwise.
+
+    ``planned_start`` is the hour that an ordering of hours has chosen; the grid is still looked at before it, so that a
+    provider that recovers is noticed.
+    """
+
+    action: Action
+    reason: Reason
+    decided_at: datetime
+    until: datetime | None
+    text: str
+    reading: Reading | None
+    threshold_gco2eq_per_kwh: float | None
+    deadline: datetime | None
+    latest_start: datetime | None
+    steps: tuple[str, ...]
+    planned_start: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON; ``from_json`` reads it back."""
+        moments = {name: getattr(self, name) for name in _MOMENTS}
+        return {
+            "action": self.action.value,
+            "reason": self.reason.value,
+            "text": self.text,
+            "reading": None if self.reading is None else self.reading.as_json(),
+            "threshold_gco2eq_per_kwh": self.threshold_gco2eq_per_kwh,
+            "steps": list(self.steps),
+        } | {name: None if moment is None else format_moment(moment) for name, moment in moments.items()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read what ``as_json`` wrote."""
+        moments = {name: None if data[name] is None else parse_moment(data[name]) for name in _MOMENTS}
+        return cls(
+            **{key: data[key] for key in cls.__slots__}
+            | moments
+            | {
+                "action": Action(data["action"]),
+                "reason": Reason(data["reason"]),
+                "reading": None if data["reading"] is None else Reading.from_json(data["reading"]),
+                "steps": tuple(data["steps"]),
+            }
+        )
