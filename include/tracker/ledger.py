@@ -1,0 +1,123 @@
+"""The ledger: append-only JSON lines, one row a line, on the disk before ``append`` returns."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from include.errors import ArtifactError, MeasurementError
+from include.moments import format_moment
+from include.records import LedgerRow
+from include.tracker.ledger_reading import LedgerContents, read_ledger, repair_ledger, sync_folder
+
+__all__ = ["LedgerContents", "LedgerWriter", "read_ledger", "repair_ledger"]
+
+
+class LedgerWriter:
+    """Appends rows to a ledger, new or of an earlier attempt; a torn line of a killed attempt is first moved aside.
+
+    A SIGKILL at any moment loses at most the rows of the append under way.
+
+    :raises ArtifactError: the file cannot be opened, or another process writes to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: tuple[str, ...] = ()
+        self.last_end: datetime | None = None
+        self._file = -1
+        try:
+            self._resume()
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, rows: Sequence[LedgerRow]) -> None:
+        """Write the rows in one piece and wait until they are on the disk; all of them are in the ledger, or none.
+
+        :raises ArtifactError: the disk is full, the folder is gone ...; what was written in part is taken back.
+        :raises MeasurementError: rows that overlap the ledger, or are out of order.
+        """
+        self._check_order(rows)
+        content = "".join(row.as_json_line() for row in rows).encode()
+        try:
+            self._take_back()
+            _write_all(self._file, content)
+            os.fsync(self._file)
+        except OSError as error:
+            # a torn line would break every reader; where this fails too, the next append or repair takes it away
+            with contextlib.suppress(OSError):
+                self._take_back()
+            raise self._refused("cannot be written", error) from error
+        self._size += len(content)
+        self.last_end = rows[-1].end if rows else self.last_end
+
+    def close(self) -> None:
+        """Close the file; appending is over."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __del__(self) -> None:
+        # the lock of a writer that nobody closed must not outlive it: the next attempt may run in this process
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _resume(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
+            self.problems = tuple(repair_ledger(self.path))
+            if self.problems:  # the repair put a new file in the place of the one that is open
+                self.close()
+                self._open()
+            sync_folder(self.path)
+            self._size = os.fstat(self._file).st_size
+        except OSError as error:
+            raise self._refused("cannot be opened", error) from error
+        rows = read_ledger(self.path).rows
+        self.last_end = rows[-1].end if rows else None
+
+    def _open(self) -> None:
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            # a worker taken for dead and its retry must not interleave their rows
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArtifactError(
+                f"{self.path}: another process writes to this ledger; wait for it, or end it"
+            ) from error
+
+    def _check_order(self, rows: Sequence[LedgerRow]) -> None:
+        end = self.last_end
+        for row in rows:
+            if row.end <= row.start or (end is not None and row.start < end):
+                raise MeasurementError(
+                    f"{self.path}: a row from {format_moment(row.start)} is out of order and was refused"
+                )
+            end = row.end
+
+    def _take_back(self) -> None:
+        if os.fstat(self._file).st_size > self._size:
+            os.ftruncate(self._file, self._size)
+
+    def _refused(self, what: str, error: OSError) -> ArtifactError:
+        return ArtifactError(
+            f"{self.path}: the ledger {what} ({error.strerror}); free space there, mend the permissions, or give another folder"
+        )
+
+
+def _write_all(file: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(file, content) :]

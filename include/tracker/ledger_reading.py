@@ -1,0 +1,136 @@
+"""Reading a ledger back: whole rows are kept, and what is missing is said."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from include.errors import ArtifactError
+from include.moments import format_moment
+from include.records import LedgerRow
+
+TORN_SUFFIX = ".torn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerContents:
+    """The rows that are whole, and one sentence for each thing that is missing or out of place."""
+
+    rows: tuple[LedgerRow, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    number: int
+    raw: bytes
+    row: LedgerRow | None
+    problem: str | None
+
+
+def read_ledger(path: Path) -> LedgerContents:
+    """Read every whole row; torn and corrupt lines, overlaps and uncovered time are named, with line numbers.
+
+    :raises ArtifactError: the file is missing or cannot be read.
+    """
+    lines = list(_lines(_content(path)))
+    problems = [f"{path}, line {line.number}: {line.problem}; this row is missing" for line in lines if line.problem]
+    whole = [(line.number, line.row) for line in lines if line.row is not None]
+    problems += [f"{path}, line {number}: {what}" for number, what in _out_of_place(whole)]
+    return LedgerContents(rows=tuple(row for _, row in whole), problems=tuple(problems))
+
+
+def repair_ledger(path: Path) -> list[str]:
+    """Make every line of a ledger a whole row: broken lines are moved to ``<name>.torn``, whole rows stay byte for byte.
+
+    Call it when nothing writes to the ledger. Does nothing to a ledger in order. Returns what was moved or mended.
+
+    :raises ArtifactError: the file is missing, or cannot be read or written.
+    """
+    content = _content(path)
+    lines = list(_lines(content))
+    broken = [line for line in lines if line.problem]
+    unended = bool(lines) and not content.endswith(b"\n")
+    if not broken and not unended:
+        return []
+    try:
+        if broken:
+            _append_synced(path.with_name(path.name + TORN_SUFFIX), b"".join(line.raw + b"\n" for line in broken))
+        _replace_synced(path, b"".join(line.raw + b"\n" for line in lines if line.row is not None))
+    except OSError as error:
+        raise ArtifactError(
+            f"{path}: cannot be repaired ({error.strerror}); free space or mend its permissions"
+        ) from error
+    moved = [f"{path}, line {line.number}: {line.problem}; moved to {path.name}{TORN_SUFFIX}" for line in broken]
+    return moved or [f"{path}: ended the last line, whose row was whole"]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: there is no such ledger; give the folder of a run") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
+def _lines(content: bytes) -> Iterator[_Line]:
+    for number, raw in enumerate(content.split(b"\n"), start=1):
+        if raw.strip():
+            row, problem = _parse(raw)
+            yield _Line(number=number, raw=raw, row=row, problem=problem)
+
+
+def _parse(raw: bytes) -> tuple[LedgerRow | None, str | None]:
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        return None, "is torn or not JSON"
+    try:
+        row = LedgerRow.from_json(data)
+        figures = (*_energies(row), row.carbon_intensity_gco2eq_per_kwh, row.emissions_gco2eq)
+        sound = row.start < row.end and all(math.isfinite(figure) and figure >= 0 for figure in figures)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return None, f"is not a ledger row ({type(error).__name__}: {error})"
+    return (row, None) if sound else (None, "holds an impossible figure or an interval that does not run forwards")
+
+
+def _energies(row: LedgerRow) -> tuple[float, float, float]:
+    return row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh
+
+
+def _out_of_place(rows: Sequence[tuple[int, LedgerRow]]) -> Iterator[tuple[int, str]]:
+    for (_, earlier), (number, later) in pairwise(rows):
+        if later.start < earlier.end:
+            yield number, f"begins at {format_moment(later.start)}, before the row above ends"
+        elif later.start > earlier.end and later.attempt == earlier.attempt:
+            yield number, f"no row covers {format_moment(earlier.end)} to {format_moment(later.start)}"
+
+
+def _append_synced(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace_synced(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Make a file's name survive a power failure, not only its content."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

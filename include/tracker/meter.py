@@ -1,0 +1,61 @@
+"""What the ledger needs of an energy meter: totals since the start, and how each was obtained."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from include.errors import MeasurementError
+
+Component = Literal["cpu", "gpu", "ram"]
+Scope = Literal["machine", "process_tree", "replayed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterReading:
+    """Energy in kWh since the meter's start, before PUE, and the meter's own monotonic clock in seconds.
+
+    :raises MeasurementError: a total that is negative or not finite; such a figure must never reach the ledger.
+    """
+
+    monotonic_s: float
+    cpu_energy_kwh: float
+    gpu_energy_kwh: float
+    ram_energy_kwh: float
+
+    def __post_init__(self) -> None:
+        for name, value in zip(("CPU", "GPU", "RAM"), self.energy_kwh, strict=True):
+            if not math.isfinite(value) or value < 0:
+                raise MeasurementError(f"the energy meter reports {value!r} kWh for the {name}; it is finite and >= 0")
+
+    @property
+    def energy_kwh(self) -> tuple[float, float, float]:
+        """CPU, GPU and RAM."""
+        return self.cpu_energy_kwh, self.gpu_energy_kwh, self.ram_energy_kwh
+
+
+class EnergyMeter(Protocol):
+    """A source of cumulative energy; all methods but the constructor are called by one thread at a time."""
+
+    def start(self) -> MeterReading:
+        """Open the measuring window; slow work comes before it, not inside it."""
+
+    def sample(self) -> MeterReading:
+        """Return the totals so far.
+
+        :raises MeasurementError: no trustworthy figure this time; the next call may succeed and covers the gap.
+        """
+
+    def stop(self) -> MeterReading:
+        """Close the window and return the final totals."""
+
+    @property
+    def methods(self) -> dict[Component, str]:
+        """Per component one of ``rapl | nvml | tdp_estimate | constant | none | replayed``; known after ``start``."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose energy it is."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the software that the figures depend on; known after ``start``."""
