@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 
 from include.files import write_json_atomically
 from include.records.training import TrainingRecord
@@ -11,10 +12,17 @@ from include.records.training import TrainingRecord
 RECORD_SCHEMA = Path(__file__).with_name("record.schema.json")
 
 
+class _WrittenFiles(GenerateJsonSchema):
+    """A written file holds every key, also those that have a default in the model."""
+
+    def field_is_required(self, field: object, total: bool) -> bool:  # noqa: ARG002 pydantic's signature
+        return True
+
+
 def schema_text(model: type[BaseModel]) -> str:
     """Return the JSON schema of a model's files as text, with a final newline."""
-    # "serialization": what a written file holds, so that keys with a default are required
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | model.model_json_schema(mode="serialization")
+    body = model.model_json_schema(mode="serialization", schema_generator=_WrittenFiles)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | body
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -101,6 +101,7 @@ class TrainingRecord(_Frozen):
     counterfactual: Counterfactual | None
     peak_memory_bytes: Annotated[int, Field(ge=0)]
     peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
+    peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
     peak_memory_reserved_bytes: int | None
     base_rss_bytes: Annotated[int, Field(ge=0)]
     ledger_path: str

@@ -18,8 +18,8 @@ def significant(value: float, digits: int = 3) -> str:
     """Write a number with so many significant digits, never as a power of ten."""
     if value == 0:
         return "0"
-    decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, decimals)
+    rounded = float(f"{value:.{digits - 1}e}")  # first, so that 9.999 counts its digits as 10.0
+    decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
     return f"{rounded:.{max(0, decimals)}f}"
 
 
@@ -82,7 +82,7 @@ def _signed(value: float, decimals: int) -> str:
 
 
 def _scaled(value: float, units: _Units, *, smallest_shown: float) -> str:
-    if value == 0:
+    if abs(value) < units[-1][1] / 1000:  # rounding error of a sum, not a figure
         return f"0 {'g' if units is _MASS else 'Wh'}"
     for unit, size in units:
         if abs(value) >= size * smallest_shown and (size <= 1 or abs(value) >= size):

@@ -29,7 +29,7 @@ def headline(comparison: Comparison, *, repeatability_percent: float) -> Headlin
     """Apply the rules: no baseline, simulated, unsettled, not comparable, estimated energy, and only then a claim."""
     baseline, run = comparison.baseline, comparison.run
     if baseline is None:
-        return _no_baseline(comparison)
+        return _no_baseline(comparison, repeatability_percent)
     both: Sequence[tuple[TrainingRecord, str]] = ((baseline, "baseline"), (run, "run"))
     if simulated := [reason for record, who in both for reason in simulated_reasons(record, who)]:
         return _simulated(comparison, simulated)
@@ -56,12 +56,12 @@ def _barred(comparison: Comparison, both: Sequence[tuple[TrainingRecord, str]]) 
     return tuple(reasons)
 
 
-def _no_baseline(comparison: Comparison) -> Headline:
+def _no_baseline(comparison: Comparison, repeatability_percent: float) -> Headline:
     run = comparison.run
     barred = simulated_reasons(run, "run") + forecast_reasons(run, "run")
     text = f"Nothing to compare with: there is no baseline with the same comparison key; {HOW_TO_MAKE_A_BASELINE}."
     if not barred and run.wait_s > 0 and not counterfactual_reasons(run):
-        text += f" {_waiting_sentence(comparison)}"
+        text += f" {_waiting_sentence(comparison, repeatability_percent)}"
     return Headline(
         status="no_baseline", direction=None, text=text, reasons=("no baseline with the same comparison key", *barred)
     )
@@ -85,7 +85,7 @@ def _waiting_only(comparison: Comparison, estimated: list[str], repeatability_pe
     return Headline(
         status="claimed",
         direction=direction_of(change, repeatability_percent),
-        text=f"{_waiting_sentence(comparison)} Nothing else is claimed: energy is partly estimated.",
+        text=f"{_waiting_sentence(comparison, repeatability_percent)} Nothing else is claimed: energy is partly estimated.",
         reasons=tuple(no_efficiency),
     )
 
@@ -118,11 +118,13 @@ def _named(comparison: Comparison, names: tuple[str, ...]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {signed_grams_text(parts[name])}" for name in names)
 
 
-def _waiting_sentence(comparison: Comparison) -> str:
-    waiting = comparison.waiting
-    percent = waiting.avoided_percent or 0.0
-    effect = "lower" if percent >= 0 else "higher"
+def _waiting_sentence(comparison: Comparison, repeatability_percent: float) -> str:
+    change = -(comparison.waiting.avoided_percent or 0.0)
+    waited = f"Waiting {duration_text(comparison.waiting.wait_s)}"
+    direction = direction_of(change, repeatability_percent)
+    if direction == "no_measurable_change":
+        return f"{waited} made no measurable change to this run's emissions ({change_text(change)})."
     return (
-        f"Waiting {duration_text(waiting.wait_s)} made this run's emissions {percent_text(abs(percent))} {effect}"
-        " than the same energy at submission would have."
+        f"{waited} made this run's emissions {percent_text(abs(change))} {direction} than the same energy at"
+        " submission would have."
     )

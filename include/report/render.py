@@ -53,7 +53,10 @@ def _waiting(report: Report) -> str:
     avoided = figures.grams_text(abs(waiting.avoided_gco2eq))
     share = "" if waiting.avoided_percent is None else f" ({figures.percent_text(abs(waiting.avoided_percent))})"
     verb = "less" if waiting.avoided_gco2eq >= 0 else "more"
-    return f"{waited} Against its own energy at submission it emitted {avoided}{share} {verb}."
+    sentence = f"{waited} Against its own energy at submission it emitted {avoided}{share} {verb}."
+    if report.attribution_gco2eq.total is None:
+        return sentence
+    return f"{sentence} (The table weighs waiting by the emissions of both runs, this sentence by the run's alone.)"
 
 
 def _part(value_gco2eq: float | None) -> str:

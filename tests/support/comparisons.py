@@ -53,7 +53,7 @@ def golden_reports() -> dict[str, Report]:
             make_record(methods=_ESTIMATED, gpu_kwh=0.0), waiting_run(methods=_ESTIMATED, gpu_kwh=0.0)
         ),
         "withheld": compared(
-            make_record(ended_at=NOW - timedelta(days=45), emission_factor_type="direct"),
+            make_record(submitted_at=NOW - timedelta(days=45), emission_factor_type="direct"),
             waiting_run(device_name="NVIDIA | <b>A100</b>\n# [x](http://evil)"),
         ),
     }

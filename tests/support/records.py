@@ -89,6 +89,7 @@ def _plain_fields() -> dict[str, Any]:
         "train_loss": 0.05,
         "test_accuracy": 0.985,
         "measuring_scope": "machine",
+        "pue": 1.0,
         "intensity_kinds": {"measured": 1.0},
         "peak_memory_bytes": 800 * 1024**2,
         "peak_memory_kind": "cuda_allocated",

@@ -1,0 +1,159 @@
+"""Each rule for claims, with the record that breaks it."""
+
+import pytest
+
+from include.records import TrainingRecord
+from include.report import Report
+from tests.support.comparisons import compared, waiting_run
+from tests.support.records import make_record
+
+ESTIMATED = {"cpu": "tdp_estimate", "gpu": "nvml", "ram": "constant"}
+
+
+def outcome(report: Report) -> tuple[str, str | None]:
+    return report.headline.status, report.headline.direction
+
+
+def test_a_better_result_is_claimed_with_its_own_and_foreign_parts() -> None:
+    report = compared(make_record(), waiting_run())
+    assert outcome(report) == ("claimed", "lower")
+    assert "55.1 % lower" in report.headline.text
+    assert "ours: waiting -0.556 g, efficiency -0.228 g; not ours: grid conditions -0.119 g" in report.headline.text
+
+
+def test_a_worse_result_is_said_as_plainly_as_a_better_one() -> None:
+    better = compared(make_record(), make_record(grid_gco2eq_per_kwh=100.0)).headline
+    worse = compared(make_record(grid_gco2eq_per_kwh=100.0), make_record()).headline
+    assert (worse.status, worse.direction) == ("claimed", "higher")
+    assert worse.text.startswith("Emissions were 100.0 % higher than the baseline's: 0.820 g before, 1.64 g now")
+    assert better.text.startswith("Emissions were 50.0 % lower than the baseline's: 1.64 g before, 0.820 g now")
+
+
+@pytest.mark.parametrize(
+    ("grid", "direction"),
+    [(205.9, "no_measurable_change"), (194.1, "no_measurable_change"), (206.2, "higher"), (193.8, "lower")],
+)
+def test_a_change_inside_the_repeatability_is_no_measurable_change(grid: float, direction: str) -> None:
+    report = compared(make_record(), make_record(grid_gco2eq_per_kwh=grid), repeatability_percent=3.0)
+    assert outcome(report) == ("claimed", direction)
+    assert report.headline.text.startswith("No measurable change") == (direction == "no_measurable_change")
+
+
+@pytest.mark.parametrize("kind", ["modelled", "replayed"])
+@pytest.mark.parametrize("which", ["baseline", "run"])
+def test_modelled_or_replayed_intensity_in_either_run_is_simulated_and_claims_nothing(kind: str, which: str) -> None:
+    kinds = {"measured": 0.94, kind: 0.06}
+    base = make_record(intensity_kinds=kinds) if which == "baseline" else make_record()
+    run = waiting_run(intensity_kinds=kinds) if which == "run" else waiting_run()
+    report = compared(base, run)
+    assert outcome(report) == ("simulated", None)
+    assert report.headline.reasons == (f"6.0 % of the {which}'s energy is booked at {kind} intensity",)
+    assert report.headline.text.startswith("Simulated, nothing is claimed: ")
+    assert "1.64 g before, 0.737 g now" in report.headline.text
+
+
+def test_modelled_and_replayed_shares_are_added_before_they_are_judged() -> None:
+    report = compared(
+        make_record(), waiting_run(intensity_kinds={"measured": 0.94, "modelled": 0.03, "replayed": 0.03})
+    )
+    assert report.headline.status == "simulated"
+
+
+def test_five_percent_is_still_a_claim() -> None:
+    kinds = {"measured": 0.95, "modelled": 0.05}
+    assert compared(make_record(), waiting_run(intensity_kinds=kinds)).headline.status == "claimed"
+
+
+def test_replayed_energy_is_simulated_too() -> None:
+    run = waiting_run(methods={"cpu": "replayed", "gpu": "replayed", "ram": "replayed"})
+    assert outcome(compared(make_record(), run)) == ("simulated", None)
+
+
+def test_forecast_intensity_is_withheld_until_settled() -> None:
+    report = compared(make_record(), waiting_run(intensity_kinds={"measured": 0.5, "forecast": 0.5}))
+    assert outcome(report) == ("withheld", None)
+    assert report.headline.reasons == ("50.0 % of the run's energy is booked at forecast intensity, not yet settled",)
+
+
+def test_no_baseline_says_how_to_make_one_and_gives_the_waiting_part() -> None:
+    report = compared(None, waiting_run())
+    assert outcome(report) == ("no_baseline", None)
+    assert "airflow dags trigger baseline_training" in report.headline.text
+    assert "Waiting 3:20:00 made this run's emissions 38.9 % lower" in report.headline.text
+
+
+@pytest.mark.parametrize("kind", ["replayed", "forecast"])
+def test_no_baseline_and_a_simulated_or_unsettled_run_says_nothing_about_waiting(kind: str) -> None:
+    report = compared(None, waiting_run(intensity_kinds={kind: 1.0}))
+    assert outcome(report) == ("no_baseline", None)
+    assert "Waiting" not in report.headline.text
+    assert kind in report.headline.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("signal_type", "marginal", "signal type differs (baseline marginal, run average)"),
+        ("emission_factor_type", "direct", "emission factor type differs (baseline direct, run lifecycle)"),
+        ("measuring_scope", "process_tree", "different scopes (baseline process_tree, run machine)"),
+    ],
+)
+def test_figures_that_mean_different_things_withhold_the_claim(field: str, value: str, said: str) -> None:
+    report = compared(make_record(**{field: value}), waiting_run())  # type: ignore[arg-type]
+    assert outcome(report) == ("withheld", None)
+    assert said in report.headline.reasons[0]
+    assert report.changes.emissions_percent is None
+    assert report.attribution_gco2eq.total is None
+
+
+def test_estimated_energy_leaves_only_the_waiting_percentage() -> None:
+    report = compared(make_record(methods=ESTIMATED), waiting_run(methods=ESTIMATED))
+    assert outcome(report) == ("claimed", "lower")
+    assert "38.9 % lower than the same energy at submission" in report.headline.text
+    assert "55.1" not in report.headline.text  # the total rests on estimated energy
+    assert "estimated energy supports no claim about efficiency or the total" in report.headline.reasons
+
+
+def test_the_waiting_percentage_does_not_depend_on_the_level_of_the_energy() -> None:
+    low = compared(make_record(methods=ESTIMATED), waiting_run(methods=ESTIMATED, cpu_kwh=0.001))
+    high = compared(make_record(methods=ESTIMATED), waiting_run(methods=ESTIMATED, cpu_kwh=0.1))
+    assert low.waiting.avoided_percent == pytest.approx(high.waiting.avoided_percent)
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (waiting_run(methods=ESTIMATED, submission_gco2eq_per_kwh=None), "intensity at submission is not known"),
+        (waiting_run(methods=ESTIMATED, wait_s=0.0), "did not wait"),
+        (waiting_run(methods=ESTIMATED, submission_kinds={"modelled": 1.0}), "is forecast, modelled or replayed"),
+        (waiting_run(methods=ESTIMATED, submission_gco2eq_per_kwh=0.0), "at submission are zero"),
+    ],
+)
+def test_estimated_energy_without_a_usable_wait_is_withheld(run: TrainingRecord, said: str) -> None:
+    report = compared(make_record(methods=ESTIMATED), run)
+    assert outcome(report) == ("withheld", None)
+    assert said in report.headline.reasons[-1]
+
+
+def test_waiting_that_made_it_worse_is_said_under_estimated_energy() -> None:
+    run = waiting_run(methods=ESTIMATED, submission_gco2eq_per_kwh=100.0)
+    report = compared(make_record(methods=ESTIMATED), run)
+    assert outcome(report) == ("claimed", "higher")
+    assert "10.0 % higher" in report.headline.text
+
+
+def test_waiting_inside_the_repeatability_is_no_measurable_change() -> None:
+    run = waiting_run(methods=ESTIMATED, submission_gco2eq_per_kwh=111.0)
+    report = compared(make_record(methods=ESTIMATED), run)
+    assert outcome(report) == ("claimed", "no_measurable_change")
+    assert "made no measurable change" in report.headline.text
+
+
+def test_a_small_share_of_constant_energy_does_not_bar_the_claim() -> None:
+    assert compared(make_record(ram_kwh=0.0004), waiting_run(ram_kwh=0.0003)).headline.status == "claimed"
+
+
+def test_a_baseline_of_zero_emissions_has_no_percentage_to_claim() -> None:
+    report = compared(make_record(grid_gco2eq_per_kwh=0.0), waiting_run())
+    assert outcome(report) == ("withheld", None)
+    assert "no percentage exists" in report.headline.reasons[0]
