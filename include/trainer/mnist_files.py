@@ -9,13 +9,13 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from include.config import PROJECT_ROOT
 from include.errors import DataSetError
-from include.trainer.mnist_sources import SOURCES, SourceFailed
+from include.trainer.mnist_sources import SOURCES, Source, SourceFailed
 
 DATA_DIR_VARIABLE = "LOWTIDE_DATA_DIR"
 
@@ -36,21 +36,22 @@ def default_data_folder() -> Path:
     return Path(given) if given else PROJECT_ROOT / ".data"
 
 
-def ensure_mnist(root: Path, *, report: Report) -> Path:
+def ensure_mnist(root: Path, *, report: Report, sources: Sequence[Source] = SOURCES) -> Path:
     """Return the folder of the verified idx files, fetching them first where they are missing or damaged.
 
     Safe under several processes at once: one fetches, the others wait for its lock. The files appear only when verified.
 
+    :param sources: asked in this order, until one gives the right files.
     :raises DataSetError: no source could be reached, a wrong checksum, a full disk or a folder that cannot be written.
     """
     raw = root / "MNIST" / "raw"
-    if is_complete(raw):
-        return raw
     try:
+        if is_complete(raw):  # before anything is written: the folder may be read-only
+            return raw
         raw.mkdir(parents=True, exist_ok=True)
         with _lock(raw.parent / "fetch.lock"):
             if not is_complete(raw):  # another process may have fetched them while this one waited
-                _fetch(raw, report)
+                _fetch(raw, report, sources)
     except OSError as error:
         raise _disk_error(raw, error) from error
     return raw
@@ -80,9 +81,9 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(raw: Path, report: Report) -> None:
+def _fetch(raw: Path, report: Report, sources: Sequence[Source]) -> None:
     failures: list[str] = []
-    for source in SOURCES:
+    for source in sources:
         # beside the goal, so that os.replace stays on one file system
         with tempfile.TemporaryDirectory(prefix="fetch-", dir=raw.parent) as folder:
             try:

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from include.config.models import TrainingConfig
 from include.errors import ArtifactError, LowtideError, TrainingError, TrainingStopped
@@ -54,7 +54,7 @@ class TrainingChild:
         """Start the child and hand it its configuration.
 
         :raises ArtifactError: the log file cannot be written.
-        :raises TrainingError: started before.
+        :raises TrainingError: started before, or the process cannot be made.
         """
         if self._process is not None:
             raise TrainingError("this training child has been started already; make a new TrainingChild")
@@ -72,14 +72,20 @@ class TrainingChild:
         self._process.write(request.model_dump_json() + "\n")  # a child that died at once is next_event's business
 
     def _spawn(self, events_fd: int) -> ChildProcess:
-        try:
-            self._log_path.parent.mkdir(parents=True, exist_ok=True)
-            with self._log_path.open("ab") as log:
-                self._log_offset = log.tell()
-                command = [sys.executable, "-m", "include.trainer.child", str(events_fd)]
+        command = [sys.executable, "-m", "include.trainer.child", str(events_fd)]
+        with self._open_log() as log:
+            self._log_offset = log.tell()
+            try:
                 return ChildProcess(
                     command, folder=self._project_root, environment=self._environment, output=log, events_fd=events_fd
                 )
+            except OSError as error:
+                raise TrainingError(f"the training child cannot be started ({error})") from error
+
+    def _open_log(self) -> IO[bytes]:
+        try:
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+            return self._log_path.open("ab")
         except OSError as error:
             raise ArtifactError(
                 f"the training child's log {self._log_path} cannot be written ({error.strerror}); check the folder"
@@ -94,6 +100,11 @@ class TrainingChild:
     def is_running(self) -> bool:
         """Whether the child lives."""
         return self._process is not None and self._process.is_running
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the child ended (``protocol.ExitStatus``), negative for a signal; None while it runs."""
+        return self._process.exit_status if self._process is not None else None
 
     @property
     def usage(self) -> ProcessUsage | None:

@@ -1,0 +1,48 @@
+"""What the training child may see of its parent's environment."""
+
+from pathlib import Path
+
+import pytest
+
+from include.errors import ConfigurationError
+from include.trainer.environment import child_environment
+
+
+def environment(parent: dict[str, str], *extra: str) -> dict[str, str]:
+    return child_environment(parent, extra=extra, project_root=Path("/project"), data_folder=Path("/data"))
+
+
+def test_what_is_not_on_the_list_stays_out() -> None:
+    parent = {
+        "AIRFLOW__CORE__FERNET_KEY": "secret",
+        "AIRFLOW_CONN_GRID": "secret",
+        "MY_TOKEN": "secret",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "PYTHONSTARTUP": "/elsewhere.py",
+    }
+    assert "secret" not in environment(parent).values()
+    assert set(environment(parent)) == {"PYTHONPATH", "PYTHONUNBUFFERED", "LOWTIDE_DATA_DIR"}
+
+
+def test_what_a_training_needs_gets_in() -> None:
+    parent = {"PATH": "/bin", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "1", "OMP_NUM_THREADS": "2", "https_proxy": "p"}
+    assert parent.items() <= environment(parent).items()
+
+
+def test_the_project_alone_is_on_the_python_path() -> None:
+    """A parent's PYTHONPATH could put another module of the same name before the project's."""
+    child = environment({"PYTHONPATH": "/elsewhere", "LOWTIDE_DATA_DIR": "/old"})
+    assert child["PYTHONPATH"] == "/project"
+    assert child["LOWTIDE_DATA_DIR"] == "/data"
+
+
+def test_a_listed_name_gets_in_and_one_that_is_not_set_is_left_out() -> None:
+    child = environment({"MY_TOKEN": "mine", "OTHER_TOKEN": "theirs"}, "MY_TOKEN", "NOT_SET")
+    assert child["MY_TOKEN"] == "mine"
+    assert not {"OTHER_TOKEN", "NOT_SET"} & set(child)
+
+
+@pytest.mark.parametrize("name", ["AIRFLOW__CORE__FERNET_KEY", "AIRFLOW_HOME", "airflow__core__fernet_key"])
+def test_airflows_variables_cannot_even_be_listed(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"training\.environment lists '{name}'.*remove it"):
+        environment({}, name)

@@ -1,0 +1,58 @@
+"""Peak memory on the CPU."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from include.trainer.memory import KernelMemory, MemoryMeter, SampledMemory, start_measuring
+from include.units import BYTES_PER_MIB
+
+SIZE_MIB = 200
+
+
+def kernel_meter() -> MemoryMeter:
+    try:
+        return KernelMemory()
+    except OSError:
+        pytest.skip("this kernel does not let the high-water mark be reset")
+
+
+def hold(seconds: float) -> None:
+    tensor = torch.ones(SIZE_MIB * BYTES_PER_MIB // 4)
+    time.sleep(seconds)
+    del tensor
+
+
+def test_the_kernel_sees_a_peak_however_short() -> None:
+    meter = kernel_meter()
+    hold(0)
+    peak = meter.peak()
+    assert peak.kind == "rss_above_base"
+    assert peak.peak_bytes / BYTES_PER_MIB == pytest.approx(SIZE_MIB, rel=0.1)
+
+
+def test_what_was_there_before_the_base_does_not_count() -> None:
+    hold(0)  # an earlier peak
+    before = torch.ones(SIZE_MIB * BYTES_PER_MIB // 4)
+    meter = kernel_meter()
+    assert meter.base_rss_bytes > SIZE_MIB * BYTES_PER_MIB
+    assert meter.peak().peak_bytes < 0.1 * SIZE_MIB * BYTES_PER_MIB
+    assert before.sum() > 0
+
+
+def test_samples_see_a_peak_that_lasts_and_the_sampler_ends() -> None:
+    threads = threading.active_count()
+    meter = SampledMemory()
+    hold(0.2)
+    assert meter.peak().peak_bytes / BYTES_PER_MIB == pytest.approx(SIZE_MIB, rel=0.1)
+    time.sleep(0.1)
+    assert threading.active_count() == threads
+
+
+def test_the_meter_says_how_it_measures() -> None:
+    assert start_measuring(torch.device("cpu")).method in (
+        "kernel high-water mark",
+        "resident set sampled every 0.02 s",
+    )

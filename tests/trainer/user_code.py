@@ -1,0 +1,118 @@
+"""What users bring: models and data that work, and others that do all that they should not."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from include.trainer.data import TrainingData
+
+NOT_CALLABLE = 3
+
+
+class Chatty(nn.Module):
+    """Prints on every channel that a user's code has, among it what looks like an event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        print('{"kind": "finished", "monotonic_s": 0, "data": {}}')
+        print("to stderr", file=sys.stderr)
+        os.write(1, b"straight to descriptor 1\n")
+        subprocess.run([sys.executable, "-c", "print('from a subprocess')"], check=True)
+        assert sys.stdin.read() == ""  # an input() of the user's must not swallow commands
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
+class Slow(nn.Module):
+    """Takes a while for each batch, so that a test can come in between."""
+
+    def __init__(self, delay_s: float = 0.05) -> None:
+        super().__init__()
+        self.delay_s = delay_s
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        time.sleep(self.delay_s)
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
+def stubborn(grandchild_pid_path: str) -> nn.Module:
+    """Ignores SIGTERM, starts a process of its own and sleeps in C code while holding the interpreter's lock."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    grandchild = subprocess.Popen(["sleep", "300"])
+    Path(grandchild_pid_path).write_text(str(grandchild.pid))
+    ctypes.PyDLL(None).sleep(300)
+    raise AssertionError("should have been killed in its sleep")
+
+
+def dies(how: str) -> nn.Module:
+    """Dies without a word to the parent."""
+    print("the last thing that it said")
+    if how == "exit":
+        os._exit(3)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def three_classes() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
+
+
+def images_out() -> nn.Module:
+    return nn.Conv2d(1, 4, 3)
+
+
+def wrong_width() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(100, 10))
+
+
+def frozen() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False)
+
+
+def no_model() -> str:
+    return "a model"
+
+
+def raises() -> nn.Module:
+    raise KeyError("weights.pt")
+
+
+def _data(count: int, targets: Tensor | None = None, value: float = 0.5) -> TrainingData:
+    inputs = torch.full((count, 1, 28, 28), value)
+    marks = torch.arange(count) % 10 if targets is None else targets
+    return TrainingData(train_inputs=inputs, train_targets=marks, test_inputs=inputs, test_targets=marks)
+
+
+def empty_data() -> TrainingData:
+    return _data(0)
+
+
+def nan_data() -> TrainingData:
+    """300 samples, of which one is broken: number 200 of the data."""
+    data = _data(300)
+    data.train_inputs[200] = float("nan")
+    return data
+
+
+def uneven_data() -> TrainingData:
+    return _data(300, targets=torch.zeros(299, dtype=torch.int64))
+
+
+def float_targets() -> TrainingData:
+    return _data(300, targets=torch.rand(300))
+
+
+def tuple_data() -> tuple[Tensor, Tensor]:
+    return torch.zeros(3), torch.zeros(3)
