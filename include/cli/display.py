@@ -42,7 +42,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def decision(self, decision: Decision) -> None:
         """Print a decision's sentence, once a look."""

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     logging.basicConfig(level=logging.WARNING, format="lowtide: %(message)s", stream=sys.stderr)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what its retries came to is in the outlook's steps
     signal.signal(signal.SIGTERM, _interrupt)  # so that a child and a meter are ended as on Ctrl-C
     try:
         options = parser().parse_args(arguments)

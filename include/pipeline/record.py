@@ -1,5 +1,6 @@
 """Puts a finished run's record together from the child's result and the rows of the ledger."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,13 +16,12 @@ from include.trainer.result import TrainingResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedTraining:
-    """What is known when a training has gone through; moments are policy time, ``duration_s`` is real."""
+    """What is known when a training has gone through; moments are policy time."""
 
     result: TrainingResult
     meter: EnergyMeter
     started_at: datetime
     ended_at: datetime
-    duration_s: float
 
 
 def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTraining) -> TrainingRecord:
@@ -54,15 +54,15 @@ def _record(
         started_at=finished.started_at,
         ended_at=finished.ended_at,
         wait_s=max(0.0, (finished.started_at - run.submitted_at).total_seconds()),
-        duration_s=finished.duration_s,
+        duration_s=_real_duration_s(run, rows),
         attempts=summary.attempts,
         replay=run.anchor,
         energy_kwh=_energy(summary, finished.meter),
-        energy_train_kwh=summary.energy_train_kwh,
+        energy_train_kwh=summary.train.energy_kwh,
         measuring_scope=finished.meter.scope,
         pue=config.tracker.pue,
         emissions_gco2eq=summary.emissions_gco2eq,
-        emissions_train_gco2eq=summary.emissions_train_gco2eq,
+        emissions_train_gco2eq=summary.train.emissions_gco2eq,
         mean_carbon_intensity_gco2eq_per_kwh=summary.mean_carbon_intensity_gco2eq_per_kwh,
         intensity_kinds=summary.intensity_kinds,
         counterfactual=_at_submission(run, signal, rows),
@@ -76,13 +76,19 @@ def _record(
 def _energy(summary: LedgerSummary, meter: EnergyMeter) -> EnergyTotals:
     return EnergyTotals.model_validate(
         {
-            "total": summary.energy_kwh,
+            "total": summary.total_energy_kwh,
             "cpu": summary.cpu_energy_kwh,
             "gpu": summary.gpu_energy_kwh,
             "ram": summary.ram_energy_kwh,
             "methods": meter.methods,
         }
     )
+
+
+def _real_duration_s(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> float:
+    # from the rows, so that failed attempts count as their energy does
+    policy_s = math.fsum((row.end - row.start).total_seconds() for row in rows)
+    return policy_s / run.anchor.speed if run.anchor else policy_s
 
 
 def _at_submission(run: TrainingRun, signal: GridSignal, rows: tuple[LedgerRow, ...]) -> Counterfactual | None:

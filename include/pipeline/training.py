@@ -63,7 +63,6 @@ def run_training(
         attempt=attempt,
     )
     poke_s = run.config.values.scheduler.poke_interval.total_seconds()
-    begun = time.monotonic()
     with SignalRefresher(signal, clock, interval_s=poke_s / (run.anchor.speed if run.anchor else 1.0)):
         with recorder:
             started_at = clock.now()
@@ -73,17 +72,17 @@ def run_training(
         raise MeasurementError(
             f"the energy of run {run.run_id} is incomplete: {recorder.failure}"
         ) from recorder.failure
-    finished = FinishedTraining(
-        result=result, meter=meter, started_at=started_at, ended_at=ended_at, duration_s=time.monotonic() - begun
-    )
+    finished = FinishedTraining(result=result, meter=meter, started_at=started_at, ended_at=ended_at)
     return write_record(run, signal, finished)
 
 
 def _begin_attempt(folder: RunFolder) -> int:
     folder.set_finished_run_aside()
+    if not folder.ledger.exists():
+        return 1
     for problem in repair_ledger(folder.ledger):
         _log.warning("ledger of an earlier attempt: %s", problem)
-    rows = read_ledger(folder.ledger).rows if folder.ledger.exists() else ()
+    rows = read_ledger(folder.ledger).rows
     return 1 + max((row.attempt for row in rows), default=0)
 
 

@@ -64,13 +64,14 @@ def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
     """
     notes: list[str] = []
     for event in context["inlet_events"][BASELINE].ascending(False).limit(LOOKED_AT):
-        if event.extra.get("comparison_key") not in (None, comparison_key):
+        extra: dict[str, Any] = dict(event.extra or {})
+        if extra.get("comparison_key", comparison_key) != comparison_key:
             continue
-        dag_id, run_id = event.source_dag_id, event.source_run_id
-        if dag_id is None or run_id is None or _run_state(context, dag_id, run_id) != "success":
+        dag_id, run_id, source = event.source_dag_id, event.source_run_id, event.source_task_instance
+        if dag_id is None or run_id is None or source is None or _run_state(context, dag_id, run_id) != "success":
             _log.info("baseline %s passed over: its run is not a success, or was deleted", run_id)
             continue
-        record = _record(event.source_task_instance.xcom_pull()) or _record_from_file(event.extra, notes)
+        record = _record(source.xcom_pull()) or _record_from_file(extra, notes)
         if record is not None and record.comparison_key == comparison_key:
             return FoundBaseline(record=record, notes=tuple(notes))
     return FoundBaseline(record=None, notes=tuple(notes))

@@ -94,7 +94,7 @@ def first_look(context: Context, config: LoadedConfig) -> FirstLook:
 def stored_look(context: Context) -> FirstLook | None:
     """Return the moments that an earlier look fixed; they survive retries, clearing and a resumed wait."""
     stored = context["task_state_store"].get(_STATE_KEY)
-    return FirstLook.from_json(stored) if stored else None
+    return FirstLook.from_json(stored) if isinstance(stored, dict) else None
 
 
 def job_of(context: Context, config: LoadedConfig, look: FirstLook) -> Job:

@@ -20,12 +20,11 @@ class Outcome:
 
 @pytest.fixture(scope="session")
 def probe_dags(airflow_db: None) -> Any:
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.dag_processing.dagbag import DagBag
 
     folder = Path(__file__).parent / "dags"
     bag = DagBag(dag_folder=str(folder))
     assert not bag.import_errors
-    sync_bag_to_db(bag, bundle_name="dags-folder", bundle_version=None)
     return bag
 
 
