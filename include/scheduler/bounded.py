@@ -66,11 +66,12 @@ class BoundedRetry(Retry):
 
         :raises MaxRetryError: no try is left, the deadline is near, or the server asks for a long wait.
         """
+        url = (url or "").partition("?")[0]  # urllib3 logs and stores the address; a query may hold a key
         following = super().increment(method, url, response, error, _pool, _stacktrace)
         pause_s = following.get_backoff_time() if response is None else self.get_retry_after(response) or 0.0
         if pause_s > RETRY_AFTER_SLEPT_S or time.monotonic() + pause_s >= self.deadline:
             assert _pool is not None  # noqa: S101 urllib3 always passes the pool; its signature does not say so
-            raise MaxRetryError(_pool, url or "", error)
+            raise MaxRetryError(_pool, url, error)
         return following
 
 
@@ -98,9 +99,12 @@ def _with_deadline(kind: Any, deadline: float) -> Any:
             timer.start()
             try:
                 response: HTTPResponse = super().getresponse()
-                return response
             finally:
                 timer.cancel()
+            if time.monotonic() >= deadline:  # a head cut short by the hanging up reads as a complete one
+                response.close()
+                raise TimeoutError
+            return response
 
     return DeadlineConnection
 

@@ -33,9 +33,9 @@ class Job:
     failure_budget: int
 
     def __post_init__(self) -> None:
-        for moment in (self.submitted_at, self.deadline):
-            if moment is not None:
-                as_utc(moment)
+        # UTC, not the zone's time: Python subtracts durations from local moments by the clock on the wall, wrong on two days a year
+        object.__setattr__(self, "submitted_at", as_utc(self.submitted_at))
+        object.__setattr__(self, "deadline", None if self.deadline is None else as_utc(self.deadline))
         _check_choice("policy", self.policy, get_args(PolicyName))
         _check_choice("on_latest_start", self.on_latest_start, get_args(OnLatestStart))
         for name, duration in (("expected_duration", self.expected_duration), ("poke_interval", self.poke_interval)):

@@ -58,8 +58,9 @@ class GridSignal:
 
         Gaps are filled from earlier looks, the profile and the country's mean; every reading keeps its kind and source.
         """
+        start, end = as_utc(start), as_utc(end)
         try:
-            found = self._feed.span(as_utc(start), as_utc(end)) if start < end else ()
+            found = self._feed.span(start, end) if start < end else ()
             self._memory.remember(found)
         except SignalError:
             found = ()  # not lost: what stands in for it says so by its kind and source
@@ -67,7 +68,7 @@ class GridSignal:
 
     def booking(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Cover ``[start, end)`` fully, at once, from what is known already: never asks the network."""
-        return cover(start, end, self._sources_at_hand())
+        return cover(as_utc(start), as_utc(end), self._sources_at_hand())
 
     def _sources_at_hand(self) -> list[Source]:
         return [

@@ -1,5 +1,6 @@
 """The one way to the network: a blocking, bounded GET. Every failure is one sentence, never a token or a query."""
 
+import logging
 import time
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -17,6 +18,18 @@ MAX_BODY_BYTES = 5 * 1024 * 1024
 _CHUNK_BYTES = 16 * 1024
 _MAX_REDIRECTS = 3
 _OK = 200
+
+
+class _WithoutQueries(logging.Filter):
+    """Takes the query off addresses in urllib3's own log lines: it warns of each retry with the whole address."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
 
 
 class Transport:

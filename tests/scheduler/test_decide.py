@@ -1,0 +1,174 @@
+"""The decision function: properties over all jobs and outlooks, and each branch by example."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.errors import ConfigurationError
+from include.records import IntensityKind
+from include.scheduler import Action, Decision, Job, Outlook, Reason, decide
+from tests.support.grid import HOUR, T0, curve, job, reading
+
+VALUES = st.floats(min_value=0, max_value=1_000)
+DURATIONS = st.integers(1, 60 * 60 * 50).map(lambda seconds: timedelta(seconds=seconds))
+MOMENTS = st.integers(-100_000, 300_000).map(lambda seconds: T0 + timedelta(seconds=seconds))
+
+JOBS = st.builds(
+    job,
+    policy=st.sampled_from(["immediate", "threshold"]),
+    deadline=st.none() | MOMENTS,
+    expected_duration=DURATIONS,
+    duration_margin=st.floats(0, 10),
+    on_latest_start=st.sampled_from(["start", "skip", "fail"]),
+    threshold_gco2eq_per_kwh=st.floats(1, 1_000),
+    minimum_gain_percent=st.floats(0, 99),
+    poke_interval=DURATIONS,
+    failure_budget=st.integers(1, 10),
+)
+OUTLOOKS = st.builds(
+    Outlook,
+    reading=st.none() | st.builds(reading, VALUES, kind=st.sampled_from(list(IntensityKind))),
+    shape=st.lists(VALUES, max_size=30).map(curve),
+    failed_looks=st.integers(0, 20),
+    threshold_comparable=st.booleans(),
+    worth_retrying=st.booleans(),
+)
+
+
+@given(JOBS, MOMENTS, OUTLOOKS)
+def test_a_wait_ends_after_now_and_never_after_the_latest_start(job: Job, now: datetime, outlook: Outlook) -> None:
+    decision = decide(job, now, outlook)
+    if decision.action is not Action.WAIT:
+        assert decision.until is None
+        return
+    assert decision.until is not None
+    assert now < decision.until <= now + job.poke_interval
+    for moment in (decision.until, decision.planned_start):
+        assert moment is None or job.latest_start is None or moment <= job.latest_start
+
+
+@given(JOBS, MOMENTS, OUTLOOKS)
+def test_deciding_twice_gives_the_same_and_leaves_plain_json(job: Job, now: datetime, outlook: Outlook) -> None:
+    decision = decide(job, now, outlook)
+    assert decision == decide(Job.from_json(job.as_json()), now, outlook)
+    assert Decision.from_json(decision.as_json()) == decision
+
+
+@given(JOBS, MOMENTS, OUTLOOKS)
+def test_nothing_waits_at_or_after_its_latest_start(job: Job, now: datetime, outlook: Outlook) -> None:
+    if job.policy != "immediate" and job.latest_start is not None and now >= job.latest_start:
+        decision = decide(job, now, outlook)
+        assert decision.reason is Reason.DEADLINE
+        assert decision.action == {"start": Action.RUN, "skip": Action.SKIP, "fail": Action.FAIL}[job.on_latest_start]
+
+
+@given(JOBS, MOMENTS, OUTLOOKS)
+def test_immediate_always_runs(job: Job, now: datetime, outlook: Outlook) -> None:
+    decision = decide(replace(job, policy="immediate"), now, outlook)
+    assert (decision.action, decision.reason) == (Action.RUN, Reason.IMMEDIATE)
+
+
+@given(VALUES, st.floats(1, 1_000), st.integers(0, 9))
+def test_an_answered_look_runs_now_exactly_when_at_or_below_the_threshold(
+    value: float, limit: float, hours: int
+) -> None:
+    look = decide(
+        job(threshold_gco2eq_per_kwh=limit, deadline=T0 + 12 * HOUR), T0 + hours * HOUR, Outlook(reading=reading(value))
+    )
+    assert (look.action is Action.RUN) == (value <= limit)
+    assert look.reason is (Reason.BELOW_THRESHOLD if value <= limit else Reason.ABOVE_THRESHOLD)
+
+
+@given(JOBS, OUTLOOKS)
+def test_a_job_with_a_deadline_ends_its_wait_when_looks_follow_until(job: Job, outlook: Outlook) -> None:
+    job = replace(job, deadline=T0 + timedelta(hours=30), expected_duration=HOUR, duration_margin=0.0)
+    job = replace(job, poke_interval=max(job.poke_interval, timedelta(minutes=10)))
+    now, looks = T0, 0
+    while (decision := decide(job, now, outlook)).action is Action.WAIT:
+        assert decision.until is not None
+        now, looks = decision.until, looks + 1
+        assert looks <= 30 * 6
+    assert job.latest_start is not None
+    assert now <= job.latest_start
+
+
+def test_failed_looks_wait_for_the_provider_until_the_budget_is_used_up() -> None:
+    shape = curve([300.0] * 5 + [100.0] * 10)
+    actions = [decide(job(failure_budget=3), T0, Outlook(shape=shape, failed_looks=n)).reason for n in (1, 2, 3, 50)]
+    unavailable, ordered = Reason.SIGNAL_UNAVAILABLE, Reason.FORECAST_MINIMUM
+    assert actions == [unavailable, unavailable, ordered, ordered]
+
+
+def test_a_cached_reading_is_held_against_the_threshold_during_an_outage() -> None:
+    cached = reading(90.0, kind=IntensityKind.CACHED)
+    assert decide(job(), T0, Outlook(reading=cached, failed_looks=1)).reason is Reason.BELOW_THRESHOLD
+
+
+def test_a_modelled_reading_of_the_same_factors_counts_only_beyond_the_budget() -> None:
+    modelled = reading(90.0, kind=IntensityKind.MODELLED)
+    early = decide(job(), T0, Outlook(reading=modelled, failed_looks=1))
+    late = decide(job(), T0, Outlook(reading=modelled, failed_looks=3))
+    assert (early.action, early.reason) == (Action.WAIT, Reason.SIGNAL_UNAVAILABLE)
+    assert (late.action, late.reason) == (Action.RUN, Reason.BELOW_THRESHOLD)
+    assert late.reading is not None
+    assert late.reading.kind is IntensityKind.MODELLED
+    assert "modelled" in late.text
+
+
+def test_other_factors_order_the_hours_but_are_not_held_against_the_threshold() -> None:
+    shape = curve([50.0] * 4 + [30.0, 20.0, 20.0] + [50.0] * 10)
+    outlook = Outlook(reading=shape[0], shape=shape, failed_looks=3, threshold_comparable=False)
+    decision = decide(job(), T0, outlook)  # 50 g/kWh is below 120, yet says nothing about the provider's grams
+    assert (decision.action, decision.reason) == (Action.WAIT, Reason.FORECAST_MINIMUM)
+    assert decision.planned_start == T0 + 5 * HOUR
+    assert decision.until == T0 + timedelta(minutes=5)
+    assert decide(job(), T0 + 5 * HOUR, outlook).action is Action.RUN
+
+
+def test_a_gain_below_the_minimum_is_not_waited_for() -> None:
+    outlook = Outlook(
+        shape=curve([100.0, 100.0, 98.5, 98.5] + [100.0] * 10), failed_looks=3, threshold_comparable=False
+    )
+    assert decide(job(minimum_gain_percent=2.0), T0, outlook).action is Action.RUN
+    assert decide(job(minimum_gain_percent=1.0), T0, outlook).planned_start == T0 + 2 * HOUR
+
+
+def test_with_nothing_known_at_all_the_job_starts_at_once_and_says_so() -> None:
+    for outlook in (Outlook(failed_looks=3), Outlook(failed_looks=1, worth_retrying=False)):
+        decision = decide(job(), T0, outlook)
+        assert (decision.action, decision.reason) == (Action.RUN, Reason.SIGNAL_UNAVAILABLE)
+
+
+def test_a_deadline_that_has_passed_is_called_passed() -> None:
+    texts = [decide(job(), T0 + h * HOUR, Outlook()).text for h in (8, 9, 10)]
+    assert "has been reached" in texts[0]
+    assert "too late to meet the deadline" in texts[1]
+    assert "already passed" in texts[2]
+
+
+def test_a_naive_moment_is_refused() -> None:
+    with pytest.raises(ValueError, match="no UTC offset"):
+        decide(job(), datetime(2026, 3, 2, 22, 0), Outlook())  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"policy": "best"}, "policy 'best' is not known"),
+        ({"threshold_gco2eq_per_kwh": None}, "needs threshold_gco2eq_per_kwh"),
+        ({"poke_interval": timedelta(0)}, "poke_interval"),
+        ({"on_latest_start": "hope"}, "'hope' is not known"),
+    ],
+)
+def test_an_impossible_job_is_refused_in_one_sentence(change: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        job(**change)
+
+
+def test_the_latest_start_leaves_the_duration_with_its_margin() -> None:
+    assert job(duration_margin=0.5).latest_start == T0 + 7 * HOUR
+    assert job(deadline=None).latest_start is None
+    assert T0.tzinfo is UTC

@@ -1,0 +1,24 @@
+"""Answers in the shape of NESO's Carbon Intensity API; values are synthetic."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+HALF_HOUR = timedelta(minutes=30)
+
+
+def slot(start: datetime, *, forecast: float | None = 200, actual: float | None = None) -> dict[str, Any]:
+    return {
+        "from": f"{start:%Y-%m-%dT%H:%MZ}",
+        "to": f"{start + HALF_HOUR:%Y-%m-%dT%H:%MZ}",
+        "intensity": {"forecast": forecast, "actual": actual, "index": "moderate"},
+    }
+
+
+def slots(start: datetime, *values: float) -> dict[str, Any]:
+    """Half-hours in a row that have their ``actual``."""
+    return {"data": [slot(start + i * HALF_HOUR, actual=value) for i, value in enumerate(values)]}
+
+
+def slot_start(moment: datetime) -> datetime:
+    """The half-hour that a moment lies in."""
+    return moment.replace(minute=30 * (moment.minute // 30), second=0, microsecond=0)
