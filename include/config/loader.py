@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from include.config.models import LowtideConfig
 from include.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == _MERGE_TAG:  # "<<: *anchor" may stand beside the keys that it supplies
+            continue
         key = loader.construct_object(key_node)
+        if not isinstance(key, Hashable):
+            raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key_node.start_mark)
         if key in seen:
             raise yaml.MarkedYAMLError(problem=f"the key '{key}' stands there twice", problem_mark=key_node.start_mark)
         seen.add(key)
@@ -121,7 +126,8 @@ def _apply(raw: dict[str, Any], key: str, value: Any, settings_name: str) -> Non
 
 
 def _sentence(error: ValidationError, path: Path, settings: Mapping[str, Any], settings_name: str) -> str:
-    first, *more = error.errors(include_url=False)
+    # unknown keys first: of a misspelt key, "is missing" would be the half that does not help
+    first, *more = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     place = f"{settings_name} {key}" if key in settings else str(path)
     rest = f" (and {len(more)} more)" if more else ""

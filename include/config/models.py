@@ -106,7 +106,8 @@ class TrainingConfig(_Section):
     precision: PrecisionName = "fp32"
     device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="auto: CUDA where there is one")] = "auto"
     environment: Annotated[
-        tuple[str, ...], Field(description="further environment variables that the training child may see")
+        tuple[str, ...],
+        Field(strict=False, description="further environment variables that the training child may see"),
     ] = ()
 
     @property
@@ -153,7 +154,7 @@ class LowtideConfig(_Section):
 
     def artifacts_path(self, project_root: Path) -> Path:
         """Return the artifact root as an absolute path."""
-        return (project_root / self.artifacts_root).resolve()
+        return (project_root / self.artifacts_root.removeprefix("file://")).resolve()
 
 
 def _check_grid(config: LowtideConfig) -> None:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, PlainSerializer
 from include.moments import as_utc
 
 _UNIT_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_LONGEST_S = 36_525 * 86_400  # beyond it, moments leave the calendar
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
@@ -17,7 +18,7 @@ _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 def parse_duration(text: object) -> timedelta:
     """Read ``2h``, ``90m``, ``1h30m``, ``45s`` or ``2d``.
 
-    :raises ValueError: anything else, or zero.
+    :raises ValueError: anything else, zero, or more than a hundred years.
     """
     if isinstance(text, timedelta):
         return text
@@ -25,7 +26,7 @@ def parse_duration(text: object) -> timedelta:
     seconds = (
         sum(float(n) * _UNIT_SECONDS[u] for n, u in zip(match.groups(), "dhms", strict=True) if n) if match else 0.0
     )
-    if seconds <= 0:
+    if not 0 < seconds <= _LONGEST_S:
         raise ValueError("write a duration like 45s, 30m, 2h or 1h30m")
     return timedelta(seconds=seconds)
 
@@ -41,7 +42,14 @@ def format_duration(duration: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+def _exact_duration(duration: timedelta) -> str:
+    # unlike format_duration it keeps fractions: 1.5s and 2s must not have the same checksum
+    if duration.microseconds == 0:
+        return format_duration(duration)
+    return f"{duration.total_seconds():.6f}".rstrip("0") + "s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_exact_duration, return_type=str)]
 
 
 def check_deadline(text: object) -> str:
@@ -86,11 +94,12 @@ def resolve_deadline(text: str, submitted_at: datetime, timezone: ZoneInfo) -> d
     A clock time is its next occurrence in the zone's time zone, strictly after submission. On the day the clocks go
     forward a time that does not exist is moved forward by the gap; on the day they go back the first of the two is taken.
     """
+    submitted_at = as_utc(submitted_at)
     clock = _CLOCK.fullmatch(text)
     if clock:
         return _next_occurrence(time(int(clock[1]), int(clock[2])), submitted_at, timezone)
     try:
-        return as_utc(submitted_at) + parse_duration(text)
+        return submitted_at + parse_duration(text)
     except ValueError:
         return as_utc(datetime.fromisoformat(text))
 
