@@ -1,5 +1,6 @@
 """One throw-away Airflow for the whole test session: its home is set before anything imports Airflow."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -7,11 +8,17 @@ from pathlib import Path
 import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+_LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+_BUNDLES = [  # dag.test() finds a DAG only in a configured bundle
+    {"name": name, "classpath": _LOCAL_BUNDLE, "kwargs": {"path": str(PROJECT_ROOT / folder)}}
+    for name, folder in (("dags-folder", "dags"), ("probes", "tests/plugins/dags"))
+]
 _HOME = tempfile.TemporaryDirectory(prefix="lowtide-tests-")
 
 os.environ.update(
     AIRFLOW_HOME=_HOME.name,
     AIRFLOW__CORE__DAGS_FOLDER=str(PROJECT_ROOT / "dags"),
+    AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps(_BUNDLES),
     AIRFLOW__CORE__PLUGINS_FOLDER=str(PROJECT_ROOT / "plugins"),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
