@@ -106,7 +106,7 @@ def test_a_short_retry_after_is_slept(server: Loopback) -> None:
     server.route("/intensity", status(429, retry_after="1"), answer(b"[1]"))
     began = time.monotonic()
     assert transport(server.url, retries=1).get(ASK) == b"[1]"
-    assert 1.0 <= time.monotonic() - began < 3.0
+    assert 1.0 <= time.monotonic() - began < 5.0
 
 
 def test_a_long_retry_after_is_handed_to_the_caller_in_both_forms(server: Loopback) -> None:
@@ -114,7 +114,7 @@ def test_a_long_retry_after_is_handed_to_the_caller_in_both_forms(server: Loopba
     server.route("/intensity", status(429, retry_after="600"), status(503, retry_after=date))
     began = time.monotonic()
     first, second = (failure(transport(server.url, retries=3)) for _ in range(2))
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 4.0
     assert first.retry_after_s == 600.0
     assert second.retry_after_s == pytest.approx(600.0, abs=5.0)
     assert len(server.seen) == 2
@@ -138,7 +138,7 @@ def test_whatever_drips_the_total_time_is_bounded(server: Loopback, behaviour: l
     server.route("/intensity", behaviour)
     began = time.monotonic()
     error = failure(transport(server.url, retries=3, total_timeout_s=0.8, read_timeout_s=0.6))
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 4.0
     assert "within 0.8 s" in str(error) or "did not answer in time" in str(error)
 
 
