@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from include.errors import MeasurementError
-from include.moments import format_moment
+from include.moments import as_utc, format_moment
 from include.records import LedgerRow, Phase, Reading
 from include.units import emissions_gco2eq
 
@@ -33,6 +33,10 @@ def book_interval(
 
     :raises MeasurementError: an interval that does not run forwards, or a part of it that no reading covers.
     """
+    start, end = (
+        as_utc(start),
+        as_utc(end),
+    )  # two local times of one zone are subtracted as clock readings, not as moments
     if end <= start:
         raise MeasurementError(
             f"an energy interval from {format_moment(start)} to {format_moment(end)} does not run forwards"

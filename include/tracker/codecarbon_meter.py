@@ -7,7 +7,7 @@ from typing import Any
 
 from include.errors import MeasurementError
 from include.tracker.codecarbon_quirks import SwallowedErrors, energy_methods, tracker_settings
-from include.tracker.meter import Component, MeterReading, Scope
+from include.tracker.meter import Component, MeterReading, Method, Scope
 
 _FRESH_S = 0.05
 """CodeCarbon skips a measurement this soon after the last and would report the old totals at a new time."""
@@ -48,7 +48,7 @@ class CodeCarbonMeter:
         except MeasurementError:
             self._errors.remove()
             raise
-        self.methods: dict[Component, str] = energy_methods(self._tracker._hardware)
+        self.methods: dict[Component, Method] = energy_methods(self._tracker._hardware)
         if gpu_ids == []:  # CodeCarbon's cache of the hardware reads an empty list as "all"
             self.methods["gpu"] = "none"
         self.versions = _versions(self.methods["gpu"])

@@ -10,12 +10,17 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from include.tracker.meter import Component
+from include.tracker.meter import Component, Method
 
 NEVER_S = 10 * 365 * 86_400
 """CodeCarbon's own timer must never fire: meeting our flush it would count an interval twice."""
 
-_CPU_METHODS = {"intel_rapl": "rapl", "windows_emi": "rapl", "cpu_load": "tdp_estimate", "constant": "constant"}
+_CPU_METHODS: dict[str, Method] = {
+    "intel_rapl": "rapl",
+    "windows_emi": "rapl",
+    "cpu_load": "tdp_estimate",
+    "constant": "constant",
+}
 
 
 def tracker_settings(output: object, gpu_ids: list[int] | None) -> dict[str, Any]:
@@ -104,12 +109,12 @@ class SwallowedErrors(logging.Filter):
         return False
 
 
-def energy_methods(hardware: Iterable[Any]) -> dict[Component, str]:
+def energy_methods(hardware: Iterable[Any]) -> dict[Component, Method]:
     """Say how CodeCarbon obtains each component, from the objects that it built.
 
     What we do not know gets the weakest label, ``tdp_estimate``, so that no claim rests on it.
     """
-    methods: dict[Component, str] = {"cpu": "none", "gpu": "none", "ram": "none"}
+    methods: dict[Component, Method] = {"cpu": "none", "gpu": "none", "ram": "none"}
     for item in hardware:
         kind = type(item).__name__
         if kind == "RAM":
@@ -124,7 +129,7 @@ def energy_methods(hardware: Iterable[Any]) -> dict[Component, str]:
     return methods
 
 
-def _gpu_method(gpu: Any) -> str:
+def _gpu_method(gpu: Any) -> Method:
     if not gpu.gpu_ids:
         return "none"
     kinds = {type(device).__name__ for device in gpu.devices.devices}

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from include.errors import MeasurementError
 
 Component = Literal["cpu", "gpu", "ram"]
+Method = Literal["rapl", "nvml", "tdp_estimate", "constant", "none", "replayed"]
 Scope = Literal["machine", "process_tree", "replayed"]
 
 
@@ -49,8 +50,8 @@ class EnergyMeter(Protocol):
         """Close the window and return the final totals."""
 
     @property
-    def methods(self) -> dict[Component, str]:
-        """Per component one of ``rapl | nvml | tdp_estimate | constant | none | replayed``; known after ``start``."""
+    def methods(self) -> dict[Component, Method]:
+        """How each component's energy is obtained; known after ``start``."""
 
     @property
     def scope(self) -> Scope:

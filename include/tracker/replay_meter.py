@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from include.errors import MeasurementError
-from include.tracker.meter import Component, MeterReading, Scope
+from include.tracker.meter import Component, MeterReading, Method, Scope
 from include.units import JOULES_PER_KWH
 
 _SIMPSON_STEPS = 16
@@ -22,7 +22,7 @@ class PowerW(NamedTuple):
 class ReplayMeter:
     """Integrates ``power_w``, constant or a function of the seconds since the start, by Simpson's rule."""
 
-    methods: dict[Component, str]
+    methods: dict[Component, Method]
     scope: Scope = "replayed"
 
     def __init__(

@@ -1,0 +1,193 @@
+"""The real CodeCarbon on the real machine; child processes where a clean interpreter is the point."""
+
+import json
+import logging
+import math
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from include.errors import MeasurementError
+from include.moments import utc_now
+from include.records import EnergyTotals, Phase
+from include.tracker import CodeCarbonMeter, EnergyRecorder, LedgerWriter, MeterReading, read_ledger, summarise
+from include.tracker.codecarbon_quirks import energy_methods, tracker_settings
+from include.units import JOULES_PER_KWH
+from tests.tracker.tracker_tools import constant
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Watched(CodeCarbonMeter):
+    """Keeps the final reading for the test."""
+
+    final: MeterReading
+
+    def stop(self) -> MeterReading:
+        self.final = super().stop()
+        return self.final
+
+
+def test_rows_sum_to_codecarbons_own_total_and_power_times_time_is_consistent(tmp_path: Path) -> None:
+    """Two seconds with phases: sums to 1e-9 of CodeCarbon's total, RAM (a constant power) to 1 % of power x time."""
+    meter = Watched()
+    ledger = LedgerWriter(tmp_path / "l")
+    recording = EnergyRecorder(meter, ledger, constant, now=utc_now, interval_s=0.4, pue=1.0, attempt=1)
+    opening = time.monotonic()
+    recording.start()
+    assert time.monotonic() - opening < 0.5, "the slow work belongs into the constructor"
+    time.sleep(0.9)
+    recording.set_phase(Phase.TRAIN)
+    time.sleep(1.1)
+    recording.stop()
+    rows = read_ledger(tmp_path / "l").rows
+    summary = summarise(rows)
+    own = meter._tracker.final_emissions_data
+    assert summary.total_energy_kwh == pytest.approx(own.energy_consumed, rel=1e-9)
+    assert summary.total_energy_kwh == pytest.approx(math.fsum(meter.final.energy_kwh), rel=1e-9)
+    assert own.emissions == 0  # grams are ours
+    assert summary.emissions_gco2eq == pytest.approx(100 * own.energy_consumed, rel=1e-9)
+    elapsed_s = (rows[-1].end - rows[0].start).total_seconds()
+    ram_w = meter._tracker._ram_power.W
+    assert summary.ram_energy_kwh * JOULES_PER_KWH == pytest.approx(ram_w * elapsed_s, rel=0.02)
+    powers = [row.ram_energy_kwh * JOULES_PER_KWH / (row.end - row.start).total_seconds() for row in rows]
+    assert powers == pytest.approx([ram_w] * len(rows), rel=0.2)
+    assert all(a.end == b.start for a, b in pairwise(rows))
+    assert recording.problems == ()
+
+
+def test_each_component_says_how_it_was_obtained_and_fits_the_record() -> None:
+    """What this machine really has: read from the same places where CodeCarbon looks."""
+    meter = CodeCarbonMeter(gpu_ids=[])
+    meter.start()
+    last = meter.stop()
+    rapl = any(Path("/sys/class/powercap").glob("*rapl*/energy_uj"))
+    assert meter.methods == {"cpu": "rapl" if rapl else "tdp_estimate", "gpu": "none", "ram": "constant"}
+    assert last.gpu_energy_kwh == 0
+    EnergyTotals(total=1, cpu=1, gpu=0, ram=0, methods=meter.methods)
+    assert meter.scope == "machine"
+    assert meter.versions["codecarbon"][0].isdigit()
+
+
+def test_hardware_objects_become_the_records_words() -> None:
+    """Shapes as CodeCarbon's resource tracker builds them; what is unknown gets the weakest word."""
+
+    def item(kind: str, **fields: object) -> object:
+        return type(kind, (SimpleNamespace,), {})(**fields)
+
+    def gpu(device: str, ids: list[int]) -> object:
+        return item("GPU", gpu_ids=ids, devices=SimpleNamespace(devices=[item(device)]))
+
+    assert energy_methods([item("RAM"), item("CPU", _mode="intel_rapl"), gpu("NvidiaGPUDevice", [0])]) == {
+        "cpu": "rapl",
+        "gpu": "nvml",
+        "ram": "constant",
+    }
+    assert energy_methods([item("CPU", _mode="constant"), gpu("NvidiaGPUDevice", [])])["gpu"] == "none"
+    assert energy_methods([item("CPU", _mode="something new"), gpu("AMDGPUDevice", [0])]) == {
+        "cpu": "tdp_estimate",
+        "gpu": "tdp_estimate",
+        "ram": "none",
+    }
+    assert energy_methods([item("AppleSiliconChip", chip_part="GPU")])["gpu"] == "tdp_estimate"
+
+
+def test_every_argument_that_a_configuration_file_could_set_is_passed() -> None:
+    """A new argument in a later CodeCarbon must be decided on here, not by somebody's home folder."""
+    import inspect
+
+    from codecarbon import OfflineEmissionsTracker
+    from codecarbon.emissions_tracker import BaseEmissionsTracker
+
+    known = set(inspect.signature(BaseEmissionsTracker.__init__).parameters)
+    known |= set(inspect.signature(OfflineEmissionsTracker.__init__).parameters)
+    unread = {"save_to_file", "save_to_api", "save_to_logger", "save_to_prometheus", "save_to_logfire"}
+    assert set(tracker_settings(None, None)) == known - unread - {"self", "args", "kwargs", "co2_signal_api_token"}
+
+
+def test_it_prints_nothing_leaves_logging_alone_and_obeys_no_configuration_but_ours(tmp_path: Path) -> None:
+    """In a folder with a hostile .codecarbon.config and variables that would print, multiply, upload and write files."""
+    (tmp_path / ".codecarbon.config").write_text(
+        "[codecarbon]\nlog_level=debug\npue=3\nforce_ram_power=1000\nforce_cpu_power=5000\nsave_to_file=true\n"
+        "output_methods=csv,logger\ntracking_mode=process\nmeasure_power_secs=1\napi_call_interval=1\n"
+        "allow_multiple_runs=false\nemissions_endpoint=http://127.0.0.1:9\nco2_signal_api_token=x\n"
+    )
+    script = """
+import json, logging, os, signal, sys, time, warnings
+warnings.simplefilter("error")
+before = (logging.root.level, list(logging.root.handlers), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+from include.tracker import CodeCarbonMeter
+assert "codecarbon" not in sys.modules
+meter = CodeCarbonMeter(); meter.start(); time.sleep(1.2); last = meter.stop()
+assert before == (logging.root.level, list(logging.root.handlers), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+os.write(3, json.dumps([meter._tracker._pue, meter._tracker._ram_power.W, last.ram_energy_kwh, os.listdir()]).encode())
+"""
+    answer = tmp_path / "answer"
+    with answer.open("w") as file:
+        done = subprocess.run(
+            ["bash", "-c", f'exec "$0" -c "$1" 3>&{file.fileno()}', sys.executable, script],
+            cwd=tmp_path,
+            env={
+                "PYTHONPATH": str(ROOT),
+                "PATH": "/usr/bin:/bin",
+                "CODECARBON_LOG_LEVEL": "DEBUG",
+                "CODECARBON_WUE": "9",
+            },
+            pass_fds=[file.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    pue, ram_w, ram_kwh, files = json.loads(answer.read_text())
+    assert pue == 1.0
+    assert ram_w < 1000
+    assert ram_kwh * JOULES_PER_KWH == pytest.approx(ram_w * 1.2, rel=0.2)
+    assert sorted(files) == [".codecarbon.config", "answer"]
+
+
+def test_a_constructor_that_codecarbon_lets_fail_in_silence_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration file that is no INI file breaks CodeCarbon's constructor, which swallows it."""
+    (tmp_path / ".codecarbon.config").write_text("no section, no sense\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MeasurementError, match=r"could not be set up \(MissingSectionHeaderError"):
+        CodeCarbonMeter()
+    assert logging.getLogger("codecarbon").filters == []
+
+
+def test_a_gpu_that_is_not_there_is_an_error() -> None:
+    """CodeCarbon would ignore it with a warning and count nothing."""
+    with pytest.raises(MeasurementError, match="NVML index 4711"):
+        CodeCarbonMeter(gpu_ids=[4711])
+
+
+def test_what_flush_and_stop_swallow_is_raised() -> None:
+    """CodeCarbon's hardware object breaks in mid-run: sample and stop say so with the reason, and a mended one goes on."""
+    meter = CodeCarbonMeter(gpu_ids=[])
+    meter.start()
+    hardware = meter._tracker._hardware
+    meter._tracker._hardware = [object()]
+    with pytest.raises(MeasurementError, match=r"could not measure .*AttributeError.*incomplete"):
+        meter.sample()
+    meter._tracker._hardware = hardware
+    assert sum(meter.sample().energy_kwh) > 0
+    meter._tracker._hardware = [object()]
+    with pytest.raises(MeasurementError, match="gave no final figure"):
+        meter.stop()
+    assert logging.getLogger("codecarbon").filters == []
+
+
+def test_a_meter_that_was_never_started_or_is_stopped_gives_no_reading() -> None:
+    """CodeCarbon's flush would return None without a word."""
+    meter = CodeCarbonMeter(gpu_ids=[])
+    for measure in (meter.sample, meter.stop):
+        with pytest.raises(MeasurementError, match="incomplete"):
+            measure()

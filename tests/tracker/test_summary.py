@@ -1,0 +1,110 @@
+"""Totals that anyone gets who adds the rows up, and the run as it would have been at submission."""
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.errors import MeasurementError
+from include.records import EnergyTotals, IntensityKind, Phase
+from include.tracker import book_interval, counterfactual, summarise
+from tests.tracker.tracker_tools import T0, reading, row, sampled
+
+
+def test_totals_shares_and_phases_follow_from_the_rows() -> None:
+    """Three rows of 3.5 Wh: start-up on a modelled grid, training on a measured one, over two attempts."""
+    rows = [
+        replace(row(0), phase=Phase.STARTUP, intensity_kind=IntensityKind.MODELLED, emissions_gco2eq=1.0),
+        row(1),
+        replace(row(2, attempt=2), emissions_gco2eq=0.7),
+    ]
+    summary = summarise(rows)
+    assert summary.total_energy_kwh == pytest.approx(0.0105)
+    assert (summary.cpu_energy_kwh, summary.gpu_energy_kwh, summary.ram_energy_kwh) == pytest.approx(
+        (0.003, 0.006, 0.0015)
+    )
+    assert summary.emissions_gco2eq == pytest.approx(1.0 + 0.35 + 0.7)
+    assert summary.mean_carbon_intensity_gco2eq_per_kwh == pytest.approx(2.05 / 0.0105)
+    assert summary.intensity_kinds == pytest.approx({IntensityKind.MODELLED: 1 / 3, IntensityKind.MEASURED: 2 / 3})
+    assert summary.train.energy_kwh == pytest.approx(0.007)
+    assert summary.train.emissions_gco2eq == pytest.approx(1.05)
+    assert summary.train.duration_s == pytest.approx(10)
+    assert set(summary.phases) == {Phase.STARTUP, Phase.TRAIN}
+    assert (summary.started_at, summary.ended_at, summary.attempts) == (T0, T0 + timedelta(seconds=15), 2)
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 3).filter(any), min_size=1, max_size=50))
+def test_sums_agree_with_a_plain_sum_to_1e_9(energies: list[tuple[float, float, float]]) -> None:
+    """As an auditor's script adds them."""
+    rows = [row(k, energy=energy) for k, energy in enumerate(energies)]
+    summary = summarise(rows)
+    assert summary.total_energy_kwh == pytest.approx(sum(sum(energy) for energy in energies), rel=1e-9)
+    assert summary.emissions_gco2eq == pytest.approx(sum(r.emissions_gco2eq for r in rows), rel=1e-9)
+    assert math.fsum(summary.intensity_kinds.values()) == pytest.approx(1)
+    parts = summary.cpu_energy_kwh + summary.gpu_energy_kwh + summary.ram_energy_kwh
+    assert parts == pytest.approx(summary.total_energy_kwh, rel=1e-12)
+
+
+def test_a_run_without_training_rows_has_trained_on_nothing() -> None:
+    """Killed during start-up, then read back."""
+    summary = summarise([replace(row(0), phase=Phase.STARTUP)])
+    assert (summary.train.energy_kwh, summary.train.emissions_gco2eq) == (0.0, 0.0)
+
+
+def test_no_rows_and_no_energy_are_errors_not_zeros() -> None:
+    """A run that used nothing does not exist: its meter was broken, and 0 g would be a claim."""
+    with pytest.raises(MeasurementError, match="no whole row"):
+        summarise([])
+    with pytest.raises(MeasurementError, match="counted nothing"):
+        summarise([row(0, energy=(0.0, 0.0, 0.0))])
+    assert counterfactual([row(0, energy=(0.0, 0.0, 0.0))], T0, [reading(T0, T0 + timedelta(days=1), 1)]) is None
+
+
+def test_a_run_shifted_to_submission_is_booked_against_the_grid_of_then() -> None:
+    """2 kW for an hour on a falling ramp, begun 3 h after submission: closed form at both ends, PUE kept."""
+    ramp = sampled(T0, 6, 60, lambda h: 600 - 100 * h)
+    rows = []
+    for k in range(60):
+        start = T0 + timedelta(hours=3, minutes=k)
+        energy = (2 / 60, 0.0, 0.0)
+        rows += book_interval(
+            start, start + timedelta(minutes=1), energy, ramp, phase=Phase.TRAIN, attempt=1, monotonic_s=0.0, pue=1.2
+        )
+    assert summarise(rows).emissions_gco2eq == pytest.approx(1.2 * 2 * 250)
+    then = counterfactual(rows, T0, ramp)
+    assert then is not None
+    assert then.start == T0
+    assert then.emissions_gco2eq == pytest.approx(1.2 * 2 * 550)
+    assert then.carbon_intensity_gco2eq_per_kwh == pytest.approx(1.2 * 550)
+    assert then.intensity_kinds == {IntensityKind.MEASURED: pytest.approx(1)}
+
+
+def test_a_run_that_did_not_wait_is_its_own_counterfactual() -> None:
+    """No shift, no difference: waiting then explains exactly nothing."""
+    grid = sampled(T0, 1, 7, lambda h: 100 + 300 * h)
+    rows = book_interval(
+        T0, T0 + timedelta(minutes=50), (1.0, 2.0, 3.0), grid, phase=Phase.TRAIN, attempt=1, monotonic_s=0.0, pue=1.37
+    )
+    same = counterfactual(rows, rows[0].start, grid)
+    assert same is not None
+    assert same.emissions_gco2eq == pytest.approx(summarise(rows).emissions_gco2eq, rel=1e-12)
+
+
+def test_readings_that_do_not_cover_the_shifted_run_give_no_counterfactual() -> None:
+    """None, never a guess; nor where a grid without any emissions hides the PUE."""
+    assert counterfactual([row(0), row(1)], T0, [reading(T0, T0 + timedelta(seconds=7), 300)]) is None
+    assert counterfactual([row(0)], T0, []) is None
+    clean = replace(row(0), carbon_intensity_gco2eq_per_kwh=0.0, emissions_gco2eq=0.0)
+    assert counterfactual([clean], T0, [reading(T0, T0 + timedelta(days=1), 300)]) is None
+
+
+def test_the_methods_of_both_meters_fit_the_record() -> None:
+    """The record's vocabulary is closed."""
+    from include.tracker import ReplayMeter
+    from include.tracker.codecarbon_quirks import energy_methods
+
+    for methods in (ReplayMeter().methods, energy_methods([])):
+        assert EnergyTotals(total=1, cpu=1, gpu=0, ram=0, methods=methods).methods == methods
