@@ -36,3 +36,10 @@ def airflow_db() -> None:
     initdb()
     with create_session() as session:
         Pool.create_or_update_pool("gpu", slots=1, description="one GPU", include_deferred=False, session=session)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Our own warnings are errors; those of Airflow and its dependencies, in tests that run Airflow, are not ours."""
+    for item in items:
+        if item.get_closest_marker("airflow"):
+            item.add_marker(pytest.mark.filterwarnings("default"))

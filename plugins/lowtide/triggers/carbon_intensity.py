@@ -48,7 +48,7 @@ class CarbonIntensityTrigger(BaseTrigger):
         grid_conn_id: str | None,
         not_before: str,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # LoggingMixin's, which mypy cannot exclude
         self.job = job
         self.grid = grid
         self.anchor = anchor
