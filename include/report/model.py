@@ -95,6 +95,7 @@ class RunFigures(_Frozen):
     intensity_kinds: dict[IntensityKind, _Finite]
     peak_memory_bytes: int
     peak_memory_kind: str
+    peak_memory_method: str
     ledger_path: str
     ledger_sha256: str
 

@@ -24,7 +24,7 @@ def _lines(run: RunFigures) -> Iterator[str]:
     yield f"Ran from {figures.moment_text(run.started_at)} to {figures.moment_text(run.ended_at)}"
     yield f"Intensity: {run.signal_type} signal, {run.emission_factor_type} factors; energy booked at {_kinds(run)}"
     yield f"Energy: {_methods(run)}; scope {run.measuring_scope}; PUE {run.pue:g}"
-    yield f"Peak memory: {run.peak_memory_kind}"
+    yield f"Peak memory: {run.peak_memory_kind}, by {run.peak_memory_method}"
     yield f"Configuration: {run.configuration}"
     yield f"Ledger: {run.ledger_path}, sha256 {run.ledger_sha256}"
 

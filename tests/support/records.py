@@ -93,6 +93,7 @@ def _plain_fields() -> dict[str, Any]:
         "intensity_kinds": {"measured": 1.0},
         "peak_memory_bytes": 800 * 1024**2,
         "peak_memory_kind": "cuda_allocated",
+        "peak_memory_method": "torch's allocator",
         "peak_memory_reserved_bytes": 900 * 1024**2,
         "base_rss_bytes": 400 * 1024**2,
         "ledger_path": "artifacts/runs/manual__2026-03-01/ledger.jsonl",
