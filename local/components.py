@@ -24,6 +24,9 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
 }
 
 
+AIRFLOW_COMMAND = (sys.executable, "-m", "airflow")
+
+
 class LocalAirflow:
     """Starts, watches and ends the processes of one instance."""
 
@@ -42,7 +45,7 @@ class LocalAirflow:
     def start(self) -> None:
         """Start the four components at the same time."""
         for name, arguments in COMPONENTS.items():
-            self._components[name] = self.spawn(name, [sys.executable, "-m", "airflow", *arguments])
+            self._components[name] = self.spawn(name, [*AIRFLOW_COMMAND, *arguments])
 
     def spawn(self, name: str, command: list[str]) -> "subprocess.Popen[bytes]":
         """Start a process that belongs to the instance."""

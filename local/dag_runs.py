@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from include.pipeline.run_folder import RunFolder
 from local.api import AirflowApi, ApiError
 from local.components import LocalAirflow
 from local.display import Display
@@ -73,7 +72,7 @@ def execute(airflow: LocalAirflow, api: AirflowApi, display: Display, planned: P
 
     :raises RunFailed: it failed; names the task, the last lines of its log and the log's path.
     """
-    folder = RunFolder.of_run(airflow.places.artifacts, planned.dag_id, run_id).path
+    folder = airflow.places.artifacts / "runs" / planned.dag_id / run_id
     api.trigger(planned.dag_id, run_id, planned.conf)
     while True:
         airflow.check()

@@ -56,11 +56,15 @@ def run_demo(airflow: LocalAirflow, console: Console, plan: DemoPlan = DEMO) -> 
     """
     airflow.mark("run")
     with display_for(console) as display:
-        report = _run_plan(airflow, display, plan)
+        report = run_plan(airflow, display, plan)
     print_comparison(console, report)
 
 
-def _run_plan(airflow: LocalAirflow, display: Display, plan: DemoPlan) -> Path:
+def run_plan(airflow: LocalAirflow, display: Display, plan: DemoPlan) -> Path:
+    """Start Airflow, run the plan's DAGs one after the other, and return the path that the last task named.
+
+    :raises LowtideError: as ``run_demo``.
+    """
     dag_ids = [planned.dag_id for planned in plan.runs]
     api = _start(airflow, display, plan, dag_ids)
     run_id = f"{RUN_ID_PREFIX}{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"

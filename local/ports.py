@@ -29,6 +29,13 @@ def demand_free(port: int) -> None:
         ) from None
 
 
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
 def holder(port: int) -> str:
     """Name the process that listens on a port."""
     try:

@@ -1,7 +1,6 @@
 """From nothing to a healthy Airflow: left-overs ended, database migrated, components started, pool there."""
 
 import hashlib
-import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from local import instance as instances
 from local import processes
 from local.api import AirflowApi
-from local.components import LocalAirflow
+from local.components import AIRFLOW_COMMAND, LocalAirflow
 from local.environment import url
 from local.places import Places
 from local.problems import LocalProblem
@@ -46,7 +45,7 @@ def migrate(airflow: LocalAirflow) -> None:
     wanted = _versions_checksum(airflow.places)
     if airflow.places.database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
-    airflow.finish("db-migrate", airflow.spawn("db-migrate", [sys.executable, "-m", "airflow", "db", "migrate"]))
+    airflow.finish("db-migrate", airflow.spawn("db-migrate", [*AIRFLOW_COMMAND, "db", "migrate"]))
     stamp.write_text(wanted, encoding="utf-8")
 
 

@@ -1,0 +1,101 @@
+"""The API's client, against a real HTTP server on loopback."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from local.api import AirflowApi, ApiError
+from local.ports import free_port
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.seen.append((self.path, body))  # type: ignore[attr-defined]
+        if self.path == "/auth/token":
+            if body["password"] != "right":
+                return self.answer(401, {"detail": "Invalid credentials"})
+            self.server.logins += 1  # type: ignore[attr-defined]
+            return self.answer(201, {"access_token": f"token-{self.server.logins}"})  # type: ignore[attr-defined]
+        return self.answer(200, {})
+
+    def do_GET(self) -> None:
+        if self.headers.get("Authorization") != f"Bearer token-{self.server.valid}":  # type: ignore[attr-defined]
+            return self.answer(401, {"detail": "Invalid JWT token"})
+        if self.path.endswith("/missing"):
+            return self.answer(404, {"detail": "not found"})
+        return self.answer(200, {"import_errors": [], "dag_id": "x", "state": "running"})
+
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep the tests' output clean."""
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.daemon_threads = True
+        running.logins, running.valid, running.seen = 0, 1, []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def api_of(server: Any, word: str = "right") -> AirflowApi:
+    return AirflowApi(f"http://127.0.0.1:{server.server_address[1]}", "admin", word)
+
+
+def test_it_logs_in_once_and_again_when_the_token_has_run_out(server: Any) -> None:
+    api = api_of(server)
+    assert api.import_errors() == []
+    assert api.import_errors() == []
+    assert server.logins == 1
+    server.valid = 2
+    assert api.run_state("x", "y") == "running"
+    assert server.logins == 2
+
+
+def test_a_run_is_triggered_without_a_logical_date(server: Any) -> None:
+    api_of(server).trigger("some_dag", "demo__1", {"config": "demo.yaml"})
+    path, body = server.seen[-1]
+    assert path == "/api/v2/dags/some_dag/dagRuns"
+    assert body == {"dag_run_id": "demo__1", "logical_date": None, "conf": {"config": "demo.yaml"}}
+
+
+def test_a_dag_that_is_not_parsed_yet_is_none(server: Any) -> None:
+    api = api_of(server)
+    assert api.dag("missing") is None
+    assert api.dag("x") is not None
+
+
+def test_a_refused_login_says_so_without_the_password(server: Any) -> None:
+    with pytest.raises(ApiError) as raised:
+        api_of(server, word="hunter2").import_errors()
+    assert "answered 401" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_server_that_is_not_there_is_one_sentence_and_no_health() -> None:
+    api = AirflowApi(f"http://127.0.0.1:{free_port()}", "admin", "x")
+    assert api.health() is None
+    with pytest.raises(ApiError, match="does not answer"):
+        api.import_errors()
+
+
+def test_a_proxy_in_the_environment_is_not_used(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    assert api_of(server).import_errors() == []
