@@ -31,6 +31,7 @@ def test_the_parts_sum_to_the_records_difference() -> None:
 def test_another_pue_is_efficiency_not_grid() -> None:
     report = compared(make_record(pue=1.0), make_record(pue=1.5, submission_gco2eq_per_kwh=200.0))
     parts = report.attribution_gco2eq
+    assert parts.total == pytest.approx(0.0082 * 200 * 0.5)
     assert parts.efficiency == pytest.approx(parts.total)
     assert parts.grid_conditions == pytest.approx(0.0, abs=1e-12)
     assert report.changes.mean_intensity_percent == pytest.approx(0.0, abs=1e-9)

@@ -58,6 +58,12 @@ def test_the_table_has_a_row_of_four_for_every_figure() -> None:
     assert all(row[1] == "-" for row in render_table(CASES["no_baseline"]))
 
 
+def test_the_tables_intensity_is_the_grids_without_the_sites_pue() -> None:
+    rows = {row[0]: row[1:] for row in render_table(compared(make_record(pue=2.0), make_record(pue=1.0)))}
+    assert rows["Mean carbon intensity"] == ("200 g/kWh", "200 g/kWh", "0.0 %")
+    assert rows["Emissions"] == ("3.28 g", "1.64 g", "-50.0 %")
+
+
 def test_the_trust_section_names_kinds_methods_and_both_ledgers() -> None:
     page = render_markdown(CASES["lower"])
     trust = page[page.index("## How to trust this") :]
