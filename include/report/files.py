@@ -35,13 +35,13 @@ def load_record(path: Path) -> TrainingRecord:
 
 
 def write_report(report: Report, folder: Path) -> dict[str, Path]:
-    """Write ``report.json`` and ``report.md``, each whole or not at all, and return their paths by format.
+    """Write ``report.json`` and ``report.md``, each whole or not at all, and return their paths by file name.
 
     :raises ArtifactError: the folder cannot be written.
     """
     return {
-        "markdown": write_atomically(folder / "report.md", render_markdown(report)),
-        "json": write_json_atomically(folder / "report.json", report.model_dump_json(indent=2)),
+        "report.md": write_atomically(folder / "report.md", render_markdown(report)),
+        "report.json": write_json_atomically(folder / "report.json", report.model_dump_json(indent=2)),
     }
 
 

@@ -89,15 +89,15 @@ def test_a_field_that_no_record_has_is_named(folder: Path, changes: dict[str, An
 def test_a_report_is_written_whole_and_reads_back_equal(tmp_path: Path) -> None:
     report = compared(make_record(), waiting_run())
     paths = write_report(report, tmp_path / "deep" / "er")
-    assert Report.model_validate_json(paths["json"].read_text(encoding="utf-8")) == report
-    assert paths["markdown"].read_text(encoding="utf-8") == render_markdown(report)
-    assert sorted(p.name for p in paths["json"].parent.iterdir()) == ["report.json", "report.md"]
+    assert Report.model_validate_json(paths["report.json"].read_text(encoding="utf-8")) == report
+    assert paths["report.md"].read_text(encoding="utf-8") == render_markdown(report)
+    assert sorted(p.name for p in paths["report.json"].parent.iterdir()) == ["report.json", "report.md"]
 
 
 def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
     write_report(compared(None, waiting_run()), tmp_path)
     again = compared(make_record(), waiting_run())
-    assert Report.model_validate_json(write_report(again, tmp_path)["json"].read_bytes()) == again
+    assert Report.model_validate_json(write_report(again, tmp_path)["report.json"].read_bytes()) == again
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
