@@ -155,7 +155,7 @@ else:
     start()
 while (event := child.next_event(30)).kind is not EventKind.READY:
     pass
-time.sleep(0.7)  # into the data, the model and the loop
+time.sleep(0.7)  # into the data and the model
 print(child.pid, child.is_running, flush=True)
 time.sleep(60)
 """
@@ -166,7 +166,7 @@ def test_a_child_is_gone_3_s_after_its_parent_was_killed(
     project: Path, training_config: MakeConfig, mnist_root: Path, tmp_path: Path, started_from: str, model: str
 ) -> None:
     """The kernel sees to it where C code holds the interpreter's lock, the control pipe where a thread started it."""
-    kwargs = {"grandchild_pid_path": str(tmp_path / "grandchild")} if model == "stubborn" else {"delay_s": 0.01}
+    kwargs = {"grandchild_pid_path": str(tmp_path / "grandchild")} if model == "stubborn" else {"delay_s": 60}
     training = training_config(model={"path": f"user_code:{model}", "kwargs": kwargs}, epochs=1000)
     command = [sys.executable, "-c", PARENT, training.model_dump_json(), str(mnist_root), started_from]
     with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as parent:
