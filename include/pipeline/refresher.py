@@ -5,6 +5,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from include.errors import UserError
 from include.scheduler import Clock, GridSignal
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ class SignalRefresher:
             self._look()
 
     def _look(self) -> None:
-        outlook = self._signal.outlook(self._clock.now())
+        try:
+            outlook = self._signal.outlook(self._clock.now())
+        except UserError as error:  # a replay that left its trace: booking goes on with the profile, marked as such
+            _log.warning("grid signal: %s", error)
+            return
         for step in outlook.steps:
             _log.info("grid signal: %s", step)

@@ -27,14 +27,22 @@ def decide(job: Job, now: datetime, outlook: Outlook) -> Decision:
 
 
 def _at_latest_start(look: Look, latest_start: datetime) -> Decision:
+    if _can_meet_deadline(look):
+        policy = POLICIES[look.job.policy](look)
+        if policy.reason is Reason.BELOW_THRESHOLD:  # clean at the last moment: there is nothing to skip or to fail
+            return policy
     action = _AT_LATEST_START[look.job.on_latest_start]
     return look.decide(action, Reason.DEADLINE, f"{_situation(look, latest_start)}: {_WORDS[action]}")
 
 
+def _can_meet_deadline(look: Look) -> bool:
+    return look.job.deadline is not None and look.now + look.job.expected_duration <= look.job.deadline
+
+
 def _situation(look: Look, latest_start: datetime) -> str:
-    job, deadline = look.job, look.job.deadline
+    deadline = look.job.deadline
     if deadline is not None and look.now >= deadline:
         return f"the deadline {at(deadline)} has already passed"
-    if deadline is not None and look.now + job.expected_duration > deadline:
+    if deadline is not None and not _can_meet_deadline(look):
         return f"too late to meet the deadline {at(deadline)} if the run takes as long as expected"
     return f"the latest start {at(latest_start)} for the deadline {at(deadline or latest_start)} has been reached"

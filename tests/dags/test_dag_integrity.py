@@ -55,7 +55,8 @@ def test_every_param_is_nullable_and_defaults_to_what_the_file_says(dag_bag):
     dag = dag_bag.dags["carbon_aware_retraining"]
     assert set(dag.params) == set(param_schemas())
     for name, param in dag.params.items():
-        assert param is None, name
+        assert param.value is None, name
+        assert param.resolve() is None, name
 
 
 def test_the_baseline_is_not_asked_about_waiting(dag_bag):
