@@ -2,7 +2,7 @@
 
 Pairs are interleaved in one run, their order alternating, so that a machine that slows down does so for both. Two figures:
 the change of the child's own CPU time (caches, clock frequency, scheduling), and the CPU time that the recorder itself uses,
-as a share of the child's. Usage: python benchmarks/tracker_overhead.py [--interval 5] [--pairs 4] [--child-s 8]
+as a share of the child's. Usage: python benchmarks/tracker_overhead.py [--interval 5] [--pairs 4] [--child-s 5]
 """
 
 import argparse
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="CPU cost of the energy recorder")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between two rows")
     parser.add_argument("--pairs", type=int, default=4)
-    parser.add_argument("--child-s", type=float, default=8.0, help="about how long one loop takes")
+    parser.add_argument("--child-s", type=float, default=5.0, help="about how long one loop takes")
     options = parser.parse_args()
     loops = round(CALIBRATION_LOOPS * options.child_s / run_child(CALIBRATION_LOOPS).child_s)
     alone: list[Cost] = []

@@ -185,6 +185,25 @@ def test_what_flush_and_stop_swallow_is_raised() -> None:
     assert logging.getLogger("codecarbon").filters == []
 
 
+def test_a_gpu_that_can_no_longer_be_read_is_an_error_not_zero_energy() -> None:
+    """CodeCarbon's GPU class answers a broken driver with a warning and an empty list: energy would be silently low."""
+    from codecarbon.core.gpu import AllGPUDevices
+    from codecarbon.external.hardware import GPU
+
+    class GoneDevices(AllGPUDevices):
+        def __init__(self) -> None:
+            self.devices, self.device_count = [object()], 1  # type: ignore[list-item]
+
+    gpu = GPU.__new__(GPU)
+    gpu.gpu_ids, gpu.devices, gpu._gpu_ids_resolved = [0], GoneDevices(), True
+    meter = CodeCarbonMeter(gpu_ids=[])
+    meter.start()
+    meter._tracker._hardware.append(gpu)
+    for measure in (meter.sample, meter.stop):
+        with pytest.raises(MeasurementError, match="AttributeError"):
+            measure()
+
+
 def test_a_meter_that_was_never_started_or_is_stopped_gives_no_reading() -> None:
     """CodeCarbon's flush would return None without a word."""
     meter = CodeCarbonMeter(gpu_ids=[])

@@ -14,6 +14,7 @@ from include.errors import ArtifactError, MeasurementError, ProviderUnavailable
 from include.moments import utc_now
 from include.records import LedgerRow, Phase, Reading, ReplayAnchor
 from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, PowerW, ReplayMeter, read_ledger, summarise
+from include.tracker.phases import Edge, Mark, cut_at_marks
 from include.units import JOULES_PER_KWH
 from tests.tracker.tracker_tools import T0, constant, reading, sampled
 
@@ -253,6 +254,38 @@ def test_a_hole_in_the_grids_history_is_left_out_named_and_raised_and_later_rows
     assert rows[0].start >= known_from
     assert 0.5 < math.fsum(r.energy_kwh for r in rows) / sum(meter.last.energy_kwh) < 1
     assert any("are not in the ledger" in problem for problem in recording.problems)
+
+
+def test_a_hole_found_just_before_the_stop_does_not_cost_the_rows_after_it(tmp_path: Path) -> None:
+    """There are no further ticks to wait for: the hole is left out, the training behind it is written."""
+    known_from = utc_now() + timedelta(seconds=0.03)
+    meter = LastReading(CONSTANT_W)
+    recording = recorder(
+        meter, tmp_path / "l", lambda a, b: [reading(known_from, b + timedelta(days=1), 100.0)], interval_s=3600
+    )
+    recording.start()
+    time.sleep(0.1)
+    recording.set_phase(Phase.TRAIN)
+    time.sleep(0.1)
+    with pytest.raises(MeasurementError, match="no reading of the grid covers"):
+        recording.stop()
+    assert {r.phase for r in read_ledger(tmp_path / "l").rows} == {Phase.TRAIN}
+
+
+def test_energy_between_two_samples_is_shared_by_time_at_the_marks() -> None:
+    """10 s, marks at 2 s and 7 s: 20 %, 50 % and 30 %; a mark at the first edge changes the first part."""
+
+    def edge(second: float, kwh: float) -> Edge:
+        total = MeterReading(
+            monotonic_s=100 + second / 2, cpu_energy_kwh=kwh, gpu_energy_kwh=2 * kwh, ram_energy_kwh=0.0
+        )
+        return Edge(T0 + timedelta(seconds=second), total)
+
+    marks = [Mark(T0 + timedelta(seconds=s), p) for s, p in ((0, Phase.TRAIN), (2, Phase.CHECKPOINT), (7, Phase.TRAIN))]
+    parts = cut_at_marks(edge(0, 1.0), edge(10, 2.0), Phase.STARTUP, marks)
+    assert [part.phase for part in parts] == [Phase.TRAIN, Phase.CHECKPOINT, Phase.TRAIN]
+    assert [part.energy[1] for part in parts] == pytest.approx([0.4, 1.0, 0.6])
+    assert [part.monotonic_end_s for part in parts] == pytest.approx([101, 103.5, 105])
 
 
 def test_a_ledger_that_cannot_be_written_is_raised_at_stop_and_written_once_it_can(tmp_path: Path) -> None:
