@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import DagRunState
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
@@ -79,7 +80,7 @@ def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
 
 def _run_state(context: Context, dag_id: str, run_id: str) -> str | None:
     try:
-        return str(context["ti"].get_dagrun_state(dag_id, run_id))
+        return DagRunState(context["ti"].get_dagrun_state(dag_id, run_id)).value
     except AirflowRuntimeError as error:  # a deleted run answers 404
         _log.info("run %s of %s cannot be asked for its state: %s", run_id, dag_id, error)
         return None

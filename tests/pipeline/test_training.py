@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from include.config import PROJECT_ROOT, load_config
-from include.errors import TrainingError, TrainingStopped
+from include.errors import LowtideError, TrainingStopped
 from include.moments import utc_now
 from include.pipeline import RunFolder, TrainingRun, run_training
 from include.records import TrainingRecord
@@ -97,7 +97,7 @@ def test_a_stop_ends_the_run_soon_and_keeps_the_ledger(tmp_path):
 def test_energy_of_a_failed_attempt_counts_for_the_result(tmp_path):
     run, signal = prepared(tmp_path)
     broken = load_config(write_config(tmp_path / "broken", training__model={"path": "include.trainer.models:gone"}))
-    with pytest.raises(TrainingError, match="gone"):
+    with pytest.raises(LowtideError, match="gone"):
         run_training(replace(run, config=broken), signal)
     wasted = read_ledger(run.folder.ledger).rows
     record = run_training(run, signal)
