@@ -47,7 +47,7 @@ def guarded(action: Callable[[], None]) -> int:
         print("\nInterrupted; everything that was started has been stopped.", file=sys.stderr)
         return 128 + interruption.number
     except LowtideError as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
     except OSError as error:
         where = error.filename or "a file"
