@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from include.config import PROJECT_ROOT
-from include.errors import MeasurementError, TrainingStopped
+from include.errors import TrainingStopped
 from include.pipeline.progress import Progress, snapshot
 from include.pipeline.record import FinishedTraining, write_record
 from include.pipeline.refresher import SignalRefresher
@@ -52,26 +52,21 @@ def run_training(
     attempt = _begin_attempt(run.folder)
     clock = clock_for(run.anchor)
     tracker = run.config.values.tracker
-    meter = meter or CodeCarbonMeter()
-    recorder = EnergyRecorder(
-        meter,
-        LedgerWriter(run.folder.ledger),
-        signal.booking,
-        now=clock.now,
-        interval_s=tracker.interval.total_seconds(),
-        pue=tracker.pue,
-        attempt=attempt,
-    )
-    poke_s = run.config.values.scheduler.poke_interval.total_seconds()
-    with SignalRefresher(signal, clock, interval_s=poke_s / (run.anchor.speed if run.anchor else 1.0)):
-        with recorder:
-            started_at = clock.now()
-            result = _train(run, recorder, stop or threading.Event(), on_progress)
+    meter = meter or _meter(run)
+    poke_s = run.config.values.scheduler.poke_interval.total_seconds() / (run.anchor.speed if run.anchor else 1.0)
+    with SignalRefresher(signal, clock, interval_s=poke_s), LedgerWriter(run.folder.ledger) as ledger:
+        recorder = EnergyRecorder(
+            meter,
+            ledger,
+            signal.booking,
+            now=clock.now,
+            interval_s=tracker.interval.total_seconds(),
+            pue=tracker.pue,
+            attempt=attempt,
+        )
+        started_at = clock.now()
+        result = _train_recorded(run, recorder, stop or threading.Event(), on_progress)
         ended_at = clock.now()
-    if recorder.failure:
-        raise MeasurementError(
-            f"the energy of run {run.run_id} is incomplete: {recorder.failure}"
-        ) from recorder.failure
     finished = FinishedTraining(result=result, meter=meter, started_at=started_at, ended_at=ended_at)
     return write_record(run, signal, finished)
 
@@ -84,6 +79,25 @@ def _begin_attempt(folder: RunFolder) -> int:
         _log.warning("ledger of an earlier attempt: %s", problem)
     rows = read_ledger(folder.ledger).rows
     return 1 + max((row.attempt for row in rows), default=0)
+
+
+def _meter(run: TrainingRun) -> EnergyMeter:
+    # without a list CodeCarbon counts every GPU that CUDA_VISIBLE_DEVICES shows, also for a training on the CPU
+    return CodeCarbonMeter(gpu_ids=[] if run.config.values.training.device == "cpu" else None)
+
+
+def _train_recorded(
+    run: TrainingRun,
+    recorder: EnergyRecorder,
+    stop: threading.Event,
+    on_progress: Callable[[Progress], None] | None,
+) -> TrainingResult:
+    try:
+        with recorder:  # raises what keeps the ledger from being complete
+            return _train(run, recorder, stop, on_progress)
+    finally:
+        for problem in recorder.problems:
+            _log.warning("energy ledger: %s", problem)
 
 
 def _train(
