@@ -138,7 +138,8 @@ class _Watch:
             self._recorder.set_phase(self._phase)
         if event and event.kind is EventKind.PROGRESS:
             self._last = event
-        if time.monotonic() - self._published_s >= _PROGRESS_INTERVAL_S:
+        finished = event is not None and event.kind is EventKind.FINISHED
+        if finished or time.monotonic() - self._published_s >= _PROGRESS_INTERVAL_S:
             self._publish()
 
     def _publish(self) -> None:
