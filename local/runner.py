@@ -52,7 +52,7 @@ def guarded(action: Callable[[], None]) -> int:
     except OSError as error:
         where = error.filename or "a file"
         print(
-            f"\n{where} cannot be used ({error.strerror or error}); free some space or mend its permissions.",
+            f"{where} cannot be used ({error.strerror or error}); free some space or mend its permissions.",
             file=sys.stderr,
         )
         return 2

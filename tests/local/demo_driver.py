@@ -1,4 +1,4 @@
-"""Runs the demo's machinery on small DAGs: ``python -m tests.local.demo_driver FOLDER PORT``. What the tests send signals to."""
+"""Runs the demo's machinery on small DAGs: ``python -m tests.local.demo_driver FOLDER PORT [up]``. What the tests send signals to."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from local.demo import DemoPlan, run_plan
 from local.display import PlainDisplay
 from local.places import PROJECT_ROOT, Places
 from local.runner import guarded, with_airflow
+from local.up_down import up
 
 PLAN = DemoPlan(
     runs=(
@@ -41,7 +42,9 @@ def small_demo(airflow: LocalAirflow, console: Console) -> None:
 def main() -> int:
     places = places_in(Path(sys.argv[1]))
     console = Console(width=200)
-    return guarded(lambda: with_airflow(places, int(sys.argv[2]), small_demo, keep=False, console=console))
+    keep = sys.argv[3:] == ["up"]
+    job = up if keep else small_demo
+    return guarded(lambda: with_airflow(places, int(sys.argv[2]), job, keep=keep, console=console))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ SHELL = {
     "HOME": "/home/somebody",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://production/airflow",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+    "AIRFLOW__CORE__AUTH_MANAGER": "somebody.elses.AuthManager",
     "AIRFLOW_HOME": "/srv/airflow",
     "AIRFLOW_CONN_GRID": "http://user:token@example.org",
     "no_proxy": "intranet",
@@ -37,6 +38,7 @@ def test_settings_of_another_airflow_in_the_shell_do_not_reach_this_one(
     assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{places.home}/airflow.db"
     assert environment["AIRFLOW_HOME"] == str(places.home)
     assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
+    assert "AIRFLOW__CORE__AUTH_MANAGER" not in environment
 
 
 def test_the_users_connections_pass(environment: dict[str, str]) -> None:
