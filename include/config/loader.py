@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from include.config.models import LowtideConfig
 from include.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+ARTIFACTS_VARIABLE = "LOWTIDE_ARTIFACTS_ROOT"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -29,8 +31,9 @@ class LoadedConfig:
 
     @property
     def artifacts_path(self) -> Path:
-        """The artifact root as an absolute path."""
-        return self.values.artifacts_path(PROJECT_ROOT)
+        """The artifact root as an absolute path; ``LOWTIDE_ARTIFACTS_ROOT`` sets it for a whole deployment."""
+        deployed = os.environ.get(ARTIFACTS_VARIABLE)
+        return Path(deployed).resolve() if deployed else self.values.artifacts_path(PROJECT_ROOT)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -1,0 +1,173 @@
+"""The shipped DAGs on real Airflow components: deferral, a killed triggerer, a person's stop, and the comparison."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from include.config import PROJECT_ROOT
+from include.moments import parse_moment
+from include.trainer.mnist_files import ensure_mnist
+from local.api import AirflowApi
+from local.components import AIRFLOW_COMMAND, COMPONENTS, LocalAirflow
+from local.dag_runs import wait_until_parsed
+from local.places import Places
+from local.ports import free_port
+from local.startup import client, migrate, start_healthy
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
+
+BASELINE, RETRAINING = "baseline_training", "carbon_aware_retraining"
+BASELINE_CONF = {"config": "demo.yaml", "micro_batch_size": 512, "accumulation_steps": 1}
+FINAL = ("success", "failed", "skipped", "upstream_failed")
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAirflow, AirflowApi]]:
+    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+    folder = tmp_path_factory.mktemp("airflow")
+    places = Places(
+        project_root=PROJECT_ROOT,
+        home=folder / ".airflow",
+        dags=PROJECT_ROOT / "dags",
+        plugins=PROJECT_ROOT / "plugins",
+        artifacts=folder / "artifacts",
+    )
+    places.prepare()
+    started = LocalAirflow(places, port=free_port(), scheduled=False)
+    try:
+        migrate(started)
+        api = client(started)
+        start_healthy(started, api)
+        wait_until_parsed(started, api, [BASELINE, RETRAINING])
+        for dag_id in (BASELINE, RETRAINING):
+            api.set_paused(dag_id, False)
+        yield started, api
+    finally:
+        started.stop()
+
+
+def wait_for(
+    api: AirflowApi, dag_id: str, run_id: str, task_id: str, *states: str, timeout_s: float = 300
+) -> dict[str, Any]:
+    """Return the task instance once it is in one of the states; fail as soon as it ends in another."""
+    give_up = time.monotonic() + timeout_s
+    while True:
+        task = api.tasks(dag_id, run_id).get(task_id, {})
+        state = task.get("state")
+        if state in states:
+            return task
+        assert state not in FINAL, f"{task_id} ended as {state}, not as {states}"
+        assert time.monotonic() < give_up, f"{task_id} is {state} after {timeout_s} s, not {states}"
+        time.sleep(0.5)
+
+
+def kill_and_replace_triggerer(airflow: LocalAirflow) -> None:
+    triggerer = airflow._components["triggerer"]
+    os.killpg(triggerer.pid, signal.SIGKILL)
+    triggerer.wait()
+    airflow._components["triggerer"] = airflow.spawn("triggerer", [*AIRFLOW_COMMAND, *COMPONENTS["triggerer"]])
+
+
+def training_children(folder: Path) -> list[psutil.Process]:
+    """Return the training children that write their log into a run's folder."""
+    log = str(folder / "child.log")
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            if "include.trainer.child" in (process.info["cmdline"] or []) and any(
+                f.path == log for f in process.open_files()
+            ):
+                found.append(process)
+        except psutil.Error:  # it ended while it was looked at
+            continue
+    return found
+
+
+def test_the_run_defers_survives_a_killed_triggerer_trains_and_is_compared(airflow):
+    local, api = airflow
+    api.trigger(BASELINE, "base", BASELINE_CONF)
+    api.trigger(RETRAINING, "aware", {"config": "demo.yaml"})
+
+    wait_for(api, RETRAINING, "aware", "wait_for_clean_grid", "deferred")
+    kill_and_replace_triggerer(local)
+
+    wait_for(api, BASELINE, "base", "train", "success")
+    waited = wait_for(api, RETRAINING, "aware", "wait_for_clean_grid", "success")
+    assert waited["try_number"] == 1, "a killed triggerer must not cost a try"
+    wait_for(api, RETRAINING, "aware", "train", "success")
+    wait_for(api, RETRAINING, "aware", "compare", "success")
+
+    decision = api.xcom(RETRAINING, "aware", "wait_for_clean_grid")
+    assert decision["decision"]["reason"] == "below_threshold"
+    # the replay's anchor was fixed at the first look, so a rebuilt trigger found the same clean hour
+    clean_from = parse_moment("2025-04-15T08:00-07:00")
+    assert 0 <= (parse_moment(decision["decision"]["decided_at"]) - clean_from).total_seconds() < 4 * 3600
+    evidence = [json.loads(line) for line in Path(decision["evidence_path"]).read_text().splitlines()]
+    assert (evidence[0]["action"], evidence[-1]["action"]) == ("wait", "run")
+
+    result = api.xcom(RETRAINING, "aware", "compare")
+    report = json.loads(Path(result["report"]).read_text())
+    assert report["headline"]["status"] == "simulated"
+    assert report["baseline_run_id"] == f"{BASELINE}/base"
+    assert report["run"]["accuracy"] > 0.95
+    assert report["attribution_gco2eq"]["waiting"] < 0
+    check_contract(local.places.artifacts / "runs" / RETRAINING / "aware", Path(result["report"]).parent)
+
+
+def test_a_run_that_starts_now_is_not_held_up_by_one_that_waits(airflow):
+    local, api = airflow
+    api.trigger(RETRAINING, "waiting", {"config": "demo.yaml", "threshold_gco2eq_per_kwh": 1})
+    wait_for(api, RETRAINING, "waiting", "wait_for_clean_grid", "deferred")
+    api.trigger(RETRAINING, "now", {"config": "demo.yaml", "start_now": True, "epochs": 50})
+    sensor = wait_for(api, RETRAINING, "now", "wait_for_clean_grid", "success", timeout_s=60)
+    wait_for(api, RETRAINING, "now", "train", "running", timeout_s=60)
+    assert sensor["try_number"] == 1
+    assert api.tasks(RETRAINING, "waiting")["wait_for_clean_grid"]["state"] == "deferred"
+    api.fail_run(RETRAINING, "waiting")
+
+    # and a person who stops it leaves no process and no lost row
+    folder = local.places.artifacts / "runs" / RETRAINING / "now"
+    give_up = time.monotonic() + 60
+    while not training_children(folder) or not (folder / "ledger.jsonl").exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.5)
+    time.sleep(5)
+    api.fail_run(RETRAINING, "now")
+    give_up = time.monotonic() + 20
+    while training_children(folder):
+        assert time.monotonic() < give_up, "the training child outlived its task"
+        time.sleep(0.5)
+    rows = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert {row["phase"] for row in rows} >= {"startup", "train"}
+    assert not (folder / "record.json").exists()
+
+
+def test_wrong_input_in_the_form_is_refused_before_a_run_exists(airflow):
+    _, api = airflow
+    from local.api import ApiError
+
+    with pytest.raises(ApiError, match="400"):
+        api.trigger(RETRAINING, "wrong", {"accumulation_steps": 0})
+    with pytest.raises(ApiError, match="400"):
+        api.trigger(RETRAINING, "elsewhere", {"config": "../../etc/passwd"})
+
+
+def check_contract(run: Path, report: Path) -> None:
+    """The command line reads what Airflow wrote."""
+    done = subprocess.run(
+        [str(PROJECT_ROOT / "lowtide"), "compare", "--run", str(run), "--output", str(report / "again"), "--json"],
+        env={**os.environ, "LOWTIDE_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["headline"]["status"] == "no_baseline"
