@@ -77,5 +77,6 @@ def _process(places: Places, instance_id: str, parent: Mapping[str, str]) -> dic
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{parent.get('PATH', os.defpath)}",
         "NO_PROXY": loopback,  # tasks call the execution API over HTTP: a proxy must not see that
         "no_proxy": loopback,
+        "LOWTIDE_ARTIFACTS_ROOT": str(places.artifacts),
         MARKER: instance_id,
     }
