@@ -87,7 +87,7 @@ class ImportedConfig(_Section):
     """Something of the user's own, by import path; only ever read from the YAML file."""
 
     path: Annotated[str, Field(pattern=_IMPORT_PATH, description="package.module:callable")]
-    kwargs: dict[str, Any] = {}
+    kwargs: Annotated[dict[str, Any], Field(description="arguments of the callable")] = {}
 
 
 class TrainingConfig(_Section):
@@ -95,15 +95,22 @@ class TrainingConfig(_Section):
 
     model: ImportedConfig
     data: ImportedConfig
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    clip_gradient_norm: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    epochs: Annotated[int, Field(ge=1, le=100_000, description="passes over the training data")]
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], Field(description="of torch.optim; sgd without momentum")] = (
+        "adamw"
+    )
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="constant over the training")]
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="as the optimizer understands it")] = (
+        0.0
+    )
+    clip_gradient_norm: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="greatest norm of the whole gradient; null = no clipping"),
+    ] = None
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights and of the order of samples")] = 0
     micro_batch_size: Annotated[int, Field(ge=1, description="samples per forward and backward pass")]
     accumulation_steps: Annotated[int, Field(ge=1, description="micro-batches per optimizer step")]
-    precision: PrecisionName = "fp32"
+    precision: Annotated[PrecisionName, Field(description="fp32, bf16 (autocast), or fp16 (GPU only)")] = "fp32"
     device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="auto: CUDA where there is one")] = "auto"
     environment: Annotated[
         tuple[str, ...],
