@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from include.moments import format_moment, parse_moment, utc_now
+from include.records import ReplayAnchor
+
 
 @dataclass(frozen=True, slots=True)
 class StageText:
@@ -33,16 +36,35 @@ def describe(task_id: str, state: str | None, run_folder: Path) -> StageText:
 
 
 def _waiting(state: str | None, wait: dict[str, Any]) -> StageText:
-    reading = wait.get("text", "")
     if state == "deferred":
-        text = f"{reading or 'waiting for a clean grid'} (deferred: no worker is held)"
-        return StageText(text, f"deferred {reading}")
+        first = _first_look(wait)
+        return StageText(f"deferred, no worker is held: {first}{_replayed_time(wait)}", f"deferred {first}")
     if state == "success":
         return StageText("the wait is over", "success")
     if state in ("running", "queued", "scheduled"):
         text = "looking at the grid"
         return StageText(text, text)
     return StageText(state or "not yet", state or "not yet")
+
+
+def _first_look(wait: dict[str, Any]) -> str:
+    decision = wait.get("decision") or {}
+    reading, threshold = decision.get("reading"), decision.get("threshold_gco2eq_per_kwh")
+    if not reading or threshold is None:
+        return str(wait.get("text", "waiting for a clean grid"))
+    latest = f", started at the latest at {_clock(decision['latest_start'])}" if decision.get("latest_start") else ""
+    return f"first look {reading['carbon_intensity_gco2eq_per_kwh']:.0f} g/kWh, wanted {threshold:g}{latest}"
+
+
+def _replayed_time(wait: dict[str, Any]) -> str:
+    if not wait.get("replay"):
+        return ""
+    now = ReplayAnchor.model_validate(wait["replay"]).virtual(utc_now())
+    return f"; on the replayed grid it is {_clock(format_moment(now))}"
+
+
+def _clock(moment: str) -> str:
+    return f"{parse_moment(moment):%H:%M} UTC"
 
 
 def _training(state: str | None, progress: dict[str, Any]) -> StageText:

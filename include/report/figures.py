@@ -10,7 +10,7 @@ from include.units import BYTES_PER_MIB
 NONE_TEXT = "n/a"
 
 _Units = Sequence[tuple[str, float]]
-_MASS: _Units = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("ug", 1e-6))
+_MASS: _Units = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
 _ENERGY: _Units = (("MWh", 1e3), ("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6))
 
 

@@ -68,7 +68,7 @@ def _no_baseline(comparison: Comparison, repeatability_percent: float) -> Headli
 
 
 def _simulated(comparison: Comparison, reasons: list[str]) -> Headline:
-    text = f"Simulated, nothing is claimed: {'; '.join(reasons)}. In the simulation, {_figures(comparison)}."
+    text = f"Simulated, nothing is claimed. In the simulation: {_figures(comparison)}."
     return Headline(status="simulated", direction=None, text=text, reasons=tuple(reasons))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from include.records import IntensityKind
 from include.report import figures
 from include.report.escape import plain
 from include.report.model import Changes, Report, RunFigures
@@ -14,6 +15,13 @@ _Change = Callable[[Changes], str]
 def _intensity(run: RunFigures) -> str:
     # the record's mean carries the site's PUE; a grid's intensity does not
     return figures.intensity_text(run.mean_carbon_intensity_gco2eq_per_kwh / run.pue)
+
+
+def _wait(run: RunFigures) -> str:
+    # under replay the wait is in the grid's time, the durations are real
+    return figures.duration_text(run.wait_s) + (
+        " (replayed time)" if IntensityKind.REPLAYED in run.intensity_kinds else ""
+    )
 
 
 def _nothing(changes: Changes) -> str:
@@ -38,7 +46,7 @@ _ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
     ),
     ("Duration", lambda r: figures.duration_text(r.duration_s), lambda c: figures.change_text(c.duration_percent)),
     ("of which training", lambda r: figures.duration_text(r.train_duration_s), _nothing),
-    ("Waited before starting", lambda r: figures.duration_text(r.wait_s), _nothing),
+    ("Waited before starting", _wait, _nothing),
     ("Policy", lambda r: r.policy, _nothing),
     ("Device", lambda r: f"{r.device} ({r.device_name})", _nothing),
     ("Precision", lambda r: r.precision, _nothing),

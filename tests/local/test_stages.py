@@ -1,8 +1,10 @@
 """The lines that a person reads while the demo waits and trains."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
+from include.moments import format_moment, utc_now
 from local.stages import describe
 
 PROGRESS = {
@@ -24,10 +26,24 @@ def write(folder: Path, name: str, values: object) -> None:
     (folder / name).write_text(json.dumps(values), encoding="utf-8")
 
 
+def test_a_replayed_wait_shows_the_first_look_and_the_time_on_the_replayed_grid(tmp_path: Path) -> None:
+    decision = {
+        "reading": {"carbon_intensity_gco2eq_per_kwh": 268.6},
+        "threshold_gco2eq_per_kwh": 180.0,
+        "latest_start": "2025-04-15T23:12:00Z",
+    }
+    start = format_moment(utc_now() - timedelta(seconds=30))
+    replay = {"real_start": start, "virtual_start": "2025-04-15T12:00:00Z", "speed": 120.0}
+    write(tmp_path, "wait.json", {"decision": decision, "replay": replay})
+    text = describe("wait_for_clean_grid", "deferred", tmp_path).text
+    assert "first look 269 g/kWh, wanted 180, started at the latest at 23:12 UTC" in text
+    assert text.endswith(("13:00 UTC", "13:01 UTC", "13:02 UTC"))
+
+
 def test_a_deferred_wait_shows_the_decision_and_that_no_worker_is_held(tmp_path: Path) -> None:
     write(tmp_path, "wait.json", {"text": "268 g/kWh, threshold 180, at most until 15:00"})
     text = describe("wait_for_clean_grid", "deferred", tmp_path).text
-    assert text == "268 g/kWh, threshold 180, at most until 15:00 (deferred: no worker is held)"
+    assert text == "deferred, no worker is held: 268 g/kWh, threshold 180, at most until 15:00"
 
 
 def test_training_shows_every_figure_that_is_known(tmp_path: Path) -> None:

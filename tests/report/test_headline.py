@@ -48,7 +48,7 @@ def test_modelled_or_replayed_intensity_in_either_run_is_simulated_and_claims_no
     report = compared(base, run)
     assert outcome(report) == ("simulated", None)
     assert report.headline.reasons == (f"6.0 % of the {which}'s energy is booked at {kind} intensity",)
-    assert report.headline.text.startswith("Simulated, nothing is claimed: ")
+    assert report.headline.text.startswith("Simulated, nothing is claimed. ")
     assert "1.64 g before, 0.737 g now" in report.headline.text
 
 

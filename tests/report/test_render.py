@@ -109,7 +109,7 @@ def test_escaped_text_is_one_line_without_open_markup(text: str) -> None:
     [
         (figures.grams_text(0.0), "0 g"),
         (figures.grams_text(3e-17), "0 g"),
-        (figures.grams_text(0.000_000_5), "0.500 ug"),
+        (figures.grams_text(0.000_000_5), "0.500 µg"),
         (figures.grams_text(0.0123), "12.3 mg"),
         (figures.grams_text(0.123), "0.123 g"),
         (figures.grams_text(999.0), "999 g"),
