@@ -55,7 +55,7 @@ class GridConfig(_Section):
         str | None, Field(min_length=1, description="Airflow connection id of the provider; null = its public address")
     ] = None
     threshold_gco2eq_per_kwh: Annotated[
-        float | None, Field(gt=0, allow_inf_nan=False, description="clean means at or below this")
+        float | None, Field(gt=0, allow_inf_nan=False, description="clean means at or below this, in gCO2eq/kWh")
     ] = None
     replay: ReplayConfig | None = None
 

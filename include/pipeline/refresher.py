@@ -18,6 +18,7 @@ class SignalRefresher:
         self._signal = signal
         self._clock = clock
         self._interval_s = interval_s
+        self._told: tuple[str, ...] = ()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lowtide-signal", daemon=True)
 
@@ -42,5 +43,7 @@ class SignalRefresher:
         except UserError as error:  # a replay that left its trace: booking goes on with the profile, marked as such
             _log.warning("grid signal: %s", error)
             return
-        for step in outlook.steps:
-            _log.info("grid signal: %s", step)
+        if outlook.steps != self._told:  # a fast replay looks every few seconds: say only what is new
+            self._told = outlook.steps
+            for step in outlook.steps:
+                _log.info("grid signal: %s", step)

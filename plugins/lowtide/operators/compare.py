@@ -82,5 +82,8 @@ class CompareRunsOperator(BaseOperator):
 
     def _log_summary(self, report: Report) -> None:
         self.log.info("%s", report.headline.text)
-        for row in render_table(report):
-            self.log.info("%-28s %16s %16s %14s", *row)
+        rows = [("", "baseline", "run", "change"), *render_table(report)]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        for name, *figures in rows:
+            cells = (figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True))
+            self.log.info("%s", "  ".join([name.ljust(widths[0]), *cells]))
