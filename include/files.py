@@ -10,14 +10,22 @@ from include.errors import ArtifactError
 
 
 def write_atomically(path: Path, text: str) -> Path:
-    """Write UTF-8 text beside the target, fsync it and rename it over the target; create missing folders.
+    """Write UTF-8 text as ``write_bytes_atomically`` does.
+
+    :raises ArtifactError: the file cannot be written.
+    """
+    return write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def write_bytes_atomically(path: Path, data: bytes) -> Path:
+    """Write bytes beside the target, fsync them and rename them over the target; create missing folders.
 
     :raises ArtifactError: full disk, no permission, not a folder; an older file at ``path`` is then still whole.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_durably(temporary, text.encode("utf-8"))
+        _write_durably(temporary, data)
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
