@@ -1,0 +1,44 @@
+"""Keeps the grid's history up to date, hour by hour."""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable, Param
+from lowtide.operators.history import DEFAULT_DAYS, RecordGridHistoryOperator
+from lowtide.params import dag_params
+
+CONFIG = "optimized.yaml"
+LONGEST_DAYS = 3660
+
+DOC = """
+### Grid history
+
+Asks the provider of the configuration file's `grid` section for the hours to come, for the last two days (which are
+revised), and for gaps of the last `days` days, and keeps every value with its origin and the moment when it was learnt
+under `history/` of the artifact root. Then it merges small files. Clearing or running it again changes nothing.
+
+To fill the past once, trigger it with `days` as far back as the provider goes; `zone` chooses another zone than the file.
+"""
+
+with DAG(
+    dag_id="grid_history",
+    description="Store what the grid emitted, what was forecast, and when it was learnt",
+    doc_md=DOC,
+    # seven past: providers turn to a new interval a little late, and everybody else asks on the hour
+    schedule=CronTriggerTimetable("7 * * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1),  # noqa: DTZ001 Airflow reads it in the timetable's zone
+    catchup=False,
+    max_active_runs=1,
+    params={
+        **{name: param for name, param in dag_params().items() if name in ("config", "zone")},
+        "days": Param(
+            None,
+            type=["integer", "null"],
+            minimum=1,
+            maximum=LONGEST_DAYS,
+            description=f"how many days back gaps are filled; null = {DEFAULT_DAYS}",
+        ),
+    },
+    tags=["lowtide", "carbon", "history"],
+    default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=2)},
+) as dag:
+    RecordGridHistoryOperator(task_id="record", config=CONFIG)
