@@ -9,24 +9,30 @@ from include.config.times import Deadline, Duration, parse_duration
 from include.config.zones import find_zone
 from include.errors import ConfigurationError
 
-ProviderName = Literal["neso", "replay", "profile"]
+ProviderName = Literal[
+    "auto", "neso", "energy_charts", "electricity_maps", "watttime", "carbon_aware_sdk", "replay", "profile"
+]
+FactorTypeName = Literal["lifecycle", "direct"]
+SignalTypeName = Literal["average", "marginal"]
 PolicyName = Literal["immediate", "threshold"]
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 OnLatestStart = Literal["start", "skip", "fail"]
 
 _IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
-PROVIDER_ZONES: dict[ProviderName, tuple[str, ...]] = {"neso": ("GB",)}
-"""Zones that a live provider covers; the others cover every zone with a profile or a trace."""
+
+
+def _as_text(value: object) -> object:
+    """Take a region such as 13 without quotes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _known_zone(key: object) -> object:
     if isinstance(key, bool) or not isinstance(key, str):
         raise ValueError(f"write the zone in quotes: YAML read {key!r}, not text")  # noqa: TRY004 pydantic reads ValueError
     try:
-        find_zone(key)
+        return find_zone(key).key
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
-    return key
 
 
 class _Section(BaseModel):
@@ -49,8 +55,30 @@ class ReplayConfig(_Section):
 class GridConfig(_Section):
     """Which grid, how it is asked, and what counts as clean."""
 
-    zone: Annotated[str, BeforeValidator(_known_zone), Field(description="zone key of Electricity Maps, e.g. GB")]
-    provider: Annotated[ProviderName, Field(description="neso (live, GB), replay, or profile (typical hours only)")]
+    zone: Annotated[
+        str,
+        BeforeValidator(_known_zone),
+        Field(description="zone key of Electricity Maps, e.g. GB, or a cloud region, e.g. aws:eu-west-1"),
+    ]
+    provider: Annotated[
+        ProviderName,
+        Field(description="whose signal; auto: one without a key, else the one whose key is given, else profile"),
+    ] = "auto"
+    region: Annotated[
+        str | None,
+        BeforeValidator(_as_text),
+        Field(
+            min_length=1, max_length=64, description="part of the zone, in the provider's own words; null = the whole"
+        ),
+    ] = None
+    emission_factor_type: Annotated[
+        FactorTypeName | None,
+        Field(description="lifecycle or direct, where the provider offers both; null = the provider's own"),
+    ] = None
+    signal_type: Annotated[
+        SignalTypeName | None,
+        Field(description="average or marginal, where the provider does not say; null = the provider's own"),
+    ] = None
     connection: Annotated[
         str | None, Field(min_length=1, description="Airflow connection id of the provider; null = its public address")
     ] = None
@@ -166,12 +194,6 @@ class LowtideConfig(_Section):
 
 def _check_grid(config: LowtideConfig) -> None:
     grid = config.grid
-    covered = PROVIDER_ZONES.get(grid.provider)
-    if covered and grid.zone not in covered:
-        raise ValueError(
-            f"grid.provider '{grid.provider}' does not cover zone '{grid.zone}' (it covers {', '.join(covered)});"
-            " use provider 'profile', or a zone that it covers"
-        )
     if grid.provider == "replay" and grid.replay is None:
         raise ValueError("grid.provider is 'replay' but grid.replay is missing; add grid.replay.virtual_start")
     if "://" in config.artifacts_root and not config.artifacts_root.startswith("file://"):

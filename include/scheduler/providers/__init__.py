@@ -1,18 +1,27 @@
-"""The providers by their name in the configuration. A new one is a file, a line here and a name in ProviderName."""
+"""The providers by their name in the configuration. A new one is a file, a line in ``choosing`` and a name in ProviderName."""
 
 from collections.abc import Callable
 
 from include.config import GridConfig
 from include.config.models import ProviderName
 from include.scheduler.providers.base import HttpProvider, LocalProvider, Provider, Request
-from include.scheduler.providers.neso import NesoProvider
+from include.scheduler.providers.choosing import HTTP_PROVIDERS, choose_provider, http_provider, takes_credentials
 from include.scheduler.providers.replay import open_replay
 from include.scheduler.providers.typical import open_typical_hours
 
-HTTP_PROVIDERS: dict[ProviderName, type[HttpProvider]] = {"neso": NesoProvider}
 LOCAL_PROVIDERS: dict[ProviderName, Callable[[GridConfig], LocalProvider]] = {
     "replay": open_replay,
     "profile": open_typical_hours,
 }
 
-__all__ = ["HTTP_PROVIDERS", "LOCAL_PROVIDERS", "HttpProvider", "LocalProvider", "Provider", "Request"]
+__all__ = [
+    "HTTP_PROVIDERS",
+    "LOCAL_PROVIDERS",
+    "HttpProvider",
+    "LocalProvider",
+    "Provider",
+    "Request",
+    "choose_provider",
+    "http_provider",
+    "takes_credentials",
+]

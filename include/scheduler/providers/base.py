@@ -4,10 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import ClassVar, Protocol
 
 from include.config import Zone
-from include.records import EmissionFactorType, Reading, SignalType
+from include.errors import ConfigurationError, InvalidAnswer
+from include.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +61,73 @@ class LocalProvider(Provider, Protocol):
 
 
 class HttpProvider(ABC):
-    """A live provider. A subclass states its facts as class variables and implements three pure functions."""
+    """A live provider. A subclass states its facts as class variables and implements pure functions; it does no input or output.
+
+    :param region: the part of a zone to ask for, where the provider knows parts (``grid.region``).
+    :param factor_type: which emission factors to ask for, where the provider offers a choice; None = its own.
+    :param signal_type: likewise average or marginal.
+    :raises ConfigurationError: a factor or signal type that this provider cannot give.
+    """
 
     name: ClassVar[str]
-    signal_type: ClassVar[SignalType]
-    emission_factor_type: ClassVar[EmissionFactorType]
-    base_url: ClassVar[str]
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    base_url: ClassVar[str | None]
+    """The public address; None where everyone runs their own."""
     token_header: ClassVar[str | None] = None
+    needs_key: ClassVar[bool] = False
+    needs_login: ClassVar[bool] = False
+    """Whether login and password are exchanged for a token by ``login_request`` and ``parse_login``."""
+    token_lifetime: ClassVar[timedelta | None] = None
     max_age: ClassVar[timedelta]
     """How long after its interval a last good reading may stand in for an answer."""
     resolution: ClassVar[timedelta]
     max_range: ClassVar[timedelta]
     """The longest span that one range request may ask for."""
+    attribution: ClassVar[str]
+    """Whose data it is and under which licence, as far as it is known."""
+
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        factor_type: EmissionFactorType | None = None,
+        signal_type: SignalType | None = None,
+    ) -> None:
+        self.region = region
+        self._accept("grid.emission_factor_type", factor_type, self.emission_factor_type)
+        self._accept("grid.signal_type", signal_type, self.signal_type)
+
+    def _accept(self, key: str, wanted: StrEnum | None, given: StrEnum) -> None:
+        if wanted is not None and wanted is not given:
+            raise ConfigurationError(
+                f"{key} is '{wanted.value}', but {self.name} gives '{given.value}' only; leave it null or choose another"
+                " grid.provider"
+            )
+
+    @property
+    def source(self) -> str:
+        """The provider's name with the region, where one is asked for: what readings and stores are labelled with."""
+        return f"{self.name}:{self.region}" if self.region else self.name
+
+    @classmethod
+    @abstractmethod
+    def covers(cls, zone: Zone) -> bool:
+        """Return whether the provider has a signal for a zone."""
+
+    def check(self, zone: Zone) -> None:
+        """Refuse a zone and region that cannot be asked for, before anything waits on it.
+
+        :raises ConfigurationError: not covered, or a region that is missing or unknown.
+        """
+        if not self.covers(zone):
+            raise ConfigurationError(
+                f"grid.provider '{self.name}' does not cover zone '{zone.key}'; use provider 'auto', or a zone that it covers"
+            )
+        if self.region is not None:
+            raise ConfigurationError(
+                f"grid.region is {self.region!r}, but {self.name} knows no parts of zone {zone.key}; leave it null"
+            )
 
     @abstractmethod
     def current_request(self, zone: Zone, now: datetime) -> Request:
@@ -78,11 +135,70 @@ class HttpProvider(ABC):
 
     @abstractmethod
     def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
-        """Return the request for ``[start, end)``, past and future, at most ``max_range`` long."""
+        """Return the request for ``[start, end)``, past and where it can future, at most ``max_range`` long."""
 
     @abstractmethod
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
-        """Return the answer's readings in time order, without overlap, at least one.
+        """Return the readings of a current or range answer in time order, without overlap, at least one.
 
         :raises InvalidAnswer: anything that is not such an answer; never another exception, whatever the bytes.
         """
+
+    def forecast_request(self, zone: Zone, now: datetime) -> Request | None:
+        """Return the request for the hours to come; None where there is no forecast.
+
+        Equal to ``current_request`` where one answer holds both: then one body serves both parsers.
+        """
+        del zone, now
+        return None
+
+    def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
+        """Return the forecast of an answer to ``forecast_request``; its horizon may be short, and it may have gaps.
+
+        :raises InvalidAnswer: anything that is not such an answer, or one that ends before ``now``.
+        """
+        del body, now
+        raise InvalidAnswer(f"{self.name} has no forecast for zone {zone.key}")
+
+    def access_request(self) -> Request | None:
+        """Return the request that tells what the token may use; None where there is no such thing."""
+        return None
+
+    def grant(self, body: bytes, zone: Zone) -> None:
+        """Take note of an answer to ``access_request``; later requests keep to what is granted.
+
+        :raises InvalidAnswer: no such answer.
+        """
+        del body, zone
+
+    def login_request(self) -> Request | None:
+        """Return the request that exchanges login and password (HTTP basic, added by the transport) for a token."""
+        return None
+
+    def parse_login(self, body: bytes) -> str:
+        """Return the token of an answer to ``login_request``.
+
+        :raises InvalidAnswer: no token in it.
+        """
+        del body
+        raise InvalidAnswer(f"{self.name} has no login")
+
+    def reading(self, zone: Zone, start: datetime, length: timedelta, value: float, kind: IntensityKind) -> Reading:
+        """Return one interval with this provider's labels.
+
+        :raises InvalidAnswer: an interval that runs past the end of time.
+        """
+        try:
+            end = start + length
+        except OverflowError:
+            raise InvalidAnswer(f"{self.name} answered with the moment {start.isoformat()}") from None
+        return Reading(
+            zone=zone.key,
+            start=start,
+            end=end,
+            carbon_intensity_gco2eq_per_kwh=value,
+            source=self.source,
+            kind=kind,
+            signal_type=self.signal_type,
+            emission_factor_type=self.emission_factor_type,
+        )

@@ -1,117 +1,146 @@
 """NESO's Carbon Intensity API: Great Britain, live, no key, half-hours, licence CC BY 4.0.
 
-Rules for its answers, national signal only:
+Rules of its own, beside those in docs/providers.md:
 
 - ``actual`` where there is one, kind ``estimated``: NESO computes it from metered generation and fixed factors per fuel,
   with imports and embedded generation estimated, and revises it a day later, so ``measured`` would promise too much.
-- else ``forecast``, kind ``forecast``: the present and coming half-hours have no ``actual`` yet.
-- both null: the half-hour is a gap. Nothing usable at all (empty list, ``{}``, nulls only): refused.
-- an error body, another shape, a region's answer, a value that is no number, negative, non-finite or above any fuel's
-  factor, an interval that is not a half-hour, two values for one half-hour, only zeros: the whole answer is refused,
-  since the rest of it cannot be trusted either.
-- unsorted: sorted. The same half-hour twice with the same value: kept once.
+- else ``forecast``, kind ``forecast``: the present and coming half-hours have no ``actual`` yet, regions never have one.
+- both null: the half-hour is a gap.
+- the national answer must name no region, a region's answer exactly the one that was asked for.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from include.config import Zone
-from include.errors import InvalidAnswer
-from include.moments import as_utc, parse_moment
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler.providers.answers import as_number, decode_json, without_repeats
+from include.errors import ConfigurationError, InvalidAnswer
+from include.moments import as_utc
+from include.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
+from include.scheduler.providers.answers import (
+    SHOWN,
+    as_forecast,
+    as_mapping,
+    as_moment,
+    as_number,
+    checked,
+    decode_json,
+)
 from include.scheduler.providers.base import HttpProvider, Request
 
 _HALF_HOUR = timedelta(minutes=30)
 _ABSURD_GCO2EQ_PER_KWH: Final = 1_000.0
 """Coal, the dirtiest fuel burnt for power in Great Britain, has a direct factor below this, so no mix of fuels exceeds it."""
+_OUTWARD = re.compile(r"[A-Z]{1,2}[0-9][A-Z0-9]?")
+_REGIONS = 17
 
 
 class NesoProvider(HttpProvider):
-    """Great Britain's national average intensity, direct (combustion only) factors."""
+    """Great Britain's average intensity, direct (combustion only) factors: the nation, one of 17 regions, or a postcode.
+
+    ``grid.region`` is null, a region's number (13 = London) or the outward half of a postcode ("SW1").
+    """
 
     name: ClassVar[str] = "neso"
-    signal_type: ClassVar[SignalType] = SignalType.AVERAGE
-    emission_factor_type: ClassVar[EmissionFactorType] = EmissionFactorType.DIRECT
-    base_url: ClassVar[str] = "https://api.carbonintensity.org.uk"
+    signal_type: SignalType = SignalType.AVERAGE
+    emission_factor_type: EmissionFactorType = EmissionFactorType.DIRECT
+    base_url: ClassVar[str | None] = "https://api.carbonintensity.org.uk"
     max_age: ClassVar[timedelta] = timedelta(hours=2)
     resolution: ClassVar[timedelta] = _HALF_HOUR
     max_range: ClassVar[timedelta] = timedelta(days=14)
+    attribution: ClassVar[str] = "NESO Carbon Intensity API, CC BY 4.0"
+
+    @classmethod
+    def covers(cls, zone: Zone) -> bool:
+        """Return whether the zone is Great Britain."""
+        return zone.neso is not None
+
+    def check(self, zone: Zone) -> None:
+        """Refuse another zone, and a region that is neither a number from 1 to 17 nor an outward postcode."""
+        region, self.region = self.region, None
+        try:
+            super().check(zone)
+        finally:
+            self.region = region
+        if region is not None and not self._is_number() and not _OUTWARD.fullmatch(region.upper()):
+            raise ConfigurationError(
+                f"grid.region is {region[:SHOWN]!r}, which neso does not know; write a number from 1 to {_REGIONS}"
+                " (13 = London), or the outward half of a postcode such as 'SW1'"
+            )
 
     def current_request(self, zone: Zone, now: datetime) -> Request:
         """Return the request for the present half-hour; the API goes by its own clock."""
         del zone, now
-        return Request(path="/intensity")
+        return Request(path=f"/regional{self._place()}" if self.region else "/intensity")
 
     def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
         """Return the request for the half-hours of ``[start, end)``; the API includes both ends, the caller clips."""
         del zone
-        return Request(path=f"/intensity/{_minute(start)}/{_minute(end)}")
+        return self._series(f"{_minute(start)}/{_minute(end)}")
+
+    def forecast_request(self, zone: Zone, now: datetime) -> Request:
+        """Return the request for 48 h from the half-hour that holds ``now``; the answer may end sooner."""
+        del zone
+        return self._series(f"{_minute(now)}/fw48h")
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
         """Return the answer's half-hours; the rules stand at the head of this file."""
-        slots = _slots(decode_json(body, self.name))
-        readings = [reading for slot in slots if (reading := self._reading(slot, zone)) is not None]
-        if not readings:
-            raise InvalidAnswer(f"{self.name} answered without a single value for zone {zone.key}")
-        if all(reading.carbon_intensity_gco2eq_per_kwh == 0 for reading in readings):
-            raise InvalidAnswer(f"{self.name} answered only zeros for zone {zone.key}; no grid is that clean")
-        return without_repeats(readings)
+        readings = [self._half_hour(slot, zone) for slot in self._slots(decode_json(body, self.name))]
+        return checked((r for r in readings if r is not None), self.name, zone.key)
 
-    def _reading(self, slot: Any, zone: Zone) -> Reading | None:
-        intensity = _field(slot, "intensity", dict)
+    def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
+        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` stands for it."""
+        return as_forecast(self.parse(body, zone), now, now)
+
+    def _half_hour(self, slot: Any, zone: Zone) -> Reading | None:
+        slot = as_mapping(slot, self.name, "a half-hour")
+        intensity = as_mapping(slot.get("intensity"), self.name, "an intensity")
         actual, forecast = intensity.get("actual"), intensity.get("forecast")
         value = forecast if actual is None else actual
-        start, end = _moment(slot, "from"), _moment(slot, "to")
+        start, end = as_moment(slot.get("from"), self.name), as_moment(slot.get("to"), self.name)
         if end - start != _HALF_HOUR:
             raise InvalidAnswer(
                 f"{self.name} answered with an interval from {start} to {end}; it should be half an hour"
             )
         if value is None:
             return None
-        return Reading(
-            zone=zone.key,
-            start=start,
-            end=end,
-            carbon_intensity_gco2eq_per_kwh=as_number(value, self.name, _ABSURD_GCO2EQ_PER_KWH),
-            source=self.name,
-            kind=IntensityKind.FORECAST if actual is None else IntensityKind.ESTIMATED,
-            signal_type=self.signal_type,
-            emission_factor_type=self.emission_factor_type,
-        )
+        kind = IntensityKind.FORECAST if actual is None else IntensityKind.ESTIMATED
+        return self.reading(zone, start, _HALF_HOUR, as_number(value, self.name, _ABSURD_GCO2EQ_PER_KWH), kind)
+
+    def _slots(self, answer: Any) -> list[Any]:
+        """Return the half-hours of the list form, the object form, or an object that is one half-hour itself."""
+        answer = as_mapping(answer, self.name, "something")
+        if isinstance(answer.get("error"), dict):
+            raise InvalidAnswer(f"neso answered with an error: {str(answer['error'].get('message'))[:120]!r}")
+        data = answer.get("data")
+        if isinstance(data, dict):  # the object form; the documentation prints a list where the service sends this
+            data = data["data"] if "data" in data and "regionid" not in data else [data]
+        if not isinstance(data, list):
+            raise InvalidAnswer("neso answered without a list of half-hours under 'data'")
+        if self.region is not None:
+            return [slot for region in data for slot in self._slots_of_region(region)]
+        if any(isinstance(slot, dict) and "regionid" in slot for slot in data):
+            raise InvalidAnswer("neso answered for one region, but the national signal was asked for")
+        return data
+
+    def _slots_of_region(self, region: Any) -> list[Any]:
+        region = as_mapping(region, self.name, "a region")
+        key = "regionid" if self._is_number() else "postcode"
+        if str(region.get(key)).upper() != str(self.region).upper():
+            raise InvalidAnswer(f"neso answered for {key} {str(region.get(key))[:SHOWN]!r}, not {self.region!r}")
+        slots = region.get("data")
+        return slots if isinstance(slots, list) else [slots]
+
+    def _is_number(self) -> bool:
+        return self.region is not None and self.region.isdecimal() and 1 <= int(self.region[:9]) <= _REGIONS
+
+    def _place(self) -> str:
+        return f"/regionid/{self.region}" if self._is_number() else f"/postcode/{str(self.region).upper()}"
+
+    def _series(self, span: str) -> Request:
+        return Request(path=f"/regional/intensity/{span}{self._place()}" if self.region else f"/intensity/{span}")
 
 
 def _minute(moment: datetime) -> str:
     """Write the one form that the API takes: UTC, no seconds, ``Z``."""
     return f"{as_utc(moment):%Y-%m-%dT%H:%MZ}"
-
-
-def _slots(answer: Any) -> list[Any]:
-    """Return the half-hours of the list form, the object form, or an object that is one half-hour itself."""
-    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-        raise InvalidAnswer(f"neso answered with an error: {str(answer['error'].get('message'))[:120]!r}")
-    data = answer.get("data") if isinstance(answer, dict) else None
-    if isinstance(data, dict):
-        data = data["data"] if "data" in data and "regionid" not in data else [data]
-    if not isinstance(data, list):
-        raise InvalidAnswer("neso answered without a list of half-hours under 'data'")
-    if any(isinstance(slot, dict) and "regionid" in slot for slot in data):
-        raise InvalidAnswer("neso answered for one region, but the national signal was asked for")
-    return data
-
-
-def _field(slot: Any, name: str, kind: type) -> Any:
-    value = slot.get(name) if isinstance(slot, dict) else None
-    if not isinstance(value, kind):
-        raise InvalidAnswer(f"neso answered with a half-hour whose '{name}' is {str(value)[:60]!r}")
-    return value
-
-
-def _moment(slot: Any, name: str) -> datetime:
-    text = _field(slot, name, str)
-    try:
-        return parse_moment(text)
-    except (ValueError, OverflowError):
-        raise InvalidAnswer(
-            f"neso answered with the moment {text[:60]!r}, which is not ISO-8601 with an offset"
-        ) from None
