@@ -1,11 +1,11 @@
-"""The providers by their name in the configuration. A new one is a file, a line in ``choosing`` and a name in ProviderName."""
+"""The providers by their name in the configuration. A new one is a file, a line in ``registry`` and a name in ProviderName."""
 
 from collections.abc import Callable
 
 from include.config import GridConfig
 from include.config.models import ProviderName
 from include.scheduler.providers.base import HttpProvider, LocalProvider, Provider, Request
-from include.scheduler.providers.choosing import HTTP_PROVIDERS, choose_provider, http_provider, takes_credentials
+from include.scheduler.providers.registry import HTTP_PROVIDERS
 from include.scheduler.providers.replay import open_replay
 from include.scheduler.providers.typical import open_typical_hours
 
@@ -21,7 +21,4 @@ __all__ = [
     "LocalProvider",
     "Provider",
     "Request",
-    "choose_provider",
-    "http_provider",
-    "takes_credentials",
 ]
