@@ -42,7 +42,9 @@ class PartFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise ArtifactError(f"cannot list {self.path} ({error.strerror}); mend its permissions") from None
+            raise ArtifactError(
+                f"cannot list {self.path} ({error.strerror}); the artifact root must be a folder that can be read"
+            ) from None
         return sorted((name for name in found if name is not None), key=lambda name: name.text)
 
     def parts(self, wanted: Callable[[PartName], bool]) -> dict[str, Part]:

@@ -70,7 +70,7 @@ def news(values: Iterable[Value], known: Iterable[Value]) -> list[Value]:
     for value in sorted(set(values), key=lambda value: value.recency):
         line = history.setdefault((value.interval, value.stage), [])
         before = max((v for v in line if v.known_at_us <= value.known_at_us), key=lambda v: v.recency, default=None)
-        if before is None or before[:5] != value[:5]:
+        if value not in line and (before is None or before[:5] != value[:5]):
             fresh.append(value)
             line.append(value)
     return fresh
