@@ -39,11 +39,18 @@ class SignalError(LowtideError):
 
 
 class ProviderUnavailable(SignalError):
-    """A provider gave no usable answer; ``retry_after_s`` is what it asked for, if it asked."""
+    """A provider gave no usable answer; ``retry_after_s`` is what it asked for, if it asked.
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    ``status`` is the HTTP status, if there was one. ``passing`` says that asking again soon may do.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, status: int | None = None, passing: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.status = status
+        self.passing = passing
 
 
 class InvalidAnswer(SignalError):

@@ -22,7 +22,7 @@ EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml --now --set training.epochs=1 --output artifacts/runs/quick
   lowtide train include/configs/demo.yaml --json > record.json
 
-environment: LOWTIDE_GRID_URL and LOWTIDE_GRID_TOKEN (another address or a token for the provider),
+environment: LOWTIDE_GRID_URL, LOWTIDE_GRID_TOKEN, LOWTIDE_GRID_LOGIN (address, token or password, and login for the provider),
              LOWTIDE_DATA_DIR (where data sets are kept)
 exit status: 0 trained, 1 the training failed, 2 something to mend, 3 not run because on_latest_start says skip or fail
 """
@@ -70,7 +70,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 def _wait_and_train(
     config: LoadedConfig, folder: RunFolder, now: datetime, display: Display
 ) -> tuple[Decision, TrainingRecord | None]:
-    signal, anchor = open_from_environment(config.values.grid, now)
+    signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
     submitted_at = anchor.virtual_start if anchor else now
     job = job_from_config(config.values, job_id=folder.path.name, submitted_at=submitted_at)
 

@@ -65,11 +65,9 @@ class GridConfig(_Section):
         Field(description="whose signal; auto: one without a key, else the one whose key is given, else profile"),
     ] = "auto"
     region: Annotated[
-        str | None,
+        Annotated[str, Field(min_length=1, max_length=64)] | None,
         BeforeValidator(_as_text),
-        Field(
-            min_length=1, max_length=64, description="part of the zone, in the provider's own words; null = the whole"
-        ),
+        Field(description="part of the zone, in the provider's own words; null = the whole"),
     ] = None
     emission_factor_type: Annotated[
         FactorTypeName | None,

@@ -1,4 +1,4 @@
-"""One look at the grid, and a wait made of looks: the same for the sensor, its trigger and the command line."""
+"""One look at the grid, and a wait made of looks: the same for the sensor and the command line; the trigger's is shared."""
 
 import time
 from collections.abc import Callable
@@ -20,6 +20,11 @@ def pause_s(decision: Decision, clock: Clock) -> float:
     if decision.until is None:
         return MINIMUM_PAUSE_S
     return max(MINIMUM_PAUSE_S, clock.seconds_until(decision.until))
+
+
+def log_line(decision: Decision) -> str:
+    """Return a decision for a log, in one line; after a fallback with all its steps."""
+    return decision.text if len(decision.steps) < 2 else f"{decision.text} [{'; '.join(decision.steps)}]"
 
 
 def wait_in_foreground(

@@ -1,5 +1,6 @@
 """What the grid does, and when to run: signal, fallback, decision. Knows nothing of Airflow."""
 
+from include.scheduler.access import Access
 from include.scheduler.clock import Clock, ReplayClock, SystemClock, clock_for
 from include.scheduler.decision import decide
 from include.scheduler.job import Job, job_from_config
@@ -14,6 +15,7 @@ from include.scheduler.transport import Transport
 __all__ = [
     "HTTP_PROVIDERS",
     "LOCAL_PROVIDERS",
+    "Access",
     "Action",
     "Clock",
     "Decision",

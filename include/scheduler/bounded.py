@@ -15,8 +15,8 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
-RETRY_AFTER_SLEPT_S = 10.0
-"""A longer wait is left to the caller, who can look again later without holding a thread."""
+from include.scheduler.transport import RETRY_AFTER_SLEPT_S
+
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 
@@ -24,10 +24,14 @@ class BoundedRetry(Retry):
     """Retries GETs with jittered back-off until a moment of the monotonic clock, and no longer."""
 
     deadline: float = float("inf")
+    slept_s: float = RETRY_AFTER_SLEPT_S
 
     @classmethod
-    def until(cls, deadline: float, retries: int) -> Self:
-        """Return the retries of one request."""
+    def until(cls, deadline: float, retries: int, slept_s: float = RETRY_AFTER_SLEPT_S) -> Self:
+        """Return the retries of one request.
+
+        :param slept_s: the longest Retry-After that is slept here; a longer one ends the request.
+        """
         retry = cls(
             total=retries,
             status_forcelist=RETRIED_STATUSES,
@@ -37,13 +41,13 @@ class BoundedRetry(Retry):
             backoff_max=RETRY_AFTER_SLEPT_S,
             raise_on_status=False,
         )
-        retry.deadline = deadline
+        retry.deadline, retry.slept_s = deadline, slept_s
         return retry
 
     def new(self, **kw: Any) -> Self:
         """Return the next state; urllib3 makes a fresh object for every try."""
         following = super().new(**kw)
-        following.deadline = self.deadline
+        following.deadline, following.slept_s = self.deadline, self.slept_s
         return following
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
@@ -69,7 +73,8 @@ class BoundedRetry(Retry):
         url = (url or "").partition("?")[0]  # urllib3 logs and stores the address; a query may hold a key
         following = super().increment(method, url, response, error, _pool, _stacktrace)
         pause_s = following.get_backoff_time() if response is None else self.get_retry_after(response) or 0.0
-        if pause_s > RETRY_AFTER_SLEPT_S or time.monotonic() + pause_s >= self.deadline:
+        longest_s = RETRY_AFTER_SLEPT_S if response is None else self.slept_s
+        if pause_s > longest_s or time.monotonic() + pause_s >= self.deadline:
             assert _pool is not None  # noqa: S101 urllib3 always passes the pool; its signature does not say so
             raise MaxRetryError(_pool, url, error)
         return following
@@ -78,9 +83,9 @@ class BoundedRetry(Retry):
 class BoundedAdapter(HTTPAdapter):
     """Sends requests whose heads arrive before the deadline; each read alone could be stretched by a slow drip."""
 
-    def __init__(self, *, deadline: float, retries: int) -> None:
+    def __init__(self, *, deadline: float, retry: BoundedRetry) -> None:
         self._deadline = deadline
-        super().__init__(max_retries=BoundedRetry.until(deadline, retries))
+        super().__init__(max_retries=retry)
 
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None

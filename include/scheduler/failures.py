@@ -42,8 +42,8 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 )
 
 _STATUS_REMEDIES = {
-    401: "check the token of the connection",
-    403: "check the token of the connection and what its plan covers",
+    401: "check the token or password (from {place})",
+    403: "check the token or password and what its plan covers (from {place})",
     404: "check the provider's address and the zone",
     429: "ask less often",
 }
@@ -63,10 +63,14 @@ def failure_sentence(host: str, error: BaseException, timed_out_after_s: float |
     return f"{host} gave no usable answer ({type(cause).__name__}); check the network and its address"
 
 
-def status_sentence(host: str, status: int, retry_after_s: float | None) -> str:
-    """Return the sentence of an answer whose status is not 200."""
+def status_sentence(host: str, status: int, retry_after_s: float | None, place: str) -> str:
+    """Return the sentence of an answer whose status is not 200.
+
+    :param place: where a person finds the credentials.
+    """
     later = f" in {retry_after_s:.0f} s" if retry_after_s else " later"
     remedy = _STATUS_REMEDIES.get(status, f"try again{later}" if status >= 500 else "check the provider's address")
+    remedy = remedy.format(place=place)
     wait = f" (it asks to wait {retry_after_s:.0f} s)" if status == 429 and retry_after_s else ""
     return f"{host} answered with status {status}{wait}; {remedy}"
 

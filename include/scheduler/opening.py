@@ -2,39 +2,75 @@
 
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
-from include.config import GridConfig, find_zone
+from include.config import GridConfig, Zone, find_zone
 from include.errors import ConfigurationError, SignalError
 from include.moments import as_utc
 from include.records import ReplayAnchor
+from include.scheduler.access import Access
+from include.scheduler.choosing import choose_provider, open_provider, takes_credentials
 from include.scheduler.feeds import Feed, LiveFeed, LocalFeed
-from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
+from include.scheduler.history import open_history, provider_key
+from include.scheduler.login import Line, LoginLine
+from include.scheduler.outlook import TypicalHours
+from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS, HttpProvider
 from include.scheduler.signal import GridSignal
-from include.scheduler.transport import Transport
+from include.scheduler.transport import Limits, Transport
 
 
 def open_signal(
-    grid: GridConfig, *, anchor: ReplayAnchor | None = None, base_url: str | None = None, token: str | None = None
+    grid: GridConfig,
+    *,
+    anchor: ReplayAnchor | None = None,
+    access: Access | None = None,
+    artifacts: Path | None = None,
+    limits: Limits | None = None,
+    base_url: str | None = None,
+    token: str | None = None,
 ) -> GridSignal:
     """Return the signal that a configuration asks for; nothing is asked of a network yet.
 
     :param anchor: under replay, checked here, so that a start outside the trace is told before anything waits on it.
-    :param base_url: a connection's address instead of the provider's public one.
-    :raises ConfigurationError: an unusable address or replay.
+    :param access: a connection's address and credentials; ``base_url`` and ``token`` are short for one.
+    :param artifacts: the artifact root, where the history of this signal lies; None to do without one.
+    :param limits: bounds of a request, instead of those for a caller who may block.
+    :raises ConfigurationError: an unusable address, zone, region or replay, or credentials that are missing.
     :raises ArtifactError: a trace that cannot be used.
     """
+    access = access or Access(base_url=base_url, token=token)
     zone = find_zone(grid.zone)
-    is_replay = grid.provider == "replay"
-    feed: Feed
-    if grid.provider in HTTP_PROVIDERS:
-        provider = HTTP_PROVIDERS[grid.provider]()
-        transport = Transport(base_url or provider.base_url, token=token, token_header=provider.token_header)
-        feed = LiveFeed(provider=provider, transport=transport, zone=zone)
-    else:
-        feed = LocalFeed(provider=LOCAL_PROVIDERS[grid.provider](grid))
-    if is_replay and anchor is not None:
+    name = choose_provider(grid, zone, has_token=bool(access.token), has_login=bool(access.login))
+    if name in HTTP_PROVIDERS:
+        provider = open_provider(HTTP_PROVIDERS[name], grid, zone)
+        line = _line(provider, access if takes_credentials(grid, provider) else access.anonymous(), limits)
+        history = _history(grid, zone, provider, artifacts)
+        return GridSignal(zone, LiveFeed(provider=provider, transport=line, zone=zone), history=history)
+    feed: Feed = LocalFeed(provider=LOCAL_PROVIDERS[name](grid))
+    if name == "replay" and anchor is not None:
         _check_start(feed, anchor.virtual_start)
-    return GridSignal(zone, feed, is_replay=is_replay)
+    return GridSignal(zone, feed, is_replay=name == "replay")
+
+
+def _line(provider: HttpProvider, access: Access, limits: Limits | None) -> Line:
+    address = access.base_url or provider.base_url
+    if address is None:
+        raise ConfigurationError(
+            f"{provider.name} has no public address; name a connection with yours in grid.connection,"
+            " or set LOWTIDE_GRID_URL"
+        )
+    transport = Transport(
+        address,
+        token=None if provider.needs_login else access.token,
+        token_header=provider.token_header,
+        limits=limits,
+        credentials_place=access.place,
+    )
+    return LoginLine(provider, transport, access) if provider.needs_login else transport
+
+
+def _history(grid: GridConfig, zone: Zone, provider: HttpProvider, artifacts: Path | None) -> TypicalHours | None:
+    return None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
 
 
 def _check_start(feed: Feed, start: datetime) -> None:

@@ -1,6 +1,8 @@
 """What is known about the grid at one moment: the other half of a decision."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from include.records import Forecast, Reading
 
@@ -22,3 +24,14 @@ class Outlook:
     steps: tuple[str, ...] = ()
     threshold_comparable: bool = True
     worth_retrying: bool = True
+
+
+class TypicalHours(Protocol):
+    """What is usual for the hours to come, from values of the same signal; a history store is one."""
+
+    def typical(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        """Return the usual hours that overlap ``[start, end)``, in time order; there may be gaps, or none at all.
+
+        :raises LowtideError: the stored values cannot be used.
+        """
+        ...

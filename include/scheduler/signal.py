@@ -1,29 +1,37 @@
 """The grid's signal of one zone: what holds now with every fallback on record, and what held over any span."""
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Self
 
 from include.config import Zone
 from include.errors import SignalError
-from include.moments import as_utc, format_moment
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
+from include.moments import as_utc
+from include.records import EmissionFactorType, Reading, SignalType
 from include.scheduler.coverage import Source, cover
-from include.scheduler.feeds import Feed
+from include.scheduler.fallback import HoursToCome, comparable, figure, hours_to_come, stand_in
+from include.scheduler.feeds import Answer, Feed
 from include.scheduler.memory import Memory
-from include.scheduler.outlook import Outlook
+from include.scheduler.outlook import Outlook, TypicalHours
 from include.scheduler.profile import country_mean_reading, profile_readings
-
-SHAPE_HORIZON = timedelta(hours=48)
 
 
 class GridSignal:
-    """One zone's signal. Thread-safe: a tracker may book while a refresher looks."""
+    """One zone's signal. Thread-safe: a tracker may book while a refresher looks.
 
-    def __init__(self, zone: Zone, feed: Feed, *, is_replay: bool = False) -> None:
+    :param history: what is usual for the hours to come, from stored values of this very signal.
+    """
+
+    def __init__(self, zone: Zone, feed: Feed, *, is_replay: bool = False, history: TypicalHours | None = None) -> None:
         self.zone = zone
         self.is_replay = is_replay
         self._feed = feed
+        self._history = history
         self._memory = Memory()
+
+    @property
+    def feed(self) -> Feed:
+        """The provider in working order; the history is filled from it."""
+        return self._feed
 
     @property
     def signal_type(self) -> SignalType:
@@ -35,23 +43,48 @@ class GridSignal:
         """Lifecycle or direct, as the configured provider says; fallbacks say their own in each reading."""
         return self._feed.provider.emission_factor_type
 
-    def outlook(self, now: datetime) -> Outlook:
-        """Look once: provider, then the last good reading, then the profile, then nothing; each step on record.
+    @property
+    def provider_name(self) -> str:
+        """The provider that is asked; under ``auto``, the one that was chosen."""
+        return self._feed.provider.name
+
+    def outlook(self, now: datetime, *, with_forecast: bool = False) -> Outlook:
+        """Look once: provider, last good reading, history, profile, nothing; each step on record.
 
         Blocks while the provider is asked. Trouble of the network or the provider is part of the outlook, not raised.
 
+        :param with_forecast: also ask for the provider's forecast; one more request where it is an answer of its own.
         :raises ConfigurationError: a replay that has left its trace.
         """
-        now = as_utc(now)
-        shape = profile_readings(self.zone, now, now + SHAPE_HORIZON)
-        name = self._feed.provider.name
+        return self.conclude(now, self.ask(now, with_forecast=with_forecast))
+
+    def ask(self, now: datetime, *, with_forecast: bool = False) -> Answer | SignalError:
+        """Ask the provider and return its answer or what went wrong; blocks. ``conclude`` makes an outlook of it.
+
+        :raises ConfigurationError: a replay that has left its trace.
+        """
         try:
-            reading, all_readings = self._feed.current(now)
+            return self._feed.current(as_utc(now), with_forecast=with_forecast)
         except SignalError as error:
-            failed = self._memory.count_failure()
-            return self._fallen_back(now, shape, (f"{name}: {error} (failed look {failed} in a row)",), failed)
-        self._memory.remember((reading, *all_readings), last_good=reading)
-        return Outlook(reading=reading, shape=shape, steps=(f"{name}: {_figure(reading)}",))
+            return error
+
+    def conclude(self, now: datetime, asked: Answer | SignalError) -> Outlook:
+        """Return the outlook that an answer, or the lack of one, leaves; no network, but the history's files are read."""
+        now = as_utc(now)
+        hours = hours_to_come(self.zone, self._history, now)
+        if isinstance(asked, SignalError):
+            return self._fallen_back(now, hours, asked)
+        self._memory.remember((asked.reading, *asked.others), last_good=asked.reading)
+        steps = (f"{self.provider_name}: {figure(asked.reading)}", *asked.notes)
+        return Outlook(reading=asked.reading, shape=hours.shape(now), forecast=asked.forecast, steps=steps)
+
+    def held_s(self) -> float:
+        """Return for how many seconds more the provider asked to be left alone."""
+        return self._feed.held_s()
+
+    def inherit(self, older: Self) -> None:
+        """Go on with what an older signal of the same source has learned; its connection was read again, say."""
+        self._memory = older._memory
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Cover ``[start, end)`` with the best that can be had now; asks the provider, so it may block.
@@ -79,46 +112,15 @@ class GridSignal:
             lambda start, end: (country_mean_reading(self.zone, start, end),),
         ]
 
-    def _fallen_back(self, now: datetime, shape: tuple[Reading, ...], steps: tuple[str, ...], failed: int) -> Outlook:
-        cached, step = self._last_good(now)
-        reading, steps = cached, (*steps, step)
-        if reading is None:
-            reading = next((hour for hour in shape if hour.covers(now)), None)
-            steps = (*steps, self._profile_step(reading))
+    def _fallen_back(self, now: datetime, hours: HoursToCome, error: SignalError) -> Outlook:
+        failed = self._memory.count_failure()
+        instead = stand_in(self._feed, self._memory, hours, now)
+        told = f"{self.provider_name}: {error} (failed look {failed} in a row)"
         return Outlook(
-            reading=reading,
-            shape=shape,
+            reading=instead.reading,
+            shape=hours.shape(now),
             failed_looks=failed,
-            steps=steps,
-            threshold_comparable=reading is not None and self._comparable(reading),
+            steps=(told, *instead.steps),
+            threshold_comparable=instead.reading is not None and comparable(self._feed, instead.reading),
             worth_retrying=self._feed.can_recover,
         )
-
-    def _last_good(self, now: datetime) -> tuple[Reading | None, str]:
-        good = self._memory.last_good()
-        if good is None:
-            return None, "last good reading: none"
-        age = max(timedelta(0), now - good.end)
-        limit_min = self._feed.max_age.total_seconds() / 60
-        told = f"last good reading, interval ended {age.total_seconds() / 60:.0f} min ago"
-        if age > self._feed.max_age:
-            return None, f"{told}: older than the limit of {limit_min:.0f} min"
-        cached = replace(good, kind=IntensityKind.CACHED)
-        return cached, f"{told}: {_figure(cached)}"
-
-    def _profile_step(self, reading: Reading | None) -> str:
-        if reading is None:
-            return f"profile: none for zone {self.zone.key}"
-        told = f"profile: {_figure(reading)}"
-        if self._comparable(reading):
-            return told
-        ours = self.emission_factor_type.value
-        return f"{told}, {reading.emission_factor_type.value} factors: orders hours, is not compared with {ours} ones"
-
-    def _comparable(self, reading: Reading) -> bool:
-        return (reading.signal_type, reading.emission_factor_type) == (self.signal_type, self.emission_factor_type)
-
-
-def _figure(reading: Reading) -> str:
-    value = reading.carbon_intensity_gco2eq_per_kwh
-    return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_moment(reading.start)}"

@@ -1,35 +1,46 @@
-"""The one way to the network: a blocking, bounded GET. Every failure is one sentence, never a token or a query."""
+"""The one way to the network: a blocking, bounded GET. Every failure is one sentence, never a token or a query.
 
-import logging
-import time
-from collections.abc import Iterator
-from urllib.parse import SplitResult, urljoin, urlsplit
+``requests`` is imported by the first GET and not with this file: Airflow imports it whenever it parses a DAG.
+"""
 
-import requests
-from urllib3.exceptions import HTTPError
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypedDict, Unpack
+from urllib.parse import SplitResult, urlsplit
 
-from include.errors import ConfigurationError, ProviderUnavailable
-from include.scheduler.bounded import BoundedAdapter, BoundedRetry
-from include.scheduler.failures import failure_sentence, status_sentence
+from include.errors import ConfigurationError
 from include.scheduler.providers.base import Request
 
 USER_AGENT = "lowtide/0.1 (carbon-aware retraining; python-requests)"
 MAX_BODY_BYTES = 5 * 1024 * 1024
-_CHUNK_BYTES = 16 * 1024
-_MAX_REDIRECTS = 3
-_OK = 200
+RETRY_AFTER_SLEPT_S = 10.0
+"""A longer wait is left to the caller, who can look again later without holding a thread."""
 
 
-class _WithoutQueries(logging.Filter):
-    """Takes the query off addresses in urllib3's own log lines: it warns of each retry with the whole address."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one GET; ``total_timeout_s`` is over all tries, pauses and the body together."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
-        return True
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 15.0
+    total_timeout_s: float = 45.0
+    retries: int = 3
+    retry_after_slept_s: float = RETRY_AFTER_SLEPT_S
 
 
-logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
+class Bounds(TypedDict, total=False):
+    """The fields of ``Limits``, to change single ones."""
+
+    connect_timeout_s: float
+    read_timeout_s: float
+    total_timeout_s: float
+    retries: int
+    retry_after_slept_s: float
+
+
+ONE_TRY = Limits(total_timeout_s=20.0, retries=0, retry_after_slept_s=0.0)
+"""For callers on an event loop, who retry and sleep there and hold no thread meanwhile."""
 
 
 class Transport:
@@ -38,7 +49,8 @@ class Transport:
     A redirect is followed on the same scheme, host and port only: elsewhere it would take the token along.
 
     :param token: sent as ``Authorization: Bearer``, or bare in ``token_header``.
-    :param total_timeout_s: over all tries, pauses and the body together.
+    :param limits: the bounds of a GET; single ones can be given by name.
+    :param credentials_place: where a person finds the token, for the sentence about a refused one.
     :raises ConfigurationError: an address that is not http or https.
     """
 
@@ -48,82 +60,42 @@ class Transport:
         *,
         token: str | None = None,
         token_header: str | None = None,
-        connect_timeout_s: float = 5.0,
-        read_timeout_s: float = 15.0,
-        retries: int = 3,
-        total_timeout_s: float = 45.0,
+        limits: Limits | None = None,
+        credentials_place: str = "the connection",
+        **bounds: Unpack[Bounds],
     ) -> None:
-        self._base = _checked(base_url)
-        self.host = self._base.netloc.rpartition("@")[2]
-        self._timeouts_s = (connect_timeout_s, read_timeout_s)
-        self._retries = retries
-        self._total_timeout_s = total_timeout_s
-        self._secret_headers: dict[str, str] = {}
-        if token:
-            self._secret_headers = {token_header: token} if token_header else {"Authorization": f"Bearer {token}"}
+        self.base = _checked(base_url)
+        self.limits = replace(limits or Limits(), **bounds)
+        self.credentials_place = credentials_place
+        self._secret_headers = token_headers(token, token_header) if token else {}
 
-    def get(self, request: Request) -> bytes:
+    @property
+    def host(self) -> str:
+        """Host and port, without what may stand before an @."""
+        return self.base.netloc.rpartition("@")[2]
+
+    def get(self, request: Request, secret_headers: Mapping[str, str] | None = None) -> bytes:
         """Return the body of an answer with status 200.
 
+        :param secret_headers: instead of the transport's own token.
         :raises ProviderUnavailable: anything else; ``retry_after_s`` where the server named a wait.
         """
-        deadline = time.monotonic() + self._total_timeout_s
-        try:
-            with requests.Session() as session:  # one per request: a session must not be shared between threads
-                session.auth = _no_netrc
-                session.mount("http://", BoundedAdapter(deadline=deadline, retries=self._retries))
-                session.mount("https://", BoundedAdapter(deadline=deadline, retries=self._retries))
-                return self._fetch(session, request, deadline)
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            late = time.monotonic() >= deadline
-            sentence = failure_sentence(self.host, error, self._total_timeout_s if late else None)
-        # raised outside the except: the chained exception's text would carry the address with its query
-        raise ProviderUnavailable(sentence)
+        from include.scheduler.exchange import exchange  # noqa: PLC0415 requests: see the head of this file
 
-    def _fetch(self, session: requests.Session, request: Request, deadline: float) -> bytes:
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
-        headers |= dict(request.headers) | self._secret_headers
-        url, params = self._base.geturl().rstrip("/") + request.path, dict(request.params)
-        for _ in range(_MAX_REDIRECTS + 1):
-            with session.get(
-                url, params=params, headers=headers, timeout=self._timeouts_s, stream=True, allow_redirects=False
-            ) as response:
-                if not response.is_redirect:
-                    self._check_status(response)
-                    return b"".join(self._chunks(response, deadline))
-                url, params = self._redirected(url, response.headers["Location"]), {}
-        raise ProviderUnavailable(f"{self.host} redirects in a circle; check the provider's address")
+        headers |= dict(request.headers)
+        headers |= self._secret_headers if secret_headers is None else secret_headers
+        return exchange(self, request, headers)
 
-    def _check_status(self, response: requests.Response) -> None:
-        if response.status_code != _OK:
-            retry_after_s = BoundedRetry().get_retry_after(response.raw)
-            raise ProviderUnavailable(
-                status_sentence(self.host, response.status_code, retry_after_s), retry_after_s=retry_after_s
-            )
 
-    def _chunks(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
-        """Yield the body as it arrives, looking at the clock after each piece: a slow drip never times out by itself."""
-        received = 0
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-            received += len(chunk)
-            if received > MAX_BODY_BYTES:
-                raise ProviderUnavailable(
-                    f"{self.host} answered with more than {MAX_BODY_BYTES >> 20} MiB, which no intensity needs;"
-                    " check the provider's address"
-                )
-            if time.monotonic() >= deadline:
-                raise ProviderUnavailable(failure_sentence(self.host, TimeoutError(), self._total_timeout_s))
-            yield chunk
+def token_headers(token: str, token_header: str | None = None) -> dict[str, str]:
+    """Return the header that carries a token: bare in a header of its own, else as a bearer token."""
+    return {token_header: token} if token_header else {"Authorization": f"Bearer {token}"}
 
-    def _redirected(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        if (parts.scheme, parts.hostname, parts.port) != (self._base.scheme, self._base.hostname, self._base.port):
-            raise ProviderUnavailable(
-                f"{self.host} redirects to {parts.hostname}, which is not followed since the token would go along;"
-                " set the provider's address to the new host if it is right"
-            )
-        return target
+
+def basic_headers(login: str, password: str) -> dict[str, str]:
+    """Return the header of HTTP basic authentication."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode("ascii")}
 
 
 def _checked(base_url: str) -> SplitResult:
@@ -136,8 +108,3 @@ def _checked(base_url: str) -> SplitResult:
         shown = base_url.rpartition("@")[2][:80]  # what stands before an @ may be a password
         raise ConfigurationError(f"the provider's address {shown!r} cannot be used; write http(s)://host[:port]")
     return parts
-
-
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stand where requests would else look for a password for this host in ~/.netrc."""
-    return request

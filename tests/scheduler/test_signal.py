@@ -84,7 +84,7 @@ def test_whatever_the_provider_does_the_job_waits_then_goes_by_the_order_of_hour
     assert (first.failed_looks, first.threshold_comparable) == (1, False)
     assert first.reading is not None
     assert (first.reading.kind, first.reading.source) == (IntensityKind.MODELLED, "profile:2023")
-    assert [step.split(":")[0] for step in first.steps] == ["neso", "last good reading", "profile"]
+    assert [step.split(":")[0] for step in first.steps] == ["neso", "last good reading", "history", "profile"]
     waiting = decide(job(failure_budget=2), NOW, first)
     assert (waiting.action, waiting.reason) == (Action.WAIT, Reason.SIGNAL_UNAVAILABLE)
     ordered = decide(job(failure_budget=2), NOW, signal.outlook(NOW))

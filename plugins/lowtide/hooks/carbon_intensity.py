@@ -1,73 +1,110 @@
-"""Reads the provider's connection: where to ask, and with which token."""
+"""Reads the provider's connection: where to ask, and with which credentials."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
+from pydantic import ValidationError
 
-from include.scheduler import open_signal
+from include.config import GridConfig
+from include.errors import ConfigurationError, LowtideError, ProviderUnavailable
+from include.moments import format_moment, utc_now
+from include.scheduler import Access, open_signal
+from include.scheduler.transport import Limits
+from lowtide.provider_info import CONNECTION_TYPE, TESTED_PROVIDERS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.sdk import Connection
 
-    from include.config import GridConfig
     from include.records import ReplayAnchor
     from include.scheduler import GridSignal
 
+ProviderAccess = Access
 
-@dataclass(frozen=True, slots=True)
-class ProviderAccess:
-    """Base address and token of a provider; both None for its public address. Never serialized: it holds a secret."""
-
-    base_url: str | None = None
-    token: str | None = None
-
-    def __repr__(self) -> str:
-        return f"ProviderAccess(base_url={self.base_url!r}, token={'***' if self.token else None})"
+_TEST_LIMITS = Limits(connect_timeout_s=3.0, read_timeout_s=8.0, total_timeout_s=10.0, retries=1)
+"""A person waits in front of the form."""
 
 
 class CarbonIntensityHook(BaseHook):
     """Gives the signal of a grid, asked through an Airflow connection.
 
-    :param grid_conn_id: connection whose host is the provider's address and whose password is its token; None for
-        the provider's public address without a token.
+    :param grid_conn_id: connection whose host is the provider's address and whose password is its token (login and
+        password for WattTime); None for the provider's public address without credentials.
     """
 
     conn_name_attr = "grid_conn_id"
     default_conn_name = "carbon_intensity_default"
-    conn_type = "carbon_intensity"
+    conn_type = CONNECTION_TYPE
     hook_name = "Carbon intensity"
 
     def __init__(self, grid_conn_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.grid_conn_id = grid_conn_id
 
-    def get_conn(self) -> ProviderAccess:
+    def get_conn(self) -> Access:
         """Read the connection.
 
         :raises AirflowNotFoundException: there is no such connection.
         """
-        return _access(self.get_connection(self.grid_conn_id)) if self.grid_conn_id else ProviderAccess()
+        return access_of(self.get_connection(self.grid_conn_id)) if self.grid_conn_id else Access()
 
-    async def aget_conn(self) -> ProviderAccess:
+    async def aget_conn(self) -> Access:
         """Read the connection without blocking the triggerer's event loop."""
-        return _access(await self.aget_connection(self.grid_conn_id)) if self.grid_conn_id else ProviderAccess()
+        return access_of(await self.aget_connection(self.grid_conn_id)) if self.grid_conn_id else Access()
 
-    def signal(self, grid: GridConfig, anchor: ReplayAnchor | None = None) -> GridSignal:
-        """Return the signal of a configured grid."""
-        return open_signal_with(self.get_conn(), grid, anchor)
+    def signal(
+        self, grid: GridConfig, anchor: ReplayAnchor | None = None, *, artifacts: Path | None = None
+    ) -> GridSignal:
+        """Return the signal of a configured grid.
+
+        :param artifacts: the artifact root, for the history of this signal.
+        """
+        return open_signal(grid, anchor=anchor, access=self.get_conn(), artifacts=artifacts)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask the provider that the form names for the zone that it names, and say what came."""
+        try:
+            connection = self.get_connection(self.grid_conn_id or self.default_conn_name)
+            return True, _reading_now(connection)
+        except LowtideError as error:
+            return False, str(error)
 
 
-def open_signal_with(access: ProviderAccess, grid: GridConfig, anchor: ReplayAnchor | None) -> GridSignal:
-    """Open a grid's signal with what a connection said."""
-    return open_signal(grid, anchor=anchor, base_url=access.base_url, token=access.token)
-
-
-def _access(connection: Connection) -> ProviderAccess:
+def access_of(connection: Connection) -> Access:
+    """Return what a connection says; its token is masked in logs by Airflow, and hidden by the result's repr."""
     host = connection.host or None
     if host and "://" not in host:
         port = f":{connection.port}" if connection.port else ""
         host = f"{connection.schema or 'https'}://{host}{port}"
-    return ProviderAccess(base_url=host, token=connection.password or None)
+    return Access(
+        base_url=host,
+        login=connection.login or None,
+        token=connection.password or None,
+        place=f"connection {connection.conn_id}",
+    )
+
+
+def _reading_now(connection: Connection) -> str:
+    fields = connection.extra_dejson
+    provider, zone = fields.get("provider"), fields.get("zone")
+    if provider not in TESTED_PROVIDERS or not zone:
+        raise ConfigurationError(
+            f"the form's provider is {provider!r} and its zone {zone!r}; choose what to test: a provider"
+            f" ({', '.join(TESTED_PROVIDERS)}) and a zone, e.g. GB"
+        )
+    try:
+        grid = GridConfig.model_validate({"zone": zone, "provider": provider})
+    except ValidationError as error:
+        raise ConfigurationError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    outlook = open_signal(grid, access=access_of(connection), limits=_TEST_LIMITS).outlook(utc_now())
+    reading = outlook.reading
+    if outlook.failed_looks or reading is None:
+        raise ProviderUnavailable(outlook.steps[0].removesuffix(" (failed look 1 in a row)"))
+    return (
+        f"{provider} answers: zone {reading.zone} had {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh"
+        f" ({reading.kind.value}, {reading.signal_type.value}, {reading.emission_factor_type.value} factors)"
+        f" from {format_moment(reading.start)}"
+    )

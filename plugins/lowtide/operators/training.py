@@ -76,7 +76,7 @@ class GpuTrainingOperator(BaseOperator):
                 anchor=moments.anchor,
             )
             hook = CarbonIntensityHook(self.grid_conn_id or config.values.grid.connection)
-            signal = hook.signal(config.values.grid, moments.anchor)
+            signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
             record = run_training(run, signal, stop=self._stop, on_progress=self._progress_logger())
         self._tell_assets(context, record, folder.record)
         return record.model_dump(mode="json")

@@ -10,7 +10,7 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.moments import format_moment, utc_now
-from include.pipeline.waiting import MINIMUM_PAUSE_S, look
+from include.pipeline.waiting import MINIMUM_PAUSE_S, log_line, look
 from include.scheduler import Action, Decision, Outlook, clock_for, decide
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
@@ -133,9 +133,9 @@ class CarbonIntensitySensor(BaseSensorOperator):
         config = configuration(context, self.config, self.settings)
         moments = first_look(context, config)
         hook = CarbonIntensityHook(self._connection(config))
-        signal = hook.signal(config.values.grid, moments.anchor)
+        signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
         decision = look(job_of(context, config, moments), signal, clock_for(moments.anchor))
-        self.log.info("%s", decision.text)
+        self.log.info("%s", log_line(decision))
         return config, moments, decision
 
     def _defer(self, config: LoadedConfig, moments: FirstLook, job: Job) -> None:
@@ -148,6 +148,7 @@ class CarbonIntensitySensor(BaseSensorOperator):
                 anchor=moments.anchor.model_dump(mode="json") if moments.anchor else None,
                 grid_conn_id=self._connection(config),
                 not_before=format_moment(utc_now() + timedelta(seconds=self.safe_resume_s)),
+                artifacts=str(config.artifacts_path),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=remaining_s + self.safe_resume_s) + SAFETY_NET,

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from include.config import GridConfig
+from include.config import GridConfig, find_zone
 from include.errors import LowtideError
-from include.moments import parse_moment, utc_now
-from include.pipeline.waiting import look, pause_s
+from include.moments import parse_moment
+from include.pipeline.shared_waiting import own_source, pause_s_of, remaining, shared_source, wait_on_loop
+from include.pipeline.waiting import log_line
 from include.records import ReplayAnchor
-from include.scheduler import Action, Job, clock_for
-from lowtide.hooks.carbon_intensity import CarbonIntensityHook, open_signal_with
+from include.scheduler import HTTP_PROVIDERS, Job, clock_for, open_signal
+from include.scheduler.choosing import choose_provider
+from include.scheduler.sharing import SourceKey
+from include.scheduler.threads import in_network_thread
+from include.scheduler.transport import ONE_TRY
+from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from datetime import datetime
+    from contextlib import AbstractAsyncContextManager
 
-    from include.scheduler import Decision, GridSignal
+    from include.pipeline.shared_waiting import Source
+    from include.scheduler import Access, Clock, Decision, GridSignal
 
 KEPT_LOOKS = 500
 """Decisions that an event carries at most; the newest are kept."""
@@ -35,6 +43,7 @@ class CarbonIntensityTrigger(BaseTrigger):
     :param grid: the grid section of the configuration.
     :param anchor: real start, virtual start and speed under replay, else None.
     :param grid_conn_id: connection of the provider, or None for its public address.
+    :param artifacts: the artifact root, where the signal's history lies; None to do without.
     :param not_before: real moment (ISO-8601) before which no event is fired. A task that resumes too soon after
         deferring is failed by Airflow (apache/airflow #71580, #72716).
     """
@@ -47,6 +56,7 @@ class CarbonIntensityTrigger(BaseTrigger):
         anchor: dict[str, Any] | None,
         grid_conn_id: str | None,
         not_before: str,
+        artifacts: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # LoggingMixin's, which mypy cannot exclude
         self.job = job
@@ -54,6 +64,7 @@ class CarbonIntensityTrigger(BaseTrigger):
         self.anchor = anchor
         self.grid_conn_id = grid_conn_id
         self.not_before = not_before
+        self.artifacts = artifacts
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the import path and the arguments; no secret is among them."""
@@ -65,44 +76,72 @@ class CarbonIntensityTrigger(BaseTrigger):
                 "anchor": self.anchor,
                 "grid_conn_id": self.grid_conn_id,
                 "not_before": self.not_before,
+                "artifacts": self.artifacts,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the decision is no longer to wait, then fire once."""
-        not_before = parse_moment(self.not_before)
         try:
-            payload = await self._wait(not_before)
+            payload = await self._wait()
         except LowtideError as error:
             payload = {"error": str(error)}
-            await asyncio.sleep(_remaining_s(not_before))
+            await asyncio.sleep(remaining(parse_moment(self.not_before)))
         yield TriggerEvent(payload)
 
-    async def _wait(self, not_before: datetime) -> dict[str, Any]:
-        job, signal, anchor = await self._open()
-        clock = clock_for(anchor)
-        looks: list[dict[str, Any]] = []
-        while True:
-            # requests blocks: a thread keeps the event loop free for the other waits
-            decision = await asyncio.to_thread(look, job, signal, clock)
-            self.log.info("%s", decision.text)
-            looks = [*looks, decision.as_json()][-KEPT_LOOKS:]
-            remaining_s = _remaining_s(not_before)
-            if decision.action is not Action.WAIT and remaining_s <= 0:
-                return {"decision": decision.as_json(), "looks": looks}
-            await asyncio.sleep(_pause(decision, remaining_s, pause_s(decision, clock)))
+    async def _wait(self) -> dict[str, Any]:
+        access = await self.access()
+        wait = await in_network_thread(lambda: _Wait(self, access))  # tables and time zones are read from files
+        looks: deque[Decision] = deque(maxlen=KEPT_LOOKS)
 
-    async def _open(self) -> tuple[Job, GridSignal, ReplayAnchor | None]:
-        access = await CarbonIntensityHook(self.grid_conn_id).aget_conn()
-        anchor = ReplayAnchor.model_validate(self.anchor) if self.anchor else None
-        grid = GridConfig.model_validate(self.grid)
-        signal = await asyncio.to_thread(open_signal_with, access, grid, anchor)
-        return Job.from_json(self.job), signal, anchor
+        def keep(decision: Decision) -> None:
+            self.log.info("%s", log_line(decision))
+            looks.append(decision)
+
+        async with wait.source() as source:
+            moment = parse_moment(self.not_before)
+            decision = await wait_on_loop(wait.job, source, wait.clock, not_before=moment, on_decision=keep)
+        return {"decision": decision.as_json(), "looks": [look.as_json() for look in looks]}
+
+    async def access(self) -> Access:
+        """Read the connection; it may have been changed during a long wait."""
+        return await CarbonIntensityHook(self.grid_conn_id).aget_conn()
 
 
-def _remaining_s(not_before: datetime) -> float:
-    return max(0.0, (not_before - utc_now()).total_seconds())
+class _Wait:
+    """A trigger's arguments, read."""
 
+    def __init__(self, trigger: CarbonIntensityTrigger, access: Access) -> None:
+        self.job = Job.from_json(trigger.job)
+        self.grid = GridConfig.model_validate(trigger.grid)
+        self.anchor = ReplayAnchor.model_validate(trigger.anchor) if trigger.anchor else None
+        self.clock: Clock = clock_for(self.anchor)
+        self.artifacts = Path(trigger.artifacts) if trigger.artifacts else None
+        self._trigger = trigger
+        self._access: Access | None = access
+        self._provider = choose_provider(
+            self.grid, find_zone(self.grid.zone), has_token=bool(access.token), has_login=bool(access.login)
+        )
+        self._key = SourceKey(
+            zone=self.grid.zone,
+            provider=self._provider,
+            address=access.base_url,
+            connection=trigger.grid_conn_id,
+            region=self.grid.region,
+            factor_type=self.grid.emission_factor_type,
+            signal_type=self.grid.signal_type,
+            artifacts=trigger.artifacts,
+        )
 
-def _pause(decision: Decision, remaining_s: float, until_next_look_s: float) -> float:
-    return until_next_look_s if decision.action is Action.WAIT else remaining_s
+    def source(self) -> AbstractAsyncContextManager[Source]:
+        """Return the source to look at: shared where the provider is asked over the network."""
+        if self._provider in HTTP_PROVIDERS:
+            return shared_source(self._key, self._open, linger_s=pause_s_of(self.job, self.clock))
+        return own_source(self._open, self.clock)
+
+    async def _open(self) -> GridSignal:
+        # the credentials that came first serve once: who opens again does so because they were refused
+        access, self._access = self._access or await self._trigger.access(), None
+        return await in_network_thread(
+            lambda: open_signal(self.grid, anchor=self.anchor, access=access, artifacts=self.artifacts, limits=ONE_TRY)
+        )

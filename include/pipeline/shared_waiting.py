@@ -1,0 +1,98 @@
+"""A wait on an event loop beside many others: looks are shared where they can be, and nothing blocks the loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from include.moments import utc_now
+from include.pipeline.waiting import pause_s
+from include.scheduler import Action, Clock, Decision, GridSignal, Job, Outlook, decide
+from include.scheduler.sharing import Opener, SharedLook, SharedSources, SourceKey
+from include.scheduler.threads import in_network_thread, in_thinking_thread
+
+
+class Source(Protocol):
+    """Where a wait looks."""
+
+    async def look(self, max_age_s: float) -> SharedLook:
+        """Return a look that is no older than this."""
+        ...
+
+    async def sleep(self, seconds: float, *, after: int) -> None:
+        """Sleep, or shorter if a look newer than number ``after`` comes in."""
+        ...
+
+
+@dataclass(slots=True)
+class OwnSource:
+    """A replay or a profile: every wait has a time of its own, so there is nothing to share, and nothing is asked."""
+
+    signal: GridSignal
+    clock: Clock
+    looks: int = 0
+
+    async def look(self, max_age_s: float) -> SharedLook:
+        """Look at what lies at hand; always fresh."""
+        del max_age_s
+        self.looks += 1
+        outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now()))
+        return SharedLook(outlook=outlook, number=self.looks, begun_s=0.0)
+
+    async def sleep(self, seconds: float, *, after: int) -> None:
+        """Sleep."""
+        del after
+        await asyncio.sleep(seconds)
+
+
+def shared_source(key: SourceKey, opener: Opener, *, linger_s: float) -> AbstractAsyncContextManager[Source]:
+    """Lend the source that all waits of this loop on the same key share."""
+    return SharedSources.of_running_loop().lease(key, opener, linger_s=linger_s)
+
+
+@asynccontextmanager
+async def own_source(opener: Opener, clock: Clock) -> AsyncIterator[Source]:
+    """Lend a source that nobody else uses."""
+    yield OwnSource(await opener(), clock)
+
+
+async def wait_on_loop(
+    job: Job, source: Source, clock: Clock, *, not_before: datetime, on_decision: Callable[[Decision], None]
+) -> Decision:
+    """Look until the decision is no longer to wait and the real moment ``not_before`` has come; return that decision.
+
+    :raises LowtideError: the signal cannot be opened, or a replay has left its trace.
+    """
+    interval_s = pause_s_of(job, clock)
+    while True:
+        number, outlook = 0, Outlook()
+        if job.policy != "immediate":
+            shared = await source.look(interval_s)
+            number, outlook = shared.number, shared.outlook
+        decision = await _decided(job, clock, outlook)
+        on_decision(decision)
+        if decision.action is Action.WAIT:
+            await source.sleep(pause_s(decision, clock), after=number)
+            continue
+        remaining_s = remaining(not_before)
+        if remaining_s <= 0:
+            return decision
+        await asyncio.sleep(remaining_s)
+
+
+def remaining(not_before: datetime) -> float:
+    """Return the real seconds until a moment; 0.0 once it has passed."""
+    return max(0.0, (not_before - utc_now()).total_seconds())
+
+
+def pause_s_of(job: Job, clock: Clock) -> float:
+    """Return a job's poke interval in real seconds."""
+    now = clock.now()
+    return clock.seconds_until(now + job.poke_interval)
+
+
+async def _decided(job: Job, clock: Clock, outlook: Outlook) -> Decision:
+    # ordering two days of hours takes milliseconds: fifty waits that do so at once would be felt on the loop
+    return await in_thinking_thread(lambda: decide(job, clock.now(), outlook))

@@ -1,0 +1,180 @@
+"""One request for all the waits of a process that ask for the same signal. Lives on an event loop and never blocks it."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Self
+from weakref import WeakKeyDictionary
+
+from include.errors import ProviderUnavailable, SignalError
+from include.moments import utc_now
+from include.scheduler.feeds import Answer
+from include.scheduler.outlook import Outlook
+from include.scheduler.signal import GridSignal
+from include.scheduler.threads import in_network_thread
+
+TRIES = 3
+LONGEST_PAUSE_S = 60.0
+"""A Retry-After up to this is slept within one look; a longer one is left to the looks to come."""
+_REFUSED = frozenset({401, 403})
+
+Opener = Callable[[], Awaitable[GridSignal]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKey:
+    """What must be equal for two waits to share a request. No secret is in it: it may be logged."""
+
+    zone: str
+    provider: str
+    address: str | None
+    connection: str | None
+    region: str | None
+    factor_type: str | None
+    signal_type: str | None
+    artifacts: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedLook:
+    """An outlook that all waits of a source see; ``number`` grows by one with each."""
+
+    outlook: Outlook
+    number: int
+    begun_s: float
+
+
+class SharedSource:
+    """One signal with many waits: at most one request at a time, and one per interval.
+
+    :param opener: opens the signal; called again after the provider has refused the credentials, which may be new by then.
+    """
+
+    def __init__(self, opener: Opener, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._opener = opener
+        self._monotonic = monotonic
+        self._signal: GridSignal | None = None
+        self._refused = False
+        self._latest: SharedLook | None = None
+        self._flight: asyncio.Task[SharedLook] | None = None
+        self._news = asyncio.Event()
+
+    async def look(self, max_age_s: float) -> SharedLook:
+        """Return the latest look if it is young enough, else a new one; who comes during a request waits for that one.
+
+        :raises LowtideError: the signal cannot be opened.
+        """
+        latest = self._latest
+        if latest is not None and self._monotonic() - latest.begun_s < max_age_s:
+            return latest
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._look(), name="lowtide-look")
+            self._flight.add_done_callback(self._landed)
+        return await asyncio.shield(self._flight)  # a wait that is cancelled must not take the others' look with it
+
+    async def sleep(self, seconds: float, *, after: int) -> None:
+        """Sleep, but no longer than until there is a look newer than number ``after``."""
+        if self._latest is not None and self._latest.number > after:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    def held_s(self) -> float:
+        """Return for how much longer the provider asked to be left alone."""
+        return 0.0 if self._signal is None else self._signal.held_s()
+
+    def close(self) -> None:
+        """Give up a look in flight; nobody waits for it."""
+        if self._flight is not None:
+            self._flight.cancel()
+
+    def _landed(self, flight: "asyncio.Task[SharedLook]") -> None:
+        self._flight = None
+        if not flight.cancelled() and flight.exception() is None:
+            self._latest = flight.result()
+            news, self._news = self._news, asyncio.Event()
+            news.set()
+
+    async def _look(self) -> SharedLook:
+        begun_s = self._monotonic()
+        signal = await self._open()
+        asked = await self._ask(signal)
+        self._refused = isinstance(asked, ProviderUnavailable) and asked.status in _REFUSED
+        outlook = await in_network_thread(lambda: signal.conclude(utc_now(), asked))
+        number = 1 if self._latest is None else self._latest.number + 1
+        return SharedLook(outlook=outlook, number=number, begun_s=begun_s)
+
+    async def _open(self) -> GridSignal:
+        if self._signal is None or self._refused:
+            opened = await self._opener()
+            if self._signal is not None:
+                opened.inherit(self._signal)
+            self._signal = opened
+        return self._signal
+
+    async def _ask(self, signal: GridSignal) -> Answer | SignalError:
+        """Ask, and again after a passing failure; the pauses are slept here, where they hold no thread."""
+        for attempt in range(1, TRIES):
+            asked = await in_network_thread(lambda: signal.ask(utc_now()))
+            pause_s = _pause_s(asked, attempt)
+            if pause_s is None:
+                return asked
+            await asyncio.sleep(pause_s)
+        return await in_network_thread(lambda: signal.ask(utc_now()))
+
+
+class SharedSources:
+    """The sources of one event loop, by key; one that nobody has used for an interval is dropped."""
+
+    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Self]] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._sources: dict[Hashable, SharedSource] = {}
+        self._users: dict[Hashable, int] = {}
+        self._expiries: dict[Hashable, asyncio.TimerHandle] = {}
+
+    @classmethod
+    def of_running_loop(cls) -> Self:
+        """Return the sources that all waits on the running loop share."""
+        return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @asynccontextmanager
+    async def lease(self, key: Hashable, opener: Opener, *, linger_s: float) -> AsyncIterator[SharedSource]:
+        """Lend the source of a key.
+
+        :param linger_s: how long the source outlives its last user, so that the next one need not ask anew.
+        """
+        source = self._sources.setdefault(key, SharedSource(opener))
+        self._users[key] = self._users.get(key, 0) + 1
+        if expiry := self._expiries.pop(key, None):
+            expiry.cancel()
+        try:
+            yield source
+        finally:
+            self._users[key] -= 1
+            if self._users[key] == 0:
+                # a provider that asked to be left alone stays so for those who come next
+                outlives_s = max(linger_s, source.held_s())
+                self._expiries[key] = asyncio.get_running_loop().call_later(outlives_s, self._drop, key)
+
+    def _drop(self, key: Hashable) -> None:
+        self._sources.pop(key).close()
+        del self._users[key], self._expiries[key]
+
+
+def _pause_s(asked: Answer | SignalError, attempt: int) -> float | None:
+    """Return how long to wait before another try; None where there should be none."""
+    if not isinstance(asked, ProviderUnavailable) or not asked.passing:
+        return None
+    if asked.retry_after_s is not None:
+        return asked.retry_after_s if asked.retry_after_s <= LONGEST_PAUSE_S else None
+    return 2.0**attempt * random.uniform(0.25, 0.5)  # noqa: S311 jitter, not a secret
