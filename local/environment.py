@@ -48,6 +48,7 @@ def _settings(places: Places, port: int, scheduled: bool) -> dict[str, str]:
             "dags_folder": places.dags,
             "plugins_folder": places.plugins,
             "load_examples": False,
+            "test_connection": "Enabled",  # one user, on loopback, behind a password
             "fernet_key": secret["fernet"],
             "execution_api_server_url": f"{url(port)}/execution/",
             "simple_auth_manager_users": f"{USER}:admin",
