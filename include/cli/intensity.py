@@ -1,54 +1,63 @@
 """``lowtide intensity``: what the grid emits per kWh now, and how anyone knows."""
 
 import argparse
-from typing import get_args
+from typing import Any, get_args
 
 from include.cli.access import open_from_environment
 from include.cli.printing import print_json
 from include.config import GridConfig, find_zone
-from include.config.models import PROVIDER_ZONES, ProviderName
+from include.config.models import FactorTypeName, ProviderName, SignalTypeName
 from include.errors import ProviderUnavailable
 from include.moments import format_moment, utc_now
-from include.records import Reading
+from include.records import Forecast, Reading
 
 NAME = "intensity"
 HELP = "show a zone's carbon intensity now, with its origin"
 EXAMPLES = """examples:
   lowtide intensity --zone GB
-  lowtide intensity --zone DE --json
+  lowtide intensity --zone GB --region 13
+  lowtide intensity --zone aws:eu-west-1 --json
+  LOWTIDE_GRID_TOKEN=... lowtide intensity --zone US-CAL-CISO --provider electricity_maps
 
-environment: LOWTIDE_GRID_URL and LOWTIDE_GRID_TOKEN (another address or a token for the provider)
+environment: LOWTIDE_GRID_URL (another address), LOWTIDE_GRID_TOKEN (the provider's token, or the password of a login),
+             LOWTIDE_GRID_LOGIN (for watttime)
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     live = [name for name in get_args(ProviderName) if name != "replay"]
-    parser.add_argument("--zone", required=True, help="zone key, e.g. GB, DE, US-CAL-CISO")
-    parser.add_argument("--provider", choices=live, help="default: the first one that covers the zone without a key")
+    parser.add_argument(
+        "--zone", required=True, help="zone key, e.g. GB, US-CAL-CISO, or cloud region, e.g. aws:eu-west-1"
+    )
+    parser.add_argument(
+        "--provider", choices=live, default="auto", help="default: one without a key, else the one whose key is given"
+    )
+    parser.add_argument("--forecast", action="store_true", help="also show the provider's forecast, where it has one")
+    parser.add_argument("--region", help="part of the zone in the provider's words, e.g. 13 or SW1 for neso")
+    parser.add_argument("--signal-type", choices=get_args(SignalTypeName), help="where the provider does not say")
+    parser.add_argument("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     zone = find_zone(options.zone)
-    provider = options.provider or _provider_for(zone.key)
-    grid = GridConfig.model_validate({"zone": zone.key, "provider": provider})
+    wanted = {name: getattr(options, name) for name in ("provider", "region", "signal_type", "emission_factor_type")}
+    grid = GridConfig.model_validate({"zone": zone.key, **wanted})
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
-    outlook = signal.outlook(now)
+    outlook = signal.outlook(now, with_forecast=options.forecast)
     reading = outlook.reading
     if reading is None:
         raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")
     if options.json:
-        print_json({"asked_at": format_moment(now), "reading": reading.as_json(), "steps": list(outlook.steps)})
+        answer = {"asked_at": format_moment(now), "reading": reading.as_json(), "steps": list(outlook.steps)}
+        print_json(answer | ({"forecast": _forecast_json(outlook.forecast)} if options.forecast else {}))
     else:
         _print(reading, outlook.steps)
+        if options.forecast:
+            _print_forecast(outlook.forecast)
     return 0
-
-
-def _provider_for(zone: str) -> ProviderName:
-    covering = [name for name, zones in PROVIDER_ZONES.items() if zone in zones]
-    return covering[0] if covering else "profile"
 
 
 def _print(reading: Reading, steps: tuple[str, ...]) -> None:
@@ -59,3 +68,18 @@ def _print(reading: Reading, steps: tuple[str, ...]) -> None:
     )
     for step in steps:
         print(f"  {step}")
+
+
+def _forecast_json(forecast: Forecast | None) -> dict[str, Any] | None:
+    if forecast is None:
+        return None
+    return {"issued_at": format_moment(forecast.issued_at), "readings": [r.as_json() for r in forecast.readings]}
+
+
+def _print_forecast(forecast: Forecast | None) -> None:
+    if forecast is None:
+        print("  forecast: none")
+        return
+    lowest = min(forecast.readings, key=lambda r: r.carbon_intensity_gco2eq_per_kwh)
+    print(f"  forecast until {format_moment(forecast.horizon)}, issued {format_moment(forecast.issued_at)}")
+    print(f"  lowest: {lowest.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh at {format_moment(lowest.start)}")

@@ -68,6 +68,6 @@ def _near(key: str, table: dict[str, Zone]) -> list[str]:
         return exact[:_OFFERED]
     by_name = {zone.name.casefold(): zone.key for zone in table.values()}
     named = [by_name[name] for name in difflib.get_close_matches(told, by_name, n=2, cutoff=0.75)]
-    begun = [zone for zone in table if zone.casefold().startswith(told)]
+    begun = [zone for zone in table if zone.casefold().startswith(told) or told in zone.casefold().split("-")]
     spelt = difflib.get_close_matches(key.upper(), table, n=3, cutoff=0.65)
     return list(dict.fromkeys([*named, *begun, *spelt]))[:_OFFERED]

@@ -22,3 +22,9 @@ def slots(start: datetime, *values: float) -> dict[str, Any]:
 def slot_start(moment: datetime) -> datetime:
     """The half-hour that a moment lies in."""
     return moment.replace(minute=30 * (moment.minute // 30), second=0, microsecond=0)
+
+
+def region(number: int, postcode: str, *half_hours: dict[str, Any]) -> dict[str, Any]:
+    """A region with its half-hours, which have no ``actual``; both forms wrap this under ``data``."""
+    bare = [{**s, "intensity": {k: v for k, v in s["intensity"].items() if k != "actual"}} for s in half_hours]
+    return {"regionid": number, "dnoregion": "", "shortname": "", "postcode": postcode, "data": bare}
