@@ -12,7 +12,7 @@ from include.scheduler.policies import POLICIES
 
 
 def test_every_configurable_provider_exists_exactly_once() -> None:
-    assert set(HTTP_PROVIDERS) | set(LOCAL_PROVIDERS) == set(get_args(ProviderName))
+    assert set(HTTP_PROVIDERS) | set(LOCAL_PROVIDERS) == set(get_args(ProviderName)) - {"auto"}
     assert not set(HTTP_PROVIDERS) & set(LOCAL_PROVIDERS)
 
 
@@ -24,7 +24,8 @@ def test_every_configurable_policy_exists() -> None:
 def test_a_live_provider_goes_by_its_name_over_tls_with_an_age_limit(name: ProviderName) -> None:
     provider = HTTP_PROVIDERS[name]()
     assert provider.name == name
-    assert provider.base_url.startswith("https://")
+    assert provider.base_url is None or provider.base_url.startswith("https://")
+    assert provider.attribution
     assert provider.max_age > timedelta(0)
     assert provider.max_range >= provider.resolution > timedelta(0)
 
