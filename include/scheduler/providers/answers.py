@@ -95,6 +95,8 @@ def refuse_wrong_zone(told: Any, asked: str, provider: str) -> None:
 
     :raises InvalidAnswer: they differ, or the answer names none.
     """
+    if told is None:
+        raise InvalidAnswer(f"{provider} answered without naming a zone, so it may be for another than {asked!r}")
     if told != asked:
         raise InvalidAnswer(f"{provider} answered for zone {str(told)[:SHOWN]!r}, but {asked!r} was asked for")
 

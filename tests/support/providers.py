@@ -1,0 +1,80 @@
+"""Live providers behind the loopback server: routes that speak each one's shapes, and a signal that asks them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from include.config import GridConfig
+from include.scheduler import GridSignal, open_signal
+from include.scheduler.access import Access
+from include.scheduler.transport import Limits
+from tests.support import electricity_maps, energy_charts, neso, watttime
+from tests.support.loopback import Behaviour, Loopback, answer
+
+QUICK = Limits(connect_timeout_s=0.3, read_timeout_s=0.3, total_timeout_s=0.6, retries=0, retry_after_slept_s=0.0)
+SECRET = "provider-secret"  # never to be seen in any text
+
+
+@dataclass(frozen=True)
+class Server:
+    """How a provider's server answers for the present moment, with values in gCO2eq/kWh."""
+
+    provider: str
+    zone: str
+    path: str
+    resolution: timedelta
+    body: Callable[[datetime, list[float | None]], object]
+    """An answer whose first interval begins at a moment."""
+    credentials: dict[str, str] = field(default_factory=dict)
+
+    def start(self, moment: datetime) -> datetime:
+        """The beginning of the interval that a moment lies in."""
+        seconds = self.resolution.total_seconds()
+        return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, moment.tzinfo)
+
+    def answering(self, moment: datetime, *values: float | None) -> Behaviour:
+        return answer(self.bytes(moment, *values))
+
+    def bytes(self, moment: datetime, *values: float | None) -> bytes:
+        return json.dumps(self.body(self.start(moment), list(values))).encode()
+
+    def route(self, server: Loopback, *behaviours: Behaviour) -> None:
+        """Let the server answer; a login always succeeds."""
+        server.route("/login", answer(json.dumps({"token": watttime.TOKEN}).encode()))
+        server.route(self.path, *behaviours)
+
+    def signal(self, url: str) -> GridSignal:
+        grid = GridConfig.model_validate({"zone": self.zone, "provider": self.provider})
+        access = Access(base_url=url, place="the test's connection", **self.credentials)
+        return open_signal(grid, access=access, limits=QUICK)
+
+
+SERVERS = {
+    "neso": Server(
+        "neso",
+        "GB",
+        "/intensity",
+        neso.HALF_HOUR,
+        lambda start, values: {
+            "data": [neso.slot(start + i * neso.HALF_HOUR, forecast=v) for i, v in enumerate(values)]
+        },
+    ),
+    "energy_charts": Server("energy_charts", "DE", "/co2eq", energy_charts.QUARTER, energy_charts.columns),
+    "electricity_maps": Server(
+        "electricity_maps",
+        "US-CAL-CISO",
+        "/v3/carbon-intensity/latest",
+        electricity_maps.HOUR,
+        lambda start, values: electricity_maps.point(start, values[0]) if values else {},
+        {"token": SECRET},
+    ),
+    "watttime": Server(
+        "watttime",
+        "US-CAL-CISO",
+        "/v3/forecast",
+        watttime.FIVE_MINUTES,
+        lambda start, values: watttime.forecast(start, *[None if v is None else v / 0.45359237 for v in values]),
+        {"login": "me", "token": SECRET},
+    ),
+}
