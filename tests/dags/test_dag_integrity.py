@@ -4,7 +4,7 @@ import pytest
 
 from include.config import param_schemas
 
-DAGS = {"baseline_training", "carbon_aware_retraining"}
+DAGS = {"baseline_training", "carbon_aware_retraining", "grid_history"}
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +70,12 @@ def test_the_sensor_is_deferrable(dag_bag):
 def test_no_param_can_name_code_to_import(dag_bag):
     for dag in dag_bag.dags.values():
         assert not [name for name in dag.params if "path" in name or name in ("model", "data")]
+
+
+def test_the_history_is_kept_every_hour_by_one_run_at_a_time_and_may_look_far_back(dag_bag):
+    dag = dag_bag.dags["grid_history"]
+    assert [task.task_id for task in dag.tasks] == ["record"]
+    assert dag.max_active_runs == 1
+    assert set(dag.params) == {"config", "zone", "days"}
+    assert all(param.value is None for param in dag.params.values())
+    assert dag.timetable.expression == "7 * * * *"

@@ -1,7 +1,7 @@
 """The history of a grid's signal: every value with its origin and with the moment when it was learnt."""
 
 from include.scheduler.history.compaction import Compaction
-from include.scheduler.history.filling import Filling, RangeSource, fill, provider_key, spans_to_ask
+from include.scheduler.history.filling import Filling, fill, provider_key, spans_to_ask
 from include.scheduler.history.importing import ImportedFile, read_history_file
 from include.scheduler.history.key import HistoryKey
 from include.scheduler.history.recorder import HistoryRecorder, Recorder
@@ -18,7 +18,6 @@ __all__ = [
     "ImportedFile",
     "Knowledge",
     "Known",
-    "RangeSource",
     "Recorder",
     "fill",
     "open_history",

@@ -1,40 +1,25 @@
-"""Fills a store from a provider: what is coming, what may have been revised, and the gaps of the last days."""
+"""Fills a store from a provider: what is now and to come, what may have been revised, and the gaps of the last days."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from include.config import Zone
-from include.errors import SignalError
+from include.errors import ProviderUnavailable, SignalError
 from include.moments import format_moment
 from include.records import Reading
+from include.scheduler.feeds import LiveFeed
 from include.scheduler.history.key import HistoryKey
 from include.scheduler.history.recorder import Recorder
 from include.scheduler.history.spans import Span
 from include.scheduler.history.store import HistoryStore
-from include.scheduler.providers.base import HttpProvider
+from include.scheduler.providers.base import HttpProvider, Request
 
 REVISED_FOR = timedelta(hours=48)
 """Asked for again each time: NESO revises an actual value a day after its half-hour and later."""
-HORIZON = timedelta(hours=48)
-"""Asked for ahead, so that what was forecast is known when accounts are settled."""
-
-
-class RangeSource(Protocol):
-    """An HTTP provider in working order; a live feed is one."""
-
-    @property
-    def provider(self) -> HttpProvider:
-        """What is asked."""
-        ...
-
-    def span(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return what there is of ``[start, end)``, not clipped.
-
-        :raises SignalError: no answer, or none to be trusted.
-        """
-        ...
+_PATIENCE = 3
+"""Requests in a row that may go unanswered before the rest is left for the next time."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,45 +48,79 @@ def provider_key(provider: HttpProvider, zone: Zone, connection: str | None) -> 
 
 
 def fill(
-    store: HistoryStore, source: RangeSource, recorder: Recorder, *, days: int, clock: Callable[[], datetime]
+    store: HistoryStore, feed: LiveFeed, recorder: Recorder, *, days: int, clock: Callable[[], datetime]
 ) -> Filling:
     """Ask for what the store lacks and keep each answer at once; an answer that fails is told and leaves a visible gap.
 
+    The forecast comes first, since it can be had only now; then spans, the newest first.
+
     :param days: how far back gaps are asked for again.
-    :raises SignalError: the first answer failed and so did every other one.
+    :raises SignalError: no answer at all.
     :raises ArtifactError: the store cannot be written.
     """
     done = Filling()
-    first_failure: SignalError | None = None
-    for start, end in spans_to_ask(store, clock(), timedelta(days=days), source.provider.max_range):
-        done.asked.append((start, end))
-        try:
-            readings = source.span(start, end)
-        except SignalError as error:
-            first_failure = first_failure or error
-            done.failures.append(f"{format_moment(start)} to {format_moment(end)}: {error}")
-            continue
-        done.news += recorder.record(readings, clock())
-    if first_failure is not None and len(done.failures) == len(done.asked):
-        raise first_failure
+    errors = [_ask_now(feed, recorder, done, clock)]
+    unanswered = 0
+    for span in _distinct(feed, spans_to_ask(store, clock(), timedelta(days=days), feed.provider.max_range)):
+        done.asked.append(span)
+        errors.append(_ask_span(feed, recorder, done, span, clock))
+        unanswered = unanswered + 1 if isinstance(errors[-1], ProviderUnavailable) else 0
+        if unanswered == _PATIENCE:
+            done.failures.append("the spans before that were not asked for this time")
+            break
+    if all(errors):
+        raise next(error for error in errors if error)
     return done
 
 
 def spans_to_ask(store: HistoryStore, now: datetime, look_back: timedelta, longest: timedelta) -> list[Span]:
-    """Return the spans to ask for, oldest first, none longer than the provider takes.
+    """Return the spans to ask for, newest first, none longer than the provider takes.
 
-    Gaps that fit into one request share it; the last days and the hours to come are always asked for.
+    Gaps that fit into one request share it; the last days are always asked for.
     """
-    now = now.replace(minute=0, second=0, microsecond=0)
-    always = max(now - look_back, now - REVISED_FOR)
-    gaps = store.coverage(now - look_back, always).gaps
+    now = now.replace(second=0, microsecond=0)
+    start = (now - look_back).replace(minute=0) + timedelta(hours=1)  # whole hours, and not longer than asked
+    always = max(start, (now - REVISED_FOR).replace(minute=0))
     asked: list[Span] = []
-    for start, end in [*gaps, (always, now + HORIZON)]:
+    for begin, end in [*store.coverage(start, always).gaps, (always, now)]:
         if asked and end - asked[-1][0] <= longest:
             asked[-1] = (asked[-1][0], end)
         else:
-            asked += _pieces(start, end, longest)
-    return asked
+            asked += _pieces(begin, end, longest)
+    return asked[::-1]
+
+
+def _ask_now(feed: LiveFeed, recorder: Recorder, done: Filling, clock: Callable[[], datetime]) -> SignalError | None:
+    try:
+        answer = feed.current(clock(), with_forecast=True)
+    except SignalError as error:
+        done.failures.append(f"now: {error}")
+        return error
+    ahead: tuple[Reading, ...] = answer.forecast.readings if answer.forecast else ()
+    done.news += recorder.record((answer.reading, *answer.others, *ahead), clock())
+    done.failures += answer.notes
+    return None
+
+
+def _ask_span(
+    feed: LiveFeed, recorder: Recorder, done: Filling, span: Span, clock: Callable[[], datetime]
+) -> SignalError | None:
+    try:
+        readings = feed.span(*span)
+    except SignalError as error:
+        done.failures.append(f"{format_moment(span[0])} to {format_moment(span[1])}: {error}")
+        return error
+    done.news += recorder.record(readings, clock())
+    return None
+
+
+def _distinct(feed: LiveFeed, spans: list[Span]) -> list[Span]:
+    """Leave out spans that come to the same request: a free token of Electricity Maps gets the last day, whatever is asked."""
+    by_request: dict[str, Span] = {}
+    for span in spans:
+        request: Request = feed.provider.range_request(feed.zone, *span)
+        by_request.setdefault(f"{request.path} {sorted(request.params.items())}", span)
+    return list(by_request.values())
 
 
 def _pieces(start: datetime, end: datetime, longest: timedelta) -> list[Span]:

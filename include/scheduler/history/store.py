@@ -14,7 +14,7 @@ from include.scheduler.history.folder import PartFolder
 from include.scheduler.history.key import HistoryKey, history_root
 from include.scheduler.history.merge import best, news, stages
 from include.scheduler.history.parts import Part, PartName
-from include.scheduler.history.spans import Coverage, coverage_of, gaps_between
+from include.scheduler.history.spans import Coverage, coverage_of
 from include.scheduler.history.typical import LOOK_BACK, SOURCE, typical_readings
 from include.scheduler.history.values import (
     ACTUAL,
@@ -176,18 +176,17 @@ class HistoryStore:
         span = to_us(start), to_us(end)
         within = _in_months(start, end)
         actual = list(self._values(lambda name: name.stage == ACTUAL and within(name), *span))
-        settled = readings_of(best(actual, (), known_by_us=known_by_us), self.key)
-        gaps = gaps_between(settled, start, end) if start < end else ()
-        if not gaps:
-            return settled  # forecasts are many times as many values; a past that is known needs none of them
-        months = {month for gap in gaps for month in _months(*gap)}
-        forecast = list(self._values(lambda name: name.stage == FORECAST and name.month in months, *span))
-        if not forecast:
-            return settled
-        return readings_of(best(actual, forecast, known_by_us=known_by_us), self.key)
+        settled = best(actual, (), known_by_us=known_by_us)
+        gaps = _gaps_us(settled, *span)
+        if gaps:  # forecasts are many times as many values; a past that is known needs none of them
+            months = {month for gap in gaps for month in _months(from_us(gap[0]), from_us(gap[1]))}
+            forecast = list(self._values(lambda name: name.stage == FORECAST and name.month in months, *span))
+            settled = best(actual, forecast, known_by_us=known_by_us) if forecast else settled
+        return readings_of(settled, self.key)
 
     def _values(self, wanted: Callable[[PartName], bool], start_us: int, end_us: int) -> Iterator[Value]:
-        return (value for value in self._all_values(wanted) if value[0] < end_us and start_us < value[1])
+        for part in self._parts.parts(wanted).values():
+            yield from [value for value in part.values if value[0] < end_us and start_us < value[1]]
 
     def _all_values(self, wanted: Callable[[PartName], bool]) -> Iterator[Value]:
         for part in self._parts.parts(wanted).values():
@@ -225,3 +224,14 @@ def _months(start: datetime, end: datetime) -> set[str]:
         months.add(month_of(day))
         day += timedelta(days=28)  # no month is shorter, so none is stepped over
     return months | {month_of(end)}
+
+
+def _gaps_us(values: Iterable[Value], start_us: int, end_us: int) -> list[tuple[int, int]]:
+    """Return what values without overlap, in time order, leave uncovered of a span."""
+    gaps = []
+    known_until = start_us
+    for value in values:
+        if value[0] > known_until:
+            gaps.append((known_until, value[0]))
+        known_until = value[1]
+    return [*gaps, (known_until, end_us)] if known_until < end_us else gaps

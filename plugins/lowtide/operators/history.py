@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.config import find_zone
 from include.moments import utc_now
+from include.scheduler.feeds import LiveFeed
 from include.scheduler.history import HistoryRecorder, fill, open_history, provider_key
-from include.scheduler.providers.base import HttpProvider
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 from lowtide.run_context import configuration
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from include.scheduler.history import Coverage, Filling, HistoryStore, RangeSource
+    from include.scheduler.history import Coverage, Filling, HistoryStore
 
 DEFAULT_DAYS = 14
 
@@ -67,15 +67,15 @@ class RecordGridHistoryOperator(BaseOperator):
             config = configuration(context, self.config, self.settings)
             connection = self.grid_conn_id or config.values.grid.connection
             feed = CarbonIntensityHook(connection).signal(config.values.grid).feed
-            if not isinstance(feed.provider, HttpProvider):
+            if not isinstance(feed, LiveFeed):
                 raise AirflowSkipException(
                     f"provider {feed.provider.name!r} of {config.source} is no live signal, so there is no history to keep"
                 )
             zone = find_zone(config.values.grid.zone)
             store = open_history(config.artifacts_path, provider_key(feed.provider, zone, connection))
-            return self._fill(store, cast("RangeSource", feed), context["params"].get("days") or self.days)
+            return self._fill(store, feed, context["params"].get("days") or self.days)
 
-    def _fill(self, store: HistoryStore, feed: RangeSource, days: int) -> dict[str, Any]:
+    def _fill(self, store: HistoryStore, feed: LiveFeed, days: int) -> dict[str, Any]:
         filling = fill(store, feed, HistoryRecorder(store), days=days, clock=utc_now)
         compaction = store.compact()
         now = utc_now()

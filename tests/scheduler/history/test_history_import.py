@@ -13,29 +13,9 @@ from include.errors import ArtifactError
 from include.records import EmissionFactorType, IntensityKind
 from include.scheduler.history import read_history_file
 from tests.support.history import grams
+from tests.support.history_files import NEW_COLUMNS, OLD_COLUMNS, portal, trace
 
 DE = find_zone("DE")
-NEW_COLUMNS = (
-    "Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),"
-    "Carbon intensity gCO₂eq/kWh (Life cycle),Carbon-free energy percentage (CFE%),"
-    "Renewable energy percentage (RE%),Data source,Data estimated,Data estimation method"
-)
-OLD_COLUMNS = (
-    "Datetime (UTC),Country,Zone Name,Zone Id,Carbon Intensity gCO₂eq/kWh (direct),"
-    "Carbon Intensity gCO₂eq/kWh (LCA),Low Carbon Percentage,Renewable Percentage,Data Source,Data Estimated,"
-    "Data Estimation Method"
-)
-
-
-def portal(folder: Path, *rows: str, columns: str = NEW_COLUMNS, name: str = "hourly.csv", zone: str = "DE") -> Path:
-    """Rows are ``moment,direct,lifecycle,estimated``; values are synthetic."""
-    lines = [columns]
-    for row in rows:
-        moment, direct, lifecycle, estimated = row.split(",")
-        lines.append(f"{moment},Germany,Germany,{zone},{direct},{lifecycle},50.1,40.2,entsoe.eu,{estimated},")
-    path = folder / name
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
 
 
 @pytest.mark.parametrize("columns", [NEW_COLUMNS, OLD_COLUMNS], ids=["2024", "2021"])
@@ -59,13 +39,6 @@ def test_a_missing_hour_is_a_gap_and_does_not_lengthen_another(tmp_path: Path) -
     rows = [f"2024-01-01 0{hour}:00:00,1,2,False" for hour in (0, 1, 5)]
     readings = read_history_file(portal(tmp_path, *rows), DE, factor_type=EmissionFactorType.DIRECT).readings
     assert {r.end - r.start for r in readings} == {timedelta(hours=1)}
-
-
-def trace(folder: Path, text: str, name: str = "mine.csv") -> Path:
-    path = folder / name
-    content = f"timestamp,carbon_intensity_gco2eq_per_kwh\n{text}".encode()
-    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    return path
 
 
 def test_a_trace_is_read_plain_or_gzip_and_is_estimated_lifecycle_unless_told(tmp_path: Path) -> None:

@@ -1,0 +1,14 @@
+"""DAGs of the history operator's tests."""
+
+from datetime import datetime
+
+from airflow.sdk import DAG, Param
+from lowtide.operators.history import RecordGridHistoryOperator
+
+with DAG(
+    "record_history",
+    schedule=None,
+    start_date=datetime(2026, 1, 1),  # noqa: DTZ001 Airflow reads it in the timetable's zone
+    params={"file": Param(None, type=["string", "null"]), "days": Param(None, type=["integer", "null"])},
+):
+    RecordGridHistoryOperator(task_id="record", config="{{ params.file }}", grid_conn_id="grid_history_test")

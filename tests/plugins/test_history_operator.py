@@ -1,0 +1,83 @@
+"""The history operator in real Airflow, asking a loopback NESO through a connection."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from include.moments import parse_moment, utc_now
+from tests.support.config_files import write_config
+from tests.support.history import HOUR, store
+from tests.support.loopback import Loopback, status
+from tests.support.neso_server import serve_neso
+
+pytestmark = pytest.mark.airflow
+CONNECTION = "grid_history_test"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    with Loopback() as running:
+        serve_neso(running, utc_now)
+        address = running.url.removeprefix("http://")
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", f"carbon-intensity://{address}/http")
+        yield running
+
+
+def live_config(folder: Path, **grid: object) -> Path:
+    return write_config(folder, grid={"zone": "GB", "provider": "neso", "threshold_gco2eq_per_kwh": 120, **grid})
+
+
+def test_a_run_fills_the_store_and_says_what_it_did(run_probe, server: Loopback, tmp_path: Path) -> None:
+    outcome = run_probe("record_history", file=live_config(tmp_path), days=3)
+    assert outcome.states == {"record": "success"}
+    xcom = outcome.xcoms["record"]
+    assert xcom["filled"]["news"] >= 3 * 48 + 90
+    assert xcom["filled"]["failures"] == []
+    assert xcom["coverage"]["actual_percent"] > 95
+    kept = store(tmp_path / "artifacts", connection=CONNECTION)
+    assert str(kept.folder) == xcom["path"]
+    now = utc_now()
+    assert kept.coverage(now - timedelta(days=2), now - HOUR).gaps == ()
+    assert all(
+        parse_moment(gap["end"]) > now - HOUR or parse_moment(gap["start"]) < now - 2.9 * timedelta(days=1)
+        for gap in xcom["coverage"]["gaps"]
+    )
+
+
+def test_a_second_run_stores_nothing_that_is_known(run_probe, server: Loopback, tmp_path: Path) -> None:
+    config = live_config(tmp_path)
+    run_probe("record_history", file=config, days=2)
+    kept = store(tmp_path / "artifacts", connection=CONNECTION)
+    before = kept.knowledge(utc_now() - timedelta(days=2), utc_now() - HOUR)
+    again = run_probe("record_history", file=config, days=2).xcoms["record"]
+    assert again["filled"]["news"] <= 2  # a half-hour may have passed meanwhile
+    assert store(kept.folder.parents[4], connection=CONNECTION).knowledge(before[0].start, before[-1].end) == before
+
+
+def test_a_provider_that_is_away_fails_the_task_so_that_it_is_tried_again(
+    run_probe, server: Loopback, tmp_path: Path
+) -> None:
+    server.route("/intensity", status(404))
+    server.route("/intensity/*", status(404))
+    outcome = run_probe("record_history", file=live_config(tmp_path), days=2)
+    assert outcome.states == {"record": "failed"}
+    assert not (tmp_path / "artifacts" / "history").exists()
+
+
+def test_a_replayed_grid_has_no_history_to_keep(run_probe, server: Loopback, tmp_path: Path) -> None:
+    outcome = run_probe("record_history", file=write_config(tmp_path), days=2)
+    assert outcome.states == {"record": "skipped"}
+    assert server.seen == []
+
+
+def test_a_damaged_part_is_named_in_the_xcom(run_probe, server: Loopback, tmp_path: Path) -> None:
+    config = live_config(tmp_path)
+    run_probe("record_history", file=config, days=2)
+    part = sorted(store(tmp_path / "artifacts", connection=CONNECTION).folder.glob("*.actual.*"))[-1]
+    part.write_bytes(b"x")
+    xcom = run_probe("record_history", file=config, days=2).xcoms["record"]
+    assert xcom["coverage"]["unreadable_parts"] == [part.name]
+    assert part.exists()
+    assert xcom["filled"]["news"] > 40, "what the damaged part held is asked for and stored again"
