@@ -13,10 +13,11 @@ TESTED_PROVIDERS = ("neso", "energy_charts", "electricity_maps", "watttime", "ca
 _TEXT: dict[str, Any] = {"type": ["string", "null"]}
 
 _FIELD_BEHAVIOUR: dict[str, Any] = {
-    "hidden-fields": ["schema", "port"],
+    "hidden-fields": ["schema"],
     "relabeling": {"host": "Address", "login": "User name", "password": "Token or password"},
     "placeholders": {
-        "host": "empty: the provider's public address; else https://host:port/path",
+        "host": "empty: the provider's public address; else https://host/path",
+        "port": "443; the Test button of Airflow 3.3.2 needs one (apache/airflow #73298)",
         "login": "WattTime only",
         "password": "empty for a provider without a key",
     },

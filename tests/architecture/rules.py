@@ -47,6 +47,18 @@ def _codecarbon_when_a_file_is_imported(found: Import) -> bool:
     return within(found.module, "codecarbon") and found.at_import
 
 
+def _requests_when_a_file_is_imported(found: Import) -> bool:
+    # the exchange and what only it imports: the first GET imports them
+    late = ("include/scheduler/exchange.py", "include/scheduler/bounded.py", "include/scheduler/failures.py")
+    by_name = within(found.module, "requests", "urllib3") and found.file not in late
+    by_file = (
+        within(found.module, *(file.removesuffix(".py").replace("/", ".") for file in late)) and found.file not in late
+    )
+    return (
+        found.at_import and found.file.startswith(("include/scheduler/", "plugins/", "dags/")) and (by_name or by_file)
+    )
+
+
 def _dag_reaches_past_the_plugin(found: Import) -> bool:
     return found.file.startswith("dags/") and within(found.module, *(f"include.{room}" for room in ROOMS))
 
@@ -66,6 +78,7 @@ RULES: dict[str, Rule] = {
     "torch is imported in the trainer only": _torch_outside_the_trainer,
     "codecarbon is imported in the tracker only": _codecarbon_outside_its_adapter,
     "codecarbon is never imported by importing a file": _codecarbon_when_a_file_is_imported,
+    "requests is imported by the first GET, not by importing a file": _requests_when_a_file_is_imported,
     "DAGs reach the rooms through the plugin only": _dag_reaches_past_the_plugin,
     "plugins import neither DAGs nor the command line": _plugin_imports_a_dag,
     "the local runner imports neither airflow nor the plugin": _local_imports_airflow,

@@ -11,7 +11,7 @@ import pytest
 
 from include.config import PROJECT_ROOT
 
-HEAVY = ("torch", "torchvision", "codecarbon")
+HEAVY = ("torch", "torchvision", "codecarbon", "requests")
 
 PARSE = """
 import json, sys
@@ -51,14 +51,14 @@ def ask(code: str, folder: Path, home: Path, *, plugins: Path = PROJECT_ROOT / "
     return found
 
 
-def test_parsing_the_dags_loads_neither_torch_nor_codecarbon(tmp_path: Path) -> None:
+def test_parsing_the_dags_loads_nothing_heavy(tmp_path: Path) -> None:
     answer = ask(PARSE, PROJECT_ROOT / "dags", tmp_path)
     assert answer["errors"] == {}
     assert {"baseline_training", "carbon_aware_retraining"} <= set(answer["dags"])
     assert answer["heavy"] == []
 
 
-def test_loading_the_plugins_loads_neither_torch_nor_codecarbon(tmp_path: Path) -> None:
+def test_loading_the_plugins_loads_nothing_heavy(tmp_path: Path) -> None:
     answer = ask(LOAD, PROJECT_ROOT / "plugins", tmp_path)
     assert answer["errors"] == {}
     assert answer["heavy"] == []
@@ -66,7 +66,10 @@ def test_loading_the_plugins_loads_neither_torch_nor_codecarbon(tmp_path: Path) 
 
 def test_no_file_of_the_package_is_executed_as_a_top_level_module(tmp_path: Path) -> None:
     answer = ask(LOAD, PROJECT_ROOT / "plugins", tmp_path)
-    strangers = [name for name in answer["executed"] if name.partition(".")[0] not in ("lowtide", "lowtide_plugin")]
+    # plugins.lowtide.provider_info: what Airflow asks for before the plugins folder is on Python's path
+    strangers = [
+        name for name in answer["executed"] if name.partition(".")[0] not in ("lowtide", "lowtide_plugin", "plugins")
+    ]
     assert strangers == []
 
 

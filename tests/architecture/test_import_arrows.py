@@ -25,6 +25,10 @@ VIOLATIONS = {
     "torch is imported in the trainer only": ("include/pipeline/bad.py", "def f():\n    import torch.nn"),
     "codecarbon is imported in the tracker only": ("include/pipeline/bad.py", "def f():\n    import codecarbon"),
     "codecarbon is never imported by importing a file": ("include/tracker/bad.py", "from codecarbon import core"),
+    "requests is imported by the first GET, not by importing a file": (
+        "include/scheduler/bad.py",
+        "from include.scheduler.exchange import exchange",
+    ),
     "DAGs reach the rooms through the plugin only": ("dags/bad.py", "from include.scheduler import decide"),
     "plugins import neither DAGs nor the command line": ("plugins/lowtide/bad.py", "from include.cli import main"),
     "the local runner imports neither airflow nor the plugin": (

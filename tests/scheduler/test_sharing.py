@@ -35,9 +35,7 @@ def opener(url: str, **access: str):
     grid = GridConfig.model_validate({"zone": "GB", "provider": "neso"})
 
     async def opened() -> GridSignal:
-        return await in_network_thread(
-            lambda: open_signal(grid, access=Access(base_url=url, **access), limits=ONE_TRY)
-        )
+        return await in_network_thread(lambda: open_signal(grid, access=Access(base_url=url, **access), limits=ONE_TRY))
 
     return opened
 
@@ -139,7 +137,10 @@ def test_credentials_that_are_refused_are_read_again_before_the_next_look(server
     tokens = iter(["old-token", "new-token"])
 
     async def looks() -> list[int]:
-        source = SharedSource(lambda: opener(server.url, token=next(tokens))())
+        async def opened() -> GridSignal:
+            return await opener(server.url, token=next(tokens))()
+
+        source = SharedSource(opened)
         return [(await source.look(0.0)).outlook.failed_looks for _ in range(2)]
 
     assert asyncio.run(looks()) == [1, 0]
@@ -151,7 +152,10 @@ def test_an_error_of_the_user_reaches_every_wait_and_the_next_look_tries_again(s
     openings = iter([opener("ftp://nowhere"), opener(server.url)])
 
     async def looks() -> int:
-        source = SharedSource(lambda: next(openings)())
+        async def opened() -> GridSignal:
+            return await next(openings)()
+
+        source = SharedSource(opened)
         failures = await asyncio.gather(*(source.look(60.0) for _ in range(3)), return_exceptions=True)
         assert [type(failure) for failure in failures] == [ConfigurationError] * 3
         return (await source.look(60.0)).outlook.failed_looks

@@ -76,15 +76,21 @@ class CarbonIntensityHook(BaseHook):
 def access_of(connection: Connection) -> Access:
     """Return what a connection says; its token is masked in logs by Airflow, and hidden by the result's repr."""
     host = connection.host or None
-    if host and "://" not in host:
-        port = f":{connection.port}" if connection.port else ""
-        host = f"{connection.schema or 'https'}://{host}{port}"
+    if host:
+        host = _with_port(host if "://" in host else f"{connection.schema or 'https'}://{host}", connection.port)
     return Access(
         base_url=host,
         login=connection.login or None,
         token=connection.password or None,
         place=f"connection {connection.conn_id}",
     )
+
+
+def _with_port(address: str, port: int | None) -> str:
+    scheme, _, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    has_port = host.rpartition("@")[2].rpartition("]")[2].count(":") > 0
+    return address if has_port or not port else f"{scheme}://{host}:{port}{slash}{path}"
 
 
 def _reading_now(connection: Connection) -> str:

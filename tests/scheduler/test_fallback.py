@@ -1,0 +1,111 @@
+"""The fallback chain with a history: which step stands in, what is compared, what orders the hours."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from include.config import find_zone
+from include.errors import ArtifactError
+from include.records import EmissionFactorType, IntensityKind, Reading
+from include.scheduler import Action, GridSignal, Reason, Transport, decide
+from include.scheduler.feeds import LiveFeed
+from include.scheduler.providers.neso import NesoProvider
+from tests.support.grid import HOUR, job, reading
+from tests.support.loopback import Loopback, json_answer, status
+from tests.support.neso import HALF_HOUR, slots
+
+NOW = datetime(2026, 3, 2, 22, 10, tzinfo=UTC)
+SLOT = datetime(2026, 3, 2, 22, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    with Loopback() as running:
+        running.route("/intensity", json_answer(slots(SLOT, 90)), status(503))
+        yield running
+
+
+@dataclass
+class Stored:
+    """A history that knows some hours, or is damaged."""
+
+    hours: int
+    value: float = 80.0
+    damaged: bool = False
+
+    def typical(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        if self.damaged:
+            raise ArtifactError("part 7 is cut off; remove it")
+        first = start.replace(minute=0, second=0, microsecond=0)
+        hours = (first + n * HOUR for n in range(self.hours))
+        kind = IntensityKind.FORECAST
+        return tuple(reading(self.value, hour, kind=kind, source="history:14d") for hour in hours if hour < end)
+
+
+def signal(server: Loopback, history: Stored | None) -> GridSignal:
+    zone = find_zone("GB")
+    feed = LiveFeed(provider=NesoProvider(), transport=Transport(server.url, retries=0), zone=zone)
+    return GridSignal(zone, feed, history=history)
+
+
+def names(steps: tuple[str, ...]) -> list[str]:
+    return [step.split(":")[0].split(",")[0] for step in steps]
+
+
+def test_the_steps_come_in_order_and_end_at_the_first_that_has_a_reading(server: Loopback) -> None:
+    looked = signal(server, Stored(48))
+    assert names(looked.outlook(NOW).steps) == ["neso"]
+    assert names(looked.outlook(NOW).steps) == ["neso", "last good reading"]
+    late = looked.outlook(SLOT + HALF_HOUR + timedelta(hours=2, seconds=1))
+    assert names(late.steps) == ["neso", "last good reading", "history"]
+    assert late.reading is not None
+    assert (late.reading.source, late.reading.kind) == ("history:14d", IntensityKind.FORECAST)
+
+
+def test_the_history_s_hour_is_of_the_same_meaning_and_held_against_the_threshold(server: Loopback) -> None:
+    server.route("/intensity", status(503))
+    outlook = signal(server, Stored(48, value=80.0)).outlook(NOW)
+    assert outlook.threshold_comparable
+    decision = decide(job(failure_budget=1), NOW, outlook)
+    assert (decision.action, decision.reason) == (Action.RUN, Reason.BELOW_THRESHOLD)
+    assert "history:14d" in decision.text
+
+
+@pytest.mark.parametrize(
+    ("history", "told"),
+    [
+        (None, "history: none stored"),
+        (Stored(0), "history: none stored"),
+        (Stored(48, damaged=True), "part 7 is cut off"),
+    ],
+)
+def test_without_a_usable_history_the_profile_stands_in_and_the_reason_is_told(
+    server: Loopback, history: Stored | None, told: str
+) -> None:
+    server.route("/intensity", status(503))
+    outlook = signal(server, history).outlook(NOW)
+    assert names(outlook.steps) == ["neso", "last good reading", "history", "profile"]
+    assert told in outlook.steps[2]
+    assert outlook.reading is not None
+    assert outlook.reading.emission_factor_type is EmissionFactorType.LIFECYCLE
+    assert not outlook.threshold_comparable
+    assert "is not compared with the average direct one" in outlook.steps[3]
+
+
+@pytest.mark.parametrize(("hours", "source"), [(48, "history:14d"), (20, "profile:2023")])
+def test_hours_are_ordered_by_the_history_only_where_it_knows_a_day_of_them(
+    server: Loopback, hours: int, source: str
+) -> None:
+    shape = signal(server, Stored(hours)).outlook(NOW).shape
+    assert {hour.source for hour in shape} == {source}
+
+
+def test_a_reopened_signal_goes_on_with_what_the_older_one_learned(server: Loopback) -> None:
+    older, newer = signal(server, None), signal(server, None)
+    older.outlook(NOW)
+    newer.inherit(older)
+    outlook = newer.outlook(NOW)
+    assert outlook.reading is not None
+    assert outlook.reading.kind is IntensityKind.CACHED
