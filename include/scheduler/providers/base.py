@@ -61,7 +61,7 @@ class LocalProvider(Provider, Protocol):
 
 
 class HttpProvider(ABC):
-    """A live provider. A subclass states its facts as class variables and implements pure functions; it does no input or output.
+    """A live provider: facts as class variables, pure functions, no input or output.
 
     :param region: the part of a zone to ask for, where the provider knows parts (``grid.region``).
     :param factor_type: which emission factors to ask for, where the provider offers a choice; None = its own.
@@ -85,7 +85,7 @@ class HttpProvider(ABC):
     max_range: ClassVar[timedelta]
     """The longest span that one range request may ask for."""
     attribution: ClassVar[str]
-    """Whose data it is and under which licence, as far as it is known."""
+    """Whose data it is, and its licence where known."""
 
     def __init__(
         self,
@@ -165,10 +165,7 @@ class HttpProvider(ABC):
         return None
 
     def grant(self, body: bytes, zone: Zone) -> None:
-        """Take note of an answer to ``access_request``; later requests keep to what is granted.
-
-        :raises InvalidAnswer: no such answer.
-        """
+        """Take note of an answer to ``access_request`` (else InvalidAnswer); later requests keep to what is granted."""
         del body, zone
 
     def login_request(self) -> Request | None:
@@ -176,10 +173,7 @@ class HttpProvider(ABC):
         return None
 
     def parse_login(self, body: bytes) -> str:
-        """Return the token of an answer to ``login_request``.
-
-        :raises InvalidAnswer: no token in it.
-        """
+        """Return the token of an answer to ``login_request``; raises InvalidAnswer where there is none."""
         del body
         raise InvalidAnswer(f"{self.name} has no login")
 
