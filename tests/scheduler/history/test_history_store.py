@@ -255,6 +255,16 @@ def test_a_foreign_part_with_a_right_digest_is_named_too(tmp_path: Path) -> None
     assert "another zone, source or meaning" in mine.unreadable_parts[part.name]
 
 
+def test_a_part_that_somebody_edited_is_not_believed(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.add([actual(400.0)], LATER)
+    (part,) = kept.folder.iterdir()
+    part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()).replace(b"[400.0]", b"[40.0]")))
+    again = store(tmp_path)
+    assert again.known_now(DAY, DAY + HOUR) == ()
+    assert "not those that were written" in again.unreadable_parts[part.name]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_any_bytes_in_a_part_s_place_are_skipped_not_raised(tmp_path_factory, content: bytes) -> None:
