@@ -3,11 +3,13 @@
 import argparse
 from typing import get_args
 
+from pydantic import ValidationError
+
 from include.cli.access import open_from_environment
 from include.cli.printing import print_json
 from include.config import GridConfig, find_zone
 from include.config.models import PROVIDER_ZONES, ProviderName
-from include.errors import ProviderUnavailable
+from include.errors import ConfigurationError, ProviderUnavailable
 from include.moments import format_moment, utc_now
 from include.records import Reading
 
@@ -32,7 +34,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     zone = find_zone(options.zone)
     provider = options.provider or _provider_for(zone.key)
-    grid = GridConfig.model_validate({"zone": zone.key, "provider": provider})
+    try:
+        grid = GridConfig.model_validate({"zone": zone.key, "provider": provider})
+    except ValidationError as error:
+        raise ConfigurationError(f"--provider {provider}: {error.errors()[0]['ctx']['error']}") from None
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
     outlook = signal.outlook(now)

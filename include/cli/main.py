@@ -63,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), 2)
     except LowtideError as error:
         return _complain(str(error), 1)
+    except OSError as error:  # a disk that filled up, a pipe that closed: not ours, and no reason for a traceback
+        return _complain(
+            f"{error.filename or 'the system'}: {error.strerror or error}; free space or check the path", 1
+        )
     return status
 
 

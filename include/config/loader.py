@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from include.config.models import LowtideConfig
+from include.config.models import LowtideConfig, artifacts_folder
 from include.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +31,17 @@ class LoadedConfig:
 
     @property
     def artifacts_path(self) -> Path:
-        """The artifact root as an absolute path; ``LOWTIDE_ARTIFACTS_ROOT`` sets it for a whole deployment."""
+        """The artifact root as an absolute path; ``LOWTIDE_ARTIFACTS_ROOT`` sets it for a whole deployment.
+
+        :raises ConfigurationError: that variable names an object store.
+        """
         deployed = os.environ.get(ARTIFACTS_VARIABLE)
-        return Path(deployed).resolve() if deployed else self.values.artifacts_path(PROJECT_ROOT)
+        if not deployed:
+            return self.values.artifacts_path(PROJECT_ROOT)
+        try:
+            return artifacts_folder(deployed, PROJECT_ROOT)
+        except ValueError as error:
+            raise ConfigurationError(f"{ARTIFACTS_VARIABLE}: {error}") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -11,7 +11,7 @@ from airflow.sdk import DagRunState
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
-from include.errors import ArtifactError
+from include.errors import ArtifactError, ConfigurationError
 from include.files import sha256_of
 from include.records import TrainingRecord
 from include.report import load_record
@@ -39,19 +39,19 @@ class FoundBaseline:
 def named_baseline(context: Context, run_id: str) -> FoundBaseline:
     """Return the baseline that a person named.
 
-    :raises ArtifactError: no such run, not successful, or without a record.
+    :raises ConfigurationError: no such run, not successful, or without a record.
     """
     state = _run_state(context, BASELINE_DAG_ID, run_id)
     if state != "success":
         found = f"is {state}" if state else "does not exist"
-        raise ArtifactError(
+        raise ConfigurationError(
             f"baseline_run_id {run_id!r}: that run of {BASELINE_DAG_ID} {found};"
             " name a successful run, or leave it empty to take the newest that fits"
         )
     stored = context["ti"].xcom_pull(dag_id=BASELINE_DAG_ID, task_ids=BASELINE_TASK_ID, run_id=run_id)
     record = _record(stored)
     if record is None:
-        raise ArtifactError(
+        raise ConfigurationError(
             f"baseline_run_id {run_id!r}: its XCom holds no training record; run {BASELINE_DAG_ID} again"
         )
     return FoundBaseline(record=record, notes=())
@@ -64,7 +64,8 @@ def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
     question for the run's state.
     """
     notes: list[str] = []
-    for event in context["inlet_events"][BASELINE].ascending(False).limit(LOOKED_AT):
+    events = list(context["inlet_events"][BASELINE].ascending(False).limit(LOOKED_AT))
+    for event in events:
         extra: dict[str, Any] = dict(event.extra or {})
         if extra.get("comparison_key", comparison_key) != comparison_key:
             continue
@@ -75,6 +76,8 @@ def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
         record = _record(source.xcom_pull()) or _record_from_file(extra, notes)
         if record is not None and record.comparison_key == comparison_key:
             return FoundBaseline(record=record, notes=tuple(notes))
+    if len(events) == LOOKED_AT:
+        notes.append(f"only the newest {LOOKED_AT} baselines were looked at; name an older one with baseline_run_id")
     return FoundBaseline(record=None, notes=tuple(notes))
 
 

@@ -75,7 +75,10 @@ class CarbonIntensityTrigger(BaseTrigger):
             payload = await self._wait(not_before)
         except LowtideError as error:
             payload = {"error": str(error)}
-            await asyncio.sleep(_remaining_s(not_before))
+        except Exception as error:
+            self.log.exception("the wait broke")
+            payload = {"error": f"the wait broke: {type(error).__name__}: {error}"}
+        await asyncio.sleep(_remaining_s(not_before))
         yield TriggerEvent(payload)
 
     async def _wait(self, not_before: datetime) -> dict[str, Any]:
