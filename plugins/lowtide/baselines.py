@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DagRunState
+from airflow.sdk.api.client import ServerResponseError
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 BASELINE_DAG_ID = "baseline_training"
 BASELINE_TASK_ID = "train"
+_NOT_FOUND = 404
 LOOKED_AT = 50
 """Asset events looked at, newest first."""
 
@@ -69,11 +71,12 @@ def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
         extra: dict[str, Any] = dict(event.extra or {})
         if extra.get("comparison_key", comparison_key) != comparison_key:
             continue
-        dag_id, run_id, source = event.source_dag_id, event.source_run_id, event.source_task_instance
-        if dag_id is None or run_id is None or source is None or _run_state(context, dag_id, run_id) != "success":
+        dag_id, run_id = event.source_dag_id, event.source_run_id
+        if dag_id is None or run_id is None or _run_state(context, dag_id, run_id) != "success":
             _log.info("baseline %s passed over: its run is not a success, or was deleted", run_id)
             continue
-        record = _record(source.xcom_pull()) or _record_from_file(extra, notes)
+        source = event.source_task_instance  # asks for the run: only now, since a deleted one answers 404
+        record = (_record(source.xcom_pull()) if source else None) or _record_from_file(extra, notes)
         if record is not None and record.comparison_key == comparison_key:
             return FoundBaseline(record=record, notes=tuple(notes))
     if len(events) == LOOKED_AT:
@@ -84,8 +87,13 @@ def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
 def _run_state(context: Context, dag_id: str, run_id: str) -> str | None:
     try:
         return DagRunState(context["ti"].get_dagrun_state(dag_id, run_id)).value
-    except AirflowRuntimeError as error:  # a deleted run answers 404
-        _log.info("run %s of %s cannot be asked for its state: %s", run_id, dag_id, error)
+    except AirflowRuntimeError as error:
+        if (error.error.detail or {}).get("status_code") != _NOT_FOUND:
+            raise  # the API is in trouble: a retry may find the baseline, and "none" would be untrue
+        return None
+    except ServerResponseError as error:  # what dag.test() gives instead
+        if error.response.status_code != _NOT_FOUND:
+            raise
         return None
 
 

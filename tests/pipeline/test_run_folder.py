@@ -20,8 +20,21 @@ def test_no_identifier_leaves_its_folder(identifier):
 
 def test_a_run_id_of_airflow_stays_readable(tmp_path):
     folder = RunFolder.of_run(tmp_path, "carbon_aware_retraining", "manual__2026-03-01T22:00:00.5+00:00")
-    assert folder.path == tmp_path / "runs/carbon_aware_retraining/manual__2026-03-01T22_00_00.5+00_00"
-    assert report_folder(tmp_path, "d", "..") == tmp_path / "reports/d/_.."
+    assert folder.path.parent == tmp_path / "runs/carbon_aware_retraining"
+    assert folder.path.name.startswith("manual__2026-03-01T22_00_00.5+00_00-")
+    assert report_folder(tmp_path, "d", "..").name.startswith("_..-")
+
+
+def test_identifiers_that_differ_never_share_a_folder():
+    names = {path_name(identifier) for identifier in ("a:b", "a_b", "a~b", "a/b", ".a", "_.a")}
+    assert len(names) == 6
+    assert "a_b" in names  # what is safe stays as it is
+
+
+def test_progress_that_cannot_be_written_is_told_and_does_not_end_the_run(tmp_path, caplog):
+    folder = RunFolder(tmp_path / "gone")
+    folder.publish("progress.json", {"phase": "train"})
+    assert "progress is not shown" in caplog.text
 
 
 def test_a_finished_run_is_set_aside_and_an_unfinished_one_is_continued(tmp_path):
