@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,12 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[An
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
+# YAML 1.1 reads 1e-3, the usual way to write a learning rate, as text, since it has no dot
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def load_config(path: Path, settings: Mapping[str, Any] | None = None, *, settings_name: str = "--set") -> LoadedConfig:
     """Read a configuration file and lay settings such as ``{"training.epochs": 3}`` over it.
 
@@ -92,7 +99,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not separator or not key.strip():
         raise ConfigurationError(f"--set {text!r} is not key=value; write e.g. --set training.epochs=3")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), yaml.load(value, Loader=_UniqueKeyLoader)  # noqa: S506 it is a SafeLoader
     except yaml.YAMLError:
         raise ConfigurationError(f"--set {key.strip()}: {value!r} is not a YAML value; quote it") from None
 

@@ -79,17 +79,33 @@ class RunFolder:
                 f"cannot write {self.path} ({error.strerror}); artifacts_root must be a folder that this worker can write"
             ) from error
 
-    def set_finished_run_aside(self) -> None:
-        """Move what a finished training left to ``finished-N``.
+    def begin(self, identity: Mapping[str, Any]) -> None:
+        """Prepare for a training: move what a finished one left to ``finished-N``, and what another one left to ``other-N``.
 
         What failed attempts of the same training left stays, and the ledger is continued: their energy was used for this
         result too.
+
+        :param identity: configuration and replay anchor; what differs in them is another training.
         """
         self.create()
-        if not self.record.exists():
-            return
-        number = 1 + sum(1 for _ in self.path.glob("finished-*"))
-        target = self.path / f"finished-{number}"
+        text = json.dumps(identity, sort_keys=True)
+        if self.record.exists():
+            self._move_to("finished")
+        elif self.ledger.exists() and self._identity() != text:
+            self._move_to("other")
+        self.identity.write_text(text, encoding="utf-8")
+
+    @property
+    def identity(self) -> Path:
+        """Which training the files here belong to."""
+        return self.path / "identity.json"
+
+    def _identity(self) -> str | None:
+        return self.identity.read_text(encoding="utf-8") if self.identity.exists() else None
+
+    def _move_to(self, name: str) -> None:
+        number = 1 + sum(1 for _ in self.path.glob(f"{name}-*"))
+        target = self.path / f"{name}-{number}"
         target.mkdir()
         for file in (self.record, self.ledger, self.submission_readings, self.child_log):
             if file.exists():

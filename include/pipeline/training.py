@@ -42,7 +42,8 @@ def run_training(
     :raises MeasurementError: the training went through, but its energy was not measured as a whole.
     :raises ArtifactError: the run's folder cannot be written.
     """
-    run.folder.set_finished_run_aside()
+    anchor = run.anchor.model_dump(mode="json") if run.anchor else None
+    run.folder.begin({"configuration": run.config.sha256, "replay": anchor})
     clock = clock_for(run.anchor)
     tracker = run.config.values.tracker
     meter = meter or _meter(run)

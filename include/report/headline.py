@@ -35,7 +35,8 @@ def headline(comparison: Comparison, *, repeatability_percent: float) -> Headlin
         return _no_baseline(comparison, repeatability_percent)
     both: Sequence[tuple[TrainingRecord, str]] = ((baseline, "baseline"), (run, "run"))
     if simulated := [reason for record, who in both for reason in simulated_reasons(record, who)]:
-        return _simulated(comparison, simulated)
+        estimated = [reason for record, who in both for reason in estimated_energy_reasons(record, who)]
+        return _simulated(comparison, [*simulated, *estimated])
     if barred := _barred(comparison, both):
         return Headline(status="withheld", direction=None, text="No claim: " + "; ".join(barred) + ".", reasons=barred)
     if estimated := [reason for record, who in both for reason in estimated_energy_reasons(record, who)]:

@@ -24,6 +24,9 @@ def _lines(run: RunFigures) -> Iterator[str]:
     yield f"Run id: {run.run_id}, zone {run.zone}, submitted {figures.moment_text(run.submitted_at)}"
     yield f"Ran from {figures.moment_text(run.started_at)} to {figures.moment_text(run.ended_at)}"
     yield f"Intensity: {run.signal_type} signal, {run.emission_factor_type} factors; energy booked at {_kinds(run)}"
+    if run.foreign_signal_share > 0:
+        share = figures.percent_text(100 * run.foreign_signal_share)
+        yield f"Of that energy, {share} is booked at another signal or factor type, which no claim is made on"
     yield f"Energy: {_methods(run)}; scope {run.measuring_scope}; PUE {run.pue:g}"
     if run.counterfactual is not None:
         yield _at_submission(run.counterfactual)

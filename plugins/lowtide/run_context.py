@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.config import PROJECT_ROOT, LoadedConfig, config_path_from_params, load_config, settings_from_params
 from include.config.params import CONFIGS_FOLDER
+from include.errors import ConfigurationError
 from include.moments import as_utc, format_moment, parse_moment, utc_now
 from include.pipeline.run_folder import RunFolder
 from include.records import ReplayAnchor
@@ -54,8 +56,19 @@ def configuration(context: Context, config: str, settings: Mapping[str, Any]) ->
     :raises ConfigurationError: one sentence.
     """
     params = context["params"]
+    _refuse_unknown_keys(context)
     path = config_path_from_params(params, config) if params.get("config") else _file(config)
     return load_config(path, {**settings_from_params(params), **settings}, settings_name="DAG Param or task setting")
+
+
+def _refuse_unknown_keys(context: Context) -> None:
+    # Airflow accepts any key in a run's conf; one that is misspelt would leave the file's value in force, unnoticed
+    known = context["dag"].params
+    for key in context["dag_run"].conf or {}:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            offer = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+            raise ConfigurationError(f"the run's conf has the unknown key {key!r}; {offer}")
 
 
 def _file(config: str) -> Path:

@@ -37,19 +37,31 @@ def test_progress_that_cannot_be_written_is_told_and_does_not_end_the_run(tmp_pa
     assert "progress is not shown" in caplog.text
 
 
+SAME, OTHER = {"configuration": "a"}, {"configuration": "b"}
+
+
 def test_a_finished_run_is_set_aside_and_an_unfinished_one_is_continued(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.set_finished_run_aside()
+    folder.begin(SAME)
     folder.ledger.write_text("{}\n")
-    folder.set_finished_run_aside()
+    folder.begin(SAME)
     assert folder.ledger.exists()  # no record yet: an earlier attempt failed, its energy still counts
     folder.record.write_text("{}")
-    folder.set_finished_run_aside()
+    folder.begin(SAME)
     assert not folder.ledger.exists()
     assert (folder.path / "finished-1" / "ledger.jsonl").read_text() == "{}\n"
     folder.record.write_text("{}")
-    folder.set_finished_run_aside()
+    folder.begin(OTHER)
     assert (folder.path / "finished-2" / "record.json").exists()
+
+
+def test_the_energy_of_another_configuration_is_kept_apart(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(SAME)
+    folder.ledger.write_text("{}\n")
+    folder.begin(OTHER)
+    assert not folder.ledger.exists()
+    assert (folder.path / "other-1" / "ledger.jsonl").read_text() == "{}\n"
 
 
 def test_decisions_are_appended_one_a_line(tmp_path):

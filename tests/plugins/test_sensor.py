@@ -112,6 +112,11 @@ def test_what_a_task_fixes_wins_over_the_form(run_probe, tmp_path):
     assert outcome.xcoms["wait"]["decision"]["reason"] == "immediate"
 
 
+def test_a_misspelt_key_in_a_runs_conf_fails_the_run(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay={"virtual_start": CLEAN_HOUR, "speed": 1.0})
+    assert run_probe("deferrable", file=config, polcy="immediate").states == {"wait": "failed"}
+
+
 def test_reschedule_mode_is_refused_with_the_remedy():
     from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
 

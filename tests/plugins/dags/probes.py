@@ -22,6 +22,7 @@ class RaisingOperator(BaseOperator):
 FILE = "{{ params.file }}"
 PARAMS = {
     "file": Param(None, type=["string", "null"]),
+    "policy": Param(None, type=["string", "null"]),
     "fresh": Param(None, type=["boolean", "null"]),
     "baseline_run_id": Param(None, type=["string", "null"]),
 }
