@@ -19,4 +19,6 @@ FROM astrocrpublic.azurecr.io/runtime:3.3-2
 # Training picks CUDA up by itself (training.device: auto). One slot of pool `gpu` stands for one device.
 
 # Where runs, records and reports go; a volume that every worker can see.
+# ENV LOWTIDE_ARTIFACTS_ROOT=/usr/local/airflow/artifacts
+# Where data sets are kept between runs.
 # ENV LOWTIDE_DATA_DIR=/usr/local/airflow/.data

@@ -32,8 +32,8 @@ run: setup
 up: setup
 	@exec $(BIN)/python -m local up --port $(PORT)
 
-down: setup
-	@exec $(BIN)/python -m local down
+down:
+	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m local down; else echo 'No Airflow is running here.'; fi
 
 test: setup
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)

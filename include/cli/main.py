@@ -6,6 +6,7 @@ Exit statuses: 0 done; 1 it went wrong; 2 the user can mend it; 3 skipped or ref
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -59,11 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         status: int = options.run(options)
     except KeyboardInterrupt:
-        return _complain("interrupted; what was measured so far is kept in the ledger", 130)
+        return _complain("interrupted; a ledger that was begun is kept", 130)
     except UserError as error:
         return _complain(str(error), 2)
     except LowtideError as error:
         return _complain(str(error), 1)
+    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more while it closes standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # a disk that filled up, a pipe that closed: not ours, and no reason for a traceback
+        return _complain(
+            f"{error.filename or 'the system'}: {error.strerror or error}; free space or check the path", 1
+        )
     return status
 
 

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from include.config.models import LowtideConfig
+from include.config.models import LowtideConfig, artifacts_folder
 from include.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +32,17 @@ class LoadedConfig:
 
     @property
     def artifacts_path(self) -> Path:
-        """The artifact root as an absolute path; ``LOWTIDE_ARTIFACTS_ROOT`` sets it for a whole deployment."""
+        """The artifact root as an absolute path; ``LOWTIDE_ARTIFACTS_ROOT`` sets it for a whole deployment.
+
+        :raises ConfigurationError: that variable names an object store.
+        """
         deployed = os.environ.get(ARTIFACTS_VARIABLE)
-        return Path(deployed).resolve() if deployed else self.values.artifacts_path(PROJECT_ROOT)
+        if not deployed:
+            return self.values.artifacts_path(PROJECT_ROOT)
+        try:
+            return artifacts_folder(deployed, PROJECT_ROOT)
+        except ValueError as error:
+            raise ConfigurationError(f"{ARTIFACTS_VARIABLE}: {error}") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -55,6 +64,12 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[An
 
 
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+# YAML 1.1 reads 1e-3, the usual way to write a learning rate, as text, since it has no dot
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 def load_config(path: Path, settings: Mapping[str, Any] | None = None, *, settings_name: str = "--set") -> LoadedConfig:
@@ -84,7 +99,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not separator or not key.strip():
         raise ConfigurationError(f"--set {text!r} is not key=value; write e.g. --set training.epochs=3")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), yaml.load(value, Loader=_UniqueKeyLoader)  # noqa: S506 it is a SafeLoader
     except yaml.YAMLError:
         raise ConfigurationError(f"--set {key.strip()}: {value!r} is not a YAML value; quote it") from None
 

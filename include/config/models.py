@@ -187,17 +187,24 @@ class LowtideConfig(_Section):
 
     def artifacts_path(self, project_root: Path) -> Path:
         """Return the artifact root as an absolute path."""
-        return (project_root / self.artifacts_root.removeprefix("file://")).resolve()
+        return artifacts_folder(self.artifacts_root, project_root)
+
+
+def artifacts_folder(text: str, project_root: Path) -> Path:
+    """Return the folder that an artifact root means; relative ones lie in the project.
+
+    :raises ValueError: an object store.
+    """
+    if "://" in text and not text.startswith("file://"):
+        raise ValueError(f"artifacts_root '{text}' is an object store, which is not supported yet; give a folder")
+    return (project_root / text.removeprefix("file://")).resolve()
 
 
 def _check_grid(config: LowtideConfig) -> None:
     grid = config.grid
     if grid.provider == "replay" and grid.replay is None:
         raise ValueError("grid.provider is 'replay' but grid.replay is missing; add grid.replay.virtual_start")
-    if "://" in config.artifacts_root and not config.artifacts_root.startswith("file://"):
-        raise ValueError(
-            f"artifacts_root '{config.artifacts_root}' is an object store, which is not supported yet; give a folder"
-        )
+    artifacts_folder(config.artifacts_root, Path())
 
 
 def _check_waiting(config: LowtideConfig) -> None:

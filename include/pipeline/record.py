@@ -1,11 +1,11 @@
 """Puts a finished run's record together from the child's result and the rows of the ledger."""
 
+import json
 import math
 from dataclasses import dataclass
-from datetime import datetime
 
 from include.errors import MeasurementError
-from include.files import sha256_of, write_json_atomically
+from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.identity import comparison_key
 from include.pipeline.training_run import TrainingRun
 from include.records import Counterfactual, EnergyTotals, LedgerRow, TrainingRecord
@@ -16,12 +16,11 @@ from include.trainer.result import TrainingResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedTraining:
-    """What is known when a training has gone through; moments are policy time."""
+    """What is known when a training has gone through, beside its ledger."""
 
     result: TrainingResult
     meter: EnergyMeter
-    started_at: datetime
-    ended_at: datetime
+    problems: tuple[str, ...] = ()
 
 
 def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTraining) -> TrainingRecord:
@@ -31,8 +30,9 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
     :raises ArtifactError: the file cannot be written.
     """
     contents = read_ledger(run.folder.ledger)
-    if contents.problems or not contents.rows:
-        raise MeasurementError(f"{run.folder.ledger} is incomplete: {'; '.join(contents.problems) or 'it has no rows'}")
+    problems = [problem for problem in contents.problems if problem not in finished.problems]
+    if problems or not contents.rows:
+        raise MeasurementError(f"{run.folder.ledger} is incomplete: {'; '.join(problems) or 'it has no rows'}")
     record = _record(run, signal, finished, contents.rows)
     write_json_atomically(run.folder.record, record.model_dump_json(indent=2))
     return record
@@ -51,9 +51,9 @@ def _record(
         emission_factor_type=signal.emission_factor_type,
         policy=config.scheduler.policy,
         submitted_at=run.submitted_at,
-        started_at=finished.started_at,
-        ended_at=finished.ended_at,
-        wait_s=max(0.0, (finished.started_at - run.submitted_at).total_seconds()),
+        started_at=summary.started_at,
+        ended_at=summary.ended_at,
+        wait_s=max(0.0, (summary.started_at - run.submitted_at).total_seconds()),
         duration_s=_real_duration_s(run, rows),
         attempts=summary.attempts,
         replay=run.anchor,
@@ -65,7 +65,9 @@ def _record(
         emissions_train_gco2eq=summary.train.emissions_gco2eq,
         mean_carbon_intensity_gco2eq_per_kwh=summary.mean_carbon_intensity_gco2eq_per_kwh,
         intensity_kinds=summary.intensity_kinds,
+        foreign_signal_share=_foreign_share(signal, rows),
         counterfactual=_at_submission(run, signal, rows),
+        problems=finished.problems,
         ledger_path=str(run.folder.ledger),
         ledger_sha256=sha256_of(run.folder.ledger),
         **result.model_dump(exclude={"versions"}),
@@ -92,6 +94,18 @@ def _real_duration_s(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> float:
 
 
 def _at_submission(run: TrainingRun, signal: GridSignal, rows: tuple[LedgerRow, ...]) -> Counterfactual | None:
+    """Book the run's energy at submission, and keep the readings for whoever wants to do it again."""
     span = rows[-1].end - rows[0].start
     readings = signal.readings(run.submitted_at, run.submitted_at + span)
-    return counterfactual(rows, run.submitted_at, readings)
+    found = counterfactual(rows, run.submitted_at, readings)
+    if found is None:
+        return None
+    path = run.folder.submission_readings
+    write_atomically(path, "".join(json.dumps(reading.as_json()) + "\n" for reading in readings))
+    return found.model_copy(update={"readings_path": str(path), "readings_sha256": sha256_of(path)})
+
+
+def _foreign_share(signal: GridSignal, rows: tuple[LedgerRow, ...]) -> float:
+    own = (signal.signal_type, signal.emission_factor_type)
+    foreign = (row.energy_kwh for row in rows if (row.signal_type, row.emission_factor_type) != own)
+    return math.fsum(foreign) / math.fsum(row.energy_kwh for row in rows)

@@ -10,6 +10,9 @@ from include.scheduler import Clock, GridSignal
 
 _log = logging.getLogger(__name__)
 
+_SHORTEST_INTERVAL_S = 1.0
+"""A fast replay must not spend the measured machine's time on looking."""
+
 
 class SignalRefresher:
     """A thread that looks at the grid every ``interval_s`` real seconds; booking then uses what it saw."""
@@ -17,7 +20,7 @@ class SignalRefresher:
     def __init__(self, signal: GridSignal, clock: Clock, *, interval_s: float) -> None:
         self._signal = signal
         self._clock = clock
-        self._interval_s = interval_s
+        self._interval_s = max(_SHORTEST_INTERVAL_S, interval_s)
         self._told: tuple[str, ...] = ()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lowtide-signal", daemon=True)

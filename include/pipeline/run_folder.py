@@ -4,7 +4,9 @@
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
 """
 
+import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +15,20 @@ from typing import Any
 
 from include.errors import ArtifactError
 
+_log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
 
 
 def path_name(identifier: str) -> str:
-    """Return an identifier as one path component: no separator, and never ``.`` or ``..``."""
+    """Return an identifier as one path component: no separator, and never ``.`` or ``..``.
+
+    Where a character had to be replaced, a short checksum keeps ``a:b`` and ``a_b`` apart.
+    """
     name = _UNSAFE.sub("_", identifier)
-    return f"_{name}" if name.startswith(".") else name
+    name = f"_{name}" if name.startswith(".") else name
+    if name == identifier:
+        return name
+    return f"{name}-{hashlib.sha256(identifier.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,11 @@ class RunFolder:
         return self.path / "decisions.jsonl"
 
     @property
+    def submission_readings(self) -> Path:
+        """The grid's readings from submission on, at which the counterfactual is booked."""
+        return self.path / "submission_readings.jsonl"
+
+    @property
     def child_log(self) -> Path:
         """What the training child and the user's code printed."""
         return self.path / "child.log"
@@ -65,27 +79,49 @@ class RunFolder:
                 f"cannot write {self.path} ({error.strerror}); artifacts_root must be a folder that this worker can write"
             ) from error
 
-    def set_finished_run_aside(self) -> None:
-        """Move what a finished training left to ``finished-N``.
+    def begin(self, identity: Mapping[str, Any]) -> None:
+        """Prepare for a training: move what a finished one left to ``finished-N``, and what another one left to ``other-N``.
 
         What failed attempts of the same training left stays, and the ledger is continued: their energy was used for this
         result too.
+
+        :param identity: configuration and replay anchor; what differs in them is another training.
         """
         self.create()
-        if not self.record.exists():
-            return
-        number = 1 + sum(1 for _ in self.path.glob("finished-*"))
-        target = self.path / f"finished-{number}"
+        text = json.dumps(identity, sort_keys=True)
+        if self.record.exists():
+            self._move_to("finished")
+        elif self.ledger.exists() and self._identity() != text:
+            self._move_to("other")
+        self.identity.write_text(text, encoding="utf-8")
+
+    @property
+    def identity(self) -> Path:
+        """Which training the files here belong to."""
+        return self.path / "identity.json"
+
+    def _identity(self) -> str | None:
+        return self.identity.read_text(encoding="utf-8") if self.identity.exists() else None
+
+    def _move_to(self, name: str) -> None:
+        number = 1 + sum(1 for _ in self.path.glob(f"{name}-*"))
+        target = self.path / f"{name}-{number}"
         target.mkdir()
-        for file in (self.record, self.ledger, self.child_log):
+        for file in (self.record, self.ledger, self.submission_readings, self.child_log):
             if file.exists():
                 file.replace(target / file.name)
 
     def publish(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a small JSON file that is shown to a person while the run goes on; the last one wins."""
+        """Write a small JSON file that is shown to a person while the run goes on; the last one wins.
+
+        A full disk is told and does not end the run: the ledger, which matters, has its own way to survive it.
+        """
         temporary = self.path / f".{name}.part"
-        temporary.write_text(json.dumps(values), encoding="utf-8")
-        temporary.replace(self.path / name)
+        try:
+            temporary.write_text(json.dumps(values), encoding="utf-8")
+            temporary.replace(self.path / name)
+        except OSError as error:
+            _log.warning("%s cannot be written (%s); progress is not shown", self.path / name, error.strerror)
 
     def append_decisions(self, decisions: list[dict[str, Any]]) -> None:
         """Append decisions to the evidence of the wait.

@@ -1,22 +1,20 @@
 """One training run, composed: the child trains, the parent measures, the grid's signal turns energy into grams."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from include.config import PROJECT_ROOT
 from include.errors import TrainingStopped
 from include.pipeline.progress import Progress, snapshot
 from include.pipeline.record import FinishedTraining, write_record
 from include.pipeline.refresher import SignalRefresher
-from include.pipeline.run_folder import RunFolder
 from include.pipeline.training_run import TrainingRun
 from include.records import Phase, TrainingRecord
 from include.scheduler import GridSignal, clock_for
-from include.tracker import CodeCarbonMeter, EnergyMeter, EnergyRecorder, LedgerWriter, read_ledger, repair_ledger
+from include.tracker import CodeCarbonMeter, EnergyMeter, EnergyRecorder, LedgerWriter, read_ledger
+from include.trainer.mnist_files import default_data_folder
 from include.trainer.protocol import EventKind, TrainingEvent
 from include.trainer.result import TrainingResult
 from include.trainer.supervisor import TrainingChild
@@ -26,11 +24,6 @@ _log = logging.getLogger(__name__)
 _STOP_LATENCY_S = 0.2
 """How soon a request to stop is noticed; Airflow leaves a killed task 5 s in all."""
 _PROGRESS_INTERVAL_S = 1.0
-
-
-def data_folder() -> Path:
-    """Return where data sets are kept: ``LOWTIDE_DATA_DIR``, else ``.data`` in the project."""
-    return Path(os.environ.get("LOWTIDE_DATA_DIR") or PROJECT_ROOT / ".data")
 
 
 def run_training(
@@ -49,12 +42,14 @@ def run_training(
     :raises MeasurementError: the training went through, but its energy was not measured as a whole.
     :raises ArtifactError: the run's folder cannot be written.
     """
-    attempt = _begin_attempt(run.folder)
+    anchor = run.anchor.model_dump(mode="json") if run.anchor else None
+    run.folder.begin({"configuration": run.config.sha256, "replay": anchor})
     clock = clock_for(run.anchor)
     tracker = run.config.values.tracker
     meter = meter or _meter(run)
     poke_s = run.config.values.scheduler.poke_interval.total_seconds() / (run.anchor.speed if run.anchor else 1.0)
     with SignalRefresher(signal, clock, interval_s=poke_s), LedgerWriter(run.folder.ledger) as ledger:
+        before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
         recorder = EnergyRecorder(
             meter,
             ledger,
@@ -62,23 +57,12 @@ def run_training(
             now=clock.now,
             interval_s=tracker.interval.total_seconds(),
             pue=tracker.pue,
-            attempt=attempt,
+            attempt=1 + max((row.attempt for row in before.rows), default=0),
         )
-        started_at = clock.now()
         result = _train_recorded(run, recorder, stop or threading.Event(), on_progress)
-        ended_at = clock.now()
-    finished = FinishedTraining(result=result, meter=meter, started_at=started_at, ended_at=ended_at)
+        problems = (*before.problems, *recorder.problems)
+    finished = FinishedTraining(result=result, meter=meter, problems=problems)
     return write_record(run, signal, finished)
-
-
-def _begin_attempt(folder: RunFolder) -> int:
-    folder.set_finished_run_aside()
-    if not folder.ledger.exists():
-        return 1
-    for problem in repair_ledger(folder.ledger):
-        _log.warning("ledger of an earlier attempt: %s", problem)
-    rows = read_ledger(folder.ledger).rows
-    return 1 + max((row.attempt for row in rows), default=0)
 
 
 def _meter(run: TrainingRun) -> EnergyMeter:
@@ -104,7 +88,9 @@ def _train(
     run: TrainingRun, recorder: EnergyRecorder, stop: threading.Event, on_progress: Callable[[Progress], None] | None
 ) -> TrainingResult:
     training = run.config.values.training
-    child = TrainingChild(training, data_folder=data_folder(), log_path=run.folder.child_log, project_root=PROJECT_ROOT)
+    child = TrainingChild(
+        training, data_folder=default_data_folder(), log_path=run.folder.child_log, project_root=PROJECT_ROOT
+    )
     watch = _Watch(run, recorder, on_progress)
     with child:
         child.start()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from include.moments import format_moment, parse_moment
-from include.records.intensity import IntensityKind
+from include.records.intensity import EmissionFactorType, IntensityKind, SignalType
 
 
 class Phase(StrEnum):
@@ -37,6 +37,8 @@ class LedgerRow:
     carbon_intensity_gco2eq_per_kwh: float
     intensity_kind: IntensityKind
     intensity_source: str
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
     emissions_gco2eq: float
 
     @property
@@ -60,5 +62,7 @@ class LedgerRow:
                 "end": parse_moment(data["end"]),
                 "phase": Phase(data["phase"]),
                 "intensity_kind": IntensityKind(data["intensity_kind"]),
+                "signal_type": SignalType(data["signal_type"]),
+                "emission_factor_type": EmissionFactorType(data["emission_factor_type"]),
             }
         )

@@ -53,6 +53,8 @@ class Counterfactual(_Frozen):
     carbon_intensity_gco2eq_per_kwh: NonNegative
     emissions_gco2eq: NonNegative
     intensity_kinds: dict[IntensityKind, NonNegative]
+    readings_path: Annotated[str | None, Field(description="the readings that it was booked at, one a line")] = None
+    readings_sha256: str | None = None
 
 
 class TrainingRecord(_Frozen):
@@ -98,12 +100,19 @@ class TrainingRecord(_Frozen):
     intensity_kinds: Annotated[
         dict[IntensityKind, NonNegative], Field(description="share of the energy booked at each kind; sums to 1")
     ]
+    foreign_signal_share: Annotated[
+        NonNegative,
+        Field(description="share of the energy booked at another signal or emission factor type than this record's"),
+    ]
     counterfactual: Counterfactual | None
     peak_memory_bytes: Annotated[int, Field(ge=0)]
     peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
     peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
     peak_memory_reserved_bytes: int | None
     base_rss_bytes: Annotated[int, Field(ge=0)]
+    problems: Annotated[
+        tuple[str, ...], Field(description="what went wrong with the measuring, mended or not, in sentences")
+    ]
     ledger_path: str
     ledger_sha256: str
     versions: Annotated[

@@ -9,6 +9,7 @@ CLAIM_LIMIT_SHARE = 0.05
 """A share of the energy above this (DESIGN.md, idea 7) decides about the claim."""
 
 _SIMULATED = (IntensityKind.MODELLED, IntensityKind.REPLAYED)
+_UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
 _ESTIMATED_METHODS = ("tdp_estimate", "constant")
 
 
@@ -26,11 +27,24 @@ def simulated_reasons(record: TrainingRecord, who: str) -> list[str]:
 
 
 def forecast_reasons(record: TrainingRecord, who: str) -> list[str]:
-    """Say where forecast intensity carries more than the limit: it is settled only when the grid's figures are in."""
-    share = record.intensity_kinds.get(IntensityKind.FORECAST, 0.0)
+    """Say where forecast or cached intensity carries more than the limit: settled only when the grid's figures are in.
+
+    A cached reading stands in for hours of which nothing has been heard; it may itself have been a forecast.
+    """
+    share = _share_of_kinds(record.intensity_kinds, _UNSETTLED)
     if share <= CLAIM_LIMIT_SHARE:
         return []
-    return [f"{percent_text(100 * share)} of the {who}'s energy is booked at forecast intensity, not yet settled"]
+    kinds = " and ".join(k.value for k in _UNSETTLED if record.intensity_kinds.get(k, 0.0) > 0)
+    return [f"{percent_text(100 * share)} of the {who}'s energy is booked at {kinds} intensity, not yet settled"]
+
+
+def foreign_signal_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where rows were booked at another signal or factor type: such grams are never added up into a claim."""
+    if record.foreign_signal_share == 0:
+        return []
+    share = percent_text(100 * record.foreign_signal_share)
+    own = f"{record.signal_type}, {record.emission_factor_type}"
+    return [f"{share} of the {who}'s energy is booked at another signal or factor type than its own ({own})"]
 
 
 def estimated_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
@@ -44,14 +58,17 @@ def estimated_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
 
 
 def counterfactual_reasons(record: TrainingRecord) -> list[str]:
-    """Say why the waiting percentage of a run cannot be claimed by itself; empty where it can."""
+    """Say why waiting cannot be claimed for a run; empty where it can."""
+    if record.policy == "immediate":
+        return ["the run did not wait for the grid, so there is no waiting to claim"]
     if record.counterfactual is None:
         return ["the grid's intensity at submission is not known"]
     if record.counterfactual.emissions_gco2eq == 0:
         return ["the emissions at submission are zero, so no percentage exists"]
-    unsettled = _share_of_kinds(record.counterfactual.intensity_kinds, (*_SIMULATED, IntensityKind.FORECAST))
+    unsettled = _share_of_kinds(record.counterfactual.intensity_kinds, (*_SIMULATED, *_UNSETTLED))
     if unsettled > CLAIM_LIMIT_SHARE:
-        return [f"{percent_text(100 * unsettled)} of the intensity at submission is forecast, modelled or replayed"]
+        share = percent_text(100 * unsettled)
+        return [f"{share} of the intensity at submission is forecast, cached, modelled or replayed"]
     return []
 
 

@@ -7,16 +7,22 @@ from typing import Any
 from pydantic import ValidationError
 
 from include.errors import ArtifactError
-from include.files import write_atomically, write_json_atomically
+from include.files import sha256_of, write_atomically, write_json_atomically
 from include.records import RECORD_SCHEMA_VERSION, TrainingRecord
 from include.report.model import Report
 from include.report.render import render_markdown
 
 
+def _check_ledger(record: TrainingRecord, folder: Path) -> None:
+    ledger = folder / "ledger.jsonl"
+    if ledger.exists() and sha256_of(ledger) != record.ledger_sha256:
+        raise ArtifactError(f"{ledger} has changed since its record was written; restore it, or measure the run again")
+
+
 def load_record(path: Path) -> TrainingRecord:
     """Read ``record.json``, given as the file or as the run's folder.
 
-    :raises ArtifactError: missing, unreadable, not JSON, of another schema version, or not a record.
+    :raises ArtifactError: missing, unreadable, not JSON, of another schema version, not a record, or beside another ledger.
     """
     file = path / "record.json" if path.is_dir() else path
     data = _read_object(file)
@@ -27,11 +33,13 @@ def load_record(path: Path) -> TrainingRecord:
             " repeat the run, or read it with the version that wrote it"
         )
     try:
-        return TrainingRecord.model_validate_json(json.dumps(data))
+        record = TrainingRecord.model_validate_json(json.dumps(data))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ArtifactError(f"{file}: is not a training record: {key}: {first['msg']}; repeat the run") from None
+    _check_ledger(record, file.parent)
+    return record
 
 
 def write_report(report: Report, folder: Path) -> dict[str, Path]:

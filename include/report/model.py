@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from include.records import EmissionFactorType, EnergyTotals, IntensityKind, SignalType, TrainingRecord
+from include.records import Counterfactual, EmissionFactorType, EnergyTotals, IntensityKind, SignalType, TrainingRecord
 
 REPORT_SCHEMA_VERSION: Final = "1.0"
 
@@ -93,6 +93,8 @@ class RunFigures(_Frozen):
     emissions_train_gco2eq: _Finite
     mean_carbon_intensity_gco2eq_per_kwh: _Finite
     intensity_kinds: dict[IntensityKind, _Finite]
+    foreign_signal_share: _Finite
+    counterfactual: Counterfactual | None
     peak_memory_bytes: int
     peak_memory_kind: str
     peak_memory_method: str

@@ -46,7 +46,7 @@ _ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
     ),
     ("Duration", lambda r: figures.duration_text(r.duration_s), lambda c: figures.change_text(c.duration_percent)),
     ("of which training", lambda r: figures.duration_text(r.train_duration_s), _nothing),
-    ("Waited before starting", _wait, _nothing),
+    ("From submission to start", _wait, _nothing),
     ("Policy", lambda r: r.policy, _nothing),
     ("Device", lambda r: f"{r.device} ({r.device_name})", _nothing),
     ("Precision", lambda r: r.precision, _nothing),

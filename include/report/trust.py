@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from include.records import Counterfactual
 from include.report import figures
 from include.report.escape import markdown
 from include.report.model import Report, RunFigures
@@ -23,13 +24,26 @@ def _lines(run: RunFigures) -> Iterator[str]:
     yield f"Run id: {run.run_id}, zone {run.zone}, submitted {figures.moment_text(run.submitted_at)}"
     yield f"Ran from {figures.moment_text(run.started_at)} to {figures.moment_text(run.ended_at)}"
     yield f"Intensity: {run.signal_type} signal, {run.emission_factor_type} factors; energy booked at {_kinds(run)}"
+    if run.foreign_signal_share > 0:
+        share = figures.percent_text(100 * run.foreign_signal_share)
+        yield f"Of that energy, {share} is booked at another signal or factor type, which no claim is made on"
     yield f"Energy: {_methods(run)}; scope {run.measuring_scope}; PUE {run.pue:g}"
+    if run.counterfactual is not None:
+        yield _at_submission(run.counterfactual)
     yield f"Peak memory: {run.peak_memory_kind}, by {run.peak_memory_method}"
     yield f"Configuration: {run.configuration}"
     yield f"Ledger: {run.ledger_path}, sha256 {run.ledger_sha256}"
 
 
-def _kinds(run: RunFigures) -> str:
+def _at_submission(counterfactual: Counterfactual) -> str:
+    grams = figures.grams_text(counterfactual.emissions_gco2eq)
+    text = f"The same energy at submission: {grams}, booked at {_kinds(counterfactual)}"
+    if counterfactual.readings_path is None:
+        return text
+    return f"{text}; readings: {counterfactual.readings_path}, sha256 {counterfactual.readings_sha256}"
+
+
+def _kinds(run: RunFigures | Counterfactual) -> str:
     kinds = sorted(run.intensity_kinds.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{kind} {figures.percent_text(100 * share)}" for kind, share in kinds) or "no kind"
 

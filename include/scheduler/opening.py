@@ -3,6 +3,7 @@
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from include.config import GridConfig, Zone, find_zone
 from include.errors import ConfigurationError, SignalError
@@ -17,6 +18,9 @@ from include.scheduler.outlook import TypicalHours
 from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS, HttpProvider
 from include.scheduler.signal import GridSignal
 from include.scheduler.transport import Limits, Transport
+
+_EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
+"""A replay elsewhere is a slip of the pen, and a deadline after it would leave the calendar."""
 
 
 def open_signal(
@@ -87,14 +91,17 @@ def replay_anchor(grid: GridConfig, real_now: datetime) -> ReplayAnchor | None:
     """
     if grid.provider != "replay" or grid.replay is None:
         return None
-    text = grid.replay.virtual_start
+    start = _virtual_start(grid.replay.virtual_start, find_zone(grid.zone).timezone)
+    return ReplayAnchor(real_start=as_utc(real_now), virtual_start=start, speed=grid.replay.speed)
+
+
+def _virtual_start(text: str, timezone: ZoneInfo) -> datetime:
+    refusal = f"grid.replay.virtual_start is {text!r}, which is not a moment; write e.g. '2025-04-15T05:00'"
     try:
         start = datetime.fromisoformat(text)
-        if start.tzinfo is None:
-            start = start.replace(tzinfo=find_zone(grid.zone).timezone)
-        start = as_utc(start)
+        start = as_utc(start if start.tzinfo else start.replace(tzinfo=timezone))
     except (ValueError, OverflowError):
-        raise ConfigurationError(
-            f"grid.replay.virtual_start is {text!r}, which is not a moment; write e.g. '2025-04-15T05:00'"
-        ) from None
-    return ReplayAnchor(real_start=as_utc(real_now), virtual_start=start, speed=grid.replay.speed)
+        raise ConfigurationError(refusal) from None
+    if not _EARLIEST_YEAR <= start.year <= _LATEST_YEAR:
+        raise ConfigurationError(f"{refusal}; the year is between {_EARLIEST_YEAR} and {_LATEST_YEAR}")
+    return start

@@ -61,6 +61,8 @@ def book_interval(
                 carbon_intensity_gco2eq_per_kwh=reading.carbon_intensity_gco2eq_per_kwh,
                 intensity_kind=reading.kind,
                 intensity_source=reading.source,
+                signal_type=reading.signal_type,
+                emission_factor_type=reading.emission_factor_type,
                 emissions_gco2eq=emissions_gco2eq(math.fsum(used), reading.carbon_intensity_gco2eq_per_kwh, pue),
             )
         )

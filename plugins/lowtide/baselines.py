@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DagRunState
+from airflow.sdk.api.client import ServerResponseError
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
-from include.errors import ArtifactError
+from include.errors import ArtifactError, ConfigurationError
 from include.files import sha256_of
 from include.records import TrainingRecord
 from include.report import load_record
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 BASELINE_DAG_ID = "baseline_training"
 BASELINE_TASK_ID = "train"
+_NOT_FOUND = 404
 LOOKED_AT = 50
 """Asset events looked at, newest first."""
 
@@ -39,19 +41,19 @@ class FoundBaseline:
 def named_baseline(context: Context, run_id: str) -> FoundBaseline:
     """Return the baseline that a person named.
 
-    :raises ArtifactError: no such run, not successful, or without a record.
+    :raises ConfigurationError: no such run, not successful, or without a record.
     """
     state = _run_state(context, BASELINE_DAG_ID, run_id)
     if state != "success":
         found = f"is {state}" if state else "does not exist"
-        raise ArtifactError(
+        raise ConfigurationError(
             f"baseline_run_id {run_id!r}: that run of {BASELINE_DAG_ID} {found};"
             " name a successful run, or leave it empty to take the newest that fits"
         )
     stored = context["ti"].xcom_pull(dag_id=BASELINE_DAG_ID, task_ids=BASELINE_TASK_ID, run_id=run_id)
     record = _record(stored)
     if record is None:
-        raise ArtifactError(
+        raise ConfigurationError(
             f"baseline_run_id {run_id!r}: its XCom holds no training record; run {BASELINE_DAG_ID} again"
         )
     return FoundBaseline(record=record, notes=())
@@ -64,25 +66,34 @@ def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
     question for the run's state.
     """
     notes: list[str] = []
-    for event in context["inlet_events"][BASELINE].ascending(False).limit(LOOKED_AT):
+    events = list(context["inlet_events"][BASELINE].ascending(False).limit(LOOKED_AT))
+    for event in events:
         extra: dict[str, Any] = dict(event.extra or {})
         if extra.get("comparison_key", comparison_key) != comparison_key:
             continue
-        dag_id, run_id, source = event.source_dag_id, event.source_run_id, event.source_task_instance
-        if dag_id is None or run_id is None or source is None or _run_state(context, dag_id, run_id) != "success":
+        dag_id, run_id = event.source_dag_id, event.source_run_id
+        if dag_id is None or run_id is None or _run_state(context, dag_id, run_id) != "success":
             _log.info("baseline %s passed over: its run is not a success, or was deleted", run_id)
             continue
-        record = _record(source.xcom_pull()) or _record_from_file(extra, notes)
+        source = event.source_task_instance  # asks for the run: only now, since a deleted one answers 404
+        record = (_record(source.xcom_pull()) if source else None) or _record_from_file(extra, notes)
         if record is not None and record.comparison_key == comparison_key:
             return FoundBaseline(record=record, notes=tuple(notes))
+    if len(events) == LOOKED_AT:
+        notes.append(f"only the newest {LOOKED_AT} baselines were looked at; name an older one with baseline_run_id")
     return FoundBaseline(record=None, notes=tuple(notes))
 
 
 def _run_state(context: Context, dag_id: str, run_id: str) -> str | None:
     try:
         return DagRunState(context["ti"].get_dagrun_state(dag_id, run_id)).value
-    except AirflowRuntimeError as error:  # a deleted run answers 404
-        _log.info("run %s of %s cannot be asked for its state: %s", run_id, dag_id, error)
+    except AirflowRuntimeError as error:
+        if (error.error.detail or {}).get("status_code") != _NOT_FOUND:
+            raise  # the API is in trouble: a retry may find the baseline, and "none" would be untrue
+        return None
+    except ServerResponseError as error:  # what dag.test() gives instead
+        if error.response.status_code != _NOT_FOUND:
+            raise
         return None
 
 

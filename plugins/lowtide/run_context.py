@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.config import PROJECT_ROOT, LoadedConfig, config_path_from_params, load_config, settings_from_params
 from include.config.params import CONFIGS_FOLDER
+from include.errors import ConfigurationError
 from include.moments import as_utc, format_moment, parse_moment, utc_now
 from include.pipeline.run_folder import RunFolder
 from include.records import ReplayAnchor
@@ -49,13 +51,24 @@ class FirstLook:
 
 
 def configuration(context: Context, config: str, settings: Mapping[str, Any]) -> LoadedConfig:
-    """Return the run's configuration: the file, the task's settings over it, and the run's Params over both.
+    """Return the run's configuration: the file, the run's Params over it, and what the task fixes over both.
 
     :raises ConfigurationError: one sentence.
     """
     params = context["params"]
+    _refuse_unknown_keys(context)
     path = config_path_from_params(params, config) if params.get("config") else _file(config)
-    return load_config(path, {**settings, **settings_from_params(params)}, settings_name="DAG Param or task setting")
+    return load_config(path, {**settings_from_params(params), **settings}, settings_name="DAG Param or task setting")
+
+
+def _refuse_unknown_keys(context: Context) -> None:
+    # Airflow accepts any key in a run's conf; one that is misspelt would leave the file's value in force, unnoticed
+    known = context["dag"].params
+    for key in context["dag_run"].conf or {}:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            offer = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+            raise ConfigurationError(f"the run's conf has the unknown key {key!r}; {offer}")
 
 
 def _file(config: str) -> Path:
@@ -78,16 +91,20 @@ def run_folder(context: Context, config: LoadedConfig) -> RunFolder:
 def first_look(context: Context, config: LoadedConfig) -> FirstLook:
     """Return the run's fixed moments; the first try of a task fixes them, later tries read them.
 
-    Submission is the moment from which the run was due (``run_after``); a replay begins when it is first looked at.
+    Submission is the moment from which the run was due (``run_after``); a replay begins when it is first looked at. A run
+    with ``fresh`` whose task is cleared is submitted anew, at that moment.
     """
     stored = stored_look(context)
-    if stored and not _starts_over(context):
+    again = stored is not None and _starts_over(context)
+    if stored and not again:
         return stored
-    anchor = replay_anchor(config.values.grid, utc_now())
-    submitted_at = anchor.virtual_start if anchor else as_utc(context["dag_run"].run_after)
+    now = utc_now()
+    anchor = replay_anchor(config.values.grid, now)
+    due = now if again else as_utc(context["dag_run"].run_after)
+    submitted_at = anchor.virtual_start if anchor else due
     job = job_from_config(config.values, job_id=job_id(context), submitted_at=submitted_at)
     look = FirstLook(submitted_at=submitted_at, deadline=job.deadline, anchor=anchor)
-    context["task_state_store"].set(_STATE_KEY, look.as_json())
+    context["task_state_store"].set(_STATE_KEY, {**look.as_json(), "try_number": context["ti"].try_number})
     return look
 
 
@@ -104,6 +121,11 @@ def job_of(context: Context, config: LoadedConfig, look: FirstLook) -> Job:
 
 
 def _starts_over(context: Context) -> bool:
-    # "fresh" starts over when a person clears the task; a retry after that must not extend the wait again
+    """Whether a person cleared the task of a ``fresh`` run, and this is its first look since.
+
+    A retry after that, or the next look of a wait in the worker, must not extend the wait again.
+    """
     ti, retries = context["ti"], context["task"].retries or 0
-    return bool(context["params"].get("fresh")) and ti.try_number == ti.max_tries - retries + 1
+    stored = context["task_state_store"].get(_STATE_KEY)
+    looked_before = isinstance(stored, dict) and stored.get("try_number") == ti.try_number
+    return bool(context["params"].get("fresh")) and not looked_before and ti.try_number == ti.max_tries - retries + 1

@@ -59,3 +59,8 @@ def test_links_to_files_lead_somewhere():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (PROJECT_ROOT / link).exists()] == []
+
+
+def test_no_placeholder_is_left():
+    assert "@@" not in README
+    assert "TODO" not in README

@@ -140,6 +140,7 @@ def test_a_run_that_starts_now_is_not_held_up_by_one_that_waits(airflow):
     wait_for(api, RETRAINING, "now", "train", "running", timeout_s=60)
     assert sensor["try_number"] == 1
     assert api.tasks(RETRAINING, "waiting")["wait_for_clean_grid"]["state"] == "deferred"
+    check_that_only_fresh_moves_the_moments(local, api)
     api.fail_run(RETRAINING, "waiting")
 
     # and a person who stops it leaves no process and no lost row
@@ -167,6 +168,25 @@ def test_wrong_input_in_the_form_is_refused_before_a_run_exists(airflow):
         api.trigger(RETRAINING, "wrong", {"accumulation_steps": 0})
     with pytest.raises(ApiError, match="400"):
         api.trigger(RETRAINING, "elsewhere", {"config": "../../etc/passwd"})
+
+
+def check_that_only_fresh_moves_the_moments(local: LocalAirflow, api: AirflowApi) -> None:
+    """A person clears two waiting tasks; the run with ``fresh`` is submitted anew, the other keeps its moments."""
+    api.trigger(RETRAINING, "fresh", {"config": "demo.yaml", "threshold_gco2eq_per_kwh": 1, "fresh": True})
+    wait_for(api, RETRAINING, "fresh", "wait_for_clean_grid", "deferred")
+    for run_id, moved in (("waiting", False), ("fresh", True)):
+        told = local.places.artifacts / "runs" / RETRAINING / run_id / "wait.json"
+        before = json.loads(told.read_text())
+        told.unlink()
+        body = {"dag_run_id": run_id, "task_ids": ["wait_for_clean_grid"], "dry_run": False, "only_failed": False}
+        api._json("POST", f"dags/{RETRAINING}/clearTaskInstances", body)
+        give_up = time.monotonic() + 60
+        while not told.exists():
+            assert time.monotonic() < give_up, f"{run_id} did not look again after it was cleared"
+            time.sleep(0.5)
+        time.sleep(0.5)
+        assert (json.loads(told.read_text())["replay"] != before["replay"]) == moved
+    api.fail_run(RETRAINING, "fresh")
 
 
 def command_line_reads_the_same(run: Path, record: TrainingRecord, output: Path) -> None:

@@ -96,9 +96,9 @@ def test_a_stop_ends_the_run_soon_and_keeps_the_ledger(tmp_path):
 
 def test_energy_of_a_failed_attempt_counts_for_the_result(tmp_path):
     run, signal = prepared(tmp_path)
-    broken = load_config(write_config(tmp_path / "broken", training__model={"path": "include.trainer.models:gone"}))
-    with pytest.raises(LowtideError, match="gone"):
-        run_training(replace(run, config=broken), signal)
+    stop = threading.Event()
+    with pytest.raises(TrainingStopped):
+        run_training(run, signal, stop=stop, on_progress=lambda _: stop.set())
     wasted = read_ledger(run.folder.ledger).rows
     record = run_training(run, signal)
     rows = read_ledger(run.folder.ledger).rows
@@ -123,3 +123,13 @@ def test_codecarbon_is_the_meter_unless_another_is_given(tmp_path):
     record = run_training(run, signal, meter=meter)
     assert record.energy_kwh.methods == meter.methods
     assert "codecarbon" in record.versions
+
+
+def test_what_another_configuration_used_is_kept_apart(tmp_path):
+    run, signal = prepared(tmp_path)
+    broken = load_config(write_config(tmp_path / "broken", training__model={"path": "include.trainer.models:gone"}))
+    with pytest.raises(LowtideError, match="gone"):
+        run_training(replace(run, config=broken), signal)
+    record = run_training(run, signal)
+    assert record.attempts == 1
+    assert (run.folder.path / "other-1" / "ledger.jsonl").exists()

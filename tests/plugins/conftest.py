@@ -35,6 +35,8 @@ def run_probe(probe_dags: Any) -> Callable[..., Outcome]:
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
+        # dag.test() writes a run's conf into the DAG's Params, where the next run would find it
+        conf = {"fresh": None, "policy": None, "baseline_run_id": None, **conf}
         finished = probe_dags.dags[dag_id].test(
             run_conf={k: str(v) if isinstance(v, Path) else v for k, v in conf.items()}
         )

@@ -69,3 +69,56 @@ def test_a_failing_training_keeps_its_ledger_and_says_why(run_probe, tmp_path):
     assert outcome.states == {"train": "failed"}
     ledger = next((tmp_path / "artifacts").rglob("ledger.jsonl"))
     assert all(json.loads(line)["phase"] == "startup" for line in ledger.read_text().splitlines())
+
+
+def compared_with(run_probe, config, **conf):
+    outcome = run_probe("pipeline", file=config, **conf)
+    assert outcome.states["compare"] == "success"
+    return json.loads(Path(outcome.xcoms["compare"]["report"]).read_text())
+
+
+def forget(table, run_id):
+    """Do what an operator does who deletes a run, or what a clean-up job does to old XComs."""
+    from airflow.utils.session import create_session
+    from sqlalchemy import text
+
+    with create_session() as session:
+        session.execute(text(f"delete from {table} where run_id = :run_id"), {"run_id": run_id})  # noqa: S608 a constant
+
+
+def test_a_baseline_whose_run_failed_later_or_was_deleted_is_never_used(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__micro_batch_size=20)
+    good = run_probe("baseline", file=config)
+    failed = run_probe("failed_baseline", file=config)
+    assert failed.states == {"train": "success", "later": "failed"}
+    deleted = run_probe("baseline", file=config)
+    forget("dag_run", deleted.run_id)
+    assert compared_with(run_probe, config)["baseline_run_id"] == f"baseline/{good.run_id}"
+
+
+def test_a_baseline_whose_xcom_is_gone_is_read_from_its_file_if_the_checksum_holds(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__micro_batch_size=40)
+    baseline = run_probe("baseline", file=config)
+    forget("xcom", baseline.run_id)
+    report = compared_with(run_probe, config)
+    assert report["baseline_run_id"] == f"baseline/{baseline.run_id}"
+    assert "checksum verified" in report["notes"][0]
+
+    record = Path(baseline.xcoms["train"]["ledger_path"]).with_name("record.json")
+    record.write_text(record.read_text().replace('"samples": 1000', '"samples": 9000'))
+    tampered = compared_with(run_probe, config)
+    assert tampered["headline"]["status"] == "no_baseline"
+    assert "has changed since it was written" in tampered["notes"][0]
+
+
+def test_a_full_disk_is_tried_again_and_a_wrong_configuration_is_not():
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from lowtide.errors import airflow_errors
+
+    from include.errors import ArtifactError, ConfigurationError
+
+    with pytest.raises(AirflowException) as raised, airflow_errors():
+        raise ArtifactError("no room")
+    assert not isinstance(raised.value, AirflowFailException)
+    with pytest.raises(AirflowFailException), airflow_errors():
+        raise ConfigurationError("no such zone")

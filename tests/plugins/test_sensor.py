@@ -8,6 +8,7 @@ import pytest
 
 from include.moments import parse_moment
 from tests.support.config_files import write_config
+from tests.support.loopback import refusing_url
 
 pytestmark = pytest.mark.airflow
 
@@ -87,6 +88,40 @@ def test_a_wrong_configuration_fails_without_a_retry_and_skips_with_soft_fail(ru
     config = write_config(tmp_path, grid__replay={"virtual_start": "not a moment", "speed": 1.0})
     assert run_probe("deferrable", file=config).states == {"wait": "failed"}
     assert run_probe("soft_fail", file=config).states == {"wait": "skipped"}
+
+
+def test_a_wait_in_the_worker_remembers_failed_looks_until_the_fallback_decides(run_probe, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_GRID_DOWN", f"http://{refusing_url().removeprefix('http://')}")
+    config = write_config(
+        tmp_path,
+        grid={"zone": "GB", "provider": "neso", "connection": "grid_down", "threshold_gco2eq_per_kwh": 100.0},
+        scheduler__failure_budget=2,
+        scheduler__poke_interval="1s",
+        scheduler__deadline="6h",
+        scheduler__minimum_gain_percent=99.0,
+    )
+    outcome = run_probe("poking", file=config)
+    looks = _evidence(outcome)
+    assert [look["reason"] for look in looks] == ["signal_unavailable", "forecast_minimum"]
+    assert "1 of 2 failed looks" in looks[0]["text"]
+
+
+def test_what_a_task_fixes_wins_over_the_form(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay={"virtual_start": DIRTY_HOUR, "speed": 1.0})
+    outcome = run_probe("fixed_policy", file=config, policy="threshold")
+    assert outcome.xcoms["wait"]["decision"]["reason"] == "immediate"
+
+
+def test_a_misspelt_key_in_a_runs_conf_fails_the_run(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay={"virtual_start": CLEAN_HOUR, "speed": 1.0})
+    assert run_probe("deferrable", file=config, polcy="immediate").states == {"wait": "failed"}
+
+
+def test_reschedule_mode_is_refused_with_the_remedy():
+    from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
+
+    with pytest.raises(ValueError, match="deferrable=True holds no worker"):
+        CarbonIntensitySensor(task_id="wait", config="demo.yaml", deferrable=False, mode="reschedule")
 
 
 def _evidence(outcome):

@@ -118,6 +118,8 @@ def test_a_ledger_row_survives_its_line_and_newer_keys(
         carbon_intensity_gco2eq_per_kwh=100.0,
         intensity_kind=IntensityKind.ESTIMATED,
         intensity_source="neso",
+        signal_type=SignalType.AVERAGE,
+        emission_factor_type=EmissionFactorType.DIRECT,
         emissions_gco2eq=1.0,
     )
     line = row.as_json_line()
@@ -139,6 +141,8 @@ def test_a_ledger_row_never_writes_a_figure_that_is_no_json() -> None:
             "ram_energy_kwh": 0.0,
             "carbon_intensity_gco2eq_per_kwh": 1.0,
             "intensity_kind": "measured",
+            "signal_type": "average",
+            "emission_factor_type": "direct",
             "intensity_source": "neso",
             "emissions_gco2eq": 0.0,
         }

@@ -14,29 +14,91 @@ def outcome(report: Report) -> tuple[str, str | None]:
     return report.headline.status, report.headline.direction
 
 
-def test_a_better_result_is_claimed_with_its_own_and_foreign_parts() -> None:
+def test_a_better_result_claims_what_waiting_and_efficiency_did_and_tells_the_total() -> None:
     report = compared(make_record(), waiting_run())
     assert outcome(report) == ("claimed", "lower")
-    assert "55.1 % lower" in report.headline.text
+    # -0.556 g - 0.228 g of the 0.737 g + 0.784 g that there would have been
+    assert report.headline.text.startswith(
+        "Waiting and efficiency made emissions 51.5 % lower than they would have been"
+    )
+    assert "1.64 g before, 0.737 g now (-55.1 %)" in report.headline.text
     assert "ours: waiting -0.556 g, efficiency -0.228 g; not ours: grid conditions -0.119 g" in report.headline.text
 
 
 def test_a_worse_result_is_said_as_plainly_as_a_better_one() -> None:
-    better = compared(make_record(), make_record(grid_gco2eq_per_kwh=100.0)).headline
-    worse = compared(make_record(grid_gco2eq_per_kwh=100.0), make_record()).headline
-    assert (worse.status, worse.direction) == ("claimed", "higher")
-    assert worse.text.startswith("Emissions were 100.0 % higher than the baseline's: 0.820 g before, 1.64 g now")
-    assert better.text.startswith("Emissions were 50.0 % lower than the baseline's: 1.64 g before, 0.820 g now")
+    better = compared(make_record(), make_record(gpu_kwh=0.003)).headline
+    worse = compared(make_record(gpu_kwh=0.003), make_record()).headline
+    assert (better.direction, worse.direction) == ("lower", "higher")
+    assert better.text.startswith("Efficiency made emissions 36.6 % lower than they would have been: 1.64 g before")
+    assert worse.text.startswith("Efficiency made emissions 57.7 % higher than they would have been: 1.04 g before")
+
+
+def test_a_cleaner_grid_or_less_work_is_nobodys_merit() -> None:
+    weather = compared(make_record(), make_record(grid_gco2eq_per_kwh=100.0))
+    less_work = compared(
+        make_record(), make_record(samples=60_000, cpu_kwh=0.002 / 3, gpu_kwh=0.002, ram_kwh=0.0002 / 3)
+    )
+    for report in (weather, less_work):
+        assert outcome(report) == ("claimed", "no_measurable_change")
+        assert report.headline.text.startswith("Efficiency made no measurable change to emissions (")
+        assert report.changes.emissions_percent is not None
+        assert report.changes.emissions_percent < -40
+
+
+def test_a_worse_run_on_a_cleaner_grid_is_called_worse() -> None:
+    run = waiting_run(grid_gco2eq_per_kwh=90.0, submission_gco2eq_per_kwh=60.0, gpu_kwh=0.0069)
+    report = compared(make_record(), run)
+    assert report.changes.emissions_percent is not None
+    assert report.changes.emissions_percent < 0
+    assert outcome(report) == ("claimed", "higher")
+
+
+def test_a_dirtier_grid_makes_a_run_higher_whatever_we_did() -> None:
+    run = waiting_run(grid_gco2eq_per_kwh=600.0, submission_gco2eq_per_kwh=700.0)
+    report = compared(make_record(), run)
+    assert outcome(report) == ("claimed", "higher")
+    assert "higher than the baseline's, though waiting and efficiency made emissions" in report.headline.text
 
 
 @pytest.mark.parametrize(
-    ("grid", "direction"),
-    [(205.9, "no_measurable_change"), (194.1, "no_measurable_change"), (206.2, "higher"), (193.8, "lower")],
+    ("gpu_kwh", "direction"),
+    [(0.00624, "no_measurable_change"), (0.00576, "no_measurable_change"), (0.00626, "higher"), (0.00574, "lower")],
 )
-def test_a_change_inside_the_repeatability_is_no_measurable_change(grid: float, direction: str) -> None:
-    report = compared(make_record(), make_record(grid_gco2eq_per_kwh=grid), repeatability_percent=3.0)
+def test_a_change_inside_the_repeatability_is_no_measurable_change(gpu_kwh: float, direction: str) -> None:
+    report = compared(make_record(), make_record(gpu_kwh=gpu_kwh), repeatability_percent=3.0)
     assert outcome(report) == ("claimed", direction)
-    assert report.headline.text.startswith("No measurable change") == (direction == "no_measurable_change")
+    assert ("no measurable change" in report.headline.text) == (direction == "no_measurable_change")
+
+
+def test_a_run_that_only_queued_has_not_waited_for_the_grid() -> None:
+    queued = waiting_run(policy="immediate", wait_s=3 * 3600.0)
+    report = compared(make_record(), queued)
+    assert "ours: efficiency" in report.headline.text
+    assert "not ours: waiting" in report.headline.text
+    assert "the run did not wait for the grid, so there is no waiting to claim" in report.headline.reasons
+    assert "Waiting" not in compared(None, queued).headline.text
+    estimated = compared(make_record(methods=ESTIMATED), waiting_run(policy="immediate", methods=ESTIMATED))
+    assert outcome(estimated) == ("withheld", None)
+
+
+def test_waiting_at_a_modelled_submission_is_not_claimed_beside_measured_energy() -> None:
+    report = compared(make_record(), waiting_run(submission_kinds={"modelled": 1.0}))
+    assert outcome(report) == ("claimed", "lower")
+    assert report.headline.text.startswith("Efficiency made emissions")
+    assert "not ours: waiting" in report.headline.text
+    assert "of the intensity at submission is forecast, cached, modelled or replayed" in report.headline.reasons[0]
+
+
+def test_a_cached_reading_is_as_unsettled_as_the_forecast_that_it_may_have_been() -> None:
+    report = compared(make_record(), waiting_run(intensity_kinds={"measured": 0.5, "cached": 0.5}))
+    assert outcome(report) == ("withheld", None)
+    assert report.headline.reasons == ("50.0 % of the run's energy is booked at cached intensity, not yet settled",)
+
+
+def test_rows_booked_at_another_factor_type_bar_the_claim() -> None:
+    report = compared(make_record(), waiting_run(foreign_signal_share=0.01))
+    assert outcome(report) == ("withheld", None)
+    assert "1.0 % of the run's energy is booked at another signal or factor type" in report.headline.reasons[0]
 
 
 @pytest.mark.parametrize("kind", ["modelled", "replayed"])
@@ -124,8 +186,11 @@ def test_the_waiting_percentage_does_not_depend_on_the_level_of_the_energy() -> 
     ("run", "said"),
     [
         (waiting_run(methods=ESTIMATED, submission_gco2eq_per_kwh=None), "intensity at submission is not known"),
-        (waiting_run(methods=ESTIMATED, wait_s=0.0), "did not wait"),
-        (waiting_run(methods=ESTIMATED, submission_kinds={"modelled": 1.0}), "is forecast, modelled or replayed"),
+        (waiting_run(methods=ESTIMATED, policy="immediate"), "did not wait"),
+        (
+            waiting_run(methods=ESTIMATED, submission_kinds={"modelled": 1.0}),
+            "is forecast, cached, modelled or replayed",
+        ),
         (waiting_run(methods=ESTIMATED, submission_gco2eq_per_kwh=0.0), "at submission are zero"),
     ],
 )

@@ -45,8 +45,8 @@ def _rounded(value: object) -> object:
 
 def test_a_worse_result_gets_the_same_place_and_size_as_a_better_one() -> None:
     better, worse = (render_markdown(CASES[case]).splitlines()[2] for case in ("lower", "higher"))
-    assert better.startswith("**Emissions were 55.1 % lower")
-    assert worse.startswith("**Emissions were 60.7 % higher")
+    assert better.startswith("**Waiting and efficiency made emissions 51.5 % lower")
+    assert worse.startswith("**Waiting and efficiency made emissions 85.7 % higher")
 
 
 def test_the_table_has_a_row_of_four_for_every_figure() -> None:
@@ -54,7 +54,7 @@ def test_the_table_has_a_row_of_four_for_every_figure() -> None:
     assert rows["Emissions"] == ("1.64 g", "0.737 g", "-55.1 %")
     assert rows["Energy"] == ("8.20 Wh", "6.70 Wh", "-18.3 %")
     assert rows["Test accuracy"] == ("98.50 %", "98.62 %", "+0.12 points")
-    assert rows["Waited before starting"] == ("0:00", "3:20:00", "")
+    assert rows["From submission to start"] == ("0:00", "3:20:00", "")
     assert all(row[1] == "-" for row in render_table(CASES["no_baseline"]))
 
 

@@ -61,8 +61,27 @@ def test_deciding_twice_gives_the_same_and_leaves_plain_json(job: Job, now: date
 def test_nothing_waits_at_or_after_its_latest_start(job: Job, now: datetime, outlook: Outlook) -> None:
     if job.policy != "immediate" and job.latest_start is not None and now >= job.latest_start:
         decision = decide(job, now, outlook)
+        if (
+            decision.reason is Reason.BELOW_THRESHOLD
+        ):  # clean at the last moment, and in time: nothing to skip or to fail
+            assert decision.action is Action.RUN
+            assert job.deadline is not None
+            assert now + job.expected_duration <= job.deadline
+            return
         assert decision.reason is Reason.DEADLINE
         assert decision.action == {"start": Action.RUN, "skip": Action.SKIP, "fail": Action.FAIL}[job.on_latest_start]
+
+
+@pytest.mark.parametrize("on_latest_start", ["start", "skip", "fail"])
+@pytest.mark.parametrize(("value", "reason"), [(99.0, Reason.BELOW_THRESHOLD), (101.0, Reason.DEADLINE)])
+def test_a_grid_that_is_clean_at_the_latest_start_starts_the_job(
+    on_latest_start: str, value: float, reason: Reason
+) -> None:
+    waiting = job(threshold_gco2eq_per_kwh=100.0, deadline=T0 + 12 * HOUR, on_latest_start=on_latest_start)
+    assert waiting.latest_start is not None
+    decision = decide(waiting, waiting.latest_start, Outlook(reading=reading(value)))
+    assert decision.reason is reason
+    assert (decision.action is Action.RUN) == (reason is Reason.BELOW_THRESHOLD or on_latest_start == "start")
 
 
 @given(JOBS, MOMENTS, OUTLOOKS)

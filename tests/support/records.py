@@ -91,6 +91,8 @@ def _plain_fields() -> dict[str, Any]:
         "measuring_scope": "machine",
         "pue": 1.0,
         "intensity_kinds": {"measured": 1.0},
+        "foreign_signal_share": 0.0,
+        "problems": [],
         "peak_memory_bytes": 800 * 1024**2,
         "peak_memory_kind": "cuda_allocated",
         "peak_memory_method": "torch's allocator",

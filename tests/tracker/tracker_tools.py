@@ -59,5 +59,7 @@ def row(
         carbon_intensity_gco2eq_per_kwh=100.0,
         intensity_kind=IntensityKind.MEASURED,
         intensity_source="test",
+        signal_type=SignalType.AVERAGE,
+        emission_factor_type=EmissionFactorType.DIRECT,
         emissions_gco2eq=sum(energy) * 100.0,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from pydantic import ValidationError
 
 from include.errors import ArtifactError
 from include.moments import utc_now
@@ -74,7 +75,12 @@ class CompareRunsOperator(BaseOperator):
             raise ArtifactError(
                 f"task {self.train_task_id!r} left no training record in its XCom; clear it to train again"
             )
-        return TrainingRecord.model_validate(stored)
+        try:
+            return TrainingRecord.model_validate(stored)
+        except ValidationError:
+            raise ArtifactError(
+                f"the XCom of task {self.train_task_id!r} is not a training record of this version; clear it to train again"
+            ) from None
 
     def _baseline(self, context: Context, record: TrainingRecord) -> FoundBaseline:
         named = context["params"].get("baseline_run_id")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.config import LoadedConfig
-    from include.scheduler import Job
+    from include.scheduler import GridSignal, Job
 
 SAFE_RESUME_S = 30.0
 """A task that resumes sooner after deferring may be failed by Airflow (apache/airflow #71580, #72716)."""
@@ -41,7 +41,7 @@ class CarbonIntensitySensor(BaseSensorOperator):
     :param config: configuration file: a name in include/configs, or a path from the project's root. (templated)
     :param settings: dotted keys to lay over the file, e.g. ``{"grid.zone": "DE"}``. (templated)
     :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
-    :param deferrable: wait in the triggerer; otherwise in the worker, by the sensor's ``mode``.
+    :param deferrable: wait in the triggerer; otherwise in the worker, which it holds (mode ``poke``).
     :param safe_resume_s: no sooner than this after deferring does the trigger fire; for tests.
     """
 
@@ -59,11 +59,15 @@ class CarbonIntensitySensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if self.mode == "reschedule":
+            # each look would be a process of its own, without memory of failed looks or of the last good reading
+            raise ValueError("mode 'reschedule' is not supported; deferrable=True holds no worker while it waits")
         self.config = config
         self.settings = dict(settings or {})
         self.grid_conn_id = grid_conn_id
         self.deferrable = deferrable
         self.safe_resume_s = safe_resume_s
+        self._signal: GridSignal | None = None  # kept between the looks of a wait in the worker
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look once; return if the decision is to start, else wait.
@@ -132,9 +136,10 @@ class CarbonIntensitySensor(BaseSensorOperator):
     def _look(self, context: Context) -> tuple[LoadedConfig, FirstLook, Decision]:
         config = configuration(context, self.config, self.settings)
         moments = first_look(context, config)
-        hook = CarbonIntensityHook(self._connection(config))
-        signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
-        decision = look(job_of(context, config, moments), signal, clock_for(moments.anchor))
+        if self._signal is None:
+            hook = CarbonIntensityHook(self._connection(config))
+            self._signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
+        decision = look(job_of(context, config, moments), self._signal, clock_for(moments.anchor))
         self.log.info("%s", log_line(decision))
         return config, moments, decision
 

@@ -86,7 +86,10 @@ class CarbonIntensityTrigger(BaseTrigger):
             payload = await self._wait()
         except LowtideError as error:
             payload = {"error": str(error)}
-            await asyncio.sleep(remaining(parse_moment(self.not_before)))
+        except Exception as error:
+            self.log.exception("the wait broke")
+            payload = {"error": f"the wait broke: {type(error).__name__}: {error}"}
+        await asyncio.sleep(remaining(parse_moment(self.not_before)))
         yield TriggerEvent(payload)
 
     async def _wait(self) -> dict[str, Any]:

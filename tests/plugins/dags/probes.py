@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, BaseOperator, Param
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from lowtide.assets import BASELINE
 from lowtide.operators.compare import CompareRunsOperator
@@ -11,9 +11,18 @@ from lowtide.operators.training import GpuTrainingOperator
 from lowtide.run_context import configuration, first_look
 from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
 
+
+class RaisingOperator(BaseOperator):
+    """Fails after the baseline's training has succeeded and its asset event has been written."""
+
+    def execute(self, context: Any) -> None:
+        raise RuntimeError("a later task of the baseline fails")
+
+
 FILE = "{{ params.file }}"
 PARAMS = {
     "file": Param(None, type=["string", "null"]),
+    "policy": Param(None, type=["string", "null"]),
     "fresh": Param(None, type=["boolean", "null"]),
     "baseline_run_id": Param(None, type=["string", "null"]),
 }
@@ -55,6 +64,13 @@ with DAG("failing_once", **COMMON):
 
 with DAG("baseline", **COMMON):
     GpuTrainingOperator(task_id="train", config=FILE, outlets=[BASELINE], settings={"scheduler.policy": "immediate"})
+
+with DAG("failed_baseline", **COMMON):
+    trained = GpuTrainingOperator(task_id="train", config=FILE, outlets=[BASELINE])
+    trained >> RaisingOperator(task_id="later")
+
+with DAG("fixed_policy", **COMMON):
+    CarbonIntensitySensor(task_id="wait", config=FILE, settings={"scheduler.policy": "immediate"})
 
 with DAG("pipeline", **COMMON):
     wait = CarbonIntensitySensor(task_id="wait_for_clean_grid", config=FILE, safe_resume_s=0.0)
