@@ -14,7 +14,7 @@ from include.pipeline.training_run import TrainingRun
 from include.records import Phase, TrainingRecord
 from include.scheduler import GridSignal, clock_for
 from include.tracker import CodeCarbonMeter, EnergyMeter, EnergyRecorder, LedgerWriter, read_ledger
-from include.trainer.mnist_files import default_data_folder
+from include.trainer.data_folder import default_data_folder
 from include.trainer.protocol import EventKind, TrainingEvent
 from include.trainer.result import TrainingResult
 from include.trainer.supervisor import TrainingChild

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from include.trainer.data import TrainingData
-from include.trainer.mnist_files import default_data_folder, ensure_mnist
+from include.trainer.data_folder import default_data_folder
+from include.trainer.mnist_files import ensure_mnist
 
 _MNIST_MEAN, _MNIST_STD = 0.1307, 0.3081
 """Of the training set's pixels scaled to 0..1."""

@@ -6,18 +6,15 @@
 import errno
 import fcntl
 import hashlib
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from include.config import PROJECT_ROOT
 from include.errors import DataSetError
+from include.trainer.data_folder import DATA_DIR_VARIABLE, default_data_folder
 from include.trainer.mnist_sources import SOURCES, Source, SourceFailed
-
-DATA_DIR_VARIABLE = "LOWTIDE_DATA_DIR"
 
 MD5_OF_FILE = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -28,12 +25,6 @@ MD5_OF_FILE = {
 """MD5 of the uncompressed canonical files: a check that the data are the real ones, not a defence."""
 
 Report = Callable[[str], None]
-
-
-def default_data_folder() -> Path:
-    """Return ``LOWTIDE_DATA_DIR``, or ``.data`` in the project."""
-    given = os.environ.get(DATA_DIR_VARIABLE)
-    return Path(given) if given else PROJECT_ROOT / ".data"
 
 
 def ensure_mnist(root: Path, *, report: Report, sources: Sequence[Source] = SOURCES) -> Path:

@@ -72,7 +72,7 @@ def test_a_typical_hour_is_shown_as_modelled(two_runs):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["intensity", "--zone", "DEE"], "did you mean DE"),
+        (["intensity", "--zone", "DEE"], ", DE?"),
         (["train", "no/such.yaml"], "no such configuration file"),
         (["train", "demo.yaml", "--set", "training.epochs=0"], "training.epochs"),
         (["train", "demo.yaml", "--set", "nonsense"], "key=value"),

@@ -36,10 +36,9 @@ def run_probe(probe_dags: Any) -> Callable[..., Outcome]:
         from sqlalchemy import select
 
         # dag.test() writes a run's conf into the DAG's Params, where the next run would find it
-        conf = {"fresh": None, "policy": None, "baseline_run_id": None, **conf}
-        finished = probe_dags.dags[dag_id].test(
-            run_conf={k: str(v) if isinstance(v, Path) else v for k, v in conf.items()}
-        )
+        dag = probe_dags.dags[dag_id]
+        conf = {**dict.fromkeys(dag.params), **conf}
+        finished = dag.test(run_conf={k: str(v) if isinstance(v, Path) else v for k, v in conf.items()})
         with create_session() as session:
             rows = session.scalars(select(XComModel).where(XComModel.run_id == finished.run_id)).all()
             xcoms = {row.task_id: XComModel.deserialize_value(row) for row in rows if row.key == "return_value"}

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from include.config import PROJECT_ROOT, TrainingConfig
-from include.trainer.mnist_files import default_data_folder, ensure_mnist
+from include.trainer.data_folder import default_data_folder
+from include.trainer.mnist_files import ensure_mnist
 from include.trainer.supervisor import TrainingChild
 
 MakeConfig = Callable[..., TrainingConfig]
