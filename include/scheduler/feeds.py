@@ -1,5 +1,7 @@
 """One way to look, whether the provider is asked over the network or lies at hand."""
 
+import logging
+import threading
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,6 +13,8 @@ from include.records import Forecast, Reading
 from include.scheduler.login import Line
 from include.scheduler.patience import Patience
 from include.scheduler.providers.base import HttpProvider, LocalProvider, Provider, Request
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,7 @@ class LiveFeed:
     zone: Zone
     can_recover: bool = True
     patience: Patience = field(default_factory=Patience)
+    _access_known: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
     def max_age(self) -> timedelta:
@@ -95,6 +100,7 @@ class LiveFeed:
     def span(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Ask for the span, in as few requests as the provider's limit allows; normally one."""
         found: list[Reading] = []
+        self._learn_access()
         while start < end:
             stop = min(end, start + self.provider.max_range)
             found.extend(self.provider.parse(self._get(self.provider.range_request(self.zone, start, stop)), self.zone))
@@ -109,6 +115,18 @@ class LiveFeed:
     def held_s(self) -> float:
         """Return what is left of a Retry-After."""
         return self.patience.remaining_s()
+
+    def _learn_access(self) -> None:
+        """Ask once what the key may use; until that is answered, the provider asks for what every key may have."""
+        request = self.provider.access_request()
+        if request is None or self._access_known.is_set():
+            return
+        try:
+            self.provider.grant(self._get(request), self.zone)
+        except SignalError as error:
+            _log.info("%s does not say what this key may use: %s", self.provider.name, error)
+            return
+        self._access_known.set()
 
     def _get(self, request: Request) -> bytes:
         self.patience.check(self.provider.name)
@@ -129,6 +147,7 @@ class LiveFeed:
         return nearest
 
     def _with_forecast(self, answer: Answer, now: datetime, asked: Request, body: bytes) -> Answer:
+        self._learn_access()
         request = self.provider.forecast_request(self.zone, now)
         if request is None:
             return answer

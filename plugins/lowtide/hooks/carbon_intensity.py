@@ -62,7 +62,9 @@ class CarbonIntensityHook(BaseHook):
 
         :param artifacts: the artifact root, for the history of this signal.
         """
-        return open_signal(grid, anchor=anchor, access=self.get_conn(), artifacts=artifacts)
+        # the history of a signal is kept by the connection that it is really asked through
+        asked = grid.model_copy(update={"connection": self.grid_conn_id})
+        return open_signal(asked, anchor=anchor, access=self.get_conn(), artifacts=artifacts)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the provider that the form names for the zone that it names, and say what came."""

@@ -116,7 +116,8 @@ class _Wait:
 
     def __init__(self, trigger: CarbonIntensityTrigger, access: Access) -> None:
         self.job = Job.from_json(trigger.job)
-        self.grid = GridConfig.model_validate(trigger.grid)
+        grid = GridConfig.model_validate(trigger.grid)
+        self.grid = grid.model_copy(update={"connection": trigger.grid_conn_id})  # by which its history is kept
         self.anchor = ReplayAnchor.model_validate(trigger.anchor) if trigger.anchor else None
         self.clock: Clock = clock_for(self.anchor)
         self.artifacts = Path(trigger.artifacts) if trigger.artifacts else None
