@@ -8,10 +8,13 @@ from datetime import datetime
 from typing import Protocol
 
 from include.moments import utc_now
-from include.pipeline.waiting import pause_s
+from include.pipeline.waiting import MINIMUM_PAUSE_S, pause_s
 from include.scheduler import Action, Clock, Decision, GridSignal, Job, Outlook, decide
 from include.scheduler.sharing import Opener, SharedLook, SharedSources, SourceKey
 from include.scheduler.threads import in_network_thread, in_thinking_thread
+
+LONGEST_SHARED_S = 1800.0
+"""A look older than half an hour, the interval of most providers, is not shared, however long the poke interval is."""
 
 
 class Source(Protocol):
@@ -39,7 +42,7 @@ class OwnSource:
         del max_age_s
         self.looks += 1
         outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now()))
-        return SharedLook(outlook=outlook, number=self.looks, begun_s=0.0)
+        return SharedLook(outlook=outlook, number=self.looks, begun_s=None)
 
     async def sleep(self, seconds: float, *, after: int) -> None:
         """Sleep."""
@@ -67,19 +70,35 @@ async def wait_on_loop(
     """
     interval_s = pause_s_of(job, clock)
     while True:
-        number, outlook = 0, Outlook()
+        number, outlook, age_s = 0, Outlook(), 0.0
         if job.policy != "immediate":
-            shared = await source.look(interval_s)
-            number, outlook = shared.number, shared.outlook
+            shared = await _look_in_time(job, source, clock, interval_s)
+            number, outlook, age_s = shared.number, shared.outlook, shared.age_s()
         decision = await _decided(job, clock, outlook)
         on_decision(decision)
         if decision.action is Action.WAIT:
-            await source.sleep(pause_s(decision, clock), after=number)
+            # a look that was shared is as old as it is: the next one is due an interval after it began, not after now
+            await source.sleep(max(MINIMUM_PAUSE_S, pause_s(decision, clock) - age_s), after=number)
             continue
         remaining_s = remaining(not_before)
         if remaining_s <= 0:
             return decision
         await asyncio.sleep(remaining_s)
+
+
+async def _look_in_time(job: Job, source: Source, clock: Clock, interval_s: float) -> SharedLook:
+    """Look, but no longer than until the latest start: a provider that hangs must not carry the wait past it."""
+    interval_s = min(interval_s, LONGEST_SHARED_S)
+    left_s = clock.seconds_until(job.latest_start) if job.latest_start else None
+    if not left_s:  # no latest start, or it has come: one last look, bounded by the transport's own limits
+        return await source.look(interval_s)
+    try:
+        async with asyncio.timeout(left_s):
+            return await source.look(interval_s)
+    except TimeoutError:
+        return SharedLook(
+            outlook=Outlook(steps=("the provider did not answer before the latest start",)), number=0, begun_s=None
+        )
 
 
 def remaining(not_before: datetime) -> float:

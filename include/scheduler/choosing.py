@@ -26,9 +26,12 @@ def choose_provider(grid: GridConfig, zone: Zone, *, has_token: bool, has_login:
     return "profile"
 
 
-def takes_credentials(grid: GridConfig, provider: HttpProvider) -> bool:
-    """Return whether credentials are meant for a provider: what ``auto`` finds without a key is not sent another's."""
-    return grid.provider != "auto" or _asks_for_credentials(type(provider))
+def takes_credentials(grid: GridConfig, provider: HttpProvider, *, own_address: bool) -> bool:
+    """Return whether credentials are meant for a provider: one that asks for none is never sent another's.
+
+    :param own_address: the user named provider and address, e.g. a gateway that wants a token before a keyless provider.
+    """
+    return _asks_for_credentials(type(provider)) or (own_address and grid.provider != "auto")
 
 
 def open_provider(kind: type[HttpProvider], grid: GridConfig, zone: Zone) -> HttpProvider:

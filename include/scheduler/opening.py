@@ -47,7 +47,9 @@ def open_signal(
     name = choose_provider(grid, zone, has_token=bool(access.token), has_login=bool(access.login))
     if name in HTTP_PROVIDERS:
         provider = open_provider(HTTP_PROVIDERS[name], grid, zone)
-        line = _line(provider, access if takes_credentials(grid, provider) else access.anonymous(), limits)
+        own_address = access.base_url is not None
+        meant = takes_credentials(grid, provider, own_address=own_address)
+        line = _line(provider, access if meant else access.anonymous(), limits)
         history = _history(grid, zone, provider, artifacts)
         return GridSignal(zone, LiveFeed(provider=provider, transport=line, zone=zone), history=history)
     feed: Feed = LocalFeed(provider=LOCAL_PROVIDERS[name](grid))

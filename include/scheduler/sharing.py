@@ -40,11 +40,18 @@ class SourceKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedLook:
-    """An outlook that all waits of a source see; ``number`` grows by one with each."""
+    """An outlook that all waits of a source see; ``number`` grows by one with each.
+
+    :param begun_s: on the monotonic clock; None for a look of one's own, which is never old.
+    """
 
     outlook: Outlook
     number: int
-    begun_s: float
+    begun_s: float | None
+
+    def age_s(self) -> float:
+        """Return how long ago the look began, in seconds."""
+        return 0.0 if self.begun_s is None else max(0.0, time.monotonic() - self.begun_s)
 
 
 class SharedSource:
@@ -68,7 +75,7 @@ class SharedSource:
         :raises LowtideError: the signal cannot be opened.
         """
         latest = self._latest
-        if latest is not None and self._monotonic() - latest.begun_s < max_age_s:
+        if latest is not None and latest.begun_s is not None and self._monotonic() - latest.begun_s < max_age_s:
             return latest
         if self._flight is None:
             self._flight = asyncio.create_task(self._look(), name="lowtide-look")

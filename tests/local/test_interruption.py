@@ -102,7 +102,7 @@ def test_a_killed_runner_is_cleaned_up_after_by_the_next_one_which_succeeds(fold
         assert "that an earlier run left behind" in second.lines[0]
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert f"REPORT {PROJECT_ROOT / 'report.json'}" in second.output
-    assert "deferred: no worker is held" in second.output
+    assert "deferred, no worker is held" in second.output
 
 
 def test_ctrl_c_during_a_task_ends_its_child_in_another_session_too(folder: Path, port: int) -> None:

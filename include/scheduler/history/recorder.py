@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol
 
-from include.records import Reading
+from include.records import IntensityKind, Reading
 from include.scheduler.history.store import HistoryStore
 from include.scheduler.history.typical import SOURCE
 from include.scheduler.history.values import STAGE_OF_KIND
@@ -27,7 +27,10 @@ class HistoryRecorder:
     def record(self, readings: Iterable[Reading], known_at: datetime) -> int:
         """Keep the readings that an outlook or an answer holds; cached, modelled and other meanings' ones are passed over.
 
+        So is an actual of an interval that is not over: what is known of it then is a part of it, and would pass for a revision.
+
         :raises ArtifactError: the store cannot be written.
         """
         kept = [r for r in readings if r.kind in STAGE_OF_KIND and r.source != SOURCE and self.store.key.admits(r)]
-        return self.store.add(kept, known_at)
+        over = [r for r in kept if r.kind is IntensityKind.FORECAST or r.end <= known_at]
+        return self.store.add(over, known_at)

@@ -1,0 +1,81 @@
+"""A wait beside others: never past its latest start, and never later than an interval behind the grid."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from include.config import GridConfig
+from include.moments import utc_now
+from include.pipeline.shared_waiting import wait_on_loop
+from include.scheduler import Access, Decision, GridSignal, Job, Reason, SystemClock, open_signal
+from include.scheduler.sharing import SharedSource
+from include.scheduler.threads import in_network_thread
+from include.scheduler.transport import ONE_TRY
+from tests.support import loopback
+from tests.support.grid import job
+from tests.support.loopback import Behaviour, Loopback, json_answer
+from tests.support.neso import slot, slot_start
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    with Loopback() as running:
+        yield running
+
+
+def source_of(server: Loopback) -> SharedSource:
+    grid = GridConfig.model_validate({"zone": "GB", "provider": "neso"})
+
+    async def opened() -> GridSignal:
+        return await in_network_thread(lambda: open_signal(grid, access=Access(base_url=server.url), limits=ONE_TRY))
+
+    return SharedSource(opened)
+
+
+def waiting_job(*, latest_start_s: float, poke_s: float) -> Job:
+    hour = timedelta(hours=1)
+    now = utc_now()
+    return replace(
+        job(threshold_gco2eq_per_kwh=100.0),
+        submitted_at=now,
+        deadline=now + hour + timedelta(seconds=latest_start_s),
+        expected_duration=hour,
+        duration_margin=0.0,
+        poke_interval=timedelta(seconds=poke_s),
+    )
+
+
+def answer(value: float) -> Behaviour:
+    return json_answer({"data": [slot(slot_start(utc_now()), actual=value)]})
+
+
+async def waited(waiting: Job, source: SharedSource) -> tuple[Decision, float]:
+    begun = time.monotonic()
+    decision = await wait_on_loop(waiting, source, SystemClock(), not_before=utc_now(), on_decision=lambda _: None)
+    return decision, time.monotonic() - begun
+
+
+def test_a_provider_that_hangs_does_not_carry_a_wait_past_its_latest_start(server: Loopback) -> None:
+    server.route("/intensity", loopback.silent(20.0))
+    decision, took_s = asyncio.run(waited(waiting_job(latest_start_s=1.0, poke_s=300.0), source_of(server)))
+    assert decision.reason in (Reason.DEADLINE, Reason.SIGNAL_UNAVAILABLE)
+    assert decision.action.value == "run"
+    assert took_s < 3.0
+
+
+def test_who_joins_a_source_looks_again_an_interval_after_its_last_look(server: Loopback) -> None:
+    server.route("/intensity", answer(300), answer(50))
+
+    async def joined() -> tuple[Decision, float]:
+        source = source_of(server)
+        await source.look(60.0)  # somebody else's, who then leaves
+        await asyncio.sleep(1.5)
+        return await waited(waiting_job(latest_start_s=60.0, poke_s=2.0), source)
+
+    decision, took_s = asyncio.run(joined())
+    assert decision.reason is Reason.BELOW_THRESHOLD
+    assert took_s < 1.5  # half a second is left of the interval; a whole one from now on would be 2 s
