@@ -1,11 +1,12 @@
 """The grid's signal of one zone: what holds now with every fallback on record, and what held over any span."""
 
+import logging
 from datetime import datetime
 from typing import Self
 
 from include.config import Zone
 from include.errors import SignalError
-from include.moments import as_utc
+from include.moments import as_utc, format_moment
 from include.records import EmissionFactorType, Reading, SignalType
 from include.scheduler.coverage import Source, cover
 from include.scheduler.fallback import HoursToCome, comparable, figure, hours_to_come, stand_in
@@ -13,6 +14,8 @@ from include.scheduler.feeds import Answer, Feed
 from include.scheduler.memory import Memory
 from include.scheduler.outlook import Outlook, TypicalHours
 from include.scheduler.profile import country_mean_reading, profile_readings
+
+_log = logging.getLogger(__name__)
 
 
 class GridSignal:
@@ -95,8 +98,12 @@ class GridSignal:
         try:
             found = self._feed.span(start, end) if start < end else ()
             self._memory.remember(found)
-        except SignalError:
-            found = ()  # not lost: what stands in for it says so by its kind and source
+        except SignalError as error:
+            # what stands in for it says so by its kind and source, but only the log can say why
+            _log.warning(
+                "no answer for %s to %s, which are filled: %s", format_moment(start), format_moment(end), error
+            )
+            found = ()
         return cover(start, end, [lambda *_: found, *self._sources_at_hand()])
 
     def booking(self, start: datetime, end: datetime) -> tuple[Reading, ...]:

@@ -192,3 +192,8 @@ def test_booking_while_another_thread_looks_never_leaves_a_gap(server: Loopback)
 def test_an_address_that_cannot_be_used_is_told_when_the_signal_is_opened() -> None:
     with pytest.raises(ConfigurationError, match="cannot be used"):
         open_signal(grid(), base_url="carbon.example")
+
+
+def test_why_a_span_had_to_be_filled_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    quick_signal(loopback.refusing_url()).readings(NOW, NOW + HOUR)
+    assert "2026-03-02T22:10:00Z to 2026-03-02T23:10:00Z, which are filled: 127.0.0.1" in caplog.text
