@@ -1,0 +1,201 @@
+"""An intensity over time as a step function: its mean over any block, and the block that is cheapest.
+
+Pure Python on UNIX seconds: a decision looks at some hundreds of blocks, and neither ``Reading`` nor numpy is quick there.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from math import isfinite, isnan, nan
+from operator import lt, mul, sub
+from typing import NamedTuple, Self
+
+from include.records import Reading
+from include.scheduler.blocks import Blocks, regular_blocks
+
+_TIE = 1e-9
+"""Means closer than this share are equal: sums of floats differ by their order, and a tie must go to the earliest."""
+_MOST_DURATIONS = 8
+
+
+class Block(NamedTuple):
+    """A block that begins at ``start_s`` (UNIX seconds) and its mean intensity in g/kWh."""
+
+    start_s: float
+    mean_gco2eq_per_kwh: float
+
+
+class IntensityCurve:
+    """Intensity in g/kWh over time, constant over each step; a NaN value is a gap. Immutable; times are UNIX seconds, UTC.
+
+    :param edges_s: where the steps begin and the last one ends, strictly increasing; one more than there are values.
+    :raises ValueError: no value, edges that do not increase or do not fit, a value that is infinite or negative.
+    """
+
+    __slots__ = ("_blocks", "_gap_sums", "_sums", "edges_s", "step_s", "values")
+
+    edges_s: tuple[float, ...]
+    values: tuple[float, ...]
+    step_s: float | None
+    """The length of every step, None where they differ."""
+
+    def __init__(self, edges_s: Sequence[float], values: Sequence[float]) -> None:
+        self.edges_s, self.values = tuple(edges_s), tuple(values)
+        if not self.values or len(self.edges_s) != len(self.values) + 1:
+            raise ValueError(f"a curve of {len(self.values)} values cannot have {len(self.edges_s)} edges")
+        if not all(map(lt, self.edges_s, self.edges_s[1:])):
+            raise ValueError("the edges of a curve must increase")
+        steps = tuple(map(sub, self.edges_s[1:], self.edges_s))
+        self.step_s = steps[0] if min(steps) == max(steps) else None
+        self._gap_sums: tuple[float, ...] | None = None
+        known = self.values
+        if isnan(sum(known)):
+            known = tuple(0.0 if isnan(value) else value for value in known)
+            missing = (s if isnan(v) else 0.0 for s, v in zip(steps, self.values, strict=True))
+            self._gap_sums = tuple(accumulate(missing, initial=0.0))
+        if min(known) < 0 or not isfinite(max(known)):
+            raise ValueError("an intensity is finite and >= 0, or NaN for a gap")
+        self._sums: tuple[float, ...] = tuple(accumulate(map(mul, steps, known), initial=0.0))
+        self._blocks: dict[float, Blocks] = {}
+
+    @classmethod
+    def from_readings(cls, readings: Iterable[Reading]) -> Self:
+        """Return the curve of readings in time order; what lies between two that do not touch is a gap.
+
+        :raises ValueError: no reading, or readings that overlap.
+        """
+        edges: list[float] = []
+        values: list[float] = []
+        for reading in readings:
+            start = reading.start.timestamp()
+            if edges and start > edges[-1]:
+                values.append(nan)
+                edges.append(start)
+            if not edges:
+                edges.append(start)
+            elif start < edges[-1]:
+                raise ValueError(f"readings overlap at {reading.start}")
+            values.append(reading.carbon_intensity_gco2eq_per_kwh)
+            edges.append(reading.end.timestamp())
+        return cls(edges, values)
+
+    @property
+    def start_s(self) -> float:
+        """Where the first step begins."""
+        return self.edges_s[0]
+
+    @property
+    def end_s(self) -> float:
+        """Where the last step ends."""
+        return self.edges_s[-1]
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a step's value is missing."""
+        return self._gap_sums is not None
+
+    def value_at(self, moment_s: float) -> float | None:
+        """Return the intensity that holds at a moment; None outside the curve and in a gap."""
+        i = bisect_right(self.edges_s, moment_s) - 1
+        if not 0 <= i < len(self.values) or isnan(self.values[i]):
+            return None
+        return self.values[i]
+
+    def mean_over(self, start_s: float, end_s: float) -> float | None:
+        """Return the mean over ``[start_s, end_s)`` in g/kWh; None where the curve does not cover all of it."""
+        edges = self.edges_s
+        if not edges[0] <= start_s < end_s <= edges[-1]:
+            return None
+        i = bisect_right(edges, start_s) - 1
+        j = bisect_left(edges, end_s, lo=i + 1) - 1
+        gaps = self._gap_sums
+        # steps i to j are touched, and none of them may be missing
+        if gaps is not None and gaps[j + 1] > gaps[i]:
+            return None
+        values, sums = self.values, self._sums
+        inside = sums[j] - sums[i] + (end_s - edges[j]) * values[j] - (start_s - edges[i]) * values[i]
+        return inside / (end_s - start_s)
+
+    def possible_starts(self, earliest_s: float, latest_s: float, duration_s: float) -> list[Block]:
+        """Return the blocks worth comparing that begin in ``[earliest_s, latest_s]``, in time order, gaps left out.
+
+        The mean of a sliding block over a step function is piecewise linear in its start, so it is least where the block
+        begins or ends at an edge, or at the ends of the range: no other start is better than the best of these.
+        """
+        blocks = self._blocks_of(duration_s)
+        starts = blocks.starts_s
+        i, j = bisect_right(starts, earliest_s), bisect_left(starts, latest_s)
+        inner = map(Block, starts[i:j], blocks.means[i:j])
+        return [*self._one(earliest_s, duration_s), *inner, *self._last(earliest_s, latest_s, duration_s)]
+
+    def best_start(self, earliest_s: float, latest_s: float, duration_s: float) -> Block | None:
+        """Return the cheapest block that begins in ``[earliest_s, latest_s]``, of equal ones the earliest.
+
+        None where the curve covers no such block.
+        """
+        blocks = self._blocks_of(duration_s)
+        i, j = bisect_right(blocks.starts_s, earliest_s), bisect_left(blocks.starts_s, latest_s)
+        found = [*self._one(earliest_s, duration_s), *self._last(earliest_s, latest_s, duration_s)]
+        if i < j:
+            means = blocks.means[i:j]
+            limit = _nearly(min(means))
+            k = next(k for k, mean in enumerate(means, i) if mean <= limit)
+            found.append(Block(blocks.starts_s[k], blocks.means[k]))
+        if not found:
+            return None
+        limit = _nearly(min(block.mean_gco2eq_per_kwh for block in found))
+        return min(block for block in found if block.mean_gco2eq_per_kwh <= limit)
+
+    def shifted(self, by_s: float) -> "IntensityCurve":
+        """Return the curve moved later by so many seconds."""
+        return IntensityCurve([edge + by_s for edge in self.edges_s], self.values)
+
+    def extended_by(self, other: "IntensityCurve") -> "IntensityCurve":
+        """Return this curve, and ``other`` where this one has ended; what neither covers between them is a gap."""
+        if other.end_s <= self.end_s:
+            return self
+        i = max(0, bisect_right(other.edges_s, self.end_s) - 1)
+        values = other.values[i:]
+        edges = other.edges_s[i + 1 :]
+        if other.start_s > self.end_s:
+            values, edges = (nan, *values), (other.start_s, *edges)
+        return IntensityCurve((*self.edges_s, *edges), (*self.values, *values))
+
+    def _one(self, start_s: float, duration_s: float) -> list[Block]:
+        mean = self.mean_over(start_s, start_s + duration_s)
+        return [] if mean is None else [Block(start_s, mean)]
+
+    def _last(self, earliest_s: float, latest_s: float, duration_s: float) -> list[Block]:
+        return self._one(latest_s, duration_s) if latest_s > earliest_s else []
+
+    def _blocks_of(self, duration_s: float) -> Blocks:
+        """Return the starts at and before edges for a duration; many jobs of one duration look at one curve."""
+        blocks = self._blocks.get(duration_s)
+        if blocks is None:
+            if len(self._blocks) >= _MOST_DURATIONS:
+                self._blocks.clear()
+            blocks = self._blocks[duration_s] = self._all_blocks(duration_s)
+        return blocks
+
+    def _all_blocks(self, duration_s: float) -> Blocks:
+        if self.step_s is not None and self._gap_sums is None:
+            return regular_blocks(self.edges_s, self.values, self._sums, self.step_s, duration_s)
+        starts = sorted({*self.edges_s, *(edge - duration_s for edge in self.edges_s)})
+        found = [(s, m) for s in starts if (m := self.mean_over(s, s + duration_s)) is not None]
+        return Blocks(tuple(s for s, _ in found), tuple(m for _, m in found))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IntensityCurve):
+            return NotImplemented
+        mine = (self.edges_s, self._sums, self._gap_sums)  # not the values: a NaN does not equal itself
+        return mine == (other.edges_s, other._sums, other._gap_sums)
+
+    def __hash__(self) -> int:
+        return hash((self.edges_s, self._sums))
+
+    def __repr__(self) -> str:
+        return f"IntensityCurve({len(self.values)} steps from {self.start_s:.0f} to {self.end_s:.0f} s)"
+
+
+def _nearly(mean: float) -> float:
+    return mean + _TIE * (1.0 + mean)
