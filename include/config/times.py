@@ -1,7 +1,7 @@
 """Durations ("90s", "1h30m") and deadlines ("06:00", "12h", a moment) as people write them in YAML."""
 
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -104,11 +104,27 @@ def resolve_deadline(text: str, submitted_at: datetime, timezone: ZoneInfo) -> d
         return as_utc(datetime.fromisoformat(text))
 
 
+def parse_clock(text: str) -> time:
+    """Read a clock time like ``22:00``.
+
+    :raises ValueError: anything else.
+    """
+    clock = _CLOCK.fullmatch(text.strip())
+    if clock is None:
+        raise ValueError("write a clock time like 22:00")
+    return time(int(clock[1]), int(clock[2]))
+
+
+def moment_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
+    """Return the aware UTC moment of a clock time on a day, by the rules of ``resolve_deadline`` when the clocks change."""
+    # fold=0: the first of two equal clock times; a time in a gap is read with the offset before it, that is later
+    return datetime.combine(day, clock, tzinfo=timezone).astimezone(UTC)
+
+
 def _next_occurrence(clock: time, after: datetime, timezone: ZoneInfo) -> datetime:
     day = after.astimezone(timezone).date()
     while True:
-        # fold=0: the first of two equal clock times; a time in a gap is read with the offset before it, that is later
-        moment = datetime.combine(day, clock, tzinfo=timezone).astimezone(UTC)
+        moment = moment_of_clock(day, clock, timezone)
         if moment > after:
             return moment
         day += timedelta(days=1)

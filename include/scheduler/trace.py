@@ -34,12 +34,13 @@ class Trace:
         return self.starts[-1] + self.resolution
 
 
-def read_trace(path: Path) -> Trace:
+def read_trace(path: Path, *, told_by: str = "grid.replay.trace") -> Trace:
     """Read a trace; its resolution is the shortest step between two rows.
 
+    :param told_by: where the user named the file; an error says to look there.
     :raises ArtifactError: missing, unreadable, no such columns, fewer than two rows, or a line that is no reading.
     """
-    rows = _rows(csv.DictReader(io.StringIO(_text(path), newline="")), path)
+    rows = _rows(csv.DictReader(io.StringIO(_text(path, told_by), newline="")), path)
     starts = [start for start, _ in rows]
     if len(starts) < 2:
         raise ArtifactError(f"{path}: a trace needs at least two rows, this one has {len(starts)}; check the file")
@@ -50,12 +51,12 @@ def read_trace(path: Path) -> Trace:
     return Trace(name=path.name, starts=starts, values=[value for _, value in rows], resolution=min(steps))
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, told_by: str) -> str:
     try:
         content = path.read_bytes()
         return (gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content).decode("utf-8-sig")
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: there is no such trace file; check grid.replay.trace") from None
+        raise ArtifactError(f"{path}: there is no such trace file; check {told_by}") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: the trace cannot be read ({error}); give a CSV file, plain or gzip") from None
 
