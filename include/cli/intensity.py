@@ -6,7 +6,7 @@ from typing import Any, get_args
 from include.cli.access import open_from_environment
 from include.cli.printing import print_json
 from include.config import GridConfig, find_zone
-from include.config.models import FactorTypeName, ProviderName, SignalTypeName
+from include.config.grid import FactorTypeName, ProviderName, SignalTypeName
 from include.errors import ProviderUnavailable
 from include.moments import format_moment, utc_now
 from include.records import Forecast, Reading

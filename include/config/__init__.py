@@ -1,16 +1,15 @@
 """One YAML file -> one validated, typed configuration; the schema of the DAG's Params comes from it."""
 
+from include.config.grid import GridConfig, ReplayConfig
 from include.config.loader import PROJECT_ROOT, LoadedConfig, load_config, parse_setting
 from include.config.models import (
-    GridConfig,
     LowtideConfig,
-    ReplayConfig,
     ReportConfig,
-    SchedulerConfig,
     TrackerConfig,
     TrainingConfig,
 )
 from include.config.params import config_path_from_params, configuration_files, param_schemas, settings_from_params
+from include.config.scheduler import PausingConfig, SchedulerConfig
 from include.config.times import format_duration, parse_duration, resolve_deadline
 from include.config.zones import Zone, find_zone, zone_table
 
@@ -19,6 +18,7 @@ __all__ = [
     "GridConfig",
     "LoadedConfig",
     "LowtideConfig",
+    "PausingConfig",
     "ReplayConfig",
     "ReportConfig",
     "SchedulerConfig",

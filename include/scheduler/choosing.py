@@ -1,7 +1,7 @@
 """Which provider ``auto`` means for a zone: one without a key, else the one whose key is given, else the typical hours."""
 
 from include.config import GridConfig, Zone
-from include.config.models import ProviderName
+from include.config.grid import ProviderName
 from include.errors import ConfigurationError
 from include.records import EmissionFactorType, SignalType
 from include.scheduler.providers import HTTP_PROVIDERS, HttpProvider

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Self, get_args
 
 from include.config import LowtideConfig, find_zone, resolve_deadline
-from include.config.models import OnLatestStart, PolicyName
+from include.config.scheduler import OnLatestStart, PolicyName
 from include.errors import ConfigurationError
 from include.moments import as_utc, format_moment, parse_moment
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from include.config.models import PolicyName
+from include.config.scheduler import PolicyName
 from include.records import IntensityKind
 from include.scheduler.job import Job
 from include.scheduler.ordering import best_start, possible_starts

@@ -33,7 +33,7 @@ def test_the_params_are_those_of_the_form_and_hold_no_import_path() -> None:
     ("name", "good", "bad"),
     [
         ("zone", "GB", "XX"),
-        ("policy", "threshold", "hope"),
+        ("policy", "interruptible", "hope"),
         ("threshold_gco2eq_per_kwh", 120.5, 0),
         ("threshold_gco2eq_per_kwh", 120, "120"),
         ("deadline", "06:00", 6),

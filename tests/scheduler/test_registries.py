@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 
 import include.scheduler as room
-from include.config.models import PolicyName, ProviderName
+from include.config.grid import ProviderName
+from include.config.scheduler import PolicyName
 from include.scheduler import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from include.scheduler.policies import POLICIES
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from include.config import GridConfig
-from include.config.models import ProviderName
+from include.config.grid import ProviderName
 from include.scheduler.providers.base import HttpProvider, LocalProvider, Provider, Request
 from include.scheduler.providers.registry import HTTP_PROVIDERS
 from include.scheduler.providers.replay import open_replay

@@ -1,6 +1,6 @@
 """The live providers by their name in the configuration."""
 
-from include.config.models import ProviderName
+from include.config.grid import ProviderName
 from include.scheduler.providers.base import HttpProvider
 from include.scheduler.providers.carbon_aware_sdk import CarbonAwareSdkProvider
 from include.scheduler.providers.electricity_maps import ElectricityMapsProvider
