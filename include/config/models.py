@@ -10,6 +10,7 @@ from include.config.grid import GridConfig
 from include.config.scheduler import SchedulerConfig
 from include.config.section import Section
 from include.config.times import Duration, parse_duration
+from include.config.tracker import TrackerConfig
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 
@@ -58,13 +59,6 @@ class TrainingConfig(_Section):
     def effective_batch_size(self) -> int:
         """Samples per optimizer step."""
         return self.micro_batch_size * self.accumulation_steps
-
-
-class TrackerConfig(_Section):
-    """How energy is measured."""
-
-    interval: Annotated[Duration, Field(description="length of a ledger row")] = parse_duration("5s")
-    pue: Annotated[float, Field(ge=1, le=10, description="power usage effectiveness of the site, applied once")] = 1.0
 
 
 class ReportConfig(_Section):
