@@ -1,13 +1,16 @@
 """One row of the energy ledger: what was used in an interval, and what the grid was like then."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from include.moments import format_moment, parse_moment
 from include.records.intensity import EmissionFactorType, IntensityKind, SignalType
+
+LEDGER_SCHEMA_VERSION: Final = "1.1"
+"""1.1: lines that open and close an attempt; optional keys in rows (first booking)."""
 
 
 class Phase(StrEnum):
@@ -24,6 +27,7 @@ class LedgerRow:
     """Energy of one interval in kWh (before PUE), the grid's intensity in g/kWh and the product with PUE in g.
 
     Under replay ``start`` and ``end`` are virtual moments; ``monotonic_s`` (at the row's end) is always real.
+    What is None is left out of the line. ``booked_...`` is what the row was booked at first; only settled rows have it.
     """
 
     start: datetime
@@ -40,6 +44,11 @@ class LedgerRow:
     signal_type: SignalType
     emission_factor_type: EmissionFactorType
     emissions_gco2eq: float
+    booked_carbon_intensity_gco2eq_per_kwh: float | None = None
+    booked_intensity_kind: IntensityKind | None = None
+    booked_intensity_source: str | None = None
+    booked_emissions_gco2eq: float | None = None
+    settled_at: datetime | None = None
 
     @property
     def energy_kwh(self) -> float:
@@ -48,21 +57,30 @@ class LedgerRow:
 
     def as_json_line(self) -> str:
         """Return the row as one line of JSON, with the line's end."""
-        data = asdict(self) | {"start": format_moment(self.start), "end": format_moment(self.end)}
-        return json.dumps(data, allow_nan=False) + "\n"
+        data = {key: value for key, value in asdict(self).items() if value is not None}
+        moments = {key: format_moment(value) for key, value in data.items() if isinstance(value, datetime)}
+        return json.dumps(data | moments, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read one row; keys of later versions are left aside."""
-        known = {key: data[key] for key in cls.__slots__}
-        return cls(
-            **known
-            | {
-                "start": parse_moment(data["start"]),
-                "end": parse_moment(data["end"]),
-                "phase": Phase(data["phase"]),
-                "intensity_kind": IntensityKind(data["intensity_kind"]),
-                "signal_type": SignalType(data["signal_type"]),
-                "emission_factor_type": EmissionFactorType(data["emission_factor_type"]),
-            }
-        )
+        """Read one row; keys of later versions are left aside.
+
+        :raises KeyError: a key that every row has is missing.
+        :raises ValueError: a moment or a kind that cannot be read.
+        """
+        known = {key: data[key] for key in _REQUIRED} | {key: data[key] for key in _OPTIONAL if key in data}
+        return cls(**known | {key: read(known[key]) for key, read in _READERS.items() if key in known})
+
+
+_REQUIRED = tuple(field.name for field in fields(LedgerRow) if field.default is not None)
+_OPTIONAL = tuple(field.name for field in fields(LedgerRow) if field.default is None)
+_READERS: dict[str, Any] = {
+    "start": parse_moment,
+    "end": parse_moment,
+    "settled_at": parse_moment,
+    "phase": Phase,
+    "intensity_kind": IntensityKind,
+    "booked_intensity_kind": IntensityKind,
+    "signal_type": SignalType,
+    "emission_factor_type": EmissionFactorType,
+}
