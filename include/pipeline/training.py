@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from include.config import PROJECT_ROOT
 from include.errors import TrainingStopped
+from include.pipeline.attempt import attempt_in, run_details
 from include.pipeline.progress import Progress, snapshot
 from include.pipeline.record import FinishedTraining, write_record
 from include.pipeline.refresher import SignalRefresher
 from include.pipeline.training_run import TrainingRun
 from include.records import Phase, TrainingRecord
 from include.scheduler import GridSignal, clock_for
-from include.tracker import CodeCarbonMeter, EnergyMeter, EnergyRecorder, LedgerWriter, read_ledger
+from include.tracker import CodeCarbonMeter, EnergyMeter, EnergyRecorder, LedgerWriter, next_attempt, read_ledger
 from include.trainer.data_folder import default_data_folder
 from include.trainer.protocol import EventKind, TrainingEvent
 from include.trainer.result import TrainingResult
@@ -50,6 +51,7 @@ def run_training(
     poke_s = run.config.values.scheduler.poke_interval.total_seconds() / (run.anchor.speed if run.anchor else 1.0)
     with SignalRefresher(signal, clock, interval_s=poke_s), LedgerWriter(run.folder.ledger) as ledger:
         before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
+        attempt = next_attempt(before.rows, before.events)
         recorder = EnergyRecorder(
             meter,
             ledger,
@@ -57,9 +59,10 @@ def run_training(
             now=clock.now,
             interval_s=tracker.interval.total_seconds(),
             pue=tracker.pue,
-            attempt=1 + max((row.attempt for row in before.rows), default=0),
+            attempt=attempt,
         )
-        result = _train_recorded(run, recorder, stop or threading.Event(), on_progress)
+        with attempt_in(ledger, attempt, run_details(run, signal, meter), problems=lambda: recorder.problems):
+            result = _train_recorded(run, recorder, stop or threading.Event(), on_progress)
         problems = (*before.problems, *recorder.problems)
     finished = FinishedTraining(result=result, meter=meter, problems=problems)
     return write_record(run, signal, finished)

@@ -7,7 +7,8 @@ from include.records.intensity import (
     Reading,
     SignalType,
 )
-from include.records.ledger import LedgerRow, Phase
+from include.records.ledger import LEDGER_SCHEMA_VERSION, LedgerRow, Phase
+from include.records.ledger_event import LedgerEvent, LedgerEventKind
 from include.records.training import (
     RECORD_SCHEMA_VERSION,
     Counterfactual,
@@ -17,12 +18,15 @@ from include.records.training import (
 )
 
 __all__ = [
+    "LEDGER_SCHEMA_VERSION",
     "RECORD_SCHEMA_VERSION",
     "Counterfactual",
     "EmissionFactorType",
     "EnergyTotals",
     "Forecast",
     "IntensityKind",
+    "LedgerEvent",
+    "LedgerEventKind",
     "LedgerRow",
     "Phase",
     "Reading",

@@ -1,5 +1,6 @@
 """What was emitted: an energy meter, the ledger, and energy x intensity over time. CodeCarbon is imported on first use."""
 
+from include.tracker.attempts import next_attempt
 from include.tracker.booking import book_interval
 from include.tracker.codecarbon_meter import CodeCarbonMeter
 from include.tracker.ledger import LedgerContents, LedgerWriter, read_ledger, repair_ledger
@@ -23,6 +24,7 @@ __all__ = [
     "ReplayMeter",
     "book_interval",
     "counterfactual",
+    "next_attempt",
     "read_ledger",
     "repair_ledger",
     "summarise",

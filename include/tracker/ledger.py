@@ -3,15 +3,16 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from include.errors import ArtifactError, MeasurementError
 from include.moments import format_moment
-from include.records import LedgerRow
+from include.records import LedgerEvent, LedgerRow
+from include.tracker.attempts import Attempt
 from include.tracker.ledger_reading import LedgerContents, read_ledger, repair_ledger, sync_folder
 
 __all__ = ["LedgerContents", "LedgerWriter", "read_ledger", "repair_ledger"]
@@ -30,6 +31,7 @@ class LedgerWriter:
         self.problems: tuple[str, ...] = ()
         self.last_end: datetime | None = None
         self._file = -1
+        self._attempt: Attempt | None = None
         try:
             self._resume()
         except BaseException:
@@ -43,7 +45,33 @@ class LedgerWriter:
         :raises MeasurementError: rows that overlap the ledger, or are out of order.
         """
         self._check_order(rows)
-        content = "".join(row.as_json_line() for row in rows).encode()
+        self._append("".join(row.as_json_line() for row in rows))
+        self.last_end = rows[-1].end if rows else self.last_end
+        if self._attempt:
+            self._attempt.count(rows)
+
+    def open_attempt(self, attempt: int, details: Mapping[str, Any]) -> None:
+        """Begin an attempt with a line that says what the run is about; until it is closed, a reader tells of it.
+
+        :raises ArtifactError: as ``append``.
+        """
+        self._attempt = Attempt(attempt)
+        self._append_event(self._attempt.opened(details))
+
+    def close_attempt(self, outcome: str, problems: Sequence[str] = ()) -> None:
+        """End the attempt with a line that says how it went, how many rows it has and what they sum to.
+
+        :raises ArtifactError: as ``append``; a reader then takes the attempt for one that was killed.
+        """
+        if self._attempt:
+            self._append_event(self._attempt.closed(outcome, problems))
+            self._attempt = None
+
+    def _append_event(self, event: LedgerEvent) -> None:
+        self._append(event.as_json_line())
+
+    def _append(self, lines: str) -> None:
+        content = lines.encode()
         try:
             self._take_back()
             _write_all(self._file, content)
@@ -54,7 +82,6 @@ class LedgerWriter:
                 self._take_back()
             raise self._refused("cannot be written", error) from error
         self._size += len(content)
-        self.last_end = rows[-1].end if rows else self.last_end
 
     def close(self) -> None:
         """Close the file; appending is over."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from include.errors import ArtifactError
 from include.moments import format_moment
-from include.records import LedgerRow
+from include.records import LedgerEvent, LedgerRow
+from include.tracker.attempts import attempt_problems
 
 TORN_SUFFIX = ".torn"
 
@@ -21,18 +22,20 @@ class LedgerContents:
 
     rows: tuple[LedgerRow, ...]
     problems: tuple[str, ...]
+    events: tuple[LedgerEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     number: int
     raw: bytes
-    row: LedgerRow | None
-    problem: str | None
+    row: LedgerRow | None = None
+    event: LedgerEvent | None = None
+    problem: str | None = None
 
 
 def read_ledger(path: Path) -> LedgerContents:
-    """Read every whole row; torn and corrupt lines, overlaps and uncovered time are named, with line numbers.
+    """Read every whole row; torn and corrupt lines, overlaps, uncovered time and attempts without an end are named.
 
     :raises ArtifactError: the file is missing or cannot be read.
     """
@@ -40,7 +43,9 @@ def read_ledger(path: Path) -> LedgerContents:
     problems = [f"{path}, line {line.number}: {line.problem}; this row is missing" for line in lines if line.problem]
     whole = [(line.number, line.row) for line in lines if line.row is not None]
     problems += [f"{path}, line {number}: {what}" for number, what in _out_of_place(whole)]
-    return LedgerContents(rows=tuple(row for _, row in whole), problems=tuple(problems))
+    rows, events = tuple(row for _, row in whole), tuple(line.event for line in lines if line.event is not None)
+    problems += [f"{path}: {what}" for what in attempt_problems(rows, events)]
+    return LedgerContents(rows=rows, problems=tuple(problems), events=events)
 
 
 def repair_ledger(path: Path) -> list[str]:
@@ -59,7 +64,7 @@ def repair_ledger(path: Path) -> list[str]:
     try:
         if broken:
             _append_synced(path.with_name(path.name + TORN_SUFFIX), b"".join(line.raw + b"\n" for line in broken))
-        _replace_synced(path, b"".join(line.raw + b"\n" for line in lines if line.row is not None))
+        _replace_synced(path, b"".join(line.raw + b"\n" for line in lines if not line.problem))
     except OSError as error:
         raise ArtifactError(
             f"{path}: cannot be repaired ({error.strerror}); free space or mend its permissions"
@@ -80,22 +85,26 @@ def _content(path: Path) -> bytes:
 def _lines(content: bytes) -> Iterator[_Line]:
     for number, raw in enumerate(content.split(b"\n"), start=1):
         if raw.strip():
-            row, problem = _parse(raw)
-            yield _Line(number=number, raw=raw, row=row, problem=problem)
+            yield _parse(number, raw)
 
 
-def _parse(raw: bytes) -> tuple[LedgerRow | None, str | None]:
+def _parse(number: int, raw: bytes) -> _Line:
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        return None, "is torn or not JSON"
+        return _Line(number=number, raw=raw, problem="is torn or not JSON")
     try:
+        if "event" in data:
+            return _Line(number=number, raw=raw, event=LedgerEvent.from_json(data))
         row = LedgerRow.from_json(data)
         figures = (*_energies(row), row.carbon_intensity_gco2eq_per_kwh, row.emissions_gco2eq)
         sound = row.start < row.end and all(math.isfinite(figure) and figure >= 0 for figure in figures)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        return None, f"is not a ledger row ({type(error).__name__}: {error})"
-    return (row, None) if sound else (None, "holds an impossible figure or an interval that does not run forwards")
+        return _Line(number=number, raw=raw, problem=f"is not a ledger row ({type(error).__name__}: {error})")
+    if not sound:
+        what = "holds an impossible figure or an interval that does not run forwards"
+        return _Line(number=number, raw=raw, problem=what)
+    return _Line(number=number, raw=raw, row=row)
 
 
 def _energies(row: LedgerRow) -> tuple[float, float, float]:

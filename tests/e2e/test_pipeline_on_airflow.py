@@ -155,8 +155,8 @@ def test_a_run_that_starts_now_is_not_held_up_by_one_that_waits(airflow):
     while training_children(folder):
         assert time.monotonic() < give_up, "the training child outlived its task"
         time.sleep(0.5)
-    rows = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    assert {row["phase"] for row in rows} >= {"startup", "train"}
+    rows = read_ledger(folder / "ledger.jsonl").rows
+    assert {str(row.phase) for row in rows} >= {"startup", "train"}
     assert not (folder / "record.json").exists()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from include.config import PROJECT_ROOT
 from include.records import TrainingRecord
+from include.tracker import read_ledger
 from include.trainer.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 
@@ -68,7 +69,9 @@ def test_a_failing_training_keeps_its_ledger_and_says_why(run_probe, tmp_path):
     outcome = run_probe("baseline", file=config)
     assert outcome.states == {"train": "failed"}
     ledger = next((tmp_path / "artifacts").rglob("ledger.jsonl"))
-    assert all(json.loads(line)["phase"] == "startup" for line in ledger.read_text().splitlines())
+    contents = read_ledger(ledger)
+    assert {str(row.phase) for row in contents.rows} == {"startup"}
+    assert [event.details.get("outcome") for event in contents.events] == [None, "failed"]
 
 
 def compared_with(run_probe, config, **conf):
