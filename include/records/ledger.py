@@ -10,7 +10,7 @@ from include.moments import format_moment, parse_moment
 from include.records.intensity import EmissionFactorType, IntensityKind, SignalType
 
 LEDGER_SCHEMA_VERSION: Final = "1.1"
-"""1.1: lines that open and close an attempt; optional keys in rows (first booking)."""
+"""1.1: lines that open and close an attempt; optional keys in rows (first booking, the machine's energy)."""
 
 
 class Phase(StrEnum):
@@ -27,7 +27,9 @@ class LedgerRow:
     """Energy of one interval in kWh (before PUE), the grid's intensity in g/kWh and the product with PUE in g.
 
     Under replay ``start`` and ``end`` are virtual moments; ``monotonic_s`` (at the row's end) is always real.
-    What is None is left out of the line. ``booked_...`` is what the row was booked at first; only settled rows have it.
+    The energy is what the run is charged; ``machine_...`` is all of the machine's in the interval (for GPUs: the selected
+    ones'), its upper bound. ``booked_...`` is what the row was booked at first; only settled rows have it. What is None is
+    left out of the line.
     """
 
     start: datetime
@@ -44,6 +46,9 @@ class LedgerRow:
     signal_type: SignalType
     emission_factor_type: EmissionFactorType
     emissions_gco2eq: float
+    machine_cpu_energy_kwh: float | None = None
+    machine_gpu_energy_kwh: float | None = None
+    machine_ram_energy_kwh: float | None = None
     booked_carbon_intensity_gco2eq_per_kwh: float | None = None
     booked_intensity_kind: IntensityKind | None = None
     booked_intensity_source: str | None = None

@@ -14,6 +14,8 @@ from include.units import emissions_gco2eq
 Energy = tuple[float, float, float]
 """CPU, GPU and RAM in kWh, before PUE."""
 
+_MACHINE_FIGURES = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_energy_kwh")
+
 
 def book_interval(
     start: datetime,
@@ -77,6 +79,23 @@ def spread_monotonic(rows: Sequence[LedgerRow], monotonic_start_s: float) -> lis
         replace(row, monotonic_s=monotonic_start_s + pace * (row.end - start).total_seconds()) for row in rows[:-1]
     ]
     return [*inner, rows[-1]]
+
+
+def spread_machine_energy(rows: Sequence[LedgerRow], energy: Energy) -> list[LedgerRow]:
+    """Give each row of one booked interval its part of the machine's energy, in proportion to time.
+
+    The last row takes the remainder, so that the rows' figures sum to the given energy.
+    """
+    start, end = rows[0].start, rows[-1].end
+    left = list(energy)
+    spread = []
+    for row in rows:
+        share = (row.end - row.start) / (end - start)
+        used = tuple(left) if row is rows[-1] else tuple(total * share for total in energy)
+        left = [max(0.0, rest - part) for rest, part in zip(left, used, strict=True)]
+        figures = dict(zip(_MACHINE_FIGURES, used, strict=True))
+        spread.append(replace(row, **figures))  # type: ignore[arg-type]  # three floats by name
+    return spread
 
 
 def _parts(start: datetime, end: datetime, readings: Sequence[Reading]) -> list[tuple[datetime, datetime, Reading]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from include.moments import format_moment
 from include.records import LedgerRow, Phase, Reading
-from include.tracker.booking import Energy, book_interval, spread_monotonic
+from include.tracker.booking import Energy, book_interval, spread_machine_energy, spread_monotonic
 from include.tracker.ledger import LedgerWriter
 
 _TRIES = 3
@@ -15,7 +15,10 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredInterval:
-    """Energy of one phase between two moments of policy time, and the meter's seconds at both."""
+    """Energy of one phase between two moments of policy time, and the meter's seconds at both.
+
+    ``machine_energy`` is the whole machine's in the same interval; None where it is not known.
+    """
 
     start: datetime
     end: datetime
@@ -23,6 +26,7 @@ class MeasuredInterval:
     energy: Energy
     monotonic_start_s: float
     monotonic_end_s: float
+    machine_energy: Energy | None = None
 
 
 class BookingQueue:
@@ -109,7 +113,8 @@ class BookingQueue:
             monotonic_s=interval.monotonic_end_s,
             pue=self._pue,
         )
-        return spread_monotonic(rows, interval.monotonic_start_s)
+        rows = spread_monotonic(rows, interval.monotonic_start_s)
+        return rows if interval.machine_energy is None else spread_machine_energy(rows, interval.machine_energy)
 
     def _done(self) -> None:
         interval = self._waiting.popleft()

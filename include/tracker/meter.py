@@ -15,6 +15,9 @@ Scope = Literal["machine", "process_tree", "replayed"]
 class MeterReading:
     """Energy in kWh since the meter's start, before PUE, and the meter's own monotonic clock in seconds.
 
+    The three figures are what the run is charged. ``machine_energy_kwh`` is CPU, selected GPUs and RAM of the whole machine
+    over the same time, the upper bound of what can be charged; None where it is not known.
+
     :raises MeasurementError: a total that is negative or not finite; such a figure must never reach the ledger.
     """
 
@@ -22,15 +25,17 @@ class MeterReading:
     cpu_energy_kwh: float
     gpu_energy_kwh: float
     ram_energy_kwh: float
+    machine_energy_kwh: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        for name, value in zip(("CPU", "GPU", "RAM"), self.energy_kwh, strict=True):
+        figures = (*zip(("CPU", "GPU", "RAM") * 2, (*self.energy_kwh, *(self.machine_energy_kwh or ())), strict=False),)
+        for name, value in figures:
             if not math.isfinite(value) or value < 0:
                 raise MeasurementError(f"the energy meter reports {value!r} kWh for the {name}; it is finite and >= 0")
 
     @property
     def energy_kwh(self) -> tuple[float, float, float]:
-        """CPU, GPU and RAM."""
+        """CPU, GPU and RAM that the run is charged."""
         return self.cpu_energy_kwh, self.gpu_energy_kwh, self.ram_energy_kwh
 
 
@@ -60,3 +65,15 @@ class EnergyMeter(Protocol):
     @property
     def versions(self) -> dict[str, str]:
         """Versions of the software that the figures depend on; known after ``start``."""
+
+    @property
+    def gpu_devices(self) -> tuple[str, ...]:
+        """UUIDs of the GPUs whose energy is counted."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What a reader of the figures should know, in sentences: a share that is unknown, a counter that was reset."""
+
+    @property
+    def shortfall(self) -> str | None:
+        """Why the totals are too low at present; None while they are whole. A counter that comes back may mend them."""

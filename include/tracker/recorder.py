@@ -14,11 +14,12 @@ from include.tracker.intervals import BookingQueue
 from include.tracker.ledger import LedgerWriter
 from include.tracker.live import LiveFigures
 from include.tracker.meter import EnergyMeter, MeterReading
-from include.tracker.phases import Edge, Mark, cut_at_marks
+from include.tracker.phases import Edge, Mark, cut_at_marks, totals
 from include.tracker.policy_clock import PolicyClock
 from include.units import JOULES_PER_KWH
 
 _ZERO = {"cpu_energy_kwh": 0.0, "gpu_energy_kwh": 0.0, "ram_energy_kwh": 0.0}
+_NO_ENERGY = (0.0, 0.0, 0.0)
 
 
 class EnergyRecorder:
@@ -67,7 +68,8 @@ class EnergyRecorder:
         opened = self._meter.start()
         self._clock = PolicyClock(self._now, not_before=self._ledger.last_end)
         # totals count from the meter's start: what its start itself used belongs to the first row
-        self._edge = Edge(self._clock.start, replace(opened, **_ZERO))
+        machine = None if opened.machine_energy_kwh is None else _NO_ENERGY
+        self._edge = Edge(self._clock.start, replace(opened, **_ZERO, machine_energy_kwh=machine))
         self._started_s = time.monotonic()
         self._thread.start()
 
@@ -97,13 +99,13 @@ class EnergyRecorder:
     @property
     def failure(self) -> Exception | None:
         """What keeps the ledger from being complete, now or for good; None when all is well."""
-        return self._fatal or self._queue.lost or self._queue.trouble or self._meter_trouble
+        return self._fatal or self._queue.lost or self._queue.trouble or self._meter_trouble or self._shortfall()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that went wrong, mended or not, in sentences: clock steps, late rows, energy left out."""
         clock = self._clock.problems if self._started_s is not None else []
-        return (*self._ledger.problems, *self._problems, *clock, *self._queue.problems)
+        return (*self._ledger.problems, *self._problems, *self._meter.problems, *clock, *self._queue.problems)
 
     def live(self) -> LiveFigures:
         """Return the figures of the rows so far; may be called from any thread."""
@@ -123,6 +125,10 @@ class EnergyRecorder:
             if error is None:
                 raise
             error.add_note(f"the energy ledger is incomplete as well: {failure}")
+
+    def _shortfall(self) -> MeasurementError | None:
+        reason = self._meter.shortfall
+        return None if reason is None else MeasurementError(reason)
 
     def _run(self) -> None:
         try:
@@ -160,7 +166,7 @@ class EnergyRecorder:
 
     def _queue_energy(self, before: Edge, after: Edge) -> None:
         phase, marks = self._pass_marks(after.moment)
-        used = [late - early for early, late in zip(before.reading.energy_kwh, after.reading.energy_kwh, strict=True)]
+        used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
         if min(used) < 0:
             self._fatal = self._fatal or MeasurementError(
                 "the energy meter ran backwards; this run's energy is too low"
@@ -168,7 +174,7 @@ class EnergyRecorder:
             return
         lasted_s = after.reading.monotonic_s - before.reading.monotonic_s
         if lasted_s > 0:
-            self._power_w = sum(used) * JOULES_PER_KWH / lasted_s
+            self._power_w = sum(used[:3]) * JOULES_PER_KWH / lasted_s
         for interval in cut_at_marks(before, after, phase, marks):
             self._queue.add(interval)
 

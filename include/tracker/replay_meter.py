@@ -41,6 +41,9 @@ class ReplayMeter:
         self._joules = [0.0, 0.0, 0.0]
         self.methods = {"cpu": "replayed", "gpu": "replayed", "ram": "replayed"}
         self.versions: dict[str, str] = {}
+        self.gpu_devices: tuple[str, ...] = ()
+        self.problems: tuple[str, ...] = ()
+        self.shortfall: str | None = None
 
     def start(self) -> MeterReading:
         """Begin at zero."""
