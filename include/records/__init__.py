@@ -1,5 +1,13 @@
 """The facts that rooms hand to one another: a reading of the grid, a ledger row, a training record."""
 
+from include.records.accounts import (
+    Counterfactual,
+    EmissionsInterval,
+    FirstBooked,
+    FunctionalUnit,
+    SciScore,
+    Settlement,
+)
 from include.records.intensity import (
     EmissionFactorType,
     Forecast,
@@ -10,27 +18,35 @@ from include.records.intensity import (
 from include.records.ledger import LEDGER_SCHEMA_VERSION, LedgerRow, Phase
 from include.records.ledger_event import LedgerEvent, LedgerEventKind
 from include.records.training import (
+    READABLE_SCHEMA_VERSIONS,
     RECORD_SCHEMA_VERSION,
-    Counterfactual,
     EnergyTotals,
+    MachineEnergy,
     ReplayAnchor,
     TrainingRecord,
 )
 
 __all__ = [
     "LEDGER_SCHEMA_VERSION",
+    "READABLE_SCHEMA_VERSIONS",
     "RECORD_SCHEMA_VERSION",
     "Counterfactual",
     "EmissionFactorType",
+    "EmissionsInterval",
     "EnergyTotals",
+    "FirstBooked",
     "Forecast",
+    "FunctionalUnit",
     "IntensityKind",
     "LedgerEvent",
     "LedgerEventKind",
     "LedgerRow",
+    "MachineEnergy",
     "Phase",
     "Reading",
     "ReplayAnchor",
+    "SciScore",
+    "Settlement",
     "SignalType",
     "TrainingRecord",
 ]

@@ -3,17 +3,25 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
+from include.records.accounts import (
+    Counterfactual,
+    EmissionsInterval,
+    NonNegative,
+    SciScore,
+    Settlement,
+)
+from include.records.accounts import (
+    Frozen as _Frozen,
+)
 from include.records.intensity import EmissionFactorType, IntensityKind, SignalType
 
-RECORD_SCHEMA_VERSION: Final = "1.0"
+RECORD_SCHEMA_VERSION: Final = "1.1"
+READABLE_SCHEMA_VERSIONS: Final = ("1.0", RECORD_SCHEMA_VERSION)
+"""1.1 added the machine's energy, whether the energy is complete, the GPUs, the settlement, the uncertainty and the score.
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+All of them have defaults in the model, so that a record of 1.0 is read as it stands."""
 
 
 class ReplayAnchor(_Frozen):
@@ -46,21 +54,19 @@ class EnergyTotals(_Frozen):
     methods: dict[Literal["cpu", "gpu", "ram"], Literal["rapl", "nvml", "tdp_estimate", "constant", "none", "replayed"]]
 
 
-class Counterfactual(_Frozen):
-    """This run's own energy curve, replayed as if it had begun at the moment of submission."""
+class MachineEnergy(_Frozen):
+    """Energy in kWh before PUE of the whole machine over a run's rows, whoever used it; for GPUs, of the selected ones."""
 
-    start: AwareDatetime
-    carbon_intensity_gco2eq_per_kwh: NonNegative
-    emissions_gco2eq: NonNegative
-    intensity_kinds: dict[IntensityKind, NonNegative]
-    readings_path: Annotated[str | None, Field(description="the readings that it was booked at, one a line")] = None
-    readings_sha256: str | None = None
+    total: NonNegative
+    cpu: NonNegative
+    gpu: NonNegative
+    ram: NonNegative
 
 
 class TrainingRecord(_Frozen):
     """One run's figures. Times are UTC; under replay ``submitted_at``, ``started_at`` and ``ended_at`` are virtual."""
 
-    schema_version: Literal["1.0"] = RECORD_SCHEMA_VERSION
+    schema_version: Literal["1.0", "1.1"] = RECORD_SCHEMA_VERSION
     run_id: str
     comparison_key: Annotated[
         str, Field(description="model, data, zone and effective batch: runs are compared only where equal")
@@ -91,8 +97,19 @@ class TrainingRecord(_Frozen):
     train_loss: float
     test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
     energy_kwh: EnergyTotals
+    machine_energy_kwh: Annotated[
+        MachineEnergy | None,
+        Field(description="upper bound of energy_kwh; null where it is not known for every row"),
+    ] = None
+    energy_complete: Annotated[
+        bool, Field(description="false: energy that the run used is missing from the figures; problems says what")
+    ] = True
+    gpu_devices: Annotated[tuple[str, ...], Field(description="UUIDs of the GPUs whose energy counts")] = ()
     energy_train_kwh: NonNegative
-    measuring_scope: Literal["machine", "process_tree", "replayed"]
+    measuring_scope: Annotated[
+        Literal["machine", "process_tree", "replayed"],
+        Field(description="process_tree: CPU and RAM by the run's share of CPU time and of memory in use"),
+    ]
     pue: Annotated[float, Field(ge=1)]
     emissions_gco2eq: NonNegative
     emissions_train_gco2eq: NonNegative
@@ -105,6 +122,9 @@ class TrainingRecord(_Frozen):
         Field(description="share of the energy booked at another signal or emission factor type than this record's"),
     ]
     counterfactual: Counterfactual | None
+    settlement: Annotated[Settlement | None, Field(description="null = all is as first booked")] = None
+    uncertainty: Annotated[EmissionsInterval | None, Field(description="from the methods' published errors")] = None
+    sci: SciScore | None = None
     peak_memory_bytes: Annotated[int, Field(ge=0)]
     peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
     peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]

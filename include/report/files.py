@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from include.errors import ArtifactError
 from include.files import sha256_of, write_atomically, write_json_atomically
-from include.records import RECORD_SCHEMA_VERSION, TrainingRecord
+from include.records import READABLE_SCHEMA_VERSIONS, TrainingRecord
 from include.report.model import Report
 from include.report.render import render_markdown
 
@@ -27,9 +27,10 @@ def load_record(path: Path) -> TrainingRecord:
     file = path / "record.json" if path.is_dir() else path
     data = _read_object(file)
     version = data.get("schema_version")
-    if version != RECORD_SCHEMA_VERSION:
+    if version not in READABLE_SCHEMA_VERSIONS:
         raise ArtifactError(
-            f"{file}: schema_version is {version!r}, but this version of Lowtide reads {RECORD_SCHEMA_VERSION!r};"
+            f"{file}: schema_version is {version!r}, but this version of Lowtide reads"
+            f" {' and '.join(map(repr, READABLE_SCHEMA_VERSIONS))};"
             " repeat the run, or read it with the version that wrote it"
         )
     try:

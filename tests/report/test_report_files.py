@@ -70,7 +70,17 @@ def test_json_that_is_no_object_is_one_sentence(tmp_path: Path, content: str) ->
 def test_another_schema_version_is_refused_naming_both(folder: Path, version: object) -> None:
     said = sentence(changed(folder, schema_version=version))
     assert f"schema_version is {version!r}" in said
-    assert "reads '1.0'" in said
+    assert "reads '1.0' and '1.1'" in said
+
+
+def test_a_record_of_the_version_before_is_still_read(folder: Path) -> None:
+    """Without the keys that came later: the baseline of last month still serves."""
+    data = json.loads((folder / "record.json").read_text(encoding="utf-8")) | {"schema_version": "1.0"}
+    for later in ("machine_energy_kwh", "energy_complete", "gpu_devices", "settlement", "uncertainty", "sci"):
+        del data[later]
+    (folder / "record.json").write_text(json.dumps(data), encoding="utf-8")
+    record = load_record(folder)
+    assert (record.schema_version, record.machine_energy_kwh, record.energy_complete) == ("1.0", None, True)
 
 
 @pytest.mark.parametrize(
