@@ -8,7 +8,10 @@ from include.tracker.live import LiveFigures
 from include.tracker.meter import EnergyMeter, MeterReading
 from include.tracker.recorder import EnergyRecorder
 from include.tracker.replay_meter import PowerW, ReplayMeter
+from include.tracker.sci import embodied_part_gco2eq, functional_units, rescored, sci_score
+from include.tracker.settling import actual_readings, settle_rows
 from include.tracker.summary import LedgerSummary, PhaseTotals, counterfactual, summarise
+from include.tracker.uncertainty import emissions_interval
 
 __all__ = [
     "CodeCarbonMeter",
@@ -22,10 +25,17 @@ __all__ = [
     "PhaseTotals",
     "PowerW",
     "ReplayMeter",
+    "actual_readings",
     "book_interval",
     "counterfactual",
+    "embodied_part_gco2eq",
+    "emissions_interval",
+    "functional_units",
     "next_attempt",
     "read_ledger",
     "repair_ledger",
+    "rescored",
+    "sci_score",
+    "settle_rows",
     "summarise",
 ]

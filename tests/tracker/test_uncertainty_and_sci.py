@@ -1,0 +1,78 @@
+"""Intervals by hand-made arithmetic, and the score of ISO/IEC 21031:2024 by its definition."""
+
+from dataclasses import replace
+
+import pytest
+
+from include.records import IntensityKind
+from include.tracker import embodied_part_gco2eq, emissions_interval, functional_units, rescored, sci_score
+from include.tracker.known_errors import ENERGY_ERRORS, INTENSITY_ERRORS
+from include.tracker.meter import Method
+from tests.tracker.tracker_tools import row
+
+METHODS = {"cpu": "rapl", "gpu": "nvml", "ram": "constant"}
+
+
+def test_the_interval_adds_up_components_and_multiplies_energy_with_intensity() -> None:
+    """1 kWh by RAPL (40 %), 2 by NVML (40 %), 1 by a constant (-50 %, +100 %); half of the grams forecast (29 %), half measured (5 %)."""
+    measured = row(0, energy=(0.5, 1.0, 0.5))
+    forecast = replace(row(1, energy=(0.5, 1.0, 0.5)), intensity_kind=IntensityKind.FORECAST)
+    found = emissions_interval([measured, forecast], METHODS)
+    low, high = 1 - (0.4 * 3 + 0.5 * 1) / 4, 1 + (0.4 * 3 + 1.0 * 1) / 4
+    assert (found.energy_low_kwh, found.energy_high_kwh) == pytest.approx((4 * low, 4 * high), rel=1e-12)
+    assert found.emissions_low_gco2eq == pytest.approx(400 * low * (1 - 0.17), rel=1e-12)
+    assert found.emissions_high_gco2eq == pytest.approx(400 * high * (1 + 0.17), rel=1e-12)
+    assert found.basis[0].startswith("25.0 % of energy cpu by rapl: -40 % to +40 % (CodeCarbon against external meters")
+    assert len(found.basis) == 5
+
+
+def test_an_error_without_a_publication_is_called_assumed_and_none_is_zero_unless_given() -> None:
+    for error in (*ENERGY_ERRORS.values(), *INTENSITY_ERRORS.values()):
+        assert 0 <= error.below < 1
+        assert error.source.startswith(("assumed", "given")) or any(c.isdigit() for c in error.source)
+        assert (error.below > 0) is not error.source.startswith("given")
+
+
+def test_every_method_and_every_kind_has_its_error() -> None:
+    assert set(ENERGY_ERRORS) == set(Method.__args__)  # type: ignore[attr-defined]
+    assert set(INTENSITY_ERRORS) == set(IntensityKind)
+
+
+def test_a_method_that_is_not_named_counts_as_the_least_known() -> None:
+    found = emissions_interval([row(0, energy=(1.0, 0.0, 0.0))], {})
+    assert (found.energy_low_kwh, found.energy_high_kwh) == pytest.approx((0.5, 2.0))
+
+
+def test_a_clean_grid_has_no_grams_in_either_direction() -> None:
+    clean = replace(row(0), carbon_intensity_gco2eq_per_kwh=0.0, emissions_gco2eq=0.0)
+    found = emissions_interval([clean], METHODS)
+    assert (found.emissions_low_gco2eq, found.emissions_high_gco2eq) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("unit", "units"), [("run", 1), ("epoch", 3), ("1000_samples", 180)])
+def test_the_score_is_o_plus_m_per_r(unit: str, units: float) -> None:
+    """M: a server of 1,200 kg over four years, a quarter of it reserved for an hour."""
+    m = embodied_part_gco2eq(1_200_000, duration_s=3600, lifespan_s=4 * 365 * 86_400, resource_share=0.25)
+    assert m == pytest.approx(1_200_000 / (4 * 365 * 24) / 4)
+    found = functional_units(unit, epochs=3, samples=180_000)  # type: ignore[arg-type]
+    assert found == units
+    score = sci_score(50.0, m, unit=unit, units=found)  # type: ignore[arg-type]
+    assert score is not None
+    assert score.gco2eq_per_unit == pytest.approx((50 + m) / units)
+
+
+def test_m_is_left_out_unless_it_is_given_and_that_shows() -> None:
+    score = sci_score(50.0, None, unit="run", units=1.0)
+    assert score is not None
+    assert (score.gco2eq_per_unit, score.embodied_gco2eq) == (50.0, None)
+
+
+def test_a_run_of_no_units_has_no_rate() -> None:
+    assert sci_score(50.0, None, unit="epoch", units=0.0) is None
+
+
+def test_a_settlement_moves_o_and_leaves_m_and_r() -> None:
+    score = rescored(sci_score(50.0, 10.0, unit="epoch", units=2.0), 30.0)
+    assert score is not None
+    assert (score.gco2eq_per_unit, score.embodied_gco2eq, score.units) == (20.0, 10.0, 2.0)
+    assert rescored(None, 30.0) is None
