@@ -1,5 +1,6 @@
 """CodeCarbon behind one adapter: energy only, offline, no race, no exception swallowed."""
 
+import os
 import time
 from importlib import import_module
 from importlib.metadata import version
@@ -7,6 +8,8 @@ from typing import Any
 
 from include.errors import MeasurementError
 from include.tracker.codecarbon_quirks import SwallowedErrors, energy_methods, tracker_settings
+from include.tracker.codecarbon_watch import CounterWatch
+from include.tracker.gpu_selection import GpuSelection, gpus_of_this_machine, select_gpus
 from include.tracker.meter import Component, MeterReading, Method, Scope
 
 _FRESH_S = 0.05
@@ -32,14 +35,14 @@ class _Output:
 class CodeCarbonMeter:
     """The whole machine's energy from CodeCarbon; the constructor takes 1 to 2 s the first time, ``start`` none.
 
-    :param gpu_ids: NVML indices to count; None = what CUDA_VISIBLE_DEVICES names, or all; empty = no GPU.
+    :param gpu_ids: NVML indices to count; None = those that a training in this environment can use; empty = no GPU.
     :raises MeasurementError: CodeCarbon cannot be set up, or does not find a GPU that was asked for.
     """
 
     scope: Scope = "machine"
 
     def __init__(self, gpu_ids: list[int] | None = None) -> None:
-        self._gpu_ids = gpu_ids
+        self.selection, self._gpu_ids = _chosen(gpu_ids)
         self._output = _Output()
         self._errors = SwallowedErrors()
         self._errors.install()
@@ -49,9 +52,25 @@ class CodeCarbonMeter:
             self._errors.remove()
             raise
         self.methods: dict[Component, Method] = energy_methods(self._tracker._hardware)
-        if gpu_ids == []:  # CodeCarbon's cache of the hardware reads an empty list as "all"
+        if self._gpu_ids == []:  # CodeCarbon's cache of the hardware reads an empty list as "all"
             self.methods["gpu"] = "none"
         self.versions = _versions(self.methods["gpu"])
+        self._watch = CounterWatch(self._tracker)
+
+    @property
+    def gpu_devices(self) -> tuple[str, ...]:
+        """UUIDs of the GPUs whose energy is counted."""
+        return self.selection.uuids
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was charged for want of a better figure, and counters that were reset or could not be read."""
+        return (*self.selection.problems, *self._watch.problems)
+
+    @property
+    def shortfall(self) -> str | None:
+        """Which counter CodeCarbon takes for 0 although it cannot read it."""
+        return self._watch.shortfall
 
     def _set_up(self) -> Any:
         import codecarbon
@@ -74,6 +93,7 @@ class CodeCarbonMeter:
         if missing:
             raise MeasurementError(
                 f"CodeCarbon does not find the GPU with NVML index {missing[0]}; it finds {found or 'none'}"
+                " (it looks only where nvidia-smi is on the PATH)"
             )
 
     def start(self) -> MeterReading:
@@ -107,6 +127,7 @@ class CodeCarbonMeter:
                 raise self._failed("gave no final figure")
         finally:
             self._errors.remove()
+        self._watch.look()
         return self._reading()
 
     def _flush(self, verb: str) -> MeterReading:
@@ -114,6 +135,7 @@ class CodeCarbonMeter:
         self._tracker.flush()
         if self._output.count == before or self._errors.last:
             raise self._failed(f"could not {verb}")
+        self._watch.look()
         return self._reading()
 
     def _wait_until_fresh(self) -> None:
@@ -125,12 +147,26 @@ class CodeCarbonMeter:
 
     def _reading(self) -> MeterReading:
         total = self._output.total
+        gpu_kwh = 0.0 if self.methods["gpu"] == "none" else total.gpu_energy
         return MeterReading(
             monotonic_s=self._output.monotonic_s,
             cpu_energy_kwh=total.cpu_energy,
-            gpu_energy_kwh=0.0 if self.methods["gpu"] == "none" else total.gpu_energy,
+            gpu_energy_kwh=gpu_kwh,
             ram_energy_kwh=total.ram_energy,
+            machine_energy_kwh=(total.cpu_energy, gpu_kwh, total.ram_energy),
         )
+
+
+def _chosen(gpu_ids: list[int] | None) -> tuple[GpuSelection, list[int] | None]:
+    """Return the GPUs to count, and what CodeCarbon is told; None = all that it finds, which are not NVIDIA's."""
+    gpus = gpus_of_this_machine()
+    if gpu_ids is None and not gpus:
+        return GpuSelection(), None
+    if gpu_ids is None:
+        selection = select_gpus(os.environ, gpus)
+        return selection, list(selection.indices)
+    uuids = tuple(gpus[index].uuid for index in gpu_ids if index < len(gpus))
+    return GpuSelection(indices=tuple(gpu_ids), uuids=uuids), gpu_ids
 
 
 def _versions(gpu_method: str) -> dict[str, str]:
