@@ -1,5 +1,6 @@
 """One YAML file -> one validated, typed configuration; the schema of the DAG's Params comes from it."""
 
+from include.config.account import AccountConfig
 from include.config.grid import GridConfig, ReplayConfig
 from include.config.loader import PROJECT_ROOT, LoadedConfig, load_config, parse_setting
 from include.config.models import (
@@ -15,6 +16,7 @@ from include.config.zones import Zone, find_zone, zone_table
 
 __all__ = [
     "PROJECT_ROOT",
+    "AccountConfig",
     "GridConfig",
     "LoadedConfig",
     "LowtideConfig",

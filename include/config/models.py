@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from include.config.account import AccountConfig
 from include.config.checks import check_clean, check_jitter, check_pausing
 from include.config.grid import GridConfig
 from include.config.scheduler import SchedulerConfig
@@ -82,6 +83,7 @@ class LowtideConfig(_Section):
     scheduler: SchedulerConfig
     training: TrainingConfig
     tracker: TrackerConfig = TrackerConfig()
+    account: AccountConfig = AccountConfig()
     report: ReportConfig = ReportConfig()
 
     @model_validator(mode="after")

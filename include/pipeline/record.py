@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from include.errors import MeasurementError
 from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.identity import comparison_key
+from include.pipeline.score import score_of
 from include.pipeline.training_run import TrainingRun
 from include.records import Counterfactual, EnergyTotals, LedgerRow, TrainingRecord
 from include.scheduler import GridSignal
-from include.tracker import EnergyMeter, LedgerSummary, counterfactual, read_ledger, summarise
+from include.tracker import EnergyMeter, LedgerSummary, counterfactual, emissions_interval, read_ledger, summarise
 from include.trainer.result import TrainingResult
 
 
@@ -67,6 +68,14 @@ def _record(
         intensity_kinds=summary.intensity_kinds,
         foreign_signal_share=_foreign_share(signal, rows),
         counterfactual=_at_submission(run, signal, rows),
+        uncertainty=emissions_interval(rows, {str(part): how for part, how in finished.meter.methods.items()}),
+        sci=score_of(
+            config,
+            emissions_gco2eq=summary.emissions_gco2eq,
+            duration_s=_real_duration_s(run, rows),
+            epochs=result.epochs,
+            samples=result.samples,
+        ),
         problems=finished.problems,
         ledger_path=str(run.folder.ledger),
         ledger_sha256=sha256_of(run.folder.ledger),
