@@ -2,39 +2,55 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from include.errors import MeasurementError
 from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.identity import comparison_key
 from include.pipeline.score import score_of
 from include.pipeline.training_run import TrainingRun
-from include.records import Counterfactual, EnergyTotals, LedgerRow, TrainingRecord
+from include.records import Counterfactual, EnergyTotals, LedgerRow, MachineEnergy, TrainingRecord
 from include.scheduler import GridSignal
-from include.tracker import EnergyMeter, LedgerSummary, counterfactual, emissions_interval, read_ledger, summarise
+from include.tracker import (
+    EnergyMeter,
+    LedgerSummary,
+    counterfactual,
+    emissions_interval,
+    machine_totals,
+    read_ledger,
+    summarise,
+)
 from include.trainer.result import TrainingResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedTraining:
-    """What is known when a training has gone through, beside its ledger."""
+    """What is known when a training has gone through, beside its ledger; ``shortfall`` says what is missing of its energy."""
 
     result: TrainingResult
     meter: EnergyMeter
     problems: tuple[str, ...] = ()
+    shortfall: str | None = None
 
 
 def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTraining) -> TrainingRecord:
-    """Write ``record.json`` and return it.
+    """Write ``record.json`` and return it; where energy is missing, ``energy_complete`` is false and ``problems`` says what.
 
-    :raises MeasurementError: the ledger has no rows, or rows that cannot be read.
+    An attempt that was killed is a problem, not a shortfall: it lost less than one row, and the sentence says so.
+
+    :raises MeasurementError: the ledger has no rows.
     :raises ArtifactError: the file cannot be written.
     """
     contents = read_ledger(run.folder.ledger)
-    problems = [problem for problem in contents.problems if problem not in finished.problems]
-    if problems or not contents.rows:
-        raise MeasurementError(f"{run.folder.ledger} is incomplete: {'; '.join(problems) or 'it has no rows'}")
-    record = _record(run, signal, finished, contents.rows)
+    new = [problem for problem in contents.problems if problem not in finished.problems]
+    if not contents.rows:
+        reasons = "; ".join((*new, *finished.problems)) or "nothing was booked"
+        raise MeasurementError(f"{run.folder.ledger} has no rows: {reasons}")
+    short = [finished.shortfall] if finished.shortfall else []
+    said = tuple(dict.fromkeys((*short, *finished.problems, *new)))
+    record = _record(
+        run, signal, replace(finished, problems=said, shortfall="; ".join((*short, *new)) or None), contents.rows
+    )
     write_json_atomically(run.folder.record, record.model_dump_json(indent=2))
     return record
 
@@ -59,6 +75,9 @@ def _record(
         attempts=summary.attempts,
         replay=run.anchor,
         energy_kwh=_energy(summary, finished.meter),
+        machine_energy_kwh=_machine_energy(rows),
+        energy_complete=finished.shortfall is None,
+        gpu_devices=finished.meter.gpu_devices,
         energy_train_kwh=summary.train.energy_kwh,
         measuring_scope=finished.meter.scope,
         pue=config.tracker.pue,
@@ -94,6 +113,13 @@ def _energy(summary: LedgerSummary, meter: EnergyMeter) -> EnergyTotals:
             "methods": meter.methods,
         }
     )
+
+
+def _machine_energy(rows: tuple[LedgerRow, ...]) -> MachineEnergy | None:
+    totals = machine_totals(rows)
+    if totals is None:
+        return None
+    return MachineEnergy(total=totals.total, cpu=totals.cpu, gpu=totals.gpu, ram=totals.ram)
 
 
 def _real_duration_s(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> float:

@@ -3,18 +3,19 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from include.config import PROJECT_ROOT
 from include.errors import TrainingStopped
 from include.pipeline.attempt import attempt_in, run_details
+from include.pipeline.metering import Metering, measured, open_metering
 from include.pipeline.progress import Progress, snapshot
 from include.pipeline.record import FinishedTraining, write_record
 from include.pipeline.refresher import SignalRefresher
 from include.pipeline.training_run import TrainingRun
 from include.records import Phase, TrainingRecord
 from include.scheduler import GridSignal, clock_for
-from include.tracker import CodeCarbonMeter, EnergyMeter, EnergyRecorder, LedgerWriter, next_attempt, read_ledger
+from include.tracker import EnergyMeter, EnergyRecorder, LedgerWriter, next_attempt, read_ledger
 from include.trainer.data_folder import default_data_folder
 from include.trainer.protocol import EventKind, TrainingEvent
 from include.trainer.result import TrainingResult
@@ -38,16 +39,18 @@ def run_training(
     """Train once, measured, and leave ``record.json`` and ``ledger.jsonl`` in the run's folder.
 
     :param stop: set it to end the training soon; every ledger row is kept.
-    :param meter: CodeCarbon unless given.
+    :param meter: CodeCarbon, as ``tracker.scope`` says, unless given.
     :raises TrainingError: the training failed or (TrainingStopped) was stopped.
-    :raises MeasurementError: the training went through, but its energy was not measured as a whole.
+    :raises MeasurementError: the meter could not be set up, or the training went through without a row of energy; a record
+        whose energy is known in part says so (``energy_complete``).
     :raises ArtifactError: the run's folder cannot be written.
     """
     anchor = run.anchor.model_dump(mode="json") if run.anchor else None
     run.folder.begin({"configuration": run.config.sha256, "replay": anchor})
-    clock = clock_for(run.anchor)
+    clock, asked = clock_for(run.anchor), stop or threading.Event()
     tracker = run.config.values.tracker
-    meter = meter or _meter(run)
+    metering = open_metering(run) if meter is None else Metering(meter=meter, child_environment={})
+    meter = metering.meter
     poke_s = run.config.values.scheduler.poke_interval.total_seconds() / (run.anchor.speed if run.anchor else 1.0)
     with SignalRefresher(signal, clock, interval_s=poke_s), LedgerWriter(run.folder.ledger) as ledger:
         before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
@@ -62,37 +65,28 @@ def run_training(
             attempt=attempt,
         )
         with attempt_in(ledger, attempt, run_details(run, signal, meter), problems=lambda: recorder.problems):
-            result = _train_recorded(run, recorder, stop or threading.Event(), on_progress)
+            done = measured(
+                recorder, meter, lambda: _train(run, recorder, asked, on_progress, metering.child_environment)
+            )
         problems = (*before.problems, *recorder.problems)
-    finished = FinishedTraining(result=result, meter=meter, problems=problems)
+    finished = FinishedTraining(result=done.result, meter=meter, problems=problems, shortfall=done.shortfall)
     return write_record(run, signal, finished)
 
 
-def _meter(run: TrainingRun) -> EnergyMeter:
-    # without a list CodeCarbon counts every GPU that CUDA_VISIBLE_DEVICES shows, also for a training on the CPU
-    return CodeCarbonMeter(gpu_ids=[] if run.config.values.training.device == "cpu" else None)
-
-
-def _train_recorded(
+def _train(
     run: TrainingRun,
     recorder: EnergyRecorder,
     stop: threading.Event,
     on_progress: Callable[[Progress], None] | None,
-) -> TrainingResult:
-    try:
-        with recorder:  # raises what keeps the ledger from being complete
-            return _train(run, recorder, stop, on_progress)
-    finally:
-        for problem in recorder.problems:
-            _log.warning("energy ledger: %s", problem)
-
-
-def _train(
-    run: TrainingRun, recorder: EnergyRecorder, stop: threading.Event, on_progress: Callable[[Progress], None] | None
+    environment: Mapping[str, str],
 ) -> TrainingResult:
     training = run.config.values.training
     child = TrainingChild(
-        training, data_folder=default_data_folder(), log_path=run.folder.child_log, project_root=PROJECT_ROOT
+        training,
+        data_folder=default_data_folder(),
+        log_path=run.folder.child_log,
+        project_root=PROJECT_ROOT,
+        environment=environment,
     )
     watch = _Watch(run, recorder, on_progress)
     with child:

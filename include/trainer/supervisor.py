@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -28,14 +29,26 @@ class TrainingChild:
 
     :param data_folder: where data sets are kept; the child gets it as ``LOWTIDE_DATA_DIR``.
     :param log_path: what the child and the user's code in it print is appended here.
+    :param environment: variables that it must see whatever this process has.
     """
 
-    def __init__(self, training: TrainingConfig, *, data_folder: Path, log_path: Path, project_root: Path) -> None:
+    def __init__(
+        self,
+        training: TrainingConfig,
+        *,
+        data_folder: Path,
+        log_path: Path,
+        project_root: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._training = training
         self._log_path = log_path
         self._project_root = project_root
         self._environment = child_environment(
-            os.environ, extra=training.environment, project_root=project_root, data_folder=data_folder.absolute()
+            {**os.environ, **(environment or {})},
+            extra=training.environment,
+            project_root=project_root,
+            data_folder=data_folder.absolute(),
         )
         self._process: ChildProcess | None = None
         self._events: LineReader | None = None

@@ -50,7 +50,11 @@ def test_record_follows_from_the_ledger(tmp_path):
     assert all(one.end <= two.start for one, two in pairwise(rows))
     assert record.samples == 1000
     assert record.peak_memory_bytes > 0
-    assert record.measuring_scope == "machine"
+    assert record.measuring_scope == "process_tree"
+    assert record.energy_complete
+    assert record.machine_energy_kwh is not None
+    assert 0 < record.energy_kwh.cpu <= record.machine_energy_kwh.cpu
+    assert 0 < record.energy_kwh.ram < record.machine_energy_kwh.ram
     assert seen
     assert json.loads((run.folder.path / "progress.json").read_text())["samples_total"] == 1000
     assert TrainingRecord.model_validate_json(run.folder.record.read_text()) == record
