@@ -47,6 +47,13 @@ def foreign_signal_reasons(record: TrainingRecord, who: str) -> list[str]:
     return [f"{share} of the {who}'s energy is booked at another signal or factor type than its own ({own})"]
 
 
+def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where a part of the energy is missing: the figure is too low, nobody knows by how much."""
+    return (
+        [] if record.energy_complete else [f"energy that the {who} used is missing from its figures (see its problems)"]
+    )
+
+
 def estimated_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
     """Say where energy from a TDP or a constant carries more than the limit: it supports no efficiency claim."""
     share = _share_of_methods(record, _ESTIMATED_METHODS)

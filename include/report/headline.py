@@ -11,6 +11,7 @@ from include.report.evidence import (
     foreign_signal_reasons,
     incomparable_energy,
     incomparable_intensity,
+    incomplete_energy_reasons,
     simulated_reasons,
 )
 from include.report.figures import (
@@ -55,6 +56,7 @@ def _barred(comparison: Comparison, both: Sequence[tuple[TrainingRecord, str]]) 
     (baseline, _), (run, _) = both
     reasons = [reason for record, who in both for reason in forecast_reasons(record, who)]
     reasons += [reason for record, who in both for reason in foreign_signal_reasons(record, who)]
+    reasons += [reason for record, who in both for reason in incomplete_energy_reasons(record, who)]
     reasons += incomparable_intensity(baseline, run) + incomparable_energy(baseline, run)
     if not reasons and comparison.changes.emissions_percent is None:
         reasons.append("the baseline's emissions are zero, so no percentage exists")
@@ -65,6 +67,7 @@ def _no_baseline(comparison: Comparison, repeatability_percent: float) -> Headli
     run = comparison.run
     barred = simulated_reasons(run, "run") + forecast_reasons(run, "run")
     text = f"Nothing to compare with: there is no baseline with the same comparison key; {HOW_TO_MAKE_A_BASELINE}."
+    barred += incomplete_energy_reasons(run, "run")
     if not barred and not foreign_signal_reasons(run, "run") and not counterfactual_reasons(run):
         text += f" {_waiting_sentence(comparison, repeatability_percent)}"
     return Headline(

@@ -101,6 +101,15 @@ def test_rows_booked_at_another_factor_type_bar_the_claim() -> None:
     assert "1.0 % of the run's energy is booked at another signal or factor type" in report.headline.reasons[0]
 
 
+@pytest.mark.parametrize("which", ["baseline", "run"])
+def test_energy_of_which_a_part_is_missing_bars_the_claim(which: str) -> None:
+    base = make_record(energy_complete=which != "baseline")
+    report = compared(base, waiting_run(energy_complete=which != "run"))
+    assert outcome(report) == ("withheld", None)
+    assert report.headline.reasons == (f"energy that the {which} used is missing from its figures (see its problems)",)
+    assert "Waiting" not in compared(None, waiting_run(energy_complete=False)).headline.text
+
+
 @pytest.mark.parametrize("kind", ["modelled", "replayed"])
 @pytest.mark.parametrize("which", ["baseline", "run"])
 def test_modelled_or_replayed_intensity_in_either_run_is_simulated_and_claims_nothing(kind: str, which: str) -> None:
