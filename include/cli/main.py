@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from include.cli import compare, history, intensity, train
+from include.cli import compare, history, intensity, settle, train
 from include.errors import ConfigurationError, LowtideError, UserError
 
 _DESCRIPTION = "Lowtide trains at the low tide of the grid's carbon, and shows figures that can be followed back."
@@ -21,6 +21,7 @@ _EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml --output artifacts/runs/mine
   lowtide train include/configs/baseline.yaml --now --output artifacts/runs/base
   lowtide compare --baseline artifacts/runs/base --run artifacts/runs/mine --output artifacts/reports/mine
+  lowtide settle artifacts/runs/mine
   lowtide history show --zone GB
 """
 
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         prog="lowtide", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (train, compare, intensity, history):
+    for module in (train, compare, settle, intensity, history):
         command = commands.add_parser(
             module.NAME,
             help=module.HELP,

@@ -3,6 +3,7 @@
 from include.pipeline.identity import comparison_key
 from include.pipeline.progress import Progress
 from include.pipeline.run_folder import RunFolder, report_folder
+from include.pipeline.settling import SettledRun, settle_run
 from include.pipeline.training import run_training
 from include.pipeline.training_run import TrainingRun
 from include.pipeline.waiting import MINIMUM_PAUSE_S, look, pause_s, wait_in_foreground
@@ -11,11 +12,13 @@ __all__ = [
     "MINIMUM_PAUSE_S",
     "Progress",
     "RunFolder",
+    "SettledRun",
     "TrainingRun",
     "comparison_key",
     "look",
     "pause_s",
     "report_folder",
     "run_training",
+    "settle_run",
     "wait_in_foreground",
 ]

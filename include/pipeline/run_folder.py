@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import ArtifactError
+from include.records import tells_of_an_unfinished_run
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
@@ -63,6 +64,11 @@ class RunFolder:
         return self.path / "submission_readings.jsonl"
 
     @property
+    def booked(self) -> Path:
+        """Ledger and record as they were before anything was settled, byte for byte; a folder."""
+        return self.path / "booked"
+
+    @property
     def child_log(self) -> Path:
         """What the training child and the user's code printed."""
         return self.path / "child.log"
@@ -89,6 +95,7 @@ class RunFolder:
         """
         self.create()
         text = json.dumps(identity, sort_keys=True)
+        self._forget_unfinished_account()
         if self.record.exists():
             self._move_to("finished")
         elif self.ledger.exists() and self._identity() != text:
@@ -103,11 +110,21 @@ class RunFolder:
     def _identity(self) -> str | None:
         return self.identity.read_text(encoding="utf-8") if self.identity.exists() else None
 
+    def _forget_unfinished_account(self) -> None:
+        """Take away what was read back after a kill: the run goes on, and its record will tell of all attempts."""
+        try:
+            unfinished = tells_of_an_unfinished_run(json.loads(self.record.read_bytes()))
+        except (OSError, ValueError):  # there is none, or one that is moved aside as it is
+            return
+        if unfinished:
+            self.record.unlink()
+
     def _move_to(self, name: str) -> None:
         number = 1 + sum(1 for _ in self.path.glob(f"{name}-*"))
         target = self.path / f"{name}-{number}"
         target.mkdir()
-        for file in (self.record, self.ledger, self.submission_readings, self.child_log):
+        settled = sorted(self.path.glob("settled_readings-*")) + sorted(self.path.glob("submission_readings-*"))
+        for file in (self.record, self.ledger, self.submission_readings, self.child_log, self.booked, *settled):
             if file.exists():
                 file.replace(target / file.name)
 

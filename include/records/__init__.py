@@ -8,6 +8,7 @@ from include.records.accounts import (
     SciScore,
     Settlement,
 )
+from include.records.incomplete import IncompleteRecord, tells_of_an_unfinished_run
 from include.records.intensity import (
     EmissionFactorType,
     Forecast,
@@ -37,6 +38,7 @@ __all__ = [
     "FirstBooked",
     "Forecast",
     "FunctionalUnit",
+    "IncompleteRecord",
     "IntensityKind",
     "LedgerEvent",
     "LedgerEventKind",
@@ -49,4 +51,5 @@ __all__ = [
     "Settlement",
     "SignalType",
     "TrainingRecord",
+    "tells_of_an_unfinished_run",
 ]

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from include.errors import ArtifactError
 from include.files import sha256_of, write_atomically, write_json_atomically
-from include.records import READABLE_SCHEMA_VERSIONS, TrainingRecord
+from include.records import READABLE_SCHEMA_VERSIONS, TrainingRecord, tells_of_an_unfinished_run
 from include.report.model import Report
 from include.report.render import render_markdown
 
@@ -26,6 +26,11 @@ def load_record(path: Path) -> TrainingRecord:
     """
     file = path / "record.json" if path.is_dir() else path
     data = _read_object(file)
+    if tells_of_an_unfinished_run(data):
+        raise ArtifactError(
+            f"{file}: is the account of a run that did not finish, which cannot be compared; train it to its end in the"
+            " same folder, or export it"
+        )
     version = data.get("schema_version")
     if version not in READABLE_SCHEMA_VERSIONS:
         raise ArtifactError(

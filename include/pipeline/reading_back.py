@@ -1,0 +1,106 @@
+"""Makes an account of a run that was killed: its ledger says what it was about, and what it used until then."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from include.errors import ArtifactError
+from include.files import sha256_of, write_json_atomically
+from include.pipeline.account_files import Account, load_account
+from include.pipeline.run_folder import RunFolder
+from include.records import IncompleteRecord, LedgerEventKind, LedgerRow
+from include.tracker import LedgerContents, LedgerWriter, emissions_interval, read_ledger, summarise
+
+_FROM_OPENING = (
+    "run_id",
+    "comparison_key",
+    "configuration",
+    "zone",
+    "signal_type",
+    "emission_factor_type",
+    "policy",
+    "submitted_at",
+    "replay",
+    "precision",
+    "micro_batch_size",
+    "accumulation_steps",
+    "effective_batch_size",
+    "seed",
+    "measuring_scope",
+    "pue",
+    "versions",
+)
+
+
+def account_of(folder: RunFolder) -> Account:
+    """Return a run's account; of a run that was killed, one is read back from the ledger and kept as ``record.json``.
+
+    :raises ArtifactError: no record and no ledger, a ledger that another process writes to, or one that says nothing of its run.
+    :raises MeasurementError: a ledger without any energy.
+    """
+    if folder.record.exists():
+        account = load_account(folder)
+        if isinstance(account, IncompleteRecord) and sha256_of(folder.ledger) != account.ledger_sha256:
+            return _read_back(folder)  # it was killed once more since
+        return account
+    return _read_back(folder)
+
+
+def opening_details(contents: LedgerContents) -> Mapping[str, Any] | None:
+    """Return what the last attempt's opening says of its run; None in a ledger from before there were openings."""
+    openings = [event for event in contents.events if event.event is LedgerEventKind.OPENED]
+    return openings[-1].details if openings else None
+
+
+def _read_back(folder: RunFolder) -> IncompleteRecord:
+    if not folder.ledger.exists():
+        raise ArtifactError(f"{folder.path}: there is neither record.json nor ledger.jsonl; give the folder of a run")
+    with LedgerWriter(folder.ledger) as ledger:  # refuses a run that still goes on, and moves a torn line aside
+        contents = read_ledger(folder.ledger)
+        problems = (*ledger.problems, *contents.problems)
+        details = opening_details(contents)
+        if details is None:
+            raise ArtifactError(
+                f"{folder.ledger}: does not say what its run was about, since an older version wrote it; train the run to"
+                " its end in the same folder"
+            )
+        record = _account(folder, contents.rows, details, problems)
+        write_json_atomically(folder.record, record.model_dump_json(indent=2))
+    return record
+
+
+def _account(
+    folder: RunFolder, rows: tuple[LedgerRow, ...], details: Mapping[str, Any], problems: tuple[str, ...]
+) -> IncompleteRecord:
+    summary = summarise(rows)
+    policy_s = math.fsum((row.end - row.start).total_seconds() for row in rows)
+    replay = details.get("replay")
+    own = (details.get("signal_type"), details.get("emission_factor_type"))
+    foreign = math.fsum(r.energy_kwh for r in rows if (r.signal_type, r.emission_factor_type) != own)
+    totals = {"cpu": summary.cpu_energy_kwh, "gpu": summary.gpu_energy_kwh, "ram": summary.ram_energy_kwh}
+    fields = {key: details[key] for key in _FROM_OPENING if key in details} | {
+        "started_at": summary.started_at,
+        "ended_at": summary.ended_at,
+        "duration_s": policy_s / replay["speed"] if replay else policy_s,
+        "attempts": summary.attempts,
+        "energy_kwh": {**totals, "total": summary.total_energy_kwh, "methods": details.get("methods", {})},
+        "energy_train_kwh": summary.train.energy_kwh,
+        "emissions_gco2eq": summary.emissions_gco2eq,
+        "emissions_train_gco2eq": summary.train.emissions_gco2eq,
+        "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
+        "intensity_kinds": summary.intensity_kinds,
+        "foreign_signal_share": foreign / summary.total_energy_kwh,
+        "uncertainty": emissions_interval(rows, details.get("methods", {})),
+        "problems": problems,
+        "ledger_path": str(folder.ledger),
+        "ledger_sha256": sha256_of(folder.ledger),
+    }
+    try:
+        return IncompleteRecord.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ArtifactError(
+            f"{folder.ledger}: its opening line is damaged ({first['loc'][0]}: {first['msg']}); restore the file"
+        ) from None
