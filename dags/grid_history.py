@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 from lowtide.operators.history import DEFAULT_DAYS, RecordGridHistoryOperator
+from lowtide.operators.settling import SettleRunsOperator
 from lowtide.params import dag_params
 
 CONFIG = "optimized.yaml"
@@ -15,6 +16,8 @@ DOC = """
 Asks the provider of the configuration file's `grid` section for the hours to come, for the last two days (which are
 revised), and for gaps of the last `days` days, and keeps every value with its origin and the moment when it was learnt
 under `history/` of the artifact root. Then it merges small files. Clearing or running it again changes nothing.
+**settle** books the runs of the last `days` days again where actual figures have come in, keeps what was booked first,
+and renews the reports that rest on them.
 
 To fill the past once, trigger it with `days` as far back as the provider goes; `zone` chooses another zone than the file.
 """
@@ -41,4 +44,6 @@ with DAG(
     tags=["lowtide", "carbon", "history"],
     default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=2)},
 ) as dag:
-    RecordGridHistoryOperator(task_id="record", config=CONFIG)
+    record = RecordGridHistoryOperator(task_id="record", config=CONFIG)
+    settle = SettleRunsOperator(task_id="settle", config=CONFIG)
+    record >> settle

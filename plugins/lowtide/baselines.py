@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
 from include.errors import ArtifactError, ConfigurationError
-from include.files import sha256_of
+from include.pipeline.settled_record import is_record_of, settled_record
 from include.records import TrainingRecord
 from include.report import load_record
 from lowtide.assets import BASELINE
@@ -99,7 +99,7 @@ def _run_state(context: Context, dag_id: str, run_id: str) -> str | None:
 
 def _record(stored: Any) -> TrainingRecord | None:
     try:
-        return TrainingRecord.model_validate(stored) if isinstance(stored, dict) else None
+        return settled_record(TrainingRecord.model_validate(stored)) if isinstance(stored, dict) else None
     except ValidationError as error:
         _log.warning("a stored baseline is not a training record of this version: %s", error.errors()[0]["msg"])
         return None
@@ -111,7 +111,7 @@ def _record_from_file(extra: dict[str, Any], notes: list[str]) -> TrainingRecord
         return None
     path = Path(extra["record_path"])
     try:
-        if sha256_of(path) != extra.get("record_sha256"):
+        if not is_record_of(path, str(extra.get("record_sha256"))):
             notes.append(f"the baseline's record {path} has changed since it was written and was not used")
             return None
         notes.append(f"the baseline's XCom is gone; its record was read from {path}, checksum verified")

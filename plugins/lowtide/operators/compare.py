@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from include.errors import ArtifactError
 from include.moments import utc_now
 from include.pipeline import report_folder
+from include.pipeline.settled_record import settled_record
 from include.records import TrainingRecord
 from include.report import compare_runs, render_table, write_report
 from lowtide.assets import BASELINE
@@ -76,7 +77,7 @@ class CompareRunsOperator(BaseOperator):
                 f"task {self.train_task_id!r} left no training record in its XCom; clear it to train again"
             )
         try:
-            return TrainingRecord.model_validate(stored)
+            return settled_record(TrainingRecord.model_validate(stored))
         except ValidationError:
             raise ArtifactError(
                 f"the XCom of task {self.train_task_id!r} is not a training record of this version; clear it to train again"

@@ -1,0 +1,83 @@
+"""The settling task in real Airflow: recent runs of this grid, and only they, are booked again from the stored history."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from include.config import ReportConfig
+from include.files import sha256_of
+from include.moments import utc_now
+from include.pipeline import RunFolder, settle_run
+from include.pipeline.settled_record import is_record_of, settled_record
+from include.records import IntensityKind, Reading, TrainingRecord
+from include.report import compare_runs, load_record, write_report
+from tests.support.config_files import write_config
+from tests.support.history import store
+from tests.support.neso import HALF_HOUR, slot_start
+from tests.support.runs import booked_rows, check_contract, slot_reading, write_run
+
+CONNECTION = "grid_history_test"
+NOW = utc_now()
+STARTED = slot_start(NOW) - timedelta(hours=3)
+
+
+def grid(kind: IntensityKind, value: float) -> list[Reading]:
+    return [slot_reading(STARTED + (k - 20) * HALF_HOUR, value - k, kind) for k in range(26)]
+
+
+def finished(root: Path, name: str, **changes: timedelta) -> tuple[RunFolder, TrainingRecord]:
+    started = STARTED - changes.get("ago", timedelta(0))
+    forecast = [slot_reading(started + (k - 20) * HALF_HOUR, 200 - k, IntensityKind.FORECAST) for k in range(26)]
+    return write_run(
+        root / "runs" / "nightly" / name,
+        booked_rows(started, forecast),
+        submitted_at=started - timedelta(hours=6),
+        at_submission=forecast,
+    )
+
+
+@pytest.mark.airflow
+def test_recent_runs_are_settled_and_their_reports_renewed(run_probe, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", "carbon-intensity://127.0.0.1:1/http")
+    root = tmp_path / "artifacts"
+    config = write_config(tmp_path, grid={"zone": "GB", "provider": "neso", "threshold_gco2eq_per_kwh": 120})
+    recent, before = finished(root, "recent")
+    base, _ = finished(root, "base")
+    old, _ = finished(root, "old", ago=timedelta(days=9))
+    other, record = finished(root, "other")
+    elsewhere = record.model_copy(update={"zone": "DE"})
+    other.record.write_text(elsewhere.model_dump_json())
+    report = root / "reports" / "nightly" / "recent"
+    write_report(compare_runs(load_record(base.path), before, settings=ReportConfig(), now=NOW), report)
+    store(root, connection=CONNECTION).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
+
+    outcome = run_probe("settle_runs", file=config, days=2)
+
+    assert outcome.states == {"settle": "success"}
+    xcom = outcome.xcoms["settle"]
+    assert (xcom["looked_at"], xcom["failures"]) == (2, [])
+    assert {run["record"] for run in xcom["settled"]} == {str(recent.record), str(base.record)}
+    assert xcom["reports"] == [str(report / "report.json")]
+    renewed = json.loads((report / "report.json").read_text())
+    assert renewed["run"]["emissions_gco2eq"] == load_record(recent.path).emissions_gco2eq < before.emissions_gco2eq
+    assert "actual figures of the grid had come in" in renewed["notes"][0]
+    assert (renewed["headline"]["status"], renewed["run"]["intensity_kinds"]) == ("claimed", {"estimated": 1.0})
+    check_contract(recent)
+    assert not old.booked.exists()
+    assert run_probe("settle_runs", file=config, days=2).xcoms["settle"]["settled"] == []
+
+
+def test_an_xcom_gives_way_to_the_settled_record_of_the_same_training_only(tmp_path: Path) -> None:
+    folder, before = finished(tmp_path, "one")
+    assert settled_record(before) == before
+    event = sha256_of(folder.record)
+    after = settle_run(folder, lambda *_: grid(IntensityKind.ESTIMATED, 150.0), now=NOW).after
+    assert settled_record(before) == after
+    assert is_record_of(folder.record, event)
+    assert not is_record_of(folder.record, "0" * 64)
+    another = before.model_copy(update={"emissions_gco2eq": before.emissions_gco2eq * 2})
+    assert settled_record(another) == another
+    gone = before.model_copy(update={"ledger_path": str(tmp_path / "gone" / "ledger.jsonl")})
+    assert settled_record(gone) == gone
