@@ -1,0 +1,170 @@
+"""What becomes of a run when its measuring goes wrong: the training always ends as it would have, and the figures say so."""
+
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from include.config import PROJECT_ROOT, load_config
+from include.errors import MeasurementError, TrainingError
+from include.moments import utc_now
+from include.pipeline import RunFolder, TrainingRun
+from include.pipeline.metering import measured, open_metering
+from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, NullMeter, ReplayMeter, read_ledger
+from include.trainer.result import TrainingResult
+from tests.support.config_files import write_config
+from tests.support.nvml import Device, driver
+from tests.tracker.tracker_tools import constant
+
+
+def result(device: str = "cpu") -> TrainingResult:
+    return TrainingResult(
+        device=device,
+        device_name="NVIDIA H200" if device == "cuda" else "a processor",
+        precision="fp32",
+        micro_batch_size=8,
+        accumulation_steps=1,
+        effective_batch_size=8,
+        seed=0,
+        epochs=1,
+        optimizer_steps=1,
+        samples=8,
+        train_loss=0.1,
+        test_accuracy=0.9,
+        train_duration_s=0.1,
+        peak_memory_bytes=1,
+        peak_memory_kind="cuda_allocated" if device == "cuda" else "rss_above_base",
+        peak_memory_reserved_bytes=None,
+        peak_memory_method="test",
+        base_rss_bytes=1,
+        versions={},
+    )
+
+
+def recorder(path: Path, meter: ReplayMeter | NullMeter) -> EnergyRecorder:
+    return EnergyRecorder(meter, LedgerWriter(path), constant, now=utc_now, interval_s=0.03, pue=1.0, attempt=1)
+
+
+class RaisesLater(ReplayMeter):
+    """Works for a tenth of a second."""
+
+    def sample(self) -> MeterReading:
+        if self._started_s is not None and time.monotonic() - self._started_s > 0.1:
+            raise OSError("the sensor's bus is gone")
+        return super().sample()
+
+
+def test_a_meter_that_raises_ends_no_training_and_its_figures_are_marked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was measured until then is kept."""
+    meter = RaisesLater()
+
+    def train() -> TrainingResult:
+        time.sleep(0.3)
+        return result()
+
+    done = measured(recorder(tmp_path / "l", meter), meter, train)
+    assert done.result == result()
+    assert done.shortfall == "the energy of this run is incomplete: the sensor's bus is gone"
+    assert read_ledger(tmp_path / "l").rows
+    assert done.shortfall in caplog.text
+
+
+def test_a_training_that_fails_says_so_whatever_the_meter_does(tmp_path: Path) -> None:
+    """The reason that matters comes first, the meter's as a note."""
+    meter = RaisesLater()
+
+    def train() -> TrainingResult:
+        time.sleep(0.2)
+        raise TrainingError("out of memory")
+
+    with pytest.raises(TrainingError, match="out of memory") as caught:
+        measured(recorder(tmp_path / "l", meter), meter, train)
+    assert "the sensor's bus is gone" in caught.value.__notes__[0]
+
+
+def test_a_training_on_a_gpu_that_nobody_measures_is_marked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A container with CUDA and without NVML: the GPU's energy would silently be 0."""
+    caplog.set_level(logging.WARNING)
+    meter = NullMeter()
+    done = measured(recorder(tmp_path / "a", meter), meter, lambda: result("cuda"))
+    assert "it ran on NVIDIA H200, whose energy could not be measured" in (done.shortfall or "")
+    assert measured(recorder(tmp_path / "b", meter), meter, result).shortfall is None
+
+
+DISK_FULL = """
+import resource, sys, time
+from pathlib import Path
+from include.pipeline.metering import measured
+from include.tracker import ReplayMeter
+from tests.pipeline.test_metering import recorder, result
+
+def train():
+    time.sleep(0.1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (Path(sys.argv[1]).stat().st_size + 100, resource.RLIM_INFINITY))
+    time.sleep(0.2)
+    return result()
+
+meter = ReplayMeter()
+print(measured(recorder(Path(sys.argv[1]), meter), meter, train).shortfall)
+"""
+
+
+def test_a_disk_that_is_full_to_the_end_ends_no_training_and_the_figures_are_marked(tmp_path: Path) -> None:
+    """The kernel itself refuses the write; every row that was acknowledged is whole."""
+    path = tmp_path / "ledger.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", DISK_FULL, str(path)],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the energy of this run is incomplete: ")
+    assert "free space there" in done.stdout
+    contents = read_ledger(path)
+    assert contents.rows
+    assert contents.problems == ()
+
+
+def prepared(folder: Path, **changes: object) -> TrainingRun:
+    config = load_config(write_config(folder, **changes))
+    return TrainingRun(config=config, run_id="t", folder=RunFolder(folder / "run"), submitted_at=utc_now())
+
+
+def test_a_run_is_charged_its_share_unless_the_configuration_says_the_machine(tmp_path: Path) -> None:
+    """And a training on the CPU counts no GPU and hides none."""
+    shared = open_metering(prepared(tmp_path, training__device="cpu"))
+    assert (shared.meter.scope, shared.meter.methods["gpu"]) == ("process_tree", "none")
+    assert shared.child_environment == {}
+    whole = open_metering(prepared(tmp_path, training__device="cpu", tracker__scope="machine"))
+    assert whole.meter.scope == "machine"
+
+
+def test_where_shares_cannot_be_read_the_machine_is_charged_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No /proc, as on macOS: the upper bound, under its own name."""
+
+    def no_proc() -> None:
+        raise MeasurementError("/proc/stat cannot be read (No such file or directory)")
+
+    monkeypatch.setattr("include.pipeline.metering.ProcessTree", no_proc)
+    assert open_metering(prepared(tmp_path, training__device="cpu")).meter.scope == "machine"
+    assert "charged all that the machine uses" in caplog.text
+
+
+def test_the_child_is_shown_the_gpu_that_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two GPUs and no CUDA_VISIBLE_DEVICES: the first is counted, and the child can use no other."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    run = prepared(tmp_path, training__device="auto")
+    with driver([Device("GPU-aaaa"), Device("GPU-bbbb")], monkeypatch, tmp_path):
+        metering = open_metering(run)
+    assert metering.meter.gpu_devices == ("GPU-aaaa",)
+    assert metering.child_environment == {"CUDA_VISIBLE_DEVICES": "GPU-aaaa"}
