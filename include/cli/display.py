@@ -8,10 +8,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from include.pipeline import LogPace
 from include.pipeline import Progress as TrainingProgress
 from include.scheduler import Decision
-
-_PLAIN_INTERVAL_S = 10.0
 
 
 class Display:
@@ -30,7 +29,7 @@ class Display:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._printed_s = 0.0
+        self._pace: LogPace | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,12 +63,15 @@ class Display:
         """Show a snapshot of the training."""
         if self._live:
             self._move_bar(progress)
-        elif time.monotonic() - self._printed_s >= _PLAIN_INTERVAL_S:
-            self._printed_s = time.monotonic()
+            return
+        self._pace = self._pace or LogPace()  # from the training's start: the wait before it may be long
+        if self._pace.is_due():
             self.say(progress.sentence())
 
     def _move_bar(self, progress: TrainingProgress) -> None:
         figures = f"{progress.power_w:.1f} W  {progress.energy_kwh * 1000:.3f} Wh  {progress.emissions_gco2eq:.3f} g"
+        if progress.carbon_intensity_gco2eq_per_kwh is not None:
+            figures += f" at {progress.carbon_intensity_gco2eq_per_kwh:.0f} g/kWh"
         if self._task is None:
             self._task = self._bar.add_task("", phase=progress.phase, figures=figures)
             self._bar.start()

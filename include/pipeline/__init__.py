@@ -1,6 +1,7 @@
 """Composes scheduler, tracker and trainer, which do not know of one another, for the operators and the command line."""
 
 from include.pipeline.identity import comparison_key
+from include.pipeline.pace import LogPace
 from include.pipeline.progress import Progress
 from include.pipeline.run_folder import RunFolder, report_folder
 from include.pipeline.settling import SettledRun, settle_run
@@ -10,6 +11,7 @@ from include.pipeline.waiting import MINIMUM_PAUSE_S, look, pause_s, wait_in_for
 
 __all__ = [
     "MINIMUM_PAUSE_S",
+    "LogPace",
     "Progress",
     "RunFolder",
     "SettledRun",

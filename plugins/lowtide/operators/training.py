@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from include.files import sha256_of
-from include.pipeline import Progress, TrainingRun, run_training
+from include.pipeline import LogPace, Progress, TrainingRun, run_training
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 from lowtide.run_context import FirstLook, configuration, first_look, job_id, run_folder
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from include.config import LoadedConfig
     from include.records import TrainingRecord
-
-_LOG_INTERVAL_S = 15.0
 
 
 class GpuTrainingOperator(BaseOperator):
@@ -94,12 +91,10 @@ class GpuTrainingOperator(BaseOperator):
         return first_look(context, config)
 
     def _progress_logger(self) -> Any:
-        last_s = 0.0
+        pace = LogPace()
 
         def log(progress: Progress) -> None:
-            nonlocal last_s
-            if time.monotonic() - last_s >= _LOG_INTERVAL_S:
-                last_s = time.monotonic()
+            if pace.is_due():
                 self.log.info("%s", progress.sentence())
 
         return log
