@@ -1,0 +1,125 @@
+"""SIGKILL at a hundred random points of a recorded run: read back, each is a run's account that adds up, or says it has none."""
+
+import json
+import math
+import random
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.config import PROJECT_ROOT, load_config
+from include.errors import LowtideError
+from include.moments import parse_moment, utc_now
+from include.pipeline import RunFolder, TrainingRun
+from include.pipeline.attempt import run_details
+from include.pipeline.reading_back import account_of
+from include.scheduler import open_signal
+from include.tracker import AttributedMeter, ReplayMeter, Usage, read_ledger
+from tests.support.config_files import write_config
+
+RUNNER = """
+import json, os, signal, sys, time
+from pathlib import Path
+from include.moments import utc_now
+from include.records import Phase
+from include.tracker import AttributedMeter, EnergyRecorder, LedgerWriter, ProcessTree, ReplayMeter
+from tests.tracker.tracker_tools import constant
+
+def run(folder, details):
+    ledger = LedgerWriter(Path(folder) / "ledger.jsonl")
+    ledger.open_attempt(1, details)
+    recording = EnergyRecorder(
+        AttributedMeter(ReplayMeter(), ProcessTree()), ledger, constant, now=utc_now, interval_s=0.003, pue=1.0, attempt=1
+    )
+    recording.start()
+    while True:
+        for phase in (Phase.TRAIN, Phase.CHECKPOINT):
+            recording.set_phase(phase)
+            time.sleep(0.002)
+
+for line in sys.stdin:  # one import for all of them: each run is a fork, killed by its parent
+    task = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        run(task["folder"], task["details"])
+    time.sleep(task["after_s"])
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    print("killed", flush=True)
+"""
+SEEDS = 100
+
+
+class _Everything:
+    def usage(self) -> Usage:
+        return Usage(tree_cpu_s=1.0, machine_cpu_s=1.0, tree_memory_bytes=1, machine_memory_bytes=1)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
+    """The folders of a hundred runs, each killed at its own moment of the first 200 ms."""
+    root = tmp_path_factory.mktemp("killed")
+    config = load_config(write_config(root, scheduler__policy="immediate", grid__provider="profile"))
+    run = TrainingRun(config=config, run_id="killed", folder=RunFolder(root), submitted_at=utc_now())
+    details = run_details(run, open_signal(config.values.grid), AttributedMeter(ReplayMeter(), _Everything()))
+    folders = [RunFolder(root / str(seed)) for seed in range(SEEDS)]
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER], cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    tasks = [
+        {"folder": str(folder.path), "details": details, "after_s": random.Random(seed).uniform(0, 0.2)}
+        for seed, folder in enumerate(folders)
+    ]
+    for folder in folders:
+        folder.create()
+    said, _ = runner.communicate("".join(json.dumps(task) + "\n" for task in tasks), timeout=120)
+    assert said.count("killed") == SEEDS
+    return folders
+
+
+def test_every_killed_run_is_read_back_as_an_account_that_adds_up(killed: list[RunFolder]) -> None:
+    """Totals follow from whole rows, rows follow one another, each is charged no more than the machine used."""
+    accounts = 0
+    for folder in killed:
+        try:
+            account_of(folder)
+        except LowtideError as error:  # killed before its first row: there is nothing to account for, and that is said
+            assert "\n" not in str(error)
+            assert not folder.record.exists()
+            continue
+        accounts += 1
+        _check(json.loads(folder.record.read_text()), _rows(folder.ledger))
+    assert accounts >= SEEDS // 4, "most moments lie behind the first row"
+
+
+def test_a_killed_run_is_marked_as_such_and_the_next_attempt_goes_on_in_its_ledger(killed: list[RunFolder]) -> None:
+    """What is missing is named: at most what was used after the last row."""
+    with_rows = [folder for folder in killed if folder.ledger.exists() and _rows(folder.ledger)]
+    for folder in with_rows:
+        contents = read_ledger(folder.ledger)
+        assert any("was not closed, so it was killed" in problem for problem in contents.problems)
+        torn = [problem for problem in contents.problems if "torn" in problem]
+        assert len(torn) <= 1
+
+
+def _rows(ledger: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in ledger.read_text().splitlines() if line.strip()]
+    return [line for line in lines if "start" in line and "end" in line]
+
+
+def _check(record: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """As an auditor's script would, from the files alone."""
+    energy = [row["cpu_energy_kwh"] + row["gpu_energy_kwh"] + row["ram_energy_kwh"] for row in rows]
+    assert math.fsum(energy) == pytest.approx(record["energy_kwh"]["total"], rel=1e-9)
+    assert sum(row["emissions_gco2eq"] for row in rows) == pytest.approx(record["emissions_gco2eq"], rel=1e-9)
+    for row, kwh in zip(rows, energy, strict=True):
+        assert row["emissions_gco2eq"] == pytest.approx(kwh * row["carbon_intensity_gco2eq_per_kwh"], rel=1e-9)
+        assert row["cpu_energy_kwh"] <= row["machine_cpu_energy_kwh"] * (1 + 1e-9)
+        assert row["ram_energy_kwh"] <= row["machine_ram_energy_kwh"] * (1 + 1e-9)
+    moments = [(parse_moment(row["start"]), parse_moment(row["end"])) for row in rows]
+    assert all(start < end for start, end in moments)
+    assert all(a[1] == b[0] for a, b in pairwise(moments))
