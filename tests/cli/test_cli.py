@@ -102,7 +102,7 @@ def test_a_deadline_that_leaves_no_time_can_refuse_the_run(tmp_path):
     assert not (tmp_path / "run" / "record.json").exists()
 
 
-@pytest.mark.parametrize("command", ["", "train", "compare", "intensity", "history", "settle"])
+@pytest.mark.parametrize("command", ["", "train", "compare", "intensity", "history", "settle", "export"])
 def test_help_has_examples(command):
     done = lowtide(*command.split(), "--help")
     assert done.returncode == 0

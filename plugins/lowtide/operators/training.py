@@ -12,6 +12,7 @@ from include.files import sha256_of
 from include.pipeline import LogPace, Progress, TrainingRun, run_training
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
+from lowtide.metrics import final_metrics, metric_tags, progress_metrics
 from lowtide.run_context import FirstLook, configuration, first_look, job_id, run_folder
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ class GpuTrainingOperator(BaseOperator):
             )
             hook = CarbonIntensityHook(self.grid_conn_id or config.values.grid.connection)
             signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
-            record = run_training(run, signal, stop=self._stop, on_progress=self._progress_logger())
+            tags = metric_tags(context)
+            tell = progress_metrics(tags, then=self._progress_logger())
+            record = run_training(run, signal, stop=self._stop, on_progress=tell)
+            final_metrics(record, tags)
         self._tell_assets(context, record, folder.record)
         return record.model_dump(mode="json")
 
