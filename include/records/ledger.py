@@ -1,6 +1,7 @@
 """One row of the energy ledger: what was used in an interval, and what the grid was like then."""
 
 import json
+import sys
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -80,6 +81,7 @@ class LedgerRow:
 _REQUIRED = tuple(field.name for field in fields(LedgerRow) if field.default is not None)
 _OPTIONAL = tuple(field.name for field in fields(LedgerRow) if field.default is None)
 _READERS: dict[str, Any] = {
+    "intensity_source": sys.intern,  # one text for half a million rows
     "start": parse_moment,
     "end": parse_moment,
     "settled_at": parse_moment,

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -39,13 +39,21 @@ def read_ledger(path: Path) -> LedgerContents:
 
     :raises ArtifactError: the file is missing or cannot be read.
     """
-    lines = list(_lines(_content(path)))
-    problems = [f"{path}, line {line.number}: {line.problem}; this row is missing" for line in lines if line.problem]
-    whole = [(line.number, line.row) for line in lines if line.row is not None]
-    problems += [f"{path}, line {number}: {what}" for number, what in _out_of_place(whole)]
-    rows, events = tuple(row for _, row in whole), tuple(line.event for line in lines if line.event is not None)
+    problems: list[str] = []
+    rows: list[LedgerRow] = []
+    numbers: list[int] = []
+    events: list[LedgerEvent] = []
+    for line in _lines(path):  # one at a time: the ledger of a month is 300 MB of text
+        if line.problem:
+            problems.append(f"{path}, line {line.number}: {line.problem}; this row is missing")
+        elif line.row is not None:
+            rows.append(line.row)
+            numbers.append(line.number)
+        elif line.event is not None:
+            events.append(line.event)
+    problems += [f"{path}, line {number}: {what}" for number, what in _out_of_place(numbers, rows)]
     problems += [f"{path}: {what}" for what in attempt_problems(rows, events)]
-    return LedgerContents(rows=rows, problems=tuple(problems), events=events)
+    return LedgerContents(rows=tuple(rows), problems=tuple(problems), events=tuple(events))
 
 
 def repair_ledger(path: Path) -> list[str]:
@@ -55,16 +63,13 @@ def repair_ledger(path: Path) -> list[str]:
 
     :raises ArtifactError: the file is missing, or cannot be read or written.
     """
-    content = _content(path)
-    lines = list(_lines(content))
-    broken = [line for line in lines if line.problem]
-    unended = bool(lines) and not content.endswith(b"\n")
-    if not broken and not unended:
+    broken = [line for line in _lines(path) if line.problem]
+    if not broken and _is_ended(path):
         return []
     try:
         if broken:
             _append_synced(path.with_name(path.name + TORN_SUFFIX), b"".join(line.raw + b"\n" for line in broken))
-        _replace_synced(path, b"".join(line.raw + b"\n" for line in lines if not line.problem))
+        _replace_synced(path, (line.raw + b"\n" for line in _lines(path) if not line.problem))
     except OSError as error:
         raise ArtifactError(
             f"{path}: cannot be repaired ({error.strerror}); free space or mend its permissions"
@@ -73,19 +78,23 @@ def repair_ledger(path: Path) -> list[str]:
     return moved or [f"{path}: ended the last line, whose row was whole"]
 
 
-def _content(path: Path) -> bytes:
+def _lines(path: Path) -> Iterator[_Line]:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                if raw.strip():
+                    yield _parse(number, raw.removesuffix(b"\n"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: there is no such ledger; give the folder of a run") from None
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
-def _lines(content: bytes) -> Iterator[_Line]:
-    for number, raw in enumerate(content.split(b"\n"), start=1):
-        if raw.strip():
-            yield _parse(number, raw)
+def _is_ended(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read() in (b"", b"\n")
 
 
 def _parse(number: int, raw: bytes) -> _Line:
@@ -111,8 +120,8 @@ def _energies(row: LedgerRow) -> tuple[float, float, float]:
     return row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh
 
 
-def _out_of_place(rows: Sequence[tuple[int, LedgerRow]]) -> Iterator[tuple[int, str]]:
-    for (_, earlier), (number, later) in pairwise(rows):
+def _out_of_place(numbers: Sequence[int], rows: Sequence[LedgerRow]) -> Iterator[tuple[int, str]]:
+    for number, (earlier, later) in zip(numbers[1:], pairwise(rows), strict=True):
         if later.start < earlier.end:
             yield number, f"begins at {format_moment(later.start)}, before the row above ends"
         elif later.start > earlier.end and later.attempt == earlier.attempt:
@@ -126,10 +135,10 @@ def _append_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _replace_synced(path: Path, content: bytes) -> None:
+def _replace_synced(path: Path, lines: Iterable[bytes]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
-        file.write(content)
+        file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
