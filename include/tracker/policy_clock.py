@@ -12,6 +12,8 @@ _SMALLEST = timedelta(microseconds=1)
 _CALIBRATION_S = 0.02
 _TOLERANCE_S = 0.1
 """Real seconds by which the clock may deviate between two looks before it counts as stepped."""
+_SLEEP_S = 1.0
+"""Real seconds that a machine must have been suspended between two looks to count."""
 
 
 def steady_s() -> float:
@@ -24,6 +26,7 @@ class _Look(NamedTuple):
     steady_s: float
     now: datetime
     doubt_s: float
+    awake_s: float
 
 
 class PolicyClock:
@@ -40,6 +43,7 @@ class PolicyClock:
     ) -> None:
         self._now, self._steady = now, steady
         self._lock = threading.Lock()
+        self._asleep = timedelta(0)
         self.problems: list[str] = []
         self._first = self._last = self._look()
         self._offset = timedelta(0)
@@ -61,11 +65,27 @@ class PolicyClock:
                 self._offset -= step
                 self._note(step, f"at {format_moment(look.now)}")
                 went = timedelta(seconds=expected)
+            self._note_sleep(look)
             self._travelled += went
             self._last = look
             self._latest = max(look.now + self._offset, self._latest + _SMALLEST)
             self._learn_speed()
             return self._latest
+
+    def take_sleep(self) -> timedelta:
+        """Return the policy time for which the machine was suspended since the last call; nothing was used in it."""
+        with self._lock:
+            asleep, self._asleep = self._asleep, timedelta(0)
+            return asleep
+
+    def _note_sleep(self, look: _Look) -> None:
+        asleep_s = (look.steady_s - self._last.steady_s) - (look.awake_s - self._last.awake_s)
+        if asleep_s > _SLEEP_S:
+            self._asleep += timedelta(seconds=self._speed * asleep_s)
+            self.problems.append(
+                f"the machine was suspended for {asleep_s:.1f} s before {format_moment(look.now)};"
+                " that time is in the ledger without energy"
+            )
 
     def _calibrate(self) -> None:
         time.sleep(_CALIBRATION_S)
@@ -91,7 +111,7 @@ class PolicyClock:
             before_s = self._steady()
             now = as_utc(self._now())
             doubt_s = self._steady() - before_s
-            looks.append(_Look(before_s + doubt_s / 2, now, doubt_s))
+            looks.append(_Look(before_s + doubt_s / 2, now, doubt_s, time.monotonic()))
             if doubt_s < 1e-4:
                 break
         return min(looks, key=lambda look: look.doubt_s)

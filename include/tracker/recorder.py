@@ -14,8 +14,9 @@ from include.tracker.intervals import BookingQueue
 from include.tracker.ledger import LedgerWriter
 from include.tracker.live import LiveFigures
 from include.tracker.meter import EnergyMeter, MeterReading
-from include.tracker.phases import Edge, Mark, cut_at_marks, totals
+from include.tracker.phases import Edge, Mark, totals
 from include.tracker.policy_clock import PolicyClock
+from include.tracker.suspension import cut_awake
 from include.units import JOULES_PER_KWH
 
 _ZERO = {"cpu_energy_kwh": 0.0, "gpu_energy_kwh": 0.0, "ram_energy_kwh": 0.0}
@@ -175,7 +176,7 @@ class EnergyRecorder:
         lasted_s = after.reading.monotonic_s - before.reading.monotonic_s
         if lasted_s > 0:
             self._power_w = sum(used[:3]) * JOULES_PER_KWH / lasted_s
-        for interval in cut_at_marks(before, after, phase, marks):
+        for interval in cut_awake(before, after, self._clock.take_sleep(), phase, marks):
             self._queue.add(interval)
 
     def _pass_marks(self, until: datetime) -> tuple[Phase, list[Mark]]:

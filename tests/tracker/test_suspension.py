@@ -1,0 +1,84 @@
+"""A machine that is suspended in a run: its clocks part, and no energy is spread over the time asleep."""
+
+import time
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from include.moments import utc_now
+from include.records import Phase
+from include.tracker import EnergyRecorder, LedgerWriter, ReplayMeter, read_ledger
+from include.tracker.meter import MeterReading
+from include.tracker.phases import Edge, Mark
+from include.tracker.suspension import cut_awake
+from tests.tracker.tracker_tools import T0, sampled
+
+NIGHT_S = 8 * 3600.0
+
+
+def edge(seconds: float, kwh: float, monotonic_s: float) -> Edge:
+    reading = MeterReading(monotonic_s=monotonic_s, cpu_energy_kwh=kwh, gpu_energy_kwh=0.0, ram_energy_kwh=0.0)
+    return Edge(T0 + timedelta(seconds=seconds), reading)
+
+
+@pytest.mark.parametrize("mark_s", [1.0, 3.0, None])
+def test_the_energy_is_booked_before_the_sleep_and_the_sleep_is_there_without_any(mark_s: float | None) -> None:
+    """5 s awake around a night: with a change of phase in the 5 s, or at the moment of waking, or none."""
+    marks = [Mark(T0 + timedelta(seconds=mark_s), Phase.TRAIN)] if mark_s else []
+    end_s = 5 + NIGHT_S
+    cut = cut_awake(edge(0, 0, 0), edge(end_s, 1e-3, 5), timedelta(seconds=NIGHT_S), Phase.STARTUP, marks)
+    assert all(one.end == two.start for one, two in pairwise(cut))
+    assert (cut[0].start, cut[-1].end) == (T0, T0 + timedelta(seconds=end_s))
+    *awake, night = cut
+    assert night.energy == (0.0, 0.0, 0.0)
+    assert (night.end - night.start).total_seconds() == NIGHT_S
+    assert sum(part.energy[0] for part in awake) == pytest.approx(1e-3)
+    assert night.monotonic_start_s == night.monotonic_end_s == 5
+    assert len(awake) == (2 if mark_s else 1)
+
+
+def test_without_a_sleep_nothing_is_added() -> None:
+    (only,) = cut_awake(edge(0, 0, 0), edge(5, 1e-3, 5), timedelta(0), Phase.TRAIN, [])
+    assert only.energy[0] == 1e-3
+
+
+def test_a_recorder_whose_machine_sleeps_books_its_energy_at_the_grid_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock on the wall and the one that counts sleep jump by eight hours, the meter's does not: as after a suspend."""
+    asleep_s = 0.0
+    real_clock = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda which: real_clock(which) + asleep_s)
+
+    def now() -> datetime:
+        return utc_now() + timedelta(seconds=asleep_s)
+
+    begun = utc_now()
+    grid = sampled(begun - timedelta(minutes=30), 12, 1800, lambda h: 100 if h < 1 else 900)
+    path = tmp_path / "ledger.jsonl"
+    with LedgerWriter(path) as ledger:
+        recording = EnergyRecorder(
+            ReplayMeter((360.0, 0.0, 0.0)), ledger, lambda *_: grid, now=now, interval_s=0.2, pue=1.0, attempt=1
+        )
+        with recording:
+            time.sleep(0.5)
+            asleep_s = NIGHT_S
+            time.sleep(0.5)
+    contents = read_ledger(path)
+    rows = contents.rows
+    assert contents.problems == ()
+    assert all(one.end == two.start for one, two in pairwise(rows))
+    night = [row for row in rows if row.energy_kwh == 0]
+    slept_s = sum((row.end - row.start).total_seconds() for row in night)
+    assert slept_s == pytest.approx(NIGHT_S, abs=0.5)
+    awake = [row for row in rows if row.energy_kwh > 0]
+    powers = [row.energy_kwh * 3.6e6 / (row.end - row.start).total_seconds() for row in awake]
+    assert max(powers) < 2 * 360, (
+        "the night's row would have the power of a few seconds over hours, or the other way round"
+    )
+    before = [row for row in awake if row.end <= night[0].start]
+    assert {row.carbon_intensity_gco2eq_per_kwh for row in before} == {100}
+    (problem,) = recording.problems
+    assert "was suspended for 28800" in problem
