@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from include.config import PROJECT_ROOT
 from include.errors import TrainingStopped
 from include.pipeline.attempt import attempt_in, run_details
+from include.pipeline.ledger_copies import ledger_copies
 from include.pipeline.metering import Metering, measured, open_metering
 from include.pipeline.progress import Progress, snapshot
 from include.pipeline.record import FinishedTraining, write_record
@@ -64,7 +65,10 @@ def run_training(
             pue=tracker.pue,
             attempt=attempt,
         )
-        with attempt_in(ledger, attempt, run_details(run, signal, meter), problems=lambda: recorder.problems):
+        with (
+            ledger_copies(run),
+            attempt_in(ledger, attempt, run_details(run, signal, meter), problems=lambda: recorder.problems),
+        ):
             done = measured(
                 recorder, meter, lambda: _train(run, recorder, asked, on_progress, metering.child_environment)
             )
