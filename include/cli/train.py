@@ -12,7 +12,7 @@ from include.config import LoadedConfig, configuration_files, load_config, parse
 from include.config.params import CONFIGS_FOLDER
 from include.moments import utc_now
 from include.pipeline import RunFolder, TrainingRun, run_training, wait_in_foreground
-from include.records import TrainingRecord
+from include.records import SciScore, TrainingRecord
 from include.scheduler import Action, Decision, clock_for, job_from_config
 
 NAME = "train"
@@ -102,8 +102,16 @@ def _show(record: TrainingRecord, folder: RunFolder, *, as_json: bool) -> None:
     print(
         f"emissions   {record.emissions_gco2eq:.3f} gCO2eq at {record.mean_carbon_intensity_gco2eq_per_kwh:.0f} g/kWh ({kinds})"
     )
+    if record.uncertainty and record.sci:
+        low, high = record.uncertainty.emissions_low_gco2eq, record.uncertainty.emissions_high_gco2eq
+        print(f"            between {low:.3f} and {high:.3f} g by the methods' known errors; SCI {_score(record.sci)}")
     print(f"memory      {record.peak_memory_bytes / 2**20:.0f} MiB ({record.peak_memory_kind})")
     print(f"record      {folder.record}")
+
+
+def _score(score: SciScore) -> str:
+    unit = score.functional_unit.replace("1000_samples", "1,000 samples")
+    return f"{score.gco2eq_per_unit:.3f} g per {unit}"
 
 
 def _methods(record: TrainingRecord) -> str:

@@ -4,9 +4,19 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from include.records import Counterfactual, EmissionFactorType, EnergyTotals, IntensityKind, SignalType, TrainingRecord
+from include.records import (
+    Counterfactual,
+    EmissionFactorType,
+    EmissionsInterval,
+    EnergyTotals,
+    IntensityKind,
+    SciScore,
+    Settlement,
+    SignalType,
+    TrainingRecord,
+)
 
-REPORT_SCHEMA_VERSION: Final = "1.0"
+REPORT_SCHEMA_VERSION: Final = "1.1"
 
 Status = Literal["claimed", "simulated", "withheld", "no_baseline"]
 Direction = Literal["lower", "higher", "no_measurable_change"]
@@ -95,6 +105,9 @@ class RunFigures(_Frozen):
     intensity_kinds: dict[IntensityKind, _Finite]
     foreign_signal_share: _Finite
     counterfactual: Counterfactual | None
+    settlement: Settlement | None
+    uncertainty: EmissionsInterval | None
+    sci: SciScore | None
     peak_memory_bytes: int
     peak_memory_kind: str
     peak_memory_method: str
@@ -110,7 +123,7 @@ class RunFigures(_Frozen):
 class Report(_Frozen):
     """One comparison."""
 
-    schema_version: Literal["1.0"] = REPORT_SCHEMA_VERSION
+    schema_version: Literal["1.1"] = REPORT_SCHEMA_VERSION
     generated_at: AwareDatetime
     run_id: str
     baseline_run_id: str | None

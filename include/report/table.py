@@ -29,9 +29,26 @@ def _nothing(changes: Changes) -> str:
     return ""
 
 
+def _bounds(run: RunFigures) -> str:
+    bounds = run.uncertainty
+    if bounds is None:
+        return figures.NONE_TEXT
+    return f"{figures.grams_text(bounds.emissions_low_gco2eq)} to {figures.grams_text(bounds.emissions_high_gco2eq)}"
+
+
+def _score(run: RunFigures) -> str:
+    score = run.sci
+    if score is None:
+        return figures.NONE_TEXT
+    unit = "1,000 samples" if score.functional_unit == "1000_samples" else score.functional_unit
+    return f"{figures.grams_text(score.gco2eq_per_unit)} per {unit}{'' if score.embodied_gco2eq is None else ', M included'}"
+
+
 _ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
     ("Emissions", lambda r: figures.grams_text(r.emissions_gco2eq), lambda c: figures.change_text(c.emissions_percent)),
+    ("within the methods' known errors", _bounds, _nothing),
     ("of which training", lambda r: figures.grams_text(r.emissions_train_gco2eq), _nothing),
+    ("SCI score", _score, _nothing),
     ("Energy", lambda r: figures.energy_text(r.energy_kwh.total), lambda c: figures.change_text(c.energy_percent)),
     ("Mean carbon intensity", _intensity, lambda c: figures.change_text(c.mean_intensity_percent)),
     (
@@ -57,7 +74,8 @@ _ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
 def render_table(report: Report) -> list[Row]:
     """Return rows of (figure, baseline, run, change); safe for a terminal, not yet escaped for Markdown."""
     base, run = report.baseline, report.run
-    return [
+    rows = [
         (name, "-" if base is None else plain(cell(base)), plain(cell(run)), change(report.changes))
         for name, cell, change in _ROWS
     ]
+    return [row for row in rows if row[2] != figures.NONE_TEXT]  # a run of an older version has no bounds and no score

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from include.records import Counterfactual
+from include.records import Counterfactual, Settlement
 from include.report import figures
 from include.report.escape import markdown
 from include.report.model import Report, RunFigures
@@ -27,6 +27,10 @@ def _lines(run: RunFigures) -> Iterator[str]:
     if run.foreign_signal_share > 0:
         share = figures.percent_text(100 * run.foreign_signal_share)
         yield f"Of that energy, {share} is booked at another signal or factor type, which no claim is made on"
+    if run.settlement is not None:
+        yield _settled(run.settlement)
+    if run.uncertainty is not None:
+        yield f"Known errors: {'; '.join(run.uncertainty.basis)}"
     yield f"Energy: {_methods(run)}; scope {run.measuring_scope}; PUE {run.pue:g}"
     if run.counterfactual is not None:
         yield _at_submission(run.counterfactual)
@@ -41,6 +45,15 @@ def _at_submission(counterfactual: Counterfactual) -> str:
     if counterfactual.readings_path is None:
         return text
     return f"{text}; readings: {counterfactual.readings_path}, sha256 {counterfactual.readings_sha256}"
+
+
+def _settled(settlement: Settlement) -> str:
+    first, share = settlement.first_booked, figures.percent_text(100 * settlement.settled_energy_share)
+    return (
+        f"Settled {figures.moment_text(settlement.settled_at)}: {share} of the energy booked again at actual figures of"
+        f" {', '.join(settlement.sources)}; first booked {figures.grams_text(first.emissions_gco2eq)}, ledger"
+        f" {first.ledger_path}, sha256 {first.ledger_sha256}"
+    )
 
 
 def _kinds(run: RunFigures | Counterfactual) -> str:

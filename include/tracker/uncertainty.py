@@ -34,8 +34,16 @@ def emissions_interval(rows: Sequence[LedgerRow], methods: Mapping[str, str]) ->
         energy_high_kwh=total_kwh * high,
         emissions_low_gco2eq=grams * low * grid_low,
         emissions_high_gco2eq=grams * high * grid_high,
-        basis=(*_basis(energy, "energy"), *_basis(grid, "emissions")),
+        basis=(*_basis(energy, "energy"), *_basis(grid, "emissions"), *_machine(rows)),
     )
+
+
+def _machine(rows: Sequence[LedgerRow]) -> Iterator[str]:
+    """Say what the run's share was taken from; how well a share of CPU time tells energy apart is not published."""
+    parts = [[getattr(row, f"machine_{name}_energy_kwh") for row in rows] for name in ("cpu", "gpu", "ram")]
+    if all(kwh is not None for part in parts for kwh in part):
+        total_kwh = math.fsum(kwh for part in parts for kwh in part)
+        yield f"the whole machine used {total_kwh:.4g} kWh in the same rows, more than which the run cannot have used"
 
 
 def _components(rows: Sequence[LedgerRow], methods: Mapping[str, str]) -> Iterator[_Part]:

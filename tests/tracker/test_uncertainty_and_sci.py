@@ -38,6 +38,13 @@ def test_every_method_and_every_kind_has_its_error() -> None:
     assert set(INTENSITY_ERRORS) == set(IntensityKind)
 
 
+def test_a_share_of_a_machine_has_the_machine_beside_it() -> None:
+    whole = {"machine_cpu_energy_kwh": 2.0, "machine_gpu_energy_kwh": 1.0, "machine_ram_energy_kwh": 0.5}
+    rows = [replace(row(k, energy=(0.5, 1.0, 0.5)), **whole) for k in range(2)]
+    assert emissions_interval(rows, METHODS).basis[-1].startswith("the whole machine used 7 kWh")
+    assert "the whole machine" not in emissions_interval([*rows, row(2)], METHODS).basis[-1]
+
+
 def test_a_method_that_is_not_named_counts_as_the_least_known() -> None:
     found = emissions_interval([row(0, energy=(1.0, 0.0, 0.0))], {})
     assert (found.energy_low_kwh, found.energy_high_kwh) == pytest.approx((0.5, 2.0))

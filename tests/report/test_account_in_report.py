@@ -1,0 +1,60 @@
+"""Bounds, score and settlement stand beside the figures that they are about."""
+
+from include.records import Counterfactual, FirstBooked, Settlement
+from include.report import render_table
+from include.report.render import render_markdown
+from include.report.table import Row
+from include.tracker import emissions_interval, sci_score
+from tests.support.comparisons import NOW, compared, waiting_run
+from tests.support.records import make_record
+from tests.support.runs import METHODS
+from tests.tracker.tracker_tools import row
+
+BOUNDS = emissions_interval([row(energy=(0.002, 0.006, 0.0002))], METHODS)
+
+
+def table(**changes: object) -> dict[str, Row]:
+    return {cells[0]: cells for cells in render_table(compared(make_record(), waiting_run(**changes)))}
+
+
+def test_the_bounds_stand_under_the_emissions() -> None:
+    """0.82 g, RAPL and NVML 40 %, the constant a factor of two, measured intensity 5 %."""
+    names = list(table(uncertainty=BOUNDS))
+    assert names[names.index("Emissions") + 1] == "within the methods' known errors"
+    assert table(uncertainty=BOUNDS)["within the methods' known errors"][1:3] == ("n/a", "0.465 g to 1.22 g")
+
+
+def test_the_score_says_per_what_and_whether_embodied_emissions_are_in_it() -> None:
+    score = sci_score(50.0, 10.0, unit="1000_samples", units=180.0)
+    assert table(sci=score)["SCI score"][2] == "0.333 g per 1,000 samples, M included"
+    assert table(sci=sci_score(50.0, None, unit="run", units=1.0))["SCI score"][2] == "50.0 g per run"
+
+
+def test_a_record_of_an_older_version_has_neither_row() -> None:
+    assert not {"SCI score", "within the methods' known errors"} & set(table())
+
+
+def test_the_first_booking_and_each_error_with_its_source_can_be_followed() -> None:
+    run = waiting_run()
+    first = FirstBooked(
+        emissions_gco2eq=1.25,
+        emissions_train_gco2eq=1.0,
+        mean_carbon_intensity_gco2eq_per_kwh=180.0,
+        intensity_kinds={"forecast": 1.0},  # type: ignore[dict-item]
+        foreign_signal_share=0.0,
+        counterfactual=Counterfactual.model_validate(run.counterfactual),
+        ledger_path="runs/x/booked/ledger.jsonl",
+        ledger_sha256="e" * 64,
+    )
+    settlement = Settlement(
+        settled_at=NOW,
+        settled_energy_share=0.96,
+        sources=("neso",),
+        readings_path="runs/x/settled_readings.jsonl",
+        readings_sha256="f" * 64,
+        first_booked=first,
+    )
+    text = render_markdown(compared(make_record(), waiting_run(settlement=settlement, uncertainty=BOUNDS)))
+    assert "96.0 % of the energy booked again at actual figures of neso; first booked 1.25 g" in text
+    assert "e" * 64 in text
+    assert "arXiv:2509.22092" in text.replace("\\", "")
