@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from include.moments import utc_now
 from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.tracker import CodeCarbonMeter, EnergyRecorder, LedgerWriter
+from include.tracker import AttributedMeter, CodeCarbonMeter, EnergyRecorder, LedgerWriter, ProcessTree
 
 LOOP = """
 import sys
@@ -67,7 +67,7 @@ def run_child(loops: int) -> Cost:
 
 def run_recorded(loops: int, interval_s: float, folder: Path) -> Cost:
     """Run it under the recorder, as a run does; the meter's constructor comes before."""
-    meter = CodeCarbonMeter()
+    meter = AttributedMeter(CodeCarbonMeter(), ProcessTree())
     ledger = LedgerWriter(folder / f"{time.monotonic_ns()}.jsonl")
     recorder = EnergyRecorder(meter, ledger, readings, now=utc_now, interval_s=interval_s, pue=1.0, attempt=1)
     before_s = time.process_time()

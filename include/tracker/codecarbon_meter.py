@@ -8,6 +8,7 @@ from typing import Any
 
 from include.errors import MeasurementError
 from include.tracker.codecarbon_quirks import SwallowedErrors, energy_methods, tracker_settings
+from include.tracker.codecarbon_sampler import PowerSampler
 from include.tracker.codecarbon_watch import CounterWatch
 from include.tracker.gpu_selection import GpuSelection, gpus_of_this_machine, select_gpus
 from include.tracker.meter import Component, MeterReading, Method, Scope
@@ -77,7 +78,7 @@ class CodeCarbonMeter:
         import codecarbon.core.emissions  # otherwise imported inside the measuring window
 
         self._errors.expect()
-        tracker = codecarbon.OfflineEmissionsTracker(**tracker_settings(self._output, self._gpu_ids))
+        tracker: Any = codecarbon.OfflineEmissionsTracker(**tracker_settings(self._output, self._gpu_ids))
         if not hasattr(tracker, "run_id"):
             raise self._failed("could not be set up")
         try:
@@ -85,6 +86,7 @@ class CodeCarbonMeter:
         except Exception as error:
             raise MeasurementError(f"CodeCarbon cannot read this machine's hardware ({error})") from error
         self._check_gpus(tracker)
+        tracker._scheduler_monitor_power = PowerSampler(tracker._hardware)
         return tracker
 
     def _check_gpus(self, tracker: Any) -> None:

@@ -5,6 +5,7 @@ import logging
 import math
 import subprocess
 import sys
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -210,3 +211,20 @@ def test_a_meter_that_was_never_started_or_is_stopped_gives_no_reading() -> None
     for measure in (meter.sample, meter.stop):
         with pytest.raises(MeasurementError, match="incomplete"):
             measure()
+
+
+def test_a_month_leaves_no_figures_behind_and_the_estimate_is_still_sampled_once_a_second() -> None:
+    """CodeCarbon's own timer would keep four lists that grow for ever, and sum them at every row."""
+    meter = CodeCarbonMeter(gpu_ids=[])
+    cpu = next(item for item in meter._tracker._hardware if type(item).__name__ == "CPU")
+    meter.start()
+    time.sleep(1.3)
+    sampled = len(cpu._power_history)
+    meter.sample()
+    time.sleep(0.1)
+    meter.stop()
+    assert sampled == 0 if meter.methods["cpu"] == "rapl" else sampled in (1, 2)
+    assert cpu._power_history == []
+    kept = ("_cpu_utilization_history", "_gpu_utilization_history", "_ram_utilization_history", "_ram_used_history")
+    assert [getattr(meter._tracker, name) for name in kept] == [[], [], [], []]
+    assert [thread.name for thread in threading.enumerate() if "sampler" in thread.name] == []
