@@ -157,6 +157,75 @@ def test_two_runs_at_once_are_not_both_charged_the_whole_machine(tmp_path: Path)
     assert sum(ram for _, ram, _, _ in figures) <= max(machine for _, _, _, machine in figures)
 
 
+def proc_folder(folder: Path, busy_ticks: int, processes: dict[int, tuple[str, int, int, int]]) -> Path:
+    """A /proc as a sandbox shows it, without smaps_rollup: pid -> (name, parent, ticks, resident pages)."""
+    (folder / "stat").write_text(f"cpu  {busy_ticks} 0 0 999999 0 77 0 0 0 0\ncpu0 1 2 3\n")
+    (folder / "meminfo").write_text("MemTotal: 4000000 kB\nMemFree: 1 kB\nMemAvailable: 3000000 kB\n")
+    for pid, (name, parent, ticks, pages) in processes.items():
+        (folder / str(pid)).mkdir(exist_ok=True)
+        text = f"{pid} ({name}) S {parent} 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 5 1000 {pages} 0"
+        (folder / str(pid) / "stat").write_text(text)
+    return folder
+
+
+def test_a_sandboxs_proc_is_read_and_resident_memory_counts_whole_where_no_better_figure_is_shown(
+    tmp_path: Path,
+) -> None:
+    """Names may hold anything; interrupts belong to nobody; a process that hides its pages is charged all of them."""
+    processes = {7: ("a) b (c 1 2 3", 1, 100, 1000), 8: ("loader", 7, 50, 500), 9: ("other", 1, 900, 9000)}
+    tree = ProcessTree(7, proc_folder(tmp_path, 1000, processes))
+    processes |= {7: ("a) b (c 1 2 3", 1, 160, 1000), 8: ("loader", 7, 90, 500)}
+    proc_folder(tmp_path, 1400, processes)
+    usage = tree.usage()
+    tick_s, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    assert (usage.tree_cpu_s, usage.machine_cpu_s) == (pytest.approx(100 * tick_s), pytest.approx(400 * tick_s))
+    assert usage.tree_memory_bytes == 1500 * page
+    assert usage.machine_memory_bytes == 1_000_000 * 1024
+    assert tree.pids == {7, 8}
+
+
+LIMITED = """
+import os, sys, time
+from pathlib import Path
+for folder, limit, value in (("cpu", "cpu.cfs_quota_us", 20000), ("memory", "memory.limit_in_bytes", 1 << 30)):
+    group = Path("/sys/fs/cgroup") / folder / sys.argv[1]
+    (group / limit).write_text(str(value))
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+from include.tracker import *
+tree = ProcessTree()
+meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), tree)
+before = tree.usage()
+meter.start()
+end = time.monotonic() + 2
+while time.monotonic() < end: pass
+last, after = meter.stop(), tree.usage()
+used = after.tree_cpu_s - before.tree_cpu_s
+share = used / (after.machine_cpu_s - before.machine_cpu_s)
+print(used, share, last.cpu_energy_kwh / last.machine_energy_kwh[0], last.ram_energy_kwh / last.machine_energy_kwh[2])
+"""
+
+
+def test_a_container_is_charged_by_what_it_used_of_the_machine_not_of_its_limit(tmp_path: Path) -> None:
+    """A fifth of one processor and 1 GiB: a real control group, where this machine lets us make one."""
+    name = f"lowtide-test-{os.getpid()}"
+    groups = [Path("/sys/fs/cgroup") / controller / name for controller in ("cpu", "memory")]
+    if not all(os.access(group.parent, os.W_OK) for group in groups):
+        pytest.skip("no control group can be made here: it takes root and version 1 of the controllers")
+    for group in groups:
+        group.mkdir()
+    try:
+        command = [sys.executable, "-c", LIMITED, name]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    finally:
+        for group in groups:
+            group.rmdir()
+    assert done.returncode == 0, done.stderr
+    used_s, share, cpu_share, ram_share = map(float, done.stdout.split())
+    assert used_s <= 1.0, "a fifth of 2 s, and the end of a period"
+    assert cpu_share == pytest.approx(share, rel=0.3, abs=0.05)
+    assert 0 < ram_share < 1
+
+
 def test_without_proc_there_is_no_share(tmp_path: Path) -> None:
     """macOS: the machine is charged, and that is told."""
     with pytest.raises(MeasurementError, match="stat cannot be read"):
