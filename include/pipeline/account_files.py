@@ -1,6 +1,7 @@
 """Reads and replaces what a run's account consists of: record and ledger, which must fit together at any moment."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,20 +56,22 @@ def replace_account(folder: RunFolder, ledger_lines: str, account: Account) -> N
     intent.unlink()
 
 
-def ledger_lines(path: Path, rows: list[LedgerRow]) -> str:
-    """Return a ledger's text with other rows; each old row's place is taken by the rows that divide its time."""
-    left = iter(rows)
-    following = next(left, None)
+def ledger_lines(path: Path, old: Sequence[LedgerRow], new: Sequence[LedgerRow]) -> str:
+    """Return a ledger's text with other rows; each old row's place is taken by the rows that divide its time.
+
+    :param old: the rows as they are in the file, in its order; a line of one that stays is kept byte for byte.
+    """
+    before, after = iter(old), iter(new)
+    following = next(after, None)
     lines = []
     for raw in path.read_text(encoding="utf-8").splitlines():
-        data = json.loads(raw)
-        if "event" in data:
+        if raw.startswith('{"event"'):
             lines.append(raw + "\n")
             continue
-        end = LedgerRow.from_json(data).end
-        while following is not None and following.end <= end:
-            lines.append(following.as_json_line())
-            following = next(left, None)
+        row = next(before)
+        while following is not None and following.end <= row.end:
+            lines.append(raw + "\n" if following is row else following.as_json_line())
+            following = next(after, None)
     return "".join(lines)
 
 

@@ -17,10 +17,10 @@ from include.pipeline.run_folder import RunFolder
 from include.records import Counterfactual, FirstBooked, LedgerRow, Reading, Settlement
 from include.scheduler.coverage import cover
 from include.tracker import (
-    LedgerWriter,
     actual_readings,
     counterfactual,
     emissions_interval,
+    hold_ledger,
     read_ledger,
     rescored,
     settle_rows,
@@ -50,8 +50,9 @@ class SettledRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evidence:
-    """The readings that a settlement rests on, and when it was made."""
+    """The rows as they are, the readings that their settlement rests on, and when it was made."""
 
+    rows: Sequence[LedgerRow]
     actuals: Sequence[Reading]
     at_submission: Sequence[Reading]
     now: datetime
@@ -69,7 +70,7 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
     before = account_of(folder)
     if before.replay is not None:
         return SettledRun(folder=folder, before=before, after=before)
-    with LedgerWriter(folder.ledger):  # so that no attempt appends while rows are replaced
+    with hold_ledger(folder.ledger):  # so that no attempt appends while rows are replaced
         rows = read_ledger(folder.ledger).rows
         evidence = _evidence(before, rows, actuals, folder, now)
         settled = settle_rows(rows, evidence.actuals, pue=before.pue, settled_at=now)
@@ -89,7 +90,10 @@ def _evidence(
     sound = actual_readings(found, (account.signal_type, account.emission_factor_type), now=now)
     first = _readings_of(folder, account.counterfactual)
     return _Evidence(
-        actuals=sound, at_submission=cover(submitted, curve_end, [lambda *_: sound, lambda *_: first]), now=now
+        rows=rows,
+        actuals=sound,
+        at_submission=cover(submitted, curve_end, [lambda *_: sound, lambda *_: first]),
+        now=now,
     )
 
 
@@ -133,7 +137,7 @@ def _write(
         readings_sha256=sha256_of(used),
         first_booked=first,
     )
-    text = ledger_lines(folder.ledger, rows)
+    text = ledger_lines(folder.ledger, evidence.rows, rows)
     after = _account(before, rows, at_submission, settlement, text)
     replace_account(folder, text, after)
     return after

@@ -4,7 +4,7 @@ from include.tracker.attempts import next_attempt
 from include.tracker.attribution import AttributedMeter
 from include.tracker.booking import book_interval
 from include.tracker.codecarbon_meter import CodeCarbonMeter
-from include.tracker.ledger import LedgerContents, LedgerWriter, read_ledger, repair_ledger
+from include.tracker.ledger import LedgerContents, LedgerWriter, hold_ledger, read_ledger, repair_ledger
 from include.tracker.live import LiveFigures
 from include.tracker.machine_totals import MachineTotals, machine_totals
 from include.tracker.meter import EnergyMeter, MeterReading
@@ -41,6 +41,7 @@ __all__ = [
     "embodied_part_gco2eq",
     "emissions_interval",
     "functional_units",
+    "hold_ledger",
     "machine_totals",
     "next_attempt",
     "read_ledger",

@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from include.records import LedgerEvent, LedgerRow
 from include.tracker.attempts import Attempt
 from include.tracker.ledger_reading import LedgerContents, read_ledger, repair_ledger, sync_folder
 
-__all__ = ["LedgerContents", "LedgerWriter", "read_ledger", "repair_ledger"]
+__all__ = ["LedgerContents", "LedgerWriter", "hold_ledger", "read_ledger", "repair_ledger"]
 
 
 class LedgerWriter:
@@ -118,13 +118,7 @@ class LedgerWriter:
 
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            # a worker taken for dead and its retry must not interleave their rows
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArtifactError(
-                f"{self.path}: another process writes to this ledger; wait for it, or end it"
-            ) from error
+        _lock(self._file, self.path)
 
     def _check_order(self, rows: Sequence[LedgerRow]) -> None:
         end = self.last_end
@@ -143,6 +137,33 @@ class LedgerWriter:
         return ArtifactError(
             f"{self.path}: the ledger {what} ({error.strerror}); free space there, mend the permissions, or give another folder"
         )
+
+
+@contextlib.contextmanager
+def hold_ledger(path: Path) -> Iterator[None]:
+    """Keep other writers from a ledger that is there, without opening it to append.
+
+    :raises ArtifactError: the file cannot be opened, or another process writes to it.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path}: cannot be opened ({error.strerror}); check the path and its permissions"
+        ) from error
+    try:
+        _lock(file, path)
+        yield
+    finally:
+        os.close(file)
+
+
+def _lock(file: int, path: Path) -> None:
+    try:
+        # a worker taken for dead and its retry must not interleave their rows
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ArtifactError(f"{path}: another process writes to this ledger; wait for it, or end it") from error
 
 
 def _write_all(file: int, content: bytes) -> None:
