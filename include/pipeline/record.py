@@ -3,16 +3,18 @@
 import json
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from include.errors import MeasurementError
 from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.identity import comparison_key
 from include.pipeline.score import score_of
 from include.pipeline.training_run import TrainingRun
-from include.records import Counterfactual, EnergyTotals, LedgerRow, MachineEnergy, TrainingRecord
+from include.records import Counterfactual, EnergyTotals, LedgerEventKind, LedgerRow, MachineEnergy, TrainingRecord
 from include.scheduler import GridSignal
 from include.tracker import (
     EnergyMeter,
+    LedgerContents,
     LedgerSummary,
     counterfactual,
     emissions_interval,
@@ -36,8 +38,6 @@ class FinishedTraining:
 def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTraining) -> TrainingRecord:
     """Write ``record.json`` and return it; where energy is missing, ``energy_complete`` is false and ``problems`` says what.
 
-    An attempt that was killed is a problem, not a shortfall: it lost less than one row, and the sentence says so.
-
     :raises MeasurementError: the ledger has no rows.
     :raises ArtifactError: the file cannot be written.
     """
@@ -48,8 +48,9 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
         raise MeasurementError(f"{run.folder.ledger} has no rows: {reasons}")
     short = [finished.shortfall] if finished.shortfall else []
     said = tuple(dict.fromkeys((*short, *finished.problems, *new)))
-    record = _record(
-        run, signal, replace(finished, problems=said, shortfall="; ".join((*short, *new)) or None), contents.rows
+    uncovered_s = None if short or new else _uncovered_s(run, contents)
+    record = _record(run, signal, replace(finished, problems=said), contents.rows).model_copy(
+        update={"energy_complete": uncovered_s == 0, "uncovered_s": uncovered_s}
     )
     write_json_atomically(run.folder.record, record.model_dump_json(indent=2))
     return record
@@ -76,7 +77,6 @@ def _record(
         replay=run.anchor,
         energy_kwh=_energy(summary, finished.meter),
         machine_energy_kwh=_machine_energy(rows),
-        energy_complete=finished.shortfall is None,
         gpu_devices=finished.meter.gpu_devices,
         energy_train_kwh=summary.train.energy_kwh,
         measuring_scope=finished.meter.scope,
@@ -113,6 +113,15 @@ def _energy(summary: LedgerSummary, meter: EnergyMeter) -> EnergyTotals:
             "methods": meter.methods,
         }
     )
+
+
+def _uncovered_s(run: TrainingRun, contents: LedgerContents) -> float:
+    """Return the real seconds that no row covers: gaps within attempts, and a row for each attempt that was killed."""
+    gaps = [b.start - a.end for a, b in pairwise(contents.rows) if a.attempt == b.attempt and b.start > a.end]
+    gaps_s = math.fsum(gap.total_seconds() for gap in gaps) / (run.anchor.speed if run.anchor else 1.0)
+    closed = {event.attempt for event in contents.events if event.event is LedgerEventKind.CLOSED}
+    killed = {event.attempt for event in contents.events} - closed
+    return gaps_s + len(killed) * run.config.values.tracker.interval.total_seconds()
 
 
 def _machine_energy(rows: tuple[LedgerRow, ...]) -> MachineEnergy | None:

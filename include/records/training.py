@@ -104,6 +104,12 @@ class TrainingRecord(_Frozen):
     energy_complete: Annotated[
         bool, Field(description="false: energy that the run used is missing from the figures; problems says what")
     ] = True
+    uncovered_s: Annotated[
+        NonNegative | None,
+        Field(
+            description="real seconds, at most, that no row covers: the ends of killed attempts, gaps; null = unknown"
+        ),
+    ] = 0.0
     gpu_devices: Annotated[tuple[str, ...], Field(description="UUIDs of the GPUs whose energy counts")] = ()
     energy_train_kwh: NonNegative
     measuring_scope: Annotated[

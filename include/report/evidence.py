@@ -8,6 +8,9 @@ from include.report.figures import percent_text
 CLAIM_LIMIT_SHARE = 0.05
 """A share of the energy above this (DESIGN.md, idea 7) decides about the claim."""
 
+_NEGLIGIBLE_GAP_SHARE = 0.01
+"""Of a run's duration, without rows; a third of the change that counts as measurable by default."""
+
 _SIMULATED = (IntensityKind.MODELLED, IntensityKind.REPLAYED)
 _UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
 _ESTIMATED_METHODS = ("tdp_estimate", "constant")
@@ -48,10 +51,12 @@ def foreign_signal_reasons(record: TrainingRecord, who: str) -> list[str]:
 
 
 def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
-    """Say where a part of the energy is missing: the figure is too low, nobody knows by how much."""
-    return (
-        [] if record.energy_complete else [f"energy that the {who} used is missing from its figures (see its problems)"]
-    )
+    """Say where a part of the energy is missing; the last seconds of a killed attempt of hours bar nothing."""
+    uncovered_s = record.uncovered_s
+    known = uncovered_s is not None and uncovered_s <= _NEGLIGIBLE_GAP_SHARE * record.duration_s
+    if record.energy_complete or known:
+        return []
+    return [f"energy that the {who} used is missing from its figures (see its problems)"]
 
 
 def estimated_energy_reasons(record: TrainingRecord, who: str) -> list[str]:

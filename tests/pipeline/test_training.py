@@ -104,11 +104,15 @@ def test_energy_of_a_failed_attempt_counts_for_the_result(tmp_path):
     with pytest.raises(TrainingStopped):
         run_training(run, signal, stop=stop, on_progress=lambda _: stop.set())
     wasted = read_ledger(run.folder.ledger).rows
+    lines = run.folder.ledger.read_text().splitlines(keepends=True)
+    run.folder.ledger.write_text("".join(lines[:-1]))  # as a SIGKILL leaves it: the attempt was never closed
     record = run_training(run, signal)
     rows = read_ledger(run.folder.ledger).rows
     assert rows[: len(wasted)] == wasted
     assert {row.attempt for row in rows} == {1, 2}
     assert record.attempts == 2
+    assert (record.energy_complete, record.uncovered_s) == (False, 1.0)  # at most the row under way when it was killed
+    assert any("was not closed, so it was killed" in problem for problem in record.problems)
     assert record.energy_kwh.total == pytest.approx(math.fsum(row.energy_kwh for row in rows), rel=1e-9)
 
 

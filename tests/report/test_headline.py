@@ -103,11 +103,21 @@ def test_rows_booked_at_another_factor_type_bar_the_claim() -> None:
 
 @pytest.mark.parametrize("which", ["baseline", "run"])
 def test_energy_of_which_a_part_is_missing_bars_the_claim(which: str) -> None:
-    base = make_record(energy_complete=which != "baseline")
-    report = compared(base, waiting_run(energy_complete=which != "run"))
+    missing = {"energy_complete": False, "uncovered_s": None}
+    base = make_record(**(missing if which == "baseline" else {}))
+    report = compared(base, waiting_run(**(missing if which == "run" else {})))
     assert outcome(report) == ("withheld", None)
     assert report.headline.reasons == (f"energy that the {which} used is missing from its figures (see its problems)",)
-    assert "Waiting" not in compared(None, waiting_run(energy_complete=False)).headline.text
+    assert "Waiting" not in compared(None, waiting_run(**missing)).headline.text
+
+
+@pytest.mark.parametrize(("uncovered_s", "status"), [(5.0, "claimed"), (6.0, "claimed"), (6.1, "withheld")])
+def test_the_last_row_of_a_killed_attempt_bars_nothing_unless_it_is_a_measurable_part(
+    uncovered_s: float, status: str
+) -> None:
+    """One row of 5 s in a run of 600 s; a hundredth is the limit."""
+    run = waiting_run(energy_complete=False, uncovered_s=uncovered_s, attempts=2)
+    assert compared(make_record(), run).headline.status == status
 
 
 @pytest.mark.parametrize("kind", ["modelled", "replayed"])
