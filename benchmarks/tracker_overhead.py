@@ -47,22 +47,23 @@ def readings(start: datetime, end: datetime) -> list[Reading]:
 
 
 class Cost(NamedTuple):
-    """CPU seconds of the child, of this process while the child ran, and of the recorder's start and stop."""
+    """CPU seconds of the child, of this process while the child ran, and of the recorder's start and stop; the time it took."""
 
     child_s: float
     parent_s: float
+    wall_s: float
     start_stop_s: float = 0.0
 
 
 def run_child(loops: int) -> Cost:
     """Run the loop in a process of its own; user and system time."""
-    before_s = time.process_time()
+    before_s, began_s = time.process_time(), time.monotonic()
     child = subprocess.Popen([sys.executable, "-c", LOOP, str(loops)])
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"the loop ended with {child.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, time.process_time() - before_s)
+    return Cost(usage.ru_utime + usage.ru_stime, time.process_time() - before_s, time.monotonic() - began_s)
 
 
 def run_recorded(loops: int, interval_s: float, folder: Path) -> Cost:
@@ -104,6 +105,11 @@ def show(interval_s: float, alone: list[Cost], recorded: list[Cost]) -> None:
     noise = 100 * statistics.pstdev(child_s) / statistics.mean(child_s)
     print(
         f"interval {interval_s:g} s, {len(alone)} pairs, child CPU {statistics.mean(child_s):.2f} s (noise {noise:.2f} %)"
+    )
+    of_a_core = statistics.median(100 * (cost.parent_s - spawning_s) / cost.wall_s for cost in recorded)
+    crowding = statistics.median(cost.wall_s / cost.child_s for cost in recorded)
+    print(
+        f"recorder's own CPU time: {of_a_core:.3f} % of one processor; the loop took {crowding:.2f} times its CPU time"
     )
     print(f"recorder's own CPU time: {own:.3f} % of the child's, and {start_stop_ms:.1f} ms once for start and stop")
     print(f"child's CPU time: {statistics.median(changes):+.2f} % (median; {min(changes):+.2f} to {max(changes):+.2f})")
