@@ -12,6 +12,8 @@ from include.trainer.result import TrainingResult
 
 _log = logging.getLogger(__name__)
 
+INCOMPLETE = "the energy of this run is incomplete: "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metering:
@@ -59,7 +61,7 @@ def measured(recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], T
     except Exception as failure:
         if result is None:
             raise
-        shortfall: str | None = f"the energy of this run is incomplete: {failure}"
+        shortfall: str | None = f"{INCOMPLETE}{failure}"
     else:
         shortfall = _unseen_gpu(result, meter)
     finally:
@@ -70,10 +72,16 @@ def measured(recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], T
     return Measured(result=result, shortfall=shortfall)
 
 
+def told(recorder: EnergyRecorder) -> tuple[str, ...]:
+    """Return what an attempt's closing line says of its measuring, with what is missing of its energy for the next attempt."""
+    failure = recorder.failure
+    return recorder.problems if failure is None else (f"{INCOMPLETE}{failure}", *recorder.problems)
+
+
 def _unseen_gpu(result: TrainingResult, meter: EnergyMeter) -> str | None:
     if not result.device.startswith("cuda") or meter.methods["gpu"] != "none":
         return None
     return (
-        f"the energy of this run is incomplete: it ran on {result.device_name}, whose energy could not be measured"
+        f"{INCOMPLETE}it ran on {result.device_name}, whose energy could not be measured"
         " (CodeCarbon finds no GPU through NVML and nvidia-smi)"
     )

@@ -8,6 +8,7 @@ from itertools import pairwise
 from include.errors import MeasurementError
 from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.identity import comparison_key
+from include.pipeline.metering import INCOMPLETE
 from include.pipeline.score import score_of
 from include.pipeline.training_run import TrainingRun
 from include.records import Counterfactual, EnergyTotals, LedgerEventKind, LedgerRow, MachineEnergy, TrainingRecord
@@ -46,7 +47,7 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
     if not contents.rows:
         reasons = "; ".join((*new, *finished.problems)) or "nothing was booked"
         raise MeasurementError(f"{run.folder.ledger} has no rows: {reasons}")
-    short = [finished.shortfall] if finished.shortfall else []
+    short = [*([finished.shortfall] if finished.shortfall else []), *_shortfalls_of_attempts(contents)]
     said = tuple(dict.fromkeys((*short, *finished.problems, *new)))
     uncovered_s = None if short or new else _uncovered_s(run, contents)
     record = _record(run, signal, replace(finished, problems=said), contents.rows).model_copy(
@@ -113,6 +114,12 @@ def _energy(summary: LedgerSummary, meter: EnergyMeter) -> EnergyTotals:
             "methods": meter.methods,
         }
     )
+
+
+def _shortfalls_of_attempts(contents: LedgerContents) -> list[str]:
+    """Return what closing lines say is missing: the energy of an attempt that failed counts for the run, and so its lack."""
+    said = [str(problem) for event in contents.events for problem in event.details.get("problems", ())]
+    return [problem for problem in said if problem.startswith(INCOMPLETE)]
 
 
 def _uncovered_s(run: TrainingRun, contents: LedgerContents) -> float:

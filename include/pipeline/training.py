@@ -9,7 +9,7 @@ from include.config import PROJECT_ROOT
 from include.errors import TrainingStopped
 from include.pipeline.attempt import attempt_in, run_details
 from include.pipeline.ledger_copies import ledger_copies
-from include.pipeline.metering import Metering, measured, open_metering
+from include.pipeline.metering import Metering, measured, open_metering, told
 from include.pipeline.progress import Progress, snapshot
 from include.pipeline.record import FinishedTraining, write_record
 from include.pipeline.refresher import SignalRefresher
@@ -67,7 +67,7 @@ def run_training(
         )
         with (
             ledger_copies(run),
-            attempt_in(ledger, attempt, run_details(run, signal, meter), problems=lambda: recorder.problems),
+            attempt_in(ledger, attempt, run_details(run, signal, meter), problems=lambda: told(recorder)),
         ):
             done = measured(
                 recorder, meter, lambda: _train(run, recorder, asked, on_progress, metering.child_environment)

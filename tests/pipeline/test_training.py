@@ -15,7 +15,7 @@ from include.moments import utc_now
 from include.pipeline import RunFolder, TrainingRun, run_training
 from include.records import TrainingRecord
 from include.scheduler import open_signal, replay_anchor
-from include.tracker import CodeCarbonMeter, read_ledger
+from include.tracker import CodeCarbonMeter, ReplayMeter, read_ledger
 from include.trainer.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 
@@ -141,3 +141,24 @@ def test_what_another_configuration_used_is_kept_apart(tmp_path):
     record = run_training(run, signal)
     assert record.attempts == 1
     assert (run.folder.path / "other-1" / "ledger.jsonl").exists()
+
+
+def test_what_a_failed_attempt_could_not_measure_is_missing_from_the_runs_energy_too(tmp_path):
+    class Dies(ReplayMeter):
+        def sample(self):
+            if self._clock() - self._started_s > 1:
+                raise OSError("the sensor's bus is gone")
+            return super().sample()
+
+    run, signal = prepared(tmp_path)
+    broken, stop = Dies(), threading.Event()
+
+    def stop_once_broken(progress):
+        if broken._clock() - broken._started_s > 2:
+            stop.set()
+
+    with pytest.raises(TrainingStopped):
+        run_training(run, signal, stop=stop, on_progress=stop_once_broken, meter=broken)
+    record = run_training(run, signal, meter=ReplayMeter())
+    assert (record.attempts, record.energy_complete, record.uncovered_s) == (2, False, None)
+    assert "the energy of this run is incomplete: the sensor's bus is gone" in record.problems
