@@ -90,6 +90,11 @@ class IntensityCurve:
         return self.edges_s[-1]
 
     @property
+    def integrals(self) -> tuple[float, ...]:
+        """The integral in g/kWh x s from the start up to each edge; a gap adds nothing."""
+        return self._sums
+
+    @property
     def has_gaps(self) -> bool:
         """Whether a step's value is missing."""
         return self._gap_sums is not None

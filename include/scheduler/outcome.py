@@ -27,6 +27,8 @@ class Reason(StrEnum):
     ABOVE_THRESHOLD = "above_threshold"
     FORECAST_MINIMUM = "forecast_minimum"
     DEADLINE = "deadline"
+    JITTER = "jitter"
+    IN_PROGRESS = "in_progress"
     SIGNAL_UNAVAILABLE = "signal_unavailable"
 
 
