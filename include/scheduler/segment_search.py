@@ -20,12 +20,15 @@ _ROUNDING = 1e-9
 _EARLY = 1e-7
 """What a step of waiting before the start costs, as a share of a step's cost: of equal plans the earliest is taken."""
 _RUNS, _IDLES = 0, 1
+_FEW = 3
+"""So few pauses are counted at once; more are counted only where the best plan turns out to have too many."""
 
 
 def search(curve: IntensityCurve, task: Task) -> tuple[Plan | None, Plan | None]:
     """Return the best plan that works from now on, and the best that does not; each None where there is none."""
-    found = _Search(curve, task, limited=False).best()
-    if any(plan is not None and pauses(task, plan.segments) > task.pauses_left for plan in found):
+    limited = task.pauses_left <= _FEW
+    found = _Search(curve, task, limited=limited).best()
+    if not limited and any(plan is not None and pauses(task, plan.segments) > task.pauses_left for plan in found):
         found = _Search(curve, task, limited=True).best()
     return found
 
@@ -86,8 +89,9 @@ class _Search:
         self.sums = self._integral(times)
         values, starts = self.sums.tolist(), times.tolist()
         resumes = self._resumes(times).tolist()
-        self.running = np.full((count, 2, self.layers, steps_w), inf)
-        self.idling = np.full((count, 2, self.layers, steps_k), inf)
+        self.running = np.empty((count, 2, self.layers, steps_w))
+        self.idling = np.empty((count, 2, self.layers, steps_k))
+        self.running[0] = self.idling[0] = inf
         banned = np.zeros((2, 1, steps_k))
         for family in (_RUNS, _IDLES):
             banned[family, :, self.done[family] + 1 :] = inf
