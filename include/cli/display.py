@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from include.pipeline import Progress as TrainingProgress
-from include.scheduler import Decision
+from include.pipeline.telling import Looked
 
 _PLAIN_INTERVAL_S = 10.0
 
@@ -44,9 +44,10 @@ class Display:
         """Print one line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def decision(self, decision: Decision) -> None:
-        """Print a decision's sentence, once a look."""
-        self.say(decision.text)
+    def look(self, looked: Looked) -> None:
+        """Print a look's lines."""
+        for line in looked.lines():
+            self.say(line)
 
     def sleep(self, seconds: float) -> None:
         """Sleep, with a countdown where there is a terminal."""

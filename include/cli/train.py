@@ -1,6 +1,7 @@
 """``lowtide train``: wait as the configuration says, train, leave a record and a ledger."""
 
 import argparse
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from include.config import LoadedConfig, configuration_files, load_config, parse
 from include.config.params import CONFIGS_FOLDER
 from include.moments import utc_now
 from include.pipeline import RunFolder, TrainingRun, run_training, wait_in_foreground
+from include.pipeline.durations import expected_duration
+from include.pipeline.telling import Looked
 from include.records import TrainingRecord
 from include.scheduler import Action, Decision, clock_for, job_from_config
 
@@ -73,12 +76,14 @@ def _wait_and_train(
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
     submitted_at = anchor.virtual_start if anchor else now
     job = job_from_config(config.values, job_id=folder.path.name, submitted_at=submitted_at)
+    expected = expected_duration(config.values, config.artifacts_path)
+    job = replace(job, expected_duration=expected.duration)
 
-    def keep(decision: Decision) -> None:
-        folder.append_decisions([decision.as_json()])
-        display.decision(decision)
+    def keep(looked: Looked) -> None:
+        folder.append_decisions([looked.decision.as_json()])
+        display.look(looked)
 
-    decision = wait_in_foreground(job, signal, clock_for(anchor), on_decision=keep, sleep=display.sleep)
+    decision = wait_in_foreground(job, signal, clock_for(anchor), on_look=keep, sleep=display.sleep)
     if decision.action is not Action.RUN:
         return decision, None
     run = TrainingRun(config=config, run_id=folder.path.name, folder=folder, submitted_at=submitted_at, anchor=anchor)

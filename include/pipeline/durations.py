@@ -2,11 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from include.config import LowtideConfig
 from include.pipeline.identity import comparison_key
@@ -24,6 +24,15 @@ class ExpectedDuration:
 
     duration: timedelta
     source: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON; ``from_json`` reads it back."""
+        return {"duration_s": self.duration.total_seconds(), "source": self.source}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``as_json`` wrote."""
+        return cls(duration=timedelta(seconds=data["duration_s"]), source=data["source"])
 
 
 def expected_duration(config: LowtideConfig, artifacts_root: Path) -> ExpectedDuration:

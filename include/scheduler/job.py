@@ -8,6 +8,7 @@ from include.config import LowtideConfig, PausingConfig, find_zone, resolve_dead
 from include.config.scheduler import OnLatestStart, PolicyName
 from include.errors import ConfigurationError
 from include.moments import as_utc, format_moment, parse_moment
+from include.scheduler.outlook import Wanted
 from include.scheduler.pausing import PausingLimits, Progress
 
 _DURATIONS = ("expected_duration", "poke_interval", "percentile_window", "jitter")
@@ -93,6 +94,14 @@ class Job:
             return self.deadline - self.expected_duration * (1.0 + self.duration_margin)
         resume = timedelta(0) if self.progress.running else self.limits.resume_time
         return self.deadline - self.remaining * (1.0 + self.duration_margin) - resume
+
+    @property
+    def wanted(self) -> Wanted:
+        """What its policy goes by beside the reading that holds now."""
+        plans = self.policy in ("window", "interruptible")
+        # the others look ahead only to see whether waiting can gain the minimum at all: no request is spent on that
+        prediction = plans or (self.policy != "immediate" and self.minimum_gain_percent > 0)
+        return Wanted(forecast=plans, prediction=prediction, trailing=self.policy == "percentile")
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON with absolute moments; ``from_json`` reads it back, in another process or another day."""

@@ -46,6 +46,22 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a policy goes by beside the reading.
+
+    ``forecast``: the provider's, which may cost a request. ``prediction``: what is made of it and of the history, or of the
+    history alone. ``trailing``: the days before.
+    """
+
+    forecast: bool = False
+    prediction: bool = False
+    trailing: bool = False
+
+
+READING = Wanted()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """The grid as it looks from one moment.
 

@@ -10,7 +10,7 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.moments import format_moment, utc_now
-from include.pipeline.waiting import MINIMUM_PAUSE_S, log_line, look
+from include.pipeline.waiting import MINIMUM_PAUSE_S, look
 from include.scheduler import Action, Decision, Outlook, clock_for, decide
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
@@ -139,9 +139,11 @@ class CarbonIntensitySensor(BaseSensorOperator):
         if self._signal is None:
             hook = CarbonIntensityHook(self._connection(config))
             self._signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
-        decision = look(job_of(context, config, moments), self._signal, clock_for(moments.anchor))
-        self.log.info("%s", log_line(decision))
-        return config, moments, decision
+        job = job_of(context, config, moments)
+        looked = look(job, self._signal, clock_for(moments.anchor))
+        for line in looked.lines():
+            self.log.info("%s", line)
+        return config, moments, looked.decision
 
     def _defer(self, config: LoadedConfig, moments: FirstLook, job: Job) -> None:
         clock = clock_for(moments.anchor)
