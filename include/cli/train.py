@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    config = load_config(_config_path(options.config), _settings(options))
+    config = load_config(config_path(options.config), _settings(options))
     now = utc_now()
     output = options.output or config.artifacts_path / "runs" / "cli" / now.strftime("%Y%m%dT%H%M%SZ")
     folder = RunFolder(output.resolve())
@@ -60,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _config_path(text: str) -> Path:
+def config_path(text: str) -> Path:
+    """Return the file that a CONFIG argument means: a path, or the name of a file in include/configs."""
     path = Path(text)
     return CONFIGS_FOLDER / text if not path.exists() and text in configuration_files() else path
 
