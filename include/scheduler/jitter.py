@@ -33,8 +33,11 @@ def delay_s(job: Job, curve: IntensityCurve, now_s: float) -> float:
 
 
 def delayed(curve: IntensityCurve, by_s: float) -> IntensityCurve:
-    """Return the curve moved later, its first value extended back to where it began."""
-    return IntensityCurve((curve.start_s, *(edge + by_s for edge in curve.edges_s[1:])), curve.values)
+    """Return the curve moved later, its first value extended back to where it began, or further."""
+    start_s, first_s = curve.start_s + by_s, curve.edges_s[1] - curve.start_s
+    # a step of the length of the first where that is enough: a regular curve stays regular, and quick
+    edges = (start_s - max(first_s, by_s), start_s, *(edge + by_s for edge in curve.edges_s[1:]))
+    return IntensityCurve(edges, (curve.values[0], *curve.values))
 
 
 def ready_s(job: Job, reading: Reading) -> float:

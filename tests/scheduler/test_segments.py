@@ -45,33 +45,41 @@ def brute_force(curve: IntensityCurve, task: Task) -> float:
 
 
 def _segments(task: Task, pattern: tuple[int, ...]) -> tuple[Segment, ...] | None:
-    runs: list[list[int]] = []
-    for slot in pattern:
-        if runs and runs[-1][1] == slot:
-            runs[-1][1] = slot + 1
-        else:
-            runs.append([slot, slot + 1])
+    runs = _runs(pattern)
     pauses_now = task.state == "running" and runs[0][0] > 0
-    goes_on = task.state == "running" and runs[0][0] == 0
-    least, gap = ceil(task.minimum_slice_s / SLOT - 1e-9), floor(task.resume_time_s / SLOT + 1e-9) + 1
+    gap = floor(task.resume_time_s / SLOT + 1e-9) + 1
     if pauses_now and (runs[0][0] < gap or task.slice_done_s < task.minimum_slice_s):
         return None
     if len(runs) - 1 + pauses_now > task.pauses_left:
         return None
     if any(later[0] - earlier[1] < gap for earlier, later in itertools.pairwise(runs)):
         return None
-    if len(runs) > 1 or pauses_now:
-        lengths = [b - a for a, b in runs]
-        if goes_on:
-            is_slice = lengths[0] * SLOT + task.slice_done_s >= task.minimum_slice_s
-            lengths[0] = least if is_slice else 0
-        if min(lengths) < least:
-            return None
+    if (len(runs) > 1 or pauses_now) and not _are_slices(task, runs):
+        return None
     resumed = [task.state == "paused" or pauses_now, *[True] * (len(runs) - 1)]
     return tuple(
         (BEGIN + a * SLOT - task.resume_time_s * resumes, BEGIN + b * SLOT)
         for (a, b), resumes in zip(runs, resumed, strict=True)
     )
+
+
+def _runs(pattern: tuple[int, ...]) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for slot in pattern:
+        if runs and runs[-1][1] == slot:
+            runs[-1][1] = slot + 1
+        else:
+            runs.append([slot, slot + 1])
+    return runs
+
+
+def _are_slices(task: Task, runs: list[list[int]]) -> bool:
+    least = ceil(task.minimum_slice_s / SLOT - 1e-9)
+    lengths = [b - a for a, b in runs]
+    if task.state == "running" and runs[0][0] == 0:
+        is_slice = lengths[0] * SLOT + task.slice_done_s >= task.minimum_slice_s
+        lengths[0] = least if is_slice else 0
+    return min(lengths) >= least
 
 
 @settings(max_examples=300, deadline=None)

