@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from operator import sub
 from typing import NamedTuple
 
-
 _TIE = 1e-9
 """Means closer than this share are equal: sums of floats differ by their order, and a tie must go to the earliest."""
 
