@@ -56,12 +56,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _lines(looked: Looked, expected: ExpectedDuration, width: int) -> list[str]:
     job, decision = looked.job, looked.decision
-    lines = [f"{decision.action.value.upper()}: {decision.text}"]
-    lines += [f"  {step}" for step in decision.steps]
+    lines = [decision.text, *(f"  {step}" for step in decision.steps)]
     lines.append(f"  expected duration {format_duration(expected.duration)} ({expected.source}), {_deadline(job)}")
-    if decision.expected_saving_percent is not None:
-        lines.append(f"  {_saving(looked)}")
+    lines += [f"  chosen: {_span(job, *segment)}" for segment in decision.segments]
+    if decision.expected_saving_percent and decision.expected_saving_interval_percent is None:
+        lines.append("  how sure the expected saving is, no past forecasts tell yet")
     return [*lines, *_chart(looked, width)]
+
+
+def _span(job: Job, start: datetime, end: datetime) -> str:
+    zone = find_zone(job.zone).timezone
+    return f"{start.astimezone(zone):%a %d %b %H:%M} to {end.astimezone(zone):%a %H:%M} ({zone.key})"
 
 
 def _deadline(job: Job) -> str:
@@ -70,15 +75,6 @@ def _deadline(job: Job) -> str:
     zone = find_zone(job.zone).timezone
     finish, start = (moment.astimezone(zone) for moment in (job.deadline, job.latest_start))
     return f"finish by {finish:%a %d %b %H:%M}, latest start {start:%a %H:%M} ({zone.key})"
-
-
-def _saving(looked: Looked) -> str:
-    decision = looked.decision
-    told = f"expected saving {decision.expected_saving_percent:.0f} % against a start now"
-    interval = decision.expected_saving_interval_percent
-    if interval is not None:
-        return f"{told}, {interval[0]:.0f} to {interval[1]:.0f} % in four of five past cases"
-    return told if not decision.expected_saving_percent else f"{told}; how sure that is, no past forecast tells"
 
 
 def _chart(looked: Looked, width: int) -> list[str]:
