@@ -28,7 +28,7 @@ def test_a_wait_by_a_forecast_says_what_it_waits_for_and_draws_the_hours_until_t
     assert "a start at 2026-03-03 01:00 UTC has 100 g/kWh, 47 % less than the 190 of a start now" in first
     # GB keeps UTC in March; 10 hours until the deadline, one character each
     assert (
-        drawn == "22:00 ▆▅▃▁▁▃▅▆▇█ 08:00 (Europe/London), 100 to 240 g/kWh by the hour; chosen Tue 01:00 for 2 h 00 min"
+        drawn == "22:00 ▆▅▄▁▁▄▅▆▇█ 08:00 (Europe/London), 100 to 240 g/kWh by the hour; chosen Tue 01:00 for 2 h 00 min"
     )
 
 
