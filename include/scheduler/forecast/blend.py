@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-from include.scheduler.forecast.arrays import DAY, FITTED_HOURS, FORECAST_HOURS, Floats, Integers
-from include.scheduler.forecast.features import Anchor, Scale
+from include.scheduler.forecast.arrays import DAY, FITTED_HOURS, FORECAST_HOURS, Floats
+from include.scheduler.forecast.features import Anchor
+from include.scheduler.forecast.learning import Learning, last_monday
 from include.scheduler.forecast.levelled import levelled_mean
 from include.scheduler.forecast.past import LEVEL_DECAY_H, HourlyPast
-from include.scheduler.forecast.ridge import Ridge, fit_ridge
+from include.scheduler.forecast.ridge import Ridge, solve_ridge
 
-FIT_HOURS = 364 * DAY
 _ANCHORS = (
     (35, Anchor(days=7, lags=24)),
     (42, Anchor(days=14, lags=24)),
@@ -21,9 +20,6 @@ _ANCHORS = (
 _SEASON_DAYS = 300
 _LEVELLED_DAYS = 30.0
 _LEAST_LEVELLED = 0.15
-_LEAST_KNOWN_BEFORE = 0.75
-_LEAST_KNOWN_AHEAD = 0.9
-_MOST_DAYS_LEFT_OUT = 14
 _FADING = np.exp(-np.arange(1.0, FORECAST_HOURS - FITTED_HOURS + 1) / LEVEL_DECAY_H)
 
 
@@ -31,8 +27,8 @@ _FADING = np.exp(-np.arange(1.0, FORECAST_HOURS - FITTED_HOURS + 1) / LEVEL_DECA
 class Blend:
     """Regressions fitted at one moment; the share of the levelled mean, 1 where there is none of them."""
 
-    ridges: tuple[Ridge, ...]
-    levelled_share: float
+    ridges: tuple[Ridge, ...] = ()
+    levelled_share: float = 1.0
 
     @property
     def method(self) -> str:
@@ -50,33 +46,35 @@ class Blend:
         return np.maximum(forecast, 0.0)
 
 
-def fit_blend(past: HourlyPast, index: int) -> Blend:
-    """Fit what the hours before an index allow."""
-    days = past.known_hours(index, FIT_HOURS) / DAY
-    begin = max(past.first_known, index - FIT_HOURS if past.limit_hours is None else index - past.limit_hours)
-    values = past.values[max(begin, index - FIT_HOURS) : index]
-    values = values[~np.isnan(values)]
-    spread = float(values.std()) if len(values) else 0.0
-    if spread <= 0.0:
-        return Blend(ridges=(), levelled_share=1.0)
-    scale = Scale(spread=spread, mean=float(values.mean()), season=days >= _SEASON_DAYS)
-    ridges = [_fitted(past, anchor, scale, begin, index) for least, anchor in _ANCHORS if days >= least]
-    found = tuple(ridge for ridge in ridges if ridge is not None)
-    share = min(1.0, max(_LEAST_LEVELLED, _LEVELLED_DAYS / days)) if found else 1.0
-    return Blend(ridges=found, levelled_share=share)
+class Blends:
+    """The blends of a past, fitted anew every Monday 00:00 UTC."""
 
+    def __init__(self, past: HourlyPast) -> None:
+        self._past = past
+        self._learning = [(least, anchor, Learning(past, anchor)) for least, anchor in _ANCHORS]
+        self._fitted: dict[int, Blend] = {}
 
-def _fitted(past: HourlyPast, anchor: Anchor, scale: Scale, begin: int, index: int) -> Ridge | None:
-    rows = _rows(past, anchor, begin, index)
-    return fit_ridge(past, anchor, scale, rows, index) if len(rows) >= _MOST_DAYS_LEFT_OUT * DAY else None
+    def at(self, index: int) -> Blend:
+        """Return the blend that holds at an index."""
+        monday = last_monday(self._past, index)
+        if monday <= 0:
+            return Blend()
+        if monday not in self._fitted:
+            self._fitted[monday] = self._fit(monday)
+        return self._fitted[monday]
 
-
-def _rows(past: HourlyPast, anchor: Anchor, begin: int, index: int) -> Integers:
-    """Return the indices to learn from: with a usual day before them, and next to no gap before or after."""
-    first = max(begin + min(anchor.days, _MOST_DAYS_LEFT_OUT) * DAY, index - FIT_HOURS)
-    rows: Integers = np.arange(first, index - FITTED_HOURS + 1, dtype=np.int64)
-    if not len(rows):
-        return rows
-    before = sliding_window_view(past.known, anchor.lags)[rows - anchor.lags].mean(axis=1)
-    ahead = sliding_window_view(past.known, FITTED_HOURS)[rows].mean(axis=1)
-    return rows[(before >= _LEAST_KNOWN_BEFORE) & (ahead >= _LEAST_KNOWN_AHEAD)]
+    def _fit(self, index: int) -> Blend:
+        past = self._past
+        days = past.known_hours(index) / DAY
+        values = past.values[past.begin(index) : index]
+        variance = float(np.nanvar(values)) if days else 0.0
+        if variance == 0.0:
+            return Blend()
+        ridges = []
+        for least, anchor, learning in self._learning:
+            sums = learning.sums(index) if days >= least else None
+            if sums is not None:
+                ridges.append(solve_ridge(anchor, sums, variance, season=days >= _SEASON_DAYS))
+        if not ridges:
+            return Blend()
+        return Blend(ridges=tuple(ridges), levelled_share=min(1.0, max(_LEAST_LEVELLED, _LEVELLED_DAYS / days)))

@@ -8,19 +8,13 @@ import numpy as np
 
 from include.moments import as_utc
 from include.scheduler.forecast.arrays import DAY, HOUR_S, Floats
-from include.scheduler.forecast.blend import FIT_HOURS, Blend, fit_blend
+from include.scheduler.forecast.blend import Blends
 from include.scheduler.forecast.past import LEVEL_DAYS, STALE_HOURS, HourlyPast
 from include.scheduler.forecast.past_errors import LeadErrors, past_errors_before
 from include.scheduler.forecast.series import Series
 from include.scheduler.forecast.within_hour import WithinHour
 
 _FEWEST_HOURS = 3 * DAY
-_FIRST_MONDAY = 4 * DAY
-"""1970-01-05, in hours since 1970."""
-_WEEK = 7 * DAY
-_SETTLED_HOURS = 120 * DAY
-"""With so much history a week more changes little: fits then last for four weeks."""
-_NO_FIT = Blend(ridges=(), levelled_share=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +46,7 @@ class HistoryForecaster:
         self._step_s = series.step_s
         self._past = HourlyPast(series, timezone, history_limit)
         self._within_hour = WithinHour(series, self._past)
-        self._blends: dict[int, Blend] = {}
+        self._blends = Blends(self._past)
         self._hours: dict[int, Floats] = {}
         self._errors: dict[int, LeadErrors | None] = {}
 
@@ -74,8 +68,8 @@ class HistoryForecaster:
             start_s=now_s // self._step_s * self._step_s,
             step_s=self._step_s,
             values=tuple(steps[skipped:].tolist()),
-            method=self._blend(index).method,
-            days_of_history=round(self._past.known_hours(index, FIT_HOURS) / DAY),
+            method=self._blends.at(index).method,
+            days_of_history=round(self._past.known_hours(index) / DAY),
         )
 
     def past_errors(self, now: datetime) -> LeadErrors | None:
@@ -92,7 +86,7 @@ class HistoryForecaster:
         if not self._enough(index):
             return None
         if index not in self._hours:
-            self._hours[index] = self._blend(index).forecast(self._past, index)
+            self._hours[index] = self._blends.at(index).forecast(self._past, index)
         return self._hours[index]
 
     def _enough(self, index: int) -> bool:
@@ -103,18 +97,3 @@ class HistoryForecaster:
             and past.known_hours(index, STALE_HOURS) > 0
             and not np.isnan(past.means(LEVEL_DAYS)[index]).any()
         )
-
-    def _blend(self, index: int) -> Blend:
-        fitted_at = self._fit_index(index)
-        if fitted_at <= 0:
-            return _NO_FIT
-        if fitted_at not in self._blends:
-            self._blends[fitted_at] = fit_blend(self._past, fitted_at)
-        return self._blends[fitted_at]
-
-    def _fit_index(self, index: int) -> int:
-        """Return when the fit was made that holds at an index: a Monday 00:00 UTC, the same in a backtest and in production."""
-        weeks = (index + self._past.first_hour - _FIRST_MONDAY) // _WEEK
-        week, month = (count * _WEEK + _FIRST_MONDAY - self._past.first_hour for count in (weeks, weeks // 4 * 4))
-        settled = month > 0 and self._past.known_hours(month, FIT_HOURS) >= _SETTLED_HOURS
-        return month if settled else week

@@ -15,7 +15,9 @@ LEVEL_DAYS = 28
 LEVEL_DECAY_H = 24.0
 STALE_HOURS = 7 * DAY
 """Nothing is forecast when the last known hour is older."""
+SEASON_COLUMNS = 4
 _WIDER_DAYS = (28, 91, 364)
+_YEAR_H = 365.25 * DAY
 _PER_UNIT = 1_000_000
 """Hours are kept in whole millionths of a g/kWh, so that sums are exact whatever the first hour that was read."""
 
@@ -37,6 +39,7 @@ class HourlyPast:
         self.known: Flags = ~np.isnan(self.values)
         self.clock_hour, self.weekday = local_hours(self.first_hour, len(self.values) + FORECAST_HOURS, timezone)
         self._means: dict[int, Floats] = {}
+        self._levels: dict[int, Floats] = {}
 
     def __len__(self) -> int:
         return len(self.values)
@@ -48,19 +51,27 @@ class HourlyPast:
         """
         if days not in self._means:
             spans = sorted({self._within_limit(days), *(self._within_limit(d) for d in _WIDER_DAYS if d > days)})
-            means = self._plain_means(spans[0])
+            means = self._plain_means(spans[0], np.arange(len(self)))
             for span in spans[1:]:
-                if not np.isnan(means).any():
-                    break
-                means = np.where(np.isnan(means), self._plain_means(span), means)
+                rows = np.flatnonzero(np.isnan(means).any(axis=1))
+                means[rows] = np.where(np.isnan(means[rows]), self._plain_means(span, rows), means[rows])
             self._means[days] = means
         return self._means[days]
 
-    def known_hours(self, index: int, hours: int) -> int:
-        """Return how many of the hours before an index are known."""
-        if self.limit_hours is not None:
-            hours = min(hours, self.limit_hours)
-        return int(self._known_sums[index] - self._known_sums[max(0, index - hours)])
+    def begin(self, index: int) -> int:
+        """Return the first index that a forecast at ``index`` may look at."""
+        return self.first_known if self.limit_hours is None else max(self.first_known, index - self.limit_hours)
+
+    def known_hours(self, index: int, hours: int | None = None) -> int:
+        """Return how many of the hours before an index are known, of the last ``hours`` or of all."""
+        begin = self.begin(index) if hours is None else max(self.begin(index), index - hours)
+        return int(self._known_sums[index] - self._known_sums[min(begin, index)])
+
+    def levels(self, days: int) -> Floats:
+        """Return for each index the mean over its usual day, see ``means``."""
+        if days not in self._levels:
+            self._levels[days] = self.means(days).mean(axis=1)
+        return self._levels[days]
 
     @cached_property
     def filled(self) -> Floats:
@@ -76,15 +87,27 @@ class HourlyPast:
         filled: Floats = np.where(self.known, self.values, np.maximum(usual + faded, 0.0))
         return filled
 
+    @cached_property
+    def season(self) -> Floats:
+        """The cosine and sine of the time of year, once and twice a year, by index."""
+        angle = 2.0 * np.pi * (np.arange(len(self)) + self.first_hour) / _YEAR_H
+        return np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)], axis=1)
+
+    @cached_property
+    def calendar(self) -> Floats:
+        """By index: the weekday by the zone's clock (7 columns of 0 and 1), the season's waves, and a constant."""
+        weekdays = np.eye(7)[self.weekday[: len(self)]]
+        return np.concatenate([weekdays, self.season, np.ones((len(self), 1))], axis=1)
+
     def _within_limit(self, days: int) -> int:
         return days if self.limit_hours is None else max(1, min(days, self.limit_hours // DAY))
 
-    def _plain_means(self, days: int) -> Floats:
+    def _plain_means(self, days: int, rows: Integers) -> Floats:
         sums, counts = self._sums
-        begin = np.maximum(np.arange(len(self)) - days * DAY, 0)
-        count = counts[:-1] - counts[begin]
+        begin = np.maximum(rows - days * DAY, 0)
+        count = counts[rows] - counts[begin]
         means = np.full(count.shape, np.nan)
-        np.divide(sums[:-1] - sums[begin], count * _PER_UNIT, out=means, where=count > 0)
+        np.divide(sums[rows] - sums[begin], count * _PER_UNIT, out=means, where=count > 0)
         return means
 
     @cached_property

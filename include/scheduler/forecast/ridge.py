@@ -5,21 +5,18 @@ an hour from. So the sums of each clock hour's regression (X'X and X'y) are mixe
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from include.scheduler.forecast.arrays import DAY, FITTED_HOURS, Floats, Integers
-from include.scheduler.forecast.features import Anchor, Scale
-from include.scheduler.forecast.past import HourlyPast
+from include.scheduler.forecast.arrays import DAY, Floats
+from include.scheduler.forecast.features import Anchor
+from include.scheduler.forecast.past import SEASON_COLUMNS, HourlyPast
 
 _PENALTY = 20.0
+"""In units of the past's variance, so that a clean grid is treated as a dirty one."""
 _PENALTY_OF_CONSTANT = 1e-3
 _NEIGHBOURHOOD_H = 1.5
 _ALL_HOURS = 0.05
-_SEASON_DAYS = 90.0
-_ANY_SEASON = 0.3
-_YEAR_DAYS = 365.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,41 +24,32 @@ class Ridge:
     """Fitted weights by clock hour, an array of (24, columns, leads)."""
 
     anchor: Anchor
-    scale: Scale
     weights: Floats
 
     def forecast(self, past: HourlyPast, index: int) -> Floats:
         """Return the hours from an index on that the regression tells, in g/kWh."""
         row = np.array([index])
-        columns = self.anchor.columns(past, row, self.scale)[0]
         # einsum without BLAS: the same sums in the same order, whatever lies where in memory
-        deviations = np.einsum("p,ph->h", columns, self.weights[past.clock_hour[index]])
-        forecast: Floats = self.anchor.usual(past, row)[0] + self.scale.spread * deviations
+        deviations = np.einsum("p,ph->h", self.anchor.columns(past, row)[0], self.weights[past.clock_hour[index]])
+        forecast: Floats = self.anchor.usual(past, row)[0] + deviations
         return forecast
 
 
-def fit_ridge(past: HourlyPast, anchor: Anchor, scale: Scale, rows: Integers, index: int) -> Ridge:
-    """Fit on the indices ``rows``, all of whose leads had ended by ``index``; days of its season count most."""
-    rows = rows[np.argsort(past.clock_hour[rows], kind="stable")]
-    columns = anchor.columns(past, rows, scale)
-    ahead = past.filled[rows[:, None] + np.arange(FITTED_HOURS)]
-    both = np.concatenate([columns, (ahead - anchor.usual(past, rows)) / scale.spread], axis=1)
-    weighted = columns * _season_weights(index - rows)[:, None]
-    bounds = np.searchsorted(past.clock_hour[rows], np.arange(DAY + 1))
-    sums = np.stack([weighted[a:b].T @ both[a:b] for a, b in pairwise(bounds)])
-    count = columns.shape[1]
-    mixed = (_NEIGHBOURS @ sums.reshape(DAY, -1)).reshape(DAY, count, -1)
+def solve_ridge(anchor: Anchor, sums: Floats, variance: float, *, season: bool) -> Ridge:
+    """Solve from sums of (24, columns, columns + leads).
+
+    :param season: whether the season's waves take part: with less than most of a year they would tell a trend.
+    """
+    count = sums.shape[1]
+    mixed: Floats = (_NEIGHBOURS @ sums.reshape(DAY, -1)).reshape(DAY, count, -1)
     penalty = np.full(count, _PENALTY)
+    penalty[: anchor.intensity_columns] *= variance
     penalty[-1] = _PENALTY_OF_CONSTANT
-    weights = np.linalg.solve(mixed[:, :, :count] + np.diag(penalty), mixed[:, :, count:])
-    return Ridge(anchor=anchor, scale=scale, weights=weights)
-
-
-def _season_weights(hours_ago: Integers) -> Floats:
-    days = hours_ago / DAY % _YEAR_DAYS
-    apart = np.minimum(days, _YEAR_DAYS - days)
-    weights: Floats = _ANY_SEASON + (1.0 - _ANY_SEASON) * np.exp(-0.5 * (apart / _SEASON_DAYS) ** 2)
-    return weights
+    if not season:
+        waves = slice(count - 1 - SEASON_COLUMNS, count - 1)
+        mixed[:, waves, :] = mixed[:, :, waves] = 0.0
+    weights: Floats = np.linalg.solve(mixed[:, :, :count] + np.diag(penalty), mixed[:, :, count:])
+    return Ridge(anchor=anchor, weights=weights)
 
 
 def _neighbours() -> Floats:
