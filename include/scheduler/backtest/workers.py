@@ -27,7 +27,7 @@ def place_jobs(plan: Plan, grid: Grid, jobs: Jobs, *, workers: int | None = None
 
     The jobs are cut by their time of submission, so that each process needs the forecasts of its part only.
     """
-    count = _worth(jobs) if workers is None else workers
+    count = min(worth(jobs) if workers is None else workers, len(jobs.submitted_s))
     if count < 2:
         return place_part(plan, grid, jobs.submitted_s, jobs.chosen)
     cuts = np.array_split(np.arange(len(jobs.submitted_s)), count)
@@ -51,7 +51,8 @@ def place_part(plan: Plan, grid: Grid, submitted_s: Floats, chosen: Sequence[Boo
     return placed
 
 
-def _worth(jobs: Jobs) -> int:
+def worth(jobs: Jobs) -> int:
+    """Return how many processes pay off."""
     total = sum(int(chosen.sum()) for chosen in jobs.chosen)
     return max(1, min(_cores(), total // _LEAST_JOBS))
 
