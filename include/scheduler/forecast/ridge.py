@@ -48,7 +48,9 @@ def solve_ridge(anchor: Anchor, sums: Floats, variance: float, *, season: bool) 
     if not season:
         waves = slice(count - 1 - SEASON_COLUMNS, count - 1)
         mixed[:, waves, :] = mixed[:, :, waves] = 0.0
-    weights: Floats = np.linalg.solve(mixed[:, :, :count] + np.diag(penalty), mixed[:, :, count:])
+    weights = np.linalg.solve(mixed[:, :, :count] + np.diag(penalty), mixed[:, :, count:]).astype(
+        np.float64, copy=False
+    )
     return Ridge(anchor=anchor, weights=weights)
 
 
