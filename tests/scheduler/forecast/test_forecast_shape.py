@@ -123,7 +123,8 @@ def test_gaps_of_hours_and_weeks_cost_little() -> None:
 
 def test_readings_that_come_three_hours_late_cost_little() -> None:
     truth = grid_like(100)
-    late, in_time = [], []
+    late: list[float] = []
+    in_time: list[float] = []
     for hour in range(70 * 24, 98 * 24, 13):
         now, true = MONDAY + hour * HOUR, np.array(truth[hour : hour + 24])
         for errors, known in ((in_time, hour), (late, hour - 3)):
