@@ -125,7 +125,7 @@ def test_readings_that_come_three_hours_late_cost_little() -> None:
     truth = grid_like(100)
     late: list[float] = []
     in_time: list[float] = []
-    for hour in range(70 * 24, 98 * 24, 13):
+    for hour in range(70 * 24, 98 * 24, 37):
         now, true = MONDAY + hour * HOUR, np.array(truth[hour : hour + 24])
         for errors, known in ((in_time, hour), (late, hour - 3)):
             errors.append(np.abs(np.array(said(forecaster_of(truth[:known]).forecast(now)).values[:24]) - true).mean())
