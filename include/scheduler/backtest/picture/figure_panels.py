@@ -51,14 +51,21 @@ def draw_savings(axes: "Axes", backtest: Backtest) -> None:
         oracle = [pooled([ln.result for ln in lines if ln.combination.slack_s == s]).oracle for s in slacks]
         label = "perfect knowledge" + (", may pause" if pausing else "")
         axes.plot(
-            names, _numbers(oracle), "--" if pausing else "-", color=_ORACLE, marker="o", markersize=4, label=label
+            names,
+            _numbers(oracle),
+            "--" if pausing else "-",
+            color=_ORACLE,
+            marker="o",
+            markersize=9,
+            fillstyle="none",
+            label=label,
         )
     for policy, colour in zip(policies, _COLOURS, strict=False):
         saving = [pooled([ln.result for ln in backtest.lines if _is(ln, policy, s)]).saving for s in slacks]
         axes.plot(names, _numbers(saving), color=colour, marker="o", markersize=4, label=policy)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set(xlabel="slack", ylabel="saving against starting at once, %")
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="best")
     axes.set_title("What that saved (mean over durations)", fontweight="bold")
 
 

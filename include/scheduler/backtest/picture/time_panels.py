@@ -10,7 +10,7 @@ import numpy as np
 from include.config.times import moment_of_clock
 from include.scheduler.backtest.engine import Backtest, Line
 from include.scheduler.backtest.figures import HOUR_S
-from include.scheduler.backtest.picture.selection import told_shape, typical_week
+from include.scheduler.backtest.picture.selection import shown_runs, told_shape, told_share, typical_week
 from include.scheduler.backtest.truth import Floats, Truth
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def draw_week(axes: "Axes", backtest: Backtest, line: Line) -> None:
     """Draw a typical week of the intensity: the time of the chosen blocks is filled, that of starting at once hatched."""
     truth, plan = backtest.grid.truth, backtest.plan
     begin, week_end = typical_week(line)
-    runs = [run for run in line.runs if begin <= run.submitted_s < week_end]
+    runs = shown_runs(line, begin, week_end)
     end = min(truth.end_s, max(run.segments[-1][1] for run in runs) + 2 * HOUR_S)
     axes.step(*_steps(truth, begin, end), where="post", color=CURVE, linewidth=1.0)
     real_s = line.combination.duration_s * plan.duration_error
@@ -65,7 +65,7 @@ def draw_year(axes: "Axes", backtest: Backtest, line: Line) -> None:
     )
     bar = axes.figure.colorbar(shown, ax=axes, pad=0.01, aspect=14)
     bar.set_label("gCO₂eq/kWh")
-    axes.set_title("When the jobs ran: every line is a chosen block", fontweight="bold")
+    axes.set_title(f"When the jobs ran: every line is a chosen block{told_share(line)}", fontweight="bold")
 
 
 def _hatch(axes: "Axes", edges: Floats, values: Floats, label: str | None = None) -> None:
@@ -80,7 +80,7 @@ def _fill(axes: "Axes", edges: Floats, values: Floats, label: str | None = None)
 
 def _ran(line: Line, timezone: ZoneInfo) -> Iterator[tuple[int, float, float]]:
     """Yield day, and first and last hour, of all that ran, cut at midnight."""
-    for start_s, end_s in (segment for run in line.runs for segment in run.segments):
+    for start_s, end_s in (segment for run in shown_runs(line) for segment in run.segments):
         start, end = (datetime.fromtimestamp(moment, UTC).astimezone(timezone) for moment in (start_s, end_s))
         for day in range(start.toordinal(), end.toordinal() + 1):
             first = _hour(start) if day == start.toordinal() else 0.0
