@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from include.scheduler.forecast import HistoryForecaster
     from include.scheduler.history import HistoryStore
 
-LOOK_BACK = timedelta(days=400)
-"""A year and the weeks before it, from which its first hours are explained; older values are not read."""
+LOOK_BACK = timedelta(days=800)
+"""Two years and the weeks before them: what is older taught the forecast nothing more, and would have to be read each time."""
 
 
 class Past(Protocol):
@@ -39,7 +39,7 @@ class StoredPast:
         self._store = store
 
     def readings(self, now: datetime) -> tuple[Reading, ...]:
-        """Return the actual values of the last 400 days."""
+        """Return the actual values of the last 800 days."""
         start = (now - LOOK_BACK).replace(hour=0, minute=0, second=0, microsecond=0)
         known = self._store.known_now(start, now)
         return tuple(r for r in known if r.kind is not IntensityKind.FORECAST and r.end <= now)
