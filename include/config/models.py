@@ -1,11 +1,13 @@
 """The typed configuration of one run: what a YAML file in ``include/configs`` may say."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from include.config.section import Section
 from include.config.times import Deadline, Duration, parse_duration
+from include.config.training import TrainingConfig
 from include.config.zones import find_zone
 from include.errors import ConfigurationError
 
@@ -15,10 +17,7 @@ ProviderName = Literal[
 FactorTypeName = Literal["lifecycle", "direct"]
 SignalTypeName = Literal["average", "marginal"]
 PolicyName = Literal["immediate", "threshold"]
-PrecisionName = Literal["fp32", "bf16", "fp16"]
 OnLatestStart = Literal["start", "skip", "fail"]
-
-_IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 
 def _as_text(value: object) -> object:
@@ -35,11 +34,7 @@ def _known_zone(key: object) -> object:
         raise ValueError(str(error)) from error
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ReplayConfig(_Section):
+class ReplayConfig(Section):
     """Replays a day of a grid at a speed; without a trace, the zone's typical day from the regional profile."""
 
     trace: Annotated[
@@ -52,7 +47,7 @@ class ReplayConfig(_Section):
     speed: Annotated[float, Field(gt=0, le=100_000, description="virtual seconds per real second")] = 1.0
 
 
-class GridConfig(_Section):
+class GridConfig(Section):
     """Which grid, how it is asked, and what counts as clean."""
 
     zone: Annotated[
@@ -86,7 +81,7 @@ class GridConfig(_Section):
     replay: ReplayConfig | None = None
 
 
-class SchedulerConfig(_Section):
+class SchedulerConfig(Section):
     """When to run."""
 
     policy: Annotated[
@@ -109,54 +104,14 @@ class SchedulerConfig(_Section):
     minimum_gain_percent: Annotated[float, Field(ge=0, lt=100, description="do not wait for less than this")] = 2.0
 
 
-class ImportedConfig(_Section):
-    """Something of the user's own, by import path; only ever read from the YAML file."""
-
-    path: Annotated[str, Field(pattern=_IMPORT_PATH, description="package.module:callable")]
-    kwargs: Annotated[dict[str, Any], Field(description="arguments of the callable")] = {}
-
-
-class TrainingConfig(_Section):
-    """What is trained, and how."""
-
-    model: ImportedConfig
-    data: ImportedConfig
-    epochs: Annotated[int, Field(ge=1, le=100_000, description="passes over the training data")]
-    optimizer: Annotated[Literal["sgd", "adam", "adamw"], Field(description="of torch.optim; sgd without momentum")] = (
-        "adamw"
-    )
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="constant over the training")]
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="as the optimizer understands it")] = (
-        0.0
-    )
-    clip_gradient_norm: Annotated[
-        float | None,
-        Field(gt=0, allow_inf_nan=False, description="greatest norm of the whole gradient; null = no clipping"),
-    ] = None
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights and of the order of samples")] = 0
-    micro_batch_size: Annotated[int, Field(ge=1, description="samples per forward and backward pass")]
-    accumulation_steps: Annotated[int, Field(ge=1, description="micro-batches per optimizer step")]
-    precision: Annotated[PrecisionName, Field(description="fp32, bf16 (autocast), or fp16 (GPU only)")] = "fp32"
-    device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="auto: CUDA where there is one")] = "auto"
-    environment: Annotated[
-        tuple[str, ...],
-        Field(strict=False, description="further environment variables that the training child may see"),
-    ] = ()
-
-    @property
-    def effective_batch_size(self) -> int:
-        """Samples per optimizer step."""
-        return self.micro_batch_size * self.accumulation_steps
-
-
-class TrackerConfig(_Section):
+class TrackerConfig(Section):
     """How energy is measured."""
 
     interval: Annotated[Duration, Field(description="length of a ledger row")] = parse_duration("5s")
     pue: Annotated[float, Field(ge=1, le=10, description="power usage effectiveness of the site, applied once")] = 1.0
 
 
-class ReportConfig(_Section):
+class ReportConfig(Section):
     """What the comparison accepts."""
 
     baseline_max_age: Annotated[Duration, Field(description="an older baseline is used, and the report says so")] = (
@@ -167,7 +122,7 @@ class ReportConfig(_Section):
     ] = 3.0
 
 
-class LowtideConfig(_Section):
+class LowtideConfig(Section):
     """One YAML file."""
 
     artifacts_root: Annotated[

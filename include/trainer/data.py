@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import ConfigurationError, DataSetError
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import ConfigurationError
 from include.trainer.data import TrainingData
 from include.trainer.imports import describe

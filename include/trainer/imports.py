@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from include.config.models import ImportedConfig
+from include.config.training import ImportedConfig
 from include.errors import ConfigurationError, UserError
 from include.trainer.torchvision_guard import import_torchvision, is_missing_operator
 

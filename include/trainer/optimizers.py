@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 
 
 def make_optimizer(training: TrainingConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import TrainingError
 from include.trainer.protocol import EventKind
 

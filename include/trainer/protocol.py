@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict
 
 from include import errors
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import LowtideError, TrainingError
 
 STOP_COMMAND: Final = '{"command": "stop"}\n'

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import ArtifactError, LowtideError, TrainingError, TrainingStopped
 from include.trainer.environment import child_environment
 from include.trainer.lines import LineReader, last_lines

@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import nn
 
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import TrainingStopped
 from include.records.ledger import Phase
 from include.trainer.data import TrainingData, check_data

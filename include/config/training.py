@@ -1,0 +1,51 @@
+"""The training section of the configuration: what is trained, and how."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from include.config.section import Section
+
+PrecisionName = Literal["fp32", "bf16", "fp16"]
+
+_IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+
+class ImportedConfig(Section):
+    """Something of the user's own, by import path; only ever read from the YAML file."""
+
+    path: Annotated[str, Field(pattern=_IMPORT_PATH, description="package.module:callable")]
+    kwargs: Annotated[dict[str, Any], Field(description="arguments of the callable")] = {}  # noqa: RUF012 pydantic copies it
+
+
+class TrainingConfig(Section):
+    """What is trained, and how."""
+
+    model: ImportedConfig
+    data: ImportedConfig
+    epochs: Annotated[int, Field(ge=1, le=100_000, description="passes over the training data")]
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], Field(description="of torch.optim; sgd without momentum")] = (
+        "adamw"
+    )
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="constant over the training")]
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="as the optimizer understands it")] = (
+        0.0
+    )
+    clip_gradient_norm: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="greatest norm of the whole gradient; null = no clipping"),
+    ] = None
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights and of the order of samples")] = 0
+    micro_batch_size: Annotated[int, Field(ge=1, description="samples per forward and backward pass")]
+    accumulation_steps: Annotated[int, Field(ge=1, description="micro-batches per optimizer step")]
+    precision: Annotated[PrecisionName, Field(description="fp32, bf16 (autocast), or fp16 (GPU only)")] = "fp32"
+    device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="auto: CUDA where there is one")] = "auto"
+    environment: Annotated[
+        tuple[str, ...],
+        Field(strict=False, description="further environment variables that the training child may see"),
+    ] = ()
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Samples per optimizer step."""
+        return self.micro_batch_size * self.accumulation_steps
