@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from include.config.section import Section
+from include.config.times import Duration, parse_duration
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 
@@ -40,6 +41,15 @@ class TrainingConfig(Section):
     accumulation_steps: Annotated[int, Field(ge=1, description="micro-batches per optimizer step")]
     precision: Annotated[PrecisionName, Field(description="fp32, bf16 (autocast), or fp16 (GPU only)")] = "fp32"
     device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="auto: CUDA where there is one")] = "auto"
+    checkpoint_interval: Annotated[
+        Duration | None, Field(description="time between two checkpoints; null = only before a stop and at the end")
+    ] = parse_duration("5m")
+    checkpoint_steps: Annotated[
+        int | None, Field(ge=1, description="optimizer steps between two checkpoints; null = by time only")
+    ] = None
+    stall_timeout: Annotated[
+        Duration | None, Field(description="a training without a sign of progress for so long is ended; null = never")
+    ] = parse_duration("30m")
     environment: Annotated[
         tuple[str, ...],
         Field(strict=False, description="further environment variables that the training child may see"),
