@@ -8,6 +8,7 @@ from include.config.section import Section
 from include.config.times import Duration, parse_duration
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
+ScheduleName = Literal["constant", "linear", "cosine"]
 
 _IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
@@ -28,7 +29,13 @@ class TrainingConfig(Section):
     optimizer: Annotated[Literal["sgd", "adam", "adamw"], Field(description="of torch.optim; sgd without momentum")] = (
         "adamw"
     )
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="constant over the training")]
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="of the optimizer; see lr_schedule")]
+    lr_schedule: Annotated[
+        ScheduleName, Field(description="constant, or falling to 0 over the training: linear or cosine")
+    ] = "constant"
+    warmup_steps: Annotated[
+        int, Field(ge=0, description="optimizer steps over which the learning rate rises to its full value")
+    ] = 0
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="as the optimizer understands it")] = (
         0.0
     )

@@ -34,15 +34,17 @@ def check_fit(model: nn.Module, data: TrainingData, training: TrainingConfig) ->
     batch = data.prepared(data.train_inputs[:2])
     outputs = _try(model, batch, training)
     place = f"training.model '{training.model.path}'"
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(batch):
+    lead = tuple(data.train_targets[:2].shape)
+    if not isinstance(outputs, Tensor) or outputs.ndim < 2 or tuple(outputs.shape[:-1]) != lead:
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        wanted = ", ".join(str(size) for size in lead)
         raise ConfigurationError(
-            f"{place} gave {shape} for a batch of {len(batch)}; it must give a tensor of shape ({len(batch)}, classes)"
+            f"{place} gave {shape} for a batch of {len(batch)}; it must give a tensor of shape ({wanted}, classes)"
         )
     highest = int(torch.maximum(data.train_targets.max(), data.test_targets.max()))
-    if highest >= outputs.shape[1]:
+    if highest >= outputs.shape[-1]:
         raise ConfigurationError(
-            f"{place} gives {outputs.shape[1]} classes, but training.data '{training.data.path}' has class numbers up to"
+            f"{place} gives {outputs.shape[-1]} classes, but training.data '{training.data.path}' has class numbers up to"
             f" {highest}; give the model {highest + 1} classes"
         )
 

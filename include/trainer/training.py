@@ -1,17 +1,17 @@
 """One training from configuration to result, on the child's side."""
 
-import random
+import math
 import time
 from collections.abc import Callable
 
-import numpy
 import torch
 from torch import nn
 
 from include.config.training import TrainingConfig
 from include.errors import TrainingStopped
 from include.records.ledger import Phase
-from include.trainer.data import TrainingData, check_data
+from include.trainer.batches import BatchSource
+from include.trainer.data_checks import check_data
 from include.trainer.device import device_name, select_device, synchronize, versions
 from include.trainer.fit import check_fit, check_model
 from include.trainer.imports import load_callable
@@ -21,7 +21,11 @@ from include.trainer.optimizers import make_optimizer, warm_up
 from include.trainer.precision import make_precision
 from include.trainer.progress import Emit, Progress
 from include.trainer.protocol import EventKind
+from include.trainer.random_state import seed_everything
+from include.trainer.resident import ResidentSource
 from include.trainer.result import TrainingResult
+from include.trainer.schedules import Schedule
+from include.trainer.state import LoopState
 
 
 class Training:
@@ -36,6 +40,7 @@ class Training:
         self._emit = emit
         self._stop_requested = stop_requested
         self._device = select_device(training.device)
+        self._effective = training.effective_batch_size
         self._precision = make_precision(training.precision, self._device)
         self._make_model = load_callable(training.model, key="training.model")
         self._make_data = load_callable(training.data, key="training.data")
@@ -56,35 +61,42 @@ class Training:
         synchronize(self._device)
         duration_s = time.monotonic() - started_s
         self._emit_phase(Phase.EVALUATE)
-        test_accuracy = accuracy(
-            loop.model, data, precision=self._precision, batch_size=self._training.micro_batch_size
-        )
+        state = loop.state
+        test_accuracy = accuracy(state.model, data, precision=state.precision, batch_size=state.micro_batch_size)
         return self._result(progress, self._memory, train_duration_s=duration_s, test_accuracy=test_accuracy)
 
-    def _prepare(self) -> tuple[TrainingData, OptimizationLoop]:
+    def _prepare(self) -> tuple[BatchSource, OptimizationLoop]:
         training = self._training
-        data = check_data(self._make_data(), training).to(self._device)
-        _seed_everything(training.seed)
+        data = check_data(self._make_data(), training)
+        seed_everything(training.seed)
         model = check_model(self._make_model(), training).to(self._device)
-        check_fit(model, data, training)
-        return data, self._loop(model)
+        source = ResidentSource(data, device=self._device, seed=training.seed)
+        check_fit(model, source.data, training)
+        return source, self._loop(model, steps=training.epochs * math.ceil(data.train_count / self._effective))
 
-    def _loop(self, model: nn.Module) -> OptimizationLoop:
+    def _loop(self, model: nn.Module, *, steps: int) -> OptimizationLoop:
         training = self._training
-        return OptimizationLoop(
+        optimizer = make_optimizer(training, model.parameters())
+        schedule = Schedule(optimizer, name=training.lr_schedule, steps=steps, warmup_steps=training.warmup_steps)
+        schedule.set_step(0)
+        state = LoopState(
             model=model,
-            optimizer=make_optimizer(training, model.parameters()),
+            optimizer=optimizer,
+            schedule=schedule,
             precision=self._precision,
             micro_batch_size=training.micro_batch_size,
-            accumulation_steps=training.accumulation_steps,
-            clip_gradient_norm=training.clip_gradient_norm,
+            device=self._device,
+        )
+        return OptimizationLoop(
+            state=state, effective_batch_size=self._effective, clip_gradient_norm=training.clip_gradient_norm
         )
 
-    def _train(self, data: TrainingData, loop: OptimizationLoop) -> Progress:
+    def _train(self, data: BatchSource, loop: OptimizationLoop) -> Progress:
+        state = loop.state
         progress = Progress(self._emit, self._training, train_count=data.train_count)
-        for epoch in range(self._training.epochs):
+        while state.epoch < self._training.epochs:
             progress.start_epoch()
-            for summed_loss, samples in loop.epoch(data, seed=self._training.seed, epoch=epoch):
+            for summed_loss, samples in loop.epoch(data):
                 progress.add(summed_loss, samples)
                 if self._stop_requested():
                     raise TrainingStopped("stopped on request")
@@ -129,9 +141,3 @@ class Training:
 
     def _emit_phase(self, phase: Phase) -> None:
         self._emit(EventKind.PHASE, {"phase": phase.value})
-
-
-def _seed_everything(seed: int) -> None:
-    torch.manual_seed(seed)  # every device
-    random.seed(seed)
-    numpy.random.seed(seed % 2**32)  # a user's model or augmentation may draw from it
