@@ -1,22 +1,21 @@
 """One training from configuration to result, on the child's side."""
 
 import math
-import time
-from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from include.config.training import TrainingConfig
-from include.errors import TrainingStopped
 from include.records.ledger import Phase
 from include.trainer.batches import BatchSource
+from include.trainer.checkpoint.keeper import Keeper, NoCheckpoints
+from include.trainer.checkpoint.snapshot import Snapshot
 from include.trainer.data_checks import check_data
 from include.trainer.device import device_name, select_device, synchronize, versions
 from include.trainer.fit import check_fit, check_model
 from include.trainer.imports import load_callable
 from include.trainer.loop import OptimizationLoop, accuracy
-from include.trainer.memory import MemoryMeter, start_measuring
+from include.trainer.memory import start_measuring
 from include.trainer.optimizers import make_optimizer, warm_up
 from include.trainer.precision import make_precision
 from include.trainer.progress import Emit, Progress
@@ -31,14 +30,14 @@ from include.trainer.state import LoopState
 class Training:
     """Imports first, then a base of memory, then data and model, then the loop.
 
-    :param stop_requested: asked at each optimizer step.
+    :param keeper: called at each optimizer step; saves, goes on from what was saved, and stops on request.
     :raises UserError: the configuration names something that cannot be used.
     """
 
-    def __init__(self, training: TrainingConfig, *, emit: Emit, stop_requested: Callable[[], bool]) -> None:
+    def __init__(self, training: TrainingConfig, *, emit: Emit, keeper: Keeper | None = None) -> None:
         self._training = training
         self._emit = emit
-        self._stop_requested = stop_requested
+        self._keeper = keeper or NoCheckpoints(lambda: False)
         self._device = select_device(training.device)
         self._effective = training.effective_batch_size
         self._precision = make_precision(training.precision, self._device)
@@ -55,15 +54,26 @@ class Training:
         :raises TrainingError: the loss became NaN or infinite.
         """
         data, loop = self._prepare()
+        snapshot = self._snapshot(data, loop.state)
+        self._keeper.restore(snapshot)
         self._emit_phase(Phase.TRAIN)
-        started_s = time.monotonic()
-        progress = self._train(data, loop)
+        self._train(data, loop, snapshot)
         synchronize(self._device)
-        duration_s = time.monotonic() - started_s
+        duration_s = snapshot.progress.train_duration_s
+        self._keeper.finish(snapshot)
         self._emit_phase(Phase.EVALUATE)
         state = loop.state
         test_accuracy = accuracy(state.model, data, precision=state.precision, batch_size=state.micro_batch_size)
-        return self._result(progress, self._memory, train_duration_s=duration_s, test_accuracy=test_accuracy)
+        return self._result(snapshot, train_duration_s=duration_s, test_accuracy=test_accuracy)
+
+    def _snapshot(self, data: BatchSource, state: LoopState) -> Snapshot:
+        return Snapshot(
+            training=self._training,
+            loop=state,
+            progress=Progress(self._emit, self._training, train_count=data.train_count),
+            memory=self._memory,
+            train_count=data.train_count,
+        )
 
     def _prepare(self) -> tuple[BatchSource, OptimizationLoop]:
         training = self._training
@@ -91,22 +101,19 @@ class Training:
             state=state, effective_batch_size=self._effective, clip_gradient_norm=training.clip_gradient_norm
         )
 
-    def _train(self, data: BatchSource, loop: OptimizationLoop) -> Progress:
-        state = loop.state
-        progress = Progress(self._emit, self._training, train_count=data.train_count)
+    def _train(self, data: BatchSource, loop: OptimizationLoop, snapshot: Snapshot) -> None:
+        state, progress = loop.state, snapshot.progress
         while state.epoch < self._training.epochs:
-            progress.start_epoch()
+            if state.epoch_samples == 0:  # else an earlier process began it
+                progress.start_epoch()
             for summed_loss, samples in loop.epoch(data):
                 progress.add(summed_loss, samples)
-                if self._stop_requested():
-                    raise TrainingStopped("stopped on request")
+                self._keeper.after_step(snapshot)
             progress.finish_epoch()
-        return progress
 
-    def _result(
-        self, progress: Progress, memory: MemoryMeter, *, train_duration_s: float, test_accuracy: float
-    ) -> TrainingResult:
-        training, peak = self._training, memory.peak()
+    def _result(self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float) -> TrainingResult:
+        training, progress, memory = self._training, snapshot.progress, self._memory
+        peak = memory.peak()
         return TrainingResult(
             device=self._device.type,
             device_name=device_name(self._device),
@@ -121,7 +128,7 @@ class Training:
             train_loss=progress.train_loss,
             test_accuracy=test_accuracy,
             train_duration_s=train_duration_s,
-            peak_memory_bytes=peak.peak_bytes,
+            peak_memory_bytes=max(peak.peak_bytes, snapshot.earlier_peak_bytes),
             peak_memory_kind=peak.kind,
             peak_memory_reserved_bytes=peak.reserved_bytes,
             peak_memory_method=memory.method,
