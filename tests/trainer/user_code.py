@@ -2,16 +2,20 @@
 
 import ctypes
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy
 import torch
 from torch import Tensor, nn
 
 from include.trainer.data import TrainingData
+from include.trainer.datasets import mnist
 
 NOT_CALLABLE = 3
 
@@ -45,6 +49,41 @@ class Slow(nn.Module):
         time.sleep(self.delay_s)
         outputs: Tensor = self.layers(inputs)
         return outputs
+
+
+class Unsettled(nn.Module):
+    """Draws and remembers at every step (dropout, BatchNorm), and takes a little while for each micro-batch."""
+
+    def __init__(self, delay_s: float = 0.004) -> None:
+        super().__init__()
+        self.delay_s = delay_s
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 8, 3, stride=2),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Flatten(),
+            nn.Linear(8 * 13 * 13, 32),
+            nn.BatchNorm1d(32),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(32, 10),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        time.sleep(self.delay_s)
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
+def augmented_mnist(root: str, train_limit: int, test_limit: int) -> TrainingData:
+    """Shifts, noise and flips from all three random generators that a user may draw from."""
+
+    def augment(images: Tensor) -> Tensor:
+        shifted = torch.roll(images, (int(numpy.random.randint(-2, 3)), random.randint(-2, 2)), dims=(-2, -1))
+        return shifted + 0.1 * torch.randn_like(shifted)
+
+    return replace(mnist(root=root, train_limit=train_limit, test_limit=test_limit), augment=augment)
 
 
 def stubborn(grandchild_pid_path: str) -> nn.Module:
