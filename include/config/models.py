@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from include.config.batching import check_batching
 from include.config.section import Section
 from include.config.times import Deadline, Duration, parse_duration
 from include.config.training import TrainingConfig
@@ -136,7 +137,7 @@ class LowtideConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "LowtideConfig":
-        for check in (_check_grid, _check_waiting, _check_deadline_fits, _check_precision):
+        for check in (_check_grid, _check_waiting, _check_deadline_fits, _check_precision, _check_batches):
             check(self)
         return self
 
@@ -191,3 +192,8 @@ def _check_precision(config: LowtideConfig) -> None:
     training = config.training
     if training.precision == "fp16" and training.device == "cpu":
         raise ValueError("training.precision 'fp16' needs a GPU, but training.device is 'cpu'; use 'bf16' or 'fp32'")
+
+
+def _check_batches(config: LowtideConfig) -> None:
+    training = config.training
+    check_batching(training.micro_batch_size, training.accumulation_steps, training.effective_batch_size)

@@ -1,9 +1,10 @@
 """The training section of the configuration: what is trained, and how."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from include.config.batching import MemoryTargetText, MicroBatchSize, complete_batching
 from include.config.section import Section
 from include.config.times import Duration, parse_duration
 
@@ -44,10 +45,39 @@ class TrainingConfig(Section):
         Field(gt=0, allow_inf_nan=False, description="greatest norm of the whole gradient; null = no clipping"),
     ] = None
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights and of the order of samples")] = 0
-    micro_batch_size: Annotated[int, Field(ge=1, description="samples per forward and backward pass")]
-    accumulation_steps: Annotated[int, Field(ge=1, description="micro-batches per optimizer step")]
+    micro_batch_size: Annotated[
+        MicroBatchSize,
+        Field(description="samples per forward and backward pass; auto: as many as memory_target allows"),
+    ]
+    accumulation_steps: Annotated[
+        int | None, Field(ge=1, description="micro-batches per optimizer step; null = what effective_batch_size takes")
+    ] = None
+    # filled in below where it is null
+    effective_batch_size: int = Field(
+        default=cast("int", None),
+        ge=1,
+        description="samples per optimizer step; null = micro_batch_size x accumulation_steps",
+    )
+    memory_target: Annotated[
+        MemoryTargetText, Field(description="of auto: greatest peak, as a share of the unaccumulated one or like 2GiB")
+    ] = "50%"
     precision: Annotated[PrecisionName, Field(description="fp32, bf16 (autocast), or fp16 (GPU only)")] = "fp32"
     device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="auto: CUDA where there is one")] = "auto"
+    fused_optimizer: Annotated[bool, Field(description="one kernel for the whole optimizer step, where it can be")] = (
+        True
+    )
+    channels_last: Annotated[bool, Field(description="memory format of image models; may be faster on GPUs")] = False
+    compile: Annotated[
+        bool, Field(description="torch.compile the model, where that works; pays for long trainings")
+    ] = False
+    data_placement: Annotated[
+        Literal["auto", "device", "host"],
+        Field(description="where tensors live; auto: on the device if they take less than a quarter of what is free"),
+    ] = "auto"
+    loader_workers: Annotated[
+        int | None,
+        Field(ge=0, le=64, description="processes that fetch streamed data; null = up to 4 on a GPU, none on a CPU"),
+    ] = None
     checkpoint_interval: Annotated[
         Duration | None, Field(description="time between two checkpoints; null = only before a stop and at the end")
     ] = parse_duration("5m")
@@ -62,7 +92,7 @@ class TrainingConfig(Section):
         Field(strict=False, description="further environment variables that the training child may see"),
     ] = ()
 
-    @property
-    def effective_batch_size(self) -> int:
-        """Samples per optimizer step."""
-        return self.micro_batch_size * self.accumulation_steps
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, raw: Any) -> Any:
+        return complete_batching(raw)

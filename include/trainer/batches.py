@@ -1,7 +1,7 @@
 """What the loop is fed: groups (one effective batch each) that can be cut into micro-batches of any size, and again."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Group(Protocol):
         ...
 
     @property
-    def weight(self) -> int | Tensor:
+    def weight(self) -> float | Tensor:
         """What the summed loss is divided by: the sum of all weights, or the number of targets."""
         ...
 
@@ -36,7 +36,19 @@ class Group(Protocol):
 
 
 class BatchSource(Protocol):
-    """Training and test data, wherever they live; the order of samples is a pure function of (seed, epoch)."""
+    """Training and test data, wherever they live; the order of samples is a pure function of (seed, epoch).
+
+    ``to_model`` is what is done to prepared inputs last (their memory format, say). ``class_count`` is how many classes the
+    model gives, once that is known: a source that reads as it goes checks targets against it.
+    """
+
+    to_model: Callable[[Tensor], Tensor] | None
+    class_count: int | None
+
+    @property
+    def highest_target(self) -> int | None:
+        """The highest class number in the data; None where only reading all of it would tell."""
+        ...
 
     @property
     def train_count(self) -> int:

@@ -66,21 +66,18 @@ class TrainingData:
         """Return a batch of inputs as the model takes them."""
         return inputs if self.prepare is None else self.prepare(inputs)
 
-    def augmented(self, inputs: Tensor) -> Tensor:
-        """Return a batch of prepared inputs as the model takes them in training."""
-        return inputs if self.augment is None else self.augment(inputs)
-
     def with_weights(self) -> "TrainingData":
         """Return the data with weights of 0 where targets are marked as ignored (-100) and no weights are given."""
         return replace(
             self,
-            train_weights=_weights(self.train_targets, self.train_weights),
-            test_weights=_weights(self.test_targets, self.test_weights),
+            train_weights=weights_of(self.train_targets, self.train_weights),
+            test_weights=weights_of(self.test_targets, self.test_weights),
         )
 
 
-def _weights(targets: Tensor, weights: Tensor | None) -> Tensor | None:
+def weights_of(targets: Tensor, weights: Tensor | None) -> Tensor | None:
+    """Return the weights as float32; those of ignored targets are 0 where none are given, None if all count."""
+    if weights is not None:
+        return weights.float()
     ignored = targets == IGNORED_TARGET
-    if weights is not None or not bool(ignored.any()):
-        return weights
-    return (~ignored).float()
+    return (~ignored).float() if bool(ignored.any()) else None

@@ -18,6 +18,16 @@ def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
     :param key: the section of the configuration, for the error sentence.
     :raises ConfigurationError: no such module or name, a module that fails, not callable, or kwargs that do not fit.
     """
+    found = load_attribute(imported, key=key)
+    _check_kwargs(found, imported.kwargs, key, imported.path)
+    return lambda: _call(found, imported.kwargs, f"{key}.path '{imported.path}'")
+
+
+def load_attribute(imported: ImportedConfig, *, key: str) -> Callable[..., Any]:
+    """Import what ``package.module:callable`` names.
+
+    :raises ConfigurationError: no such module or name, a module that fails, or not callable.
+    """
     module_name, _, name = imported.path.partition(":")
     place = f"{key}.path '{imported.path}'"
     found = _attribute(_module(module_name, place), name, place)
@@ -25,8 +35,8 @@ def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
         raise ConfigurationError(
             f"{place}: '{name}' is {type(found).__name__}, not a callable; name a function or class"
         )
-    _check_kwargs(found, imported.kwargs, key, imported.path)
-    return lambda: _call(found, imported.kwargs, place)
+    function: Callable[..., Any] = found
+    return function
 
 
 def _module(name: str, place: str) -> ModuleType:

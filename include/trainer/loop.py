@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from include.trainer.batches import BatchSource, Group
 from include.trainer.precision import Precision
+from include.trainer.shortage import StepStart, halve_micro_batch, shortage_of
 from include.trainer.state import LoopState
 
 
@@ -27,6 +28,7 @@ class OptimizationLoop:
     """Trains a model in micro-batches so that each optimizer step equals one on the whole effective batch.
 
     :param forward: how the model is called, where that is not the model itself (compiled, say).
+    :param warn: told, once each, when memory ran out and the micro-batch was halved.
     :param summed_loss: the loss summed over a micro-batch, times its weights; the loop divides by what the group really
         held, so an uneven last group is exact too.
     """
@@ -39,10 +41,11 @@ class OptimizationLoop:
         clip_gradient_norm: float | None = None,
         forward: Callable[[Tensor], Tensor] | None = None,
         summed_loss: Callable[[Tensor, Tensor, Tensor | None], Tensor] = summed_cross_entropy,
+        warn: Callable[[str], None] = print,
     ) -> None:
         self.state, self.effective_batch_size = state, effective_batch_size
         self.clip_gradient_norm, self.summed_loss = clip_gradient_norm, summed_loss
-        self.forward = forward or state.model
+        self.forward, self.warn = forward or state.model, warn
 
     def epoch(self, data: BatchSource) -> Iterator[tuple[Tensor, int]]:
         """Go on with the present pass to its end, an optimizer step at a time: between two, ``state`` may be saved.
@@ -55,10 +58,13 @@ class OptimizationLoop:
             yield self.optimizer_step(group) * group.count, group.count
         state.finish_epoch()
 
-    def optimizer_step(self, group: Group) -> Tensor:
-        """Take one step and return the group's mean loss, without waiting for the device."""
+    def optimizer_step(self, group: Group, *, may_shrink: bool = True) -> Tensor:
+        """Take one step and return the group's mean loss, without waiting for the device.
+
+        :param may_shrink: halve the micro-batch and try again where memory runs out; else that is raised.
+        """
         state = self.state
-        mean_loss = self.accumulate(group)
+        mean_loss = self._accumulate_within_memory(group) if may_shrink else self.accumulate(group)
         state.precision.unscale(state.optimizer)
         if self.clip_gradient_norm is not None:
             nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
@@ -77,6 +83,18 @@ class OptimizationLoop:
             precision.backward(loss)
             mean_loss += loss.detach()
         return mean_loss
+
+    def _accumulate_within_memory(self, group: Group) -> Tensor:
+        state = self.state
+        start = StepStart.capture(state.model, state.device)
+        while True:
+            try:
+                return self.accumulate(group)
+            except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
+                cause = shortage_of(error)
+            # out here the traceback, which holds the activations, is gone
+            self.warn(halve_micro_batch(state, group_count=group.count, cause=cause))
+            start.restore(state)
 
 
 @torch.inference_mode()

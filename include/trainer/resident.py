@@ -12,25 +12,22 @@ from include.trainer.order import sample_order
 
 
 class ResidentSource:
-    """A ``BatchSource`` over tensors.
+    """A ``BatchSource`` over tensors."""
 
-    :param to_model: what is done to a batch's prepared inputs last (their memory format, say).
-    """
-
-    def __init__(
-        self,
-        data: TrainingData,
-        *,
-        device: torch.device,
-        seed: int,
-        to_model: Callable[[Tensor], Tensor] = lambda inputs: inputs,
-    ) -> None:
-        self.data, self._seed, self._to_model = data.to(device), seed, to_model
+    def __init__(self, data: TrainingData, *, device: torch.device, seed: int) -> None:
+        self.data, self._seed = data.to(device), seed
+        self.to_model: Callable[[Tensor], Tensor] | None = None
+        self.class_count: int | None = None
 
     @property
     def train_count(self) -> int:
         """Number of training samples."""
         return self.data.train_count
+
+    @property
+    def highest_target(self) -> int:
+        """The highest class number in the data."""
+        return int(torch.maximum(self.data.train_targets.max(), self.data.test_targets.max()))
 
     def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
         """Give the groups of one pass from its sample number ``start`` on."""
@@ -45,7 +42,7 @@ class ResidentSource:
         for first in range(0, len(data.test_inputs), size):
             part = slice(first, first + size)
             yield Batch(
-                inputs=self._to_model(data.prepared(data.test_inputs[part])),
+                inputs=self._changed(data.test_inputs[part], data.prepare),
                 targets=data.test_targets[part],
                 weights=None if data.test_weights is None else data.test_weights[part],
             )
@@ -54,10 +51,15 @@ class ResidentSource:
         """Return these training samples, prepared and augmented."""
         data = self.data
         return Batch(
-            inputs=self._to_model(data.augmented(data.prepared(data.train_inputs[indices]))),
+            inputs=self._changed(data.train_inputs[indices], data.prepare, data.augment),
             targets=data.train_targets[indices],
             weights=None if data.train_weights is None else data.train_weights[indices],
         )
+
+    def _changed(self, inputs: Tensor, *changes: Callable[[Tensor], Tensor] | None) -> Tensor:
+        for change in (*changes, self.to_model):
+            inputs = inputs if change is None else change(inputs)
+        return inputs
 
     def _weight(self, indices: Tensor) -> int | Tensor:
         weights = self.data.train_weights

@@ -1,29 +1,21 @@
 """One training from configuration to result, on the child's side."""
 
-import math
-
 import torch
-from torch import nn
 
 from include.config.training import TrainingConfig
 from include.records.ledger import Phase
-from include.trainer.batches import BatchSource
+from include.trainer.assembly import assemble, make_parts
+from include.trainer.batches import BatchSource, piece_count
 from include.trainer.checkpoint.keeper import Keeper, NoCheckpoints
 from include.trainer.checkpoint.snapshot import Snapshot
-from include.trainer.data_checks import check_data
-from include.trainer.device import device_name, select_device, synchronize, versions
-from include.trainer.fit import check_fit, check_model
-from include.trainer.imports import load_callable
+from include.trainer.device import device_name, synchronize, versions
 from include.trainer.loop import OptimizationLoop, accuracy
 from include.trainer.memory import start_measuring
-from include.trainer.optimizers import make_optimizer, warm_up
-from include.trainer.precision import make_precision
+from include.trainer.micro_batch import chosen_micro_batch
+from include.trainer.optimizers import warm_up
 from include.trainer.progress import Emit, Progress
 from include.trainer.protocol import EventKind
-from include.trainer.random_state import seed_everything
-from include.trainer.resident import ResidentSource
 from include.trainer.result import TrainingResult
-from include.trainer.schedules import Schedule
 from include.trainer.state import LoopState
 
 
@@ -38,11 +30,9 @@ class Training:
         self._training = training
         self._emit = emit
         self._keeper = keeper or NoCheckpoints(lambda: False)
-        self._device = select_device(training.device)
-        self._effective = training.effective_batch_size
-        self._precision = make_precision(training.precision, self._device)
-        self._make_model = load_callable(training.model, key="training.model")
-        self._make_data = load_callable(training.data, key="training.data")
+        micro_batch_size = chosen_micro_batch(training, self._warn)  # first: its trial should have the device alone
+        self._parts = make_parts(training, micro_batch_size=micro_batch_size, warn=self._warn)
+        self._device = self._parts.device
         warm_up(training, self._device)
         self._memory = start_measuring(self._device)
         emit(EventKind.READY, self._ready())
@@ -53,7 +43,7 @@ class Training:
         :raises TrainingStopped: on request, between two optimizer steps.
         :raises TrainingError: the loss became NaN or infinite.
         """
-        data, loop = self._prepare()
+        data, loop = assemble(self._parts)
         snapshot = self._snapshot(data, loop.state)
         self._keeper.restore(snapshot)
         self._emit_phase(Phase.TRAIN)
@@ -75,31 +65,8 @@ class Training:
             train_count=data.train_count,
         )
 
-    def _prepare(self) -> tuple[BatchSource, OptimizationLoop]:
-        training = self._training
-        data = check_data(self._make_data(), training)
-        seed_everything(training.seed)
-        model = check_model(self._make_model(), training).to(self._device)
-        source = ResidentSource(data, device=self._device, seed=training.seed)
-        check_fit(model, source.data, training)
-        return source, self._loop(model, steps=training.epochs * math.ceil(data.train_count / self._effective))
-
-    def _loop(self, model: nn.Module, *, steps: int) -> OptimizationLoop:
-        training = self._training
-        optimizer = make_optimizer(training, model.parameters())
-        schedule = Schedule(optimizer, name=training.lr_schedule, steps=steps, warmup_steps=training.warmup_steps)
-        schedule.set_step(0)
-        state = LoopState(
-            model=model,
-            optimizer=optimizer,
-            schedule=schedule,
-            precision=self._precision,
-            micro_batch_size=training.micro_batch_size,
-            device=self._device,
-        )
-        return OptimizationLoop(
-            state=state, effective_batch_size=self._effective, clip_gradient_norm=training.clip_gradient_norm
-        )
+    def _warn(self, message: str) -> None:
+        self._emit(EventKind.WARNING, {"message": message})
 
     def _train(self, data: BatchSource, loop: OptimizationLoop, snapshot: Snapshot) -> None:
         state, progress = loop.state, snapshot.progress
@@ -113,13 +80,13 @@ class Training:
 
     def _result(self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float) -> TrainingResult:
         training, progress, memory = self._training, snapshot.progress, self._memory
-        peak = memory.peak()
+        peak, micro_batch_size = memory.peak(), snapshot.loop.micro_batch_size
         return TrainingResult(
             device=self._device.type,
             device_name=device_name(self._device),
-            precision=self._precision.name,
-            micro_batch_size=training.micro_batch_size,
-            accumulation_steps=training.accumulation_steps,
+            precision=snapshot.loop.precision.name,
+            micro_batch_size=micro_batch_size,
+            accumulation_steps=piece_count(training.effective_batch_size, micro_batch_size),
             effective_batch_size=training.effective_batch_size,
             seed=training.seed,
             epochs=training.epochs,
