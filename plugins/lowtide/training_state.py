@@ -44,5 +44,9 @@ class TrainingPointer:
             _log.warning("the pointer to %s could not be stored (%s)", checkpoint["checkpoint"], error)
 
     def _set(self, place: dict[str, Any]) -> None:
-        about: dict[str, Any] = {"training_id": self.training_id, "try_number": self._try_number, "folder": self._checkpoints}
+        about: dict[str, Any] = {
+            "training_id": self.training_id,
+            "try_number": self._try_number,
+            "folder": self._checkpoints,
+        }
         self._store.set(_STATE_KEY, about | place)
