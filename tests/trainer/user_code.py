@@ -95,6 +95,22 @@ def stubborn(grandchild_pid_path: str) -> nn.Module:
     raise AssertionError("should have been killed in its sleep")
 
 
+class Hangs(nn.Module):
+    """Trains, and in its tenth batch waits for what never comes, in C code that holds the interpreter's lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.batches += self.training
+        if self.batches == 10:
+            ctypes.PyDLL(None).sleep(300)
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
 def dies(how: str) -> nn.Module:
     """Dies without a word to the parent."""
     print("the last thing that it said")
@@ -132,6 +148,15 @@ def _data(count: int, targets: Tensor | None = None, value: float = 0.5) -> Trai
     inputs = torch.full((count, 1, 28, 28), value)
     marks = torch.arange(count) % 10 if targets is None else targets
     return TrainingData(train_inputs=inputs, train_targets=marks, test_inputs=inputs, test_targets=marks)
+
+
+def flat_data() -> TrainingData:
+    data = _data(300)
+    return replace(data, train_inputs=data.train_inputs.flatten(1), test_inputs=data.test_inputs.flatten(1))
+
+
+def flat_model() -> nn.Module:
+    return nn.Linear(784, 10)
 
 
 def empty_data() -> TrainingData:
