@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from include.trainer.batches import BatchSource, Group
 from include.trainer.precision import Precision
 from include.trainer.shortage import StepStart, halve_micro_batch, shortage_of
+from include.trainer.signs import TestData
 from include.trainer.state import LoopState
 
 
@@ -98,7 +99,7 @@ class OptimizationLoop:
 
 
 @torch.inference_mode()
-def accuracy(model: nn.Module, data: BatchSource, *, precision: Precision, batch_size: int) -> float:
+def accuracy(model: nn.Module, data: TestData, *, precision: Precision, batch_size: int) -> float:
     """Return the share of the test targets that are classified right, 0 to 1, each counted by its weight.
 
     :param batch_size: the training's micro-batch, so that evaluating never needs more memory than training.

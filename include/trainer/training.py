@@ -16,6 +16,7 @@ from include.trainer.optimizers import warm_up
 from include.trainer.progress import Emit, Progress
 from include.trainer.protocol import EventKind
 from include.trainer.result import TrainingResult
+from include.trainer.signs import SignsOfLife
 from include.trainer.state import LoopState
 
 
@@ -30,7 +31,8 @@ class Training:
         self._training = training
         self._emit = emit
         self._keeper = keeper or NoCheckpoints(lambda: False)
-        micro_batch_size = chosen_micro_batch(training, self._warn)  # first: its trial should have the device alone
+        # first: its trial should have the device alone
+        micro_batch_size = self._keeper.saved_micro_batch() or chosen_micro_batch(training, self._warn)
         self._parts = make_parts(training, micro_batch_size=micro_batch_size, warn=self._warn)
         self._device = self._parts.device
         warm_up(training, self._device)
@@ -52,8 +54,8 @@ class Training:
         duration_s = snapshot.progress.train_duration_s
         self._keeper.finish(snapshot)
         self._emit_phase(Phase.EVALUATE)
-        state = loop.state
-        test_accuracy = accuracy(state.model, data, precision=state.precision, batch_size=state.micro_batch_size)
+        state, signs = loop.state, SignsOfLife(data, lambda: self._emit_phase(Phase.EVALUATE))
+        test_accuracy = accuracy(state.model, signs, precision=state.precision, batch_size=state.micro_batch_size)
         return self._result(snapshot, train_duration_s=duration_s, test_accuracy=test_accuracy)
 
     def _snapshot(self, data: BatchSource, state: LoopState) -> Snapshot:

@@ -39,6 +39,7 @@ def write_checkpoint(folder, step=7):
             "number": 1,
             "optimizer_step": step,
             "epoch": 0,
+            "micro_batch_size": 50,
             "written_at": SUBMITTED,
             "file": "checkpoint-000001-0.pt",
             "size_bytes": 1,

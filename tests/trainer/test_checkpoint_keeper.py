@@ -154,6 +154,27 @@ def test_how_often_it_saves_and_where_it_runs_may_change(
     assert told(heard, EventKind.RESUMED)
 
 
+def test_a_micro_batch_that_was_found_or_shrank_is_not_searched_for_again(
+    training_config: MakeConfig, tmp_path: Path
+) -> None:
+    """The trial takes seconds and energy, and might find another size, which would round otherwise."""
+    training = training_config(
+        micro_batch_size="auto",
+        accumulation_steps=None,
+        effective_batch_size=128,
+        memory_target="100%",
+        checkpoint_steps=4,
+    )
+    _, first = train(training, tmp_path / "c", stop=True)
+    result, again = train(training, tmp_path / "c")
+    searched = [
+        [data for data in told(heard, EventKind.WARNING) if "auto" in data["message"]] for heard in (first, again)
+    ]
+    assert [len(lines) for lines in searched] == [1, 0]
+    assert result is not None
+    assert f"auto: {result.micro_batch_size} x" in searched[0][0]["message"]
+
+
 @pytest.mark.parametrize("other", [{"run_id": "another"}, {"training_id": "another"}])
 def test_another_runs_checkpoint_is_refused(kept: tuple[TrainingConfig, Path], other: dict[str, Any]) -> None:
     training, folder = kept
@@ -261,6 +282,7 @@ def example(**changes: Any) -> Manifest:
         "number": 1,
         "optimizer_step": 4,
         "epoch": 0,
+        "micro_batch_size": 32,
         "written_at": "2026-01-01T00:00:00Z",
         "file": "checkpoint-000001-0.pt",
         "size_bytes": 1,
@@ -322,7 +344,14 @@ def _without_none(value: Any) -> Any:
 
 
 def test_the_fingerprint_is_json_and_leaves_out_what_does_not_matter(training_config: MakeConfig) -> None:
-    found = fingerprint(training_config(environment=["HOME"]))
+    found = fingerprint(training_config(environment=["HOME"], loader_workers=2))
     assert json.loads(json.dumps(found)) == found
-    assert {"device", "environment", "checkpoint_steps", "checkpoint_interval", "stall_timeout"}.isdisjoint(found)
+    assert {
+        "device",
+        "loader_workers",
+        "environment",
+        "checkpoint_steps",
+        "checkpoint_interval",
+        "stall_timeout",
+    }.isdisjoint(found)
     assert {"seed", "learning_rate", "micro_batch_size", "precision", "model", "data"} <= found.keys()

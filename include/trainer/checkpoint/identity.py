@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from include.config import TrainingConfig
 
-_NO_MATTER = {"device", "environment", "checkpoint_interval", "checkpoint_steps", "stall_timeout"}
+_NO_MATTER = {"device", "loader_workers", "environment", "checkpoint_interval", "checkpoint_steps", "stall_timeout"}
 """What may change between two attempts: where it runs, and how often it saves; neither is part of what is trained."""
 _SHOWN = 60
 

@@ -28,7 +28,10 @@ KEPT = 2
 
 
 class Keeper(Protocol):
-    """What the training calls between optimizer steps."""
+    """What the training calls before it begins and between optimizer steps."""
+
+    def saved_micro_batch(self) -> int | None:
+        """Return the micro-batch of the state that will be gone on from: it need not be searched for again."""
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from an earlier process's state, if there is one."""
@@ -48,6 +51,10 @@ class NoCheckpoints:
 
     def __init__(self, stop_requested: Callable[[], bool]) -> None:
         self._stop_requested = stop_requested
+
+    def saved_micro_batch(self) -> int | None:
+        """Nothing was kept."""
+        return None
 
     def restore(self, snapshot: Snapshot) -> None:
         """Nothing was kept."""
@@ -73,6 +80,11 @@ class CheckpointKeeper:
         self._interval_s = training.checkpoint_interval.total_seconds() if training.checkpoint_interval else None
         self._saved_s = time.monotonic()
         self._saved_step = -1
+
+    def saved_micro_batch(self) -> int | None:
+        """Return the micro-batch of the newest checkpoint; ``restore`` will say whether that one can be used."""
+        newest = self._folder.newest()
+        return newest.micro_batch_size if newest else None
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from the newest checkpoint that is whole.
@@ -190,6 +202,7 @@ class CheckpointKeeper:
             number=number,
             optimizer_step=snapshot.loop.global_step,
             epoch=snapshot.loop.epoch,
+            micro_batch_size=snapshot.loop.micro_batch_size,
             written_at=datetime.now(UTC),
             file=payload_name(number, sha256),
             size_bytes=size_bytes,

@@ -24,6 +24,9 @@ class Manifest(BaseModel):
     number: Annotated[int, Field(ge=1)]
     optimizer_step: Annotated[int, Field(ge=0)]
     epoch: Annotated[int, Field(ge=0, description="counted from 0; equal to the epochs when the training is complete")]
+    micro_batch_size: Annotated[
+        int, Field(ge=1, description="as it was then: chosen by auto, or smaller than it began")
+    ]
     written_at: AwareDatetime
     file: Annotated[str, Field(pattern=r"^[^/]+\.pt$")]
     size_bytes: Annotated[int, Field(ge=1)]
