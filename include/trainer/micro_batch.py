@@ -18,6 +18,8 @@ from include.trainer.trial_protocol import TrialRequest, TrialResult
 from include.units import BYTES_PER_MIB
 
 _COARSE = (32, 16, 8, 4, 2, 1)
+_INNER = 7
+"""How many sizes are tried in one process between two that are known."""
 Peaks = dict[int, int]
 """Peak memory in bytes by number of pieces."""
 Measure = Callable[[Iterable[int]], Peaks]
@@ -46,7 +48,7 @@ def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None]) ->
         )
     size = _size(effective, pieces)
     tell(
-        f"training.micro_batch_size auto: {size} x {pieces}, peak {peaks[pieces] / BYTES_PER_MIB:.0f} MiB; the target"
+        f"training.micro_batch_size auto: {size} x {_size(effective, size)}, peak {peaks[pieces] / BYTES_PER_MIB:.0f} MiB; the target"
         f" {training.memory_target} is {limit_mib:.0f} MiB, {'measured' if 1 in peaks else 'estimated, since the whole batch'}"
         f"{'' if 1 in peaks else ' does not fit'}"
     )
@@ -54,16 +56,27 @@ def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None]) ->
 
 
 def search(measure: Measure, target: MemoryTarget, effective: int) -> Peaks:
-    """Measure until the fewest pieces that meet the target are known: first powers of two, then all between two of them."""
-    peaks = measure(k for k in _COARSE if k <= effective)
-    if not peaks or _fewest_within(peaks, target, effective) is None:
-        finer = [2**power for power in range(6, 40) if 2**power < effective] + [effective]
-        peaks |= measure(reversed(finer))
-    found = _fewest_within(peaks, target, effective)
-    if found is not None and found > 1:
-        between = range(found - 1, max((k for k in (*_COARSE, *peaks) if k < found), default=0), -1)
-        peaks |= measure(k for k in between if k not in peaks)
+    """Measure until the fewest pieces that meet the target are known: powers of two, then closer and closer around it."""
+    tried = {k for k in _COARSE if k <= effective}
+    peaks = measure(tried)
+    if _fewest_within(peaks, target, effective) is None:
+        finer = {2**power for power in range(6, 40) if 2**power < effective} | {effective}
+        tried |= finer
+        peaks |= measure(finer)
+    while inner := _between(_fewest_within(peaks, target, effective), tried, effective):
+        tried |= inner
+        peaks |= measure(inner)
     return peaks
+
+
+def _between(found: int | None, tried: set[int], effective: int) -> set[int]:
+    """Return a few numbers of pieces between the fewest that fit and the next fewer that do not; none if none is left."""
+    if found is None:
+        return set()
+    fewer = max((k for k in tried if k < found), default=found)
+    by_size = {_size(effective, k): k for k in range(found - 1, fewer, -1)}
+    left = sorted(k for size, k in by_size.items() if _size(effective, found) < size < _size(effective, fewer))
+    return set(left[:: math.ceil(len(left) / _INNER)]) if left else set()
 
 
 def _fewest_within(peaks: Peaks, target: MemoryTarget, effective: int) -> int | None:

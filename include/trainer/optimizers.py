@@ -28,12 +28,21 @@ def make_optimizer(
     options: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     if training.fused_optimizer:
         try:
+            _probe_fused(kind, parameters)
             return kind(parameters, fused=True, **options)
         except RuntimeError as error:
             warn(
                 f"training.fused_optimizer: {training.optimizer} cannot be fused ({describe(error)}); going on without it"
             )
     return kind(parameters, **options)
+
+
+def _probe_fused(kind: Callable[..., Optimizer], parameters: Sequence[nn.Parameter]) -> None:
+    """Step on one number of each device and type: PyTorch refuses some of them only at the first step."""
+    for device, dtype in {(parameter.device, parameter.dtype) for parameter in parameters}:
+        parameter = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
+        parameter.grad = torch.zeros_like(parameter)
+        kind([parameter], fused=True).step()
 
 
 def warm_up(training: TrainingConfig, device: torch.device) -> None:
