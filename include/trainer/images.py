@@ -9,7 +9,10 @@ _LEVELS = 256
 
 
 class Normalise:
-    """Brings uint8 pixels to mean 0 and standard deviation 1, channel by channel; in place after one conversion."""
+    """Brings uint8 pixels to mean 0 and standard deviation 1, channel by channel; in place after one conversion.
+
+    :param mean: of each channel, in the pixels' own units (0 to 255); ``std`` likewise.
+    """
 
     def __init__(self, mean: list[float], std: list[float]) -> None:
         self._mean, self._std = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
