@@ -5,11 +5,13 @@ import importlib
 import inspect
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from include.config.training import ImportedConfig
 from include.errors import ConfigurationError, UserError
 from include.trainer.torchvision_guard import import_torchvision, is_missing_operator
+
+_Found = TypeVar("_Found")
 
 
 def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
@@ -55,13 +57,18 @@ def _module(name: str, place: str) -> ModuleType:
 
 
 def _import(name: str) -> ModuleType:
+    return _guarded(lambda: importlib.import_module(name))
+
+
+def _guarded(action: Callable[[], _Found]) -> _Found:
+    """Do something that may import torchvision, again with the guard if that failed for what it mends."""
     try:
-        return importlib.import_module(name)
+        return action()
     except RuntimeError as error:
         if not is_missing_operator(error):
             raise
     import_torchvision()
-    return importlib.import_module(name)
+    return action()
 
 
 def _attribute(module: ModuleType, name: str, place: str) -> Any:
@@ -86,7 +93,7 @@ def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str
 
 def _call(function: Callable[..., Any], kwargs: dict[str, Any], place: str) -> Any:
     try:
-        return function(**kwargs)
+        return _guarded(lambda: function(**kwargs))
     except UserError:
         raise
     except Exception as error:  # a user's function may raise anything
