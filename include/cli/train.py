@@ -15,9 +15,9 @@ from include.moments import utc_now
 from include.pipeline import (
     RunFolder,
     TrainingRun,
+    goes_on,
     new_training_id,
     run_training,
-    unfinished,
     wait_in_foreground,
 )
 from include.records import TrainingRecord
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or config.artifacts_path / "runs" / "cli" / now.strftime("%Y%m%dT%H%M%SZ")
     folder = RunFolder(output.resolve())
     folder.create()
-    earlier = None if options.fresh else unfinished(folder)
+    earlier = None if options.fresh else goes_on(folder, config.values)
     with Display(quiet=options.json) as display, told_how_to_go_on(folder, display):
         if earlier:
             record = go_on(config, folder, earlier, display)

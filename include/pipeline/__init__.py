@@ -1,6 +1,6 @@
 """Composes scheduler, tracker and trainer, which do not know of one another, for the operators and the command line."""
 
-from include.pipeline.beginning import Beginning, last_checkpoint, new_training_id, unfinished
+from include.pipeline.beginning import Beginning, goes_on, last_checkpoint, new_training_id, unfinished
 from include.pipeline.identity import comparison_key
 from include.pipeline.progress import Progress
 from include.pipeline.run_folder import RunFolder, report_folder
@@ -15,6 +15,7 @@ __all__ = [
     "RunFolder",
     "TrainingRun",
     "comparison_key",
+    "goes_on",
     "last_checkpoint",
     "look",
     "new_training_id",

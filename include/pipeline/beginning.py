@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from include.config import LowtideConfig
 from include.errors import ArtifactError, ConfigurationError
 from include.files import write_json_atomically
 from include.pipeline.identity import run_identity
@@ -51,6 +52,19 @@ def unfinished(folder: RunFolder) -> Beginning | None:
         return Beginning.model_validate_json(folder.identity.read_text(encoding="utf-8"))
     except (OSError, ValidationError):
         return None
+
+
+def goes_on(folder: RunFolder, config: LowtideConfig) -> Beginning | None:
+    """Return the unfinished training that an attempt with this configuration would go on with, or be refused for.
+
+    One that was begun with another configuration and has saved nothing (a mistake that was mended) is not gone on with.
+    """
+    earlier = unfinished(folder)
+    if earlier is None:
+        return None
+    anchor = earlier.anchor if config.grid.provider == "replay" else None
+    same = first_difference(earlier.identity, run_identity(config, anchor), "") is None
+    return earlier if same or last_checkpoint(folder) else None
 
 
 def last_checkpoint(folder: RunFolder) -> Manifest | None:

@@ -28,10 +28,30 @@ def main(arguments: list[str]) -> int:
         if control.request.die_with_parent_thread:
             _die_with_parent()
         faulthandler.register(STACK_SIGNAL, all_threads=True)  # a hung child's stack, into its log
-        signal.signal(signal.SIGTERM, lambda *_: control.requests.stop.set())
+        _stop_on_sigterm(control)
         control.listen()
         events.start_heartbeat(_HEARTBEAT_INTERVAL_S)
         return _run(control, events)
+
+
+def _stop_on_sigterm(control: Control) -> None:
+    """Take SIGTERM, which a service manager sends to a whole control group, for a request to stop.
+
+    What a user's code forks must die of it, or multiprocessing's ``terminate`` would wait for ever. It is held back around
+    a fork: one that came before the new process has its default handler would be lost there.
+    """
+    sigterm = {signal.SIGTERM}
+
+    def die_of_it() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, sigterm)
+
+    signal.signal(signal.SIGTERM, lambda *_: control.requests.stop.set())
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, sigterm),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, sigterm),
+        after_in_child=die_of_it,
+    )
 
 
 def _run(control: Control, events: Events) -> int:

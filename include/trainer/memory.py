@@ -39,6 +39,10 @@ class MemoryMeter(Protocol):
         """Return the peak and go on measuring."""
         ...
 
+    def forget_peak(self) -> None:
+        """Count from the present on, above the same base."""
+        ...
+
     def peak(self) -> PeakMemory:
         """Return the peak; the meter may then end."""
         ...
@@ -57,6 +61,10 @@ class CudaMemory:
     def peak_bytes_so_far(self) -> int:
         """Return the peak of allocated memory."""
         return torch.cuda.max_memory_allocated(self._device)
+
+    def forget_peak(self) -> None:
+        """Reset the counters to what is allocated now."""
+        torch.cuda.reset_peak_memory_stats(self._device)
 
     def peak(self) -> PeakMemory:
         """Return the peaks of allocated and of reserved memory."""
@@ -80,6 +88,10 @@ class KernelMemory:
         """Return the high-water mark above the base."""
         return max(0, _status_bytes("VmHWM") - self.base_rss_bytes)
 
+    def forget_peak(self) -> None:
+        """Set the high-water mark back to the present size."""
+        _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
+
     def peak(self) -> PeakMemory:
         """Return the high-water mark above the base."""
         return PeakMemory(peak_bytes=self.peak_bytes_so_far(), kind="rss_above_base", reserved_bytes=None)
@@ -102,6 +114,10 @@ class SampledMemory:
     def peak_bytes_so_far(self) -> int:
         """Return the largest sample above the base."""
         return max(self._largest, resident_bytes()) - self.base_rss_bytes
+
+    def forget_peak(self) -> None:
+        """Forget the samples so far."""
+        self._largest = resident_bytes()
 
     def peak(self) -> PeakMemory:
         """Return the largest sample above the base, and stop sampling."""

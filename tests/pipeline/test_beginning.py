@@ -9,7 +9,7 @@ from include.config import load_config
 from include.errors import ArtifactError, ConfigurationError
 from include.moments import parse_moment, utc_now
 from include.pipeline import RunFolder, TrainingRun, new_training_id, unfinished
-from include.pipeline.beginning import begin, last_checkpoint
+from include.pipeline.beginning import begin, goes_on, last_checkpoint
 from include.scheduler import replay_anchor
 from include.trainer.checkpoint.manifest import Manifest
 from tests.support.config_files import write_config
@@ -100,6 +100,17 @@ def test_another_configuration_is_refused_where_there_is_a_checkpoint_and_set_as
     assert begin(other) != first
     assert (run.folder.path / "other-1" / "ledger.jsonl").exists()
     assert difference.replace("\\", "") in caplog.text
+
+
+def test_a_mistake_that_was_mended_before_anything_was_saved_is_submitted_anew(tmp_path):
+    """Its wait is another one's: only what has a checkpoint, or the same configuration, is gone on with at once."""
+    run = prepared(tmp_path)
+    begin(run)
+    mended = changed(run, tmp_path, training__model={"path": "include.trainer.models:mlp"})
+    assert goes_on(run.folder, run.config.values).training_id
+    assert goes_on(run.folder, mended.config.values) is None
+    write_checkpoint(run.folder)
+    assert goes_on(run.folder, mended.config.values).training_id
 
 
 def test_when_it_may_start_and_how_it_is_measured_may_change(tmp_path):

@@ -317,3 +317,11 @@ def test_without_a_limit_nothing_is_a_hang_and_a_heartbeat_is_no_progress() -> N
     assert "its process lives" in late.sentence()
     late.heard(event(EventKind.PROGRESS, 0))
     assert not late.is_over()
+
+
+def test_workers_that_a_users_code_forks_die_of_sigterm(make_child: MakeChild, training_config: MakeConfig) -> None:
+    """The child itself takes it for a request to stop; what it forks must not."""
+    parts = {"micro_batch_size": 1000, "accumulation_steps": 1}
+    with make_child(training_config(model="user_code:Terminating", **parts)) as child:
+        child.start()
+        heard_until(child, EventKind.FINISHED)

@@ -1,6 +1,7 @@
 """What users bring: models and data that work, and others that do all that they should not."""
 
 import ctypes
+import multiprocessing
 import os
 import random
 import signal
@@ -93,6 +94,23 @@ def stubborn(grandchild_pid_path: str) -> nn.Module:
     Path(grandchild_pid_path).write_text(str(grandchild.pid))
     ctypes.PyDLL(None).sleep(300)
     raise AssertionError("should have been killed in its sleep")
+
+
+class Terminating(nn.Module):
+    """Works with forked processes of its own in each batch and ends them by SIGTERM, as multiprocessing's pools do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(300,))
+        worker.start()
+        worker.terminate()
+        worker.join(10)
+        assert worker.exitcode == -signal.SIGTERM
+        outputs: Tensor = self.layers(inputs)
+        return outputs
 
 
 class Hangs(nn.Module):

@@ -102,6 +102,8 @@ class CheckpointKeeper:
                 damaged.append(str(error))
                 continue
             snapshot.load_state_dict(saved)
+            del saved
+            snapshot.memory.forget_peak()  # the state was there twice for a moment, which is not the training's need
             self._tell_resumed(manifest, damaged, versions(snapshot.loop.device))
             break
         else:
