@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 
 _STOP_LATENCY_S = 0.2
 """How soon a request is noticed."""
-_STOP_GRACE_S = 2.5
-"""For the step that is under way and its checkpoint; Airflow leaves a killed task 5 s in all."""
+_STOP_GRACE_S = 2.0
+"""For the step that is under way and its checkpoint, before the signals; Airflow leaves a killed task 5 s in all."""
 _PROGRESS_INTERVAL_S = 1.0
 
 

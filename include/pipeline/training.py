@@ -34,7 +34,7 @@ def run_training(
 
     An unfinished training in the folder is gone on with, from its last checkpoint; see ``TrainingRun.training_id``.
 
-    :param stop: set it to end the training soon, with what can be saved in 2.5 s; every ledger row is kept.
+    :param stop: set it to end the training soon, with what can be saved in 3 s; every ledger row is kept.
     :param pause: set it to end the training once its state is saved, however long that takes; cleared when it is passed on.
     :param on_checkpoint: told of each checkpoint (``protocol.TrainingEvent``'s data), on the calling thread.
     :param meter: CodeCarbon unless given.
