@@ -9,10 +9,18 @@ from typing import Any
 from include.cli.access import open_from_environment
 from include.cli.display import Display
 from include.cli.printing import print_json
+from include.cli.resuming import go_on, told_how_to_go_on
 from include.config import LoadedConfig, configuration_files, load_config, parse_setting
 from include.config.params import CONFIGS_FOLDER
 from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, run_training, wait_in_foreground
+from include.pipeline import (
+    RunFolder,
+    TrainingRun,
+    goes_on,
+    new_training_id,
+    run_training,
+    wait_in_foreground,
+)
 from include.pipeline.durations import expected_duration
 from include.pipeline.telling import Looked
 from include.records import TrainingRecord
@@ -24,6 +32,9 @@ EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml
   lowtide train include/configs/optimized.yaml --now --set training.epochs=1 --output artifacts/runs/quick
   lowtide train include/configs/demo.yaml --json > record.json
+
+An unfinished training in --output DIR (interrupted, killed, failed) is gone on with from its last checkpoint, at once:
+its wait is over, and its submission and ledger stay. A finished one is moved to DIR/finished-N, and a new one begins.
 
 environment: LOWTIDE_GRID_URL, LOWTIDE_GRID_TOKEN, LOWTIDE_GRID_LOGIN (address, token or password, and login for the provider),
              LOWTIDE_DATA_DIR (where data sets are kept)
@@ -40,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--now", action="store_true", help="start at once, whatever the policy says")
     parser.add_argument(
+        "--fresh", action="store_true", help="do not go on with an unfinished training in DIR: move it to DIR/other-N"
+    )
+    parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="lay a value over the file; may be repeated"
     )
 
@@ -51,11 +65,16 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or config.artifacts_path / "runs" / "cli" / now.strftime("%Y%m%dT%H%M%SZ")
     folder = RunFolder(output.resolve())
     folder.create()
-    with Display(quiet=options.json) as display:
-        decision, record = _wait_and_train(config, folder, now, display)
-    if record is None:
-        _show_refusal(decision, as_json=options.json)
-        return NOT_RUN
+    earlier = None if options.fresh else goes_on(folder, config.values)
+    with Display(quiet=options.json) as display, told_how_to_go_on(folder, display):
+        if earlier:
+            record = go_on(config, folder, earlier, display)
+        else:
+            decision, trained = _wait_and_train(config, folder, now, display)
+            if trained is None:
+                _show_refusal(decision, as_json=options.json)
+                return NOT_RUN
+            record = trained
     _show(record, folder, as_json=options.json)
     return 0
 
@@ -87,7 +106,14 @@ def _wait_and_train(
     decision = wait_in_foreground(job, signal, clock_for(anchor), on_look=keep, sleep=display.sleep)
     if decision.action is not Action.RUN:
         return decision, None
-    run = TrainingRun(config=config, run_id=folder.path.name, folder=folder, submitted_at=submitted_at, anchor=anchor)
+    run = TrainingRun(
+        config=config,
+        run_id=folder.path.name,
+        folder=folder,
+        submitted_at=submitted_at,
+        anchor=anchor,
+        training_id=new_training_id(),  # an unfinished one was either gone on with before the wait, or --fresh
+    )
     return decision, run_training(run, signal, on_progress=display.training)
 
 

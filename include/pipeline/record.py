@@ -3,12 +3,13 @@
 import json
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from include.errors import MeasurementError
 from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.identity import comparison_key
 from include.pipeline.training_run import TrainingRun
-from include.records import Counterfactual, EnergyTotals, LedgerRow, TrainingRecord
+from include.records import Counterfactual, EnergyTotals, Interruption, LedgerRow, TrainingRecord
 from include.scheduler import GridSignal
 from include.tracker import EnergyMeter, LedgerSummary, counterfactual, read_ledger, summarise
 from include.trainer.result import TrainingResult
@@ -56,6 +57,7 @@ def _record(
         wait_s=max(0.0, (summary.started_at - run.submitted_at).total_seconds()),
         duration_s=_real_duration_s(run, rows),
         attempts=summary.attempts,
+        interruptions=_interruptions(run, rows),
         replay=run.anchor,
         energy_kwh=_energy(summary, finished.meter),
         energy_train_kwh=summary.train.energy_kwh,
@@ -84,6 +86,20 @@ def _energy(summary: LedgerSummary, meter: EnergyMeter) -> EnergyTotals:
             "ram": summary.ram_energy_kwh,
             "methods": meter.methods,
         }
+    )
+
+
+def _interruptions(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> tuple[Interruption, ...]:
+    resumed_from = run.folder.resumed_from()
+    return tuple(
+        Interruption(
+            attempt=after.attempt,
+            start=before.end,
+            end=after.start,
+            resumed_from_optimizer_step=resumed_from.get(after.attempt, 0),
+        )
+        for before, after in pairwise(rows)
+        if after.attempt != before.attempt
     )
 
 

@@ -1,9 +1,11 @@
-"""Where a run keeps its files, and what happens to them when a run is done again.
+"""Where a run keeps its files.
 
 <artifacts root>/runs/<dag_id>/<run_id>/    record.json ledger.jsonl decisions.jsonl child.log progress.json wait.json
+                                            identity.json attempts.jsonl checkpoints/
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -79,37 +81,20 @@ class RunFolder:
                 f"cannot write {self.path} ({error.strerror}); artifacts_root must be a folder that this worker can write"
             ) from error
 
-    def begin(self, identity: Mapping[str, Any]) -> None:
-        """Prepare for a training: move what a finished one left to ``finished-N``, and what another one left to ``other-N``.
-
-        What failed attempts of the same training left stays, and the ledger is continued: their energy was used for this
-        result too.
-
-        :param identity: configuration and replay anchor; what differs in them is another training.
-        """
-        self.create()
-        text = json.dumps(identity, sort_keys=True)
-        if self.record.exists():
-            self._move_to("finished")
-        elif self.ledger.exists() and self._identity() != text:
-            self._move_to("other")
-        self.identity.write_text(text, encoding="utf-8")
-
     @property
     def identity(self) -> Path:
         """Which training the files here belong to."""
         return self.path / "identity.json"
 
-    def _identity(self) -> str | None:
-        return self.identity.read_text(encoding="utf-8") if self.identity.exists() else None
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the training's states; after a training that succeeded, it holds the trained weights."""
+        return self.path / "checkpoints"
 
-    def _move_to(self, name: str) -> None:
-        number = 1 + sum(1 for _ in self.path.glob(f"{name}-*"))
-        target = self.path / f"{name}-{number}"
-        target.mkdir()
-        for file in (self.record, self.ledger, self.submission_readings, self.child_log):
-            if file.exists():
-                file.replace(target / file.name)
+    @property
+    def attempts(self) -> Path:
+        """From where each attempt after the first one went on."""
+        return self.path / "attempts.jsonl"
 
     def publish(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a small JSON file that is shown to a person while the run goes on; the last one wins.
@@ -122,6 +107,25 @@ class RunFolder:
             temporary.replace(self.path / name)
         except OSError as error:
             _log.warning("%s cannot be written (%s); progress is not shown", self.path / name, error.strerror)
+
+    def note_attempt(self, values: Mapping[str, Any]) -> None:
+        """Append from where an attempt went on; like progress, it does not end a run that cannot write it."""
+        try:
+            with self.attempts.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            _log.warning("%s cannot be written (%s); the record will not say it", self.attempts, error.strerror)
+
+    def resumed_from(self) -> dict[int, int]:
+        """Return the optimizer step that each attempt went on from; attempts that began at the beginning are not there."""
+        if not self.attempts.exists():
+            return {}
+        found: dict[int, int] = {}
+        for line in self.attempts.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # a line that a killed worker left half-written
+                values = json.loads(line)
+                found[values["attempt"]] = values["optimizer_step"]
+        return found
 
     def append_decisions(self, decisions: list[dict[str, Any]]) -> None:
         """Append decisions to the evidence of the wait.

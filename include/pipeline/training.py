@@ -2,28 +2,22 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
+from typing import Any
 
-from include.config import PROJECT_ROOT
-from include.errors import TrainingStopped
-from include.pipeline.progress import Progress, snapshot
+from include.pipeline.beginning import begin
+from include.pipeline.progress import Progress
 from include.pipeline.record import FinishedTraining, write_record
 from include.pipeline.refresher import SignalRefresher
+from include.pipeline.supervision import Hands, Supervision
 from include.pipeline.training_run import TrainingRun
-from include.records import Phase, TrainingRecord
+from include.records import TrainingRecord
 from include.scheduler import GridSignal, clock_for
 from include.tracker import CodeCarbonMeter, EnergyMeter, EnergyRecorder, LedgerWriter, read_ledger
-from include.trainer.data_folder import default_data_folder
-from include.trainer.protocol import EventKind, TrainingEvent
+from include.trainer.checkpoint.folder import CheckpointFolder
 from include.trainer.result import TrainingResult
-from include.trainer.supervisor import TrainingChild
 
 _log = logging.getLogger(__name__)
-
-_STOP_LATENCY_S = 0.2
-"""How soon a request to stop is noticed; Airflow leaves a killed task 5 s in all."""
-_PROGRESS_INTERVAL_S = 1.0
 
 
 def run_training(
@@ -31,25 +25,32 @@ def run_training(
     signal: GridSignal,
     *,
     stop: threading.Event | None = None,
+    pause: threading.Event | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_checkpoint: Callable[[dict[str, Any]], None] | None = None,
     meter: EnergyMeter | None = None,
 ) -> TrainingRecord:
-    """Train once, measured, and leave ``record.json`` and ``ledger.jsonl`` in the run's folder.
+    """Train, measured, and leave ``record.json`` and ``ledger.jsonl`` in the run's folder.
 
-    :param stop: set it to end the training soon; every ledger row is kept.
+    An unfinished training in the folder is gone on with, from its last checkpoint; see ``TrainingRun.training_id``.
+
+    :param stop: set it to end the training soon, with what can be saved in 3 s; every ledger row is kept.
+    :param pause: set it to end the training once its state is saved, however long that takes; cleared when it is passed on.
+    :param on_checkpoint: told of each checkpoint (``protocol.TrainingEvent``'s data), on the calling thread.
     :param meter: CodeCarbon unless given.
-    :raises TrainingError: the training failed or (TrainingStopped) was stopped.
+    :raises TrainingError: the training failed or was stopped (TrainingStopped) or paused (TrainingPaused).
     :raises MeasurementError: the training went through, but its energy was not measured as a whole.
-    :raises ArtifactError: the run's folder cannot be written.
+    :raises ConfigurationError: the unfinished training in the folder is of another configuration.
+    :raises ArtifactError: the run's folder cannot be written, or another process is training in it.
     """
-    anchor = run.anchor.model_dump(mode="json") if run.anchor else None
-    run.folder.begin({"configuration": run.config.sha256, "replay": anchor})
+    training_id = begin(run)
     clock = clock_for(run.anchor)
     tracker = run.config.values.tracker
     meter = meter or _meter(run)
     poke_s = run.config.values.scheduler.poke_interval.total_seconds() / (run.anchor.speed if run.anchor else 1.0)
     with SignalRefresher(signal, clock, interval_s=poke_s), LedgerWriter(run.folder.ledger) as ledger:
         before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
+        attempt = 1 + max((row.attempt for row in before.rows), default=0)
         recorder = EnergyRecorder(
             meter,
             ledger,
@@ -57,12 +58,19 @@ def run_training(
             now=clock.now,
             interval_s=tracker.interval.total_seconds(),
             pue=tracker.pue,
-            attempt=1 + max((row.attempt for row in before.rows), default=0),
+            attempt=attempt,
         )
-        result = _train_recorded(run, recorder, stop or threading.Event(), on_progress)
+        hands = Hands(
+            stop=stop or threading.Event(),
+            pause=pause or threading.Event(),
+            on_progress=on_progress,
+            on_checkpoint=on_checkpoint,
+        )
+        result = _recorded(recorder, Supervision(run, training_id, recorder, hands, attempt=attempt))
         problems = (*before.problems, *recorder.problems)
-    finished = FinishedTraining(result=result, meter=meter, problems=problems)
-    return write_record(run, signal, finished)
+    record = write_record(run, signal, FinishedTraining(result=result, meter=meter, problems=problems))
+    CheckpointFolder(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing will be gone on with
+    return record
 
 
 def _meter(run: TrainingRun) -> EnergyMeter:
@@ -70,67 +78,10 @@ def _meter(run: TrainingRun) -> EnergyMeter:
     return CodeCarbonMeter(gpu_ids=[] if run.config.values.training.device == "cpu" else None)
 
 
-def _train_recorded(
-    run: TrainingRun,
-    recorder: EnergyRecorder,
-    stop: threading.Event,
-    on_progress: Callable[[Progress], None] | None,
-) -> TrainingResult:
+def _recorded(recorder: EnergyRecorder, supervision: Supervision) -> TrainingResult:
     try:
         with recorder:  # raises what keeps the ledger from being complete
-            return _train(run, recorder, stop, on_progress)
+            return supervision.train()
     finally:
         for problem in recorder.problems:
             _log.warning("energy ledger: %s", problem)
-
-
-def _train(
-    run: TrainingRun, recorder: EnergyRecorder, stop: threading.Event, on_progress: Callable[[Progress], None] | None
-) -> TrainingResult:
-    training = run.config.values.training
-    child = TrainingChild(
-        training, data_folder=default_data_folder(), log_path=run.folder.child_log, project_root=PROJECT_ROOT
-    )
-    watch = _Watch(run, recorder, on_progress)
-    with child:
-        child.start()
-        while True:
-            if stop.is_set():
-                child.end()
-                raise TrainingStopped(f"the training of run {run.run_id} was stopped on request; its ledger is kept")
-            event = child.next_event(_STOP_LATENCY_S)
-            watch.see(event)
-            if event and event.kind is EventKind.FINISHED:
-                return TrainingResult.model_validate(event.data)
-
-
-class _Watch:
-    """Tells the recorder of phases, and a person of progress."""
-
-    def __init__(
-        self, run: TrainingRun, recorder: EnergyRecorder, on_progress: Callable[[Progress], None] | None
-    ) -> None:
-        self._run = run
-        self._recorder = recorder
-        self._on_progress = on_progress
-        self._phase = Phase.STARTUP
-        self._last: TrainingEvent | None = None
-        self._published_s = 0.0
-
-    def see(self, event: TrainingEvent | None) -> None:
-        """Take one event, or the absence of one, into account."""
-        if event and event.kind is EventKind.PHASE:
-            self._phase = Phase(event.data["phase"])
-            self._recorder.set_phase(self._phase)
-        if event and event.kind is EventKind.PROGRESS:
-            self._last = event
-        finished = event is not None and event.kind is EventKind.FINISHED
-        if finished or time.monotonic() - self._published_s >= _PROGRESS_INTERVAL_S:
-            self._publish()
-
-    def _publish(self) -> None:
-        self._published_s = time.monotonic()
-        progress = snapshot(self._phase, self._run.config.values.training.epochs, self._last, self._recorder.live())
-        self._run.folder.publish("progress.json", progress.as_json())
-        if self._on_progress:
-            self._on_progress(progress)

@@ -12,6 +12,7 @@ from include.records.training import (
     RECORD_SCHEMA_VERSION,
     Counterfactual,
     EnergyTotals,
+    Interruption,
     ReplayAnchor,
     TrainingRecord,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "EnergyTotals",
     "Forecast",
     "IntensityKind",
+    "Interruption",
     "LedgerRow",
     "Phase",
     "Reading",

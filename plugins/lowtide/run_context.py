@@ -100,7 +100,7 @@ def first_look(context: Context, config: LoadedConfig) -> FirstLook:
     with ``fresh`` whose task is cleared is submitted anew, at that moment.
     """
     stored = stored_look(context)
-    again = stored is not None and _starts_over(context)
+    again = stored is not None and starts_over(context, _STATE_KEY)
     if stored and not again:
         return stored
     now = utc_now()
@@ -127,12 +127,12 @@ def job_of(context: Context, config: LoadedConfig, look: FirstLook) -> Job:
     return replace(job, deadline=look.deadline, expected_duration=expected)
 
 
-def _starts_over(context: Context) -> bool:
-    """Whether a person cleared the task of a ``fresh`` run, and this is its first look since.
+def starts_over(context: Context, key: str) -> bool:
+    """Whether a person cleared the task of a ``fresh`` run, and this is its first look since at what ``key`` stores.
 
-    A retry after that, or the next look of a wait in the worker, must not extend the wait again.
+    A retry after that, or the next look of a wait in the worker, must not start over (and extend a wait) once more.
     """
     ti, retries = context["ti"], context["task"].retries or 0
-    stored = context["task_state_store"].get(_STATE_KEY)
+    stored = context["task_state_store"].get(key)
     looked_before = isinstance(stored, dict) and stored.get("try_number") == ti.try_number
     return bool(context["params"].get("fresh")) and not looked_before and ti.try_number == ti.max_tries - retries + 1

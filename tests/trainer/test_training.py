@@ -16,7 +16,7 @@ MakeConfig = Callable[..., TrainingConfig]
 def result_of(training: TrainingConfig) -> TrainingResult:
     def ignore(kind: EventKind, data: dict[str, object]) -> None: ...
 
-    return Training(training, emit=ignore, stop_requested=lambda: False).run()
+    return Training(training, emit=ignore).run()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

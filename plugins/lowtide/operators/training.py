@@ -14,6 +14,7 @@ from include.pipeline import Progress, TrainingRun, run_training
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 from lowtide.run_context import FirstLook, configuration, first_look, job_id, run_folder
+from lowtide.training_state import TrainingPointer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,9 @@ class GpuTrainingOperator(BaseOperator):
 
     The XCom is the training record: figures and paths, never weights. Each asset among the task's outlets gets an
     event with the record's path and checksum.
+
+    A retried or cleared task goes on from the last checkpoint of its own run, unless the run has ``fresh``; a task that had
+    succeeded trains again.
 
     :param config: configuration file: a name in include/configs, or a path from the project's root. (templated)
     :param settings: dotted keys to lay over the file. (templated)
@@ -58,7 +62,7 @@ class GpuTrainingOperator(BaseOperator):
         self._stop: threading.Event | None = None  # made in execute: an operator is copied and serialized
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Train once and return the record.
+        """Train, or go on where an earlier try of this run stopped, and return the record.
 
         :raises AirflowException: the training or its measurement failed; the ledger keeps what was used.
         """
@@ -68,21 +72,25 @@ class GpuTrainingOperator(BaseOperator):
             moments = self._moments(context, config)
             folder = run_folder(context, config)
             self.log.info("training into %s; output of the training child: %s", folder.path, folder.child_log)
+            pointer = TrainingPointer(context, folder)
             run = TrainingRun(
                 config=config,
                 run_id=job_id(context),
                 folder=folder,
                 submitted_at=moments.submitted_at,
                 anchor=moments.anchor,
+                training_id=pointer.training_id,
             )
             hook = CarbonIntensityHook(self.grid_conn_id or config.values.grid.connection)
             signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
-            record = run_training(run, signal, stop=self._stop, on_progress=self._progress_logger())
+            record = run_training(
+                run, signal, stop=self._stop, on_progress=self._progress_logger(), on_checkpoint=pointer.move
+            )
         self._tell_assets(context, record, folder.record)
         return record.model_dump(mode="json")
 
     def on_kill(self) -> None:
-        """Ask the loop to end: Airflow raises no exception here, and kills the worker 5 s later."""
+        """Ask the loop to save and end: Airflow raises no exception here, and kills the worker 5 s later."""
         if self._stop:
             self._stop.set()
 
