@@ -6,7 +6,7 @@ from include.config.training import TrainingConfig
 from include.records.ledger import Phase
 from include.trainer.assembly import assemble, make_parts
 from include.trainer.batches import BatchSource, piece_count
-from include.trainer.checkpoint.keeper import Keeper, NoCheckpoints
+from include.trainer.checkpoint.keeping import Keeper, NoCheckpoints
 from include.trainer.checkpoint.snapshot import Snapshot
 from include.trainer.device import device_name, synchronize, versions
 from include.trainer.loop import OptimizationLoop, accuracy

@@ -1,71 +1,21 @@
 """Decides at each optimizer step whether to save, to pause or to stop; goes on from the newest checkpoint that is whole."""
 
-import contextlib
-import math
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Protocol
-
-import torch
 
 from include.config import TrainingConfig
 from include.errors import ArtifactError, CheckpointDamaged, ConfigurationError, TrainingPaused, TrainingStopped
-from include.files import write_json_atomically
 from include.records.ledger import Phase
 from include.trainer.checkpoint.folder import CheckpointFolder
 from include.trainer.checkpoint.identity import CheckpointPlan, fingerprint, first_difference
-from include.trainer.checkpoint.manifest import Manifest, payload_name
-from include.trainer.checkpoint.payload import read_state, write_state
+from include.trainer.checkpoint.keeping import Keeper, NoCheckpoints
+from include.trainer.checkpoint.manifest import Manifest
+from include.trainer.checkpoint.payload import read_state
 from include.trainer.checkpoint.snapshot import Snapshot
+from include.trainer.checkpoint.writer import weights_are_finite, write_checkpoint
 from include.trainer.control import Requests
 from include.trainer.device import versions
 from include.trainer.progress import Emit
 from include.trainer.protocol import EventKind
-
-KEPT = 2
-
-
-class Keeper(Protocol):
-    """What the training calls before it begins and between optimizer steps."""
-
-    def saved_micro_batch(self) -> int | None:
-        """Return the micro-batch of the state that will be gone on from: it need not be searched for again."""
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Go on from an earlier process's state, if there is one."""
-
-    def after_step(self, snapshot: Snapshot) -> None:
-        """Save if it is time or asked for.
-
-        :raises TrainingStopped: asked to leave (TrainingPaused: with the state saved).
-        """
-
-    def finish(self, snapshot: Snapshot) -> None:
-        """Save what the training came to."""
-
-
-class NoCheckpoints:
-    """Keeps nothing; stops on request."""
-
-    def __init__(self, stop_requested: Callable[[], bool]) -> None:
-        self._stop_requested = stop_requested
-
-    def saved_micro_batch(self) -> int | None:
-        """Nothing was kept."""
-        return None
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Nothing was kept."""
-
-    def after_step(self, snapshot: Snapshot) -> None:  # noqa: ARG002 nothing is kept of it
-        """Leave if asked to; a pause would lose what was done, so it is not one."""
-        if self._stop_requested():
-            raise TrainingStopped("stopped on request")
-
-    def finish(self, snapshot: Snapshot) -> None:
-        """Nothing is kept."""
 
 
 class CheckpointKeeper:
@@ -186,46 +136,14 @@ class CheckpointKeeper:
 
     def _try_to_write(self, snapshot: Snapshot) -> Manifest | None:
         snapshot.progress.settle()  # raises before a state is saved that came from a broken loss
-        if not _weights_are_finite(snapshot.loop.model):
+        if not weights_are_finite(snapshot.loop.model):
             self._warn("no checkpoint was written, because a weight is NaN or infinite; the last good ones are kept")
             return None
         try:
-            return self._write(snapshot)
+            return write_checkpoint(snapshot, self._plan)
         except (ArtifactError, OSError) as error:
             self._warn(f"{error}; the training goes on, and the last checkpoint that was written stays")
             return None
-
-    def _write(self, snapshot: Snapshot) -> Manifest:
-        temporary, sha256, size_bytes = write_state(snapshot.state_dict(), self._plan.folder)
-        number = self._folder.next_number()
-        manifest = Manifest(
-            run_id=self._plan.run_id,
-            training_id=self._plan.training_id,
-            number=number,
-            optimizer_step=snapshot.loop.global_step,
-            epoch=snapshot.loop.epoch,
-            micro_batch_size=snapshot.loop.micro_batch_size,
-            written_at=datetime.now(UTC),
-            file=payload_name(number, sha256),
-            size_bytes=size_bytes,
-            sha256=sha256,
-            training=fingerprint(self._training),
-            versions=versions(snapshot.loop.device),
-        ).sealed()
-        self._put_in_place(temporary, manifest)
-        self._folder.prune(KEPT)
-        return manifest
-
-    def _put_in_place(self, temporary: Path, manifest: Manifest) -> None:
-        state = self._plan.folder / manifest.file
-        try:
-            temporary.replace(state)
-            write_json_atomically(self._plan.folder / manifest.name, manifest.model_dump_json(indent=2))
-        except (ArtifactError, OSError):
-            for path in (temporary, state):  # without its manifest it does not count, but it takes room
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
-            raise
 
     def _warn(self, message: str) -> None:
         self._emit(EventKind.WARNING, {"message": message})
@@ -247,10 +165,3 @@ def _position(manifest: Manifest) -> dict[str, object]:
         "epoch": manifest.epoch,
         "checkpoint": manifest.name,
     }
-
-
-@torch.no_grad()
-def _weights_are_finite(model: torch.nn.Module) -> bool:
-    # the greatest magnitude needs no copy of the weights, which would raise the training's peak memory
-    greatest = [torch.linalg.vector_norm(weight, math.inf).cpu() for weight in model.parameters() if weight.numel()]
-    return all(bool(figure.isfinite()) for figure in greatest)
