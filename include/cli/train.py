@@ -18,13 +18,13 @@ from include.pipeline import (
     TrainingRun,
     goes_on,
     new_training_id,
-    run_training,
     wait_in_foreground,
 )
 from include.pipeline.durations import expected_duration
+from include.pipeline.pausing import train_with_pauses
 from include.pipeline.telling import Looked
 from include.records import TrainingRecord
-from include.scheduler import Action, Decision, clock_for, job_from_config
+from include.scheduler import Action, Decision, Job, clock_for, job_from_config
 
 NAME = "train"
 HELP = "wait until the policy says run, train under measurement, write record.json and ledger.jsonl"
@@ -103,7 +103,11 @@ def _wait_and_train(
         folder.append_decisions([looked.decision.as_json()])
         display.look(looked)
 
-    decision = wait_in_foreground(job, signal, clock_for(anchor), on_look=keep, sleep=display.sleep)
+    def wait(job: Job) -> Decision:
+        return wait_in_foreground(job, signal, clock, on_look=keep, sleep=display.sleep)
+
+    clock = clock_for(anchor)
+    decision = wait(job)
     if decision.action is not Action.RUN:
         return decision, None
     run = TrainingRun(
@@ -114,7 +118,8 @@ def _wait_and_train(
         anchor=anchor,
         training_id=new_training_id(),  # an unfinished one was either gone on with before the wait, or --fresh
     )
-    return decision, run_training(run, signal, on_progress=display.training)
+    record = train_with_pauses(run, job, signal, clock, on_look=keep, on_progress=display.training, wait=wait)
+    return decision, record
 
 
 def _show_refusal(decision: Decision, *, as_json: bool) -> None:

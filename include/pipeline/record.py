@@ -113,7 +113,8 @@ def _at_submission(run: TrainingRun, signal: GridSignal, rows: tuple[LedgerRow, 
     """Book the run's energy at submission, and keep the readings for whoever wants to do it again."""
     span = rows[-1].end - rows[0].start
     readings = signal.readings(run.submitted_at, run.submitted_at + span)
-    found = counterfactual(rows, run.submitted_at, readings)
+    paused = run.config.values.scheduler.policy == "interruptible"
+    found = counterfactual(rows, run.submitted_at, readings, in_one_piece=paused)
     if found is None:
         return None
     path = run.folder.submission_readings

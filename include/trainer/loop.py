@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from include.trainer.batches import BatchSource, Group
 from include.trainer.precision import Precision
-from include.trainer.shortage import StepStart, halve_micro_batch, shortage_of
+from include.trainer.shortage import StepStarts, halve_micro_batch, shortage_of
 from include.trainer.signs import TestData
 from include.trainer.state import LoopState
 
@@ -47,6 +47,7 @@ class OptimizationLoop:
         self.state, self.effective_batch_size = state, effective_batch_size
         self.clip_gradient_norm, self.summed_loss = clip_gradient_norm, summed_loss
         self.forward, self.warn = forward or state.model, warn
+        self._starts = StepStarts(state)
 
     def epoch(self, data: BatchSource) -> Iterator[tuple[Tensor, int]]:
         """Go on with the present pass to its end, an optimizer step at a time: between two, ``state`` may be saved.
@@ -87,15 +88,18 @@ class OptimizationLoop:
 
     def _accumulate_within_memory(self, group: Group) -> Tensor:
         state = self.state
-        start = StepStart.capture(state.model, state.device)
+        start = self._starts.capture()
         while True:
             try:
-                return self.accumulate(group)
+                mean_loss = self.accumulate(group)
             except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
                 cause = shortage_of(error)
+            else:
+                self._starts.finish()
+                return mean_loss
             # out here the traceback, which holds the activations, is gone
             self.warn(halve_micro_batch(state, group_count=group.count, cause=cause))
-            start.restore(state)
+            start.restore()
 
 
 @torch.inference_mode()

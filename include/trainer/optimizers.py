@@ -1,6 +1,6 @@
 """Optimizers by their name in the configuration."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import torch
@@ -18,13 +18,13 @@ _KINDS: Final[dict[str, Callable[..., Optimizer]]] = {
 
 
 def make_optimizer(
-    training: TrainingConfig, parameters: Sequence[nn.Parameter], warn: Callable[[str], None] = print
+    training: TrainingConfig, parameters: Iterable[nn.Parameter], warn: Callable[[str], None] = print
 ) -> Optimizer:
     """Return PyTorch's optimizer of that name, with its defaults for what the configuration does not say.
 
     Fused into one kernel where the configuration wants that and the parameters' device and type can do it.
     """
-    kind = _KINDS[training.optimizer]
+    kind, parameters = _KINDS[training.optimizer], list(parameters)
     options: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     if training.fused_optimizer:
         try:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from include.trainer.batches import Batch
 from include.trainer.imports import describe
 from include.trainer.loop import summed_cross_entropy
+from include.trainer.random_state import HostGenerators
 from include.trainer.shortage import StepStart, is_out_of_memory
 from include.trainer.state import LoopState
 
@@ -34,7 +35,7 @@ def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], T
 
     Tried forward and backward on one micro-batch; buffers, gradients and random generators are set back afterwards.
     """
-    start = StepStart.capture(state.model, state.device)
+    start = StepStart(state, HostGenerators.capture())
     forward: Callable[[Tensor], Tensor] = torch.compile(state.model)
     state.model.train()
     try:
@@ -47,5 +48,5 @@ def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], T
         warn(f"training.compile failed ({describe(error)}); going on without it")
         return state.model
     finally:
-        start.restore(state)
+        start.restore()
     return forward

@@ -1,15 +1,13 @@
 """What to do when memory runs out in the middle of a step: set everything back and take the same batch in smaller pieces."""
 
-from typing import Self
-
 import torch
-from torch import Tensor, nn
 
 from include.errors import TrainingError
 from include.trainer.imports import describe
-from include.trainer.random_state import RandomState
+from include.trainer.random_state import HostGenerators, set_torch_generators, torch_generators
 from include.trainer.state import LoopState
 
+_LOOK_EVERY = 100
 _MESSAGES = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
@@ -27,23 +25,50 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class StepStart:
-    """What accumulating changes beside the gradients: the random generators and the model's buffers (BatchNorm's)."""
+    """What accumulating changes beside the gradients: the random generators and the model's buffers (BatchNorm's).
 
-    def __init__(self, random: RandomState, buffers: list[Tensor]) -> None:
-        self._random, self._buffers = random, buffers
+    :param host: NumPy's and Python's generators; None where nothing draws from them.
+    """
 
-    @classmethod
-    def capture(cls, model: nn.Module, device: torch.device) -> Self:
-        """Copy it, on the device and without waiting for it."""
-        return cls(RandomState.capture(device), [buffer.detach().clone() for buffer in model.buffers()])
+    def __init__(self, state: LoopState, host: HostGenerators | None) -> None:
+        self._state, self._host = state, host
+        self._torch = torch_generators(state.device)
+        self._buffers = [buffer.detach().clone() for buffer in state.model.buffers()]  # on the device, without a wait
 
     @torch.no_grad()
-    def restore(self, state: LoopState) -> None:
+    def restore(self) -> None:
         """Set it back, and drop the gradients of what was accumulated so far."""
-        for buffer, saved in zip(state.model.buffers(), self._buffers, strict=True):
+        for buffer, saved in zip(self._state.model.buffers(), self._buffers, strict=True):
             buffer.copy_(saved)
-        state.optimizer.zero_grad(set_to_none=True)
-        self._random.restore(state.device)
+        self._state.optimizer.zero_grad(set_to_none=True)
+        set_torch_generators(self._state.device, self._torch)
+        if self._host is not None:
+            self._host.restore()
+
+
+class StepStarts:
+    """Captures the start of each step, with the costly generators only where the model or the data draw from them.
+
+    Whether they do is looked at in the first step and, while they do not, every hundredth.
+    """
+
+    def __init__(self, state: LoopState) -> None:
+        self._state = state
+        self._steps = 0
+        self._draws = False
+        self._host: HostGenerators | None = None
+
+    def capture(self) -> StepStart:
+        """Capture the start of a step."""
+        looks = self._draws or self._steps % _LOOK_EVERY == 0
+        self._host = HostGenerators.capture() if looks else None
+        self._steps += 1
+        return StepStart(self._state, self._host)
+
+    def finish(self) -> None:
+        """Take note of what the step has drawn."""
+        if self._host is not None and not self._draws:
+            self._draws = HostGenerators.capture().differs_from(self._host)
 
 
 def halve_micro_batch(state: LoopState, *, group_count: int, cause: str) -> str:

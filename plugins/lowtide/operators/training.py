@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException
 
+from include.errors import TrainingPaused
 from include.files import sha256_of
 from include.pipeline import Progress, TrainingRun, run_training
+from include.pipeline.pausing import PauseWatch
+from include.scheduler import clock_for
+from lowtide.deferring import SAFE_RESUME_S, deferral
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
-from lowtide.run_context import FirstLook, configuration, first_look, job_id, run_folder
+from lowtide.pause_state import PauseState
+from lowtide.run_context import FirstLook, configuration, first_look, job_id, job_of, run_folder
 from lowtide.training_state import TrainingPointer
 
 if TYPE_CHECKING:
@@ -22,7 +28,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.config import LoadedConfig
+    from include.pipeline.telling import Looked
     from include.records import TrainingRecord
+    from include.scheduler import Job
 
 _LOG_INTERVAL_S = 15.0
 
@@ -40,6 +48,7 @@ class GpuTrainingOperator(BaseOperator):
     :param settings: dotted keys to lay over the file. (templated)
     :param decision_task_id: the sensor that held this run; None where there is none.
     :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
+    :param safe_resume_s: no sooner than this does a pause end; for tests.
     """
 
     template_fields: Sequence[str] = ("config", "settings", "grid_conn_id")
@@ -52,9 +61,11 @@ class GpuTrainingOperator(BaseOperator):
         settings: Mapping[str, Any] | None = None,
         decision_task_id: str | None = None,
         grid_conn_id: str | None = None,
+        safe_resume_s: float = SAFE_RESUME_S,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.safe_resume_s = safe_resume_s
         self.config = config
         self.settings = dict(settings or {})
         self.decision_task_id = decision_task_id
@@ -63,6 +74,8 @@ class GpuTrainingOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Train, or go on where an earlier try of this run stopped, and return the record.
+
+        Under the policy ``interruptible`` the task defers while the grid is dirty: its place in the pool is free then.
 
         :raises AirflowException: the training or its measurement failed; the ledger keeps what was used.
         """
@@ -81,13 +94,52 @@ class GpuTrainingOperator(BaseOperator):
                 anchor=moments.anchor,
                 training_id=pointer.training_id,
             )
-            hook = CarbonIntensityHook(self.grid_conn_id or config.values.grid.connection)
-            signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
-            record = run_training(
-                run, signal, stop=self._stop, on_progress=self._progress_logger(), on_checkpoint=pointer.move
-            )
+            record = self._train(context, run, pointer, job_of(context, config, moments))
         self._tell_assets(context, record, folder.record)
         return record.model_dump(mode="json")
+
+    def resume(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Go on after a pause.
+
+        :raises AirflowException: the wait broke; a retry goes on from the checkpoint.
+        """
+        with airflow_errors():
+            if not event or "error" in event:
+                raise AirflowException((event or {}).get("error", "the trigger fired without a decision"))
+            config = configuration(context, self.config, self.settings)
+            run_folder(context, config).append_decisions(event["looks"])
+            self.log.info("%s", event["decision"]["text"])
+        return self.execute(context)
+
+    def _train(self, context: Context, run: TrainingRun, pointer: TrainingPointer, job: Job) -> TrainingRecord:
+        hook = CarbonIntensityHook(self.grid_conn_id or run.config.values.grid.connection)
+        signal = hook.signal(run.config.values.grid, run.anchor, artifacts=run.config.artifacts_path)
+        hands: dict[str, Any] = {"stop": self._stop, "on_checkpoint": pointer.move}
+        log = self._progress_logger()
+        if job.policy != "interruptible":
+            return run_training(run, signal, on_progress=log, **hands)
+        pauses = PauseState(context, pointer.training_id)
+        with PauseWatch(pauses.begun(job), signal, clock_for(run.anchor), on_look=self._look_logger(run)) as watch:
+            try:
+                return run_training(run, signal, pause=watch.request, on_progress=watch.telling(log), **hands)
+            except TrainingPaused as paused:
+                self.log.info("%s", paused)
+                job = watch.paused()
+        pauses.paused(job)
+        connection = self.grid_conn_id or run.config.values.grid.connection
+        trigger, timeout = deferral(
+            job, run.config, run.anchor, grid_conn_id=connection, safe_resume_s=self.safe_resume_s
+        )
+        self.defer(trigger=trigger, method_name="resume", timeout=timeout)
+        raise AssertionError("defer() always raises")
+
+    def _look_logger(self, run: TrainingRun) -> Any:
+        def log(looked: Looked) -> None:
+            run.folder.append_decisions([looked.decision.as_json()])
+            for line in looked.lines():
+                self.log.info("%s", line)
+
+        return log
 
     def on_kill(self) -> None:
         """Ask the loop to save and end: Airflow raises no exception here, and kills the worker 5 s later."""

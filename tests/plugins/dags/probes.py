@@ -110,3 +110,6 @@ with DAG("pipeline", **COMMON):
     train = GpuTrainingOperator(task_id="train", config=FILE, decision_task_id=wait.task_id)
     compare = CompareRunsOperator(task_id="compare", config=FILE)
     wait >> train >> compare
+
+with DAG("interruptible", **COMMON):
+    GpuTrainingOperator(task_id="train", config=FILE, safe_resume_s=0.0)
