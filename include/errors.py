@@ -9,8 +9,10 @@ LowtideError
 │   ├── ProviderUnavailable   no usable answer: network, status, timeout (worth another try)
 │   └── InvalidAnswer         an answer that a guard refused (null, negative, stale, wrong zone ...)
 ├── MeasurementError          the energy meter
+├── CheckpointDamaged         a checkpoint that is not what was written; an older one takes its place
 └── TrainingError             the training child
     └── TrainingStopped       ended on request, not a failure of the training itself
+        └── TrainingPaused    on request, with its state saved: starting the run again goes on from there
 """
 
 
@@ -61,9 +63,17 @@ class MeasurementError(LowtideError):
     """The energy meter failed; its figures must not be used."""
 
 
+class CheckpointDamaged(LowtideError):
+    """A checkpoint that is torn, altered or unreadable; it must not be gone on from."""
+
+
 class TrainingError(LowtideError):
     """The training child failed; the message carries its last lines."""
 
 
 class TrainingStopped(TrainingError):
     """The training ended on request, before it was complete."""
+
+
+class TrainingPaused(TrainingStopped):
+    """The training was paused at an optimizer step; its checkpoint holds all of it."""

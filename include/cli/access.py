@@ -22,11 +22,12 @@ def access_from_environment() -> Access:
 
 
 def open_from_environment(
-    grid: GridConfig, real_now: datetime, *, artifacts: Path | None = None
+    grid: GridConfig, real_now: datetime, *, artifacts: Path | None = None, anchor: ReplayAnchor | None = None
 ) -> tuple[GridSignal, ReplayAnchor | None]:
     """Open the configured grid's signal; address, login and token from the environment, where given.
 
     :param artifacts: the artifact root, for the history of this signal.
+    :param anchor: of a run that is gone on with: its virtual time runs on; None: a replay begins now.
     """
-    anchor = replay_anchor(grid, real_now)
+    anchor = (anchor if grid.provider == "replay" else None) or replay_anchor(grid, real_now)
     return open_signal(grid, anchor=anchor, access=access_from_environment(), artifacts=artifacts), anchor

@@ -1,4 +1,4 @@
-"""A small chart of readings in the terminal: one column per stretch of time, eighths of a block for the height."""
+"""A small chart in the terminal: one column per stretch of time, eighths of a block for the height."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,6 +9,8 @@ from include.records import IntensityKind, Reading
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _GAP = "·"
 _FORECAST_MARK = "░"
+MARGIN = " " * 6
+"""Left of the bars, where the scale is."""
 
 
 def chart(
@@ -18,19 +20,30 @@ def chart(
 
     :param width: columns of the terminal.
     """
-    columns = max(8, width - 7)
-    means = [_mean(readings, *stretch) for stretch in _stretches(*span, columns)]
-    highest = max((mean for mean, _ in means if mean is not None), default=0.0) or 1.0
-    lines = [
-        f"{_label(row, height, highest):>5} {''.join(_cell(mean, highest, row, height) for mean, _ in means)}"
+    columns = columns_of(width)
+    means = [_mean(readings, *stretch) for stretch in stretches(*span, columns)]
+    lines = bars([mean for mean, _ in means], height)
+    if any(is_forecast for _, is_forecast in means):
+        lines.append(MARGIN + "".join(_FORECAST_MARK if is_forecast else " " for _, is_forecast in means))
+    return [*lines, MARGIN + _dates(span, timezone, columns)]
+
+
+def columns_of(width: int) -> int:
+    """Return how many columns are left for bars in a terminal of a width."""
+    return max(8, width - len(MARGIN) - 1)
+
+
+def bars(means: Sequence[float | None], height: int) -> list[str]:
+    """Return the lines of the bars, g/kWh from zero upwards at the left; None is a gap, drawn as a dot."""
+    highest = max((mean for mean in means if mean is not None), default=0.0) or 1.0
+    return [
+        f"{_label(row, height, highest):>5} {''.join(_cell(mean, highest, row, height) for mean in means)}"
         for row in range(height - 1, -1, -1)
     ]
-    if any(is_forecast for _, is_forecast in means):
-        lines.append(" " * 6 + "".join(_FORECAST_MARK if is_forecast else " " for _, is_forecast in means))
-    return [*lines, " " * 6 + _dates(span, timezone, columns)]
 
 
-def _stretches(start: datetime, end: datetime, columns: int) -> list[tuple[datetime, datetime]]:
+def stretches(start: datetime, end: datetime, columns: int) -> list[tuple[datetime, datetime]]:
+    """Return a span cut into equal stretches, one a column."""
     step = (end - start) / columns
     return [(start + i * step, start + (i + 1) * step) for i in range(columns)]
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from include.pipeline import LogPace
 from include.pipeline import Progress as TrainingProgress
-from include.scheduler import Decision
+from include.pipeline.telling import Looked
 
 
 class Display:
@@ -43,9 +43,10 @@ class Display:
         """Print one line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def decision(self, decision: Decision) -> None:
-        """Print a decision's sentence, once a look."""
-        self.say(decision.text)
+    def look(self, looked: Looked) -> None:
+        """Print a look's lines."""
+        for line in looked.lines():
+            self.say(line)
 
     def sleep(self, seconds: float) -> None:
         """Sleep, with a countdown where there is a terminal."""

@@ -10,6 +10,7 @@ from include.config.grid import FactorTypeName, ProviderName, SignalTypeName
 from include.errors import ProviderUnavailable
 from include.moments import format_moment, utc_now
 from include.records import Forecast, Reading
+from include.scheduler import Wanted
 
 NAME = "intensity"
 HELP = "show a zone's carbon intensity now, with its origin"
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     grid = GridConfig.model_validate({"zone": zone.key, **wanted})
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
-    outlook = signal.outlook(now, with_forecast=options.forecast)
+    outlook = signal.outlook(now, Wanted(forecast=options.forecast))
     reading = outlook.reading
     if reading is None:
         raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")

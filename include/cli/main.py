@@ -12,18 +12,20 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from include.cli import compare, export, history, intensity, settle, train
+from include.cli import backtest, compare, export, history, intensity, plan, settle, train
 from include.errors import ConfigurationError, LowtideError, UserError
 
 _DESCRIPTION = "Lowtide trains at the low tide of the grid's carbon, and shows figures that can be followed back."
 _EXAMPLES = """examples:
   lowtide intensity --zone GB
+  lowtide plan include/configs/optimized.yaml
   lowtide train include/configs/optimized.yaml --output artifacts/runs/mine
   lowtide train include/configs/baseline.yaml --now --output artifacts/runs/base
   lowtide compare --baseline artifacts/runs/base --run artifacts/runs/mine --output artifacts/reports/mine
   lowtide settle artifacts/runs/mine
   lowtide export artifacts/runs/mine --format huggingface
   lowtide history show --zone GB
+  lowtide backtest --trace GB_2023.csv.gz --history GB_2022.csv.gz --policy window
 """
 
 
@@ -39,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         prog="lowtide", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (train, compare, settle, export, intensity, history):
+    for module in (train, plan, compare, settle, export, intensity, history, backtest):
         command = commands.add_parser(
             module.NAME,
             help=module.HELP,

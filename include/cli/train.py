@@ -1,6 +1,7 @@
 """``lowtide train``: wait as the configuration says, train, leave a record and a ledger."""
 
 import argparse
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,22 @@ from typing import Any
 from include.cli.access import open_from_environment
 from include.cli.display import Display
 from include.cli.printing import print_json
+from include.cli.resuming import go_on, told_how_to_go_on
 from include.config import LoadedConfig, configuration_files, load_config, parse_setting
 from include.config.params import CONFIGS_FOLDER
 from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, run_training, wait_in_foreground
+from include.pipeline import (
+    RunFolder,
+    TrainingRun,
+    goes_on,
+    new_training_id,
+    wait_in_foreground,
+)
+from include.pipeline.durations import expected_duration
+from include.pipeline.pausing import train_with_pauses
+from include.pipeline.telling import Looked
 from include.records import SciScore, TrainingRecord
-from include.scheduler import Action, Decision, clock_for, job_from_config
+from include.scheduler import Action, Decision, Job, clock_for, job_from_config
 
 NAME = "train"
 HELP = "wait until the policy says run, train under measurement, write record.json and ledger.jsonl"
@@ -21,6 +32,9 @@ EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml
   lowtide train include/configs/optimized.yaml --now --set training.epochs=1 --output artifacts/runs/quick
   lowtide train include/configs/demo.yaml --json > record.json
+
+An unfinished training in --output DIR (interrupted, killed, failed) is gone on with from its last checkpoint, at once:
+its wait is over, and its submission and ledger stay. A finished one is moved to DIR/finished-N, and a new one begins.
 
 environment: LOWTIDE_GRID_URL, LOWTIDE_GRID_TOKEN, LOWTIDE_GRID_LOGIN (address, token or password, and login for the provider),
              LOWTIDE_DATA_DIR (where data sets are kept)
@@ -37,27 +51,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--now", action="store_true", help="start at once, whatever the policy says")
     parser.add_argument(
+        "--fresh", action="store_true", help="do not go on with an unfinished training in DIR: move it to DIR/other-N"
+    )
+    parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="lay a value over the file; may be repeated"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    config = load_config(_config_path(options.config), _settings(options))
+    config = load_config(config_path(options.config), _settings(options))
     now = utc_now()
     output = options.output or config.artifacts_path / "runs" / "cli" / now.strftime("%Y%m%dT%H%M%SZ")
     folder = RunFolder(output.resolve())
     folder.create()
-    with Display(quiet=options.json) as display:
-        decision, record = _wait_and_train(config, folder, now, display)
-    if record is None:
-        _show_refusal(decision, as_json=options.json)
-        return NOT_RUN
+    earlier = None if options.fresh else goes_on(folder, config.values)
+    with Display(quiet=options.json) as display, told_how_to_go_on(folder, display):
+        if earlier:
+            record = go_on(config, folder, earlier, display)
+        else:
+            decision, trained = _wait_and_train(config, folder, now, display)
+            if trained is None:
+                _show_refusal(decision, as_json=options.json)
+                return NOT_RUN
+            record = trained
     _show(record, folder, as_json=options.json)
     return 0
 
 
-def _config_path(text: str) -> Path:
+def config_path(text: str) -> Path:
+    """Return the file that a CONFIG argument means: a path, or the name of a file in include/configs."""
     path = Path(text)
     return CONFIGS_FOLDER / text if not path.exists() and text in configuration_files() else path
 
@@ -73,16 +96,30 @@ def _wait_and_train(
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
     submitted_at = anchor.virtual_start if anchor else now
     job = job_from_config(config.values, job_id=folder.path.name, submitted_at=submitted_at)
+    expected = expected_duration(config.values, config.artifacts_path)
+    job = replace(job, expected_duration=expected.duration)
 
-    def keep(decision: Decision) -> None:
-        folder.append_decisions([decision.as_json()])
-        display.decision(decision)
+    def keep(looked: Looked) -> None:
+        folder.append_decisions([looked.decision.as_json()])
+        display.look(looked)
 
-    decision = wait_in_foreground(job, signal, clock_for(anchor), on_decision=keep, sleep=display.sleep)
+    def wait(job: Job) -> Decision:
+        return wait_in_foreground(job, signal, clock, on_look=keep, sleep=display.sleep)
+
+    clock = clock_for(anchor)
+    decision = wait(job)
     if decision.action is not Action.RUN:
         return decision, None
-    run = TrainingRun(config=config, run_id=folder.path.name, folder=folder, submitted_at=submitted_at, anchor=anchor)
-    return decision, run_training(run, signal, on_progress=display.training)
+    run = TrainingRun(
+        config=config,
+        run_id=folder.path.name,
+        folder=folder,
+        submitted_at=submitted_at,
+        anchor=anchor,
+        training_id=new_training_id(),  # an unfinished one was either gone on with before the wait, or --fresh
+    )
+    record = train_with_pauses(run, job, signal, clock, on_look=keep, on_progress=display.training, wait=wait)
+    return decision, record
 
 
 def _show_refusal(decision: Decision, *, as_json: bool) -> None:

@@ -6,18 +6,19 @@ from include.config.loader import PROJECT_ROOT, LoadedConfig, load_config, parse
 from include.config.models import (
     LowtideConfig,
     ReportConfig,
-    TrainingConfig,
 )
 from include.config.params import config_path_from_params, configuration_files, param_schemas, settings_from_params
 from include.config.scheduler import PausingConfig, SchedulerConfig
 from include.config.times import format_duration, parse_duration, resolve_deadline
 from include.config.tracker import TrackerConfig
+from include.config.training import ImportedConfig, TrainingConfig
 from include.config.zones import Zone, find_zone, zone_table
 
 __all__ = [
     "PROJECT_ROOT",
     "AccountConfig",
     "GridConfig",
+    "ImportedConfig",
     "LoadedConfig",
     "LowtideConfig",
     "PausingConfig",

@@ -1,68 +1,22 @@
 """The typed configuration of one run: what a YAML file in ``include/configs`` may say."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from include.config.account import AccountConfig
+from include.config.batching import check_batching
 from include.config.checks import check_clean, check_jitter, check_pausing
 from include.config.grid import GridConfig
 from include.config.scheduler import SchedulerConfig
 from include.config.section import Section
 from include.config.times import Duration, parse_duration
 from include.config.tracker import TrackerConfig
-
-PrecisionName = Literal["fp32", "bf16", "fp16"]
-
-_IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+from include.config.training import TrainingConfig
 
 
-class _Section(Section, BaseModel):  # BaseModel once more: ruff looks no further than this file
-    pass
-
-
-class ImportedConfig(_Section):
-    """Something of the user's own, by import path; only ever read from the YAML file."""
-
-    path: Annotated[str, Field(pattern=_IMPORT_PATH, description="package.module:callable")]
-    kwargs: Annotated[dict[str, Any], Field(description="arguments of the callable")] = {}
-
-
-class TrainingConfig(_Section):
-    """What is trained, and how."""
-
-    model: ImportedConfig
-    data: ImportedConfig
-    epochs: Annotated[int, Field(ge=1, le=100_000, description="passes over the training data")]
-    optimizer: Annotated[Literal["sgd", "adam", "adamw"], Field(description="of torch.optim; sgd without momentum")] = (
-        "adamw"
-    )
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False, description="constant over the training")]
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="as the optimizer understands it")] = (
-        0.0
-    )
-    clip_gradient_norm: Annotated[
-        float | None,
-        Field(gt=0, allow_inf_nan=False, description="greatest norm of the whole gradient; null = no clipping"),
-    ] = None
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the weights and of the order of samples")] = 0
-    micro_batch_size: Annotated[int, Field(ge=1, description="samples per forward and backward pass")]
-    accumulation_steps: Annotated[int, Field(ge=1, description="micro-batches per optimizer step")]
-    precision: Annotated[PrecisionName, Field(description="fp32, bf16 (autocast), or fp16 (GPU only)")] = "fp32"
-    device: Annotated[Literal["auto", "cuda", "cpu"], Field(description="auto: CUDA where there is one")] = "auto"
-    environment: Annotated[
-        tuple[str, ...],
-        Field(strict=False, description="further environment variables that the training child may see"),
-    ] = ()
-
-    @property
-    def effective_batch_size(self) -> int:
-        """Samples per optimizer step."""
-        return self.micro_batch_size * self.accumulation_steps
-
-
-class ReportConfig(_Section):
+class ReportConfig(Section):
     """What the comparison accepts."""
 
     baseline_max_age: Annotated[Duration, Field(description="an older baseline is used, and the report says so")] = (
@@ -73,7 +27,7 @@ class ReportConfig(_Section):
     ] = 3.0
 
 
-class LowtideConfig(_Section):
+class LowtideConfig(Section):
     """One YAML file."""
 
     artifacts_root: Annotated[
@@ -88,7 +42,7 @@ class LowtideConfig(_Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "LowtideConfig":
-        for check in (_check_grid, _check_waiting, _check_deadline_fits, _check_precision):
+        for check in (_check_grid, _check_waiting, _check_deadline_fits, _check_precision, _check_batches):
             check(self)
         check_clean(self.grid, self.scheduler)
         check_pausing(self.scheduler)
@@ -146,3 +100,8 @@ def _check_precision(config: LowtideConfig) -> None:
     training = config.training
     if training.precision == "fp16" and training.device == "cpu":
         raise ValueError("training.precision 'fp16' needs a GPU, but training.device is 'cpu'; use 'bf16' or 'fp32'")
+
+
+def _check_batches(config: LowtideConfig) -> None:
+    training = config.training
+    check_batching(training.micro_batch_size, training.accumulation_steps, training.effective_batch_size)

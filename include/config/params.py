@@ -31,7 +31,7 @@ _CONTROL: dict[str, dict[str, Any]] = {
     "start_now": {"type": ["boolean", "null"], "description": "start at once, whatever the policy in the file says"},
     "fresh": {
         "type": ["boolean", "null"],
-        "description": "forget what an earlier try of this run stored (submission, deadline)",
+        "description": "when cleared, forget what an earlier try of this run stored (submission, deadline, checkpoint)",
     },
     "baseline_run_id": {
         "type": ["string", "null"],
@@ -93,9 +93,9 @@ def _find(root: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     merged = {key: value for key, value in schema.items() if key not in ("anyOf", "default", "title")}
-    for option in schema.get("anyOf", []):
-        if option.get("type") != "null":
-            merged |= {key: value for key, value in option.items() if key != "title"}
+    # of several kinds the form offers the first: a field for a number cannot also take the word auto
+    options = [option for option in schema.get("anyOf", []) if option.get("type") != "null"]
+    merged |= {key: value for option in options[:1] for key, value in option.items() if key != "title"}
     kind = merged.get("type", "string")
     merged["type"] = [kind, "null"]
     if "enum" in merged:

@@ -1,5 +1,6 @@
 """Composes scheduler, tracker and trainer, which do not know of one another, for the operators and the command line."""
 
+from include.pipeline.beginning import Beginning, goes_on, last_checkpoint, new_training_id, unfinished
 from include.pipeline.identity import comparison_key
 from include.pipeline.pace import LogPace
 from include.pipeline.progress import Progress
@@ -11,16 +12,21 @@ from include.pipeline.waiting import MINIMUM_PAUSE_S, look, pause_s, wait_in_for
 
 __all__ = [
     "MINIMUM_PAUSE_S",
+    "Beginning",
     "LogPace",
     "Progress",
     "RunFolder",
     "SettledRun",
     "TrainingRun",
     "comparison_key",
+    "goes_on",
+    "last_checkpoint",
     "look",
+    "new_training_id",
     "pause_s",
     "report_folder",
     "run_training",
     "settle_run",
+    "unfinished",
     "wait_in_foreground",
 ]

@@ -14,7 +14,6 @@ from include.records import IncompleteRecord, LedgerRow, TrainingRecord, tells_o
 from include.report import load_record
 
 Account = TrainingRecord | IncompleteRecord
-_INTENT = "settling.json"
 
 
 def load_account(folder: RunFolder) -> Account:
@@ -49,7 +48,7 @@ def replace_account(folder: RunFolder, ledger_lines: str, account: Account) -> N
 
     :raises ArtifactError: a file cannot be written.
     """
-    intent = folder.path / _INTENT
+    intent = folder.settling
     write_atomically(intent, account.model_dump_json())
     write_atomically(folder.ledger, ledger_lines)
     write_json_atomically(folder.record, account.model_dump_json(indent=2))
@@ -76,7 +75,7 @@ def ledger_lines(path: Path, old: Sequence[LedgerRow], new: Sequence[LedgerRow])
 
 
 def _finish_interrupted(folder: RunFolder) -> None:
-    intent = folder.path / _INTENT
+    intent = folder.settling
     if not intent.exists():
         return
     data = _json(intent)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from include.errors import ArtifactError, TrainingStopped
+from include.config.batching import AUTO
+from include.errors import ArtifactError, TrainingPaused, TrainingStopped
 from include.moments import format_moment
 from include.pipeline.identity import comparison_key
 from include.pipeline.training_run import TrainingRun
@@ -33,7 +34,7 @@ def run_details(run: TrainingRun, signal: GridSignal, meter: EnergyMeter) -> dic
         "methods": dict(meter.methods),
         "versions": dict(meter.versions),
         "precision": training.precision,
-        "micro_batch_size": training.micro_batch_size,
+        "micro_batch_size": None if training.micro_batch_size == AUTO else training.micro_batch_size,
         "accumulation_steps": training.accumulation_steps,
         "effective_batch_size": training.effective_batch_size,
         "seed": training.seed,
@@ -53,8 +54,14 @@ def attempt_in(
         yield
     except BaseException as error:
         try:
-            ledger.close_attempt("stopped" if isinstance(error, TrainingStopped) else "failed", problems())
+            ledger.close_attempt(_outcome(error), problems())
         except ArtifactError as failure:
             error.add_note(f"the energy ledger's attempt could not be closed: {failure}")
         raise
     ledger.close_attempt("finished", problems())
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, TrainingPaused):
+        return "paused"
+    return "stopped" if isinstance(error, TrainingStopped) else "failed"

@@ -11,7 +11,15 @@ from include.pipeline.identity import comparison_key
 from include.pipeline.metering import INCOMPLETE
 from include.pipeline.score import score_of
 from include.pipeline.training_run import TrainingRun
-from include.records import Counterfactual, EnergyTotals, LedgerEventKind, LedgerRow, MachineEnergy, TrainingRecord
+from include.records import (
+    Counterfactual,
+    EnergyTotals,
+    Interruption,
+    LedgerEventKind,
+    LedgerRow,
+    MachineEnergy,
+    TrainingRecord,
+)
 from include.scheduler import GridSignal
 from include.tracker import (
     EnergyMeter,
@@ -75,6 +83,7 @@ def _record(
         wait_s=max(0.0, (summary.started_at - run.submitted_at).total_seconds()),
         duration_s=_real_duration_s(run, rows),
         attempts=summary.attempts,
+        interruptions=_interruptions(run, rows),
         replay=run.anchor,
         energy_kwh=_energy(summary, finished.meter),
         machine_energy_kwh=_machine_energy(rows),
@@ -116,6 +125,20 @@ def _energy(summary: LedgerSummary, meter: EnergyMeter) -> EnergyTotals:
     )
 
 
+def _interruptions(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> tuple[Interruption, ...]:
+    resumed_from = run.folder.resumed_from()
+    return tuple(
+        Interruption(
+            attempt=after.attempt,
+            start=before.end,
+            end=after.start,
+            resumed_from_optimizer_step=resumed_from.get(after.attempt, 0),
+        )
+        for before, after in pairwise(rows)
+        if after.attempt != before.attempt
+    )
+
+
 def _shortfalls_of_attempts(contents: LedgerContents) -> list[str]:
     """Return what closing lines say is missing: the energy of an attempt that failed counts for the run, and so its lack."""
     said = [str(problem) for event in contents.events for problem in event.details.get("problems", ())]
@@ -148,7 +171,8 @@ def _at_submission(run: TrainingRun, signal: GridSignal, rows: tuple[LedgerRow, 
     """Book the run's energy at submission, and keep the readings for whoever wants to do it again."""
     span = rows[-1].end - rows[0].start
     readings = signal.readings(run.submitted_at, run.submitted_at + span)
-    found = counterfactual(rows, run.submitted_at, readings)
+    paused = run.config.values.scheduler.policy == "interruptible"
+    found = counterfactual(rows, run.submitted_at, readings, in_one_piece=paused)
     if found is None:
         return None
     path = run.folder.submission_readings

@@ -1,9 +1,12 @@
-"""Where a run keeps its files, and what happens to them when a run is done again.
+"""Where a run keeps its files.
 
 <artifacts root>/runs/<dag_id>/<run_id>/    record.json ledger.jsonl decisions.jsonl child.log progress.json wait.json
+                                            identity.json attempts.jsonl checkpoints/
+                                            booked/ settled_readings-* submission_readings-*   (once settled)
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -45,8 +48,18 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """The training record; exists only when the training succeeded."""
+        """The training record; of a training that did not succeed, only what was read back from its ledger."""
         return self.path / "record.json"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a training here succeeded; a record that cannot be read is taken for one of a training that did."""
+        try:
+            return not tells_of_an_unfinished_run(json.loads(self.record.read_bytes()))
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError):
+            return True
 
     @property
     def ledger(self) -> Path:
@@ -69,6 +82,20 @@ class RunFolder:
         return self.path / "booked"
 
     @property
+    def settling(self) -> Path:
+        """The account that a settlement is about to put in place; left only by one that was killed."""
+        return self.path / "settling.json"
+
+    def settled_files(self) -> list[Path]:
+        """Return what settlements left beside ledger and record."""
+        kept = (
+            *self.path.glob("settled_readings-*"),
+            *self.path.glob("submission_readings-*"),
+            *self.path.glob("booked-*"),
+        )
+        return [path for path in (self.booked, self.settling, *sorted(kept)) if path.exists()]
+
+    @property
     def child_log(self) -> Path:
         """What the training child and the user's code printed."""
         return self.path / "child.log"
@@ -85,48 +112,20 @@ class RunFolder:
                 f"cannot write {self.path} ({error.strerror}); artifacts_root must be a folder that this worker can write"
             ) from error
 
-    def begin(self, identity: Mapping[str, Any]) -> None:
-        """Prepare for a training: move what a finished one left to ``finished-N``, and what another one left to ``other-N``.
-
-        What failed attempts of the same training left stays, and the ledger is continued: their energy was used for this
-        result too.
-
-        :param identity: configuration and replay anchor; what differs in them is another training.
-        """
-        self.create()
-        text = json.dumps(identity, sort_keys=True)
-        self._forget_unfinished_account()
-        if self.record.exists():
-            self._move_to("finished")
-        elif self.ledger.exists() and self._identity() != text:
-            self._move_to("other")
-        self.identity.write_text(text, encoding="utf-8")
-
     @property
     def identity(self) -> Path:
         """Which training the files here belong to."""
         return self.path / "identity.json"
 
-    def _identity(self) -> str | None:
-        return self.identity.read_text(encoding="utf-8") if self.identity.exists() else None
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the training's states; after a training that succeeded, it holds the trained weights."""
+        return self.path / "checkpoints"
 
-    def _forget_unfinished_account(self) -> None:
-        """Take away what was read back after a kill: the run goes on, and its record will tell of all attempts."""
-        try:
-            unfinished = tells_of_an_unfinished_run(json.loads(self.record.read_bytes()))
-        except (OSError, ValueError):  # there is none, or one that is moved aside as it is
-            return
-        if unfinished:
-            self.record.unlink()
-
-    def _move_to(self, name: str) -> None:
-        number = 1 + sum(1 for _ in self.path.glob(f"{name}-*"))
-        target = self.path / f"{name}-{number}"
-        target.mkdir()
-        settled = sorted(self.path.glob("settled_readings-*")) + sorted(self.path.glob("submission_readings-*"))
-        for file in (self.record, self.ledger, self.submission_readings, self.child_log, self.booked, *settled):
-            if file.exists():
-                file.replace(target / file.name)
+    @property
+    def attempts(self) -> Path:
+        """From where each attempt after the first one went on."""
+        return self.path / "attempts.jsonl"
 
     def publish(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a small JSON file that is shown to a person while the run goes on; the last one wins.
@@ -139,6 +138,25 @@ class RunFolder:
             temporary.replace(self.path / name)
         except OSError as error:
             _log.warning("%s cannot be written (%s); progress is not shown", self.path / name, error.strerror)
+
+    def note_attempt(self, values: Mapping[str, Any]) -> None:
+        """Append from where an attempt went on; like progress, it does not end a run that cannot write it."""
+        try:
+            with self.attempts.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            _log.warning("%s cannot be written (%s); the record will not say it", self.attempts, error.strerror)
+
+    def resumed_from(self) -> dict[int, int]:
+        """Return the optimizer step that each attempt went on from; attempts that began at the beginning are not there."""
+        if not self.attempts.exists():
+            return {}
+        found: dict[int, int] = {}
+        for line in self.attempts.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # a line that a killed worker left half-written
+                values = json.loads(line)
+                found[values["attempt"]] = values["optimizer_step"]
+        return found
 
     def append_decisions(self, decisions: list[dict[str, Any]]) -> None:
         """Append decisions to the evidence of the wait.

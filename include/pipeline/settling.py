@@ -74,7 +74,8 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
         rows = read_ledger(folder.ledger).rows
         evidence = _evidence(before, rows, actuals, folder, now)
         settled = settle_rows(rows, evidence.actuals, pue=before.pue, settled_at=now)
-        at_submission = counterfactual(settled, before.submitted_at, evidence.at_submission)
+        paused = before.policy == "interruptible"
+        at_submission = counterfactual(settled, before.submitted_at, evidence.at_submission, in_one_piece=paused)
         if settled == list(rows) and not _moved(before.counterfactual, at_submission):
             return SettledRun(folder=folder, before=before, after=before)
         after = _write(folder, before, settled, at_submission or before.counterfactual, evidence)

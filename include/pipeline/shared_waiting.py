@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from include.moments import utc_now
-from include.pipeline.waiting import MINIMUM_PAUSE_S, pause_s
-from include.scheduler import Action, Clock, Decision, GridSignal, Job, Outlook, decide
+from include.pipeline.telling import Looked
+from include.pipeline.waiting import MINIMUM_PAUSE_S, decided, pause_s
+from include.scheduler import Action, Clock, Decision, GridSignal, Job, Outlook, Wanted
 from include.scheduler.sharing import Opener, SharedLook, SharedSources, SourceKey
 from include.scheduler.threads import in_network_thread, in_thinking_thread
 
@@ -35,13 +36,14 @@ class OwnSource:
 
     signal: GridSignal
     clock: Clock
+    wanted: Wanted
     looks: int = 0
 
     async def look(self, max_age_s: float) -> SharedLook:
         """Look at what lies at hand; always fresh."""
         del max_age_s
         self.looks += 1
-        outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now()))
+        outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now(), self.wanted))
         return SharedLook(outlook=outlook, number=self.looks, begun_s=None)
 
     async def sleep(self, seconds: float, *, after: int) -> None:
@@ -52,17 +54,17 @@ class OwnSource:
 
 def shared_source(key: SourceKey, opener: Opener, *, linger_s: float) -> AbstractAsyncContextManager[Source]:
     """Lend the source that all waits of this loop on the same key share."""
-    return SharedSources.of_running_loop().lease(key, opener, linger_s=linger_s)
+    return SharedSources.of_running_loop().lease(key, opener, linger_s=linger_s, wanted=key.wanted)
 
 
 @asynccontextmanager
-async def own_source(opener: Opener, clock: Clock) -> AsyncIterator[Source]:
+async def own_source(opener: Opener, clock: Clock, wanted: Wanted) -> AsyncIterator[Source]:
     """Lend a source that nobody else uses."""
-    yield OwnSource(await opener(), clock)
+    yield OwnSource(await opener(), clock, wanted)
 
 
 async def wait_on_loop(
-    job: Job, source: Source, clock: Clock, *, not_before: datetime, on_decision: Callable[[Decision], None]
+    job: Job, source: Source, clock: Clock, *, not_before: datetime, on_look: Callable[[Looked], None]
 ) -> Decision:
     """Look until the decision is no longer to wait and the real moment ``not_before`` has come; return that decision.
 
@@ -74,8 +76,9 @@ async def wait_on_loop(
         if job.policy != "immediate":
             shared = await _look_in_time(job, source, clock, interval_s)
             number, outlook, age_s = shared.number, shared.outlook, shared.age_s()
-        decision = await _decided(job, clock, outlook)
-        on_decision(decision)
+        looked = await _decided(job, clock, outlook)
+        on_look(looked)
+        decision = looked.decision
         if decision.action is Action.WAIT:
             # a look that was shared is as old as it is: the next one is due an interval after it began, not after now
             await source.sleep(max(MINIMUM_PAUSE_S, pause_s(decision, clock) - age_s), after=number)
@@ -112,6 +115,6 @@ def pause_s_of(job: Job, clock: Clock) -> float:
     return clock.seconds_until(now + job.poke_interval)
 
 
-async def _decided(job: Job, clock: Clock, outlook: Outlook) -> Decision:
-    # ordering two days of hours takes milliseconds: fifty waits that do so at once would be felt on the loop
-    return await in_thinking_thread(lambda: decide(job, clock.now(), outlook))
+async def _decided(job: Job, clock: Clock, outlook: Outlook) -> Looked:
+    # a decision takes a part of a millisecond, but judging its saving by four weeks of past errors would be felt on the loop
+    return await in_thinking_thread(lambda: decided(job, clock.now(), outlook))

@@ -2,17 +2,25 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 
-from include.scheduler import Action, Clock, Decision, GridSignal, Job, Outlook, decide
+from include.pipeline.telling import Looked
+from include.scheduler import Action, Clock, Decision, GridSignal, Job, Outlook, decide, judged
 
 MINIMUM_PAUSE_S = 0.5
 """Real seconds between two looks at least: a fast replay must not become a busy loop."""
 
 
-def look(job: Job, signal: GridSignal, clock: Clock) -> Decision:
+def look(job: Job, signal: GridSignal, clock: Clock) -> Looked:
     """Look at the grid once and decide. A job that starts at once asks nobody."""
     now = clock.now()
-    return decide(job, now, Outlook() if job.policy == "immediate" else signal.outlook(now))
+    outlook = Outlook() if job.policy == "immediate" else signal.outlook(now, job.wanted)
+    return decided(job, now, outlook)
+
+
+def decided(job: Job, now: datetime, outlook: Outlook) -> Looked:
+    """Decide, and say how sure the expected saving is."""
+    return Looked(job, judged(decide(job, now, outlook), job, outlook), outlook)
 
 
 def pause_s(decision: Decision, clock: Clock) -> float:
@@ -22,23 +30,19 @@ def pause_s(decision: Decision, clock: Clock) -> float:
     return max(MINIMUM_PAUSE_S, clock.seconds_until(decision.until))
 
 
-def log_line(decision: Decision) -> str:
-    """Return a decision for a log, in one line; after a fallback with all its steps."""
-    return decision.text if len(decision.steps) < 2 else f"{decision.text} [{'; '.join(decision.steps)}]"
-
-
 def wait_in_foreground(
     job: Job,
     signal: GridSignal,
     clock: Clock,
     *,
-    on_decision: Callable[[Decision], None],
+    on_look: Callable[[Looked], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Decision:
     """Look until the decision is no longer to wait, and return it."""
     while True:
-        decision = look(job, signal, clock)
-        on_decision(decision)
+        looked = look(job, signal, clock)
+        on_look(looked)
+        decision = looked.decision
         if decision.action is not Action.WAIT:
             return decision
         sleep(pause_s(decision, clock))

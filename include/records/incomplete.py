@@ -29,8 +29,8 @@ class IncompleteRecord(Frozen):
     replay: ReplayAnchor | None
     device: None = None
     precision: str
-    micro_batch_size: Annotated[int, Field(ge=1)]
-    accumulation_steps: Annotated[int, Field(ge=1)]
+    micro_batch_size: Annotated[int | None, Field(ge=1, description="null: it was to be found (auto)")]
+    accumulation_steps: Annotated[int | None, Field(ge=1)]
     effective_batch_size: Annotated[int, Field(ge=1)]
     seed: int
     epochs: None = None

@@ -63,6 +63,15 @@ class MachineEnergy(_Frozen):
     ram: NonNegative
 
 
+class Interruption(_Frozen):
+    """A gap in the ledger, between two attempts; no energy is booked in it. Times as the ledger's, virtual under replay."""
+
+    attempt: Annotated[int, Field(ge=2, description="the attempt that ended it")]
+    start: AwareDatetime
+    end: AwareDatetime
+    resumed_from_optimizer_step: Annotated[int, Field(ge=0, description="of the checkpoint; 0 = from the beginning")]
+
+
 class TrainingRecord(_Frozen):
     """One run's figures. Times are UTC; under replay ``submitted_at``, ``started_at`` and ``ended_at`` are virtual."""
 
@@ -83,6 +92,7 @@ class TrainingRecord(_Frozen):
     duration_s: Annotated[NonNegative, Field(description="real seconds, of all attempts together")]
     train_duration_s: NonNegative
     attempts: Annotated[int, Field(ge=1)]
+    interruptions: tuple[Interruption, ...] = ()
     replay: ReplayAnchor | None
     device: str
     device_name: str

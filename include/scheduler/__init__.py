@@ -2,11 +2,14 @@
 
 from include.scheduler.access import Access
 from include.scheduler.clock import Clock, ReplayClock, SystemClock, clock_for
+from include.scheduler.curve import IntensityCurve
 from include.scheduler.decision import decide
 from include.scheduler.job import Job, job_from_config
+from include.scheduler.judging import judged
 from include.scheduler.opening import open_signal, replay_anchor
 from include.scheduler.outcome import Action, Decision, Reason
-from include.scheduler.outlook import Outlook
+from include.scheduler.outlook import Outlook, Prediction, Wanted
+from include.scheduler.pausing import PausingLimits, Progress
 from include.scheduler.profile import country_mean_reading, profile_readings
 from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS, HttpProvider, LocalProvider, Provider, Request
 from include.scheduler.signal import GridSignal
@@ -21,19 +24,25 @@ __all__ = [
     "Decision",
     "GridSignal",
     "HttpProvider",
+    "IntensityCurve",
     "Job",
     "LocalProvider",
     "Outlook",
+    "PausingLimits",
+    "Prediction",
+    "Progress",
     "Provider",
     "Reason",
     "ReplayClock",
     "Request",
     "SystemClock",
     "Transport",
+    "Wanted",
     "clock_for",
     "country_mean_reading",
     "decide",
     "job_from_config",
+    "judged",
     "open_signal",
     "profile_readings",
     "replay_anchor",

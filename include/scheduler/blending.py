@@ -1,10 +1,12 @@
 """One curve from two: what a provider forecasts for the next hours, and the history's forecast where that ends."""
 
+from datetime import timedelta
 from math import exp
 
 from include.records import Forecast, Reading
 from include.scheduler.curve import IntensityCurve
 
+SOON = timedelta(hours=3)
 OVERLAP_S = 6 * 3600.0
 """The provider's last hours, over which the two levels are compared."""
 DECAY_S = 12 * 3600.0
@@ -12,9 +14,9 @@ DECAY_S = 12 * 3600.0
 
 
 def provider_curve(reading: Reading, forecast: Forecast) -> IntensityCurve:
-    """Return a provider's forecast as a curve; it begins with the reading that holds now where the forecast does not."""
+    """Return a provider's forecast as a curve; it begins with the reading that holds now where the forecast begins soon."""
     first = forecast.readings[0]
-    before = reading.end <= first.start and reading.comparable_with(first)
+    before = timedelta(0) <= first.start - reading.end <= SOON and reading.comparable_with(first)
     return IntensityCurve.from_readings((reading, *forecast.readings) if before else forecast.readings)
 
 

@@ -8,21 +8,12 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import isfinite, isnan, nan
 from operator import lt, mul, sub
-from typing import NamedTuple, Self
+from typing import Self
 
 from include.records import Reading
-from include.scheduler.blocks import Blocks, regular_blocks
+from include.scheduler.blocks import Block, Blocks, general_blocks, nearly, regular_blocks
 
-_TIE = 1e-9
-"""Means closer than this share are equal: sums of floats differ by their order, and a tie must go to the earliest."""
 _MOST_DURATIONS = 8
-
-
-class Block(NamedTuple):
-    """A block that begins at ``start_s`` (UNIX seconds) and its mean intensity in g/kWh."""
-
-    start_s: float
-    mean_gco2eq_per_kwh: float
 
 
 class IntensityCurve:
@@ -90,6 +81,11 @@ class IntensityCurve:
         return self.edges_s[-1]
 
     @property
+    def integrals(self) -> tuple[float, ...]:
+        """The integral in g/kWh x s from the start up to each edge; a gap adds nothing."""
+        return self._sums
+
+    @property
     def has_gaps(self) -> bool:
         """Whether a step's value is missing."""
         return self._gap_sums is not None
@@ -125,7 +121,7 @@ class IntensityCurve:
         blocks = self._blocks_of(duration_s)
         starts = blocks.starts_s
         i, j = bisect_right(starts, earliest_s), bisect_left(starts, latest_s)
-        inner = map(Block, starts[i:j], blocks.means[i:j])
+        inner = (Block(s, total / duration_s) for s, total in zip(starts[i:j], blocks.totals[i:j], strict=True))
         return [*self._one(earliest_s, duration_s), *inner, *self._last(earliest_s, latest_s, duration_s)]
 
     def best_start(self, earliest_s: float, latest_s: float, duration_s: float) -> Block | None:
@@ -137,13 +133,13 @@ class IntensityCurve:
         i, j = bisect_right(blocks.starts_s, earliest_s), bisect_left(blocks.starts_s, latest_s)
         found = [*self._one(earliest_s, duration_s), *self._last(earliest_s, latest_s, duration_s)]
         if i < j:
-            means = blocks.means[i:j]
-            limit = _nearly(min(means))
-            k = next(k for k, mean in enumerate(means, i) if mean <= limit)
-            found.append(Block(blocks.starts_s[k], blocks.means[k]))
+            totals = blocks.totals[i:j]
+            limit = nearly(min(totals) / duration_s) * duration_s
+            k = next(k for k, total in enumerate(totals, i) if total <= limit)
+            found.append(Block(blocks.starts_s[k], blocks.totals[k] / duration_s))
         if not found:
             return None
-        limit = _nearly(min(block.mean_gco2eq_per_kwh for block in found))
+        limit = nearly(min(block.mean_gco2eq_per_kwh for block in found))
         return min(block for block in found if block.mean_gco2eq_per_kwh <= limit)
 
     def shifted(self, by_s: float) -> "IntensityCurve":
@@ -160,6 +156,10 @@ class IntensityCurve:
         if other.start_s > self.end_s:
             values, edges = (nan, *values), (other.start_s, *edges)
         return IntensityCurve((*self.edges_s, *edges), (*self.values, *values))
+
+    def forget(self) -> None:
+        """Drop the block means that were kept for the durations asked for so far."""
+        self._blocks.clear()
 
     def _one(self, start_s: float, duration_s: float) -> list[Block]:
         mean = self.mean_over(start_s, start_s + duration_s)
@@ -180,9 +180,7 @@ class IntensityCurve:
     def _all_blocks(self, duration_s: float) -> Blocks:
         if self.step_s is not None and self._gap_sums is None:
             return regular_blocks(self.edges_s, self.values, self._sums, self.step_s, duration_s)
-        starts = sorted({*self.edges_s, *(edge - duration_s for edge in self.edges_s)})
-        found = [(s, m) for s in starts if (m := self.mean_over(s, s + duration_s)) is not None]
-        return Blocks(tuple(s for s, _ in found), tuple(m for _, m in found))
+        return general_blocks(self.edges_s, duration_s, self.mean_over)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, IntensityCurve):
@@ -195,7 +193,3 @@ class IntensityCurve:
 
     def __repr__(self) -> str:
         return f"IntensityCurve({len(self.values)} steps from {self.start_s:.0f} to {self.end_s:.0f} s)"
-
-
-def _nearly(mean: float) -> float:
-    return mean + _TIE * (1.0 + mean)

@@ -1,12 +1,11 @@
 """The one decision function: sensor, trigger, operator, command line and backtest all call this."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from include.moments import as_utc
 from include.scheduler.job import Job
 from include.scheduler.outcome import Action, Decision, Reason
 from include.scheduler.outlook import Outlook
-from include.scheduler.policies import POLICIES, Look, at
+from include.scheduler.policies import POLICIES, Look, at, at_once
 
 __all__ = ["Action", "Decision", "Reason", "decide"]
 
@@ -17,22 +16,45 @@ _WORDS = {Action.RUN: "starting", Action.SKIP: "skipping the run", Action.FAIL: 
 def decide(job: Job, now: datetime, outlook: Outlook) -> Decision:
     """Return what to do with a job now. Pure: the same arguments give the same decision.
 
+    A job that has begun is never skipped nor failed; only the policy ``interruptible`` pauses it.
+
     :param now: in policy time.
     :raises ValueError: ``now`` has no offset.
     """
-    look = Look(job=job, now=as_utc(now), outlook=outlook)
-    if job.policy != "immediate" and job.latest_start is not None and look.now >= job.latest_start:
-        return _at_latest_start(look, job.latest_start)
-    return POLICIES[job.policy](look)
+    look = Look.of(job, now, outlook)
+    if job.policy == "immediate":
+        return POLICIES["immediate"](look)
+    if job.progress is not None:
+        return _in_progress(look)
+    if look.latest_start is not None and look.now >= look.latest_start:
+        return _at_latest_start(look, look.latest_start)
+    return at_once(look) or POLICIES[job.policy](look)
+
+
+def _in_progress(look: Look) -> Decision:
+    if look.job.policy != "interruptible":
+        text = f"running on: the policy {look.job.policy} does not pause a run that has begun"
+        return look.decide(Action.RUN, Reason.IN_PROGRESS, text)
+    if look.latest_start is not None and look.now >= look.latest_start and look.job.remaining > timedelta(0):
+        text = f"running on: there is no time left for a pause before the deadline {at(look.job.deadline or look.now)}"
+        return look.decide(Action.RUN, Reason.DEADLINE, text)
+    return at_once(look) or POLICIES["interruptible"](look)
 
 
 def _at_latest_start(look: Look, latest_start: datetime) -> Decision:
     if _can_meet_deadline(look):
-        policy = POLICIES[look.job.policy](look)
-        if policy.reason is Reason.BELOW_THRESHOLD:  # clean at the last moment: there is nothing to skip or to fail
+        policy = at_once(look) or POLICIES[look.job.policy](look)
+        if _was_chosen(look, policy):  # clean, or planned, at the last moment: there is nothing to skip or to fail
             return policy
     action = _AT_LATEST_START[look.job.on_latest_start]
     return look.decide(action, Reason.DEADLINE, f"{_situation(look, latest_start)}: {_WORDS[action]}")
+
+
+def _was_chosen(look: Look, policy: Decision) -> bool:
+    if policy.action is not Action.RUN:
+        return False
+    planned = look.job.policy in ("window", "interruptible") and policy.forecast_source is not None
+    return policy.reason is Reason.BELOW_THRESHOLD or (planned and policy.reason is Reason.FORECAST_MINIMUM)
 
 
 def _can_meet_deadline(look: Look) -> bool:

@@ -4,18 +4,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self, get_args
 
-from include.config import LowtideConfig, find_zone, resolve_deadline
+from include.config import LowtideConfig, PausingConfig, find_zone, resolve_deadline
 from include.config.scheduler import OnLatestStart, PolicyName
 from include.errors import ConfigurationError
 from include.moments import as_utc, format_moment, parse_moment
+from include.scheduler.outlook import Wanted
+from include.scheduler.pausing import PausingLimits, Progress
+
+_DURATIONS = ("expected_duration", "poke_interval", "percentile_window", "jitter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One training run to be placed in time. All moments and durations are in policy time (virtual under replay).
 
-    :raises ConfigurationError: an unknown policy, a duration or poke interval that is not positive, or the policy
-        ``threshold`` without a threshold.
+    ``progress`` is that of a job that has begun; only the policy ``interruptible`` pauses it.
+
+    :raises ConfigurationError: an unknown policy, a duration or poke interval that is not positive, a negative jitter, a
+        percentile that is none, or the policy ``threshold`` without a threshold.
     :raises ValueError: a moment without an offset.
     """
 
@@ -31,6 +37,12 @@ class Job:
     minimum_gain_percent: float
     poke_interval: timedelta
     failure_budget: int
+    percentile: float = 30.0
+    percentile_window: timedelta = timedelta(days=7)
+    run_now_below_gco2eq_per_kwh: float | None = None
+    jitter: timedelta = timedelta(0)
+    pausing: PausingLimits | None = None
+    progress: Progress | None = None
 
     def __post_init__(self) -> None:
         # UTC, not the zone's time: Python subtracts durations from local moments by the clock on the wall, wrong on two days a year
@@ -41,17 +53,55 @@ class Job:
         for name, duration in (("expected_duration", self.expected_duration), ("poke_interval", self.poke_interval)):
             if duration <= timedelta(0):
                 raise ConfigurationError(f"job {self.job_id}: {name} is {duration}; give a positive duration")
+        if self.jitter < timedelta(0) or not 0 < self.percentile < 100:
+            raise ConfigurationError(
+                f"job {self.job_id}: jitter is {self.jitter} and percentile {self.percentile:g}; give a jitter of 0 or more"
+                " and a percentile between 0 and 100"
+            )
         if self.policy == "threshold" and self.threshold_gco2eq_per_kwh is None:
             raise ConfigurationError(
                 f"job {self.job_id}: policy 'threshold' needs threshold_gco2eq_per_kwh; give one, e.g. 150"
             )
 
     @property
-    def latest_start(self) -> datetime | None:
-        """``deadline - expected_duration x (1 + duration_margin)``; None without a deadline."""
+    def remaining(self) -> timedelta:
+        """Expected work that is still to be done, without resumes; 0 once a job takes longer than expected."""
+        if self.progress is None:
+            return self.expected_duration
+        return max(timedelta(0), self.expected_duration - self.progress.done)
+
+    @property
+    def limits(self) -> PausingLimits:
+        """The limits of pausing; the defaults where none were given."""
+        return self.pausing or PausingLimits()
+
+    @property
+    def latest_finish(self) -> datetime | None:
+        """``deadline - remaining x duration_margin``: a plan that is over by then leaves room for its margin."""
         if self.deadline is None:
             return None
-        return self.deadline - self.expected_duration * (1.0 + self.duration_margin)
+        return self.deadline - self.remaining * self.duration_margin
+
+    @property
+    def latest_start(self) -> datetime | None:
+        """``deadline - remaining x (1 + duration_margin)``; None without a deadline.
+
+        For a job that is paused it is the latest resume, by ``resume_time`` earlier.
+        """
+        if self.deadline is None:
+            return None
+        if self.progress is None:
+            return self.deadline - self.expected_duration * (1.0 + self.duration_margin)
+        resume = timedelta(0) if self.progress.running else self.limits.resume_time
+        return self.deadline - self.remaining * (1.0 + self.duration_margin) - resume
+
+    @property
+    def wanted(self) -> Wanted:
+        """What its policy goes by beside the reading that holds now."""
+        plans = self.policy in ("window", "interruptible")
+        # the others look ahead only to see whether waiting can gain the minimum at all: no request is spent on that
+        prediction = plans or (self.policy != "immediate" and self.minimum_gain_percent > 0)
+        return Wanted(forecast=plans, prediction=prediction, trailing=self.policy == "percentile")
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON with absolute moments; ``from_json`` reads it back, in another process or another day."""
@@ -68,19 +118,27 @@ class Job:
             "minimum_gain_percent": self.minimum_gain_percent,
             "poke_interval_s": self.poke_interval.total_seconds(),
             "failure_budget": self.failure_budget,
+            "percentile": self.percentile,
+            "percentile_window_s": self.percentile_window.total_seconds(),
+            "run_now_below_gco2eq_per_kwh": self.run_now_below_gco2eq_per_kwh,
+            "jitter_s": self.jitter.total_seconds(),
+            "pausing": None if self.pausing is None else self.pausing.as_json(),
+            "progress": None if self.progress is None else self.progress.as_json(),
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read what ``as_json`` wrote."""
+        """Read what ``as_json`` wrote, also what an earlier version wrote: a wait may be older than an update."""
         values = {key: data[key] for key in cls.__slots__ if key in data}
+        values |= {name: timedelta(seconds=data[f"{name}_s"]) for name in _DURATIONS if f"{name}_s" in data}
+        pausing, progress = data.get("pausing"), data.get("progress")
         return cls(
             **values
             | {
                 "submitted_at": parse_moment(data["submitted_at"]),
                 "deadline": None if data["deadline"] is None else parse_moment(data["deadline"]),
-                "expected_duration": timedelta(seconds=data["expected_duration_s"]),
-                "poke_interval": timedelta(seconds=data["poke_interval_s"]),
+                "pausing": None if pausing is None else PausingLimits.from_json(pausing),
+                "progress": None if progress is None else Progress.from_json(progress),
             }
         )
 
@@ -108,6 +166,20 @@ def job_from_config(config: LowtideConfig, *, job_id: str, submitted_at: datetim
         minimum_gain_percent=scheduler.minimum_gain_percent,
         poke_interval=scheduler.poke_interval,
         failure_budget=scheduler.failure_budget,
+        percentile=scheduler.percentile,
+        percentile_window=scheduler.percentile_window,
+        run_now_below_gco2eq_per_kwh=scheduler.run_now_below_gco2eq_per_kwh,
+        jitter=scheduler.jitter or timedelta(0),
+        pausing=_limits(scheduler.pausing) if scheduler.policy == "interruptible" else None,
+    )
+
+
+def _limits(pausing: PausingConfig) -> PausingLimits:
+    return PausingLimits(
+        minimum_slice=pausing.minimum_slice,
+        resume_time=pausing.resume_time,
+        resume_energy=pausing.resume_energy,
+        maximum_pauses=pausing.maximum_pauses,
     )
 
 

@@ -12,11 +12,14 @@ from include.records import ReplayAnchor
 from include.scheduler.access import Access
 from include.scheduler.choosing import choose_provider, open_provider, takes_credentials
 from include.scheduler.feeds import Feed, LiveFeed, LocalFeed
-from include.scheduler.history import open_history, provider_key
+from include.scheduler.foresight import Foresight, StoredPast, TracedPast
+from include.scheduler.foretelling import Foreteller
+from include.scheduler.history import HistoryStore, open_history, provider_key
 from include.scheduler.login import Line, LoginLine
-from include.scheduler.outlook import TypicalHours
-from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS, HttpProvider
+from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS, HttpProvider, LocalProvider
+from include.scheduler.providers.replay import TraceReplay
 from include.scheduler.signal import GridSignal
+from include.scheduler.stored_forecasts import StoredForecasts
 from include.scheduler.transport import Limits, Transport
 
 _EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
@@ -50,12 +53,13 @@ def open_signal(
         own_address = access.base_url is not None
         meant = takes_credentials(grid, provider, own_address=own_address)
         line = _line(provider, access if meant else access.anonymous(), limits)
-        history = _history(grid, zone, provider, artifacts)
-        return GridSignal(zone, LiveFeed(provider=provider, transport=line, zone=zone), history=history)
-    feed: Feed = LocalFeed(provider=LOCAL_PROVIDERS[name](grid))
+        store = None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
+        feed = LiveFeed(provider=provider, transport=line, zone=zone)
+        return GridSignal(zone, feed, history=store, foreteller=None if store is None else _from_store(store))
+    local = LocalFeed(provider=LOCAL_PROVIDERS[name](grid))
     if name == "replay" and anchor is not None:
-        _check_start(feed, anchor.virtual_start)
-    return GridSignal(zone, feed, is_replay=name == "replay")
+        _check_start(local, anchor.virtual_start)
+    return GridSignal(zone, local, is_replay=name == "replay", foreteller=_from_trace(local.provider, zone))
 
 
 def _line(provider: HttpProvider, access: Access, limits: Limits | None) -> Line:
@@ -75,8 +79,15 @@ def _line(provider: HttpProvider, access: Access, limits: Limits | None) -> Line
     return LoginLine(provider, transport, access) if provider.needs_login else transport
 
 
-def _history(grid: GridConfig, zone: Zone, provider: HttpProvider, artifacts: Path | None) -> TypicalHours | None:
-    return None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
+def _from_store(store: HistoryStore) -> Foreteller:
+    return Foreteller(Foresight(StoredPast(store), store.timezone), StoredForecasts(store))
+
+
+def _from_trace(provider: LocalProvider, zone: Zone) -> Foreteller | None:
+    """Return what is foretold under a replay: by the trace's own past, as a history would; a profile has none."""
+    if not isinstance(provider, TraceReplay):
+        return None
+    return Foreteller(Foresight(TracedPast(provider.whole()), zone.timezone))
 
 
 def _check_start(feed: Feed, start: datetime) -> None:

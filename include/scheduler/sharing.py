@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from include.errors import ProviderUnavailable, SignalError
 from include.moments import utc_now
 from include.scheduler.feeds import Answer
-from include.scheduler.outlook import Outlook
+from include.scheduler.outlook import READING, Outlook, Wanted
 from include.scheduler.signal import GridSignal
 from include.scheduler.threads import in_network_thread
 
@@ -36,6 +36,7 @@ class SourceKey:
     factor_type: str | None
     signal_type: str | None
     artifacts: str | None
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +58,15 @@ class SharedLook:
 class SharedSource:
     """One signal with many waits: at most one request at a time, and one per interval.
 
+    :param wanted: what the waits go by beside the reading.
     :param opener: opens the signal; called again after the provider has refused the credentials, which may be new by then.
     """
 
-    def __init__(self, opener: Opener, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, opener: Opener, *, wanted: Wanted = READING, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._opener = opener
+        self._wanted = wanted
         self._monotonic = monotonic
         self._signal: GridSignal | None = None
         self._refused = False
@@ -113,7 +118,7 @@ class SharedSource:
         signal = await self._open()
         asked = await self._ask(signal)
         self._refused = isinstance(asked, ProviderUnavailable) and asked.status in _REFUSED
-        outlook = await in_network_thread(lambda: signal.conclude(utc_now(), asked))
+        outlook = await in_network_thread(lambda: signal.conclude(utc_now(), asked, self._wanted))
         number = 1 if self._latest is None else self._latest.number + 1
         return SharedLook(outlook=outlook, number=number, begun_s=begun_s)
 
@@ -128,12 +133,12 @@ class SharedSource:
     async def _ask(self, signal: GridSignal) -> Answer | SignalError:
         """Ask, and again after a passing failure; the pauses are slept here, where they hold no thread."""
         for attempt in range(1, TRIES):
-            asked = await in_network_thread(lambda: signal.ask(utc_now()))
+            asked = await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
             pause_s = _pause_s(asked, attempt)
             if pause_s is None:
                 return asked
             await asyncio.sleep(pause_s)
-        return await in_network_thread(lambda: signal.ask(utc_now()))
+        return await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
 
 
 class SharedSources:
@@ -155,12 +160,15 @@ class SharedSources:
         return len(self._sources)
 
     @asynccontextmanager
-    async def lease(self, key: Hashable, opener: Opener, *, linger_s: float) -> AsyncIterator[SharedSource]:
+    async def lease(
+        self, key: Hashable, opener: Opener, *, linger_s: float, wanted: Wanted = READING
+    ) -> AsyncIterator[SharedSource]:
         """Lend the source of a key.
 
+        :param wanted: what its waits go by beside the reading; a part of the key, therefore.
         :param linger_s: how long the source outlives its last user, so that the next one need not ask anew.
         """
-        source = self._sources.setdefault(key, SharedSource(opener))
+        source = self._sources.setdefault(key, SharedSource(opener, wanted=wanted))
         self._users[key] = self._users.get(key, 0) + 1
         if expiry := self._expiries.pop(key, None):
             expiry.cancel()

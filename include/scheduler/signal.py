@@ -11,8 +11,9 @@ from include.records import EmissionFactorType, Reading, SignalType
 from include.scheduler.coverage import Source, cover
 from include.scheduler.fallback import HoursToCome, comparable, figure, hours_to_come, stand_in
 from include.scheduler.feeds import Answer, Feed
+from include.scheduler.foretelling import Foreteller
 from include.scheduler.memory import Memory
-from include.scheduler.outlook import Outlook, TypicalHours
+from include.scheduler.outlook import READING, Outlook, TypicalHours, Wanted
 from include.scheduler.profile import country_mean_reading, profile_readings
 
 _log = logging.getLogger(__name__)
@@ -22,13 +23,23 @@ class GridSignal:
     """One zone's signal. Thread-safe: a tracker may book while a refresher looks.
 
     :param history: what is usual for the hours to come, from stored values of this very signal.
+    :param foreteller: what this signal's past and its provider's forecast say of the hours to come.
     """
 
-    def __init__(self, zone: Zone, feed: Feed, *, is_replay: bool = False, history: TypicalHours | None = None) -> None:
+    def __init__(
+        self,
+        zone: Zone,
+        feed: Feed,
+        *,
+        is_replay: bool = False,
+        history: TypicalHours | None = None,
+        foreteller: Foreteller | None = None,
+    ) -> None:
         self.zone = zone
         self.is_replay = is_replay
         self._feed = feed
         self._history = history
+        self._foreteller = foreteller or Foreteller(None)
         self._memory = Memory()
 
     @property
@@ -51,15 +62,16 @@ class GridSignal:
         """The provider that is asked; under ``auto``, the one that was chosen."""
         return self._feed.provider.name
 
-    def outlook(self, now: datetime, *, with_forecast: bool = False) -> Outlook:
+    def outlook(self, now: datetime, wanted: Wanted = READING) -> Outlook:
         """Look once: provider, last good reading, history, profile, nothing; each step on record.
 
         Blocks while the provider is asked. Trouble of the network or the provider is part of the outlook, not raised.
 
-        :param with_forecast: also ask for the provider's forecast; one more request where it is an answer of its own.
+        :param wanted: what a policy goes by beside the reading. A forecast is one more request where it is an answer of its
+            own.
         :raises ConfigurationError: a replay that has left its trace.
         """
-        return self.conclude(now, self.ask(now, with_forecast=with_forecast))
+        return self.conclude(now, self.ask(now, with_forecast=wanted.forecast), wanted)
 
     def ask(self, now: datetime, *, with_forecast: bool = False) -> Answer | SignalError:
         """Ask the provider and return its answer or what went wrong; blocks. ``conclude`` makes an outlook of it.
@@ -71,9 +83,13 @@ class GridSignal:
         except SignalError as error:
             return error
 
-    def conclude(self, now: datetime, asked: Answer | SignalError) -> Outlook:
+    def conclude(self, now: datetime, asked: Answer | SignalError, wanted: Wanted = READING) -> Outlook:
         """Return the outlook that an answer, or the lack of one, leaves; no network, but the history's files are read."""
         now = as_utc(now)
+        outlook = self._concluded(now, asked)
+        return self._foreteller.foretold(outlook, now, wanted, self.provider_name)
+
+    def _concluded(self, now: datetime, asked: Answer | SignalError) -> Outlook:
         hours = hours_to_come(self.zone, self._history, now)
         if isinstance(asked, SignalError):
             return self._fallen_back(now, hours, asked)
@@ -88,6 +104,7 @@ class GridSignal:
     def inherit(self, older: Self) -> None:
         """Go on with what an older signal of the same source has learned; its connection was read again, say."""
         self._memory = older._memory
+        self._foreteller = older._foreteller
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Cover ``[start, end)`` with the best that can be had now; asks the provider, so it may block.

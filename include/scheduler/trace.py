@@ -7,12 +7,11 @@ import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 from include.errors import ArtifactError
-from include.moments import parse_moment
 
 TIMESTAMP = "timestamp"
 INTENSITY = "carbon_intensity_gco2eq_per_kwh"
@@ -76,12 +75,18 @@ def _rows(reader: "csv.DictReader[str]", path: Path) -> list[tuple[datetime, flo
 def _parsed(reader: "csv.DictReader[str]", path: Path) -> Iterable[tuple[datetime, float]]:
     for row in reader:
         try:
-            start, value = parse_moment(row[TIMESTAMP]), float(row[INTENSITY])
+            start, value = _moment(row[TIMESTAMP]), float(row[INTENSITY])
         except (TypeError, ValueError):
             start, value = None, math.nan
         if start is None or not math.isfinite(value) or value < 0:
             raise ArtifactError(
-                f"{path}, line {reader.line_num}: {row[TIMESTAMP]!r}, {row[INTENSITY]!r} is not a moment with an offset"
+                f"{path}, line {reader.line_num}: {row[TIMESTAMP]!r}, {row[INTENSITY]!r} is not a moment in ISO-8601"
                 " and an intensity of at least 0 g/kWh; mend or remove the line"
             )
         yield start, value
+
+
+def _moment(text: str) -> datetime:
+    """Read a timestamp; the column is UTC by its definition, so one without an offset is UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

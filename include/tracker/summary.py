@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from include.errors import MeasurementError
 from include.records import Counterfactual, IntensityKind, LedgerRow, Phase, Reading
@@ -94,20 +94,21 @@ def _phase_totals(rows: Sequence[LedgerRow], phase: Phase) -> PhaseTotals:
 
 
 def counterfactual(
-    rows: Sequence[LedgerRow], submitted_at: datetime, readings: Sequence[Reading]
+    rows: Sequence[LedgerRow], submitted_at: datetime, readings: Sequence[Reading], *, in_one_piece: bool = False
 ) -> Counterfactual | None:
-    """Shift the run's own energy curve, pauses included, to begin at submission and book it against the grid of then.
+    """Shift the run's own energy curve to begin at submission and book it against the grid of then.
 
     PUE is the one that the rows were booked with. The intensity is emissions / energy, as in the summary.
 
     :param readings: the grid's readings from submission on, oldest first.
+    :param in_one_piece: leave out what lies between attempts: without waiting, there would have been no pauses for the grid.
     :returns: None where the readings do not cover the shifted curve, or where there is no energy to shift.
     """
     pue = _pue_of(rows)
     if pue is None:
         return None
     try:
-        shifted = _shifted(rows, submitted_at, readings, pue)
+        shifted = _shifted(_joined(rows) if in_one_piece else rows, submitted_at, readings, pue)
     except MeasurementError:  # only raised where no reading covers a part: the question has no answer
         return None
     grams = math.fsum(row.emissions_gco2eq for row in shifted)
@@ -125,6 +126,17 @@ def _pue_of(rows: Sequence[LedgerRow]) -> float | None:
     before_pue = math.fsum(row.energy_kwh * row.carbon_intensity_gco2eq_per_kwh for row in rows)
     # a run on a grid without any emissions does not show its PUE
     return math.fsum(row.emissions_gco2eq for row in rows) / before_pue if before_pue > 0 else None
+
+
+def _joined(rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+    """Return the rows with each attempt moved up to the end of the one before."""
+    joined: list[LedgerRow] = []
+    earlier = timedelta(0)
+    for row in rows:
+        if joined and row.attempt != joined[-1].attempt:
+            earlier = row.start - joined[-1].end
+        joined.append(replace(row, start=row.start - earlier, end=row.end - earlier))
+    return joined
 
 
 def _shifted(

@@ -1,9 +1,10 @@
 """The training child's entry: ``python -m include.trainer.child EVENTS_FD``, started by ``supervisor.TrainingChild``.
 
-Exit statuses: 0 finished, 1 failed, 70 orphaned, 75 stopped on request.
+Exit statuses: 0 finished, 1 failed, 70 orphaned, 75 paused or stopped on request.
 """
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -12,28 +13,57 @@ import traceback
 from include.errors import LowtideError, TrainingStopped
 from include.records.ledger import Phase
 from include.trainer.control import Control, Events, leave_as_orphan
-from include.trainer.protocol import ChildRequest, EventKind, ExitStatus
+from include.trainer.protocol import STACK_SIGNAL, EventKind, ExitStatus
+from include.trainer.warden import Warden
 
 _PR_SET_PDEATHSIG = 1
+_HEARTBEAT_INTERVAL_S = 5.0
 
 
 def main(arguments: list[str]) -> int:
     """Train what the parent asks for on standard input and return the exit status."""
     events = Events(int(arguments[0]))
     control = Control()
-    if control.request.die_with_parent_thread:
-        _die_with_parent()
-    control.listen()
-    return _run(control.request, control, events)
+    with Warden(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
+        if control.request.die_with_parent_thread:
+            _die_with_parent()
+        faulthandler.register(STACK_SIGNAL, all_threads=True)  # a hung child's stack, into its log
+        _stop_on_sigterm(control)
+        control.listen()
+        events.start_heartbeat(_HEARTBEAT_INTERVAL_S)
+        return _run(control, events)
 
 
-def _run(request: ChildRequest, control: Control, events: Events) -> int:
+def _stop_on_sigterm(control: Control) -> None:
+    """Take SIGTERM, which a service manager sends to a whole control group, for a request to stop.
+
+    What a user's code forks must die of it, or multiprocessing's ``terminate`` would wait for ever. It is held back around
+    a fork: one that came before the new process has its default handler would be lost there.
+    """
+    sigterm = {signal.SIGTERM}
+
+    def die_of_it() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, sigterm)
+
+    signal.signal(signal.SIGTERM, lambda *_: control.requests.stop.set())
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, sigterm),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, sigterm),
+        after_in_child=die_of_it,
+    )
+
+
+def _run(control: Control, events: Events) -> int:
     events.emit(EventKind.PHASE, {"phase": Phase.STARTUP.value})
     try:
         # here, not above: PyTorch takes seconds to import, and the parent's death must be noticed in them too
+        from include.trainer.checkpoint.keeper import make_keeper  # noqa: PLC0415
         from include.trainer.training import Training  # noqa: PLC0415
 
-        result = Training(request.training, emit=events.emit, stop_requested=control.stop_requested).run()
+        request = control.request
+        keeper = make_keeper(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
+        result = Training(request.training, emit=events.emit, keeper=keeper).run()
     except TrainingStopped:
         return ExitStatus.STOPPED
     except LowtideError as error:

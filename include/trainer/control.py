@@ -1,13 +1,29 @@
 """The child's end of the control pipe, and its end of the event pipe."""
 
+import json
 import os
 import threading
 import time
-from typing import Final
+from dataclasses import dataclass, field
 
-from include.trainer.protocol import ChildRequest, EventKind, ExitStatus, TrainingEvent
+from include.trainer.protocol import ChildRequest, Command, EventKind, ExitStatus, TrainingEvent
 
-_STOP: Final = b'"stop"'
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What has been asked for and not yet been done."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    pause: threading.Event = field(default_factory=threading.Event)
+    checkpoint: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, line: bytes) -> None:
+        """Note what a command line asks for; one of a later version, or a torn one, asks for nothing."""
+        try:
+            command = Command(json.loads(line)["command"])
+        except (ValueError, KeyError, TypeError):
+            return
+        {Command.STOP: self.stop, Command.PAUSE: self.pause, Command.CHECKPOINT: self.checkpoint}[command].set()
 
 
 class Control:
@@ -26,11 +42,12 @@ class Control:
         if not line:
             leave_as_orphan()
         self.request = ChildRequest.model_validate_json(line)
-        self._stop = threading.Event()
+        self.requests = Requests()
 
-    def stop_requested(self) -> bool:
-        """Whether the parent has asked for a stop."""
-        return self._stop.is_set()
+    @property
+    def descriptor(self) -> int:
+        """The control pipe's; it hangs up when the parent is gone."""
+        return self._pipe.fileno()
 
     def listen(self) -> None:
         """Start the thread that hears commands and leaves with the parent."""
@@ -38,8 +55,7 @@ class Control:
 
     def _listen(self) -> None:
         for line in self._pipe:
-            if _STOP in line:
-                self._stop.set()
+            self.requests.take(line)
         leave_as_orphan()
 
 
@@ -48,15 +64,28 @@ class Events:
 
     def __init__(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
+        self.descriptor = descriptor
         self._pipe = os.fdopen(descriptor, "wb", buffering=0)
+        self._lock = threading.Lock()  # a line longer than a pipe's atomic write must not mix with a heartbeat
 
     def emit(self, kind: EventKind, data: dict[str, object]) -> None:
         """Write one event, stamped now."""
-        line = TrainingEvent(kind=kind, monotonic_s=time.monotonic(), data=data).encode()
+        line = TrainingEvent(kind=kind, monotonic_s=time.monotonic(), data=data).encode().encode()
         try:
-            self._pipe.write(line.encode())
+            with self._lock:
+                while line:
+                    line = line[self._pipe.write(line) or 0 :]
         except BrokenPipeError:
             leave_as_orphan()
+
+    def start_heartbeat(self, interval_s: float) -> None:
+        """Send a heartbeat from a thread of its own as long as this process can run one."""
+        threading.Thread(target=self._beat, args=(interval_s,), name="heartbeat", daemon=True).start()
+
+    def _beat(self, interval_s: float) -> None:
+        while True:
+            time.sleep(interval_s)
+            self.emit(EventKind.HEARTBEAT, {})
 
 
 def leave_as_orphan() -> None:

@@ -1,4 +1,4 @@
-"""Data sets that come with Lowtide, by import path: ``include.trainer.datasets:mnist``."""
+"""Data sets that come with Lowtide, by import path: ``include.trainer.datasets:mnist``, ``fashion_mnist``, ``digits``."""
 
 from pathlib import Path
 
@@ -8,11 +8,15 @@ from torch import Tensor
 
 from include.trainer.data import TrainingData
 from include.trainer.data_folder import default_data_folder
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.images import Normalise, normaliser
+from include.trainer.mnist_files import ensure_fashion_mnist, ensure_mnist
 
 _MNIST_MEAN, _MNIST_STD = 0.1307, 0.3081
 """Of the training set's pixels scaled to 0..1."""
+_FASHION_MEAN, _FASHION_STD = 0.2860, 0.3530
 _IMAGES_HEADER_BYTES, _LABELS_HEADER_BYTES = 16, 8
+_DIGITS = Path(__file__).with_name("digits.csv.gz")
+_DIGITS_TEST_EVERY = 6
 
 
 def mnist(*, root: str | None = None, train_limit: int | None = None, test_limit: int | None = None) -> TrainingData:
@@ -23,12 +27,44 @@ def mnist(*, root: str | None = None, train_limit: int | None = None, test_limit
     :raises DataSetError: the files are not there and cannot be fetched.
     """
     raw = ensure_mnist(Path(root) if root else default_data_folder(), report=print)
+    return _idx(raw, train_limit, test_limit, Normalise([255 * _MNIST_MEAN], [255 * _MNIST_STD]))
+
+
+def fashion_mnist(
+    *, root: str | None = None, train_limit: int | None = None, test_limit: int | None = None
+) -> TrainingData:
+    """Return Fashion-MNIST (as many images of as many pixels as MNIST, ten kinds of clothes); parameters as for ``mnist``.
+
+    :raises DataSetError: the files are not there and cannot be fetched.
+    """
+    raw = ensure_fashion_mnist(Path(root) if root else default_data_folder(), report=print)
+    return _idx(raw, train_limit, test_limit, Normalise([255 * _FASHION_MEAN], [255 * _FASHION_STD]))
+
+
+def digits() -> TrainingData:
+    """Return 1,797 real handwritten digits of 8 x 8 pixels, every sixth for testing; they come with Lowtide.
+
+    Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, CC BY 4.0.
+    """
+    rows = torch.from_numpy(numpy.loadtxt(_DIGITS, delimiter=",", dtype=numpy.uint8))
+    images, targets = rows[:, :64].reshape(-1, 1, 8, 8).contiguous(), rows[:, 64].long()
+    is_test = torch.arange(len(rows)) % _DIGITS_TEST_EVERY == _DIGITS_TEST_EVERY - 1
+    return TrainingData(
+        train_inputs=images[~is_test],
+        train_targets=targets[~is_test],
+        test_inputs=images[is_test],
+        test_targets=targets[is_test],
+        prepare=normaliser(images[~is_test]),
+    )
+
+
+def _idx(raw: Path, train_limit: int | None, test_limit: int | None, normalise: Normalise) -> TrainingData:
     return TrainingData(
         train_inputs=_images(raw / "train-images-idx3-ubyte", train_limit),
         train_targets=_labels(raw / "train-labels-idx1-ubyte", train_limit),
         test_inputs=_images(raw / "t10k-images-idx3-ubyte", test_limit),
         test_targets=_labels(raw / "t10k-labels-idx1-ubyte", test_limit),
-        prepare=_normalised,
+        prepare=normalise,
     )
 
 
@@ -41,7 +77,3 @@ def _images(path: Path, limit: int | None) -> Tensor:
 def _labels(path: Path, limit: int | None) -> Tensor:
     count = -1 if limit is None else limit
     return torch.from_numpy(numpy.fromfile(path, dtype=numpy.uint8, offset=_LABELS_HEADER_BYTES, count=count)).long()
-
-
-def _normalised(images: Tensor) -> Tensor:
-    return images.float().div_(255 * _MNIST_STD).sub_(_MNIST_MEAN / _MNIST_STD)

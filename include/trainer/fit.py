@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import ConfigurationError
-from include.trainer.data import TrainingData
+from include.trainer.batches import BatchSource
 from include.trainer.imports import describe
 
 
@@ -26,23 +26,24 @@ def check_model(found: Any, training: TrainingConfig) -> nn.Module:
     return found
 
 
-def check_fit(model: nn.Module, data: TrainingData, training: TrainingConfig) -> None:
+def check_fit(model: nn.Module, data: BatchSource, training: TrainingConfig) -> None:
     """Show the model two samples, in evaluation mode, so that no buffer and no random state changes.
 
-    :raises ConfigurationError: the model cannot take them, or does not give one row of class scores for each.
+    :raises ConfigurationError: the model cannot take them, or does not give one row of class scores for each target.
     """
-    batch = data.prepared(data.train_inputs[:2])
-    outputs = _try(model, batch, training)
+    batch = next(data.test_batches(2))
+    outputs = _try(model, batch.inputs, training)
     place = f"training.model '{training.model.path}'"
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(batch):
+    if not isinstance(outputs, Tensor) or outputs.ndim < 2 or outputs.shape[:-1] != batch.targets.shape:
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        wanted = ", ".join(str(size) for size in batch.targets.shape)
         raise ConfigurationError(
-            f"{place} gave {shape} for a batch of {len(batch)}; it must give a tensor of shape ({len(batch)}, classes)"
+            f"{place} gave {shape} for a batch of {len(batch.inputs)}; it must give a tensor of shape ({wanted}, classes)"
         )
-    highest = int(torch.maximum(data.train_targets.max(), data.test_targets.max()))
-    if highest >= outputs.shape[1]:
+    data.class_count, highest = outputs.shape[-1], data.highest_target
+    if highest is not None and highest >= data.class_count:
         raise ConfigurationError(
-            f"{place} gives {outputs.shape[1]} classes, but training.data '{training.data.path}' has class numbers up to"
+            f"{place} gives {data.class_count} classes, but training.data '{training.data.path}' has class numbers up to"
             f" {highest}; give the model {highest + 1} classes"
         )
 

@@ -5,11 +5,13 @@ import importlib
 import inspect
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-from include.config.models import ImportedConfig
+from include.config.training import ImportedConfig
 from include.errors import ConfigurationError, UserError
 from include.trainer.torchvision_guard import import_torchvision, is_missing_operator
+
+_Found = TypeVar("_Found")
 
 
 def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
@@ -18,6 +20,16 @@ def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
     :param key: the section of the configuration, for the error sentence.
     :raises ConfigurationError: no such module or name, a module that fails, not callable, or kwargs that do not fit.
     """
+    found = load_attribute(imported, key=key)
+    _check_kwargs(found, imported.kwargs, key, imported.path)
+    return lambda: _call(found, imported.kwargs, f"{key}.path '{imported.path}'")
+
+
+def load_attribute(imported: ImportedConfig, *, key: str) -> Callable[..., Any]:
+    """Import what ``package.module:callable`` names.
+
+    :raises ConfigurationError: no such module or name, a module that fails, or not callable.
+    """
     module_name, _, name = imported.path.partition(":")
     place = f"{key}.path '{imported.path}'"
     found = _attribute(_module(module_name, place), name, place)
@@ -25,8 +37,8 @@ def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
         raise ConfigurationError(
             f"{place}: '{name}' is {type(found).__name__}, not a callable; name a function or class"
         )
-    _check_kwargs(found, imported.kwargs, key, imported.path)
-    return lambda: _call(found, imported.kwargs, place)
+    function: Callable[..., Any] = found
+    return function
 
 
 def _module(name: str, place: str) -> ModuleType:
@@ -45,13 +57,18 @@ def _module(name: str, place: str) -> ModuleType:
 
 
 def _import(name: str) -> ModuleType:
+    return _guarded(lambda: importlib.import_module(name))
+
+
+def _guarded(action: Callable[[], _Found]) -> _Found:
+    """Do something that may import torchvision, again with the guard if that failed for what it mends."""
     try:
-        return importlib.import_module(name)
+        return action()
     except RuntimeError as error:
         if not is_missing_operator(error):
             raise
     import_torchvision()
-    return importlib.import_module(name)
+    return action()
 
 
 def _attribute(module: ModuleType, name: str, place: str) -> Any:
@@ -76,7 +93,7 @@ def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str
 
 def _call(function: Callable[..., Any], kwargs: dict[str, Any], place: str) -> Any:
     try:
-        return function(**kwargs)
+        return _guarded(lambda: function(**kwargs))
     except UserError:
         raise
     except Exception as error:  # a user's function may raise anything

@@ -1,79 +1,119 @@
-"""The optimisation loop: accumulate, unscale, clip, step, zero."""
+"""The optimisation loop: accumulate, unscale, clip, step, schedule, zero."""
 
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 
-from include.trainer.data import TrainingData
-from include.trainer.order import sample_order
+from include.trainer.batches import BatchSource, Group
 from include.trainer.precision import Precision
+from include.trainer.shortage import StepStarts, halve_micro_batch, shortage_of
+from include.trainer.signs import TestData
+from include.trainer.state import LoopState
 
 
-def summed_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss summed over the samples, at least in fp32: sums of many bf16 figures lose digits."""
+def summed_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the loss summed over all targets, times their weights; class scores lie in the last dimension.
+
+    At least in fp32: sums of many bf16 figures lose digits.
+    """
     wide = outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
-    return cross_entropy(wide, targets, reduction="sum")
+    scores, classes = wide.flatten(0, -2), targets.flatten()
+    if weights is None:
+        return cross_entropy(scores, classes, reduction="sum")
+    return (cross_entropy(scores, classes, reduction="none") * weights.flatten()).sum()
 
 
 class OptimizationLoop:
     """Trains a model in micro-batches so that each optimizer step equals one on the whole effective batch.
 
-    :param summed_loss: the loss summed over a micro-batch's samples; the loop divides by what the group really held, so
-        an uneven last group is exact too.
+    :param forward: how the model is called, where that is not the model itself (compiled, say).
+    :param warn: told, once each, when memory ran out and the micro-batch was halved.
+    :param summed_loss: the loss summed over a micro-batch, times its weights; the loop divides by what the group really
+        held, so an uneven last group is exact too.
     """
 
     def __init__(
         self,
         *,
-        model: nn.Module,
-        optimizer: Optimizer,
-        precision: Precision,
-        micro_batch_size: int,
-        accumulation_steps: int,
+        state: LoopState,
+        effective_batch_size: int,
         clip_gradient_norm: float | None = None,
-        summed_loss: Callable[[Tensor, Tensor], Tensor] = summed_cross_entropy,
+        forward: Callable[[Tensor], Tensor] | None = None,
+        summed_loss: Callable[[Tensor, Tensor, Tensor | None], Tensor] = summed_cross_entropy,
+        warn: Callable[[str], None] = print,
     ) -> None:
-        self.model, self.optimizer, self.precision = model, optimizer, precision
-        self.micro_batch_size, self.accumulation_steps = micro_batch_size, accumulation_steps
+        self.state, self.effective_batch_size = state, effective_batch_size
         self.clip_gradient_norm, self.summed_loss = clip_gradient_norm, summed_loss
+        self.forward, self.warn = forward or state.model, warn
+        self._starts = StepStarts(state)
 
-    def epoch(self, data: TrainingData, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, int]]:
-        """Take an optimizer step at a time, giving its summed loss (a tensor on the device) and its number of samples."""
-        order = sample_order(seed=seed, epoch=epoch, count=data.train_count).to(data.train_inputs.device)
-        self.model.train()
-        for group in order.split(self.micro_batch_size * self.accumulation_steps):
-            yield self.optimizer_step(data, group), len(group)
+    def epoch(self, data: BatchSource) -> Iterator[tuple[Tensor, int]]:
+        """Go on with the present pass to its end, an optimizer step at a time: between two, ``state`` may be saved.
 
-    def optimizer_step(self, data: TrainingData, group: Tensor) -> Tensor:
-        """Step on the samples that ``group`` numbers and return their summed loss, without waiting for the device."""
-        group_loss = torch.zeros((), dtype=torch.float64, device=group.device)
-        for micro_batch in group.split(self.micro_batch_size):
-            inputs = data.prepared(data.train_inputs[micro_batch])
-            with self.precision.autocast():
-                loss = self.summed_loss(self.model(inputs), data.train_targets[micro_batch])
-            self.precision.backward(loss / len(group))
-            group_loss += loss.detach()
-        self.precision.unscale(self.optimizer)
+        Gives each step's loss times its samples (a tensor on the device) and the number of its samples.
+        """
+        state = self.state
+        state.model.train()
+        for group in data.groups(size=self.effective_batch_size, epoch=state.epoch, start=state.epoch_samples):
+            yield self.optimizer_step(group) * group.count, group.count
+        state.finish_epoch()
+
+    def optimizer_step(self, group: Group, *, may_shrink: bool = True) -> Tensor:
+        """Take one step and return the group's mean loss, without waiting for the device.
+
+        :param may_shrink: halve the micro-batch and try again where memory runs out; else that is raised.
+        """
+        state = self.state
+        mean_loss = self._accumulate_within_memory(group) if may_shrink else self.accumulate(group)
+        state.precision.unscale(state.optimizer)
         if self.clip_gradient_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient_norm)
-        self.precision.step(self.optimizer)
-        self.optimizer.zero_grad(set_to_none=True)
-        return group_loss
+            nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
+        state.precision.step(state.optimizer)
+        state.advance(group.count)
+        state.optimizer.zero_grad(set_to_none=True)
+        return mean_loss
+
+    def accumulate(self, group: Group) -> Tensor:
+        """Add up the gradients of the group's mean loss, a micro-batch at a time, and return that loss."""
+        precision = self.state.precision
+        mean_loss = torch.zeros((), dtype=torch.float64, device=self.state.device)
+        for batch in group.batches(self.state.micro_batch_size):
+            with precision.autocast():
+                loss = self.summed_loss(self.forward(batch.inputs), batch.targets, batch.weights) / group.weight
+            precision.backward(loss)
+            mean_loss += loss.detach()
+        return mean_loss
+
+    def _accumulate_within_memory(self, group: Group) -> Tensor:
+        state = self.state
+        start = self._starts.capture()
+        while True:
+            try:
+                mean_loss = self.accumulate(group)
+            except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
+                cause = shortage_of(error)
+            else:
+                self._starts.finish()
+                return mean_loss
+            # out here the traceback, which holds the activations, is gone
+            self.warn(halve_micro_batch(state, group_count=group.count, cause=cause))
+            start.restore()
 
 
 @torch.inference_mode()
-def accuracy(model: nn.Module, data: TrainingData, *, precision: Precision, batch_size: int) -> float:
-    """Return the share of the test set that is classified right, 0 to 1.
+def accuracy(model: nn.Module, data: TestData, *, precision: Precision, batch_size: int) -> float:
+    """Return the share of the test targets that are classified right, 0 to 1, each counted by its weight.
 
     :param batch_size: the training's micro-batch, so that evaluating never needs more memory than training.
     """
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=data.test_targets.device)
-    for inputs, targets in zip(data.test_inputs.split(batch_size), data.test_targets.split(batch_size), strict=True):
+    right = total = torch.zeros((), dtype=torch.float64)
+    for batch in data.test_batches(batch_size):
         with precision.autocast():
-            outputs = model(data.prepared(inputs))
-        correct += (outputs.argmax(dim=1) == targets).sum()
-    return correct.item() / len(data.test_targets)
+            outputs = model(batch.inputs)
+        hits = (outputs.argmax(dim=-1) == batch.targets).double()
+        weights = torch.ones_like(hits) if batch.weights is None else batch.weights.double()
+        right, total = right + (hits * weights).sum(), total + weights.sum()
+    return float(right / total)

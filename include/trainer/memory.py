@@ -35,8 +35,16 @@ class MemoryMeter(Protocol):
     base_rss_bytes: int
     method: str
 
+    def peak_bytes_so_far(self) -> int:
+        """Return the peak and go on measuring."""
+        ...
+
+    def forget_peak(self) -> None:
+        """Count from the present on, above the same base."""
+        ...
+
     def peak(self) -> PeakMemory:
-        """Return the peak so far."""
+        """Return the peak; the meter may then end."""
         ...
 
 
@@ -49,6 +57,14 @@ class CudaMemory:
         self._device = device
         self.base_rss_bytes = resident_bytes()
         torch.cuda.reset_peak_memory_stats(device)
+
+    def peak_bytes_so_far(self) -> int:
+        """Return the peak of allocated memory."""
+        return torch.cuda.max_memory_allocated(self._device)
+
+    def forget_peak(self) -> None:
+        """Reset the counters to what is allocated now."""
+        torch.cuda.reset_peak_memory_stats(self._device)
 
     def peak(self) -> PeakMemory:
         """Return the peaks of allocated and of reserved memory."""
@@ -68,10 +84,17 @@ class KernelMemory:
         _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
         self.base_rss_bytes = _status_bytes("VmRSS")
 
+    def peak_bytes_so_far(self) -> int:
+        """Return the high-water mark above the base."""
+        return max(0, _status_bytes("VmHWM") - self.base_rss_bytes)
+
+    def forget_peak(self) -> None:
+        """Set the high-water mark back to the present size."""
+        _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
+
     def peak(self) -> PeakMemory:
         """Return the high-water mark above the base."""
-        above = _status_bytes("VmHWM") - self.base_rss_bytes
-        return PeakMemory(peak_bytes=max(0, above), kind="rss_above_base", reserved_bytes=None)
+        return PeakMemory(peak_bytes=self.peak_bytes_so_far(), kind="rss_above_base", reserved_bytes=None)
 
 
 class SampledMemory:
@@ -88,11 +111,18 @@ class SampledMemory:
         while not self._end.wait(_SAMPLE_S):
             self._largest = max(self._largest, resident_bytes())
 
+    def peak_bytes_so_far(self) -> int:
+        """Return the largest sample above the base."""
+        return max(self._largest, resident_bytes()) - self.base_rss_bytes
+
+    def forget_peak(self) -> None:
+        """Forget the samples so far."""
+        self._largest = resident_bytes()
+
     def peak(self) -> PeakMemory:
         """Return the largest sample above the base, and stop sampling."""
         self._end.set()
-        above = max(self._largest, resident_bytes()) - self.base_rss_bytes
-        return PeakMemory(peak_bytes=above, kind="rss_above_base", reserved_bytes=None)
+        return PeakMemory(peak_bytes=self.peak_bytes_so_far(), kind="rss_above_base", reserved_bytes=None)
 
 
 def start_measuring(device: torch.device) -> MemoryMeter:

@@ -1,20 +1,16 @@
-"""Real MNIST on disk: four verified idx files in ``<root>/MNIST/raw``, fetched where they are missing.
+"""Real MNIST and Fashion-MNIST on disk: verified idx files, fetched where they are missing.
 
-``python -m include.trainer.mnist_files [ROOT]`` fetches them with progress lines.
+``python -m include.trainer.mnist_files [ROOT]`` fetches MNIST with progress lines.
 """
 
-import errno
-import fcntl
-import hashlib
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from include.errors import DataSetError
-from include.trainer.data_folder import DATA_DIR_VARIABLE, default_data_folder
-from include.trainer.mnist_sources import SOURCES, Source, SourceFailed
+from include.trainer.data_folder import default_data_folder
+from include.trainer.idx_files import IdxFiles, Report
+from include.trainer.mnist_sources import FASHION_SOURCES, SOURCES, Source
 
 MD5_OF_FILE = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -22,93 +18,35 @@ MD5_OF_FILE = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-"""MD5 of the uncompressed canonical files: a check that the data are the real ones, not a defence."""
-
-Report = Callable[[str], None]
+FASHION_MD5_OF_FILE = {
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
+MNIST = IdxFiles(name="MNIST", folder="MNIST", md5_of_file=MD5_OF_FILE, fetch_mb=250)
+FASHION_MNIST = IdxFiles(name="Fashion-MNIST", folder="FashionMNIST", md5_of_file=FASHION_MD5_OF_FILE, fetch_mb=120)
 
 
 def ensure_mnist(root: Path, *, report: Report, sources: Sequence[Source] = SOURCES) -> Path:
-    """Return the folder of the verified idx files, fetching them first where they are missing or damaged.
+    """Return the folder of MNIST's verified files, fetching them first where they are missing; see ``IdxFiles.ensure``.
 
-    Safe under several processes at once: one fetches, the others wait for its lock. The files appear only when verified.
-
-    :param sources: asked in this order, until one gives the right files.
-    :raises DataSetError: no source could be reached, a wrong checksum, a full disk or a folder that cannot be written.
+    :raises DataSetError: they cannot be had.
     """
-    raw = root / "MNIST" / "raw"
-    try:
-        if is_complete(raw):  # before anything is written: the folder may be read-only
-            return raw
-        raw.mkdir(parents=True, exist_ok=True)
-        with _lock(raw.parent / "fetch.lock"):
-            if not is_complete(raw):  # another process may have fetched them while this one waited
-                _fetch(raw, report, sources)
-    except OSError as error:
-        raise _disk_error(raw, error) from error
-    return raw
+    return MNIST.ensure(root, report=report, sources=sources)
+
+
+def ensure_fashion_mnist(root: Path, *, report: Report, sources: Sequence[Source] = FASHION_SOURCES) -> Path:
+    """Return the folder of Fashion-MNIST's verified files, fetching them first where they are missing.
+
+    :raises DataSetError: they cannot be had.
+    """
+    return FASHION_MNIST.ensure(root, report=report, sources=sources)
 
 
 def is_complete(raw: Path) -> bool:
-    """Whether all four files are there with the right checksums."""
-    return not _wrong_files(raw)
-
-
-def _wrong_files(raw: Path) -> list[str]:
-    return [name for name, md5 in MD5_OF_FILE.items() if _md5(raw / name) != md5]
-
-
-def _md5(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except FileNotFoundError:
-        return None
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it when the process dies, however it dies
-        yield
-
-
-def _fetch(raw: Path, report: Report, sources: Sequence[Source]) -> None:
-    failures: list[str] = []
-    for source in sources:
-        # beside the goal, so that os.replace stays on one file system
-        with tempfile.TemporaryDirectory(prefix="fetch-", dir=raw.parent) as folder:
-            try:
-                report(f"MNIST: fetching from {source.name}")
-                source.fetch(Path(folder), tuple(MD5_OF_FILE))
-            except SourceFailed as error:
-                report(f"MNIST: {source.name}: {error}")
-                failures.append(f"{source.name}: {error}")
-                continue
-            wrong = _wrong_files(Path(folder))
-            if wrong:
-                failures.append(f"{source.name}: wrong checksum of {', '.join(wrong)}")
-                report(f"MNIST: {failures[-1]}")
-                continue
-            for name in MD5_OF_FILE:
-                (Path(folder) / name).replace(raw / name)
-            report(f"MNIST: verified, in {raw}")
-            return
-    raise DataSetError(
-        f"MNIST could not be fetched into {raw} ({'; '.join(failures)}); connect this machine to the network or copy the"
-        " four uncompressed idx files there"
-    )
-
-
-def _disk_error(raw: Path, error: OSError) -> DataSetError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataSetError(
-            f"the disk is full: MNIST needs about 250 MB in {raw} while it is fetched (55 MB afterwards); free some"
-            f" space or set {DATA_DIR_VARIABLE} to another folder"
-        )
-    return DataSetError(
-        f"MNIST cannot be kept in {raw} ({error.strerror or error}); make the folder writable or set"
-        f" {DATA_DIR_VARIABLE} to another folder"
-    )
+    """Whether MNIST's four files are there with the right checksums."""
+    return MNIST.is_complete(raw)
 
 
 def main(arguments: list[str]) -> int:

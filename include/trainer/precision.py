@@ -1,15 +1,14 @@
 """Precision as an object: what the loop does in mixed precision, and nothing at all in fp32."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from include.config.training import PrecisionName
 from include.errors import ConfigurationError
-
-PrecisionName = Literal["fp32", "bf16", "fp16"]
 
 
 class Precision:
@@ -31,6 +30,13 @@ class Precision:
     def step(self, optimizer: Optimizer) -> None:
         """Let the optimizer step."""
         optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training needs."""
+        return {}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Become what ``state_dict`` returned."""
 
 
 class BFloat16(Precision):
@@ -56,15 +62,12 @@ class Float16(Precision):
     name: PrecisionName = "fp16"
 
     def __init__(self, device: torch.device) -> None:
-        if device.type != "cuda":
-            raise ConfigurationError(
-                f"training.precision is 'fp16', which needs CUDA, but the device is '{device.type}'; use 'bf16' or 'fp32'"
-            )
+        self._device_type = device.type
         self._scaler = torch.amp.GradScaler(device.type)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return fp16 autocast."""
-        return torch.autocast("cuda", dtype=torch.float16)
+        return torch.autocast(self._device_type, dtype=torch.float16)
 
     def backward(self, loss: Tensor) -> None:
         """Add the scaled loss's gradients."""
@@ -79,6 +82,14 @@ class Float16(Precision):
         self._scaler.step(optimizer)
         self._scaler.update()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scale and how long it has held."""
+        return dict(self._scaler.state_dict())
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Take the scale over."""
+        self._scaler.load_state_dict(saved)
+
 
 def make_precision(name: PrecisionName, device: torch.device) -> Precision:
     """Return the precision of a name.
@@ -87,4 +98,8 @@ def make_precision(name: PrecisionName, device: torch.device) -> Precision:
     """
     if name == "bf16":
         return BFloat16(device)
+    if name == "fp16" and device.type != "cuda":
+        raise ConfigurationError(
+            f"training.precision is 'fp16', which needs CUDA, but the device is '{device.type}'; use 'bf16' or 'fp32'"
+        )
     return Float16(device) if name == "fp16" else Precision()

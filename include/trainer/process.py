@@ -87,6 +87,11 @@ class ChildProcess:
             time.sleep(_POLL_S)
         return True
 
+    def signal_child(self, number: signal.Signals) -> None:
+        """Signal the child alone; nothing once it is reaped."""
+        if self._popen.returncode is None:
+            os.kill(self.pid, number)  # at worst a zombie, which is never given to strangers before it is reaped
+
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the child and what it started; nothing once it is reaped."""
         if self._popen.returncode is not None:

@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import TrainingError
 from include.trainer.protocol import EventKind
 
@@ -27,12 +29,52 @@ class Progress:
         self._pending: list[tuple[Tensor, int]] = []
         self._started_s = self._reported_s = time.monotonic()
         self._epoch_loss, self._epoch_samples = 0.0, 0
+        self._earlier_s = 0.0
         self.optimizer_steps = self.samples = 0
 
     @property
     def train_loss(self) -> float:
         """Mean loss per sample of the current epoch, as far as it has been read."""
         return self._epoch_loss / max(1, self._epoch_samples)
+
+    @property
+    def train_duration_s(self) -> float:
+        """Seconds spent on optimizer steps, those of earlier processes included; what was done meanwhile is not."""
+        return self._earlier_s + time.monotonic() - self._started_s
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Keep what is done inside (a checkpoint, say) out of the training's duration."""
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._started_s += time.monotonic() - began_s
+
+    def settle(self) -> None:
+        """Read what is pending, so that nothing is on the device only.
+
+        :raises TrainingError: a loss was not finite; the message names the step.
+        """
+        if self._pending:
+            self.report()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts as plain figures; call ``settle`` first."""
+        return {
+            "optimizer_steps": self.optimizer_steps,
+            "samples": self.samples,
+            "epoch_loss": self._epoch_loss,
+            "epoch_samples": self._epoch_samples,
+            "train_duration_s": self.train_duration_s,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on counting from what ``state_dict`` returned."""
+        self.optimizer_steps, self.samples = int(saved["optimizer_steps"]), int(saved["samples"])
+        self._epoch_loss, self._epoch_samples = float(saved["epoch_loss"]), int(saved["epoch_samples"])
+        self._earlier_s = float(saved["train_duration_s"])
+        self._started_s = time.monotonic()
 
     def start_epoch(self) -> None:
         """Forget the last epoch's loss."""
@@ -43,8 +85,7 @@ class Progress:
 
         :raises TrainingError: a loss was not finite; the message names the step.
         """
-        if self._pending:
-            self.report()
+        self.settle()
 
     def add(self, summed_loss: Tensor, samples: int) -> None:
         """Count an optimizer step; report if it is time.
@@ -74,7 +115,7 @@ class Progress:
                 "samples": self.samples,
                 "samples_total": self._samples_total,
                 "loss": loss,
-                "samples_per_s": self.samples / max(1e-9, self._reported_s - self._started_s),
+                "samples_per_s": self.samples / max(1e-9, self.train_duration_s),
             },
         )
 
@@ -86,7 +127,7 @@ class Progress:
         for step, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
                 raise _not_finite(loss, step, self._steps_per_epoch, self._training)
-        self._epoch_loss += sum(losses)
+            self._epoch_loss += loss  # one by one: sums of reports would round by when the reports came
         self._epoch_samples += sum(counts)
         return float(sum(losses) / sum(counts))
 

@@ -3,10 +3,12 @@
 Events travel on a descriptor of their own, so that nothing a user's code prints can be taken for one. The first line
 down is a ``ChildRequest``; further lines are commands. End of file on that pipe means that the parent is gone.
 
-Exit statuses of the child: 0 finished, 1 failed (a ``failed`` event says why), 70 orphaned, 75 stopped on request.
+Exit statuses of the child: 0 finished, 1 failed (a ``failed`` event says why), 70 orphaned, 75 paused or stopped on
+request (a ``stopped`` event says which, and what was saved).
 """
 
 import json
+import signal
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, Final, Self
@@ -14,10 +16,28 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict
 
 from include import errors
-from include.config.models import TrainingConfig
+from include.config.training import TrainingConfig
 from include.errors import LowtideError, TrainingError
+from include.trainer.checkpoint.identity import CheckpointPlan
 
-STOP_COMMAND: Final = '{"command": "stop"}\n'
+STACK_SIGNAL: Final = signal.SIGUSR2
+"""Makes the child write what each of its threads is doing into its log, also while C code holds the interpreter's lock."""
+
+
+class Command(StrEnum):
+    """What the parent may ask for; all are done between two optimizer steps.
+
+    ``pause`` leaves only once a checkpoint is on the disk, and goes on training where none can be written; ``stop`` saves
+    what it can and leaves; ``checkpoint`` saves and goes on.
+    """
+
+    STOP = "stop"
+    PAUSE = "pause"
+    CHECKPOINT = "checkpoint"
+
+    def as_line(self) -> str:
+        """Return the command as a line, with the line's end."""
+        return json.dumps({"command": self.value}) + "\n"
 
 
 class ExitStatus(IntEnum):
@@ -27,6 +47,7 @@ class ExitStatus(IntEnum):
     FAILED = 1
     ORPHANED = 70
     STOPPED = 75
+    PAUSED = 75  # the same: left on request, to be gone on with
 
 
 class EventKind(StrEnum):
@@ -35,17 +56,26 @@ class EventKind(StrEnum):
     READY = "ready"
     PHASE = "phase"
     PROGRESS = "progress"
+    RESUMED = "resumed"
+    CHECKPOINT = "checkpoint"
+    WARNING = "warning"
+    HEARTBEAT = "heartbeat"
+    STOPPED = "stopped"
     FINISHED = "finished"
     FAILED = "failed"
 
 
 class ChildRequest(BaseModel):
-    """The first line down: what to train, and whether the kernel may tie the child's life to its parent's thread."""
+    """The first line down: what to train, and whether the kernel may tie the child's life to its parent's thread.
+
+    ``checkpoints`` is where the state is kept, and gone on from if some is there already; None: nowhere.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     training: TrainingConfig
     die_with_parent_thread: bool
+    checkpoints: CheckpointPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +87,11 @@ class TrainingEvent:
     - ready: device, device_name, torch_version, base_rss_bytes, peak_memory_method, versions
     - phase: phase (startup | train | checkpoint | evaluate)
     - progress: epoch (from 1), epochs, optimizer_step, optimizer_steps, samples, samples_total, loss, samples_per_s
+    - resumed: optimizer_step, epoch (from 0), checkpoint (its manifest's name)
+    - checkpoint: optimizer_step, epoch (from 0), checkpoint, size_bytes, duration_s
+    - warning: message (one line for the log; the training goes on)
+    - heartbeat: nothing; sent every few seconds by a thread of its own, so it says that the process lives, no more
+    - stopped: requested (stop | pause), optimizer_step, checkpoint (null: none could be written)
     - finished: the fields of ``TrainingResult``
     - failed: error_type, message
     """

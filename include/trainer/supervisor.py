@@ -10,18 +10,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from include.config.models import TrainingConfig
-from include.errors import ArtifactError, LowtideError, TrainingError, TrainingStopped
+from include.config.training import TrainingConfig
+from include.errors import ArtifactError, LowtideError, TrainingError, TrainingPaused, TrainingStopped
+from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.environment import child_environment
 from include.trainer.lines import LineReader, last_lines
 from include.trainer.process import ChildProcess, ProcessUsage, describe_exit
-from include.trainer.protocol import STOP_COMMAND, ChildRequest, EventKind, ExitStatus, TrainingEvent
+from include.trainer.protocol import STACK_SIGNAL, ChildRequest, Command, EventKind, ExitStatus, TrainingEvent
+from include.trainer.stall import StallWatch
 
 _SHOWN_LINES = 20
 _SIGTERM_GRACE_S = 1.0
 _LONGEST_GRACE_S = 2.5
 """With the second after SIGTERM this stays below the 4 s that ``end`` promises."""
 _LOOK_S = 0.1
+_STACK_S = 0.5
+"""For the child's signal handler to write where it hangs."""
 
 
 class TrainingChild:
@@ -29,6 +33,7 @@ class TrainingChild:
 
     :param data_folder: where data sets are kept; the child gets it as ``LOWTIDE_DATA_DIR``.
     :param log_path: what the child and the user's code in it print is appended here.
+    :param checkpoints: where its state is kept, and gone on from if there is one; None: nowhere.
     :param environment: variables that it must see whatever this process has.
     """
 
@@ -39,9 +44,12 @@ class TrainingChild:
         data_folder: Path,
         log_path: Path,
         project_root: Path,
+        checkpoints: CheckpointPlan | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._training = training
+        self._checkpoints = checkpoints
+        self._stall = StallWatch(training.stall_timeout)
         self._log_path = log_path
         self._project_root = project_root
         self._environment = child_environment(
@@ -81,7 +89,9 @@ class TrainingChild:
             training=self._training,
             # PR_SET_PDEATHSIG fires when the starting thread ends; only the main thread is sure to outlive the child
             die_with_parent_thread=threading.current_thread() is threading.main_thread(),
+            checkpoints=self._checkpoints,
         )
+        self._stall.start()
         self._process.write(request.model_dump_json() + "\n")  # a child that died at once is next_event's business
 
     def _spawn(self, events_fd: int) -> ChildProcess:
@@ -125,44 +135,67 @@ class TrainingChild:
         return self._process.usage if self._process is not None else None
 
     def next_event(self, timeout_s: float) -> TrainingEvent | None:
-        """Return the next event; None when none came in time, and after ``finished``.
+        """Return the next event; None when none came in time, and after ``finished``. Heartbeats are kept back.
 
-        :raises TrainingStopped: the child stopped on request.
+        :raises TrainingStopped: the child stopped on request (TrainingPaused: with all its state saved).
         :raises LowtideError: what a ``failed`` event said, when asked again after it.
-        :raises TrainingError: the child died without ``finished``, with its last lines, or sent what is not an event.
+        :raises TrainingError: the child died without ``finished``, with its last lines, sent what is not an event, or gave
+            no sign of progress for ``training.stall_timeout``.
         """
         until = time.monotonic() + timeout_s
         while True:
             # looked at before reading: what a child wrote before it died is then surely in the pipe
             ended = not self._started().is_running
             line = self._reader().next_line(0.0 if ended else min(_LOOK_S, max(0.0, until - time.monotonic())))
+            event = None if line is None else self._heard(TrainingEvent.decode(line))
+            if event is not None:
+                return event
             if line is not None:
-                return self._heard(TrainingEvent.decode(line))
+                continue
             if self._outcome is not None and self._outcome.kind is EventKind.FINISHED:
                 return None
             if ended:
                 raise self._death()
+            if self._stall.is_over():  # only now that the pipe is empty: a parent that slept has not looked
+                raise self._hung()
             if time.monotonic() >= until:
                 return None
 
-    def _heard(self, event: TrainingEvent) -> TrainingEvent:
-        if event.kind in (EventKind.FINISHED, EventKind.FAILED):
+    def _heard(self, event: TrainingEvent) -> TrainingEvent | None:
+        self._stall.heard(event)
+        if event.kind in (EventKind.FINISHED, EventKind.FAILED, EventKind.STOPPED):
             self._outcome = event
-        return event
+        return None if event.kind is EventKind.HEARTBEAT else event
+
+    def _hung(self) -> TrainingError:
+        self._started().signal_child(STACK_SIGNAL)
+        time.sleep(_STACK_S)
+        return TrainingError(f"{self._stall.sentence()}; where it hangs is at the end of {self._log_path}")
 
     def _death(self) -> LowtideError:
-        if self._outcome is not None:
-            return self._outcome.as_error()
         status = self._started().exit_status or 0
         if status == ExitStatus.STOPPED:
-            return TrainingStopped("the training stopped on request, before it was complete")
+            return _left_on_request(self._outcome)
+        if self._outcome is not None and self._outcome.kind is EventKind.FAILED:
+            return self._outcome.as_error()
         lines = last_lines(self._log_path, start=self._log_offset, count=_SHOWN_LINES)
         shown = "; it printed nothing" if not lines else "; its last lines:\n" + "\n".join(lines)
         return TrainingError(f"the training child ended with {describe_exit(status)} before it had finished{shown}")
 
     def request_stop(self) -> None:
-        """Ask the child to stop at the next optimizer step; it leaves with status 75. Nothing if it has ended."""
-        self._started().write(STOP_COMMAND)
+        """Ask the child to save and leave at the next optimizer step, with status 75. Nothing if it has ended."""
+        self._started().write(Command.STOP.as_line())
+
+    def request_pause(self) -> None:
+        """Ask the child to leave at the next optimizer step, status 75, but only once its checkpoint is on the disk.
+
+        Where none can be written it says so (a ``warning`` event) and goes on training.
+        """
+        self._started().write(Command.PAUSE.as_line())
+
+    def request_checkpoint(self) -> None:
+        """Ask the child to save at the next optimizer step and to go on."""
+        self._started().write(Command.CHECKPOINT.as_line())
 
     def end(self, grace_s: float = 2.0) -> None:
         """End the child and all that it started, and reap it: asked first, then SIGTERM, then SIGKILL; within 4 s.
@@ -190,3 +223,13 @@ class TrainingChild:
         if self._events is None:
             raise TrainingError("the training child has not been started; call start() first")
         return self._events
+
+
+def _left_on_request(stopped: TrainingEvent | None) -> TrainingStopped:
+    if stopped is None or stopped.data.get("checkpoint") is None:
+        return TrainingStopped("the training stopped on request, before it was complete")
+    step, paused = stopped.data["optimizer_step"], stopped.data["requested"] == "pause"
+    kind = TrainingPaused if paused else TrainingStopped
+    return kind(
+        f"the training {'paused' if paused else 'stopped'} on request at optimizer step {step}; its state is saved"
+    )

@@ -1,44 +1,40 @@
 """One training from configuration to result, on the child's side."""
 
-import random
-import time
-from collections.abc import Callable
-
-import numpy
 import torch
-from torch import nn
 
-from include.config.models import TrainingConfig
-from include.errors import TrainingStopped
+from include.config.training import TrainingConfig
 from include.records.ledger import Phase
-from include.trainer.data import TrainingData, check_data
-from include.trainer.device import device_name, select_device, synchronize, versions
-from include.trainer.fit import check_fit, check_model
-from include.trainer.imports import load_callable
+from include.trainer.assembly import assemble, make_parts
+from include.trainer.batches import BatchSource, piece_count
+from include.trainer.checkpoint.keeping import Keeper, NoCheckpoints
+from include.trainer.checkpoint.snapshot import Snapshot
+from include.trainer.device import device_name, synchronize, versions
 from include.trainer.loop import OptimizationLoop, accuracy
-from include.trainer.memory import MemoryMeter, start_measuring
-from include.trainer.optimizers import make_optimizer, warm_up
-from include.trainer.precision import make_precision
+from include.trainer.memory import start_measuring
+from include.trainer.micro_batch import chosen_micro_batch
+from include.trainer.optimizers import warm_up
 from include.trainer.progress import Emit, Progress
 from include.trainer.protocol import EventKind
 from include.trainer.result import TrainingResult
+from include.trainer.signs import SignsOfLife
+from include.trainer.state import LoopState
 
 
 class Training:
     """Imports first, then a base of memory, then data and model, then the loop.
 
-    :param stop_requested: asked at each optimizer step.
+    :param keeper: called at each optimizer step; saves, goes on from what was saved, and stops on request.
     :raises UserError: the configuration names something that cannot be used.
     """
 
-    def __init__(self, training: TrainingConfig, *, emit: Emit, stop_requested: Callable[[], bool]) -> None:
+    def __init__(self, training: TrainingConfig, *, emit: Emit, keeper: Keeper | None = None) -> None:
         self._training = training
         self._emit = emit
-        self._stop_requested = stop_requested
-        self._device = select_device(training.device)
-        self._precision = make_precision(training.precision, self._device)
-        self._make_model = load_callable(training.model, key="training.model")
-        self._make_data = load_callable(training.data, key="training.data")
+        self._keeper = keeper or NoCheckpoints(lambda: False)
+        # first: its trial should have the device alone
+        micro_batch_size = self._keeper.saved_micro_batch() or chosen_micro_batch(training, self._warn)
+        self._parts = make_parts(training, micro_batch_size=micro_batch_size, warn=self._warn)
+        self._device = self._parts.device
         warm_up(training, self._device)
         self._memory = start_measuring(self._device)
         emit(EventKind.READY, self._ready())
@@ -49,58 +45,50 @@ class Training:
         :raises TrainingStopped: on request, between two optimizer steps.
         :raises TrainingError: the loss became NaN or infinite.
         """
-        data, loop = self._prepare()
+        data, loop = assemble(self._parts)
+        snapshot = self._snapshot(data, loop.state)
+        self._keeper.restore(snapshot)
         self._emit_phase(Phase.TRAIN)
-        started_s = time.monotonic()
-        progress = self._train(data, loop)
+        self._train(data, loop, snapshot)
         synchronize(self._device)
-        duration_s = time.monotonic() - started_s
+        duration_s = snapshot.progress.train_duration_s
+        self._keeper.finish(snapshot)
         self._emit_phase(Phase.EVALUATE)
-        test_accuracy = accuracy(
-            loop.model, data, precision=self._precision, batch_size=self._training.micro_batch_size
-        )
-        return self._result(progress, self._memory, train_duration_s=duration_s, test_accuracy=test_accuracy)
+        state, signs = loop.state, SignsOfLife(data, lambda: self._emit_phase(Phase.EVALUATE))
+        test_accuracy = accuracy(state.model, signs, precision=state.precision, batch_size=state.micro_batch_size)
+        return self._result(snapshot, train_duration_s=duration_s, test_accuracy=test_accuracy)
 
-    def _prepare(self) -> tuple[TrainingData, OptimizationLoop]:
-        training = self._training
-        data = check_data(self._make_data(), training).to(self._device)
-        _seed_everything(training.seed)
-        model = check_model(self._make_model(), training).to(self._device)
-        check_fit(model, data, training)
-        return data, self._loop(model)
-
-    def _loop(self, model: nn.Module) -> OptimizationLoop:
-        training = self._training
-        return OptimizationLoop(
-            model=model,
-            optimizer=make_optimizer(training, model.parameters()),
-            precision=self._precision,
-            micro_batch_size=training.micro_batch_size,
-            accumulation_steps=training.accumulation_steps,
-            clip_gradient_norm=training.clip_gradient_norm,
+    def _snapshot(self, data: BatchSource, state: LoopState) -> Snapshot:
+        return Snapshot(
+            training=self._training,
+            loop=state,
+            progress=Progress(self._emit, self._training, train_count=data.train_count),
+            memory=self._memory,
+            train_count=data.train_count,
         )
 
-    def _train(self, data: TrainingData, loop: OptimizationLoop) -> Progress:
-        progress = Progress(self._emit, self._training, train_count=data.train_count)
-        for epoch in range(self._training.epochs):
-            progress.start_epoch()
-            for summed_loss, samples in loop.epoch(data, seed=self._training.seed, epoch=epoch):
+    def _warn(self, message: str) -> None:
+        self._emit(EventKind.WARNING, {"message": message})
+
+    def _train(self, data: BatchSource, loop: OptimizationLoop, snapshot: Snapshot) -> None:
+        state, progress = loop.state, snapshot.progress
+        while state.epoch < self._training.epochs:
+            if state.epoch_samples == 0:  # else an earlier process began it
+                progress.start_epoch()
+            for summed_loss, samples in loop.epoch(data):
                 progress.add(summed_loss, samples)
-                if self._stop_requested():
-                    raise TrainingStopped("stopped on request")
+                self._keeper.after_step(snapshot)
             progress.finish_epoch()
-        return progress
 
-    def _result(
-        self, progress: Progress, memory: MemoryMeter, *, train_duration_s: float, test_accuracy: float
-    ) -> TrainingResult:
-        training, peak = self._training, memory.peak()
+    def _result(self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float) -> TrainingResult:
+        training, progress, memory = self._training, snapshot.progress, self._memory
+        peak, micro_batch_size = memory.peak(), snapshot.loop.micro_batch_size
         return TrainingResult(
             device=self._device.type,
             device_name=device_name(self._device),
-            precision=self._precision.name,
-            micro_batch_size=training.micro_batch_size,
-            accumulation_steps=training.accumulation_steps,
+            precision=snapshot.loop.precision.name,
+            micro_batch_size=micro_batch_size,
+            accumulation_steps=piece_count(training.effective_batch_size, micro_batch_size),
             effective_batch_size=training.effective_batch_size,
             seed=training.seed,
             epochs=training.epochs,
@@ -109,7 +97,7 @@ class Training:
             train_loss=progress.train_loss,
             test_accuracy=test_accuracy,
             train_duration_s=train_duration_s,
-            peak_memory_bytes=peak.peak_bytes,
+            peak_memory_bytes=max(peak.peak_bytes, snapshot.earlier_peak_bytes),
             peak_memory_kind=peak.kind,
             peak_memory_reserved_bytes=peak.reserved_bytes,
             peak_memory_method=memory.method,
@@ -129,9 +117,3 @@ class Training:
 
     def _emit_phase(self, phase: Phase) -> None:
         self._emit(EventKind.PHASE, {"phase": phase.value})
-
-
-def _seed_everything(seed: int) -> None:
-    torch.manual_seed(seed)  # every device
-    random.seed(seed)
-    numpy.random.seed(seed % 2**32)  # a user's model or augmentation may draw from it

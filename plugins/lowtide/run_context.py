@@ -11,6 +11,7 @@ from include.config import PROJECT_ROOT, LoadedConfig, config_path_from_params, 
 from include.config.params import CONFIGS_FOLDER
 from include.errors import ConfigurationError
 from include.moments import as_utc, format_moment, parse_moment, utc_now
+from include.pipeline.durations import ExpectedDuration, expected_duration
 from include.pipeline.run_folder import RunFolder
 from include.records import ReplayAnchor
 from include.scheduler import Job, job_from_config, replay_anchor
@@ -31,6 +32,8 @@ class FirstLook:
     submitted_at: datetime
     deadline: datetime | None
     anchor: ReplayAnchor | None
+    expected: ExpectedDuration | None = None
+    """None for a look that an earlier version stored."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the state store and XCom keep."""
@@ -38,6 +41,7 @@ class FirstLook:
             "submitted_at": format_moment(self.submitted_at),
             "deadline": format_moment(self.deadline) if self.deadline else None,
             "replay": self.anchor.model_dump(mode="json") if self.anchor else None,
+            "expected_duration": self.expected.as_json() if self.expected else None,
         }
 
     @classmethod
@@ -47,6 +51,7 @@ class FirstLook:
             submitted_at=parse_moment(data["submitted_at"]),
             deadline=parse_moment(data["deadline"]) if data.get("deadline") else None,
             anchor=ReplayAnchor.model_validate(data["replay"]) if data.get("replay") else None,
+            expected=ExpectedDuration.from_json(data["expected_duration"]) if data.get("expected_duration") else None,
         )
 
 
@@ -95,7 +100,7 @@ def first_look(context: Context, config: LoadedConfig) -> FirstLook:
     with ``fresh`` whose task is cleared is submitted anew, at that moment.
     """
     stored = stored_look(context)
-    again = stored is not None and _starts_over(context)
+    again = stored is not None and starts_over(context, _STATE_KEY)
     if stored and not again:
         return stored
     now = utc_now()
@@ -103,7 +108,8 @@ def first_look(context: Context, config: LoadedConfig) -> FirstLook:
     due = now if again else as_utc(context["dag_run"].run_after)
     submitted_at = anchor.virtual_start if anchor else due
     job = job_from_config(config.values, job_id=job_id(context), submitted_at=submitted_at)
-    look = FirstLook(submitted_at=submitted_at, deadline=job.deadline, anchor=anchor)
+    expected = expected_duration(config.values, config.artifacts_path)
+    look = FirstLook(submitted_at=submitted_at, deadline=job.deadline, anchor=anchor, expected=expected)
     context["task_state_store"].set(_STATE_KEY, {**look.as_json(), "try_number": context["ti"].try_number})
     return look
 
@@ -115,17 +121,18 @@ def stored_look(context: Context) -> FirstLook | None:
 
 
 def job_of(context: Context, config: LoadedConfig, look: FirstLook) -> Job:
-    """Return the job to decide on, with the deadline as it was fixed."""
+    """Return the job to decide on, with deadline and expected duration as they were fixed."""
     job = job_from_config(config.values, job_id=job_id(context), submitted_at=look.submitted_at)
-    return replace(job, deadline=look.deadline)
+    expected = look.expected.duration if look.expected else job.expected_duration
+    return replace(job, deadline=look.deadline, expected_duration=expected)
 
 
-def _starts_over(context: Context) -> bool:
-    """Whether a person cleared the task of a ``fresh`` run, and this is its first look since.
+def starts_over(context: Context, key: str) -> bool:
+    """Whether a person cleared the task of a ``fresh`` run, and this is its first look since at what ``key`` stores.
 
-    A retry after that, or the next look of a wait in the worker, must not extend the wait again.
+    A retry after that, or the next look of a wait in the worker, must not start over (and extend a wait) once more.
     """
     ti, retries = context["ti"], context["task"].retries or 0
-    stored = context["task_state_store"].get(_STATE_KEY)
+    stored = context["task_state_store"].get(key)
     looked_before = isinstance(stored, dict) and stored.get("try_number") == ti.try_number
     return bool(context["params"].get("fresh")) and not looked_before and ti.try_number == ti.max_tries - retries + 1

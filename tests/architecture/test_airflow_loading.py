@@ -11,7 +11,7 @@ import pytest
 
 from include.config import PROJECT_ROOT
 
-HEAVY = ("torch", "torchvision", "codecarbon", "requests")
+HEAVY = ("torch", "torchvision", "codecarbon", "requests", "numpy", "matplotlib")
 
 PARSE = """
 import json, sys

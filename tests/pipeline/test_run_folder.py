@@ -37,33 +37,6 @@ def test_progress_that_cannot_be_written_is_told_and_does_not_end_the_run(tmp_pa
     assert "progress is not shown" in caplog.text
 
 
-SAME, OTHER = {"configuration": "a"}, {"configuration": "b"}
-
-
-def test_a_finished_run_is_set_aside_and_an_unfinished_one_is_continued(tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    folder.begin(SAME)
-    folder.ledger.write_text("{}\n")
-    folder.begin(SAME)
-    assert folder.ledger.exists()  # no record yet: an earlier attempt failed, its energy still counts
-    folder.record.write_text("{}")
-    folder.begin(SAME)
-    assert not folder.ledger.exists()
-    assert (folder.path / "finished-1" / "ledger.jsonl").read_text() == "{}\n"
-    folder.record.write_text("{}")
-    folder.begin(OTHER)
-    assert (folder.path / "finished-2" / "record.json").exists()
-
-
-def test_the_energy_of_another_configuration_is_kept_apart(tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    folder.begin(SAME)
-    folder.ledger.write_text("{}\n")
-    folder.begin(OTHER)
-    assert not folder.ledger.exists()
-    assert (folder.path / "other-1" / "ledger.jsonl").read_text() == "{}\n"
-
-
 def test_decisions_are_appended_one_a_line(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.append_decisions([{"n": 1}])
@@ -75,3 +48,12 @@ def test_a_root_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="artifacts_root must be a folder that this worker can write"):
         RunFolder(tmp_path / "file" / "run").create()
+
+
+def test_a_line_that_a_killed_worker_tore_is_left_out(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.resumed_from() == {}
+    folder.note_attempt({"attempt": 2, "optimizer_step": 7})
+    folder.note_attempt({"attempt": 3, "optimizer_step": 9})
+    folder.attempts.write_text(folder.attempts.read_text() + '{"attempt": 4, "opt')
+    assert folder.resumed_from() == {2: 7, 3: 9}

@@ -5,20 +5,23 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from include.config import ReportConfig
+from include.config import ReportConfig, load_config
 from include.errors import ArtifactError
 from include.files import sha256_of
-from include.pipeline import RunFolder, account_files, settle_run
+from include.pipeline import RunFolder, TrainingRun, account_files, goes_on, new_training_id, settle_run, unfinished
 from include.pipeline.account_files import load_account
+from include.pipeline.beginning import begin
 from include.pipeline.reading_back import account_of
 from include.records import IncompleteRecord, IntensityKind, Reading, TrainingRecord
 from include.report import compare_runs, load_record
-from include.tracker import LedgerWriter, read_ledger
+from include.tracker import LedgerWriter, counterfactual, read_ledger
+from tests.support.config_files import write_config
 from tests.support.runs import booked_rows, check_contract, opening, slot_reading, write_killed_run, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
@@ -145,23 +148,68 @@ def test_a_killed_run_is_read_back_says_what_is_missing_and_settles(tmp_path: Pa
         load_record(folder.path)
 
 
-def test_a_run_that_goes_on_after_it_was_read_back_keeps_its_ledger(tmp_path: Path) -> None:
-    identity = {"configuration": "a", "replay": None}
-    RunFolder(tmp_path).begin(identity)
-    folder = write_killed_run(tmp_path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
-    account_of(folder)
-    folder.begin(identity)
+def training_in(path: Path, config_folder: Path) -> TrainingRun:
+    config = load_config(write_config(config_folder))
+    return TrainingRun(config=config, run_id="nightly/2026", folder=RunFolder(path), submitted_at=SUBMITTED)
+
+
+def test_a_run_that_goes_on_after_it_was_read_back_and_settled_keeps_its_ledger(tmp_path: Path) -> None:
+    """Whatever an auditor did in between: it is the same training, and its own first booking is still to come."""
+    run = training_in(tmp_path / "run", tmp_path / "config")
+    training_id = begin(run)
+    folder = write_killed_run(run.folder.path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
+    settle_run(folder, actuals, now=NOW)
+    assert folder.record.exists()
+    earlier = unfinished(folder)
+    assert earlier is not None
+    assert earlier.training_id == training_id
+    goes = goes_on(folder, run.config.values)
+    assert goes is not None
+    assert begin(run) == training_id
     assert not folder.record.exists()
-    assert len(read_ledger(folder.ledger).rows) == len(booked_rows(STARTED, FORECAST))
+    assert {row.settled_at for row in read_ledger(folder.ledger).rows} == {NOW}
+    stamp = "20260304T120000Z.jsonl"
+    names = [path.name for path in folder.settled_files()]
+    assert names == ["booked-1", f"settled_readings-{stamp}", f"submission_readings-{stamp}"]
+    assert sorted(path.name for path in (folder.path / "booked-1").iterdir()) == ["ledger.jsonl", "record.json"]
+
+
+def test_what_was_read_back_of_another_training_is_set_aside_with_it(tmp_path: Path) -> None:
+    run = training_in(tmp_path / "run", tmp_path / "config")
+    begin(run)
+    folder = write_killed_run(run.folder.path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
+    account = account_of(folder)
+    begin(replace(run, training_id=new_training_id()))
+    assert not folder.record.exists()
+    assert load_account(RunFolder(folder.path / "other-1")) == account
 
 
 def test_what_a_finished_run_left_of_its_settlement_goes_with_it(tmp_path: Path) -> None:
-    folder, _ = finished(tmp_path)
+    folder, _ = finished(tmp_path / "run")
     settle_run(folder, actuals, now=NOW)
-    folder.begin({})
+    begin(training_in(folder.path, tmp_path / "config"))
     assert (folder.path / "finished-1" / "booked" / "ledger.jsonl").exists()
     assert sorted(path.name for path in folder.path.iterdir()) == ["finished-1", "identity.json"]
     load_record(folder.path / "finished-1")
+
+
+def test_a_paused_run_is_settled_against_one_that_would_not_have_paused(tmp_path: Path) -> None:
+    """At submission it would have run in one piece: what lies between two attempts is left out, as when it was booked."""
+    policies = {"threshold": False, "interruptible": True}
+    found = {}
+    for policy, in_one_piece in policies.items():
+        rows = booked_rows(STARTED, FORECAST, minutes=30)
+        later = booked_rows(STARTED + timedelta(hours=3), FORECAST, minutes=30)
+        rows += [replace(row, attempt=2) for row in later]
+        folder = write_killed_run(tmp_path / policy, rows, opening(SUBMITTED, policy=policy))
+        done = settle_run(folder, lambda *_: ACTUAL, now=NOW)
+        settled = read_ledger(folder.ledger).rows
+        expected = counterfactual(settled, SUBMITTED, ACTUAL, in_one_piece=in_one_piece)
+        assert done.after.counterfactual is not None
+        assert expected is not None
+        found[policy] = done.after.counterfactual.emissions_gco2eq
+        assert found[policy] == pytest.approx(expected.emissions_gco2eq, rel=1e-9)
+    assert found["interruptible"] > found["threshold"]
 
 
 def test_a_run_that_still_goes_on_is_not_settled(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def answer(value: float) -> Behaviour:
 
 async def waited(waiting: Job, source: SharedSource) -> tuple[Decision, float]:
     begun = time.monotonic()
-    decision = await wait_on_loop(waiting, source, SystemClock(), not_before=utc_now(), on_decision=lambda _: None)
+    decision = await wait_on_loop(waiting, source, SystemClock(), not_before=utc_now(), on_look=lambda _: None)
     return decision, time.monotonic() - begun
 
 

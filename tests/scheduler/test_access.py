@@ -7,7 +7,7 @@ import pytest
 from include.config import GridConfig
 from include.errors import SignalError
 from include.moments import utc_now
-from include.scheduler import GridSignal, open_signal
+from include.scheduler import GridSignal, Wanted, open_signal
 from tests.support import electricity_maps
 from tests.support.loopback import Loopback, json_answer, status
 
@@ -47,7 +47,7 @@ def test_a_paid_key_is_asked_for_the_range_itself_and_for_its_access_once(server
 def test_a_free_key_is_not_asked_for_a_forecast_that_it_cannot_have(server):
     server.route("/v3/zones*", zones("carbon-intensity/latest", "carbon-intensity/history"))
     server.route(f"{BASE}/latest*", json_answer(electricity_maps.point(NOW)))
-    outlook = opened(server).outlook(NOW, with_forecast=True)
+    outlook = opened(server).outlook(NOW, Wanted(forecast=True))
     assert outlook.forecast is None
     assert outlook.failed_looks == 0
     assert asked(server) == ["latest", "zones"]

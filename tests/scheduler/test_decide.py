@@ -1,16 +1,19 @@
 """The decision function: properties over all jobs and outlooks, and each branch by example."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import nan
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.config.scheduler import PolicyName
 from include.errors import ConfigurationError
 from include.records import IntensityKind
-from include.scheduler import Action, Decision, Job, Outlook, Reason, decide
-from tests.support.grid import HOUR, T0, curve, job, reading
+from include.scheduler import Action, Decision, Job, Outlook, PausingLimits, Progress, Reason, decide
+from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 
 VALUES = st.floats(min_value=0, max_value=1_000)
 DURATIONS = st.integers(1, 60 * 60 * 50).map(lambda seconds: timedelta(seconds=seconds))
@@ -18,7 +21,7 @@ MOMENTS = st.integers(-100_000, 300_000).map(lambda seconds: T0 + timedelta(seco
 
 JOBS = st.builds(
     job,
-    policy=st.sampled_from(["immediate", "threshold"]),
+    policy=st.sampled_from(get_args(PolicyName)),
     deadline=st.none() | MOMENTS,
     expected_duration=DURATIONS,
     duration_margin=st.floats(0, 10),
@@ -27,11 +30,38 @@ JOBS = st.builds(
     minimum_gain_percent=st.floats(0, 99),
     poke_interval=DURATIONS,
     failure_budget=st.integers(1, 10),
+    percentile=st.floats(1, 99),
+    percentile_window=DURATIONS,
+    run_now_below_gco2eq_per_kwh=st.none() | st.floats(1, 300),
+    jitter=st.just(timedelta(0)) | DURATIONS,
+    pausing=st.none() | st.builds(PausingLimits, minimum_slice=DURATIONS, maximum_pauses=st.integers(0, 3)),
+    progress=st.none() | st.builds(Progress, done=DURATIONS, running=st.booleans(), pauses=st.integers(0, 5)),
 )
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A grid that was always the same, or of which nothing is known."""
+
+    value: float | None
+
+    def percentile(self, percent: float, window: timedelta) -> float | None:
+        return self.value
+
+
 OUTLOOKS = st.builds(
     Outlook,
     reading=st.none() | st.builds(reading, VALUES, kind=st.sampled_from(list(IntensityKind))),
     shape=st.lists(VALUES, max_size=30).map(curve),
+    prediction=st.none()
+    | st.builds(
+        prediction,
+        st.lists(VALUES | st.just(nan), min_size=1, max_size=120),
+        start=st.integers(-9, 9).map(lambda hours: T0 + hours * HOUR),
+        step=st.sampled_from([HOUR / 12, HOUR / 2, HOUR]),
+        threshold_comparable=st.booleans(),
+    ),
+    trailing=st.none() | st.builds(Steady, st.none() | VALUES),
     failed_looks=st.integers(0, 20),
     threshold_comparable=st.booleans(),
     worth_retrying=st.booleans(),
@@ -41,7 +71,7 @@ OUTLOOKS = st.builds(
 @given(JOBS, MOMENTS, OUTLOOKS)
 def test_a_wait_ends_after_now_and_never_after_the_latest_start(job: Job, now: datetime, outlook: Outlook) -> None:
     decision = decide(job, now, outlook)
-    if decision.action is not Action.WAIT:
+    if decision.action not in (Action.WAIT, Action.PAUSE):
         assert decision.until is None
         return
     assert decision.until is not None
@@ -61,9 +91,11 @@ def test_deciding_twice_gives_the_same_and_leaves_plain_json(job: Job, now: date
 def test_nothing_waits_at_or_after_its_latest_start(job: Job, now: datetime, outlook: Outlook) -> None:
     if job.policy != "immediate" and job.latest_start is not None and now >= job.latest_start:
         decision = decide(job, now, outlook)
-        if (
-            decision.reason is Reason.BELOW_THRESHOLD
-        ):  # clean at the last moment, and in time: nothing to skip or to fail
+        if job.progress is not None:
+            assert decision.action is Action.RUN
+            return
+        if decision.reason in (Reason.BELOW_THRESHOLD, Reason.FORECAST_MINIMUM):
+            # clean, or planned, at the last moment and in time: nothing to skip or to fail
             assert decision.action is Action.RUN
             assert job.deadline is not None
             assert now + job.expected_duration <= job.deadline
@@ -101,15 +133,33 @@ def test_an_answered_look_runs_now_exactly_when_at_or_below_the_threshold(
     assert look.reason is (Reason.BELOW_THRESHOLD if value <= limit else Reason.ABOVE_THRESHOLD)
 
 
+@given(JOBS, MOMENTS, OUTLOOKS)
+def test_a_plan_begins_neither_before_now_nor_after_the_latest_start_and_is_in_order(
+    job: Job, now: datetime, outlook: Outlook
+) -> None:
+    decision = decide(job, now, outlook)
+    flat = [moment for segment in decision.segments for moment in segment]
+    assert flat == sorted(flat)
+    start = decision.planned_start
+    assert start is None or start >= now
+    if start is not None and job.latest_start is not None and job.progress is None:
+        assert start <= max(now, job.latest_start)
+    if decision.action is Action.PAUSE:
+        assert job.progress is not None
+        assert job.progress.running
+        assert job.policy == "interruptible"
+    assert "\n" not in decision.text
+
+
 @given(JOBS, OUTLOOKS)
 def test_a_job_with_a_deadline_ends_its_wait_when_looks_follow_until(job: Job, outlook: Outlook) -> None:
-    job = replace(job, deadline=T0 + timedelta(hours=30), expected_duration=HOUR, duration_margin=0.0)
+    job = replace(job, deadline=T0 + timedelta(hours=30), expected_duration=HOUR, duration_margin=0.0, progress=None)
     job = replace(job, poke_interval=max(job.poke_interval, timedelta(minutes=10)))
     now, looks = T0, 0
     while (decision := decide(job, now, outlook)).action is Action.WAIT:
         assert decision.until is not None
         now, looks = decision.until, looks + 1
-        assert looks <= 30 * 6
+        assert looks <= 30 * 6 + 60  # beside the poke interval, planned starts end a look
     assert job.latest_start is not None
     assert now <= job.latest_start
 
@@ -180,11 +230,31 @@ def test_a_naive_moment_is_refused() -> None:
         ({"threshold_gco2eq_per_kwh": None}, "needs threshold_gco2eq_per_kwh"),
         ({"poke_interval": timedelta(0)}, "poke_interval"),
         ({"on_latest_start": "hope"}, "'hope' is not known"),
+        ({"jitter": timedelta(-1)}, "jitter"),
+        ({"percentile": 100.0}, "percentile 100; give"),
     ],
 )
 def test_an_impossible_job_is_refused_in_one_sentence(change: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         job(**change)
+
+
+@pytest.mark.parametrize("change", [{"minimum_slice": timedelta(-1)}, {"maximum_pauses": -1}])
+def test_impossible_limits_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="give 0 or more"):
+        PausingLimits(**change)
+    with pytest.raises(ConfigurationError, match="neither can be negative"):
+        Progress(done=timedelta(-1), running=True, pauses=0)
+
+
+def test_a_job_and_a_decision_of_an_earlier_version_can_still_be_read() -> None:
+    newer = {"percentile", "percentile_window_s", "run_now_below_gco2eq_per_kwh", "jitter_s", "pausing", "progress"}
+    old_job = {key: value for key, value in job().as_json().items() if key not in newer}
+    assert Job.from_json(old_job) == job()
+    decision = decide(job(), T0, Outlook(reading=reading(90.0)))
+    added = {"expected_saving_percent", "expected_saving_interval_percent", "forecast_source", "segments"}
+    old = {key: value for key, value in decision.as_json().items() if key not in added}
+    assert Decision.from_json(old) == decision
 
 
 def test_the_latest_start_leaves_the_duration_with_its_margin() -> None:

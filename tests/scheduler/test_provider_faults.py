@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import pytest
 
 from include.records import IntensityKind
-from include.scheduler import Action, Reason, decide
+from include.scheduler import Action, Reason, Wanted, decide
 from tests.support import energy_charts, loopback, watttime
 from tests.support.grid import HOUR, job
 from tests.support.loopback import Behaviour, Loopback, answer, json_answer, status
@@ -200,7 +200,7 @@ def test_energy_charts_trailing_nulls_end_the_forecast_and_nothing_else(server: 
     speaker = SERVERS["energy_charts"]
     start = speaker.start(NOW) - 6 * HOUR
     server.route("/co2eq", json_answer(energy_charts.day_with_trailing_nulls(start)))
-    outlook = speaker.signal(server.url).outlook(NOW, with_forecast=True)
+    outlook = speaker.signal(server.url).outlook(NOW, Wanted(forecast=True))
     assert outlook.forecast is not None
     assert outlook.forecast.horizon == start + 9 * HOUR
     assert len(server.seen) == 1  # one answer holds both

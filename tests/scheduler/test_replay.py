@@ -13,6 +13,7 @@ from include.errors import ArtifactError, ConfigurationError
 from include.moments import format_moment, utc_now
 from include.records import IntensityKind, ReplayAnchor
 from include.scheduler import ReplayClock, SystemClock, clock_for, open_signal, replay_anchor
+from include.scheduler.trace import read_trace
 from tests.support.grid import HOUR
 
 START = datetime(2025, 4, 15, 0, 0, tzinfo=UTC)
@@ -97,7 +98,7 @@ def test_a_gap_in_the_trace_is_a_failed_look_filled_by_the_profile(tmp_path: Pat
         (HEADER.encode(), "at least two rows"),
         (rows(1, -2).encode(), "line 3"),
         (rows(1, float("nan")).encode(), "line 3"),
-        ((HEADER + "2025-04-15T00:00:00,5\n2025-04-15T01:00:00,5\n").encode(), "line 2"),
+        ((HEADER + "15 April 2025,5\n2025-04-15T01:00:00,5\n").encode(), "line 2"),
         ((HEADER + "2025-04-15T00:00:00Z\n").encode(), "line 2"),
         ((rows(1, 2) + rows(1, 2).removeprefix(HEADER)).encode(), "twice"),
         (gzip.compress(b"abc" * 99)[:-9], "cannot be read"),
@@ -112,6 +113,13 @@ def test_a_trace_that_cannot_be_used_is_told_in_one_sentence(tmp_path: Path, con
         open_signal(grid(path))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_timestamp_without_an_offset_is_utc_as_the_column_is_defined(tmp_path: Path) -> None:
+    path = tmp_path / "plain.csv"
+    path.write_text(HEADER + "2025-04-15T00:00:00,5\n2025-04-15T03:00:00+02:00,6\n")
+    trace = read_trace(path)
+    assert list(trace.starts) == [datetime(2025, 4, 15, hour, tzinfo=UTC) for hour in (0, 1)]
 
 
 def test_a_trace_that_is_not_there_and_one_that_is_a_folder(tmp_path: Path) -> None:

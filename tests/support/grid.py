@@ -5,6 +5,8 @@ from typing import Any
 
 from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from include.scheduler import Job
+from include.scheduler.curve import IntensityCurve
+from include.scheduler.outlook import Prediction
 
 T0 = datetime(2026, 3, 2, 22, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -51,3 +53,19 @@ def job(**changes: Any) -> Job:
         "failure_budget": 3,
     }
     return Job(**values | changes)
+
+
+def prediction(
+    values: list[float],
+    start: datetime = T0,
+    step: timedelta = HOUR,
+    *,
+    source: str = "neso",
+    issued_at: datetime | None = None,
+    **changes: Any,
+) -> Prediction:
+    """A prediction of equal steps, issued when it begins."""
+    edges = [start.timestamp() + i * step.total_seconds() for i in range(len(values) + 1)]
+    return Prediction(
+        curve=IntensityCurve(edges, values), source=source, issued_at=issued_at or max(start, T0), **changes
+    )

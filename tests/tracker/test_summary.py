@@ -108,3 +108,20 @@ def test_the_methods_of_both_meters_fit_the_record() -> None:
 
     for methods in (ReplayMeter().methods, energy_methods([])):
         assert EnergyTotals(total=1, cpu=1, gpu=0, ram=0, methods=methods).methods == methods
+
+
+def test_a_run_that_paused_for_the_grid_is_set_against_one_in_one_piece() -> None:
+    """Two rows of one attempt, an hour's pause, one row of the next: at submission all three come one after the other."""
+    hour = timedelta(hours=1)
+    rows = [row(0), row(1), replace(row(2, attempt=2), start=row(2).start + hour, end=row(2).end + hour)]
+    submitted = T0 - timedelta(hours=5)
+    clean_then_dirty = [
+        reading(submitted, submitted + timedelta(seconds=15), 100.0),
+        reading(submitted + timedelta(seconds=15), submitted + 2 * hour, 900.0),
+    ]
+    whole = counterfactual(rows, submitted, clean_then_dirty, in_one_piece=True)
+    assert whole is not None
+    assert whole.carbon_intensity_gco2eq_per_kwh == pytest.approx(100.0)
+    with_pause = counterfactual(rows, submitted, clean_then_dirty)
+    assert with_pause is not None
+    assert with_pause.carbon_intensity_gco2eq_per_kwh == pytest.approx((2 * 100.0 + 900.0) / 3)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from include.config import PROJECT_ROOT, TrainingConfig
+from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.data_folder import default_data_folder
 from include.trainer.mnist_files import ensure_mnist
 from include.trainer.supervisor import TrainingChild
@@ -67,13 +68,15 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_child(project: Path, mnist_root: Path, tmp_path: Path) -> Iterator[Callable[[TrainingConfig], TrainingChild]]:
+def make_child(project: Path, mnist_root: Path, tmp_path: Path) -> Iterator[Callable[..., TrainingChild]]:
     """Make children that end with the test, whatever it does."""
     children: list[TrainingChild] = []
 
-    def make(training: TrainingConfig) -> TrainingChild:
+    def make(training: TrainingConfig, checkpoints: CheckpointPlan | None = None) -> TrainingChild:
         log_path = tmp_path / "logs" / "training.log"
-        child = TrainingChild(training, data_folder=mnist_root, log_path=log_path, project_root=project)
+        child = TrainingChild(
+            training, data_folder=mnist_root, log_path=log_path, project_root=project, checkpoints=checkpoints
+        )
         children.append(child)
         return child
 

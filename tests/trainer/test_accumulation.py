@@ -14,6 +14,9 @@ from include.trainer.data import TrainingData
 from include.trainer.loop import OptimizationLoop, accuracy
 from include.trainer.order import sample_order
 from include.trainer.precision import Precision, make_precision
+from include.trainer.resident import ResidentSource
+from include.trainer.schedules import Schedule
+from include.trainer.state import LoopState
 
 CPU = torch.device("cpu")
 
@@ -30,6 +33,19 @@ def new_model(dtype: torch.dtype) -> nn.Module:
     return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4)).to(dtype)
 
 
+def new_state(model: nn.Module, *, micro: int, precision: Precision) -> LoopState:
+    # plain SGD: AdamW divides by its own noise, which blows up the last bit of a gradient near zero
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    return LoopState(
+        model=model,
+        optimizer=optimizer,
+        schedule=Schedule(optimizer, name="constant", steps=1),
+        precision=precision,
+        micro_batch_size=micro,
+        device=CPU,
+    )
+
+
 def parameters(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten().double() for parameter in model.parameters()])
 
@@ -37,18 +53,11 @@ def parameters(model: nn.Module) -> Tensor:
 def trained(
     data: TrainingData, *, micro: int, steps: int, dtype: torch.dtype, precision: Precision | None = None
 ) -> tuple[Tensor, list[float]]:
-    model = new_model(dtype)
-    loop = OptimizationLoop(
-        model=model,
-        # plain SGD: AdamW divides by its own noise, which blows up the last bit of a gradient near zero
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
-        precision=precision or Precision(),
-        micro_batch_size=micro,
-        accumulation_steps=steps,
-        clip_gradient_norm=0.5,
-    )
-    losses = [float(loss) / count for epoch in range(2) for loss, count in loop.epoch(data, seed=5, epoch=epoch)]
-    return parameters(model), losses
+    source = ResidentSource(data, device=CPU, seed=5)
+    state = new_state(new_model(dtype), micro=micro, precision=precision or Precision())
+    loop = OptimizationLoop(state=state, effective_batch_size=micro * steps, clip_gradient_norm=0.5)
+    losses = [float(loss) / count for _ in range(2) for loss, count in loop.epoch(source)]
+    return parameters(state.model), losses
 
 
 @settings(max_examples=25, deadline=None)
@@ -117,14 +126,9 @@ def test_dividing_the_mean_loss_by_the_number_of_micro_batches_would_be_wrong() 
 
 def test_an_epoch_takes_every_sample_once_and_steps_on_the_short_last_group() -> None:
     model = new_model(torch.float32)
-    loop = OptimizationLoop(
-        model=model,
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
-        precision=Precision(),
-        micro_batch_size=8,
-        accumulation_steps=4,
-    )
-    counts = [count for _, count in loop.epoch(random_data(77, torch.float32), seed=0, epoch=0)]
+    loop = OptimizationLoop(state=new_state(model, micro=8, precision=Precision()), effective_batch_size=32)
+    source = ResidentSource(random_data(77, torch.float32), device=CPU, seed=0)
+    counts = [count for _, count in loop.epoch(source)]
     assert counts == [32, 32, 13]
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -143,6 +147,7 @@ def test_accuracy_counts_every_test_sample_whatever_the_batch_size() -> None:
     with torch.inference_mode():
         right = int((model(data.test_inputs).argmax(1) == data.test_targets).sum())
     before = copy.deepcopy(model.state_dict())
+    source = ResidentSource(data, device=CPU, seed=0)
     for batch_size in (1, 10, 77, 500):
-        assert accuracy(model, data, precision=Precision(), batch_size=batch_size) == right / 77
+        assert accuracy(model, source, precision=Precision(), batch_size=batch_size) == right / 77
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from include.config.models import ImportedConfig
+from include.config.training import ImportedConfig
 from include.trainer.datasets import mnist
 from include.trainer.imports import load_callable
 from include.trainer.models import mlp, small_cnn
@@ -55,7 +55,7 @@ def test_the_guard_works_in_a_users_module_that_imports_torchvision_by_itself(
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
     code = (
-        "from include.config.models import ImportedConfig\n"
+        "from include.config.training import ImportedConfig\n"
         "from include.trainer.imports import load_callable\n"
         "print(type(load_callable(ImportedConfig(path='their_model:net'), key='training.model')()).__name__)"
     )

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -56,3 +57,12 @@ def test_the_meter_says_how_it_measures() -> None:
         "kernel high-water mark",
         "resident set sampled every 0.02 s",
     )
+
+
+@pytest.mark.parametrize("make", [kernel_meter, SampledMemory])
+def test_a_peak_that_is_forgotten_does_not_count(make: Callable[[], MemoryMeter]) -> None:
+    meter = make()
+    hold(0.2)
+    assert meter.peak_bytes_so_far() / BYTES_PER_MIB > 0.9 * SIZE_MIB
+    meter.forget_peak()
+    assert meter.peak().peak_bytes / BYTES_PER_MIB < 0.1 * SIZE_MIB

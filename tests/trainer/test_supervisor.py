@@ -1,12 +1,14 @@
 """The child process, for real: heard, stopped, killed, orphaned."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from include.config import TrainingConfig
 from include.errors import ConfigurationError, TrainingError, TrainingStopped
 from include.trainer.protocol import ChildRequest, EventKind, TrainingEvent
 from include.trainer.result import TrainingResult
+from include.trainer.stall import StallWatch
 from include.trainer.supervisor import TrainingChild
 
 MakeChild = Callable[[TrainingConfig], TrainingChild]
@@ -45,6 +48,19 @@ def is_gone(pid: int, within_s: float) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def processes_of_group(group: int) -> list[int]:
+    """Return who is in a process group, zombies included."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) == group:
+            found.append(int(path.parent.name))
+    return found
 
 
 def environment_of(pid: int) -> dict[str, str]:
@@ -165,7 +181,10 @@ time.sleep(60)
 def test_a_child_is_gone_3_s_after_its_parent_was_killed(
     project: Path, training_config: MakeConfig, mnist_root: Path, tmp_path: Path, started_from: str, model: str
 ) -> None:
-    """The kernel sees to it where C code holds the interpreter's lock, the control pipe where a thread started it."""
+    """The kernel sees to it where C code holds the interpreter's lock, the control pipe where a thread started it.
+
+    And the warden sees to what the child started: here a process that would sleep for five minutes.
+    """
     kwargs = {"grandchild_pid_path": str(tmp_path / "grandchild")} if model == "stubborn" else {"delay_s": 60}
     training = training_config(model={"path": f"user_code:{model}", "kwargs": kwargs}, epochs=1000)
     command = [sys.executable, "-c", PARENT, training.model_dump_json(), str(mnist_root), started_from]
@@ -176,10 +195,12 @@ def test_a_child_is_gone_3_s_after_its_parent_was_killed(
             assert is_running == "True"
             parent.kill()
             assert is_gone(int(pid), within_s=3)
+            for left in processes_of_group(int(pid)):
+                assert is_gone(left, within_s=2)
         finally:
             parent.kill()
-            if (tmp_path / "grandchild").exists():
-                os.kill(int((tmp_path / "grandchild").read_text()), signal.SIGKILL)
+    if model == "stubborn":
+        assert is_gone(int((tmp_path / "grandchild").read_text()), within_s=0.1)
 
 
 def test_a_child_whose_control_pipe_closes_leaves_with_status_70(
@@ -245,3 +266,62 @@ def test_leaving_the_block_ends_a_child_that_has_just_been_started(
     assert is_gone(pid, within_s=0.1)
     assert threading.active_count() == threads
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+@pytest.mark.parametrize("end", ["by itself", "stopped", "child killed"])
+def test_nobody_is_left_of_the_childs_group_not_even_a_zombie(
+    make_child: MakeChild, training_config: MakeConfig, end: str
+) -> None:
+    child = make_child(training_config(epochs=1 if end == "by itself" else 1000))
+    with child:
+        child.start()
+        heard_until(child, EventKind.PROGRESS)
+        assert len(processes_of_group(child.pid)) == 2  # the child and its warden
+        if end == "by itself":
+            heard_until(child, EventKind.FINISHED)
+        elif end == "child killed":
+            os.kill(child.pid, signal.SIGKILL)
+    left = processes_of_group(child.pid)
+    if end == "child killed":  # the warden's zombie is the first process's to bury
+        assert all(is_gone(pid, within_s=1) for pid in left)
+    else:
+        assert left == []
+
+
+def test_a_training_that_hangs_is_ended_and_its_stack_is_in_the_log(
+    make_child: MakeChild, training_config: MakeConfig, tmp_path: Path
+) -> None:
+    """In C code that holds the interpreter's lock, so that no thread of the child can say anything any more."""
+    with make_child(training_config(model="user_code:Hangs", stall_timeout="10s")) as child:
+        child.start()
+        with pytest.raises(TrainingError, match=r"no sign of progress for 10s \(training.stall_timeout\)"):
+            heard_until(child, EventKind.FINISHED)
+        assert child.is_running
+    assert not child.is_running
+    log = (tmp_path / "logs" / "training.log").read_text()
+    assert re.search(r"user_code.py\", line \d+ in forward", log)
+
+
+def test_without_a_limit_nothing_is_a_hang_and_a_heartbeat_is_no_progress() -> None:
+    def event(kind: EventKind, ago_s: float) -> TrainingEvent:
+        return TrainingEvent(kind=kind, monotonic_s=time.monotonic() - ago_s, data={})
+
+    assert not StallWatch(None).is_over()
+    watch = StallWatch(timedelta(seconds=100))
+    watch.heard(event(EventKind.PROGRESS, 0))
+    assert not watch.is_over()
+    late = StallWatch(timedelta(seconds=0.05))
+    time.sleep(0.1)
+    late.heard(event(EventKind.HEARTBEAT, 0))
+    assert late.is_over()
+    assert "its process lives" in late.sentence()
+    late.heard(event(EventKind.PROGRESS, 0))
+    assert not late.is_over()
+
+
+def test_workers_that_a_users_code_forks_die_of_sigterm(make_child: MakeChild, training_config: MakeConfig) -> None:
+    """The child itself takes it for a request to stop; what it forks must not."""
+    parts = {"micro_batch_size": 1000, "accumulation_steps": 1}
+    with make_child(training_config(model="user_code:Terminating", **parts)) as child:
+        child.start()
+        heard_until(child, EventKind.FINISHED)

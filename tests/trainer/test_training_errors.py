@@ -49,7 +49,7 @@ def sentence_of(training: TrainingConfig, expected: type[LowtideError]) -> str:
     def ignore(kind: EventKind, data: dict[str, object]) -> None: ...
 
     with pytest.raises(expected) as caught:
-        Training(training, emit=ignore, stop_requested=lambda: False).run()
+        Training(training, emit=ignore).run()
     assert type(caught.value) is expected
     sentence = str(caught.value)
     assert "\n" not in sentence

@@ -1,17 +1,22 @@
 """What users bring: models and data that work, and others that do all that they should not."""
 
 import ctypes
+import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy
 import torch
 from torch import Tensor, nn
 
 from include.trainer.data import TrainingData
+from include.trainer.datasets import mnist
 
 NOT_CALLABLE = 3
 
@@ -47,6 +52,41 @@ class Slow(nn.Module):
         return outputs
 
 
+class Unsettled(nn.Module):
+    """Draws and remembers at every step (dropout, BatchNorm), and takes a little while for each micro-batch."""
+
+    def __init__(self, delay_s: float = 0.004) -> None:
+        super().__init__()
+        self.delay_s = delay_s
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 8, 3, stride=2),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Flatten(),
+            nn.Linear(8 * 13 * 13, 32),
+            nn.BatchNorm1d(32),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(32, 10),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        time.sleep(self.delay_s)
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
+def augmented_mnist(root: str, train_limit: int, test_limit: int) -> TrainingData:
+    """Shifts, noise and flips from all three random generators that a user may draw from."""
+
+    def augment(images: Tensor) -> Tensor:
+        shifted = torch.roll(images, (int(numpy.random.randint(-2, 3)), random.randint(-2, 2)), dims=(-2, -1))
+        return shifted + 0.1 * torch.randn_like(shifted)
+
+    return replace(mnist(root=root, train_limit=train_limit, test_limit=test_limit), augment=augment)
+
+
 def stubborn(grandchild_pid_path: str) -> nn.Module:
     """Ignores SIGTERM, starts a process of its own and sleeps in C code while holding the interpreter's lock."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -54,6 +94,39 @@ def stubborn(grandchild_pid_path: str) -> nn.Module:
     Path(grandchild_pid_path).write_text(str(grandchild.pid))
     ctypes.PyDLL(None).sleep(300)
     raise AssertionError("should have been killed in its sleep")
+
+
+class Terminating(nn.Module):
+    """Works with forked processes of its own in each batch and ends them by SIGTERM, as multiprocessing's pools do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(300,))
+        worker.start()
+        worker.terminate()
+        worker.join(10)
+        assert worker.exitcode == -signal.SIGTERM
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
+class Hangs(nn.Module):
+    """Trains, and in its tenth batch waits for what never comes, in C code that holds the interpreter's lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.batches += self.training
+        if self.batches == 10:
+            ctypes.PyDLL(None).sleep(300)
+        outputs: Tensor = self.layers(inputs)
+        return outputs
 
 
 def dies(how: str) -> nn.Module:
@@ -93,6 +166,15 @@ def _data(count: int, targets: Tensor | None = None, value: float = 0.5) -> Trai
     inputs = torch.full((count, 1, 28, 28), value)
     marks = torch.arange(count) % 10 if targets is None else targets
     return TrainingData(train_inputs=inputs, train_targets=marks, test_inputs=inputs, test_targets=marks)
+
+
+def flat_data() -> TrainingData:
+    data = _data(300)
+    return replace(data, train_inputs=data.train_inputs.flatten(1), test_inputs=data.test_inputs.flatten(1))
+
+
+def flat_model() -> nn.Module:
+    return nn.Linear(784, 10)
 
 
 def empty_data() -> TrainingData:

@@ -32,6 +32,10 @@ class TraceReplay:
         last = bisect_left(trace.starts, end)
         return tuple(self._reading(index) for index in range(first, last))
 
+    def whole(self) -> tuple[Reading, ...]:
+        """Return all of the trace."""
+        return tuple(self._reading(index) for index in range(len(self.trace.starts)))
+
     def explain_gap(self, moment: datetime) -> str:
         """Return that the trace has a gap there.
 

@@ -7,21 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException
 
+from include.errors import TrainingPaused
 from include.files import sha256_of
 from include.pipeline import LogPace, Progress, TrainingRun, run_training
+from include.pipeline.pausing import PauseWatch
+from include.scheduler import clock_for
+from lowtide.deferring import SAFE_RESUME_S, deferral
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 from lowtide.metrics import final_metrics, metric_tags, progress_metrics
-from lowtide.run_context import FirstLook, configuration, first_look, job_id, run_folder
+from lowtide.pause_state import PauseState
+from lowtide.run_context import FirstLook, configuration, first_look, job_id, job_of, run_folder
+from lowtide.training_state import TrainingPointer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
     from include.config import LoadedConfig
+    from include.pipeline.telling import Looked
     from include.records import TrainingRecord
+    from include.scheduler import Job
 
 
 class GpuTrainingOperator(BaseOperator):
@@ -30,10 +39,14 @@ class GpuTrainingOperator(BaseOperator):
     The XCom is the training record: figures and paths, never weights. Each asset among the task's outlets gets an
     event with the record's path and checksum.
 
+    A retried or cleared task goes on from the last checkpoint of its own run, unless the run has ``fresh``; a task that had
+    succeeded trains again.
+
     :param config: configuration file: a name in include/configs, or a path from the project's root. (templated)
     :param settings: dotted keys to lay over the file. (templated)
     :param decision_task_id: the sensor that held this run; None where there is none.
     :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
+    :param safe_resume_s: no sooner than this does a pause end; for tests.
     """
 
     template_fields: Sequence[str] = ("config", "settings", "grid_conn_id")
@@ -46,9 +59,11 @@ class GpuTrainingOperator(BaseOperator):
         settings: Mapping[str, Any] | None = None,
         decision_task_id: str | None = None,
         grid_conn_id: str | None = None,
+        safe_resume_s: float = SAFE_RESUME_S,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.safe_resume_s = safe_resume_s
         self.config = config
         self.settings = dict(settings or {})
         self.decision_task_id = decision_task_id
@@ -56,7 +71,9 @@ class GpuTrainingOperator(BaseOperator):
         self._stop: threading.Event | None = None  # made in execute: an operator is copied and serialized
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Train once and return the record.
+        """Train, or go on where an earlier try of this run stopped, and return the record.
+
+        Under the policy ``interruptible`` the task defers while the grid is dirty: its place in the pool is free then.
 
         :raises AirflowException: the training or its measurement failed; the ledger keeps what was used.
         """
@@ -66,24 +83,73 @@ class GpuTrainingOperator(BaseOperator):
             moments = self._moments(context, config)
             folder = run_folder(context, config)
             self.log.info("training into %s; output of the training child: %s", folder.path, folder.child_log)
+            pointer = TrainingPointer(context, folder)
             run = TrainingRun(
                 config=config,
                 run_id=job_id(context),
                 folder=folder,
                 submitted_at=moments.submitted_at,
                 anchor=moments.anchor,
+                training_id=pointer.training_id,
             )
-            hook = CarbonIntensityHook(self.grid_conn_id or config.values.grid.connection)
-            signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
             tags = metric_tags(context)
             tell = progress_metrics(tags, then=self._progress_logger())
-            record = run_training(run, signal, stop=self._stop, on_progress=tell)
+            record = self._train(context, run, pointer, job_of(context, config, moments), tell)
             final_metrics(record, tags)
         self._tell_assets(context, record, folder.record)
         return record.model_dump(mode="json")
 
+    def resume(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Go on after a pause.
+
+        :raises AirflowException: the wait broke; a retry goes on from the checkpoint.
+        """
+        with airflow_errors():
+            if not event or "error" in event:
+                raise AirflowException((event or {}).get("error", "the trigger fired without a decision"))
+            config = configuration(context, self.config, self.settings)
+            run_folder(context, config).append_decisions(event["looks"])
+            self.log.info("%s", event["decision"]["text"])
+        return self.execute(context)
+
+    def _train(
+        self,
+        context: Context,
+        run: TrainingRun,
+        pointer: TrainingPointer,
+        job: Job,
+        tell: Callable[[Progress], None],
+    ) -> TrainingRecord:
+        hook = CarbonIntensityHook(self.grid_conn_id or run.config.values.grid.connection)
+        signal = hook.signal(run.config.values.grid, run.anchor, artifacts=run.config.artifacts_path)
+        hands: dict[str, Any] = {"stop": self._stop, "on_checkpoint": pointer.move}
+        if job.policy != "interruptible":
+            return run_training(run, signal, on_progress=tell, **hands)
+        pauses = PauseState(context, pointer.training_id)
+        with PauseWatch(pauses.begun(job), signal, clock_for(run.anchor), on_look=self._look_logger(run)) as watch:
+            try:
+                return run_training(run, signal, pause=watch.request, on_progress=watch.telling(tell), **hands)
+            except TrainingPaused as paused:
+                self.log.info("%s", paused)
+                job = watch.paused()
+        pauses.paused(job)
+        connection = self.grid_conn_id or run.config.values.grid.connection
+        trigger, timeout = deferral(
+            job, run.config, run.anchor, grid_conn_id=connection, safe_resume_s=self.safe_resume_s
+        )
+        self.defer(trigger=trigger, method_name="resume", timeout=timeout)
+        raise AssertionError("defer() always raises")
+
+    def _look_logger(self, run: TrainingRun) -> Any:
+        def log(looked: Looked) -> None:
+            run.folder.append_decisions([looked.decision.as_json()])
+            for line in looked.lines():
+                self.log.info("%s", line)
+
+        return log
+
     def on_kill(self) -> None:
-        """Ask the loop to end: Airflow raises no exception here, and kills the worker 5 s later."""
+        """Ask the loop to save and end: Airflow raises no exception here, and kills the worker 5 s later."""
         if self._stop:
             self._stop.set()
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from include.moments import format_moment, utc_now
-from include.pipeline.waiting import MINIMUM_PAUSE_S, log_line, look
+from include.pipeline.waiting import MINIMUM_PAUSE_S, look
 from include.scheduler import Action, Decision, Outlook, clock_for, decide
+from lowtide.deferring import SAFE_RESUME_S, deferral
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 from lowtide.run_context import FirstLook, configuration, first_look, job_of, run_folder, stored_look
-from lowtide.triggers.carbon_intensity import CarbonIntensityTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,11 +22,6 @@ if TYPE_CHECKING:
 
     from include.config import LoadedConfig
     from include.scheduler import GridSignal, Job
-
-SAFE_RESUME_S = 30.0
-"""A task that resumes sooner after deferring may be failed by Airflow (apache/airflow #71580, #72716)."""
-SAFETY_NET = timedelta(minutes=10)
-"""By how much the deferral's own timeout lies behind the latest start, at which the trigger fires by itself."""
 
 
 class CarbonIntensitySensor(BaseSensorOperator):
@@ -139,25 +132,21 @@ class CarbonIntensitySensor(BaseSensorOperator):
         if self._signal is None:
             hook = CarbonIntensityHook(self._connection(config))
             self._signal = hook.signal(config.values.grid, moments.anchor, artifacts=config.artifacts_path)
-        decision = look(job_of(context, config, moments), self._signal, clock_for(moments.anchor))
-        self.log.info("%s", log_line(decision))
-        return config, moments, decision
+        job = job_of(context, config, moments)
+        looked = look(job, self._signal, clock_for(moments.anchor))
+        for line in looked.lines():
+            self.log.info("%s", line)
+        return config, moments, looked.decision
 
     def _defer(self, config: LoadedConfig, moments: FirstLook, job: Job) -> None:
-        clock = clock_for(moments.anchor)
-        remaining_s = clock.seconds_until(job.latest_start) if job.latest_start else 0.0
-        self.defer(
-            trigger=CarbonIntensityTrigger(
-                job=job.as_json(),
-                grid=config.values.grid.model_dump(mode="json"),
-                anchor=moments.anchor.model_dump(mode="json") if moments.anchor else None,
-                grid_conn_id=self._connection(config),
-                not_before=format_moment(utc_now() + timedelta(seconds=self.safe_resume_s)),
-                artifacts=str(config.artifacts_path),
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=remaining_s + self.safe_resume_s) + SAFETY_NET,
+        trigger, timeout = deferral(
+            job,
+            config,
+            moments.anchor,
+            grid_conn_id=self._connection(config),
+            safe_resume_s=self.safe_resume_s,
         )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
     def _connection(self, config: LoadedConfig) -> str | None:
         return self.grid_conn_id or config.values.grid.connection

@@ -13,7 +13,6 @@ from include.config import GridConfig, find_zone
 from include.errors import LowtideError
 from include.moments import parse_moment
 from include.pipeline.shared_waiting import own_source, pause_s_of, remaining, shared_source, wait_on_loop
-from include.pipeline.waiting import log_line
 from include.records import ReplayAnchor
 from include.scheduler import HTTP_PROVIDERS, Job, clock_for, open_signal
 from include.scheduler.choosing import choose_provider
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from include.pipeline.shared_waiting import Source
+    from include.pipeline.telling import Looked
     from include.scheduler import Access, Clock, Decision, GridSignal
 
 KEPT_LOOKS = 500
@@ -97,13 +97,14 @@ class CarbonIntensityTrigger(BaseTrigger):
         wait = await in_network_thread(lambda: _Wait(self, access))  # tables and time zones are read from files
         looks: deque[Decision] = deque(maxlen=KEPT_LOOKS)
 
-        def keep(decision: Decision) -> None:
-            self.log.info("%s", log_line(decision))
-            looks.append(decision)
+        def keep(looked: Looked) -> None:
+            for line in looked.lines():
+                self.log.info("%s", line)
+            looks.append(looked.decision)
 
         async with wait.source() as source:
             moment = parse_moment(self.not_before)
-            decision = await wait_on_loop(wait.job, source, wait.clock, not_before=moment, on_decision=keep)
+            decision = await wait_on_loop(wait.job, source, wait.clock, not_before=moment, on_look=keep)
         return {"decision": decision.as_json(), "looks": [look.as_json() for look in looks]}
 
     async def access(self) -> Access:
@@ -135,13 +136,14 @@ class _Wait:
             factor_type=self.grid.emission_factor_type,
             signal_type=self.grid.signal_type,
             artifacts=trigger.artifacts,
+            wanted=self.job.wanted,
         )
 
     def source(self) -> AbstractAsyncContextManager[Source]:
         """Return the source to look at: shared where the provider is asked over the network."""
         if self._provider in HTTP_PROVIDERS:
             return shared_source(self._key, self._open, linger_s=pause_s_of(self.job, self.clock))
-        return own_source(self._open, self.clock)
+        return own_source(self._open, self.clock, self.job.wanted)
 
     async def _open(self) -> GridSignal:
         # the credentials that came first serve once: who opens again does so because they were refused

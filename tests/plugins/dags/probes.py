@@ -1,6 +1,11 @@
 """DAGs of the plugin tests: each exercises one adapter with a configuration file named in a Param."""
 
+import os
+import signal
+import threading
+import time
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Param
@@ -8,8 +13,10 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from lowtide.assets import BASELINE
 from lowtide.operators.compare import CompareRunsOperator
 from lowtide.operators.training import GpuTrainingOperator
-from lowtide.run_context import configuration, first_look
+from lowtide.run_context import configuration, first_look, run_folder
 from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
+
+from include.pipeline import last_checkpoint
 
 
 class RaisingOperator(BaseOperator):
@@ -47,6 +54,26 @@ class FailingOnceSensor(CarbonIntensitySensor):
         return look
 
 
+class KilledOnceOperator(GpuTrainingOperator):
+    """Loses its training child, as to the kernel's out-of-memory killer, once it has saved something; only in its first try."""
+
+    def execute(self, context: Any) -> Any:
+        if context["ti"].try_number == 1:
+            config = configuration(context, self.config, self.settings)
+            folder = run_folder(context, config)
+            threading.Thread(target=_kill_when_saved, args=(folder,), daemon=True).start()
+        return super().execute(context)
+
+
+def _kill_when_saved(folder: Any) -> None:
+    while last_checkpoint(folder) is None:
+        time.sleep(0.01)
+    for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        for pid in path.read_text().split():
+            if b"include.trainer.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(int(pid), signal.SIGKILL)
+
+
 with DAG("deferrable", **COMMON):
     CarbonIntensitySensor(task_id="wait", config=FILE, safe_resume_s=0.0)
 
@@ -65,6 +92,12 @@ with DAG("failing_once", **COMMON):
 with DAG("baseline", **COMMON):
     GpuTrainingOperator(task_id="train", config=FILE, outlets=[BASELINE], settings={"scheduler.policy": "immediate"})
 
+with DAG("killed_once", **COMMON):
+    KilledOnceOperator(task_id="train", config=FILE, retries=1, retry_delay=timedelta(seconds=0))
+
+with DAG("killed", **COMMON):
+    KilledOnceOperator(task_id="train", config=FILE)
+
 with DAG("failed_baseline", **COMMON):
     trained = GpuTrainingOperator(task_id="train", config=FILE, outlets=[BASELINE])
     trained >> RaisingOperator(task_id="later")
@@ -77,3 +110,6 @@ with DAG("pipeline", **COMMON):
     train = GpuTrainingOperator(task_id="train", config=FILE, decision_task_id=wait.task_id)
     compare = CompareRunsOperator(task_id="compare", config=FILE)
     wait >> train >> compare
+
+with DAG("interruptible", **COMMON):
+    GpuTrainingOperator(task_id="train", config=FILE, safe_resume_s=0.0)

@@ -1,0 +1,102 @@
+"""How long a training takes, learnt from the records that earlier runs of the same training left."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from include.config import LowtideConfig
+from include.pipeline.identity import comparison_key
+from include.records import tells_of_an_unfinished_run
+
+LEAST_RUNS = 3
+"""Fewer earlier runs say little of the next one: the configured duration holds."""
+LATEST_RUNS = 20
+QUANTILE = 0.9
+_MOST_FILES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedDuration:
+    """A duration in policy time, and in words where it comes from."""
+
+    duration: timedelta
+    source: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON; ``from_json`` reads it back."""
+        return {"duration_s": self.duration.total_seconds(), "source": self.source}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``as_json`` wrote."""
+        return cls(duration=timedelta(seconds=data["duration_s"]), source=data["source"])
+
+
+def expected_duration(config: LowtideConfig, artifacts_root: Path) -> ExpectedDuration:
+    """Return how long the next run of a configuration should be expected to take.
+
+    With ``scheduler.learn_duration`` that is the 90th percentile of the last 20 runs of the same model, data, effective
+    batch and number of epochs under the artifact root, as soon as there are three. The margin of ``duration_margin``
+    comes on top of it, in the latest start.
+    """
+    configured = ExpectedDuration(duration=config.scheduler.expected_duration, source="as configured")
+    if not config.scheduler.learn_duration:
+        return configured
+    seconds = [_policy_seconds(record) for record in _earlier_runs(config, artifacts_root)]
+    if len(seconds) < LEAST_RUNS:
+        return configured
+    learnt = max(1.0, math.ceil(quantile(seconds, QUANTILE)))
+    return ExpectedDuration(duration=timedelta(seconds=learnt), source=f"learnt from {len(seconds)} earlier runs")
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least ``share`` of the values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _earlier_runs(config: LowtideConfig, artifacts_root: Path) -> list[dict[str, Any]]:
+    wanted = _training_key(comparison_key(config)), config.training.epochs, config.grid.provider == "replay"
+    found = []
+    for record in _records(artifacts_root):
+        replayed = record.get("replay") is not None
+        if (_training_key(str(record.get("comparison_key"))), record.get("epochs"), replayed) == wanted:
+            found.append(record)
+        if len(found) == LATEST_RUNS:
+            break
+    return found
+
+
+def _training_key(key: str) -> str:
+    """Return a comparison key without its zone: where a training runs says nothing of how long it takes."""
+    return "; ".join(part for part in key.split("; ") if not part.startswith("zone="))
+
+
+def _records(artifacts_root: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records under the artifact root, newest first; unreadable and unfinished ones say nothing of durations."""
+    files = ((_modified_s(path), path) for path in artifacts_root.glob("runs/*/*/record.json"))
+    for _, path in sorted(files, reverse=True)[:_MOST_FILES]:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if tells_of_an_unfinished_run(record):
+            continue
+        if isinstance(record, dict) and isinstance(record.get("duration_s"), (int, float)):
+            yield record
+
+
+def _modified_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # removed since it was listed
+        return 0.0
+
+
+def _policy_seconds(record: dict[str, Any]) -> float:
+    replay = record.get("replay") or {}
+    return float(record["duration_s"]) * float(replay.get("speed", 1.0))

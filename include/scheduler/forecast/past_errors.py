@@ -1,0 +1,82 @@
+"""How wrong the forecast was in the last weeks, and what that says of an expected saving."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from include.scheduler.curve import IntensityCurve
+from include.scheduler.forecast.arrays import DAY, FORECAST_HOURS, HOUR_S, Flags, Floats, Integers
+from include.scheduler.forecast.past import HourlyPast
+
+_DAYS = 56
+_EVERY_HOURS = 3
+_NEAR_HOURS = 3
+"""Errors of forecasts made at about the same hour of the day count: at night a grid errs otherwise than at noon."""
+_FEWEST = 40
+_LEAST_KNOWN = 0.75
+_QUANTILES = (0.1, 0.9)
+
+
+class LeadErrors:
+    """What was minus what was expected, in g/kWh, by origin (hours since 1970) and lead in hours; NaN where unknown."""
+
+    def __init__(self, origins: Integers, errors: Floats) -> None:
+        self._origins = origins
+        self._errors = errors
+
+    def saving_interval_percent(
+        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
+    ) -> tuple[float, float] | None:
+        """Return the 10 % and 90 % quantile of 100 x (1 - block / block from now) with past errors laid over the curve.
+
+        Each past forecast's errors move both blocks, so what errs alike in both cancels. None where the curve or the
+        errors do not reach as far, or fewer than 40 forecasts are known.
+        """
+        expected_now = curve.mean_over(now_s, now_s + duration_s)
+        expected_then = curve.mean_over(start_s, start_s + duration_s)
+        if expected_now is None or expected_then is None:
+            return None
+        origin_s = now_s // HOUR_S * HOUR_S
+        near = self._errors[self._near(int(origin_s // HOUR_S))]
+        now = expected_now + _block_means(near, now_s - origin_s, duration_s)
+        then = expected_then + _block_means(near, start_s - origin_s, duration_s)
+        usable = ~np.isnan(now) & ~np.isnan(then) & (now > 0)
+        if usable.sum() < _FEWEST:
+            return None
+        low, high = np.quantile(100.0 * (1.0 - np.maximum(then[usable], 0.0) / now[usable]), _QUANTILES)
+        return float(low), float(high)
+
+    def _near(self, hour: int) -> Flags:
+        apart = np.abs(self._origins - hour) % DAY
+        near: Flags = np.minimum(apart, DAY - apart) <= _NEAR_HOURS
+        return near
+
+
+def past_errors_before(past: HourlyPast, index: int, forecast: Callable[[int], Floats | None]) -> LeadErrors | None:
+    """Return the errors of the forecasts whose week had ended by an index; None where there are too few.
+
+    :param forecast: the forecast as it was at an earlier index.
+    """
+    first, last = index - FORECAST_HOURS - _DAYS * DAY, index - FORECAST_HOURS
+    origins, errors = [], []
+    for origin in range(max(0, first), last + 1, _EVERY_HOURS):
+        expected = forecast(origin)
+        if expected is not None:
+            origins.append(origin + past.first_hour)
+            errors.append(past.values[origin : origin + FORECAST_HOURS] - expected)
+    if len(errors) < _FEWEST:
+        return None
+    return LeadErrors(np.array(origins, dtype=np.int64), np.stack(errors))
+
+
+def _block_means(errors: Floats, begin_s: float, duration_s: float) -> Floats:
+    """Return each row's mean over ``[begin_s, begin_s + duration_s)`` after its origin; NaN where a quarter is unknown."""
+    hours = np.arange(errors.shape[1] + 1) * HOUR_S
+    end_s = begin_s + duration_s
+    if begin_s < 0 or end_s > hours[-1]:
+        return np.full(len(errors), np.nan)
+    weights = np.clip(np.minimum(hours[1:], end_s) - np.maximum(hours[:-1], begin_s), 0.0, None)
+    known = (~np.isnan(errors)) @ weights
+    means = np.full(len(errors), np.nan)
+    np.divide(np.nan_to_num(errors) @ weights, known, out=means, where=known >= _LEAST_KNOWN * duration_s)
+    return means

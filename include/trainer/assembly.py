@@ -1,0 +1,105 @@
+"""Data, model, optimizer and loop of one training, put together from the configuration."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from include.config.training import TrainingConfig
+from include.trainer.batches import BatchSource
+from include.trainer.device import select_device
+from include.trainer.fit import check_fit, check_model
+from include.trainer.imports import load_callable
+from include.trainer.loop import OptimizationLoop
+from include.trainer.normalisation import batch_norm_warning
+from include.trainer.optimizers import make_optimizer
+from include.trainer.options import Warn, channels_last, compiled
+from include.trainer.placement import make_source
+from include.trainer.precision import Precision, make_precision
+from include.trainer.random_state import seed_everything
+from include.trainer.schedules import Schedule
+from include.trainer.state import LoopState
+from include.trainer.torchvision_data import load_data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a training is made of: its configuration, and what was decided and imported for it."""
+
+    training: TrainingConfig
+    make_model: Callable[[], Any]
+    make_data: Callable[[], Any]
+    device: torch.device
+    precision: Precision
+    micro_batch_size: int
+    warn: Warn
+
+
+def make_parts(training: TrainingConfig, *, micro_batch_size: int, warn: Warn) -> Parts:
+    """Choose device and precision and import the user's callables; nothing of the user's is called yet.
+
+    :raises ConfigurationError: a device, precision or import path that cannot be used.
+    """
+    device = select_device(training.device)
+    return Parts(
+        training=training,
+        make_model=load_callable(training.model, key="training.model"),
+        make_data=load_data(training.data),
+        device=device,
+        precision=make_precision(training.precision, device),
+        micro_batch_size=micro_batch_size,
+        warn=warn,
+    )
+
+
+def assemble(parts: Parts) -> tuple[BatchSource, OptimizationLoop]:
+    """Make data, then model, then loop, with the generators seeded between data and model.
+
+    :raises UserError: data or model cannot be used, or do not fit one another.
+    """
+    training, warn = parts.training, parts.warn
+    source = make_source(parts.make_data(), training, parts.device)
+    seed_everything(training.seed)
+    model = check_model(parts.make_model(), training).to(parts.device)
+    check_fit(model, source, training)
+    if training.channels_last:
+        source.to_model = channels_last(model, next(source.test_batches(1)).inputs, warn)
+    state = _state(parts, model, source)
+    warning = batch_norm_warning(
+        model, micro_batch_size=state.micro_batch_size, effective_batch_size=training.effective_batch_size
+    )
+    if warning:
+        warn(warning)
+    return source, OptimizationLoop(
+        state=state,
+        effective_batch_size=training.effective_batch_size,
+        clip_gradient_norm=training.clip_gradient_norm,
+        forward=_forward(parts, state, source),
+        warn=warn,
+    )
+
+
+def _state(parts: Parts, model: nn.Module, source: BatchSource) -> LoopState:
+    training = parts.training
+    optimizer = make_optimizer(training, list(model.parameters()), parts.warn)
+    steps = training.epochs * math.ceil(source.train_count / training.effective_batch_size)
+    schedule = Schedule(optimizer, name=training.lr_schedule, steps=steps, warmup_steps=training.warmup_steps)
+    schedule.set_step(0)
+    return LoopState(
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        precision=parts.precision,
+        micro_batch_size=parts.micro_batch_size,
+        device=parts.device,
+    )
+
+
+def _forward(parts: Parts, state: LoopState, source: BatchSource) -> Callable[[Tensor], Tensor]:
+    if not parts.training.compile:
+        return state.model
+    first = next(iter(source.groups(size=parts.training.effective_batch_size, epoch=0)))
+    return compiled(state, next(first.batches(state.micro_batch_size)), parts.warn)

@@ -1,0 +1,151 @@
+"""``micro_batch_size: auto``: the largest micro-batch whose peak memory meets a target.
+
+Candidates are the effective batch cut into k even pieces. They are measured, not modelled: real steps of this training, in a
+process of its own (``trial``).
+"""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+
+from include import errors
+from include.config.batching import MemoryTarget, parse_memory_target
+from include.config.training import TrainingConfig
+from include.errors import ConfigurationError, LowtideError, TrainingError
+from include.trainer.trial_protocol import TrialRequest, TrialResult
+from include.units import BYTES_PER_MIB
+
+_COARSE = (32, 16, 8, 4, 2, 1)
+_INNER = 7
+"""How many sizes are tried in one process between two that are known."""
+Peaks = dict[int, int]
+"""Peak memory in bytes by number of pieces."""
+Measure = Callable[[Iterable[int]], Peaks]
+"""Measures the peaks of some numbers of pieces; those that memory does not suffice for are left out."""
+
+
+def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None]) -> int:
+    """Return the micro-batch of a configuration, measured where it says auto.
+
+    :param tell: told in one line what was chosen and why.
+    :raises ConfigurationError: no micro-batch meets the target, or data and model cannot be used.
+    :raises TrainingError: the trial failed for another reason.
+    """
+    if training.micro_batch_size != "auto":
+        return training.micro_batch_size
+    effective, target = training.effective_batch_size, parse_memory_target(training.memory_target)
+    peaks = search(lambda pieces: measured(training, pieces), target, effective)
+    pieces = _fewest_within(peaks, target, effective)
+    limit_mib = _limit_bytes(peaks, target, effective) / BYTES_PER_MIB
+    smallest_mib = min(peaks.values()) / BYTES_PER_MIB
+    if pieces is None:
+        raise ConfigurationError(
+            f"training.memory_target {training.memory_target} ({limit_mib:.0f} MiB) cannot be met: even a micro-batch of"
+            f" {_size(effective, max(peaks))} peaks at {smallest_mib:.0f} MiB, most of it model, optimizer and data; raise"
+            " the target, or choose a smaller model"
+        )
+    size = _size(effective, pieces)
+    tell(
+        f"training.micro_batch_size auto: {size} x {_size(effective, size)}, peak {peaks[pieces] / BYTES_PER_MIB:.0f} MiB; the target"
+        f" {training.memory_target} is {limit_mib:.0f} MiB, {'measured' if 1 in peaks else 'estimated, since the whole batch'}"
+        f"{'' if 1 in peaks else ' does not fit'}"
+    )
+    return size
+
+
+def search(measure: Measure, target: MemoryTarget, effective: int) -> Peaks:
+    """Measure until the fewest pieces that meet the target are known: powers of two, then closer and closer around it."""
+    tried = {k for k in _COARSE if k <= effective}
+    peaks = measure(tried)
+    if _fewest_within(peaks, target, effective) is None:
+        finer = {2**power for power in range(6, 40) if 2**power < effective} | {effective}
+        tried |= finer
+        peaks |= measure(finer)
+    while inner := _between(_fewest_within(peaks, target, effective), tried, effective):
+        tried |= inner
+        peaks |= measure(inner)
+    return peaks
+
+
+def _between(found: int | None, tried: set[int], effective: int) -> set[int]:
+    """Return a few numbers of pieces between the fewest that fit and the next fewer that do not; none if none is left."""
+    if found is None:
+        return set()
+    fewer = max((k for k in tried if k < found), default=found)
+    by_size = {_size(effective, k): k for k in range(found - 1, fewer, -1)}
+    left = sorted(k for size, k in by_size.items() if _size(effective, found) < size < _size(effective, fewer))
+    return set(left[:: math.ceil(len(left) / _INNER)]) if left else set()
+
+
+def _fewest_within(peaks: Peaks, target: MemoryTarget, effective: int) -> int | None:
+    limit = _limit_bytes(peaks, target, effective)
+    return min((pieces for pieces, peak in peaks.items() if peak <= limit), default=None)
+
+
+def _limit_bytes(peaks: Peaks, target: MemoryTarget, effective: int) -> float:
+    return target.limit_bytes(unaccumulated_peak_bytes(peaks, effective)) if peaks else 0.0
+
+
+def unaccumulated_peak_bytes(peaks: Peaks, effective: int) -> float:
+    """Return the peak of the whole batch at once: measured, or where it did not fit, on a line through the largest two.
+
+    Activations grow in proportion to the micro-batch; model, optimizer and data do not grow.
+    """
+    if 1 in peaks or len(peaks) == 1:
+        return peaks[min(peaks)]
+    largest, next_largest = sorted(peaks)[:2]
+    sizes = [_size(effective, pieces) for pieces in (largest, next_largest)]
+    slope = (peaks[largest] - peaks[next_largest]) / max(1, sizes[0] - sizes[1])
+    return peaks[largest] + slope * (effective - sizes[0])
+
+
+def _size(effective: int, pieces: int) -> int:
+    return math.ceil(effective / pieces)
+
+
+def measured(training: TrainingConfig, pieces: Iterable[int]) -> Peaks:
+    """Measure in a child process; sizes that memory does not suffice for, whoever says so, are left out.
+
+    :raises UserError: data or model cannot be used.
+    :raises TrainingError: the child died before it had measured anything.
+    """
+    effective = training.effective_batch_size
+    by_size = {_size(effective, k): k for k in sorted(pieces, reverse=True)}
+    if not by_size:
+        return {}
+    request = TrialRequest(
+        training=training,
+        micro_batch_sizes=tuple(sorted(by_size)),
+        import_paths=tuple(path for path in sys.path if path),
+    )
+    status, results = _run(request)
+    for result in results:
+        if result.error is not None:
+            raise _as_error(result)
+    peaks = {by_size[result.micro_batch_size]: result.peak_memory_bytes for result in results}
+    if status != 0 and not results:
+        raise TrainingError(
+            f"the trial of micro-batch sizes ended with status {status}; its output is in the training's log"
+        )
+    return {k: peak for k, peak in peaks.items() if peak is not None}
+
+
+def _run(request: TrialRequest) -> tuple[int, list[TrialResult]]:
+    read_fd, write_fd = os.pipe()
+    command = [sys.executable, "-m", "include.trainer.trial", str(write_fd)]
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write_fd,), text=True)
+    finally:
+        os.close(write_fd)  # the child's copy must be the only one, or its death would not end the reading
+    with process, os.fdopen(read_fd, encoding="utf-8") as lines:
+        process.communicate(request.model_dump_json() + "\n")
+        return process.wait(), [TrialResult.model_validate_json(line) for line in lines]
+
+
+def _as_error(result: TrialResult) -> LowtideError:
+    kind = getattr(errors, result.error_type or "", None)
+    if not (isinstance(kind, type) and issubclass(kind, LowtideError)):
+        kind = TrainingError
+    return kind(result.error)

@@ -1,0 +1,101 @@
+"""What to do when memory runs out in the middle of a step: set everything back and take the same batch in smaller pieces."""
+
+import torch
+
+from include.errors import TrainingError
+from include.trainer.imports import describe
+from include.trainer.random_state import HostGenerators, set_torch_generators, torch_generators
+from include.trainer.state import LoopState
+
+_LOOK_EVERY = 100
+_MESSAGES = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""Shortages that PyTorch raises as a plain RuntimeError."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, the device's or the host's, ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
+
+
+class StepStart:
+    """What accumulating changes beside the gradients: the random generators and the model's buffers (BatchNorm's).
+
+    :param host: NumPy's and Python's generators; None where nothing draws from them.
+    """
+
+    def __init__(self, state: LoopState, host: HostGenerators | None) -> None:
+        self._state, self._host = state, host
+        self._torch = torch_generators(state.device)
+        self._buffers = [buffer.detach().clone() for buffer in state.model.buffers()]  # on the device, without a wait
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Set it back, and drop the gradients of what was accumulated so far."""
+        for buffer, saved in zip(self._state.model.buffers(), self._buffers, strict=True):
+            buffer.copy_(saved)
+        self._state.optimizer.zero_grad(set_to_none=True)
+        set_torch_generators(self._state.device, self._torch)
+        if self._host is not None:
+            self._host.restore()
+
+
+class StepStarts:
+    """Captures the start of each step, with the costly generators only where the model or the data draw from them.
+
+    Whether they do is looked at in the first step and, while they do not, every hundredth.
+    """
+
+    def __init__(self, state: LoopState) -> None:
+        self._state = state
+        self._steps = 0
+        self._draws = False
+        self._host: HostGenerators | None = None
+
+    def capture(self) -> StepStart:
+        """Capture the start of a step."""
+        looks = self._draws or self._steps % _LOOK_EVERY == 0
+        self._host = HostGenerators.capture() if looks else None
+        self._steps += 1
+        return StepStart(self._state, self._host)
+
+    def finish(self) -> None:
+        """Take note of what the step has drawn."""
+        if self._host is not None and not self._draws:
+            self._draws = HostGenerators.capture().differs_from(self._host)
+
+
+def halve_micro_batch(state: LoopState, *, group_count: int, cause: str) -> str:
+    """Halve the micro-batch for the rest of the training, give memory back to the device, and return a sentence to warn with.
+
+    :raises TrainingError: the micro-batch is a single sample already.
+    """
+    before = min(state.micro_batch_size, group_count)
+    if before == 1:
+        raise TrainingError(
+            f"memory ran out at optimizer step {state.global_step + 1} with a micro-batch of 1 sample ({cause}); choose a"
+            " smaller model or inputs, training.precision bf16, or a device with more memory"
+        )
+    state.micro_batch_size = -(-before // 2)
+    if state.device.type == "cuda":
+        torch.cuda.empty_cache()  # blocks cut for larger tensors are of no use to smaller ones
+    return (
+        f"memory ran out at optimizer step {state.global_step + 1} with micro-batches of {before} ({cause}); going on with"
+        f" {state.micro_batch_size}, the effective batch stays the same"
+    )
+
+
+def shortage_of(error: Exception) -> str:
+    """Return the shortage's cause in a line.
+
+    :raises Exception: the error itself, where it is none.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    return describe(error)

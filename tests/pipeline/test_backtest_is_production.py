@@ -1,0 +1,121 @@
+"""What the backtest promises is what production does: 200 jobs through the trigger's own wait begin at the same moments."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from include.config import GridConfig, find_zone
+from include.moments import utc_now
+from include.pipeline.shared_waiting import OwnSource, wait_on_loop
+from include.scheduler import Action, GridSignal, Job, open_signal
+from include.scheduler.backtest import Plan, Rules, read_grid, run_backtest
+from tests.support.traces import SPRING, grid_like, write_trace
+
+ZONE = "DE"
+HISTORY_DAYS, TRACE_DAYS = 200, 24
+POLICIES = ("window", "percentile", "threshold", "interruptible")
+DURATIONS = (timedelta(hours=1), timedelta(hours=4))
+SLACKS = (timedelta(hours=8), timedelta(hours=24))
+
+
+@dataclass
+class SteppedClock:
+    """Policy time that only a sleep moves on, so that every look falls on the moment it was wanted for."""
+
+    moment: datetime
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def seconds_until(self, moment: datetime) -> float:
+        return max(0.0, (moment - self.moment).total_seconds())
+
+
+class SteppedSource(OwnSource):
+    """The trigger's own source; its sleeps take no time."""
+
+    async def sleep(self, seconds: float, *, after: int) -> None:
+        del after
+        self.clock.moment += timedelta(seconds=seconds)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """History, trace, and both in one file, as a replay has it."""
+    folder = tmp_path_factory.mktemp("traces")
+    values = grid_like(HISTORY_DAYS + TRACE_DAYS, zone=ZONE)
+    begin = SPRING + timedelta(days=HISTORY_DAYS)
+    cut = HISTORY_DAYS * 24
+    return (
+        write_trace(folder / "history.csv", values[:cut]),
+        write_trace(folder / "trace.csv", values[cut:], start=begin),
+        write_trace(folder / "whole.csv", values),
+    )
+
+
+@pytest.fixture(scope="module")
+def backtest(files):
+    plan = Plan(
+        zone=ZONE,
+        timezone=find_zone(ZONE).timezone,
+        policies=POLICIES,
+        durations=DURATIONS,
+        slacks=SLACKS,
+        submit="random",
+        rules=Rules(threshold_gco2eq_per_kwh=330.0),
+    )
+    return run_backtest(plan, read_grid(files[1], [files[0]]), workers=1)
+
+
+async def start_of(job: Job, signal: GridSignal) -> datetime:
+    clock = SteppedClock(job.submitted_at)
+    source = SteppedSource(signal, clock, job.wanted)
+    decision = await wait_on_loop(job, source, clock, not_before=utc_now(), on_look=lambda _: None)
+    assert decision.action is Action.RUN
+    return decision.decided_at
+
+
+def test_two_hundred_jobs_begin_when_the_backtest_says(files, backtest):
+    grid = GridConfig.model_validate(
+        {"zone": ZONE, "provider": "replay", "replay": {"trace": str(files[2]), "virtual_start": "2031-09-01T00:00Z"}}
+    )
+    signal = open_signal(grid)
+    jobs = [
+        (backtest.plan.rules.job(ZONE, line.combination, run.submitted_s, timedelta(hours=1)), run)
+        for line in backtest.lines
+        for run in line.runs
+    ]
+    assert len(jobs) >= 200
+
+    async def all_starts() -> list[datetime]:
+        return [await start_of(job, signal) for job, _ in jobs]
+
+    starts = asyncio.run(all_starts())
+    promised = [datetime.fromtimestamp(run.segments[0][0], UTC) for _, run in jobs]
+    differing = [
+        (job.job_id, job.policy, start, promise)
+        for (job, _), start, promise in zip(jobs, starts, promised, strict=True)
+        if start != promise
+    ]
+    assert differing == []
+    waited = sum(start > job.submitted_at for (job, _), start in zip(jobs, starts, strict=True))
+    assert waited >= len(jobs) // 3, "jobs that never wait would show nothing"
+
+
+def test_jobs_that_look_every_five_minutes_begin_at_the_same_moments(files, backtest):
+    grid = GridConfig.model_validate(
+        {"zone": ZONE, "provider": "replay", "replay": {"trace": str(files[2]), "virtual_start": "2031-09-01T00:00Z"}}
+    )
+    signal = open_signal(grid)
+    line = next(line for line in backtest.lines if line.combination.policy == "window")
+
+    async def all_starts() -> list[datetime]:
+        jobs = (
+            backtest.plan.rules.job(ZONE, line.combination, run.submitted_s, timedelta(minutes=5)) for run in line.runs
+        )
+        return [await start_of(job, signal) for job in jobs]
+
+    assert asyncio.run(all_starts()) == [datetime.fromtimestamp(run.segments[0][0], UTC) for run in line.runs]

@@ -1,0 +1,104 @@
+"""An expected duration is learnt from the records that earlier runs of the same training left."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+from include.config import load_config
+from include.pipeline import comparison_key
+from include.pipeline.durations import LATEST_RUNS, expected_duration, quantile
+from include.records import ReplayAnchor
+from tests.support.config_files import write_config
+from tests.support.records import make_record
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def live_config(folder, **changes):
+    live = {"grid__zone": "GB", "grid__provider": "neso", "grid__replay": None, "scheduler__learn_duration": True}
+    return load_config(write_config(folder, **(live | changes))).values
+
+
+def leave(folder, number, minutes, config, **changes):
+    """Write the record of an earlier run; higher numbers are newer."""
+    path = folder / "artifacts" / "runs" / "nightly" / f"run-{number}" / "record.json"
+    path.parent.mkdir(parents=True)
+    fields = {"comparison_key": comparison_key(config), "epochs": config.training.epochs, "duration_s": 60.0 * minutes}
+    path.write_text(make_record(**(fields | changes)).model_dump_json())
+    os.utime(path, (number, number))
+
+
+def learnt(folder, config):
+    return expected_duration(config, folder / "artifacts")
+
+
+def test_three_runs_teach_and_nearly_the_longest_of_them_is_expected(tmp_path):
+    config = live_config(tmp_path)
+    for number, minutes in enumerate([30, 50, 40]):
+        leave(tmp_path, number, minutes, config)
+    found = learnt(tmp_path, config)
+    assert found.duration == timedelta(minutes=50)
+    assert found.source == "learnt from 3 earlier runs"
+
+
+def test_two_runs_are_too_few_and_learning_can_be_off(tmp_path):
+    config = live_config(tmp_path)
+    for number in range(2):
+        leave(tmp_path, number, 50, config)
+    assert learnt(tmp_path, config).duration == config.scheduler.expected_duration
+    leave(tmp_path, 2, 50, config)
+    given = live_config(tmp_path, scheduler__learn_duration=False)
+    assert learnt(tmp_path, given).duration == given.scheduler.expected_duration
+    assert learnt(tmp_path, given).source == "as configured"
+
+
+def test_only_the_newest_runs_count(tmp_path):
+    config = live_config(tmp_path)
+    for number in range(5):
+        leave(tmp_path, number, 600, config)
+    for number in range(5, 5 + LATEST_RUNS):
+        leave(tmp_path, number, 20, config)
+    assert learnt(tmp_path, config).duration == timedelta(minutes=20)
+
+
+def test_other_trainings_do_not_teach_but_another_zone_does(tmp_path):
+    config = live_config(tmp_path)
+    for number in range(3):
+        leave(tmp_path, number, 50, config, epochs=config.training.epochs + 1)
+        leave(tmp_path, 10 + number, 50, live_config(tmp_path, training__seed=1, training__accumulation_steps=4))
+    assert learnt(tmp_path, config).source == "as configured"
+    for number in range(20, 23):
+        leave(tmp_path, number, 25, live_config(tmp_path, grid__zone="DE", grid__provider="energy_charts"))
+    assert learnt(tmp_path, config).duration == timedelta(minutes=25)
+
+
+def test_under_replay_durations_are_virtual_and_only_replayed_runs_teach(tmp_path):
+    replayed = load_config(write_config(tmp_path, scheduler__learn_duration=True)).values
+    anchor = ReplayAnchor(real_start=NOON, virtual_start=NOON, speed=120.0)
+    for number in range(3):
+        leave(tmp_path, number, 999, replayed)
+    assert learnt(tmp_path, replayed).source == "as configured"
+    for number in range(3, 6):
+        leave(tmp_path, number, 1, replayed, replay=anchor)
+    assert learnt(tmp_path, replayed).duration == timedelta(hours=2)
+
+
+def test_a_record_that_cannot_be_read_is_passed_over(tmp_path):
+    config = live_config(tmp_path)
+    for number in range(3):
+        leave(tmp_path, number, 50, config)
+    (tmp_path / "artifacts/runs/nightly/run-0/record.json").write_text("{torn")
+    assert learnt(tmp_path, config).source == "as configured"
+
+
+def test_a_run_that_was_read_back_after_a_kill_does_not_teach(tmp_path):
+    config = live_config(tmp_path)
+    for number in range(3):
+        leave(tmp_path, number, 50, config)
+    path = tmp_path / "artifacts/runs/nightly/run-0/record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"complete": False}))
+    assert learnt(tmp_path, config).source == "as configured"
+
+
+def test_quantile_is_the_smallest_value_that_the_share_does_not_exceed():
+    assert [quantile(range(1, 11), share) for share in (0.05, 0.5, 0.9, 1.0)] == [1, 5, 9, 10]

@@ -1,0 +1,223 @@
+"""Runs that are killed, paused and gone on with: one ledger, no step lost, no energy forgotten."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from include.config import PROJECT_ROOT, load_config
+from include.errors import ConfigurationError, TrainingError, TrainingPaused, TrainingStopped
+from include.moments import utc_now
+from include.pipeline import RunFolder, TrainingRun, last_checkpoint, run_training, unfinished
+from include.pipeline.reading_back import account_of
+from include.records import IncompleteRecord, TrainingRecord
+from include.scheduler import open_signal, replay_anchor
+from include.tracker import read_ledger
+from include.trainer.mnist_files import ensure_mnist
+from tests.support.config_files import write_config
+
+STEPS = 300
+LONG = {
+    "training__model": {"path": "include.trainer.models:mlp"},
+    "training__epochs": 30,
+    "training__checkpoint_steps": 25,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mnist():
+    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+
+
+def prepared(tmp_path, **changes):
+    config = load_config(write_config(tmp_path, **LONG | changes))
+    anchor = replay_anchor(config.values.grid, utc_now())
+    run = TrainingRun(
+        config=config,
+        run_id="test",
+        folder=RunFolder(tmp_path / "run"),
+        submitted_at=anchor.virtual_start,
+        anchor=anchor,
+    )
+    return run, open_signal(config.values.grid, anchor=anchor)
+
+
+def children(pid):
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
+
+
+def is_gone(pid, within_s):
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def assert_whole(run, record, attempts):
+    """The contract of DESIGN.md, over all attempts."""
+    rows = read_ledger(run.folder.ledger).rows
+    assert sorted({row.attempt for row in rows}) == list(range(1, attempts + 1))
+    assert record.attempts == attempts
+    assert all(one.end <= two.start for one, two in pairwise(rows))
+    assert record.energy_kwh.total == pytest.approx(math.fsum(row.energy_kwh for row in rows), rel=1e-9)
+    assert record.emissions_gco2eq == pytest.approx(math.fsum(row.emissions_gco2eq for row in rows), rel=1e-9)
+    assert (record.optimizer_steps, record.samples) == (STEPS, 100 * STEPS)
+    gaps = [(one.end, two.start, two.attempt) for one, two in pairwise(rows) if one.attempt != two.attempt]
+    assert [(gap.start, gap.end, gap.attempt) for gap in record.interruptions] == gaps
+
+
+def test_a_killed_child_costs_the_steps_since_its_last_checkpoint_and_its_energy_counts(tmp_path):
+    run, signal_ = prepared(tmp_path)
+    saved = []
+
+    def kill_after_three(data):
+        saved.append(data["optimizer_step"])
+        if len(saved) == 3:
+            for pid in children(os.getpid()):
+                os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(TrainingError, match="signal SIGKILL"):
+        run_training(run, signal_, on_checkpoint=kill_after_three)
+    assert unfinished(run.folder).run_id == "test"
+    record = run_training(run, signal_)
+    assert_whole(run, record, attempts=2)
+    assert record.interruptions[0].resumed_from_optimizer_step >= saved[2]
+    phases = [row.phase.value for row in read_ledger(run.folder.ledger).rows]
+    assert {"startup", "train", "checkpoint", "evaluate"} <= set(phases)
+    assert len(list(run.folder.checkpoints.glob("*.pt"))) == 1  # the trained weights
+    assert last_checkpoint(run.folder).optimizer_step == STEPS
+
+
+def test_a_pause_leaves_a_run_that_goes_on_where_it_was(tmp_path):
+    run, signal_ = prepared(tmp_path)
+    pause, points = threading.Event(), []
+
+    def pause_soon(data):
+        points.append(data["optimizer_step"])
+        if len(points) == 2:
+            pause.set()
+
+    with pytest.raises(
+        TrainingPaused, match=r"run test: the training paused on request at optimizer step \d+; its state"
+    ):
+        run_training(run, signal_, pause=pause, on_checkpoint=pause_soon)
+    assert not run.folder.record.exists()
+    assert read_ledger(run.folder.ledger).events[-1].details["outcome"] == "paused"
+    paused_at = last_checkpoint(run.folder).optimizer_step
+    assert paused_at == points[-1]
+    record = run_training(run, signal_)
+    assert_whole(run, record, attempts=2)
+    assert record.interruptions[0].resumed_from_optimizer_step == paused_at
+
+
+def test_a_stop_saves_the_step_it_was_at(tmp_path):
+    run, signal_ = prepared(tmp_path, training__checkpoint_steps=None, training__epochs=2000)
+    stop = threading.Event()
+
+    def stop_in_training(progress):
+        if progress.phase == "train" and progress.samples:
+            stop.set()
+
+    with pytest.raises(TrainingStopped, match="its ledger is kept") as caught:
+        run_training(run, signal_, stop=stop, on_progress=stop_in_training)
+    assert type(caught.value) is TrainingStopped
+    found = last_checkpoint(run.folder)
+    assert found is not None
+    assert f"at optimizer step {found.optimizer_step}" in str(caught.value)
+
+
+def lowtide(*arguments, **options):
+    command = [sys.executable, "-m", "include.cli", *(str(part) for part in arguments)]
+    return subprocess.Popen(command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True, **options)
+
+
+def checkpoint_in(folder, process):
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        if last_checkpoint(folder):
+            return last_checkpoint(folder).optimizer_step
+        time.sleep(0.02)
+    raise AssertionError(f"no checkpoint was written: {process.communicate()[1]}")
+
+
+def test_the_command_line_goes_on_after_kill_minus_9_and_refuses_another_configuration(tmp_path):
+    """The parent is killed: its child leaves within seconds, and the same command ends the run."""
+    config = write_config(
+        tmp_path,
+        **LONG | {"training__checkpoint_steps": 250, "training__epochs": 200, "scheduler__policy": "immediate"},
+    )
+    folder = RunFolder(tmp_path / "run")
+    with lowtide("train", config, "--output", folder.path) as first:
+        step = checkpoint_in(folder, first)
+        (child,) = children(first.pid)
+        wardens = children(child)
+        first.kill()
+        assert all(is_gone(pid, within_s=4) for pid in (child, *wardens))
+
+    with lowtide("train", config, "--output", folder.path, "--set", "training.learning_rate=0.5") as refused:
+        message = refused.communicate()[1]
+    assert refused.returncode == 2
+    assert "training.learning_rate was 0.002 and is 0.5 now" in message
+    assert "--fresh" in message
+
+    assert isinstance(account_of(folder), IncompleteRecord)  # read back, as `lowtide settle` does: no end of the run
+    assert unfinished(folder)
+
+    with lowtide("train", config, "--output", folder.path, "--json", stdout=subprocess.PIPE) as again:
+        output, message = again.communicate(timeout=120)
+    assert again.returncode == 0, message
+    record = TrainingRecord.model_validate_json(output)
+    assert record.attempts == 2
+    assert record.interruptions[0].resumed_from_optimizer_step >= step
+    assert record.optimizer_steps == 2000
+    rows = read_ledger(folder.ledger).rows
+    assert record.energy_kwh.total == pytest.approx(math.fsum(row.energy_kwh for row in rows), rel=1e-9)
+
+
+def test_an_interrupted_command_says_how_to_go_on_and_fresh_starts_over(tmp_path):
+    config = write_config(
+        tmp_path,
+        **LONG | {"training__checkpoint_steps": 250, "training__epochs": 2000, "scheduler__policy": "immediate"},
+    )
+    folder = RunFolder(tmp_path / "run")
+    with lowtide("train", config, "--output", folder.path) as first:
+        step = checkpoint_in(folder, first)
+        first.send_signal(signal.SIGINT)
+        message = first.communicate(timeout=30)[1]
+    assert first.returncode == 130
+    assert f"the same command with --output {folder.path} goes on from it" in message
+    assert last_checkpoint(folder).optimizer_step >= step
+
+    with lowtide("train", config, "--output", folder.path, "--fresh", "--set", "training.epochs=1") as fresh:
+        message = fresh.communicate(timeout=60)[1]
+    assert fresh.returncode == 0, message
+    record = TrainingRecord.model_validate_json(folder.record.read_text())
+    assert (record.attempts, record.optimizer_steps) == (1, 10)
+    assert (folder.path / "other-1" / "checkpoints").is_dir()
+
+
+def test_a_checkpoint_of_another_run_that_was_copied_here_is_refused(tmp_path):
+    run, signal_ = prepared(tmp_path)
+    run_training(run, signal_)
+    other, _ = prepared(tmp_path / "other")
+    with pytest.raises(TrainingError):  # killed in its first step: it has begun, and saved nothing
+        run_training(
+            other, signal_, on_progress=lambda _: [os.kill(pid, signal.SIGKILL) for pid in children(os.getpid())]
+        )
+    run.folder.checkpoints.rename(other.folder.checkpoints)
+    with pytest.raises(ConfigurationError, match="belongs to another training"):
+        run_training(other, signal_)

@@ -1,0 +1,113 @@
+"""A retried or cleared ``train`` goes on from its own run's checkpoint, and from no other's."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from include.config import PROJECT_ROOT
+from include.pipeline import RunFolder
+from include.trainer.mnist_files import ensure_mnist
+from tests.support.config_files import write_config
+
+pytestmark = pytest.mark.airflow
+
+LONG = {
+    "grid__replay": {"virtual_start": "2025-04-15T11:00", "speed": 60.0},
+    "training__model": {"path": "include.trainer.models:mlp"},
+    "training__epochs": 100,
+    "training__checkpoint_steps": 50,
+}
+STEPS = 1000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mnist():
+    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+
+
+def stored_state(run_id):
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        rows = session.scalars(select(TaskStateStoreModel).where(TaskStateStoreModel.run_id == run_id)).all()
+        return {row.key: json.loads(row.value) for row in rows}
+
+
+def test_a_retry_goes_on_from_the_last_checkpoint_of_its_run(run_probe, tmp_path):
+    outcome = run_probe("killed_once", file=write_config(tmp_path, **LONG), fresh=True)  # a retry is no clearing
+    record = outcome.xcoms["train"]
+    assert outcome.state == "success"
+    assert record["attempts"] == 2
+    assert record["optimizer_steps"] == STEPS
+    (gap,) = record["interruptions"]
+    assert gap["resumed_from_optimizer_step"] >= 50
+    pointer = stored_state(outcome.run_id)["lowtide_training"]
+    assert pointer["optimizer_step"] == STEPS
+    assert (Path(pointer["folder"]) / pointer["checkpoint"]).exists()
+
+
+def test_a_run_that_was_deleted_and_made_again_under_its_id_begins_anew(probe_dags, tmp_path):
+    """The folder still holds the deleted run's checkpoint; the state store, which belongs to the new run, knows nothing."""
+    dag = probe_dags.dags["killed"]
+    conf = {**dict.fromkeys(dag.params), "file": str(write_config(tmp_path, **LONG))}
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    first = dag.test(run_conf=conf, run_after=moment, logical_date=moment)
+    assert str(first.state) == "failed"
+    (identity,) = (tmp_path / "artifacts").rglob("identity.json")
+    lost = json.loads(identity.read_text())["training_id"]
+    again = dag.test(run_conf=conf, run_after=moment, logical_date=moment)
+    assert again.run_id == first.run_id
+    assert json.loads(identity.read_text())["training_id"] != lost
+    assert json.loads((identity.parent / "other-1" / "identity.json").read_text())["training_id"] == lost
+    assert list((identity.parent / "other-1" / "checkpoints").glob("*.pt"))
+
+
+class Store(dict[str, object]):
+    """What a task's state store does, for tries that no test can have Airflow make in seconds: clearing by a person."""
+
+    set = dict.__setitem__
+
+
+def pointer_of(store, *, try_number, max_tries, fresh, retries=2):
+    from lowtide.training_state import TrainingPointer
+
+    context = {
+        "task_state_store": store,
+        "ti": SimpleNamespace(try_number=try_number, max_tries=max_tries),
+        "task": SimpleNamespace(retries=retries),
+        "params": {"fresh": fresh},
+    }
+    return TrainingPointer(context, RunFolder(Path("run")))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_clearing_goes_on_unless_the_run_has_fresh(fresh):
+    store = Store()
+    first = pointer_of(store, try_number=1, max_tries=2, fresh=fresh)
+    first.move({"checkpoint": "checkpoint-000001.json", "optimizer_step": 50})
+    assert pointer_of(store, try_number=2, max_tries=2, fresh=fresh).training_id == first.training_id  # a retry
+
+    cleared = pointer_of(store, try_number=4, max_tries=5, fresh=fresh)
+    assert (cleared.training_id == first.training_id) is not fresh
+    assert cleared.optimizer_step == (None if fresh else 50)
+    # a retry after the clearing goes on with what the clearing began
+    assert pointer_of(store, try_number=5, max_tries=5, fresh=fresh).training_id == cleared.training_id
+
+
+def test_a_store_that_is_away_does_not_end_the_training(caplog):
+    class Away(Store):
+        def set(self, key, value):
+            if self.get("away"):
+                raise RuntimeError("the API server does not answer")
+            super().__setitem__(key, value)
+
+    store = Away()
+    pointer = pointer_of(store, try_number=1, max_tries=2, fresh=False)
+    store["away"] = True
+    pointer.move({"checkpoint": "checkpoint-000001.json", "optimizer_step": 50})
+    assert "the API server does not answer" in caplog.text

@@ -1,0 +1,84 @@
+"""Nothing that a policy decides may depend on what had not happened yet."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from include.scheduler.backtest import Grid, Plan, Rules, run_backtest
+from include.scheduler.backtest.past import predicting, recalling
+from tests.support.backtests import HOUR_S, POLICIES, grid, hours, plan
+from tests.support.traces import grid_like
+
+DAYS, CUT = 12, 7 * 24 + 5
+VALUES, PAST = grid_like(DAYS), grid_like(40, seed=5)
+
+
+def scrambled(values: list[float], seed: int) -> list[float]:
+    tail = values[CUT:]
+    random.Random(seed).shuffle(tail)
+    return [*values[:CUT], *(1.7 * value for value in tail)]
+
+
+def decided_before(wanted: Plan, seen: Grid, cut_s: float) -> list[tuple[object, ...]]:
+    """All that ran before a moment, as far as it had been decided by then."""
+    backtest = run_backtest(wanted, seen)
+    return [
+        (line.combination, run.submitted_s, start, min(end, cut_s))
+        for line in backtest.lines
+        for run in line.runs
+        for start, end in run.segments
+        if start < cut_s
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policies", "decide_once", "poll"),
+    [(POLICIES, False, None), (POLICIES, True, None), (POLICIES[:-1], False, timedelta(minutes=20))],
+)
+def test_scrambling_the_future_changes_no_decision_before_it(
+    policies: tuple[str, ...], poll: timedelta | None, *, decide_once: bool
+) -> None:
+    rules = Rules(
+        threshold_gco2eq_per_kwh=350.0,
+        minimum_gain_percent=1.0,
+        run_now_below_gco2eq_per_kwh=150.0,
+        jitter=timedelta(minutes=30),
+    )
+    wanted = plan(
+        policies=policies, durations=hours(1, 5.5), slacks=hours(6, 30), submit="random", forecast="history", poll=poll,
+        decide_once=decide_once, rules=rules,
+    )  # fmt: skip
+    seen = grid(VALUES, past=PAST)
+    cut_s = seen.truth.start_s + CUT * HOUR_S
+    before = decided_before(wanted, seen, cut_s)
+    assert len(before) > 4 * 6
+    for seed in (1, 2):
+        assert decided_before(wanted, grid(scrambled(VALUES, seed), past=PAST), cut_s) == before
+
+
+def test_the_check_would_notice_a_policy_that_knows_the_future() -> None:
+    wanted = plan(slacks=hours(6, 30), forecast="perfect")
+    seen, other = grid(VALUES), grid(scrambled(VALUES, 1))
+    cut_s = seen.truth.start_s + CUT * HOUR_S
+    assert decided_before(wanted, seen, cut_s) != decided_before(wanted, other, cut_s)
+
+
+def test_at_the_start_of_a_step_the_step_itself_is_not_known_to_forecast_and_window() -> None:
+    one, other = (grid([*VALUES[:CUT], first, *VALUES[CUT + 1 :]], past=PAST) for first in (1.0, 999.0))
+    moment = datetime.fromtimestamp(one.truth.start_s + CUT * HOUR_S, UTC)
+    wanted = plan(forecast="history")
+    first, second = (predicting(wanted, seen)(moment) for seen in (one, other))
+    assert first is not None
+    assert second is not None
+    assert first.curve == second.curve
+    for percent in (1, 50, 99):
+        assert len({_trailing(seen, moment, percent) for seen in (one, other)}) == 1
+
+
+def _trailing(seen: Grid, moment: datetime, percent: float) -> float:
+    trailing = recalling(seen)(moment)
+    assert trailing is not None
+    found = trailing.percentile(percent, timedelta(days=3))
+    assert found is not None
+    return found

@@ -1,0 +1,143 @@
+"""How one job is run: looks, slices, progress, and the plan of a single look."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.errors import LowtideError
+from include.scheduler import Action, Decision, Job, Outlook, Reason
+from include.scheduler.backtest.running import as_planned_at_submission, in_one_piece, in_slices, next_look
+from include.scheduler.backtest.work import Work
+from include.scheduler.curve import IntensityCurve
+from include.scheduler.outlook import Prediction
+from include.scheduler.pausing import PausingLimits
+from tests.support.grid import HOUR, T0, job, reading
+
+MINUTE = timedelta(minutes=1)
+MINUTES = st.integers(1, 600).map(lambda count: count * MINUTE)
+
+
+def seconds(moment: datetime) -> float:
+    return moment.timestamp()
+
+
+class Grid:
+    """A sight on hourly values from T0 on; it remembers when it was looked at."""
+
+    def __init__(self, *values: float, later: tuple[float, ...] = ()) -> None:
+        self.looks: list[datetime] = []
+        self._curves = [self._curve(values), self._curve(later or values)]
+
+    def __call__(self, now: datetime) -> Outlook:
+        self.looks.append(now)
+        curve = self._curves[now > T0]
+        return Outlook(prediction=Prediction(curve=curve, source="test", issued_at=now))
+
+    @staticmethod
+    def _curve(values: tuple[float, ...]) -> IntensityCurve:
+        return IntensityCurve([seconds(T0 + i * HOUR) for i in range(len(values) + 1)], values)
+
+
+def planning(**changes: object) -> Job:
+    wanted: dict[str, object] = {
+        "policy": "window",
+        "minimum_gain_percent": 0.0,
+        "poke_interval": HOUR,
+        "deadline": T0 + 8 * HOUR,
+    }
+    return job(**wanted | changes)
+
+
+def test_a_waiting_job_looks_every_poke_interval_and_at_the_planned_start() -> None:
+    grid = Grid(5, 5, 5, 1, 1, 5, 5, 5)
+    assert in_one_piece(planning(poke_interval=50 * MINUTE), grid, 7200.0) == (
+        (seconds(T0 + 3 * HOUR), seconds(T0 + 5 * HOUR)),
+    )
+    assert grid.looks == [T0, T0 + 50 * MINUTE, T0 + 100 * MINUTE, T0 + 150 * MINUTE, T0 + 3 * HOUR]
+
+
+def test_a_later_look_may_change_the_plan_but_not_for_a_job_that_decides_once() -> None:
+    def view() -> Grid:
+        return Grid(5, 5, 5, 1, 1, 5, 5, 5, later=(5, 5, 5, 5, 5, 5, 2, 2))
+
+    assert in_one_piece(planning(), view(), 7200.0)[0][0] == seconds(T0 + 6 * HOUR)
+    once = view()
+    assert as_planned_at_submission(planning(), once, 7200.0)[0] == (seconds(T0 + 3 * HOUR), seconds(T0 + 5 * HOUR))
+    assert once.looks == [T0]
+
+
+def test_deciding_once_without_a_plan_starts_when_it_must() -> None:
+    waiting = planning(policy="threshold", threshold_gco2eq_per_kwh=100.0)
+    dirty, clean = (lambda now, value=value: Outlook(reading=reading(value, now)) for value in (200.0, 90.0))
+    assert as_planned_at_submission(waiting, dirty, 7200.0)[0][0] == seconds(T0 + 6 * HOUR)
+    assert as_planned_at_submission(waiting, clean, 7200.0)[0][0] == seconds(T0)
+
+
+LIMITS = PausingLimits(minimum_slice=30 * MINUTE, resume_time=6 * MINUTE, resume_energy=6 * MINUTE, maximum_pauses=3)
+
+
+@pytest.mark.parametrize("run", [in_slices, as_planned_at_submission])
+def test_a_job_that_may_pause_runs_in_the_clean_hours_and_resumes_before_them(run: type) -> None:
+    pausing = planning(policy="interruptible", pausing=LIMITS)
+    first, second = run(pausing, Grid(9, 1, 9, 9, 1, 9, 9, 9), 7200.0)
+    assert first == (seconds(T0 + HOUR), seconds(T0 + 2 * HOUR))
+    assert second == (seconds(T0 + 4 * HOUR - 6 * MINUTE), seconds(T0 + 5 * HOUR))
+
+
+def test_a_slice_that_ends_between_two_polls_is_ended_there() -> None:
+    pausing = planning(policy="interruptible", pausing=LIMITS, submitted_at=T0 + 20 * MINUTE, deadline=T0 + 8 * HOUR)
+    grid = Grid(9, 1, 9, 9, 1, 9, 9, 9)
+    segments = in_slices(pausing, grid, 7200.0)
+    assert [end for _, end in segments] == [seconds(T0 + 2 * HOUR), seconds(T0 + 5 * HOUR)]
+
+
+@pytest.mark.parametrize("run", [in_slices, as_planned_at_submission])
+@pytest.mark.parametrize("real_h", [0.5, 1.5, 2.0, 3.0])
+def test_the_real_duration_is_worked_whatever_was_expected(run: type, real_h: float) -> None:
+    pausing = planning(policy="interruptible", pausing=LIMITS)
+    segments = run(pausing, Grid(9, 1, 9, 9, 1, 9, 9, 9, 9, 9), real_h * 3600.0)
+    worked = sum(end - start for start, end in segments) - 360.0 * (len(segments) - 1)
+    assert worked == pytest.approx(real_h * 3600.0)
+    assert len(segments) == (2 if real_h > 1 else 1)
+
+
+@given(st.lists(st.tuples(MINUTES, MINUTES), min_size=1, max_size=8), MINUTES, st.integers(0, 30))
+def test_work_is_what_ran_less_the_resumes(
+    slices: list[tuple[timedelta, timedelta]], real: timedelta, resume: int
+) -> None:
+    limits = PausingLimits(resume_time=resume * MINUTE)
+    work, now = Work(job(pausing=limits), real.total_seconds()), T0
+    for run, pause in slices:
+        if work.is_over:
+            break
+        until = now + run
+        stopped = work.go_on(now, until)
+        assert stopped <= until
+        progress = work.job_at(stopped).progress
+        assert progress is not None
+        assert progress.running == (not work.is_over)
+        work.stop(stopped)
+        paused = work.job_at(stopped).progress
+        assert paused is not None
+        assert paused.done >= progress.done
+        assert paused.pauses == len(work.segments)
+        now = stopped + pause
+    lost = [min(end - start, resume * 60.0) for start, end in work.segments[1:]]
+    ran = sum(end - start for start, end in work.segments) - sum(lost)
+    assert ran == pytest.approx(min(ran, real.total_seconds()))
+    assert work.is_over == (ran >= real.total_seconds() - 1e-6)
+
+
+def test_a_job_that_has_not_begun_has_no_progress() -> None:
+    assert Work(job(), 60.0).job_at(T0).progress is None
+
+
+def test_a_wait_that_would_never_end_is_refused() -> None:
+    stuck = Decision(
+        action=Action.WAIT, reason=Reason.ABOVE_THRESHOLD, decided_at=T0, until=T0, text="waiting", reading=None,
+        threshold_gco2eq_per_kwh=None, deadline=None, latest_start=None, steps=(),
+    )  # fmt: skip
+    with pytest.raises(LowtideError, match="later look"):
+        next_look(stuck)

@@ -1,0 +1,123 @@
+"""``micro_batch_size: auto``: the largest micro-batch that meets the target, and the effective batch stays."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.config.batching import MemoryTarget, parse_memory_target
+from include.errors import ConfigurationError
+from include.trainer.micro_batch import Measure, Peaks, search, unaccumulated_peak_bytes
+from include.trainer.protocol import EventKind
+from include.trainer.training import Training
+from tests.trainer.conftest import MakeConfig
+
+MIB = 2**20
+
+
+def affine(fixed: float, each: float, effective: int, most: int | None = None) -> tuple[Measure, list[int]]:
+    """Memory that grows with the micro-batch; more than ``most`` samples do not fit at all."""
+    asked: list[int] = []
+
+    def measure(pieces: Iterable[int]) -> Peaks:
+        sizes = {k: -(-effective // k) for k in pieces}
+        asked.extend(sizes)
+        return {k: int(fixed + each * size) for k, size in sizes.items() if most is None or size <= most}
+
+    return measure, asked
+
+
+@given(
+    effective=st.integers(2, 3000),
+    fixed=st.floats(0, 50),
+    share=st.floats(0.05, 1.0),
+)
+def test_the_search_finds_the_fewest_pieces_that_meet_the_target(effective: int, fixed: float, share: float) -> None:
+    """Against trying every number of pieces; in no more than 40 trials."""
+    scale = 10_000.0
+    measure, asked = affine(fixed * scale, scale, effective)
+    target = MemoryTarget(share=share)
+    peaks = search(measure, target, effective)
+    limit = target.limit_bytes(peaks[1])
+    fitting = [size for size in range(1, effective + 1) if int(fixed * scale + scale * size) <= limit]
+    cuts = {-(-effective // k) for k in range(1, effective + 1)}
+    found = [-(-effective // k) for k, peak in peaks.items() if peak <= limit]
+    assert max(found, default=None) == max(cuts & set(fitting), default=None)
+    assert len(asked) <= 40
+
+
+def test_where_the_whole_batch_does_not_fit_its_peak_is_put_on_a_line() -> None:
+    measure, _ = affine(20 * MIB, MIB, 512, most=200)
+    peaks = search(measure, MemoryTarget(share=0.5), 512)
+    assert 1 not in peaks
+    assert unaccumulated_peak_bytes(peaks, 512) == pytest.approx(532 * MIB, rel=0.01)
+    assert min(k for k, peak in peaks.items() if peak <= 266 * MIB) == 3  # 171 samples; 256 do not fit
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("50%", 500),
+        ("100%", 1000),
+        ("12.5 %", 125),
+        ("600", 600),
+        (600, 600),
+        ("2kB", 2000),
+        ("1KiB", 1024),
+        ("0.5MiB", MIB / 2),
+    ],
+)
+def test_a_target_is_a_share_or_a_size(text: object, limit: float) -> None:
+    assert parse_memory_target(text).limit_bytes(1000) == limit
+
+
+@pytest.mark.parametrize("text", ["0%", "101%", "half", "", "-1", "0", "2 GIB", None, True, 0.5])
+def test_other_targets_are_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="write a share of the unaccumulated peak like 50%"):
+        parse_memory_target(text)
+
+
+@pytest.mark.timeout(240)
+def test_auto_measures_real_steps_and_keeps_the_effective_batch(training_config: MakeConfig) -> None:
+    """A real trial in a process of its own, then the training with what it chose; the peak is well below the whole batch's."""
+    warnings: list[str] = []
+
+    def hear(kind: EventKind, data: dict[str, object]) -> None:
+        if kind is EventKind.WARNING:
+            warnings.append(str(data["message"]))
+
+    parts: dict[str, Any] = {
+        "model": "include.trainer.models:small_cnn",
+        "effective_batch_size": 128,
+        "accumulation_steps": None,
+    }
+    result = Training(training_config(**parts, micro_batch_size="auto", memory_target="60%"), emit=hear).run()
+    assert result.effective_batch_size == 128
+    assert 2 <= result.accumulation_steps <= 8
+    assert result.micro_batch_size == -(-128 // result.accumulation_steps)
+    assert result.optimizer_steps == 16
+    assert warnings == [warnings[0]]
+    assert warnings[0].startswith(
+        f"training.micro_batch_size auto: {result.micro_batch_size} x {result.accumulation_steps}, "
+    )
+
+
+def test_a_target_below_what_one_sample_takes_is_one_sentence(training_config: MakeConfig) -> None:
+    parts: dict[str, Any] = {
+        "micro_batch_size": "auto",
+        "effective_batch_size": 64,
+        "accumulation_steps": None,
+        "memory_target": "1kB",
+    }
+    with pytest.raises(
+        ConfigurationError, match=r"memory_target 1kB \(0 MiB\) cannot be met: even a micro-batch of 1 peaks"
+    ):
+        Training(training_config(**parts), emit=lambda kind, data: None)
+
+
+def test_a_users_mistake_is_told_as_without_a_trial(training_config: MakeConfig) -> None:
+    parts: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 64, "accumulation_steps": None}
+    with pytest.raises(ConfigurationError, match="there is no module 'no_such_package'"):
+        Training(training_config(**parts, model="no_such_package:net"), emit=lambda kind, data: None)
