@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.config import TrainingConfig
-from include.errors import CheckpointDamaged, ConfigurationError, TrainingError
+from include.errors import ArtifactError, CheckpointDamaged, ConfigurationError, TrainingError
 from include.trainer.checkpoint.folder import CheckpointFolder
 from include.trainer.checkpoint.identity import CheckpointPlan, fingerprint, first_difference
 from include.trainer.checkpoint.keeper import CheckpointKeeper
@@ -302,19 +302,19 @@ def test_a_manifest_changed_in_any_character_is_noticed(data: st.DataObject) -> 
     changed = text[:place] + other + text[place + 1 :]
     try:
         found = Manifest.parse(changed, "it")
-    except CheckpointDamaged:
+    except (CheckpointDamaged, ArtifactError):  # the latter where the format became a later one
         return
     assert found == example()  # white space, or an escape that means the same
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format_version": 2}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format_version": 0}', "\x00"])
 def test_what_is_no_manifest_is_damaged(text: str) -> None:
     with pytest.raises(CheckpointDamaged, match="it cannot be used"):
         Manifest.parse(text, "it")
 
 
 def test_a_later_format_is_named() -> None:
-    with pytest.raises(CheckpointDamaged, match="format_version: Input should be 1"):
+    with pytest.raises(ArtifactError, match=r"it has format_version 2, but this Lowtide knows up to 1; go on with"):
         Manifest.parse(example().model_dump_json().replace('"format_version":1', '"format_version":2'), "it")
 
 
