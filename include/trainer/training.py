@@ -3,11 +3,13 @@
 import torch
 
 from include.config.training import TrainingConfig
+from include.errors import TrainingError
 from include.records.ledger import Phase
 from include.trainer.assembly import assemble, make_parts
 from include.trainer.batches import BatchSource, piece_count
 from include.trainer.checkpoint.keeping import Keeper, NoCheckpoints
 from include.trainer.checkpoint.snapshot import Snapshot
+from include.trainer.checkpoint.writer import weights_are_finite
 from include.trainer.device import device_name, synchronize, versions
 from include.trainer.loop import OptimizationLoop, accuracy
 from include.trainer.memory import start_measuring
@@ -43,7 +45,7 @@ class Training:
         """Train, evaluate and return the figures.
 
         :raises TrainingStopped: on request, between two optimizer steps.
-        :raises TrainingError: the loss became NaN or infinite.
+        :raises TrainingError: the loss, or in the last step a weight, became NaN or infinite.
         """
         data, loop = assemble(self._parts)
         snapshot = self._snapshot(data, loop.state)
@@ -52,6 +54,7 @@ class Training:
         self._train(data, loop, snapshot)
         synchronize(self._device)
         duration_s = snapshot.progress.train_duration_s
+        self._check_weights(loop.state)
         self._keeper.finish(snapshot)
         self._emit_phase(Phase.EVALUATE)
         state, signs = loop.state, SignsOfLife(data, lambda: self._emit_phase(Phase.EVALUATE))
@@ -79,6 +82,13 @@ class Training:
                 progress.add(summed_loss, samples)
                 self._keeper.after_step(snapshot)
             progress.finish_epoch()
+
+    def _check_weights(self, state: LoopState) -> None:
+        if not weights_are_finite(state.model):  # the loss was that before the step, so it does not tell
+            raise TrainingError(
+                f"a weight of the model is NaN or infinite after the last optimizer step ({state.global_step}); lower"
+                f" training.learning_rate (now {self._training.learning_rate:g}) or set training.clip_gradient_norm"
+            )
 
     def _result(self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float) -> TrainingResult:
         training, progress, memory = self._training, snapshot.progress, self._memory

@@ -106,9 +106,17 @@ class CheckpointKeeper:
             self._emit_phase(Phase.TRAIN)
 
     def finish(self, snapshot: Snapshot) -> None:
-        """Save the complete training: a failure after it costs no step, and the weights are there to be used."""
-        if snapshot.loop.global_step != self._saved_step:
-            self._save(snapshot)
+        """Save the complete training: a failure after it costs no step, and the weights are there to be used.
+
+        Where that fails, it is said that what lies there are not the trained weights.
+        """
+        step = snapshot.loop.global_step
+        if step != self._saved_step and self._save(snapshot) is None:
+            there = f"holds optimizer step {self._saved_step}" if self._saved_step >= 0 else "does not exist"
+            self._warn(
+                f"the trained weights (optimizer step {step}) could not be saved: the newest checkpoint in"
+                f" {self._plan.folder} {there}, so do not use it as the result; free space and run the training again"
+            )
 
     def _is_due(self, step: int) -> bool:
         every = self._training.checkpoint_steps
