@@ -60,13 +60,14 @@ def _lines(looked: Looked, expected: ExpectedDuration, width: int) -> list[str]:
     lines.append(f"  expected duration {format_duration(expected.duration)} ({expected.source}), {_deadline(job)}")
     lines += [f"  chosen: {_span(job, *segment)}" for segment in decision.segments]
     if decision.expected_saving_percent and decision.expected_saving_interval_percent is None:
-        lines.append("  how sure the expected saving is, no past forecasts tell yet")
+        why = "of plans in several pieces" if len(decision.segments) > 1 else "yet: too few past forecasts are known"
+        lines.append(f"  how sure the expected saving is cannot be said {why}")
     return [*lines, *_chart(looked, width)]
 
 
 def _span(job: Job, start: datetime, end: datetime) -> str:
     zone = find_zone(job.zone).timezone
-    return f"{start.astimezone(zone):%a %d %b %H:%M} to {end.astimezone(zone):%a %H:%M} ({zone.key})"
+    return f"{start.astimezone(zone):%a %d %b %H:%M %Z} to {end.astimezone(zone):%a %H:%M %Z} ({zone.key})"
 
 
 def _deadline(job: Job) -> str:

@@ -3,12 +3,12 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from include.errors import TrainingPaused, UserError
+from include.errors import LowtideError, TrainingPaused
 from include.pipeline.progress import Progress as Snapshot
 from include.pipeline.telling import Looked
 from include.pipeline.training import run_training
@@ -20,8 +20,43 @@ from include.scheduler.pausing import Progress
 
 _log = logging.getLogger(__name__)
 
+_LEAST_SHARE = 0.02
 _SHORTEST_INTERVAL_S = 1.0
 """A fast replay must not spend the measured machine's time on looking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """How many samples were done when."""
+
+    at: datetime
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How far a job is, and how long it takes: as expected, or longer where its own speed says so."""
+
+    job: Job
+    done: timedelta
+    expected: timedelta
+    slice_done: timedelta = timedelta(0)
+    first: _Seen | None = None
+
+    def after(self, snapshot: Snapshot, now: datetime) -> "_Pace":
+        """Return the pace after a snapshot: the share of the samples is the share of the work."""
+        total = snapshot.samples_total
+        if not total or not snapshot.samples:
+            return self
+        first = self.first or _Seen(at=now, samples=snapshot.samples)
+        in_slice = max(0, snapshot.samples - first.samples)
+        expected = self.job.expected_duration
+        if in_slice >= _LEAST_SHARE * total:  # from fewer samples a speed is guessed, not measured
+            expected = max(expected, (now - first.at) / in_slice * total)
+        share = min(1.0, snapshot.samples / total)
+        return replace(
+            self, done=expected * share, expected=expected, slice_done=expected * (in_slice / total), first=first
+        )
 
 
 class PauseWatch:
@@ -35,7 +70,7 @@ class PauseWatch:
         self.request = threading.Event()
         self._begun = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
         self._job, self._signal, self._clock, self._on_look = job, signal, clock, on_look
-        self._done = self._begun.done
+        self._pace = _Pace(job, self._begun.done, job.expected_duration)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lowtide-pauses", daemon=True)
 
@@ -50,10 +85,8 @@ class PauseWatch:
         self._thread.join(timeout=1.0)  # a request in flight may outlive the slice; it harms nobody
 
     def see(self, snapshot: Snapshot) -> None:
-        """Take the training's progress into account: its share of the samples is its share of the expected duration."""
-        if snapshot.samples_total:
-            share = min(1.0, snapshot.samples / snapshot.samples_total)
-            self._done = max(self._done, self._job.expected_duration * share)
+        """Take the training's progress into account."""
+        self._pace = self._pace.after(snapshot, self._clock.now())
 
     def telling(self, on_progress: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:
         """Return what sees a snapshot and passes it on."""
@@ -66,10 +99,11 @@ class PauseWatch:
 
     def paused(self) -> Job:
         """Return the job as a pause leaves it."""
-        return self._with(Progress(done=self._done, running=False, pauses=self._begun.pauses + 1))
+        pace = self._pace
+        return self._with(pace, Progress(done=pace.done, running=False, pauses=self._begun.pauses + 1))
 
-    def _with(self, progress: Progress) -> Job:
-        return replace(self._job, progress=progress)
+    def _with(self, pace: "_Pace", progress: Progress) -> Job:
+        return replace(self._job, expected_duration=pace.expected, progress=progress)
 
     def _run(self) -> None:
         now = self._clock.now()
@@ -78,16 +112,14 @@ class PauseWatch:
             self._look()
 
     def _look(self) -> None:
-        done = self._done
-        running = Progress(
-            done=done, running=True, pauses=self._begun.pauses, slice_done=max(timedelta(0), done - self._begun.done)
-        )
+        pace = self._pace
+        running = Progress(done=pace.done, running=True, pauses=self._begun.pauses, slice_done=pace.slice_done)
         try:
-            looked = look(self._with(running), self._signal, self._clock)
-        except UserError as error:  # a replay that left its trace: the training goes on
+            looked = look(self._with(pace, running), self._signal, self._clock)
+            self._on_look(looked)
+        except LowtideError as error:  # a replay that left its trace, a disk that is full: the training goes on
             _log.warning("pause check: %s", error)
             return
-        self._on_look(looked)
         if looked.decision.action is Action.PAUSE:
             self.request.set()
 

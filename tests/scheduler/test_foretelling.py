@@ -91,7 +91,7 @@ def test_a_store_is_read_again_when_it_has_grown_and_forecasts_in_it_are_no_past
 
 def test_older_values_than_the_look_back_are_not_read(tmp_path):
     kept = store(tmp_path)
-    kept.add(past_readings(days=5, end=T0 - LOOK_BACK - timedelta(days=5)), T0)
+    kept.add(past_readings(days=5, end=T0 - LOOK_BACK - timedelta(days=8)), T0)
     assert StoredPast(kept).readings(T0) == ()
     assert Foresight(StoredPast(kept), LONDON).prediction(T0) is None
     assert Foresight(StoredPast(kept), LONDON).trailing(T0) is None
