@@ -20,6 +20,7 @@ from include.trainer.protocol import EventKind
 from include.trainer.result import TrainingResult
 from include.trainer.signs import SignsOfLife
 from include.trainer.state import LoopState
+from include.trainer.trial_process import TrialWatch
 
 
 class Training:
@@ -27,6 +28,7 @@ class Training:
 
     :param keeper: called at each optimizer step; saves, goes on from what was saved, and stops on request.
     :raises UserError: the configuration names something that cannot be used.
+    :raises TrainingStopped: asked to while micro-batch sizes were tried.
     """
 
     def __init__(self, training: TrainingConfig, *, emit: Emit, keeper: Keeper | None = None) -> None:
@@ -34,12 +36,19 @@ class Training:
         self._emit = emit
         self._keeper = keeper or NoCheckpoints(lambda: False)
         # first: its trial should have the device alone
-        micro_batch_size = self._keeper.saved_micro_batch() or chosen_micro_batch(training, self._warn)
+        micro_batch_size = self._keeper.saved_micro_batch() or self._chosen_micro_batch()
         self._parts = make_parts(training, micro_batch_size=micro_batch_size, warn=self._warn)
         self._device = self._parts.device
         warm_up(training, self._device)
         self._memory = start_measuring(self._device)
         emit(EventKind.READY, self._ready())
+
+    def _chosen_micro_batch(self) -> int:
+        watch = TrialWatch(
+            measured=lambda: self._emit_phase(Phase.STARTUP),  # a long trial must not look like a hang
+            check=self._keeper.leave_if_stopped,
+        )
+        return chosen_micro_batch(self._training, self._warn, watch)
 
     def run(self) -> TrainingResult:
         """Train, evaluate and return the figures.

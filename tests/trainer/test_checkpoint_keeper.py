@@ -275,7 +275,7 @@ def test_weights_that_are_nan_after_the_last_step_are_an_error(
         calls = 0
 
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            outputs: torch.Tensor = super().forward(inputs)
+            outputs: torch.Tensor = super().forward(inputs)  # type: ignore[no-untyped-call]
             self.calls += self.training
             if self.calls == 63 and self.training:  # 15 steps of 4 micro-batches, the last of 3
                 outputs.register_hook(lambda gradient: gradient * float("nan"))

@@ -36,6 +36,11 @@ class CheckpointKeeper:
         newest = self._folder.newest()
         return newest.micro_batch_size if newest else None
 
+    def leave_if_stopped(self) -> None:
+        """Leave before the first step, if asked to; a pause has nothing to save yet, and waits for the first step."""
+        if self._requests.stop.is_set():
+            self._leave(0, None, TrainingStopped("stopped on request"))
+
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from the newest checkpoint that is whole.
 
@@ -92,11 +97,11 @@ class CheckpointKeeper:
         """
         requests = self._requests
         if requests.stop.is_set():
-            self._leave(snapshot, self._save(snapshot), TrainingStopped("stopped on request"))
+            self._leave(snapshot.loop.global_step, self._save(snapshot), TrainingStopped("stopped on request"))
         if requests.pause.is_set():
             saved = self._save(snapshot)
             if saved:
-                self._leave(snapshot, saved, TrainingPaused("paused on request"))
+                self._leave(snapshot.loop.global_step, saved, TrainingPaused("paused on request"))
             requests.pause.clear()
             self._warn("the training goes on instead of pausing: a pause without a checkpoint would lose what was done")
             self._emit_phase(Phase.TRAIN)
@@ -123,9 +128,8 @@ class CheckpointKeeper:
         by_steps = every is not None and step % every == 0
         return by_steps or (self._interval_s is not None and time.monotonic() - self._saved_s >= self._interval_s)
 
-    def _leave(self, snapshot: Snapshot, saved: Manifest | None, how: TrainingStopped) -> None:
+    def _leave(self, step: int, saved: Manifest | None, how: TrainingStopped) -> None:
         requested = "pause" if isinstance(how, TrainingPaused) else "stop"
-        step = snapshot.loop.global_step
         checkpoint = saved.name if saved else None
         self._emit(EventKind.STOPPED, {"requested": requested, "optimizer_step": step, "checkpoint": checkpoint})
         raise how
