@@ -3,14 +3,15 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
-from include.config import LowtideConfig
+from include.config import LoadedConfig, LowtideConfig
 from include.pipeline.identity import comparison_key
+from include.scheduler import Job, job_from_config
 
 LEAST_RUNS = 3
 """Fewer earlier runs say little of the next one: the configured duration holds."""
@@ -34,6 +35,13 @@ class ExpectedDuration:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what ``as_json`` wrote."""
         return cls(duration=timedelta(seconds=data["duration_s"]), source=data["source"])
+
+
+def expected_job(config: LoadedConfig, *, job_id: str, submitted_at: datetime) -> tuple[Job, ExpectedDuration]:
+    """Return the job of a configuration, with the duration that is expected of it, and where that comes from."""
+    expected = expected_duration(config.values, config.artifacts_path)
+    job = job_from_config(config.values, job_id=job_id, submitted_at=submitted_at)
+    return replace(job, expected_duration=expected.duration), expected
 
 
 def expected_duration(config: LowtideConfig, artifacts_root: Path) -> ExpectedDuration:

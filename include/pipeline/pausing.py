@@ -1,14 +1,11 @@
 """Pauses a training while it runs, where decide() says so: the pause check is a look like any other."""
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
-from include.errors import LowtideError, TrainingPaused
+from include.errors import TrainingPaused
 from include.pipeline.progress import Progress as Snapshot
 from include.pipeline.telling import Looked
 from include.pipeline.training import run_training
@@ -18,11 +15,8 @@ from include.records import TrainingRecord
 from include.scheduler import Action, Clock, Decision, GridSignal, Job
 from include.scheduler.pausing import Progress
 
-_log = logging.getLogger(__name__)
-
 _LEAST_SHARE = 0.02
-_SHORTEST_INTERVAL_S = 1.0
-"""A fast replay must not spend the measured machine's time on looking."""
+"""Of the samples, before the training's own speed is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +45,7 @@ class _Pace:
         first = self.first or _Seen(at=now, samples=snapshot.samples)
         in_slice = max(0, snapshot.samples - first.samples)
         expected = self.job.expected_duration
-        if in_slice >= _LEAST_SHARE * total:  # from fewer samples a speed is guessed, not measured
+        if in_slice >= _LEAST_SHARE * total:
             expected = max(expected, (now - first.at) / in_slice * total)
         share = min(1.0, snapshot.samples / total)
         return replace(
@@ -60,10 +54,10 @@ class _Pace:
 
 
 class PauseWatch:
-    """A thread that looks at the grid at every poke interval while a slice of a job runs, and asks for a pause.
+    """Looks at the grid while a slice of a job runs, and asks for a pause; the signal's refresher calls ``look``.
 
     :param job: as it begins the slice: with the progress and the pauses of the slices before.
-    :param on_look: told of each look, on this thread.
+    :param on_look: told of each look, on the refresher's thread.
     """
 
     def __init__(self, job: Job, signal: GridSignal, clock: Clock, *, on_look: Callable[[Looked], None]) -> None:
@@ -71,18 +65,6 @@ class PauseWatch:
         self._begun = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
         self._job, self._signal, self._clock, self._on_look = job, signal, clock, on_look
         self._pace = _Pace(job, self._begun.done, job.expected_duration)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lowtide-pauses", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join(timeout=1.0)  # a request in flight may outlive the slice; it harms nobody
 
     def see(self, snapshot: Snapshot) -> None:
         """Take the training's progress into account."""
@@ -105,21 +87,17 @@ class PauseWatch:
     def _with(self, pace: "_Pace", progress: Progress) -> Job:
         return replace(self._job, expected_duration=pace.expected, progress=progress)
 
-    def _run(self) -> None:
-        now = self._clock.now()
-        interval_s = max(_SHORTEST_INTERVAL_S, self._clock.seconds_until(now + self._job.poke_interval))
-        while not self._ended.wait(interval_s) and not self.request.is_set():
-            self._look()
+    def look(self) -> None:
+        """Look once; a pause that was asked for is not asked for again.
 
-    def _look(self) -> None:
+        :raises LowtideError: a replay that left its trace, or evidence that cannot be kept; the training goes on.
+        """
+        if self.request.is_set():
+            return
         pace = self._pace
         running = Progress(done=pace.done, running=True, pauses=self._begun.pauses, slice_done=pace.slice_done)
-        try:
-            looked = look(self._with(pace, running), self._signal, self._clock)
-            self._on_look(looked)
-        except LowtideError as error:  # a replay that left its trace, a disk that is full: the training goes on
-            _log.warning("pause check: %s", error)
-            return
+        looked = look(self._with(pace, running), self._signal, self._clock)
+        self._on_look(looked)
         if looked.decision.action is Action.PAUSE:
             self.request.set()
 
@@ -148,10 +126,12 @@ def train_with_pauses(
     if job.policy != "interruptible":
         return run_training(run, signal, on_progress=on_progress)
     while True:
-        with PauseWatch(job, signal, clock, on_look=on_look) as watch:
-            try:
-                return run_training(run, signal, pause=watch.request, on_progress=watch.telling(on_progress))
-            except TrainingPaused:
-                job = watch.paused()
+        watch = PauseWatch(job, signal, clock, on_look=on_look)
+        try:
+            return run_training(
+                run, signal, pause=watch.request, look=watch.look, on_progress=watch.telling(on_progress)
+            )
+        except TrainingPaused:
+            job = watch.paused()
         wait(job)
         job = resumed(job)

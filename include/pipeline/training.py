@@ -26,6 +26,7 @@ def run_training(
     *,
     stop: threading.Event | None = None,
     pause: threading.Event | None = None,
+    look: Callable[[], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_checkpoint: Callable[[dict[str, Any]], None] | None = None,
     meter: EnergyMeter | None = None,
@@ -36,6 +37,7 @@ def run_training(
 
     :param stop: set it to end the training soon, with what can be saved in 3 s; every ledger row is kept.
     :param pause: set it to end the training once its state is saved, however long that takes; cleared when it is passed on.
+    :param look: called at every poke interval in place of the signal's own refreshing look: a pause check, say.
     :param on_checkpoint: told of each checkpoint (``protocol.TrainingEvent``'s data), on the calling thread.
     :param meter: CodeCarbon unless given.
     :raises TrainingError: the training failed or was stopped (TrainingStopped) or paused (TrainingPaused).
@@ -44,33 +46,38 @@ def run_training(
     :raises ArtifactError: the run's folder cannot be written, or another process is training in it.
     """
     training_id = begin(run)
-    clock = clock_for(run.anchor)
-    tracker = run.config.values.tracker
-    meter = meter or _meter(run)
+    clock, meter = clock_for(run.anchor), meter or _meter(run)
     poke_s = run.config.values.scheduler.poke_interval.total_seconds() / (run.anchor.speed if run.anchor else 1.0)
-    with SignalRefresher(signal, clock, interval_s=poke_s), LedgerWriter(run.folder.ledger) as ledger:
+    hands = Hands(
+        stop=stop or threading.Event(),
+        pause=pause or threading.Event(),
+        on_progress=on_progress,
+        on_checkpoint=on_checkpoint,
+    )
+    with SignalRefresher(signal, clock, interval_s=poke_s, look=look), LedgerWriter(run.folder.ledger) as ledger:
         before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
         attempt = 1 + max((row.attempt for row in before.rows), default=0)
-        recorder = EnergyRecorder(
-            meter,
-            ledger,
-            signal.booking,
-            now=clock.now,
-            interval_s=tracker.interval.total_seconds(),
-            pue=tracker.pue,
-            attempt=attempt,
-        )
-        hands = Hands(
-            stop=stop or threading.Event(),
-            pause=pause or threading.Event(),
-            on_progress=on_progress,
-            on_checkpoint=on_checkpoint,
-        )
+        recorder = _recorder(run, signal, meter, ledger, attempt)
         result = _recorded(recorder, Supervision(run, training_id, recorder, hands, attempt=attempt))
         problems = (*before.problems, *recorder.problems)
     record = write_record(run, signal, FinishedTraining(result=result, meter=meter, problems=problems))
     CheckpointFolder(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing will be gone on with
     return record
+
+
+def _recorder(
+    run: TrainingRun, signal: GridSignal, meter: EnergyMeter, ledger: LedgerWriter, attempt: int
+) -> EnergyRecorder:
+    tracker = run.config.values.tracker
+    return EnergyRecorder(
+        meter,
+        ledger,
+        signal.booking,
+        now=clock_for(run.anchor).now,
+        interval_s=tracker.interval.total_seconds(),
+        pue=tracker.pue,
+        attempt=attempt,
+    )
 
 
 def _meter(run: TrainingRun) -> EnergyMeter:

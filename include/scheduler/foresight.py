@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from include.records import IntensityKind, Reading
@@ -56,12 +58,12 @@ class StoredPast:
 class TracedPast:
     """The past under a replay: the trace itself, of which nothing is looked at that ends after now."""
 
-    def __init__(self, readings: tuple[Reading, ...]) -> None:
-        self._readings = readings
+    def __init__(self, whole: Callable[[], tuple[Reading, ...]]) -> None:
+        self._whole = cache(whole)  # tens of megabytes for a year: not before a policy asks
 
     def readings(self, now: datetime) -> tuple[Reading, ...]:  # noqa: ARG002 the forecaster keeps to what has ended
         """Return the whole trace."""
-        return self._readings
+        return self._whole()
 
 
 class Foresight:

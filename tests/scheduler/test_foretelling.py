@@ -26,7 +26,7 @@ def past_readings(days=60, end=T0):
 
 @pytest.fixture(scope="module")
 def foresight():
-    return Foresight(TracedPast(past_readings()), LONDON)
+    return Foresight(TracedPast(past_readings), LONDON)
 
 
 def provider_says(*values, start=T0):
@@ -72,7 +72,7 @@ def test_what_has_not_ended_is_not_seen():
     """Values of the future in the same past change neither the forecast nor the percentile."""
     until_now = past_readings(days=40)
     later = past_readings(days=3, end=T0 + timedelta(days=3))
-    alone, together = (Foresight(TracedPast(r), LONDON) for r in (until_now, (*until_now, *later)))
+    alone, together = (Foresight(TracedPast(lambda r=r: r), LONDON) for r in (until_now, (*until_now, *later)))
     assert alone.prediction(T0).curve == together.prediction(T0).curve
     window = timedelta(days=7)
     assert alone.trailing(T0).percentile(30.0, window) == together.trailing(T0).percentile(30.0, window)

@@ -117,15 +117,16 @@ class GpuTrainingOperator(BaseOperator):
         if job.policy != "interruptible":
             return run_training(run, signal, on_progress=log, **hands)
         pauses = PauseState(context, pointer.training_id)
-        with PauseWatch(pauses.begun(job), signal, clock_for(run.anchor), on_look=self._look_logger(run)) as watch:
-            try:
-                record = run_training(run, signal, pause=watch.request, on_progress=watch.telling(log), **hands)
-            except TrainingPaused as paused:
-                self.log.info("%s", paused)
-                job = watch.paused()
-            else:
-                pauses.over()
-                return record
+        watch = PauseWatch(pauses.begun(job), signal, clock_for(run.anchor), on_look=self._look_logger(run))
+        hands |= {"pause": watch.request, "look": watch.look, "on_progress": watch.telling(log)}
+        try:
+            record = run_training(run, signal, **hands)
+        except TrainingPaused as paused:
+            self.log.info("%s", paused)
+            job = watch.paused()
+        else:
+            pauses.over()
+            return record
         pauses.paused(job)
         connection = self.grid_conn_id or run.config.values.grid.connection
         trigger, timeout = deferral(
