@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,9 +12,9 @@ from include.cli.train import config_path
 from include.config import find_zone, format_duration, load_config, parse_setting
 from include.moments import as_utc, format_moment, utc_now
 from include.pipeline import look
-from include.pipeline.durations import ExpectedDuration, expected_duration
+from include.pipeline.durations import ExpectedDuration, expected_job
 from include.pipeline.telling import Looked
-from include.scheduler import Job, clock_for, job_from_config
+from include.scheduler import Job, clock_for
 
 NAME = "plan"
 HELP = "show what would be decided now, and why: the outlook, the chosen block, what it should save"
@@ -42,10 +41,7 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(config_path(options.config), dict(parse_setting(text) for text in options.set))
     now = utc_now()
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
-    expected = expected_duration(config.values, config.artifacts_path)
-    submitted_at = anchor.virtual_start if anchor else now
-    job = job_from_config(config.values, job_id="plan", submitted_at=submitted_at)
-    job = replace(job, expected_duration=expected.duration)
+    job, expected = expected_job(config, job_id="plan", submitted_at=anchor.virtual_start if anchor else now)
     looked = look(job, signal, clock_for(anchor))
     if options.json:
         print_json(_json(looked, expected))
@@ -60,13 +56,14 @@ def _lines(looked: Looked, expected: ExpectedDuration, width: int) -> list[str]:
     lines.append(f"  expected duration {format_duration(expected.duration)} ({expected.source}), {_deadline(job)}")
     lines += [f"  chosen: {_span(job, *segment)}" for segment in decision.segments]
     if decision.expected_saving_percent and decision.expected_saving_interval_percent is None:
-        lines.append("  how sure the expected saving is, no past forecasts tell yet")
+        why = "of plans in several pieces" if len(decision.segments) > 1 else "yet: too few past forecasts are known"
+        lines.append(f"  how sure the expected saving is cannot be said {why}")
     return [*lines, *_chart(looked, width)]
 
 
 def _span(job: Job, start: datetime, end: datetime) -> str:
     zone = find_zone(job.zone).timezone
-    return f"{start.astimezone(zone):%a %d %b %H:%M} to {end.astimezone(zone):%a %H:%M} ({zone.key})"
+    return f"{start.astimezone(zone):%a %d %b %H:%M %Z} to {end.astimezone(zone):%a %H:%M %Z} ({zone.key})"
 
 
 def _deadline(job: Job) -> str:

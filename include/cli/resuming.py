@@ -5,10 +5,12 @@ from contextlib import contextmanager
 
 from include.cli.access import open_from_environment
 from include.cli.display import Display
+from include.cli.foreground import Foreground
 from include.config import LoadedConfig
 from include.errors import TrainingError
 from include.moments import format_moment, utc_now
-from include.pipeline import Beginning, RunFolder, TrainingRun, last_checkpoint, run_training, unfinished
+from include.pipeline import Beginning, RunFolder, TrainingRun, last_checkpoint, unfinished
+from include.pipeline.beginning import refuse_another_training
 from include.records import TrainingRecord
 
 
@@ -34,11 +36,13 @@ def go_on(config: LoadedConfig, folder: RunFolder, earlier: Beginning, display: 
     signal, anchor = open_from_environment(
         config.values.grid, utc_now(), artifacts=config.artifacts_path, anchor=earlier.anchor
     )
+    run = TrainingRun(
+        config=config, run_id=earlier.run_id, folder=folder, submitted_at=earlier.submitted_at, anchor=anchor
+    )
+    refuse_another_training(run, earlier)
     found = last_checkpoint(folder)
     start = f"from optimizer step {found.optimizer_step}" if found else "from the beginning: nothing had been saved"
     submitted = format_moment(earlier.submitted_at)
     display.say(f"going on with the unfinished run {earlier.run_id}, submitted at {submitted}, {start}")
-    run = TrainingRun(
-        config=config, run_id=earlier.run_id, folder=folder, submitted_at=earlier.submitted_at, anchor=anchor
-    )
-    return run_training(run, signal, on_progress=display.training)
+    foreground = Foreground(run, signal, display)
+    return foreground.train(foreground.job())

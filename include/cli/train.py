@@ -1,13 +1,13 @@
 """``lowtide train``: wait as the configuration says, train, leave a record and a ledger."""
 
 import argparse
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from include.cli.access import open_from_environment
 from include.cli.display import Display
+from include.cli.foreground import Foreground
 from include.cli.printing import print_json
 from include.cli.resuming import go_on, told_how_to_go_on
 from include.config import LoadedConfig, configuration_files, load_config, parse_setting
@@ -18,13 +18,9 @@ from include.pipeline import (
     TrainingRun,
     goes_on,
     new_training_id,
-    wait_in_foreground,
 )
-from include.pipeline.durations import expected_duration
-from include.pipeline.pausing import train_with_pauses
-from include.pipeline.telling import Looked
 from include.records import SciScore, TrainingRecord
-from include.scheduler import Action, Decision, Job, clock_for, job_from_config
+from include.scheduler import Action, Decision
 
 NAME = "train"
 HELP = "wait until the policy says run, train under measurement, write record.json and ledger.jsonl"
@@ -94,32 +90,18 @@ def _wait_and_train(
     config: LoadedConfig, folder: RunFolder, now: datetime, display: Display
 ) -> tuple[Decision, TrainingRecord | None]:
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
-    submitted_at = anchor.virtual_start if anchor else now
-    job = job_from_config(config.values, job_id=folder.path.name, submitted_at=submitted_at)
-    expected = expected_duration(config.values, config.artifacts_path)
-    job = replace(job, expected_duration=expected.duration)
-
-    def keep(looked: Looked) -> None:
-        folder.append_decisions([looked.decision.as_json()])
-        display.look(looked)
-
-    def wait(job: Job) -> Decision:
-        return wait_in_foreground(job, signal, clock, on_look=keep, sleep=display.sleep)
-
-    clock = clock_for(anchor)
-    decision = wait(job)
-    if decision.action is not Action.RUN:
-        return decision, None
     run = TrainingRun(
         config=config,
         run_id=folder.path.name,
         folder=folder,
-        submitted_at=submitted_at,
+        submitted_at=anchor.virtual_start if anchor else now,
         anchor=anchor,
         training_id=new_training_id(),  # an unfinished one was either gone on with before the wait, or --fresh
     )
-    record = train_with_pauses(run, job, signal, clock, on_look=keep, on_progress=display.training, wait=wait)
-    return decision, record
+    foreground = Foreground(run, signal, display)
+    job = foreground.job()
+    decision = foreground.wait(job)
+    return decision, foreground.train(job) if decision.action is Action.RUN else None
 
 
 def _show_refusal(decision: Decision, *, as_json: bool) -> None:

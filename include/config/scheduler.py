@@ -3,13 +3,19 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from include.config.section import Section
 from include.config.times import Deadline, Duration, parse_duration
 
 PolicyName = Literal["immediate", "threshold", "percentile", "window", "interruptible"]
 OnLatestStart = Literal["start", "skip", "fail"]
+
+
+def _days_to_a_year(window: timedelta) -> timedelta:
+    if not timedelta(days=1) <= window <= timedelta(days=366):
+        raise ValueError("a window holds at least a whole day and at most a year; write e.g. 7d")
+    return window
 
 
 class PausingConfig(Section):
@@ -62,7 +68,8 @@ class SchedulerConfig(Section):
     ] = 30.0
     percentile_window: Annotated[
         Duration,
-        Field(ge=timedelta(days=1), le=timedelta(days=366), description="the days before now that it is taken from"),
+        AfterValidator(_days_to_a_year),
+        Field(description="the days before now that it is taken from"),
     ] = parse_duration("7d")
     jitter: Annotated[
         Duration | None,

@@ -93,11 +93,10 @@ def begin(run: TrainingRun) -> str:
     elif earlier is None or (wanted is not None and wanted != earlier.training_id):
         _set_aside(folder, "they belong to another training")
     else:
-        difference = first_difference(earlier.identity, identity, "")
+        difference = refuse_another_training(run, earlier)
         if difference is None:
             _forget_account(folder)
             return earlier.training_id
-        _refuse_if_it_has_a_checkpoint(folder, difference)
         _set_aside(folder, difference)
     training_id = wanted or new_training_id()
     beginning = Beginning(training_id=training_id, run_id=run.run_id, submitted_at=run.submitted_at, identity=identity)
@@ -130,13 +129,20 @@ def _forget_account(folder: RunFolder) -> None:
     folder.record.unlink(missing_ok=True)
 
 
-def _refuse_if_it_has_a_checkpoint(folder: RunFolder, difference: str) -> None:
-    found = last_checkpoint(folder)
+def refuse_another_training(run: TrainingRun, earlier: Beginning) -> str | None:
+    """Return in words how a run differs from the unfinished training in its folder; None where it is the same.
+
+    :raises ConfigurationError: it differs, and the training has a checkpoint, which would be lost.
+    """
+    folder = run.folder
+    difference = first_difference(earlier.identity, run_identity(run.config.values, run.anchor), "")
+    found = last_checkpoint(folder) if difference else None
     if found is not None:
         raise ConfigurationError(
             f"{difference}, but {folder.path} holds an unfinished training with a checkpoint at optimizer step"
             f" {found.optimizer_step}; set it back to go on, or start over (--fresh, or a new run)"
         )
+    return difference
 
 
 def _set_aside(folder: RunFolder, why: str) -> None:

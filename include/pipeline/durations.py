@@ -3,19 +3,21 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any, Self
 
-from include.config import LowtideConfig
+from include.config import LoadedConfig, LowtideConfig
 from include.pipeline.identity import comparison_key
 from include.records import tells_of_an_unfinished_run
+from include.scheduler import Job, job_from_config
 
 LEAST_RUNS = 3
 """Fewer earlier runs say little of the next one: the configured duration holds."""
 LATEST_RUNS = 20
-QUANTILE = 0.9
+LONGEST_S = 100 * 86_400.0
 _MOST_FILES = 500
 
 
@@ -36,12 +38,19 @@ class ExpectedDuration:
         return cls(duration=timedelta(seconds=data["duration_s"]), source=data["source"])
 
 
+def expected_job(config: LoadedConfig, *, job_id: str, submitted_at: datetime) -> tuple[Job, ExpectedDuration]:
+    """Return the job of a configuration, with the duration that is expected of it, and where that comes from."""
+    expected = expected_duration(config.values, config.artifacts_path)
+    job = job_from_config(config.values, job_id=job_id, submitted_at=submitted_at)
+    return replace(job, expected_duration=expected.duration), expected
+
+
 def expected_duration(config: LowtideConfig, artifacts_root: Path) -> ExpectedDuration:
     """Return how long the next run of a configuration should be expected to take.
 
-    With ``scheduler.learn_duration`` that is the 90th percentile of the last 20 runs of the same model, data, effective
-    batch and number of epochs under the artifact root, as soon as there are three. The margin of ``duration_margin``
-    comes on top of it, in the latest start.
+    With ``scheduler.learn_duration`` that is the median of the last 20 runs of the same model, data, effective batch and
+    number of epochs under the artifact root, plus twice their median deviation from it, as soon as there are three: one
+    run that hung must not make the next nights' deadlines unreachable. The margin of ``duration_margin`` comes on top.
     """
     configured = ExpectedDuration(duration=config.scheduler.expected_duration, source="as configured")
     if not config.scheduler.learn_duration:
@@ -49,14 +58,14 @@ def expected_duration(config: LowtideConfig, artifacts_root: Path) -> ExpectedDu
     seconds = [_policy_seconds(record) for record in _earlier_runs(config, artifacts_root)]
     if len(seconds) < LEAST_RUNS:
         return configured
-    learnt = max(1.0, math.ceil(quantile(seconds, QUANTILE)))
+    learnt = max(1.0, math.ceil(usually_at_most(seconds)))
     return ExpectedDuration(duration=timedelta(seconds=learnt), source=f"learnt from {len(seconds)} earlier runs")
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least ``share`` of the values do not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+def usually_at_most(values: Sequence[float]) -> float:
+    """Return the median plus twice the median absolute deviation from it; a single outlier does not move it."""
+    middle = median(values)
+    return middle + 2.0 * median(abs(value - middle) for value in values)
 
 
 def _earlier_runs(config: LowtideConfig, artifacts_root: Path) -> list[dict[str, Any]]:
@@ -86,8 +95,13 @@ def _records(artifacts_root: Path) -> Iterator[dict[str, Any]]:
             continue
         if tells_of_an_unfinished_run(record):
             continue
-        if isinstance(record, dict) and isinstance(record.get("duration_s"), (int, float)):
+        if isinstance(record, dict) and _is_duration(record.get("duration_s")):
             yield record
+
+
+def _is_duration(seconds: object) -> bool:
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    return is_number and 0.0 < float(str(seconds)) < LONGEST_S
 
 
 def _modified_s(path: Path) -> float:

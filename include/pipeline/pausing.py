@@ -1,14 +1,11 @@
 """Pauses a training while it runs, where decide() says so: the pause check is a look like any other."""
 
-import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from include.errors import TrainingPaused, UserError
+from include.errors import TrainingPaused
 from include.pipeline.progress import Progress as Snapshot
 from include.pipeline.telling import Looked
 from include.pipeline.training import run_training
@@ -18,42 +15,60 @@ from include.records import TrainingRecord
 from include.scheduler import Action, Clock, Decision, GridSignal, Job
 from include.scheduler.pausing import Progress
 
-_log = logging.getLogger(__name__)
+_LEAST_SHARE = 0.02
+"""Of the samples, before the training's own speed is believed."""
 
-_SHORTEST_INTERVAL_S = 1.0
-"""A fast replay must not spend the measured machine's time on looking."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """How many samples were done when."""
+
+    at: datetime
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How far a job is, and how long it takes: as expected, or longer where its own speed says so."""
+
+    job: Job
+    done: timedelta
+    expected: timedelta
+    slice_done: timedelta = timedelta(0)
+    first: _Seen | None = None
+
+    def after(self, snapshot: Snapshot, now: datetime) -> "_Pace":
+        """Return the pace after a snapshot: the share of the samples is the share of the work."""
+        total = snapshot.samples_total
+        if not total or not snapshot.samples:
+            return self
+        first = self.first or _Seen(at=now, samples=snapshot.samples)
+        in_slice = max(0, snapshot.samples - first.samples)
+        expected = self.job.expected_duration
+        if in_slice >= _LEAST_SHARE * total:
+            expected = max(expected, (now - first.at) / in_slice * total)
+        share = min(1.0, snapshot.samples / total)
+        return replace(
+            self, done=expected * share, expected=expected, slice_done=expected * (in_slice / total), first=first
+        )
 
 
 class PauseWatch:
-    """A thread that looks at the grid at every poke interval while a slice of a job runs, and asks for a pause.
+    """Looks at the grid while a slice of a job runs, and asks for a pause; the signal's refresher calls ``look``.
 
     :param job: as it begins the slice: with the progress and the pauses of the slices before.
-    :param on_look: told of each look, on this thread.
+    :param on_look: told of each look, on the refresher's thread.
     """
 
     def __init__(self, job: Job, signal: GridSignal, clock: Clock, *, on_look: Callable[[Looked], None]) -> None:
         self.request = threading.Event()
         self._begun = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
         self._job, self._signal, self._clock, self._on_look = job, signal, clock, on_look
-        self._done = self._begun.done
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lowtide-pauses", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join(timeout=1.0)  # a request in flight may outlive the slice; it harms nobody
+        self._pace = _Pace(job, self._begun.done, job.expected_duration)
 
     def see(self, snapshot: Snapshot) -> None:
-        """Take the training's progress into account: its share of the samples is its share of the expected duration."""
-        if snapshot.samples_total:
-            share = min(1.0, snapshot.samples / snapshot.samples_total)
-            self._done = max(self._done, self._job.expected_duration * share)
+        """Take the training's progress into account."""
+        self._pace = self._pace.after(snapshot, self._clock.now())
 
     def telling(self, on_progress: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:
         """Return what sees a snapshot and passes it on."""
@@ -66,27 +81,22 @@ class PauseWatch:
 
     def paused(self) -> Job:
         """Return the job as a pause leaves it."""
-        return self._with(Progress(done=self._done, running=False, pauses=self._begun.pauses + 1))
+        pace = self._pace
+        return self._with(pace, Progress(done=pace.done, running=False, pauses=self._begun.pauses + 1))
 
-    def _with(self, progress: Progress) -> Job:
-        return replace(self._job, progress=progress)
+    def _with(self, pace: "_Pace", progress: Progress) -> Job:
+        return replace(self._job, expected_duration=pace.expected, progress=progress)
 
-    def _run(self) -> None:
-        now = self._clock.now()
-        interval_s = max(_SHORTEST_INTERVAL_S, self._clock.seconds_until(now + self._job.poke_interval))
-        while not self._ended.wait(interval_s) and not self.request.is_set():
-            self._look()
+    def look(self) -> None:
+        """Look once; a pause that was asked for is not asked for again.
 
-    def _look(self) -> None:
-        done = self._done
-        running = Progress(
-            done=done, running=True, pauses=self._begun.pauses, slice_done=max(timedelta(0), done - self._begun.done)
-        )
-        try:
-            looked = look(self._with(running), self._signal, self._clock)
-        except UserError as error:  # a replay that left its trace: the training goes on
-            _log.warning("pause check: %s", error)
+        :raises LowtideError: a replay that left its trace, or evidence that cannot be kept; the training goes on.
+        """
+        if self.request.is_set():
             return
+        pace = self._pace
+        running = Progress(done=pace.done, running=True, pauses=self._begun.pauses, slice_done=pace.slice_done)
+        looked = look(self._with(pace, running), self._signal, self._clock)
         self._on_look(looked)
         if looked.decision.action is Action.PAUSE:
             self.request.set()
@@ -116,10 +126,12 @@ def train_with_pauses(
     if job.policy != "interruptible":
         return run_training(run, signal, on_progress=on_progress)
     while True:
-        with PauseWatch(job, signal, clock, on_look=on_look) as watch:
-            try:
-                return run_training(run, signal, pause=watch.request, on_progress=watch.telling(on_progress))
-            except TrainingPaused:
-                job = watch.paused()
+        watch = PauseWatch(job, signal, clock, on_look=on_look)
+        try:
+            return run_training(
+                run, signal, pause=watch.request, look=watch.look, on_progress=watch.telling(on_progress)
+            )
+        except TrainingPaused:
+            job = watch.paused()
         wait(job)
         job = resumed(job)

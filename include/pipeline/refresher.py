@@ -2,10 +2,11 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from include.errors import UserError
+from include.errors import LowtideError
 from include.scheduler import Clock, GridSignal
 
 _log = logging.getLogger(__name__)
@@ -15,18 +16,27 @@ _SHORTEST_INTERVAL_S = 1.0
 
 
 class SignalRefresher:
-    """A thread that looks at the grid every ``interval_s`` real seconds; booking then uses what it saw."""
+    """A thread that looks at the grid every ``interval_s`` real seconds; booking then uses what it saw.
 
-    def __init__(self, signal: GridSignal, clock: Clock, *, interval_s: float) -> None:
+    :param look: a look at the same signal that somebody wants anyway; made in place of this one's own while it runs.
+    """
+
+    def __init__(
+        self, signal: GridSignal, clock: Clock, *, interval_s: float, look: Callable[[], None] | None = None
+    ) -> None:
         self._signal = signal
         self._clock = clock
+        self._look_instead = look
         self._interval_s = max(_SHORTEST_INTERVAL_S, interval_s)
         self._told: tuple[str, ...] = ()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lowtide-signal", daemon=True)
 
     def __enter__(self) -> Self:
-        self._look()  # before the training: the first row is booked at a reading, not at a guess
+        try:
+            self._look()  # before the training: the first row is booked at a reading, not at a guess
+        except LowtideError as error:  # booking goes on with the profile, marked as such
+            _log.warning("grid signal: %s", error)
         self._thread.start()
         return self
 
@@ -37,15 +47,17 @@ class SignalRefresher:
         self._thread.join(timeout=1.0)  # a request in flight may outlive the training; it harms nobody
 
     def _run(self) -> None:
+        look = self._look_instead or self._look
         while not self._ended.wait(self._interval_s):
-            self._look()
+            try:
+                look()
+            except (
+                LowtideError
+            ) as error:  # a replay that left its trace, evidence that finds no disk: the training goes on
+                _log.warning("grid signal: %s", error)
 
     def _look(self) -> None:
-        try:
-            outlook = self._signal.outlook(self._clock.now())
-        except UserError as error:  # a replay that left its trace: booking goes on with the profile, marked as such
-            _log.warning("grid signal: %s", error)
-            return
+        outlook = self._signal.outlook(self._clock.now())
         if outlook.steps != self._told:  # a fast replay looks every few seconds: say only what is new
             self._told = outlook.steps
             for step in outlook.steps:

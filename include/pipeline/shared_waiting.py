@@ -18,6 +18,10 @@ LONGEST_SHARED_S = 1800.0
 """A look older than half an hour, the interval of most providers, is not shared, however long the poke interval is."""
 
 
+FRESH_S = 60.0
+"""A start is decided on a look no older than this."""
+
+
 class Source(Protocol):
     """Where a wait looks."""
 
@@ -70,18 +74,22 @@ async def wait_on_loop(
 
     :raises LowtideError: the signal cannot be opened, or a replay has left its trace.
     """
-    interval_s = pause_s_of(job, clock)
+    interval_s = max_age_s = pause_s_of(job, clock)
     while True:
         number, outlook, age_s = 0, Outlook(), 0.0
         if job.policy != "immediate":
-            shared = await _look_in_time(job, source, clock, interval_s)
+            shared = await _look_in_time(job, source, clock, max_age_s)
             number, outlook, age_s = shared.number, shared.outlook, shared.age_s()
         looked = await _decided(job, clock, outlook)
         on_look(looked)
         decision = looked.decision
         if decision.action is Action.WAIT:
-            # a look that was shared is as old as it is: the next one is due an interval after it began, not after now
-            await source.sleep(max(MINIMUM_PAUSE_S, pause_s(decision, clock) - age_s), after=number)
+            at_a_start = decision.until is not None and decision.until < decision.decided_at + job.poke_interval
+            # a look that was shared is as old as it is: the next one is due an interval after it began, not after now.
+            # A planned or latest start is a moment of its own, and is not decided on what was seen long before it.
+            pause = pause_s(decision, clock) - (0.0 if at_a_start else age_s)
+            max_age_s = min(interval_s, FRESH_S) if at_a_start else interval_s
+            await source.sleep(max(MINIMUM_PAUSE_S, pause), after=number)
             continue
         remaining_s = remaining(not_before)
         if remaining_s <= 0:

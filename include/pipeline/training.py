@@ -25,6 +25,7 @@ def run_training(
     *,
     stop: threading.Event | None = None,
     pause: threading.Event | None = None,
+    look: Callable[[], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_checkpoint: Callable[[dict[str, Any]], None] | None = None,
     meter: EnergyMeter | None = None,
@@ -35,6 +36,7 @@ def run_training(
 
     :param stop: set it to end the training soon, with what can be saved in 3 s; every ledger row is kept.
     :param pause: set it to end the training once its state is saved, however long that takes; cleared when it is passed on.
+    :param look: called at every poke interval in place of the signal's own refreshing look: a pause check, say.
     :param on_checkpoint: told of each checkpoint (``protocol.TrainingEvent``'s data), on the calling thread.
     :param meter: CodeCarbon, as ``tracker.scope`` says, unless given.
     :raises TrainingError: the training failed or was stopped (TrainingStopped) or paused (TrainingPaused).
@@ -45,28 +47,19 @@ def run_training(
     """
     training_id = begin(run)
     clock = clock_for(run.anchor)
-    tracker = run.config.values.tracker
     metering = open_metering(run) if meter is None else Metering(meter=meter, child_environment={})
     meter = metering.meter
     poke_s = run.config.values.scheduler.poke_interval.total_seconds() / (run.anchor.speed if run.anchor else 1.0)
-    with SignalRefresher(signal, clock, interval_s=poke_s), LedgerWriter(run.folder.ledger) as ledger:
+    hands = Hands(
+        stop=stop or threading.Event(),
+        pause=pause or threading.Event(),
+        on_progress=on_progress,
+        on_checkpoint=on_checkpoint,
+    )
+    with SignalRefresher(signal, clock, interval_s=poke_s, look=look), LedgerWriter(run.folder.ledger) as ledger:
         before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
         attempt = next_attempt(before.rows, before.events)
-        recorder = EnergyRecorder(
-            meter,
-            ledger,
-            signal.booking,
-            now=clock.now,
-            interval_s=tracker.interval.total_seconds(),
-            pue=tracker.pue,
-            attempt=attempt,
-        )
-        hands = Hands(
-            stop=stop or threading.Event(),
-            pause=pause or threading.Event(),
-            on_progress=on_progress,
-            on_checkpoint=on_checkpoint,
-        )
+        recorder = _recorder(run, signal, meter, ledger, attempt)
         supervision = Supervision(
             run, training_id, recorder, hands, attempt=attempt, environment=metering.child_environment
         )
@@ -80,3 +73,18 @@ def run_training(
     record = write_record(run, signal, finished)
     CheckpointFolder(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing will be gone on with
     return record
+
+
+def _recorder(
+    run: TrainingRun, signal: GridSignal, meter: EnergyMeter, ledger: LedgerWriter, attempt: int
+) -> EnergyRecorder:
+    tracker = run.config.values.tracker
+    return EnergyRecorder(
+        meter,
+        ledger,
+        signal.booking,
+        now=clock_for(run.anchor).now,
+        interval_s=tracker.interval.total_seconds(),
+        pue=tracker.pue,
+        attempt=attempt,
+    )

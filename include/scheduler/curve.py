@@ -112,18 +112,6 @@ class IntensityCurve:
         inside = sums[j] - sums[i] + (end_s - edges[j]) * values[j] - (start_s - edges[i]) * values[i]
         return inside / (end_s - start_s)
 
-    def possible_starts(self, earliest_s: float, latest_s: float, duration_s: float) -> list[Block]:
-        """Return the blocks worth comparing that begin in ``[earliest_s, latest_s]``, in time order, gaps left out.
-
-        The mean of a sliding block over a step function is piecewise linear in its start, so it is least where the block
-        begins or ends at an edge, or at the ends of the range: no other start is better than the best of these.
-        """
-        blocks = self._blocks_of(duration_s)
-        starts = blocks.starts_s
-        i, j = bisect_right(starts, earliest_s), bisect_left(starts, latest_s)
-        inner = (Block(s, total / duration_s) for s, total in zip(starts[i:j], blocks.totals[i:j], strict=True))
-        return [*self._one(earliest_s, duration_s), *inner, *self._last(earliest_s, latest_s, duration_s)]
-
     def best_start(self, earliest_s: float, latest_s: float, duration_s: float) -> Block | None:
         """Return the cheapest block that begins in ``[earliest_s, latest_s]``, of equal ones the earliest.
 
@@ -141,10 +129,6 @@ class IntensityCurve:
             return None
         limit = nearly(min(block.mean_gco2eq_per_kwh for block in found))
         return min(block for block in found if block.mean_gco2eq_per_kwh <= limit)
-
-    def shifted(self, by_s: float) -> "IntensityCurve":
-        """Return the curve moved later by so many seconds."""
-        return IntensityCurve([edge + by_s for edge in self.edges_s], self.values)
 
     def extended_by(self, other: "IntensityCurve") -> "IntensityCurve":
         """Return this curve, and ``other`` where this one has ended; what neither covers between them is a gap."""

@@ -38,7 +38,11 @@ def _in_progress(look: Look) -> Decision:
     if look.latest_start is not None and look.now >= look.latest_start and look.job.remaining > timedelta(0):
         text = f"running on: there is no time left for a pause before the deadline {at(look.job.deadline or look.now)}"
         return look.decide(Action.RUN, Reason.DEADLINE, text)
-    return at_once(look) or POLICIES["interruptible"](look)
+    decision = at_once(look) or POLICIES["interruptible"](look)
+    if look.job.progress is not None and look.job.progress.running and decision.action is Action.WAIT:
+        # only a start is spread over time; a job that runs is paused by a plan or not at all
+        return look.decide(Action.RUN, Reason.IN_PROGRESS, f"running on: {decision.text}")
+    return decision
 
 
 def _at_latest_start(look: Look, latest_start: datetime) -> Decision:

@@ -11,10 +11,12 @@ from include.errors import InvalidAnswer, ProviderUnavailable, SignalError
 from include.moments import format_moment
 from include.records import Forecast, Reading
 from include.scheduler.login import Line
-from include.scheduler.patience import Patience
+from include.scheduler.patience import LONGEST_HOLD_S, Patience
 from include.scheduler.providers.base import HttpProvider, LocalProvider, Provider, Request
 
 _log = logging.getLogger(__name__)
+_NOT_OURS = frozenset({401, 402, 403})
+"""Statuses with which a provider says that this account has no forecasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ class LiveFeed:
     zone: Zone
     can_recover: bool = True
     patience: Patience = field(default_factory=Patience)
+    forecast_patience: Patience = field(default_factory=Patience)
     _access_known: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
@@ -151,10 +154,17 @@ class LiveFeed:
         request = self.provider.forecast_request(self.zone, now)
         if request is None:
             return answer
+        if self.forecast_patience.remaining_s() > 0:
+            told = f"{self.provider.name} forecast: refused within the last hour, so it was not asked for"
+            return replace(answer, notes=(told,))
         try:
             answered = body if request == asked else self._get(request)
             return replace(answer, forecast=self.provider.parse_forecast(answered, self.zone, now))
         except SignalError as error:
+            if isinstance(error, ProviderUnavailable) and error.status in _NOT_OURS:
+                self.forecast_patience.hold(
+                    LONGEST_HOLD_S
+                )  # a plan without forecasts will not have them in five minutes
             return replace(answer, notes=(f"{self.provider.name} forecast: {error}",))
 
 

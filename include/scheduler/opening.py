@@ -87,7 +87,7 @@ def _from_trace(provider: LocalProvider, zone: Zone) -> Foreteller | None:
     """Return what is foretold under a replay: by the trace's own past, as a history would; a profile has none."""
     if not isinstance(provider, TraceReplay):
         return None
-    return Foreteller(Foresight(TracedPast(provider.whole()), zone.timezone))
+    return Foreteller(Foresight(TracedPast(provider.whole), zone.timezone))
 
 
 def _check_start(feed: Feed, start: datetime) -> None:

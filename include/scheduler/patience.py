@@ -35,8 +35,12 @@ class Patience:
                 retry_after_s=left_s,
             )
 
+    def hold(self, seconds: float) -> None:
+        """Leave the provider alone for so long, an hour at most."""
+        with self._lock:
+            self._until_s = max(self._until_s, self._monotonic() + min(seconds, LONGEST_HOLD_S))
+
     def note(self, error: ProviderUnavailable) -> None:
         """Keep what a refusal asked for."""
         if error.retry_after_s:
-            with self._lock:
-                self._until_s = max(self._until_s, self._monotonic() + min(error.retry_after_s, LONGEST_HOLD_S))
+            self.hold(error.retry_after_s)

@@ -67,7 +67,7 @@ class TrainingData:
         return inputs if self.prepare is None else self.prepare(inputs)
 
     def with_weights(self) -> "TrainingData":
-        """Return the data with weights of 0 where targets are marked as ignored (-100) and no weights are given."""
+        """Return the data with weights of 0 where targets are marked as ignored (-100)."""
         return replace(
             self,
             train_weights=weights_of(self.train_targets, self.train_weights),
@@ -76,8 +76,8 @@ class TrainingData:
 
 
 def weights_of(targets: Tensor, weights: Tensor | None) -> Tensor | None:
-    """Return the weights as float32; those of ignored targets are 0 where none are given, None if all count."""
+    """Return the weights as float32, those of ignored targets 0; None if all count alike."""
+    counted = targets.long() != IGNORED_TARGET  # in uint8, -100 would be class 156
     if weights is not None:
-        return weights.float()
-    ignored = targets == IGNORED_TARGET
-    return (~ignored).float() if bool(ignored.any()) else None
+        return torch.where(counted, weights.float(), 0.0)
+    return None if bool(counted.all()) else counted.float()

@@ -58,10 +58,16 @@ def check_batch_fits(training: TrainingConfig, train_count: int) -> None:
     """
     if training.effective_batch_size > train_count:
         raise ConfigurationError(
-            f"training.micro_batch_size {training.micro_batch_size} x accumulation_steps {training.accumulation_steps} ="
-            f" {training.effective_batch_size} is more than the {train_count} training samples of '{training.data.path}';"
+            f"{_effective_batch(training)} is more than the {train_count} training samples of '{training.data.path}';"
             " make the effective batch smaller"
         )
+
+
+def _effective_batch(training: TrainingConfig) -> str:
+    micro, steps = training.micro_batch_size, training.accumulation_steps
+    if micro == "auto" or steps is None or micro * steps != training.effective_batch_size:  # the steps are derived
+        return f"training.effective_batch_size {training.effective_batch_size}"
+    return f"training.micro_batch_size {micro} x accumulation_steps {steps} = {training.effective_batch_size}"
 
 
 def check_rows(inputs: Any, targets: Any, weights: Any, *, place: str, class_count: int | None) -> None:
@@ -91,10 +97,11 @@ def _check_split(inputs: Any, targets: Any, place: str) -> None:
         )
     if targets.dtype not in _INTEGERS:
         raise DataSetError(f"{place}: targets must be class numbers from 0, but are {targets.dtype}; convert them")
-    if bool(((targets < 0) & (targets != IGNORED_TARGET)).any()):
+    wide = targets.long()  # in uint8, -100 would be class 156
+    if bool(((wide < 0) & (wide != IGNORED_TARGET)).any()):
         raise DataSetError(
             f"{place}: targets must be class numbers from 0 ({IGNORED_TARGET} is ignored), but one is"
-            f" {int(targets[targets != IGNORED_TARGET].min())}; mend it"
+            f" {int(wide[wide != IGNORED_TARGET].min())}; mend it"
         )
 
 
@@ -104,7 +111,7 @@ def _check_weights(weights: Any, targets: Tensor, place: str, *, some_positive: 
     if not isinstance(weights, Tensor) or weights.shape != targets.shape:
         shape = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
         raise DataSetError(f"{place}: weights of shape {shape}, but targets of {tuple(targets.shape)}; make them alike")
-    figures = weights.double()
+    figures = torch.where(targets.long() == IGNORED_TARGET, 0.0, weights.double())
     usable = bool(figures.isfinite().all()) and not bool((figures < 0).any())
     if not usable or (some_positive and not bool(figures.any())):
         raise DataSetError(f"{place}: weights must be finite, not negative and not all 0; mend them")

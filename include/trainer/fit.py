@@ -48,12 +48,12 @@ def check_fit(model: nn.Module, data: BatchSource, training: TrainingConfig) -> 
         )
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: what a model caches at its first call must be usable in training
 def _try(model: nn.Module, batch: Tensor, training: TrainingConfig) -> Any:
     was_training = model.training
     model.eval()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[batch.device] if batch.device.type == "cuda" else []):
             return model(batch)
     except Exception as error:  # a user's model may raise anything
         raise ConfigurationError(

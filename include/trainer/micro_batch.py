@@ -5,8 +5,6 @@ process of its own (``trial``).
 """
 
 import math
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 
@@ -14,6 +12,7 @@ from include import errors
 from include.config.batching import MemoryTarget, parse_memory_target
 from include.config.training import TrainingConfig
 from include.errors import ConfigurationError, LowtideError, TrainingError
+from include.trainer.trial_process import TrialWatch, run_trial
 from include.trainer.trial_protocol import TrialRequest, TrialResult
 from include.units import BYTES_PER_MIB
 
@@ -26,17 +25,18 @@ Measure = Callable[[Iterable[int]], Peaks]
 """Measures the peaks of some numbers of pieces; those that memory does not suffice for are left out."""
 
 
-def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None]) -> int:
+def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None], watch: TrialWatch) -> int:
     """Return the micro-batch of a configuration, measured where it says auto.
 
     :param tell: told in one line what was chosen and why.
+    :param watch: hears of each size that was measured; what its check raises ends the trial and is raised.
     :raises ConfigurationError: no micro-batch meets the target, or data and model cannot be used.
     :raises TrainingError: the trial failed for another reason.
     """
     if training.micro_batch_size != "auto":
         return training.micro_batch_size
     effective, target = training.effective_batch_size, parse_memory_target(training.memory_target)
-    peaks = search(lambda pieces: measured(training, pieces), target, effective)
+    peaks = search(lambda pieces: measured(training, pieces, watch), target, effective)
     pieces = _fewest_within(peaks, target, effective)
     limit_mib = _limit_bytes(peaks, target, effective) / BYTES_PER_MIB
     smallest_mib = min(peaks.values()) / BYTES_PER_MIB
@@ -105,7 +105,7 @@ def _size(effective: int, pieces: int) -> int:
     return math.ceil(effective / pieces)
 
 
-def measured(training: TrainingConfig, pieces: Iterable[int]) -> Peaks:
+def measured(training: TrainingConfig, pieces: Iterable[int], watch: TrialWatch) -> Peaks:
     """Measure in a child process; sizes that memory does not suffice for, whoever says so, are left out.
 
     :raises UserError: data or model cannot be used.
@@ -120,7 +120,7 @@ def measured(training: TrainingConfig, pieces: Iterable[int]) -> Peaks:
         micro_batch_sizes=tuple(sorted(by_size)),
         import_paths=tuple(path for path in sys.path if path),
     )
-    status, results = _run(request)
+    status, results = run_trial(request, watch)
     for result in results:
         if result.error is not None:
             raise _as_error(result)
@@ -130,18 +130,6 @@ def measured(training: TrainingConfig, pieces: Iterable[int]) -> Peaks:
             f"the trial of micro-batch sizes ended with status {status}; its output is in the training's log"
         )
     return {k: peak for k, peak in peaks.items() if peak is not None}
-
-
-def _run(request: TrialRequest) -> tuple[int, list[TrialResult]]:
-    read_fd, write_fd = os.pipe()
-    command = [sys.executable, "-m", "include.trainer.trial", str(write_fd)]
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(write_fd,), text=True)
-    finally:
-        os.close(write_fd)  # the child's copy must be the only one, or its death would not end the reading
-    with process, os.fdopen(read_fd, encoding="utf-8") as lines:
-        process.communicate(request.model_dump_json() + "\n")
-        return process.wait(), [TrialResult.model_validate_json(line) for line in lines]
 
 
 def _as_error(result: TrialResult) -> LowtideError:

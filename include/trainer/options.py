@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from include.trainer.batches import Batch
 from include.trainer.imports import describe
 from include.trainer.loop import summed_cross_entropy
-from include.trainer.random_state import HostGenerators
 from include.trainer.shortage import StepStart, is_out_of_memory
 from include.trainer.state import LoopState
 
@@ -35,7 +34,7 @@ def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], T
 
     Tried forward and backward on one micro-batch; buffers, gradients and random generators are set back afterwards.
     """
-    start = StepStart(state, HostGenerators.capture())
+    start = StepStart.whole(state)
     forward: Callable[[Tensor], Tensor] = torch.compile(state.model)
     state.model.train()
     try:

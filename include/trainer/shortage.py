@@ -1,9 +1,13 @@
 """What to do when memory runs out in the middle of a step: set everything back and take the same batch in smaller pieces."""
 
+from typing import Self
+
 import torch
 
 from include.errors import TrainingError
+from include.trainer.buffers import BufferCopies
 from include.trainer.imports import describe
+from include.trainer.normalisation import batch_norm_warning
 from include.trainer.random_state import HostGenerators, set_torch_generators, torch_generators
 from include.trainer.state import LoopState
 
@@ -28,18 +32,23 @@ class StepStart:
     """What accumulating changes beside the gradients: the random generators and the model's buffers (BatchNorm's).
 
     :param host: NumPy's and Python's generators; None where nothing draws from them.
+    :param buffers: as they were captured at the start of this step.
     """
 
-    def __init__(self, state: LoopState, host: HostGenerators | None) -> None:
-        self._state, self._host = state, host
+    def __init__(self, state: LoopState, host: HostGenerators | None, buffers: BufferCopies) -> None:
+        self._state, self._host, self._buffers = state, host, buffers
         self._torch = torch_generators(state.device)
-        self._buffers = [buffer.detach().clone() for buffer in state.model.buffers()]  # on the device, without a wait
 
-    @torch.no_grad()
+    @classmethod
+    def whole(cls, state: LoopState) -> Self:
+        """Capture all of it, at the start of a single step."""
+        buffers = BufferCopies(state.model)
+        buffers.capture(compare=False)
+        return cls(state, HostGenerators.capture(), buffers)
+
     def restore(self) -> None:
         """Set it back, and drop the gradients of what was accumulated so far."""
-        for buffer, saved in zip(self._state.model.buffers(), self._buffers, strict=True):
-            buffer.copy_(saved)
+        self._buffers.restore()
         self._state.optimizer.zero_grad(set_to_none=True)
         set_torch_generators(self._state.device, self._torch)
         if self._host is not None:
@@ -49,7 +58,8 @@ class StepStart:
 class StepStarts:
     """Captures the start of each step, with the costly generators only where the model or the data draw from them.
 
-    Whether they do is looked at in the first step and, while they do not, every hundredth.
+    Whether they do is looked at in the first step and, while they do not, every hundredth. Large buffers are looked at after
+    the first step and after every hundredth.
     """
 
     def __init__(self, state: LoopState) -> None:
@@ -57,13 +67,15 @@ class StepStarts:
         self._steps = 0
         self._draws = False
         self._host: HostGenerators | None = None
+        self._buffers = BufferCopies(state.model)
 
     def capture(self) -> StepStart:
         """Capture the start of a step."""
         looks = self._draws or self._steps % _LOOK_EVERY == 0
         self._host = HostGenerators.capture() if looks else None
+        self._buffers.capture(compare=self._steps % _LOOK_EVERY == 1)
         self._steps += 1
-        return StepStart(self._state, self._host)
+        return StepStart(self._state, self._host, self._buffers)
 
     def finish(self) -> None:
         """Take note of what the step has drawn."""
@@ -85,10 +97,15 @@ def halve_micro_batch(state: LoopState, *, group_count: int, cause: str) -> str:
     state.micro_batch_size = -(-before // 2)
     if state.device.type == "cuda":
         torch.cuda.empty_cache()  # blocks cut for larger tensors are of no use to smaller ones
-    return (
+    told = (
         f"memory ran out at optimizer step {state.global_step + 1} with micro-batches of {before} ({cause}); going on with"
         f" {state.micro_batch_size}, the effective batch stays the same"
     )
+    if before < group_count:  # it was split already, and warned of
+        return told
+    size = state.micro_batch_size
+    warning = batch_norm_warning(state.model, micro_batch_size=size, effective_batch_size=group_count)
+    return f"{told}; {warning}" if warning else told
 
 
 def shortage_of(error: Exception) -> str:

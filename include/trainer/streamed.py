@@ -38,7 +38,7 @@ class StreamedSource:
     def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
         """Give the groups of one pass from its sample number ``start`` on."""
         order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).tolist()
-        fetch = Fetch(self._data.train, self._data.collate, f"train:{self._seed}:{epoch}")
+        fetch = Fetch(self._data.train, self._data.collate, f"train:{self._seed}:{epoch}", device=self._device)
         for rows in self._fetched(fetch, order[start:], size):
             inputs, targets, weights = rows
             total = len(targets) * targets[:1].numel() if weights is None else max(float(weights.sum()), 1e-30)
@@ -47,7 +47,7 @@ class StreamedSource:
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Give the test data once, in order."""
         count = len(cast("Sized", self._data.test))
-        fetch = Fetch(self._data.test, self._data.collate, f"test:{self._seed}")
+        fetch = Fetch(self._data.test, self._data.collate, f"test:{self._seed}", device=self._device)
         for rows in self._fetched(fetch, list(range(count)), size):
             yield self.on_device(rows, training=False)
 

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from include.trainer.data import TrainingData
 from include.trainer.random_state import RandomState, seed_everything
 
 Rows = tuple[Tensor, Tensor, Tensor | None]
 """Inputs, targets and weights of a group, on the host."""
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +61,26 @@ class Fetch(Dataset[Rows]):
     """Fetches whole groups, in a worker process or not: what its samples draw depends on ``seeding`` and the group alone.
 
     So neither the number of workers nor where a pass is taken up changes a sample.
+
+    :param device: the model's, whose generator is seeded with the others where there are no workers.
     """
 
-    def __init__(self, samples: Dataset[Any], collate: Callable[[list[Any]], Any], seeding: str) -> None:
+    def __init__(
+        self, samples: Dataset[Any], collate: Callable[[list[Any]], Any], seeding: str, *, device: torch.device
+    ) -> None:
         self._samples, self._collate, self._seeding = samples, collate, seeding
+        self._device = device
 
     def __getitem__(self, indices: list[int]) -> Rows:
         if isinstance(self._samples, TensorRows):
             return self._samples.take(indices)
-        before = RandomState.capture(_CPU)  # without workers these are the model's generators
+        in_worker = get_worker_info() is not None  # there a forked process cannot ask CUDA, and need not
+        device = torch.device("cpu") if in_worker else self._device
+        before = RandomState.capture(device)  # without workers these are the model's generators
         digest = hashlib.sha256(f"{self._seeding}:{indices[0]}".encode()).digest()
         seed_everything(int.from_bytes(digest[:8], "big") >> 1)
         try:
             inputs, targets, *weights = self._collate([self._samples[index] for index in indices])
         finally:
-            before.restore(_CPU)
+            before.restore(device)
         return inputs, targets, weights[0] if weights else None

@@ -3,11 +3,13 @@
 import torch
 
 from include.config.training import TrainingConfig
+from include.errors import TrainingError
 from include.records.ledger import Phase
 from include.trainer.assembly import assemble, make_parts
 from include.trainer.batches import BatchSource, piece_count
 from include.trainer.checkpoint.keeping import Keeper, NoCheckpoints
 from include.trainer.checkpoint.snapshot import Snapshot
+from include.trainer.checkpoint.writer import weights_are_finite
 from include.trainer.device import device_name, synchronize, versions
 from include.trainer.loop import OptimizationLoop, accuracy
 from include.trainer.memory import start_measuring
@@ -18,6 +20,7 @@ from include.trainer.protocol import EventKind
 from include.trainer.result import TrainingResult
 from include.trainer.signs import SignsOfLife
 from include.trainer.state import LoopState
+from include.trainer.trial_process import TrialWatch
 
 
 class Training:
@@ -25,6 +28,7 @@ class Training:
 
     :param keeper: called at each optimizer step; saves, goes on from what was saved, and stops on request.
     :raises UserError: the configuration names something that cannot be used.
+    :raises TrainingStopped: asked to while micro-batch sizes were tried.
     """
 
     def __init__(self, training: TrainingConfig, *, emit: Emit, keeper: Keeper | None = None) -> None:
@@ -32,18 +36,25 @@ class Training:
         self._emit = emit
         self._keeper = keeper or NoCheckpoints(lambda: False)
         # first: its trial should have the device alone
-        micro_batch_size = self._keeper.saved_micro_batch() or chosen_micro_batch(training, self._warn)
+        micro_batch_size = self._keeper.saved_micro_batch() or self._chosen_micro_batch()
         self._parts = make_parts(training, micro_batch_size=micro_batch_size, warn=self._warn)
         self._device = self._parts.device
         warm_up(training, self._device)
         self._memory = start_measuring(self._device)
         emit(EventKind.READY, self._ready())
 
+    def _chosen_micro_batch(self) -> int:
+        watch = TrialWatch(
+            measured=lambda: self._emit_phase(Phase.STARTUP),  # a long trial must not look like a hang
+            check=self._keeper.leave_if_stopped,
+        )
+        return chosen_micro_batch(self._training, self._warn, watch)
+
     def run(self) -> TrainingResult:
         """Train, evaluate and return the figures.
 
         :raises TrainingStopped: on request, between two optimizer steps.
-        :raises TrainingError: the loss became NaN or infinite.
+        :raises TrainingError: the loss, or in the last step a weight, became NaN or infinite.
         """
         data, loop = assemble(self._parts)
         snapshot = self._snapshot(data, loop.state)
@@ -52,6 +63,7 @@ class Training:
         self._train(data, loop, snapshot)
         synchronize(self._device)
         duration_s = snapshot.progress.train_duration_s
+        self._check_weights(loop.state)
         self._keeper.finish(snapshot)
         self._emit_phase(Phase.EVALUATE)
         state, signs = loop.state, SignsOfLife(data, lambda: self._emit_phase(Phase.EVALUATE))
@@ -79,6 +91,13 @@ class Training:
                 progress.add(summed_loss, samples)
                 self._keeper.after_step(snapshot)
             progress.finish_epoch()
+
+    def _check_weights(self, state: LoopState) -> None:
+        if not weights_are_finite(state.model):  # the loss was that before the step, so it does not tell
+            raise TrainingError(
+                f"a weight of the model is NaN or infinite after the last optimizer step ({state.global_step}); lower"
+                f" training.learning_rate (now {self._training.learning_rate:g}) or set training.clip_gradient_norm"
+            )
 
     def _result(self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float) -> TrainingResult:
         training, progress, memory = self._training, snapshot.progress, self._memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.pipeline.pausing import resumed
@@ -27,10 +28,16 @@ class PauseState:
         stored = self._store.get(_STATE_KEY)
         if not isinstance(stored, dict) or stored.get("training_id") != self._training_id:
             return job
-        progress: Any = stored["progress"]
-        return resumed(replace(job, progress=Progress.from_json(progress)))
+        known: Any = stored
+        expected = timedelta(seconds=known["expected_duration_s"])
+        return resumed(replace(job, expected_duration=expected, progress=Progress.from_json(known["progress"])))
 
     def paused(self, job: Job) -> None:
         """Note a pause."""
         if job.progress is not None:
-            self._store.set(_STATE_KEY, {"training_id": self._training_id, "progress": job.progress.as_json()})
+            known: dict[str, Any] = {"training_id": self._training_id, "progress": job.progress.as_json()}
+            self._store.set(_STATE_KEY, known | {"expected_duration_s": job.expected_duration.total_seconds()})
+
+    def over(self) -> None:
+        """Forget the pauses of a training that is complete: one that is cleared begins anew."""
+        self._store.set(_STATE_KEY, {})

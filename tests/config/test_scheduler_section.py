@@ -44,7 +44,10 @@ def test_pausing_is_a_section_of_its_own(tmp_path: Path) -> None:
         ({"policy": "best"}, "scheduler.policy is 'best', which cannot be used: it should be 'immediate'"),
         ({"percentile": 0}, "scheduler.percentile is 0, which cannot be used: it should be greater than 0"),
         ({"percentile": 100}, "scheduler.percentile is 100, which cannot be used: it should be less than 100"),
-        ({"percentile_window": "2h"}, "scheduler.percentile_window is '2h', which cannot be used: it should be"),
+        (
+            {"percentile_window": "2h"},
+            "scheduler.percentile_window is '2h', which cannot be used: a window holds at least a whole day",
+        ),
         ({"run_now_below_gco2eq_per_kwh": 0}, "run_now_below_gco2eq_per_kwh is 0, which cannot be used: it should"),
         ({"run_now_below_gco2eq_per_kwh": 130}, "130 is above grid.threshold_gco2eq_per_kwh 120, which could then"),
         ({"jitter": "0s"}, "scheduler.jitter is '0s', which cannot be used: write a duration like"),

@@ -56,16 +56,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     )
 
 
-@pytest.fixture(scope="module")
-def backtest(files):
+def backtested(files, policies=POLICIES, **rules):
     plan = Plan(
         zone=ZONE,
         timezone=find_zone(ZONE).timezone,
-        policies=POLICIES,
+        policies=policies,
         durations=DURATIONS,
         slacks=SLACKS,
         submit="random",
-        rules=Rules(threshold_gco2eq_per_kwh=330.0),
+        rules=Rules(threshold_gco2eq_per_kwh=330.0, **rules),
     )
     return run_backtest(plan, read_grid(files[1], [files[0]]), workers=1)
 
@@ -78,7 +77,9 @@ async def start_of(job: Job, signal: GridSignal) -> datetime:
     return decision.decided_at
 
 
-def test_two_hundred_jobs_begin_when_the_backtest_says(files, backtest):
+@pytest.mark.parametrize("rules", [{}, {"minimum_gain_percent": 5.0, "jitter": timedelta(minutes=20)}])
+def test_two_hundred_jobs_begin_when_the_backtest_says(files, rules):
+    backtest = backtested(files, **rules)
     grid = GridConfig.model_validate(
         {"zone": ZONE, "provider": "replay", "replay": {"trace": str(files[2]), "virtual_start": "2031-09-01T00:00Z"}}
     )
@@ -105,12 +106,13 @@ def test_two_hundred_jobs_begin_when_the_backtest_says(files, backtest):
     assert waited >= len(jobs) // 3, "jobs that never wait would show nothing"
 
 
-def test_jobs_that_look_every_five_minutes_begin_at_the_same_moments(files, backtest):
+def test_jobs_that_look_every_five_minutes_begin_at_the_same_moments(files):
+    backtest = backtested(files, policies=("window",))
     grid = GridConfig.model_validate(
         {"zone": ZONE, "provider": "replay", "replay": {"trace": str(files[2]), "virtual_start": "2031-09-01T00:00Z"}}
     )
     signal = open_signal(grid)
-    line = next(line for line in backtest.lines if line.combination.policy == "window")
+    line = backtest.lines[0]
 
     async def all_starts() -> list[datetime]:
         jobs = (

@@ -4,9 +4,11 @@ import json
 import os
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from include.config import load_config
 from include.pipeline import comparison_key
-from include.pipeline.durations import LATEST_RUNS, expected_duration, quantile
+from include.pipeline.durations import LATEST_RUNS, expected_duration
 from include.records import ReplayAnchor
 from tests.support.config_files import write_config
 from tests.support.records import make_record
@@ -32,12 +34,12 @@ def learnt(folder, config):
     return expected_duration(config, folder / "artifacts")
 
 
-def test_three_runs_teach_and_nearly_the_longest_of_them_is_expected(tmp_path):
+def test_three_runs_teach_the_middle_and_twice_their_spread(tmp_path):
     config = live_config(tmp_path)
     for number, minutes in enumerate([30, 50, 40]):
         leave(tmp_path, number, minutes, config)
     found = learnt(tmp_path, config)
-    assert found.duration == timedelta(minutes=50)
+    assert found.duration == timedelta(minutes=60)
     assert found.source == "learnt from 3 earlier runs"
 
 
@@ -100,5 +102,18 @@ def test_a_run_that_was_read_back_after_a_kill_does_not_teach(tmp_path):
     assert learnt(tmp_path, config).source == "as configured"
 
 
-def test_quantile_is_the_smallest_value_that_the_share_does_not_exceed():
-    assert [quantile(range(1, 11), share) for share in (0.05, 0.5, 0.9, 1.0)] == [1, 5, 9, 10]
+def test_one_run_that_hung_does_not_make_the_next_deadlines_unreachable(tmp_path):
+    config = live_config(tmp_path)
+    for number, minutes in enumerate([10, 600, 11, 10.5]):
+        leave(tmp_path, number, minutes, config)
+    assert learnt(tmp_path, config).duration < timedelta(minutes=12)
+
+
+@pytest.mark.parametrize("nonsense", [1e12, -5.0, float("nan"), True])
+def test_a_duration_that_is_none_teaches_nothing(tmp_path, nonsense):
+    config = live_config(tmp_path)
+    for number in range(3):
+        leave(tmp_path, number, 50, config)
+        path = tmp_path / "artifacts" / "runs" / "nightly" / f"run-{number}" / "record.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"duration_s": nonsense}))
+    assert learnt(tmp_path, config).source == "as configured"

@@ -6,14 +6,16 @@ from datetime import timedelta
 import pytest
 
 from include.config import load_config
+from include.errors import ArtifactError
 from include.pipeline.pausing import PauseWatch, resumed
 from include.pipeline.progress import Progress as Snapshot
+from include.pipeline.refresher import SignalRefresher
 from include.scheduler import Action, job_from_config, open_signal
 from tests.support.two_tides import EXPECTED, NOON, two_tides
 
 
 class At:
-    """Policy time that a test sets; a poke interval passes in a tenth of a second."""
+    """Policy time that a test sets."""
 
     def __init__(self, moment):
         self.moment = moment
@@ -22,7 +24,7 @@ class At:
         return self.moment
 
     def seconds_until(self, moment):
-        return max(0.0, (moment - self.moment).total_seconds() / 6000)
+        return (moment - self.moment).total_seconds()
 
 
 def snapshot(share):
@@ -51,16 +53,18 @@ def watched(tmp_path):
 
 def test_it_asks_for_a_pause_when_the_clean_stretch_is_over(watched):
     job, clock, looks, watch = watched
+    watch.see(snapshot(0.001))
     clock.moment = NOON + timedelta(hours=1)
-    watch.see(snapshot(0.4))
-    with watch:
-        assert watch.request.wait(10)
+    watch.see(snapshot(0.401))
+    watch.look()
+    assert watch.request.is_set()
     decision = looks[-1].decision
     assert decision.action is Action.PAUSE
     assert decision.planned_start >= NOON.replace(hour=15, minute=30)
     paused = watch.paused()
-    assert (paused.progress.done, paused.progress.running, paused.progress.pauses) == (0.4 * EXPECTED, False, 1)
-    assert paused.remaining == 0.6 * EXPECTED
+    assert (paused.progress.running, paused.progress.pauses) == (False, 1)
+    assert paused.progress.done == pytest.approx(0.401 * EXPECTED, abs=timedelta(seconds=1))
+    assert paused.remaining == pytest.approx(0.599 * EXPECTED, abs=timedelta(seconds=1))
     assert job.progress is None
 
 
@@ -68,17 +72,64 @@ def test_it_lets_a_job_run_that_has_too_little_left_to_gain(watched):
     _, clock, looks, watch = watched
     clock.moment = NOON + timedelta(minutes=50)
     watch.see(snapshot(0.99))
-    with watch:
-        assert not watch.request.wait(2.5)
-    assert [look.decision.action for look in looks] == [Action.RUN] * len(looks)
-    assert looks
+    watch.look()
+    assert not watch.request.is_set()
+    assert [look.decision.action for look in looks] == [Action.RUN]
 
 
-def test_progress_never_goes_back_and_pauses_are_counted_on(watched):
-    _, _, _, watch = watched
+def test_a_training_slower_than_expected_is_not_paused_past_its_deadline(watched):
+    """After two hours a fifth is done: what is left takes eight hours, and the deadline is ten away."""
+    _, clock, looks, watch = watched
+    watch.see(snapshot(0.001))
+    clock.moment = NOON + timedelta(hours=2)
+    watch.see(snapshot(0.201))
+    paused = watch.paused()
+    assert paused.expected_duration == timedelta(hours=10)
+    assert paused.remaining == pytest.approx(timedelta(hours=7.99), abs=timedelta(minutes=1))
+    watch.look()
+    assert not watch.request.is_set()
+    assert [look.decision.action for look in looks] == [Action.RUN]
+
+
+def test_a_pause_that_was_asked_for_is_not_asked_for_again(watched):
+    _, clock, looks, watch = watched
+    watch.see(snapshot(0.001))
+    clock.moment = NOON + timedelta(hours=1)
+    watch.see(snapshot(0.401))
+    watch.look()
+    clock.moment = NOON + timedelta(hours=2)
+    watch.look()
+    assert len(looks) == 1
+
+
+def test_a_look_that_cannot_be_kept_does_not_end_the_watch(tmp_path, caplog):
+    config = load_config(two_tides(tmp_path)).values
+    job = job_from_config(config, job_id="nightly", submitted_at=NOON)
+    kept = []
+
+    def keep(looked):
+        kept.append(looked)
+        if len(kept) == 1:
+            raise ArtifactError("the disk is full")
+
+    clock = At(NOON)
+    signal = open_signal(config.grid)
+    watch = PauseWatch(job, signal, clock, on_look=keep)
+    watch.see(snapshot(0.001))
+    clock.moment = NOON + timedelta(hours=1)
+    watch.see(snapshot(0.401))
+    with SignalRefresher(signal, clock, interval_s=1.0, look=watch.look):
+        assert watch.request.wait(10)
+    assert len(kept) >= 2
+    assert "the disk is full" in caplog.text
+
+
+def test_pauses_are_counted_on_and_a_training_that_starts_over_is_not_taken_for_done(watched):
+    _, clock, _, watch = watched
     watch.see(snapshot(0.5))
-    watch.see(snapshot(0.1))  # a child that has just begun reports from its checkpoint on
-    again = PauseWatch(resumed(watch.paused()), None, None, on_look=print)
+    again = PauseWatch(resumed(watch.paused()), None, clock, on_look=print)
     assert again.paused().progress.pauses == 2
     assert again.paused().progress.done == 0.5 * EXPECTED
     assert replace(again.paused(), progress=None) == replace(watch.paused(), progress=None)
+    again.see(snapshot(0.1))
+    assert again.paused().progress.done == 0.1 * EXPECTED

@@ -141,8 +141,13 @@ def test_a_stop_saves_the_step_it_was_at(tmp_path):
 
 
 def lowtide(*arguments, **options):
-    command = [sys.executable, "-m", "include.cli", *(str(part) for part in arguments)]
+    # a test run in the background of a shell ignores SIGINT, and its children would inherit that; a terminal's do not
+    hearing = [sys.executable, "-c", _HEARING, sys.executable, "-m", "include.cli"]
+    command = [*hearing, *(str(part) for part in arguments)]
     return subprocess.Popen(command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True, **options)
+
+
+_HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def checkpoint_in(folder, process):

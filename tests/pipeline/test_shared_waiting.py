@@ -11,8 +11,10 @@ import pytest
 from include.config import GridConfig
 from include.moments import utc_now
 from include.pipeline.shared_waiting import wait_on_loop
-from include.scheduler import Access, Decision, GridSignal, Job, Reason, SystemClock, open_signal
-from include.scheduler.sharing import SharedSource
+from include.scheduler import Access, Action, Decision, GridSignal, Job, Outlook, Reason, SystemClock, open_signal
+from include.scheduler.curve import IntensityCurve
+from include.scheduler.outlook import Prediction
+from include.scheduler.sharing import SharedLook, SharedSource
 from include.scheduler.threads import in_network_thread
 from include.scheduler.transport import ONE_TRY
 from tests.support import loopback
@@ -79,3 +81,39 @@ def test_who_joins_a_source_looks_again_an_interval_after_its_last_look(server: 
     decision, took_s = asyncio.run(joined())
     assert decision.reason is Reason.BELOW_THRESHOLD
     assert took_s < 1.5  # half a second is left of the interval; a whole one from now on would be 2 s
+
+
+def test_a_planned_start_is_decided_on_a_fresh_look_and_without_busy_waking():
+    """A wait that joined a four-minute-old look sleeps until its planned start, and then wants a look of its own."""
+    start = utc_now() + timedelta(seconds=2)
+    asked = []
+
+    class Old:
+        def __init__(self):
+            self.slept = []
+
+        async def look(self, max_age_s):
+            asked.append(max_age_s)
+            now = utc_now()
+            edges = [now.timestamp() - 60, start.timestamp(), start.timestamp() + 7200]
+            prediction = Prediction(curve=IntensityCurve(edges, [300.0, 100.0]), source="neso", issued_at=now)
+            return SharedLook(outlook=Outlook(prediction=prediction), number=len(asked), begun_s=time.monotonic() - 240)
+
+        async def sleep(self, seconds, *, after):
+            self.slept.append(seconds)
+            await asyncio.sleep(seconds)
+
+    now = utc_now()
+    waiting = job(
+        policy="window",
+        submitted_at=now,
+        deadline=now + timedelta(hours=3),
+        expected_duration=timedelta(hours=1),
+        minimum_gain_percent=0.0,
+    )
+    source = Old()
+    decision = asyncio.run(wait_on_loop(waiting, source, SystemClock(), not_before=now, on_look=lambda _: None))
+    assert decision.action is Action.RUN
+    assert abs((decision.decided_at - start).total_seconds()) < 0.6
+    assert len(source.slept) == 1
+    assert asked == pytest.approx([300.0, 60.0], abs=0.1)

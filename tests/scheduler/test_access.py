@@ -64,3 +64,15 @@ def test_a_provider_that_hangs_up_is_a_signal_error(server):
     server.route(f"{BASE}/history*", status(500))
     with pytest.raises(SignalError):
         opened(server).feed.span(NOW - timedelta(hours=1), NOW)
+
+
+def test_a_forecast_that_the_plan_does_not_hold_is_not_asked_for_at_every_look(server):
+    server.route("/v3/zones*", zones("carbon-intensity/latest", "carbon-intensity/forecast"))
+    server.route(f"{BASE}/latest*", json_answer(electricity_maps.point(NOW)))
+    server.route(f"{BASE}/forecast*", status(403))
+    signal = opened(server)
+    for look in range(3):
+        outlook = signal.outlook(NOW + timedelta(minutes=10 * look), Wanted(forecast=True))
+        assert outlook.failed_looks == 0
+        assert any("forecast" in step for step in outlook.steps)
+    assert asked(server).count("forecast") == 1

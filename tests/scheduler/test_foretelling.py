@@ -26,7 +26,7 @@ def past_readings(days=60, end=T0):
 
 @pytest.fixture(scope="module")
 def foresight():
-    return Foresight(TracedPast(past_readings()), LONDON)
+    return Foresight(TracedPast(past_readings), LONDON)
 
 
 def provider_says(*values, start=T0):
@@ -72,7 +72,7 @@ def test_what_has_not_ended_is_not_seen():
     """Values of the future in the same past change neither the forecast nor the percentile."""
     until_now = past_readings(days=40)
     later = past_readings(days=3, end=T0 + timedelta(days=3))
-    alone, together = (Foresight(TracedPast(r), LONDON) for r in (until_now, (*until_now, *later)))
+    alone, together = (Foresight(TracedPast(lambda r=r: r), LONDON) for r in (until_now, (*until_now, *later)))
     assert alone.prediction(T0).curve == together.prediction(T0).curve
     window = timedelta(days=7)
     assert alone.trailing(T0).percentile(30.0, window) == together.trailing(T0).percentile(30.0, window)
@@ -91,7 +91,7 @@ def test_a_store_is_read_again_when_it_has_grown_and_forecasts_in_it_are_no_past
 
 def test_older_values_than_the_look_back_are_not_read(tmp_path):
     kept = store(tmp_path)
-    kept.add(past_readings(days=5, end=T0 - LOOK_BACK - timedelta(days=5)), T0)
+    kept.add(past_readings(days=5, end=T0 - LOOK_BACK - timedelta(days=8)), T0)
     assert StoredPast(kept).readings(T0) == ()
     assert Foresight(StoredPast(kept), LONDON).prediction(T0) is None
     assert Foresight(StoredPast(kept), LONDON).trailing(T0) is None

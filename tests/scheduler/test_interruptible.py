@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.scheduler import Action, Job, Outlook, Reason, decide
+from include.scheduler.curve import IntensityCurve
+from include.scheduler.outlook import Prediction
 from include.scheduler.pausing import PausingLimits, Progress
 from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 from tests.support.walking import walked
@@ -184,3 +186,30 @@ def test_the_other_policies_never_pause_what_has_begun(policy: str) -> None:
 def test_a_clean_reading_resumes_at_once() -> None:
     paused = under_way(HOUR, running=False, pauses=1, run_now_below_gco2eq_per_kwh=50.0)
     assert decide(paused, T0 + 5 * HOUR, replace(SEEN, reading=reading(49.0, T0 + 5 * HOUR))).action is Action.RUN
+
+
+@given(
+    share=st.floats(0.0, 1.2),
+    pauses=st.integers(0, 12),
+    values=st.lists(st.floats(1.0, 900.0), min_size=12, max_size=12),
+    below=st.none() | st.floats(1.0, 900.0),
+    jitter_min=st.integers(0, 50),
+)
+def test_a_running_job_is_told_to_run_or_to_pause_and_never_to_wait(share, pauses, values, below, jitter_min):
+    edges = [(T0 + i * HOUR).timestamp() for i in range(13)]
+    seen = Outlook(
+        reading=reading(values[0]),
+        prediction=Prediction(curve=IntensityCurve(edges, values), source="neso", issued_at=T0),
+    )
+    running = job(
+        policy="interruptible",
+        expected_duration=4 * HOUR,
+        run_now_below_gco2eq_per_kwh=below,
+        jitter=timedelta(minutes=jitter_min),
+        pausing=PausingLimits(maximum_pauses=5),
+        progress=Progress(done=share * 4 * HOUR, running=True, pauses=pauses),
+    )
+    decision = decide(running, T0 + timedelta(minutes=7), seen)
+    assert decision.action in (Action.RUN, Action.PAUSE)
+    if pauses >= 5:
+        assert decision.action is Action.RUN

@@ -1,6 +1,10 @@
 """``micro_batch_size: auto``: the largest micro-batch that meets the target, and the effective batch stays."""
 
+import os
+import subprocess
+import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.config.batching import MemoryTarget, parse_memory_target
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, TrainingStopped
+from include.trainer.checkpoint.identity import CheckpointPlan
+from include.trainer.checkpoint.keeper import CheckpointKeeper
+from include.trainer.control import Requests
 from include.trainer.micro_batch import Measure, Peaks, search, unaccumulated_peak_bytes
 from include.trainer.protocol import EventKind
 from include.trainer.training import Training
@@ -83,10 +90,13 @@ def test_other_targets_are_refused(text: object) -> None:
 def test_auto_measures_real_steps_and_keeps_the_effective_batch(training_config: MakeConfig) -> None:
     """A real trial in a process of its own, then the training with what it chose; the peak is well below the whole batch's."""
     warnings: list[str] = []
+    startups: list[float] = []
 
     def hear(kind: EventKind, data: dict[str, object]) -> None:
         if kind is EventKind.WARNING:
             warnings.append(str(data["message"]))
+        if data.get("phase") == "startup":
+            startups.append(time.monotonic())
 
     parts: dict[str, Any] = {
         "model": "include.trainer.models:small_cnn",
@@ -94,6 +104,9 @@ def test_auto_measures_real_steps_and_keeps_the_effective_batch(training_config:
         "accumulation_steps": None,
     }
     result = Training(training_config(**parts, micro_batch_size="auto", memory_target="60%"), emit=hear).run()
+    assert len(startups) >= 6  # a sign of life after each size, so that stall_timeout does not end a long trial
+    assert len(set(startups)) == len(startups)
+    assert startups[-1] - startups[0] > 0.05  # as they came, not all at the end
     assert result.effective_batch_size == 128
     assert 2 <= result.accumulation_steps <= 8
     assert result.micro_batch_size == -(-128 // result.accumulation_steps)
@@ -121,3 +134,33 @@ def test_a_users_mistake_is_told_as_without_a_trial(training_config: MakeConfig)
     parts: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 64, "accumulation_steps": None}
     with pytest.raises(ConfigurationError, match="there is no module 'no_such_package'"):
         Training(training_config(**parts, model="no_such_package:net"), emit=lambda kind, data: None)
+
+
+def test_a_stop_during_the_trial_ends_it(training_config: MakeConfig, tmp_path: Path) -> None:
+    """Asked for after the first size: the trial's process is gone when the training has left."""
+    parts: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 512, "accumulation_steps": None}
+    training = training_config(**parts, memory_target="1kB")  # else it would be refused after the last size
+    heard: list[tuple[EventKind, dict[str, object]]] = []
+    requests = Requests()
+
+    def hear(kind: EventKind, data: dict[str, object]) -> None:
+        heard.append((kind, data))
+        requests.stop.set()
+
+    plan = CheckpointPlan(folder=tmp_path / "c", run_id="r", training_id="t")
+    keeper = CheckpointKeeper(plan, training, emit=hear, requests=requests)
+    with pytest.raises(TrainingStopped):
+        Training(training, emit=hear, keeper=keeper)
+    assert heard == [
+        (EventKind.PHASE, {"phase": "startup"}),
+        (EventKind.STOPPED, {"requested": "stop", "optimizer_step": 0, "checkpoint": None}),
+    ]
+    assert trial_processes() == []
+
+
+def trial_processes() -> list[str]:
+    """The trial processes that this one still has."""
+    found = subprocess.run(
+        ["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
+    )
+    return [line for line in found.stdout.splitlines() if "include.trainer.trial" in line]

@@ -93,6 +93,13 @@ def test_the_result_is_that_of_the_smaller_micro_batch_from_the_start(precision:
         "memory ran out at optimizer step 1 with micro-batches of 16",
     ]
     assert all("effective batch stays the same" in warning for warning in warnings)
+    assert [
+        "; the model has 1 BatchNorm layer: under accumulation they see micro-batches of 16 and not" in w
+        for w in warnings
+    ] == [
+        True,
+        False,
+    ]  # once, when the batch is split first
 
 
 def test_a_shortage_in_the_middle_of_a_group_takes_the_same_batch_again() -> None:

@@ -89,6 +89,17 @@ def test_fetching_leaves_the_models_random_numbers_alone() -> None:
     assert states() == before
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_fetching_leaves_the_devices_random_numbers_alone() -> None:
+    """Seeding for a group seeds every device: dropout would draw the same numbers for each group."""
+    data = StreamedData(train=Drawing(70), test=Drawing(20))
+    source = StreamedSource(data, device=torch.device("cuda"), seed=4, workers=0, place="training.data 'x'")
+    before = torch.cuda.get_rng_state()
+    batches(source)
+    list(source.test_batches(7))
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
 def tensors() -> TrainingData:
     generator = torch.Generator().manual_seed(1)
     inputs, targets = torch.randint(0, 256, (70, 1, 4, 4), generator=generator).byte(), torch.arange(70) % 4
@@ -140,3 +151,14 @@ def test_a_class_that_the_model_has_not_got_is_named_when_it_comes() -> None:
 def test_data_sets_that_cannot_be_streamed(training_config: MakeConfig, train: Any, kind: Any, said: str) -> None:
     with pytest.raises(kind, match=said):
         make_source(StreamedData(train=train, test=Drawing(5)), config(training_config), CPU)
+
+
+def test_a_batch_that_is_too_large_is_told_in_the_words_that_the_user_gave(training_config: MakeConfig) -> None:
+    parts: dict[str, Any] = {"accumulation_steps": None, "effective_batch_size": 512}
+    for micro in ("auto", 100):
+        with pytest.raises(
+            ConfigurationError, match=r"^training\.effective_batch_size 512 is more than the 8 training"
+        ):
+            make_source(
+                StreamedData(train=Drawing(8), test=Drawing(5)), training_config(micro_batch_size=micro, **parts), CPU
+            )

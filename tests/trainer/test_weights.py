@@ -1,5 +1,7 @@
 """Weights of samples and tokens: what is padded does not count, neither in the loss nor in the accuracy."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from include.config import TrainingConfig
 from include.errors import DataSetError
-from include.trainer.data import TrainingData
+from include.trainer.data import TrainingData, weights_of
 from include.trainer.data_checks import check_data
 from include.trainer.loop import OptimizationLoop, accuracy
 from include.trainer.precision import Precision
@@ -82,6 +84,36 @@ def test_every_token_counts_once_however_the_batch_is_cut(training_config: MakeC
         data = check_data(padded(ignored), config)
         assert isinstance(data, TrainingData)
         assert (trained(data, micro) - expected).abs().max() < 1e-7
+
+
+def test_an_ignored_target_does_not_count_whatever_its_weight(training_config: MakeConfig) -> None:
+    """-100 and weights of 1 together: as -100 alone, in the loss's divisor and in the accuracy."""
+    alone = padded(ignored=True)
+    ones = torch.ones(alone.train_targets.shape)
+    both = replace(alone, train_weights=ones, test_weights=ones)
+    config = training_config(micro_batch_size=4, accumulation_steps=4)
+    checked = [check_data(data, config) for data in (alone, both)]
+    found = []
+    for data in checked:
+        assert isinstance(data, TrainingData)
+        source = ResidentSource(data, device=CPU, seed=0)
+        right = accuracy(tagger(), source, precision=Precision(), batch_size=9)
+        found.append((right, trained(data, 5)))
+    assert found[0][0] == found[1][0]
+    assert torch.equal(found[0][1], found[1][1])
+    assert weights_of(torch.tensor([1, -100]), torch.tensor([2.0, 3.0])).tolist() == [2.0, 0.0]  # type: ignore[union-attr]
+    with pytest.raises(DataSetError, match="not all 0"):
+        check_data(replace(both, train_weights=(alone.train_targets == -100).float()), config)
+
+
+def test_class_156_of_uint8_targets_is_not_ignored(training_config: MakeConfig) -> None:
+    """In uint8, -100 wraps to 156."""
+    inputs, targets = torch.zeros(32, 2), torch.full((32,), 156, dtype=torch.uint8)
+    data = TrainingData(train_inputs=inputs, train_targets=targets, test_inputs=inputs, test_targets=targets)
+    checked = check_data(data, training_config(micro_batch_size=4, accumulation_steps=4))
+    assert isinstance(checked, TrainingData)
+    assert checked.train_weights is None
+    assert weights_of(targets, None) is None
 
 
 def test_a_sample_of_weight_two_counts_as_two() -> None:

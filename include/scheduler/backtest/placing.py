@@ -26,7 +26,7 @@ class Placing:
         """Return the run of one job."""
         plan = self._plan
         job = plan.rules.job(plan.zone, combination, submitted_s, self._poll)
-        sight = self._foretold if job.wanted.forecast else self._plain
+        sight = self._foretold if job.wanted.prediction else self._plain
         run = as_planned_at_submission if plan.decide_once else in_slices if job.pausing else in_one_piece
         segments = run(job, sight, combination.duration_s * plan.duration_error)
         deadline_s = submitted_s + combination.duration_s + combination.slack_s

@@ -21,7 +21,7 @@ _FEWEST_HOURS = 3 * DAY
 class HistoryForecast:
     """Intensities in g/kWh, one for each ``step_s`` from ``start_s`` (UNIX seconds) on: the first holds the asked moment.
 
-    ``issued_at`` is the full hour before which everything that the forecast rests on had ended.
+    ``issued_at`` is when the last hour ended that the forecast rests on: a history that was not filled makes old forecasts.
     """
 
     issued_at: datetime
@@ -63,8 +63,9 @@ class HistoryForecaster:
             return None
         steps = self._within_hour.spread(hours, index)
         skipped = now_s % HOUR_S // self._step_s
+        known_until = self._past.first_hour + self._past.known_until(index)
         return HistoryForecast(
-            issued_at=datetime.fromtimestamp(now_s // HOUR_S * HOUR_S, UTC),
+            issued_at=datetime.fromtimestamp(known_until * HOUR_S, UTC),
             start_s=now_s // self._step_s * self._step_s,
             step_s=self._step_s,
             values=tuple(steps[skipped:].tolist()),

@@ -73,6 +73,15 @@ class HourlyPast:
             self._levels[days] = self.means(days).mean(axis=1)
         return self._levels[days]
 
+    def known_until(self, index: int) -> int:
+        """Return the index at which the last known hour before an index ended."""
+        return int(self._last_known[index - 1]) + 1 if index else 0
+
+    @cached_property
+    def _last_known(self) -> Integers:
+        last: Integers = np.maximum.accumulate(np.where(self.known, np.arange(len(self)), -1))
+        return last
+
     @cached_property
     def filled(self) -> Floats:
         """The hours, a gap filled with the mean of its clock hour and the last known deviation, which fades.
@@ -80,7 +89,7 @@ class HourlyPast:
         An hour is filled from hours before it alone: what a later one was, nobody knew.
         """
         usual = np.take_along_axis(self.means(LEVEL_DAYS), self.clock_hour[: len(self), None], axis=1)[:, 0]
-        last = np.maximum.accumulate(np.where(self.known, np.arange(len(self)), -1))
+        last = self._last_known
         since = np.arange(len(self)) - last
         deviation = np.where(last >= 0, (self.values - usual)[last], 0.0)
         faded = np.nan_to_num(deviation) * np.exp(-since / LEVEL_DECAY_H)

@@ -152,6 +152,10 @@ class HistoryStore:
         """
         return compact(self._parts, minimum_parts=minimum_parts, grace=grace)
 
+    def part_names(self) -> frozenset[str]:
+        """Return the names of the parts: as long as they are the same, so is all that is known."""
+        return frozenset(name.text for name in self._parts.names())
+
     def parts(self) -> int:
         """Return how many parts there are."""
         return len(self._parts.names())

@@ -24,28 +24,39 @@ class CheckpointFolder:
 
         :raises ArtifactError: the folder cannot be read.
         """
-        try:
-            found = [path.name for path in self.path.glob("checkpoint-*.json")]
+        found = [name for name in self._all_names() if name.endswith(".json") and _NUMBER.match(name)]
+        return sorted(found, key=_number_of, reverse=True)
+
+    def _all_names(self) -> list[str]:
+        try:  # not glob, which takes a folder that cannot be read for an empty one
+            return [path.name for path in self.path.iterdir()]
+        except FileNotFoundError:
+            return []
         except OSError as error:
-            raise ArtifactError(f"cannot read {self.path} ({error.strerror}); mend its permissions") from error
-        return sorted((name for name in found if _NUMBER.match(name)), key=_number_of, reverse=True)
+            raise ArtifactError(f"cannot read {self.path} ({error.strerror}); mend it, then try again") from error
 
     def manifest(self, name: str) -> Manifest:
         """Read one manifest and see that its state file has the right size.
 
         :raises CheckpointDamaged: torn, altered, or without its state.
+        :raises ArtifactError: it cannot be read now, or is of a later format: it may be whole.
         """
         try:
             found = Manifest.parse((self.path / name).read_text(encoding="utf-8"), name)
             size = (self.path / found.file).stat().st_size
-        except (OSError, UnicodeDecodeError) as error:
+        except (FileNotFoundError, UnicodeDecodeError) as error:
             raise CheckpointDamaged(f"{name} cannot be read ({error})") from error
+        except OSError as error:
+            raise unreadable(self.path / name, error) from error
         if size != found.size_bytes:
             raise CheckpointDamaged(f"{found.file} has {size} bytes, its manifest says {found.size_bytes}")
         return found
 
     def newest(self) -> Manifest | None:
-        """Return the newest manifest that is whole; its state's checksum is only seen when it is loaded."""
+        """Return the newest manifest that is whole; its state's checksum is only seen when it is loaded.
+
+        :raises ArtifactError: one cannot be read now, or is of a later format.
+        """
         for name in self.names():
             with contextlib.suppress(CheckpointDamaged):
                 return self.manifest(name)
@@ -53,8 +64,7 @@ class CheckpointFolder:
 
     def next_number(self) -> int:
         """Return a number above all that were ever used here."""
-        used = (_NUMBER.match(path.name) for path in self.path.glob("checkpoint-*"))
-        return 1 + max((int(found.group(1)) for found in used if found), default=0)
+        return 1 + max(map(_number_of, self._all_names()), default=0)
 
     def set_aside(self, name: str) -> None:
         """Rename a damaged manifest, so that it no longer counts as one of those that are kept."""
@@ -62,22 +72,38 @@ class CheckpointFolder:
             (self.path / name).rename(self.path / (name + DAMAGED))
 
     def prune(self, keep: int) -> None:
-        """Delete all but the newest checkpoints, and what killed processes left half-written. Call it after a save."""
-        with contextlib.suppress(OSError):  # what cannot be deleted now is deleted after the next save
-            names = self.names()
-            for name in names[keep:]:  # the manifest first: a state without one does not count
-                (self.path / name).unlink()
-            kept = self._states_of(names[:keep])
-            for path in self.path.iterdir():
-                if path.name.endswith(_UNFINISHED) or (path.suffix == ".pt" and path.name not in kept):
-                    path.unlink()
+        """Delete all but the newest checkpoints, and what killed processes left half-written. Call it after a save.
 
-    def _states_of(self, names: list[str]) -> set[str]:
-        found = set()
-        for name in names:
-            with contextlib.suppress(CheckpointDamaged):
-                found.add(self.manifest(name).file)
-        return found
+        A manifest that cannot be read stays, with the state of its number: it may be whole, and does not count.
+        """
+        with contextlib.suppress(OSError, ArtifactError):  # what cannot be deleted now is deleted after the next save
+            whole, unread = self._sorted_out()
+            for manifest in whole[keep:]:  # the manifest first: a state without one does not count
+                (self.path / manifest.name).unlink()
+            kept = {manifest.file for manifest in whole[:keep]}
+            for name in self._all_names():
+                superseded = name.endswith(".pt") and name not in kept and _number_of(name) not in unread
+                if superseded or name.endswith(_UNFINISHED):
+                    (self.path / name).unlink()
+
+    def _sorted_out(self) -> tuple[list[Manifest], set[int]]:
+        whole: list[Manifest] = []
+        unread: set[int] = set()
+        for name in self.names():
+            try:
+                whole.append(self.manifest(name))
+            except (CheckpointDamaged, ArtifactError):
+                unread.add(_number_of(name))
+        return whole, unread
+
+
+def unreadable(path: Path, error: BaseException) -> ArtifactError:
+    """Return the sentence for a file that cannot be read now, which says nothing of whether it is whole."""
+    first = (str(error).splitlines() or [""])[0]
+    return ArtifactError(
+        f"{path} cannot be read now ({type(error).__name__}: {first}); it was left as it is: mend the storage, the"
+        " permissions or the memory and try again, or start over with fresh"
+    )
 
 
 def _number_of(name: str) -> int:

@@ -36,6 +36,11 @@ class CheckpointKeeper:
         newest = self._folder.newest()
         return newest.micro_batch_size if newest else None
 
+    def leave_if_stopped(self) -> None:
+        """Leave before the first step, if asked to; a pause has nothing to save yet, and waits for the first step."""
+        if self._requests.stop.is_set():
+            self._leave(0, None, TrainingStopped("stopped on request"))
+
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from the newest checkpoint that is whole.
 
@@ -92,11 +97,11 @@ class CheckpointKeeper:
         """
         requests = self._requests
         if requests.stop.is_set():
-            self._leave(snapshot, self._save(snapshot), TrainingStopped("stopped on request"))
+            self._leave(snapshot.loop.global_step, self._save(snapshot), TrainingStopped("stopped on request"))
         if requests.pause.is_set():
             saved = self._save(snapshot)
             if saved:
-                self._leave(snapshot, saved, TrainingPaused("paused on request"))
+                self._leave(snapshot.loop.global_step, saved, TrainingPaused("paused on request"))
             requests.pause.clear()
             self._warn("the training goes on instead of pausing: a pause without a checkpoint would lose what was done")
             self._emit_phase(Phase.TRAIN)
@@ -106,18 +111,25 @@ class CheckpointKeeper:
             self._emit_phase(Phase.TRAIN)
 
     def finish(self, snapshot: Snapshot) -> None:
-        """Save the complete training: a failure after it costs no step, and the weights are there to be used."""
-        if snapshot.loop.global_step != self._saved_step:
-            self._save(snapshot)
+        """Save the complete training: a failure after it costs no step, and the weights are there to be used.
+
+        Where that fails, it is said that what lies there are not the trained weights.
+        """
+        step = snapshot.loop.global_step
+        if step != self._saved_step and self._save(snapshot) is None:
+            there = f"holds optimizer step {self._saved_step}" if self._saved_step >= 0 else "does not exist"
+            self._warn(
+                f"the trained weights (optimizer step {step}) could not be saved: the newest checkpoint in"
+                f" {self._plan.folder} {there}, so do not use it as the result; free space and run the training again"
+            )
 
     def _is_due(self, step: int) -> bool:
         every = self._training.checkpoint_steps
         by_steps = every is not None and step % every == 0
         return by_steps or (self._interval_s is not None and time.monotonic() - self._saved_s >= self._interval_s)
 
-    def _leave(self, snapshot: Snapshot, saved: Manifest | None, how: TrainingStopped) -> None:
+    def _leave(self, step: int, saved: Manifest | None, how: TrainingStopped) -> None:
         requested = "pause" if isinstance(how, TrainingPaused) else "stop"
-        step = snapshot.loop.global_step
         checkpoint = saved.name if saved else None
         self._emit(EventKind.STOPPED, {"requested": requested, "optimizer_step": step, "checkpoint": checkpoint})
         raise how

@@ -13,6 +13,12 @@ class Keeper(Protocol):
     def saved_micro_batch(self) -> int | None:
         """Return the micro-batch of the state that will be gone on from: it need not be searched for again."""
 
+    def leave_if_stopped(self) -> None:
+        """Call it before the first step, where nothing is to be saved yet.
+
+        :raises TrainingStopped: asked to stop.
+        """
+
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from an earlier process's state, if there is one."""
 
@@ -36,13 +42,17 @@ class NoCheckpoints:
         """Nothing was kept."""
         return None
 
+    def leave_if_stopped(self) -> None:
+        """Leave if asked to."""
+        if self._stop_requested():
+            raise TrainingStopped("stopped on request")
+
     def restore(self, snapshot: Snapshot) -> None:
         """Nothing was kept."""
 
     def after_step(self, snapshot: Snapshot) -> None:  # noqa: ARG002 nothing is kept of it
         """Leave if asked to; a pause would lose what was done, so it is not one."""
-        if self._stop_requested():
-            raise TrainingStopped("stopped on request")
+        self.leave_if_stopped()
 
     def finish(self, snapshot: Snapshot) -> None:
         """Nothing is kept."""

@@ -1,11 +1,13 @@
 """A checkpoint's manifest: small, readable without PyTorch, and able to tell that it was altered."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from include.errors import CheckpointDamaged
+from include.errors import ArtifactError, CheckpointDamaged
 
 FORMAT_VERSION: Final = 1
 
@@ -52,8 +54,10 @@ class Manifest(BaseModel):
         """Read a manifest.
 
         :param name: of the file, for the error sentence.
-        :raises CheckpointDamaged: torn, altered, or of a version that this one does not know.
+        :raises CheckpointDamaged: torn or altered.
+        :raises ArtifactError: of a later format, which this version of Lowtide does not know.
         """
+        _refuse_later_format(text, name)
         try:
             found = cls.model_validate_json(text)
         except ValidationError as error:
@@ -63,6 +67,19 @@ class Manifest(BaseModel):
         if found.checksum != found._own_checksum():
             raise CheckpointDamaged(f"{name} was altered: its own checksum does not fit")
         return found
+
+
+def _refuse_later_format(text: str, name: str) -> None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return  # no JSON at all: the damage is named by who parses it
+    version = found.get("format_version") if isinstance(found, Mapping) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{name} has format_version {version}, but this Lowtide knows up to {FORMAT_VERSION}; go on with the version"
+            " that wrote it, or start over with fresh"
+        )
 
 
 def manifest_name(number: int) -> str:

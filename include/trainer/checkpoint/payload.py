@@ -10,6 +10,7 @@ from typing import IO, Any
 import torch
 
 from include.errors import ArtifactError, CheckpointDamaged
+from include.trainer.checkpoint.folder import unreadable
 from include.trainer.checkpoint.manifest import Manifest
 
 _CHUNK_BYTES = 1 << 20
@@ -80,14 +81,17 @@ def read_state(manifest: Manifest, folder: Path) -> State:
     """Read the state of a manifest, on the CPU.
 
     :raises CheckpointDamaged: it is not byte for byte what was written, or holds what must not be unpickled.
+    :raises ArtifactError: the storage or the memory fails at the moment, which says nothing of the state.
     """
     path = folder / manifest.file
     try:
         _check(path, manifest)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+    except (FileNotFoundError, pickle.UnpicklingError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise CheckpointDamaged(f"{manifest.file} cannot be read ({type(error).__name__}: {first})") from error
+    except (OSError, RuntimeError, MemoryError) as error:  # its checksum was right, or could not be told
+        raise unreadable(path, error) from error
     if not isinstance(state, dict):
         raise CheckpointDamaged(f"{manifest.file} holds {type(state).__name__}, not a training's state")
     return state

@@ -63,5 +63,10 @@ def _put_in_place(temporary: Path, manifest: Manifest, folder: Path) -> None:
 def weights_are_finite(model: torch.nn.Module) -> bool:
     """Whether no weight is NaN or infinite."""
     # the greatest magnitude needs no copy of the weights, which would raise the training's peak memory
-    greatest = [torch.linalg.vector_norm(weight, math.inf).cpu() for weight in model.parameters() if weight.numel()]
+    weights = [weight for weight in model.parameters() if weight.numel() and _can_be_nan(weight)]
+    greatest = [torch.linalg.vector_norm(weight, math.inf).cpu() for weight in weights]
     return all(bool(figure.isfinite()) for figure in greatest)
+
+
+def _can_be_nan(weight: torch.Tensor) -> bool:
+    return weight.is_floating_point() or weight.is_complex()

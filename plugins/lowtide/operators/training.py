@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException
 
 from include.errors import TrainingPaused
 from include.files import sha256_of
@@ -100,16 +99,15 @@ class GpuTrainingOperator(BaseOperator):
         return record.model_dump(mode="json")
 
     def resume(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Go on after a pause.
-
-        :raises AirflowException: the wait broke; a retry goes on from the checkpoint.
-        """
+        """Go on after a pause; also where the wait broke: what has begun is not left lying for want of a signal."""
         with airflow_errors():
-            if not event or "error" in event:
-                raise AirflowException((event or {}).get("error", "the trigger fired without a decision"))
-            config = configuration(context, self.config, self.settings)
-            run_folder(context, config).append_decisions(event["looks"])
-            self.log.info("%s", event["decision"]["text"])
+            if event and "error" not in event:
+                config = configuration(context, self.config, self.settings)
+                run_folder(context, config).append_decisions(event["looks"])
+                self.log.info("%s", event["decision"]["text"])
+            else:
+                why = (event or {}).get("error", "the trigger fired without a decision")
+                self.log.warning("going on at once, since the pause broke: %s", why)
         return self.execute(context)
 
     def _train(
@@ -126,12 +124,16 @@ class GpuTrainingOperator(BaseOperator):
         if job.policy != "interruptible":
             return run_training(run, signal, on_progress=tell, **hands)
         pauses = PauseState(context, pointer.training_id)
-        with PauseWatch(pauses.begun(job), signal, clock_for(run.anchor), on_look=self._look_logger(run)) as watch:
-            try:
-                return run_training(run, signal, pause=watch.request, on_progress=watch.telling(tell), **hands)
-            except TrainingPaused as paused:
-                self.log.info("%s", paused)
-                job = watch.paused()
+        watch = PauseWatch(pauses.begun(job), signal, clock_for(run.anchor), on_look=self._look_logger(run))
+        hands |= {"pause": watch.request, "look": watch.look, "on_progress": watch.telling(tell)}
+        try:
+            record = run_training(run, signal, **hands)
+        except TrainingPaused as paused:
+            self.log.info("%s", paused)
+            job = watch.paused()
+        else:
+            pauses.over()
+            return record
         pauses.paused(job)
         connection = self.grid_conn_id or run.config.values.grid.connection
         trigger, timeout = deferral(

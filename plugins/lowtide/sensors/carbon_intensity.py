@@ -8,7 +8,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from include.pipeline.waiting import MINIMUM_PAUSE_S, look
+from include.pipeline.waiting import MINIMUM_PAUSE_S, look, pause_s
 from include.scheduler import Action, Decision, Outlook, clock_for, decide
 from lowtide.deferring import SAFE_RESUME_S, deferral
 from lowtide.errors import airflow_errors
@@ -61,6 +61,7 @@ class CarbonIntensitySensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.safe_resume_s = safe_resume_s
         self._signal: GridSignal | None = None  # kept between the looks of a wait in the worker
+        self._pause_s: float | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look once; return if the decision is to start, else wait.
@@ -84,8 +85,14 @@ class CarbonIntensitySensor(BaseSensorOperator):
             config, moments, decision = self._look(context)
             run_folder(context, config).append_decisions([decision.as_json()])
             if decision.action is Action.WAIT:
+                self._pause_s = pause_s(decision, clock_for(moments.anchor))
                 return PokeReturnValue(is_done=False)
             return PokeReturnValue(is_done=True, xcom_value=self._act(context, config, moments, decision))
+
+    def _get_next_poke_interval(self, *arguments: Any, **keywords: Any) -> float:
+        """Return the seconds until the look that the last decision wants: a planned start lies between two poke intervals."""
+        interval_s = float(super()._get_next_poke_interval(*arguments, **keywords))
+        return interval_s if self._pause_s is None else min(interval_s, self._pause_s)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Act on the decision that the trigger fired with."""
@@ -95,7 +102,9 @@ class CarbonIntensitySensor(BaseSensorOperator):
             config = configuration(context, self.config, self.settings)
             run_folder(context, config).append_decisions(event["looks"])
             moments = stored_look(context) or first_look(context, config)
-            return self._act(context, config, moments, Decision.from_json(event["decision"]))
+            decision = Decision.from_json(event["decision"])
+            self.log.info("%s", decision.text)
+            return self._act(context, config, moments, decision)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a deferral that ran into its safety net ends as ``on_latest_start`` says, not as a sensor timeout."""
@@ -114,6 +123,7 @@ class CarbonIntensitySensor(BaseSensorOperator):
             steps = ("the triggerer did not end the wait in time; the deferral's own timeout did",)
             decision = decide(job, max(now, job.latest_start or now), Outlook(steps=steps))
             run_folder(context, config).append_decisions([decision.as_json()])
+            self.log.info("%s", decision.text)
             return self._act(context, config, moments, decision)
 
     def _execute_deferrable(self, context: Context) -> dict[str, Any]:
@@ -152,7 +162,6 @@ class CarbonIntensitySensor(BaseSensorOperator):
         return self.grid_conn_id or config.values.grid.connection
 
     def _act(self, context: Context, config: LoadedConfig, moments: FirstLook, decision: Decision) -> dict[str, Any]:
-        self.log.info("%s", decision.text)
         if decision.action is Action.SKIP:
             raise AirflowSkipException(decision.text)
         if decision.action is Action.FAIL:

@@ -28,7 +28,7 @@ def test_the_best_block_is_below_every_other_and_is_one_of_them(
     latest = begin + room - duration
     (best,) = best_blocks(truth, np.array([begin]), np.array([latest]), duration)
     other = begin + place * (latest - begin)
-    assert best <= truth.mean(other, other + duration) + 1e-9
+    assert best <= truth.mean(other, other + duration) + 1e-8 * (1.0 + best)  # differences of prefix sums lose digits
     fine = np.unique(np.clip([begin, latest, *np.arange(0, truth.end_s, 60.0)], begin, latest))
     assert best == pytest.approx(truth.mean(fine, fine + duration).min(), rel=0.05)
 

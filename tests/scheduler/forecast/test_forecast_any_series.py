@@ -42,6 +42,8 @@ def test_a_forecast_is_a_week_of_intensities_from_the_asked_moment_on(
         assert unknown or known * step < timedelta(days=4) or now > days + 6
         return
     assert 0 <= moment.timestamp() - forecast.start_s < forecast.step_s == step.total_seconds()
-    ahead_s = forecast.start_s + len(forecast.values) * forecast.step_s - forecast.issued_at.timestamp()
-    assert ahead_s == 168 * 3600
+    hour_s = moment.timestamp() // 3600 * 3600
+    assert forecast.start_s + len(forecast.values) * forecast.step_s - hour_s == 168 * 3600
+    # a forecast is as old as the last hour that it knows
+    assert 0 <= hour_s - forecast.issued_at.timestamp() <= 7 * 86_400
     assert all(math.isfinite(value) and value >= 0 for value in forecast.values)
