@@ -94,6 +94,7 @@ def _account(
         "foreign_signal_share": foreign / summary.total_energy_kwh,
         "uncertainty": emissions_interval(rows, details.get("methods", {})),
         "problems": problems,
+        "warnings": folder.warnings(),
         "ledger_path": str(folder.ledger),
         "ledger_sha256": sha256_of(folder.ledger),
     }

@@ -106,6 +106,7 @@ def _record(
             samples=result.samples,
         ),
         problems=finished.problems,
+        warnings=run.folder.warnings(),
         ledger_path=str(run.folder.ledger),
         ledger_sha256=sha256_of(run.folder.ledger),
         **result.model_dump(exclude={"versions"}),

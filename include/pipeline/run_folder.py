@@ -124,7 +124,7 @@ class RunFolder:
 
     @property
     def attempts(self) -> Path:
-        """From where each attempt after the first one went on."""
+        """What each attempt's training warned of, and from where those after the first one went on."""
         return self.path / "attempts.jsonl"
 
     def publish(self, name: str, values: Mapping[str, Any]) -> None:
@@ -140,7 +140,7 @@ class RunFolder:
             _log.warning("%s cannot be written (%s); progress is not shown", self.path / name, error.strerror)
 
     def note_attempt(self, values: Mapping[str, Any]) -> None:
-        """Append from where an attempt went on; like progress, it does not end a run that cannot write it."""
+        """Append what the record will say of an attempt; like progress, it does not end a run that cannot write it."""
         try:
             with self.attempts.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
@@ -149,13 +149,19 @@ class RunFolder:
 
     def resumed_from(self) -> dict[int, int]:
         """Return the optimizer step that each attempt went on from; attempts that began at the beginning are not there."""
+        return {note["attempt"]: note["optimizer_step"] for note in self._notes() if "optimizer_step" in note}
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the trainings of all attempts warned of, each sentence once."""
+        return tuple(dict.fromkeys(str(note["warning"]) for note in self._notes() if "warning" in note))
+
+    def _notes(self) -> list[dict[str, Any]]:
         if not self.attempts.exists():
-            return {}
-        found: dict[int, int] = {}
+            return []
+        found: list[dict[str, Any]] = []
         for line in self.attempts.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):  # a line that a killed worker left half-written
-                values = json.loads(line)
-                found[values["attempt"]] = values["optimizer_step"]
+                found.append(json.loads(line))
         return found
 
     def append_decisions(self, decisions: list[dict[str, Any]]) -> None:

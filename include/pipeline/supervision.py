@@ -127,11 +127,18 @@ class _Watch:
         elif event.kind is EventKind.PROGRESS:
             self._last = event
         elif event.kind is EventKind.WARNING:
-            _log.warning("training: %s", event.data["message"])
+            self._note_warning(event.data["message"])
+        elif event.kind is EventKind.NOTE:
+            _log.info("training: %s", event.data["message"])
         elif event.kind is EventKind.RESUMED:
             self._note_resumed(event.data)
         elif event.kind is EventKind.CHECKPOINT:
             self._note_checkpoint(event.data)
+
+    def _note_warning(self, message: str) -> None:
+        _log.warning("training: %s", message)
+        # at once, and in the folder: an attempt that is killed has warned too, and what it warned of holds for the next
+        self._run.folder.note_attempt({"attempt": self._attempt, "warning": message})
 
     def _note_resumed(self, data: dict[str, Any]) -> None:
         _log.info(

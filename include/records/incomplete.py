@@ -55,6 +55,7 @@ class IncompleteRecord(Frozen):
     peak_memory_reserved_bytes: None = None
     base_rss_bytes: None = None
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
     ledger_path: str
     ledger_sha256: str
     versions: dict[str, str]

@@ -19,7 +19,8 @@ from include.records.intensity import EmissionFactorType, IntensityKind, SignalT
 
 RECORD_SCHEMA_VERSION: Final = "1.1"
 READABLE_SCHEMA_VERSIONS: Final = ("1.0", RECORD_SCHEMA_VERSION)
-"""1.1 added the machine's energy, whether the energy is complete, the GPUs, the settlement, the uncertainty and the score.
+"""1.1 added the machine's energy, whether the energy is complete, the GPUs, the settlement, the uncertainty, the score and
+the training's warnings.
 
 All of them have defaults in the model, so that a record of 1.0 is read as it stands."""
 
@@ -149,6 +150,12 @@ class TrainingRecord(_Frozen):
     problems: Annotated[
         tuple[str, ...], Field(description="what went wrong with the measuring, mended or not, in sentences")
     ]
+    warnings: Annotated[
+        tuple[str, ...],
+        Field(
+            description="what the training warned of in any attempt: memory that ran out, an option that fell back ..."
+        ),
+    ] = ()
     ledger_path: str
     ledger_sha256: str
     versions: Annotated[

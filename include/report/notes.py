@@ -44,6 +44,7 @@ def age_notes(baseline: TrainingRecord, settings: ReportConfig, now: datetime) -
 def run_notes(record: TrainingRecord, who: str) -> list[str]:
     """Say what is unusual about a single run."""
     found = [f"the {who}'s measuring: {problem}" for problem in record.problems]
+    found += [f"the {who}'s training warned: {warning}" for warning in record.warnings]
     if record.attempts > 1:
         found.append(f"the {who} took {record.attempts} attempts; energy and time include all of them")
     if who == "baseline" and record.wait_s > 0 and record.policy != "immediate":

@@ -59,6 +59,7 @@ class EventKind(StrEnum):
     RESUMED = "resumed"
     CHECKPOINT = "checkpoint"
     WARNING = "warning"
+    NOTE = "note"
     HEARTBEAT = "heartbeat"
     STOPPED = "stopped"
     FINISHED = "finished"
@@ -89,7 +90,8 @@ class TrainingEvent:
     - progress: epoch (from 1), epochs, optimizer_step, optimizer_steps, samples, samples_total, loss, samples_per_s
     - resumed: optimizer_step, epoch (from 0), checkpoint (its manifest's name)
     - checkpoint: optimizer_step, epoch (from 0), checkpoint, size_bytes, duration_s
-    - warning: message (one line for the log; the training goes on)
+    - warning: message (one line for the log and the record; the training goes on)
+    - note: message (one line for the log)
     - heartbeat: nothing; sent every few seconds by a thread of its own, so it says that the process lives, no more
     - stopped: requested (stop | pause), optimizer_step, checkpoint (null: none could be written)
     - finished: the fields of ``TrainingResult``

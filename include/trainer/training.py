@@ -48,7 +48,7 @@ class Training:
             measured=lambda: self._emit_phase(Phase.STARTUP),  # a long trial must not look like a hang
             check=self._keeper.leave_if_stopped,
         )
-        return chosen_micro_batch(self._training, self._warn, watch)
+        return chosen_micro_batch(self._training, self._note, watch)
 
     def run(self) -> TrainingResult:
         """Train, evaluate and return the figures.
@@ -81,6 +81,9 @@ class Training:
 
     def _warn(self, message: str) -> None:
         self._emit(EventKind.WARNING, {"message": message})
+
+    def _note(self, message: str) -> None:
+        self._emit(EventKind.NOTE, {"message": message})
 
     def _train(self, data: BatchSource, loop: OptimizationLoop, snapshot: Snapshot) -> None:
         state, progress = loop.state, snapshot.progress

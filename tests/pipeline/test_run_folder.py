@@ -57,3 +57,13 @@ def test_a_line_that_a_killed_worker_tore_is_left_out(tmp_path):
     folder.note_attempt({"attempt": 3, "optimizer_step": 9})
     folder.attempts.write_text(folder.attempts.read_text() + '{"attempt": 4, "opt')
     assert folder.resumed_from() == {2: 7, 3: 9}
+
+
+def test_what_attempts_warned_of_is_kept_in_order_and_once(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.warnings() == ()
+    for attempt, warning in ((1, "memory ran out"), (1, "no fused optimizer"), (2, "memory ran out")):
+        folder.note_attempt({"attempt": attempt, "warning": warning})
+    folder.note_attempt({"attempt": 2, "optimizer_step": 7})
+    assert folder.warnings() == ("memory ran out", "no fused optimizer")
+    assert folder.resumed_from() == {2: 7}

@@ -93,7 +93,7 @@ def test_auto_measures_real_steps_and_keeps_the_effective_batch(training_config:
     startups: list[float] = []
 
     def hear(kind: EventKind, data: dict[str, object]) -> None:
-        if kind is EventKind.WARNING:
+        if kind in (EventKind.NOTE, EventKind.WARNING):
             warnings.append(str(data["message"]))
         if data.get("phase") == "startup":
             startups.append(time.monotonic())

@@ -36,7 +36,7 @@ OUR_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to r
     " mean_carbon_intensity_gco2eq_per_kwh measured_share estimated_share forecast_share cached_share"
     " modelled_share replayed_share signal_type emission_factor_type first_booked_gco2eq settled_at"
     " counterfactual_gco2eq sci_gco2eq_per_unit sci_functional_unit sci_embodied_gco2eq peak_memory_bytes"
-    " peak_memory_kind ledger_sha256 problems"
+    " peak_memory_kind ledger_sha256 problems warnings"
 ).split()
 
 

@@ -1,0 +1,52 @@
+"""What a training warns of is told where an auditor looks: in the record, in the report, in the account of a killed run."""
+
+import threading
+
+import pytest
+
+from include.config import PROJECT_ROOT, ReportConfig, load_config
+from include.errors import TrainingStopped
+from include.moments import utc_now
+from include.pipeline import RunFolder, TrainingRun, run_training
+from include.pipeline.reading_back import account_of
+from include.report import compare_runs
+from include.report.export.codecarbon_csv import csv_text
+from include.scheduler import open_signal, replay_anchor
+from include.trainer.mnist_files import ensure_mnist
+from tests.support.config_files import write_config
+
+HALVED = [f"memory ran out at optimizer step 1 with micro-batches of {size}" for size in (50, 25)]
+GREEDY = {
+    "training__model": {"path": "tests.support.greedy_model:GreedyModel"},
+    "training__epochs": 30,
+    "training__checkpoint_steps": 25,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mnist():
+    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+
+
+def test_the_warnings_of_every_attempt_stand_in_record_and_report(tmp_path):
+    """The second attempt goes on with the micro-batch that the first one came to, so it has nothing to warn of itself."""
+    config = load_config(write_config(tmp_path, **GREEDY))
+    anchor = replay_anchor(config.values.grid, utc_now())
+    folder = RunFolder(tmp_path / "run")
+    run = TrainingRun(
+        config=config, run_id="test", folder=folder, submitted_at=anchor.virtual_start, anchor=anchor
+    )  # fmt: skip
+    signal, stop = open_signal(config.values.grid, anchor=anchor), threading.Event()
+    with pytest.raises(TrainingStopped):
+        run_training(run, signal, stop=stop, on_checkpoint=lambda _: stop.set())
+    killed = account_of(folder)
+    assert [warning.partition(" (")[0] for warning in killed.warnings] == HALVED
+
+    record = run_training(run, signal)
+    assert record.attempts == 2
+    assert record.micro_batch_size == 13
+    assert record.warnings == killed.warnings
+    assert not any("memory ran out" in problem for problem in record.problems)  # those are of the measuring
+    report = compare_runs(None, record, settings=ReportConfig(), now=utc_now())
+    assert f"the run's training warned: {record.warnings[0]}" in report.notes
+    assert record.warnings[1] in csv_text([record])
