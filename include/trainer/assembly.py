@@ -21,6 +21,7 @@ from include.trainer.placement import make_source
 from include.trainer.precision import Precision, make_precision
 from include.trainer.random_state import seed_everything
 from include.trainer.schedules import Schedule
+from include.trainer.shortage import shortage_told
 from include.trainer.state import LoopState
 from include.trainer.torchvision_data import load_data
 
@@ -59,14 +60,12 @@ def assemble(parts: Parts) -> tuple[BatchSource, OptimizationLoop]:
     """Make data, then model, then loop, with the generators seeded between data and model.
 
     :raises UserError: data or model cannot be used, or do not fit one another.
+    :raises TrainingError: memory does not suffice for them.
     """
     training, warn = parts.training, parts.warn
-    source = make_source(parts.make_data(), training, parts.device)
+    source = _source(parts)
     seed_everything(training.seed)
-    model = check_model(parts.make_model(), training).to(parts.device)
-    check_fit(model, source, training)
-    if training.channels_last:
-        source.to_model = channels_last(model, next(source.test_batches(1)).inputs, warn)
+    model = _model(parts, source)
     state = _state(parts, model, source)
     warning = batch_norm_warning(
         model, micro_batch_size=state.micro_batch_size, effective_batch_size=training.effective_batch_size
@@ -80,6 +79,28 @@ def assemble(parts: Parts) -> tuple[BatchSource, OptimizationLoop]:
         forward=_forward(parts, state, source),
         warn=warn,
     )
+
+
+def _source(parts: Parts) -> BatchSource:
+    data = parts.make_data()
+    with shortage_told(
+        "while the data were brought to the device", "set training.data_placement: host, or take fewer samples"
+    ):
+        return make_source(data, parts.training, parts.device)
+
+
+def _model(parts: Parts, source: BatchSource) -> nn.Module:
+    training = parts.training
+    model = check_model(parts.make_model(), training)
+    with shortage_told(
+        "while the model was brought to the device",
+        "choose a smaller one, a device with more memory, or end what else uses it",
+    ):
+        model = model.to(parts.device)
+        check_fit(model, source, training)
+        if training.channels_last:
+            source.to_model = channels_last(model, next(source.test_batches(1)).inputs, parts.warn)
+    return model
 
 
 def _state(parts: Parts, model: nn.Module, source: BatchSource) -> LoopState:

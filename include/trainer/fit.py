@@ -9,6 +9,7 @@ from include.config.training import TrainingConfig
 from include.errors import ConfigurationError
 from include.trainer.batches import BatchSource
 from include.trainer.imports import describe
+from include.trainer.shortage import is_out_of_memory
 
 
 def check_model(found: Any, training: TrainingConfig) -> nn.Module:
@@ -56,6 +57,8 @@ def _try(model: nn.Module, batch: Tensor, training: TrainingConfig) -> Any:
         with torch.random.fork_rng(devices=[batch.device] if batch.device.type == "cuda" else []):
             return model(batch)
     except Exception as error:  # a user's model may raise anything
+        if is_out_of_memory(error):
+            raise  # the two may well fit one another
         raise ConfigurationError(
             f"training.model '{training.model.path}' cannot take a batch of shape {tuple(batch.shape)} ({batch.dtype})"
             f" from training.data '{training.data.path}' ({describe(error)}); make the two fit"

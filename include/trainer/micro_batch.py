@@ -37,6 +37,11 @@ def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None], wa
         return training.micro_batch_size
     effective, target = training.effective_batch_size, parse_memory_target(training.memory_target)
     peaks = search(lambda pieces: measured(training, pieces, watch), target, effective)
+    if not peaks:
+        raise TrainingError(
+            "training.micro_batch_size auto: memory does not suffice for a micro-batch of 1 sample; choose a smaller model or"
+            " inputs, training.precision bf16, or a device with more memory"
+        )
     pieces = _fewest_within(peaks, target, effective)
     limit_mib = _limit_bytes(peaks, target, effective) / BYTES_PER_MIB
     smallest_mib = min(peaks.values()) / BYTES_PER_MIB

@@ -1,5 +1,7 @@
 """What to do when memory runs out in the middle of a step: set everything back and take the same batch in smaller pieces."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -17,6 +19,7 @@ _MESSAGES = (
     "DefaultCPUAllocator: not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",  # AcceleratorError: what the driver itself refuses, to its context or to pinned memory
 )
 """Shortages that PyTorch raises as a plain RuntimeError."""
 
@@ -106,6 +109,19 @@ def halve_micro_batch(state: LoopState, *, group_count: int, cause: str) -> str:
     size = state.micro_batch_size
     warning = batch_norm_warning(state.model, micro_batch_size=size, effective_batch_size=group_count)
     return f"{told}; {warning}" if warning else told
+
+
+@contextmanager
+def shortage_told(when: str, remedy: str) -> Iterator[None]:
+    """Tell a shortage of memory in a sentence, where smaller micro-batches would not help.
+
+    :raises TrainingError: memory ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = shortage_of(error)
+        raise TrainingError(f"memory ran out {when} ({cause}); {remedy}") from error
 
 
 def shortage_of(error: Exception) -> str:

@@ -18,6 +18,7 @@ from include.trainer.optimizers import warm_up
 from include.trainer.progress import Emit, Progress
 from include.trainer.protocol import EventKind
 from include.trainer.result import TrainingResult
+from include.trainer.shortage import shortage_told
 from include.trainer.signs import SignsOfLife
 from include.trainer.state import LoopState
 from include.trainer.trial_process import TrialWatch
@@ -39,8 +40,11 @@ class Training:
         micro_batch_size = self._keeper.saved_micro_batch() or self._chosen_micro_batch()
         self._parts = make_parts(training, micro_batch_size=micro_batch_size, warn=self._warn)
         self._device = self._parts.device
-        warm_up(training, self._device)
-        self._memory = start_measuring(self._device)
+        with shortage_told(
+            "before anything was made", "end what else uses the device's memory, or choose another device"
+        ):
+            warm_up(training, self._device)
+            self._memory = start_measuring(self._device)
         emit(EventKind.READY, self._ready())
 
     def _chosen_micro_batch(self) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.config import TrainingConfig
 from include.errors import ConfigurationError
+from include.trainer.shortage import shortage_told
 
 if TYPE_CHECKING:
     from include.trainer.memory import MemoryMeter
@@ -46,7 +47,10 @@ class Snapshot:
         self.earlier_peak_bytes = int(saved["peak_memory_bytes"])
         self.progress.load_state_dict(saved["progress"])
         try:
-            self.loop.load_state_dict(saved["loop"])
+            with shortage_told(
+                "while a checkpoint was brought to the device", "end what else uses its memory, then go on"
+            ):
+                self.loop.load_state_dict(saved["loop"])
         except (RuntimeError, ValueError) as error:
             lines = " ".join(str(error).split())
             raise ConfigurationError(

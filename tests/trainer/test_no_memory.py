@@ -1,0 +1,93 @@
+"""Where memory runs out and smaller micro-batches would not help, a sentence says where, why and what to do."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from include.errors import TrainingError
+from include.trainer import training as child_side
+from include.trainer.checkpoint.snapshot import Snapshot
+from include.trainer.protocol import EventKind
+from include.trainer.shortage import is_out_of_memory
+from include.trainer.training import Training
+from tests.trainer.conftest import MakeConfig
+from tests.trainer.test_shortage import Greedy, new_loop
+
+AUTO: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 64, "accumulation_steps": None}
+
+
+@pytest.fixture(autouse=True)
+def _users_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    yield
+    sys.modules.pop("greedy_code", None)
+
+
+def ignore(kind: EventKind, data: dict[str, object]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"model": "greedy_code:TooLarge"}, "while the model was brought to the device.*choose a smaller one"),
+        ({"model": "greedy_code:TooWide"}, "while the model was brought to the device.*choose a smaller one"),
+        ({"data": "greedy_code:too_much_data"}, "while the data were brought.*set training.data_placement: host"),
+        ({"model": "greedy_code:NeverTrains"}, "with a micro-batch of 1 sample.*choose a smaller model"),
+        ({"model": "greedy_code:NeverTrains"} | AUTO, "micro_batch_size auto: memory does not suffice for .* 1 sample"),
+    ],
+    ids=["weights", "activations", "data", "every step", "trial"],
+)
+def test_one_sentence_with_advice(training_config: MakeConfig, parts: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(TrainingError, match=sentence) as caught:
+        Training(training_config(**parts), emit=ignore).run()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_that_is_full_before_anything_is_made(
+    training_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the driver says it when it finds no room for the process's context."""
+
+    def refused(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported")
+
+    monkeypatch.setattr(child_side, "warm_up", refused)
+    with pytest.raises(TrainingError, match="before anything was made .*end what else uses the device's memory"):
+        Training(training_config(), emit=ignore)
+
+
+def test_a_checkpoint_that_does_not_fit_is_not_taken_for_another_models(training_config: MakeConfig) -> None:
+    loop = new_loop(Greedy(most=32), 16, [])
+
+    class Full:
+        """An optimizer's state is copied to the device by its load_state_dict."""
+
+        def load_state_dict(self, saved: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    saved = {"train_count": 80, "peak_memory_bytes": 1, "progress": {}, "loop": loop.state.state_dict()}
+    loop.state.optimizer = Full()  # type: ignore[assignment]
+    snapshot = Snapshot(
+        training=training_config(),
+        loop=loop.state,
+        progress=Counts(),  # type: ignore[arg-type]
+        memory=None,  # type: ignore[arg-type]
+        train_count=80,
+    )
+    with pytest.raises(TrainingError, match="while a checkpoint was brought to the device"):
+        snapshot.load_state_dict(saved)
+
+
+class Counts:
+    """Counts that need not be looked at."""
+
+    def load_state_dict(self, saved: object) -> None: ...
+
+
+def test_what_the_driver_itself_refuses_is_a_shortage_too() -> None:
+    assert is_out_of_memory(torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be"))
+    assert not is_out_of_memory(torch.AcceleratorError("CUDA error: device-side assert triggered"))
