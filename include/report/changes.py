@@ -1,6 +1,6 @@
 """The figures of a comparison: changes in percent, parts in grams, and what waiting avoided."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from include.records import TrainingRecord
 from include.report.attribution import attribute
@@ -74,7 +74,9 @@ def _attribution(baseline: TrainingRecord | None, run: TrainingRecord) -> tuple[
         return alone, _not_separated(run, separated=avoided is not None)
     if incomparable_energy(baseline, run) or incomparable_intensity(baseline, run):
         return alone, ["the change in emissions is not attributed, because the two are not comparable"]
-    found = attribute(factors_of(baseline), factors)
+    # taken as it ran: what a baseline's own wait did for it is weather to the run
+    before = replace(factors_of(baseline), submission_intensity_gco2eq_per_kwh=None)
+    found = attribute(before, factors)
     parts = AttributionParts(
         work=found.work,
         efficiency=found.efficiency,
