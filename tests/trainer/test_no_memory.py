@@ -56,7 +56,7 @@ def test_a_device_that_is_full_before_anything_is_made(
         raise torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported")
 
     monkeypatch.setattr(child_side, "warm_up", refused)
-    with pytest.raises(TrainingError, match="before anything was made .*end what else uses the device's memory"):
+    with pytest.raises(TrainingError, match=r"before anything was made .*end what else uses the device's memory"):
         Training(training_config(), emit=ignore)
 
 
