@@ -12,10 +12,12 @@ from include.moments import utc_now
 from include.pipeline import report_folder
 from include.pipeline.settled_record import settled_record
 from include.records import TrainingRecord
-from include.report import compare_runs, render_table, write_report
+from include.report import compare_runs, write_report
+from include.report.summary import summary_lines
 from lowtide.assets import BASELINE
 from lowtide.baselines import FoundBaseline, named_baseline, newest_baseline
 from lowtide.errors import airflow_errors
+from lowtide.report_link import ReportLink
 from lowtide.run_context import configuration
 
 if TYPE_CHECKING:
@@ -23,11 +25,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from include.report import Report
-
 
 class CompareRunsOperator(BaseOperator):
-    """Writes ``report.json`` and ``report.md``; the XCom is the headline, the changes and the paths.
+    """Writes ``report.json``, ``.md`` and ``.html``; the XCom is the headline, the changes and the paths, the log a summary.
 
     The baseline is the run named by the Param ``baseline_run_id``, else the newest successful one with the same
     comparison key. Without one the report says so, and how to make one.
@@ -38,6 +38,7 @@ class CompareRunsOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("config", "settings")
+    operator_extra_links = (ReportLink(),)
     ui_color = "#dce6f5"
 
     def __init__(
@@ -62,12 +63,14 @@ class CompareRunsOperator(BaseOperator):
             )
             run = context["dag_run"]
             paths = write_report(report, report_folder(config.artifacts_path, run.dag_id, run.run_id))
-        self._log_summary(report)
+        for line in summary_lines(report, paths):
+            self.log.info("%s", line)
         return {
             "headline": report.headline.model_dump(mode="json"),
             "changes": report.changes.model_dump(mode="json"),
             "report": str(paths["report.json"]),
             "report_markdown": str(paths["report.md"]),
+            **({"report_html": str(paths["report.html"])} if "report.html" in paths else {}),
         }
 
     def _record(self, context: Context) -> TrainingRecord:
@@ -86,11 +89,3 @@ class CompareRunsOperator(BaseOperator):
     def _baseline(self, context: Context, record: TrainingRecord) -> FoundBaseline:
         named = context["params"].get("baseline_run_id")
         return named_baseline(context, named) if named else newest_baseline(context, record.comparison_key)
-
-    def _log_summary(self, report: Report) -> None:
-        self.log.info("%s", report.headline.text)
-        rows = [("", "baseline", "run", "change"), *render_table(report)]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        for name, *figures in rows:
-            cells = (figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True))
-            self.log.info("%s", "  ".join([name.ljust(widths[0]), *cells]))

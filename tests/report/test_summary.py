@@ -1,0 +1,57 @@
+"""What a comparison says in its task's log: at most ten lines that a person can read."""
+
+from pathlib import Path
+
+import pytest
+
+from include.report.summary import MOST_LINES, summary_lines
+from tests.support.comparisons import compared, golden_reports, waiting_run
+from tests.support.records import make_record
+
+CASES = golden_reports()
+PATHS = {"report.json": Path("r/report.json"), "report.html": Path("r/report.html")}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_summary_begins_with_the_headline_and_ends_with_the_page_in_at_most_ten_lines(name: str) -> None:
+    lines = summary_lines(CASES[name], PATHS)
+    assert lines[0] == CASES[name].headline.text
+    assert lines[-1] == "report: r/report.html"
+    assert len(lines) <= MOST_LINES
+    assert all(line and "\n" not in line for line in lines)
+
+
+def test_figures_stand_before_and_after() -> None:
+    lines = summary_lines(compared(make_record(), waiting_run()), PATHS)
+    assert "energy: 8.20 Wh -> 6.70 Wh (-18.3 %)" in lines
+    assert "test accuracy: 98.50 % -> 98.62 % (+0.12 points)" in lines
+    assert any(line.startswith("why: waiting -") for line in lines)
+
+
+def test_many_reasons_are_counted_instead_of_told() -> None:
+    run = waiting_run(signal_type="marginal", measuring_scope="process_tree", foreign_signal_share=0.5)
+    report = compared(make_record(emission_factor_type="direct"), run)
+    lines = summary_lines(report, PATHS)
+    assert len(report.headline.reasons) > 3
+    assert len(lines) <= MOST_LINES
+    assert f"- and {len(report.headline.reasons) - 2} more reasons, which the report lists" in lines
+
+
+def test_a_run_without_a_baseline_has_no_arrows_and_an_unknown_wait_is_said_to_be_unknown() -> None:
+    lines = summary_lines(compared(None, waiting_run(submission_gco2eq_per_kwh=None)), PATHS)
+    assert not any("->" in line for line in lines)
+    assert any("what that avoided is not known" in line for line in lines)
+
+
+def test_a_wait_that_made_it_worse_says_more() -> None:
+    lines = summary_lines(compared(None, waiting_run(submission_gco2eq_per_kwh=55.0)), PATHS)
+    assert any("0.368 g (100.0 %) more than the same energy at submission" in line for line in lines)
+
+
+def test_names_from_outside_stay_in_their_line() -> None:
+    run = waiting_run(
+        measuring_scope="machine", comparison_key=make_record().comparison_key, device_name="a\nb\x1b[31m"
+    )
+    report = compared(make_record(), run)
+    hostile = report.model_copy(update={"headline": report.headline.model_copy(update={"reasons": ("x\ny\x1b[31m",)})})
+    assert "- x y [31m" in summary_lines(hostile, PATHS)
