@@ -7,7 +7,6 @@ disturbs all. A ratio is one contender's time over another's in the same round.
 """
 
 import argparse
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -66,19 +65,17 @@ class Setting:
             for indices in order[: len(order) // effective * effective].split(self.micro):
                 yield data.prepared(data.train_inputs[indices]), data.train_targets[indices]
 
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        return make_precision(self.precision, self.device).autocast()
-
 
 def plain(setting: Setting) -> Advance:
     model, optimizer = setting.parts()
     batches = setting.micro_batches()
+    precision = make_precision(setting.precision, setting.device)
 
     def advance(count: int) -> None:
         for _ in range(count):
             for _ in range(setting.steps):
                 inputs, targets = next(batches)
-                with setting.autocast():
+                with precision.autocast():
                     loss = cross_entropy(model(inputs), targets) / setting.steps
                 loss.backward()
             optimizer.step()

@@ -19,7 +19,9 @@ def summed_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | Non
     At least in fp32: sums of many bf16 figures lose digits.
     """
     wide = outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
-    scores, classes = wide.flatten(0, -2), targets.flatten()
+    scores, classes = (
+        (wide, targets) if (wide.dim(), targets.dim()) == (2, 1) else (wide.flatten(0, -2), targets.flatten())
+    )
     if weights is None:
         return cross_entropy(scores, classes, reduction="sum")
     return (cross_entropy(scores, classes, reduction="none") * weights.flatten()).sum()
@@ -78,13 +80,13 @@ class OptimizationLoop:
     def accumulate(self, group: Group) -> Tensor:
         """Add up the gradients of the group's mean loss, a micro-batch at a time, and return that loss."""
         precision = self.state.precision
-        mean_loss = torch.zeros((), dtype=torch.float64, device=self.state.device)
+        losses = []
         for batch in group.batches(self.state.micro_batch_size):
             with precision.autocast():
                 loss = self.summed_loss(self.forward(batch.inputs), batch.targets, batch.weights) / group.weight
             precision.backward(loss)
-            mean_loss += loss.detach()
-        return mean_loss
+            losses.append(loss.detach())
+        return torch.stack(losses).sum(dtype=torch.float64)
 
     def _accumulate_within_memory(self, group: Group) -> Tensor:
         state = self.state

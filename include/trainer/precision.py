@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 from include.config.training import PrecisionName
 from include.errors import ConfigurationError
 
+_NO_CONTEXT = nullcontext()
+
 
 class Precision:
     """Full precision: plain autograd. Base of the other two."""
@@ -18,7 +20,7 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context of the forward pass."""
-        return nullcontext()
+        return _NO_CONTEXT
 
     def backward(self, loss: Tensor) -> None:
         """Add the loss's gradients to those already there."""

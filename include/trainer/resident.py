@@ -10,6 +10,11 @@ from include.trainer.batches import Batch, Group, piece_count
 from include.trainer.data import TrainingData
 from include.trainer.order import sample_order
 
+_SMALL_GROUP_BYTES = 2**20
+"""Up to this size, as stored, the samples of a group are fetched and prepared at once: for each of eight micro-batches these
+small kernels would take a tenth of a small model's step. Larger groups are fetched a micro-batch at a time, so that no
+memory is spent on samples whose turn has not come."""
+
 
 class ResidentSource:
     """A ``BatchSource`` over tensors."""
@@ -47,14 +52,17 @@ class ResidentSource:
                 weights=None if data.test_weights is None else data.test_weights[part],
             )
 
-    def training_batch(self, indices: Tensor) -> Batch:
-        """Return these training samples, prepared and augmented."""
+    def training_batches(self, indices: Tensor, pieces: int) -> Iterator[Batch]:
+        """Give these training samples in so many batches, prepared and augmented."""
         data = self.data
-        return Batch(
-            inputs=self._changed(data.train_inputs[indices], data.prepare, data.augment),
-            targets=data.train_targets[indices],
-            weights=None if data.train_weights is None else data.train_weights[indices],
-        )
+        small = data.train_inputs[0].nbytes * len(indices) <= _SMALL_GROUP_BYTES
+        for part in (indices,) if small else indices.tensor_split(pieces):
+            cut = pieces if small else 1
+            inputs = data.prepared(data.train_inputs[part]).tensor_split(cut)
+            targets = data.train_targets[part].tensor_split(cut)
+            weights = (None,) * cut if data.train_weights is None else data.train_weights[part].tensor_split(cut)
+            for prepared, target, weight in zip(inputs, targets, weights, strict=True):
+                yield Batch(inputs=self._changed(prepared, data.augment), targets=target, weights=weight)
 
     def _changed(self, inputs: Tensor, *changes: Callable[[Tensor], Tensor] | None) -> Tensor:
         for change in (*changes, self.to_model):
@@ -79,5 +87,4 @@ class _IndexedGroup:
         return len(self.indices)
 
     def batches(self, micro_batch_size: int) -> Iterator[Batch]:
-        for part in self.indices.tensor_split(piece_count(self.count, micro_batch_size)):
-            yield self.source.training_batch(part)
+        return self.source.training_batches(self.indices, piece_count(self.count, micro_batch_size))
