@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from include.errors import ArtifactError
 from include.files import sha256_of, write_atomically, write_json_atomically
 from include.records import READABLE_SCHEMA_VERSIONS, TrainingRecord, tells_of_an_unfinished_run
+from include.report.html import render_html
 from include.report.model import Report
 from include.report.render import render_markdown
 
@@ -48,12 +49,18 @@ def load_record(path: Path) -> TrainingRecord:
     return record
 
 
-def write_report(report: Report, folder: Path) -> dict[str, Path]:
-    """Write ``report.json`` and ``report.md``, each whole or not at all, and return their paths by file name.
+def write_report(
+    report: Report, folder: Path, *, baseline_folder: Path | None = None, run_folder: Path | None = None
+) -> dict[str, Path]:
+    """Write ``report.html``, ``report.md`` and ``report.json``, each whole or not at all; return their paths by file name.
 
+    :param baseline_folder: where the baseline's ledger lies, whose curves the page shows; None = where its figures say.
+    :param run_folder: the same of the run. What cannot be read there is said on the page.
     :raises ArtifactError: the folder cannot be written.
     """
+    page = render_html(report, baseline_folder=baseline_folder, run_folder=run_folder)
     return {
+        "report.html": write_atomically(folder / "report.html", page),
         "report.md": write_atomically(folder / "report.md", render_markdown(report)),
         "report.json": write_json_atomically(folder / "report.json", report.model_dump_json(indent=2)),
     }

@@ -101,7 +101,7 @@ def test_a_report_is_written_whole_and_reads_back_equal(tmp_path: Path) -> None:
     paths = write_report(report, tmp_path / "deep" / "er")
     assert Report.model_validate_json(paths["report.json"].read_text(encoding="utf-8")) == report
     assert paths["report.md"].read_text(encoding="utf-8") == render_markdown(report)
-    assert sorted(p.name for p in paths["report.json"].parent.iterdir()) == ["report.json", "report.md"]
+    assert sorted(p.name for p in paths["report.json"].parent.iterdir()) == ["report.html", "report.json", "report.md"]
 
 
 def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(ArtifactError) as caught:
         write_report(compared(None, waiting_run()), tmp_path / "file" / "report")
-    assert str(caught.value).startswith(f"cannot write {tmp_path}/file/report/report.md: Not a directory; ")
+    assert str(caught.value).startswith(f"cannot write {tmp_path}/file/report/report.html: Not a directory; ")
     assert "the artifact root must be visible to this worker" in str(caught.value)
 
 

@@ -1,0 +1,124 @@
+"""The page's charts with their legends and tables, from a report and the evidence of its runs."""
+
+from collections.abc import Iterator, Sequence
+
+from include.report import figures
+from include.report.html.bins import binned, edges_of, nice_width_s, since_start
+from include.report.html.charts.intensity import GridOverTime, Mean, draw_intensity
+from include.report.html.charts.power import Course, Side, draw_power, told_course
+from include.report.html.charts.quality import draw_quality
+from include.report.html.charts.waterfall import bars_of, draw_waterfall
+from include.report.html.evidence import Evidence
+from include.report.html.ledger_columns import LedgerColumns
+from include.report.html.parts import Key, Shown
+from include.report.html.tables import intensity_table, power_table, quality_table, waterfall_table
+from include.report.html.timeline import Span, intensity_steps, total_s
+from include.report.model import Report, RunFigures
+
+_DRAWN_BINS, _TOLD_BINS = 240, 30
+_MEANS = {"submission": "mean of this run, had it begun at submission", "run": "mean as it ran"}
+_KIND_LOOKS = {"forecast": "uncertain", "cached": "uncertain", "modelled": "modelled"}
+
+
+def waterfall(report: Report) -> Shown | None:
+    """Return the attribution; None where there is none."""
+    chart = draw_waterfall(report)
+    if chart is None:
+        return None
+    bars = bars_of(report)
+    legend = [Key(key="less", text="less, ours"), Key(key="more", text="more, ours")]
+    if any(bar.kind == "others" for bar in bars):
+        legend.append(Key(key="others", text="hatched: nobody's merit"))
+    if any(bar.interval is not None for bar in bars):
+        legend.append(Key(key="interval", text="interval over the runs"))
+    return Shown(chart=chart, table=waterfall_table(bars), legend=tuple(legend))
+
+
+def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Shown | None:
+    """Return the grid over time; None where no intensity is known."""
+    oracle = report.waiting.oracle
+    best = () if oracle is None else tuple((s.start.timestamp(), s.end.timestamp()) for s in oracle.segments)
+    thresholds = {look.threshold_gco2eq_per_kwh for look in evidence.looks} - {None}
+    grid = GridOverTime(
+        spans=spans,
+        steps=intensity_steps(evidence),
+        means=_means(report.run, spans),
+        best=best,
+        threshold_gco2eq_per_kwh=thresholds.pop()
+        if len(thresholds) == 1 and report.run.policy == "threshold"
+        else None,
+    )
+    chart = draw_intensity(grid)
+    if chart is None:
+        return None
+    table = intensity_table(grid.spans, grid.steps, evidence.rows)
+    return Shown(chart=chart, table=table, legend=tuple(_legend(grid)))
+
+
+def power(baseline: Evidence, run: Evidence, spans: Sequence[Span]) -> Shown | None:
+    """Return power and grams since the start of each side whose ledger can be read; None without any."""
+    both: tuple[tuple[Side, Evidence], ...] = (("baseline", baseline), ("run", run))
+    sides = [(side, since_start(found.rows, found.speed)) for side, found in both if found.rows is not None]
+    drawn = _courses(sides, _DRAWN_BINS)
+    stops = [] if run.rows is None else _stops(spans, run)
+    chart = draw_power(drawn, stops)
+    if chart is None:
+        return None
+    legend = [Key(key=course.side, text=told_course(course)) for course in drawn]
+    legend += [Key(key="stopped", text="this run was paused or interrupted")] if stops else []
+    return Shown(chart=chart, table=power_table(_courses(sides, _TOLD_BINS)), legend=tuple(legend))
+
+
+def quality(report: Report) -> Shown:
+    """Return memory and accuracy."""
+    return Shown(chart=draw_quality(report), table=quality_table(report))
+
+
+def _stops(spans: Sequence[Span], run: Evidence) -> list[tuple[float, float]]:
+    """Return when the run stood still, in real seconds since its start."""
+    begin = next(span.start_s for span in spans if span.activity == "running")
+    stopped = (span for span in spans if span.activity in ("paused", "interrupted"))
+    return [((span.start_s - begin) / run.speed, (span.end_s - begin) / run.speed) for span in stopped]
+
+
+def _courses(sides: Sequence[tuple[Side, LedgerColumns]], most: int) -> list[Course]:
+    longest = max((float(rows.end_s.max()) for _, rows in sides), default=0.0)
+    width = nice_width_s(longest, most)
+    return [Course(side=side, bins=binned(rows, edges_of(0.0, float(rows.end_s.max()), width))) for side, rows in sides]
+
+
+def _means(run: RunFigures, spans: Sequence[Span]) -> tuple[Mean, ...]:
+    """Return the mean had it begun at submission, over the time that it would have taken, and the mean as it ran."""
+    at_submission, energy_kwh = run.counterfactual, run.energy_kwh.total * run.pue
+    if at_submission is None or not energy_kwh or spans[0].activity != "waiting":
+        return ()
+    begin, took = spans[0].start_s, total_s(spans, "running")
+    then = Mean(
+        role="submission",
+        start_s=begin,
+        end_s=begin + took,
+        carbon_intensity_gco2eq_per_kwh=at_submission.emissions_gco2eq / energy_kwh,
+    )
+    now = Mean(
+        role="run",
+        start_s=run.started_at.timestamp(),
+        end_s=spans[-1].end_s,
+        carbon_intensity_gco2eq_per_kwh=run.emissions_gco2eq / energy_kwh,
+    )
+    return then, now
+
+
+def _legend(grid: GridOverTime) -> Iterator[Key]:
+    kinds = list(dict.fromkeys(step.kind for step in grid.shown))
+    for look in dict.fromkeys(_KIND_LOOKS.get(kind, "grid") for kind in kinds):
+        of_look = " or ".join(kind for kind in kinds if _KIND_LOOKS.get(kind, "grid") == look)
+        yield Key(key=look, text=f"intensity, {of_look}")
+    for mean in grid.means:
+        text = figures.intensity_text(mean.carbon_intensity_gco2eq_per_kwh)
+        yield Key(key=f"mean-{mean.role}", text=f"{_MEANS[mean.role]}: {text}")
+    for activity in dict.fromkeys(span.activity for span in grid.spans):
+        yield Key(key=activity, text=activity)
+    if grid.threshold_gco2eq_per_kwh is not None:
+        yield Key(key="threshold", text=f"threshold: {figures.intensity_text(grid.threshold_gco2eq_per_kwh)}")
+    if grid.best:
+        yield Key(key="oracle", text="when perfect knowledge would have run")

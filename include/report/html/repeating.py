@@ -1,0 +1,52 @@
+"""Several runs a side: means, spread and intervals in a table."""
+
+from collections.abc import Callable
+from typing import Any
+
+from include.report import figures
+from include.report.html.parts import Table
+from include.report.model import RepeatedFigure, Report, Spread
+
+_UNITS: dict[str, Callable[[float], str]] = {
+    "gco2eq_per_kwh": figures.intensity_text,
+    "gco2eq": figures.grams_text,
+    "kwh": figures.energy_text,
+    "bytes": lambda value: figures.memory_text(round(value)),
+    "s": figures.duration_text,
+    "percent": figures.change_text,
+}
+
+
+def repeats_of(report: Report) -> dict[str, Any] | None:
+    """Return what to say and the table; None with one run a side."""
+    repeats = report.repeats
+    if repeats is None:
+        return None
+    text = f"{len(repeats.baselines)} baselines and {len(repeats.runs)} runs. {repeats.method}"
+    if repeats.without_interval is not None:
+        text += f" No interval of the changes: {repeats.without_interval}."
+    table = Table(
+        summary="Figures of all runs",
+        caption=f"Mean, standard deviation and {figures.significant(repeats.confidence_percent)} % interval of the mean",
+        header=("Figure", "Baselines", "Runs"),
+        rows=tuple(
+            (_name(figure), _spread(figure, figure.baseline), _spread(figure, figure.run)) for figure in repeats.figures
+        ),
+    )
+    return {"text": text, "table": table}
+
+
+def _name(figure: RepeatedFigure) -> str:
+    return figure.name.replace("_", " ")
+
+
+def _spread(figure: RepeatedFigure, spread: Spread | None) -> str:
+    if spread is None:
+        return figures.NONE_TEXT
+    write = next((write for ending, write in _UNITS.items() if figure.name.endswith(f"_{ending}")), figures.significant)
+    text = write(spread.mean)
+    if spread.standard_deviation is not None:
+        text += f", sd {write(spread.standard_deviation)}"
+    if spread.interval is not None:
+        text += f" ({write(spread.interval.low)} to {write(spread.interval.high)})"
+    return text

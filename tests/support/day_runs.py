@@ -1,0 +1,198 @@
+"""A run of hours on a grid with a tide: waits, trains, pauses; a real ledger, decisions and readings, no training."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from include.files import sha256_of
+from include.moments import format_moment
+from include.pipeline import RunFolder
+from include.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType, TrainingRecord
+from include.tracker import LedgerWriter, book_interval, counterfactual, emissions_interval, summarise
+from tests.support.records import make_record
+from tests.support.runs import METHODS, opening
+
+EVENING = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
+_SLOT = timedelta(minutes=30)
+
+
+def tide_gco2eq_per_kwh(at: datetime) -> float:
+    """A grid that is dirtiest at 18:00 and cleanest at 03:00 UTC, with a ripple."""
+    hour = at.timestamp() / 3600 % 24
+    return round(190 + 90 * math.cos((hour - 18) / 24 * 2 * math.pi) + 14 * math.sin(hour * 2.1), 1)
+
+
+def tide(start: datetime, end: datetime, kind: IntensityKind = IntensityKind.MEASURED) -> list[Reading]:
+    """Half-hourly readings that cover a span."""
+    first = datetime.fromtimestamp(start.timestamp() // 1800 * 1800, UTC)
+    slots = math.ceil((end - first) / _SLOT)
+    return [
+        Reading(
+            zone="GB",
+            start=first + k * _SLOT,
+            end=first + (k + 1) * _SLOT,
+            carbon_intensity_gco2eq_per_kwh=tide_gco2eq_per_kwh(first + k * _SLOT),
+            source="neso",
+            kind=kind,
+            signal_type=SignalType.AVERAGE,
+            emission_factor_type=EmissionFactorType.DIRECT,
+        )
+        for k in range(slots)
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayRun:
+    """What a run does: waits, then trains for ``hours`` of rows of ``row_s`` seconds, with pauses (after h, for h)."""
+
+    submitted_at: datetime = EVENING
+    wait: timedelta = timedelta(0)
+    hours: float = 2.0
+    row_s: float = 60.0
+    power_w: float = 320.0
+    pauses: Sequence[tuple[float, float]] = ()
+    pue: float = 1.0
+    policy: str = "immediate"
+    decisions: bool = True
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def rows(self) -> list[LedgerRow]:
+        """The ledger's rows; every ninth minute is spent at a checkpoint, the first minute at starting."""
+        end = self.submitted_at + self.wait + timedelta(hours=self.hours + sum(length for _, length in self.pauses))
+        grid = tide(self.submitted_at, end)
+        rows: list[LedgerRow] = []
+        for attempt, elapsed_s, begin in self._instants():
+            kwh = self._power_w(elapsed_s) * self.row_s / 3.6e6
+            rows += book_interval(
+                begin,
+                begin + timedelta(seconds=self.row_s),
+                (0.14 * kwh, 0.82 * kwh, 0.04 * kwh),
+                grid,
+                phase=self._phase(elapsed_s),
+                attempt=attempt,
+                monotonic_s=elapsed_s + self.row_s,
+                pue=self.pue,
+            )
+        return rows
+
+    def write(self, path: Path) -> tuple[RunFolder, TrainingRecord]:
+        """Leave what such a run leaves."""
+        folder = RunFolder(path)
+        folder.create()
+        rows = self.rows()
+        with LedgerWriter(folder.ledger) as ledger:
+            for attempt in sorted({row.attempt for row in rows}):
+                ledger.open_attempt(attempt, opening(self.submitted_at, pue=self.pue))
+                ledger.append([row for row in rows if row.attempt == attempt])
+                ledger.close_attempt("finished" if attempt == rows[-1].attempt else "paused")
+        at_submission = tide(self.submitted_at, self.submitted_at + timedelta(hours=self.hours + 1))
+        folder.submission_readings.write_text("".join(json.dumps(r.as_json()) + "\n" for r in at_submission))
+        if self.decisions:
+            folder.append_decisions(list(self._decisions(rows[0].start)))
+        record = self._record(folder, rows, at_submission)
+        folder.record.write_text(record.model_dump_json(indent=2))
+        return folder, record
+
+    def _instants(self) -> Iterator[tuple[int, float, datetime]]:
+        at, attempt, pending = self.submitted_at + self.wait, 1, sorted(self.pauses)
+        for k in range(round(self.hours * 3600 / self.row_s)):
+            elapsed_s = k * self.row_s
+            if pending and elapsed_s >= pending[0][0] * 3600:
+                at, attempt = at + timedelta(hours=pending.pop(0)[1]), attempt + 1
+            yield attempt, elapsed_s, at
+            at += timedelta(seconds=self.row_s)
+
+    def _power_w(self, elapsed_s: float) -> float:
+        if self._phase(elapsed_s) is not Phase.TRAIN:
+            return 0.45 * self.power_w
+        return self.power_w * (1 + 0.04 * math.sin(elapsed_s / 700) + 0.02 * math.sin(elapsed_s / 61))
+
+    def _phase(self, elapsed_s: float) -> Phase:
+        if elapsed_s < 60:
+            return Phase.STARTUP
+        return Phase.CHECKPOINT if elapsed_s % 3600 < 60 else Phase.TRAIN
+
+    def _decisions(self, started: datetime) -> Iterator[dict[str, Any]]:
+        deadline = started + timedelta(hours=self.hours * 2)
+        at = self.submitted_at
+        while at < started:
+            yield self._decision("wait", "above_threshold", at, deadline)
+            at += timedelta(minutes=10)
+        yield self._decision("run", "below_threshold", started, deadline)
+        begin = started
+        for after_h, length_h in self.pauses:
+            pause = begin + timedelta(hours=after_h)
+            yield self._decision("pause", "forecast_minimum", pause - timedelta(minutes=2), deadline)
+            begin += timedelta(hours=length_h)
+
+    def _decision(self, action: str, reason: str, at: datetime, deadline: datetime) -> dict[str, Any]:
+        reading = tide(at, at + timedelta(minutes=1))[0]
+        return {
+            "action": action,
+            "reason": reason,
+            "text": f"{action}: GB has {reading.carbon_intensity_gco2eq_per_kwh:g} g/kWh",
+            "reading": reading.as_json(),
+            "threshold_gco2eq_per_kwh": 150.0,
+            "decided_at": format_moment(at),
+            "deadline": format_moment(deadline),
+        }
+
+    def _record(self, folder: RunFolder, rows: list[LedgerRow], at_submission: list[Reading]) -> TrainingRecord:
+        found, summary = counterfactual(rows, self.submitted_at, at_submission), summarise(rows)
+        if found is not None:
+            path = folder.submission_readings
+            found = found.model_copy(update={"readings_path": str(path), "readings_sha256": sha256_of(path)})
+        fields: dict[str, Any] = {
+            "run_id": f"nightly/{folder.path.name}",
+            "cpu_kwh": summary.cpu_energy_kwh,
+            "gpu_kwh": summary.gpu_energy_kwh,
+            "ram_kwh": summary.ram_energy_kwh,
+            "emission_factor_type": "direct",
+            "policy": self.policy,
+            "submitted_at": self.submitted_at,
+            "started_at": rows[0].start,
+            "ended_at": rows[-1].end,
+            "duration_s": self.hours * 3600,
+            "train_duration_s": self.hours * 3500,
+            "attempts": summary.attempts,
+            "pue": self.pue,
+            "emissions_gco2eq": summary.emissions_gco2eq,
+            "emissions_train_gco2eq": summary.train.emissions_gco2eq,
+            "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
+            "intensity_kinds": summary.intensity_kinds,
+            "counterfactual": found,
+            "uncertainty": emissions_interval(rows, METHODS),
+            "ledger_path": str(folder.ledger),
+            "ledger_sha256": sha256_of(folder.ledger),
+        }
+        return make_record(**(fields | self.changes))
+
+
+def evening_baseline(**changes: Any) -> DayRun:
+    """A run in the evening's peak, at once."""
+    return DayRun(**{"hours": 2.0, "submitted_at": EVENING - timedelta(days=7), **changes})
+
+
+def night_run(**changes: Any) -> DayRun:
+    """The same training a week later, put off into the night and paused once."""
+    fields = {
+        "policy": "interruptible",
+        "precision": "bf16",
+        "micro_batch_size": 128,
+        "accumulation_steps": 4,
+        "test_accuracy": 0.9862,
+        "peak_memory_bytes": 260 * 1024**2,
+    }
+    standard: dict[str, Any] = {
+        "wait": timedelta(hours=5),
+        "hours": 1.7,
+        "power_w": 290.0,
+        "pauses": [(0.9, 1.25)],
+        "policy": "interruptible",
+        "changes": fields,
+    }
+    return DayRun(**(standard | changes))
