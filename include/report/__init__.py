@@ -1,9 +1,10 @@
 """What changed against the baseline, why, and how far to trust it."""
 
 from include.report.attribution import Attribution, RunFactors, attribute, logarithmic_mean
-from include.report.compare import compare_runs
+from include.report.compare import compare_repeats, compare_runs
 from include.report.files import load_record, write_report
 from include.report.model import REPORT_SCHEMA_VERSION, Changes, Headline, Report, RunFigures, Waiting
+from include.report.oracle import WaitEvidence
 from include.report.render import render_markdown, render_table
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "Report",
     "RunFactors",
     "RunFigures",
+    "WaitEvidence",
     "Waiting",
     "attribute",
+    "compare_repeats",
     "compare_runs",
     "load_record",
     "logarithmic_mean",

@@ -1,94 +1,81 @@
-"""The figures of a comparison: changes in percent, parts in grams, and what waiting avoided."""
+"""The figures of a comparison: changes in percent, parts in grams, what waiting avoided, and how sure all that is."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from include.records import TrainingRecord
-from include.report.attribution import attribute
-from include.report.evidence import incomparable_energy, incomparable_intensity
-from include.report.factors import factors_of, grid_intensity
-from include.report.model import AttributionParts, Changes, Waiting
-from include.units import relative_change_percent
+from include.report.fairness import METERS, agree_on, barring, fairness_of
+from include.report.known_errors import known_errors
+from include.report.model import AttributionParts, Changes, Fairness, KnownErrors, Ours, Repeats, Waiting
+from include.report.oracle import WaitEvidence
+from include.report.ours import credited, ours_of
+from include.report.repeats import repeats_of
+from include.report.sides import changes_of, parts_of, waiting_part
+from include.report.waiting import mean_waiting, waiting_of
+
+Records = Sequence[TrainingRecord]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two records and what follows from them; the input of the headline's rules."""
+    """Records and what follows from them; the input of the headline's rules. Without a baseline, ``baselines`` is empty."""
 
-    baseline: TrainingRecord | None
-    run: TrainingRecord
+    baselines: tuple[TrainingRecord, ...]
+    runs: tuple[TrainingRecord, ...]
+    fairness: Fairness
     changes: Changes
     parts: AttributionParts
+    ours: Ours | None
     waiting: Waiting
+    known_errors: KnownErrors | None
+    repeats: Repeats | None
     notes: tuple[str, ...]
 
 
-def compared(baseline: TrainingRecord | None, run: TrainingRecord) -> Comparison:
+def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence | None]) -> Comparison:
     """Return all figures of a comparison; None wherever two figures do not mean the same thing.
 
+    :param evidence: of the runs' waits, in their order.
     :raises ArtifactError: a record contradicts itself.
     """
-    parts, notes = _attribution(baseline, run)
+    fairness, names = fairness_of(baselines, runs), credited(runs)
+    waits = [waiting_of(run, found) for run, found in zip(runs, evidence, strict=True)]
+    parts, notes = _attribution(baselines, runs, fairness)
     return Comparison(
-        baseline=baseline,
-        run=run,
-        changes=Changes() if baseline is None else _changes(baseline, run),
+        baselines=tuple(baselines),
+        runs=tuple(runs),
+        fairness=fairness,
+        changes=changes_of(baselines, runs, fairness) if baselines else Changes(),
         parts=parts,
-        waiting=waiting_of(run),
+        ours=ours_of(parts, runs, names),
+        waiting=waits[0] if len(waits) == 1 else mean_waiting(runs, waits),
+        known_errors=known_errors(
+            baselines, runs, same_meters=agree_on(fairness, METERS), comparable=parts.total is not None
+        ),
+        repeats=repeats_of(baselines, runs, waits, fairness, names),
         notes=tuple(notes),
     )
 
 
-def waiting_of(run: TrainingRecord) -> Waiting:
-    """Return what waiting avoided against this run's own energy curve at submission, in grams and percent."""
-    if run.counterfactual is None:
-        return Waiting(wait_s=run.wait_s)
-    at_submission = run.counterfactual.emissions_gco2eq
-    avoided = at_submission - run.emissions_gco2eq
-    percent = 100.0 * avoided / at_submission if at_submission else None
-    return Waiting(wait_s=run.wait_s, avoided_gco2eq=avoided, avoided_percent=percent)
+def _attribution(baselines: Records, runs: Records, fairness: Fairness) -> tuple[AttributionParts, list[str]]:
+    whole = parts_of(baselines or runs, runs)  # also without a baseline: a record must agree with itself
+    unknown = _not_separated(runs)
+    if not baselines:
+        return waiting_part(runs), unknown
+    if barring(fairness, "comparison"):
+        return waiting_part(runs), ["the change in emissions is not attributed, because the two are not comparable"]
+    return whole, unknown
 
 
-def _changes(baseline: TrainingRecord, run: TrainingRecord) -> Changes:
-    energy = not incomparable_energy(baseline, run)
-    intensity = not incomparable_intensity(baseline, run)
-    memory = baseline.peak_memory_kind == run.peak_memory_kind
-
-    def percent(comparable: bool, after: float, before: float) -> float | None:
-        return relative_change_percent(after, before) if comparable else None
-
-    return Changes(
-        emissions_percent=percent(energy and intensity, run.emissions_gco2eq, baseline.emissions_gco2eq),
-        energy_percent=percent(energy, run.energy_kwh.total, baseline.energy_kwh.total),
-        mean_intensity_percent=percent(intensity, grid_intensity(run), grid_intensity(baseline)),
-        peak_memory_percent=percent(memory, run.peak_memory_bytes, baseline.peak_memory_bytes),
-        accuracy_points=100.0 * (run.test_accuracy - baseline.test_accuracy),
-        duration_percent=relative_change_percent(run.duration_s, baseline.duration_s),
-    )
-
-
-def _attribution(baseline: TrainingRecord | None, run: TrainingRecord) -> tuple[AttributionParts, list[str]]:
-    factors = factors_of(run)
-    avoided = waiting_of(run).avoided_gco2eq
-    alone = AttributionParts(waiting=None if avoided is None else -avoided)
-    if baseline is None:
-        return alone, _not_separated(run, separated=avoided is not None)
-    if incomparable_energy(baseline, run) or incomparable_intensity(baseline, run):
-        return alone, ["the change in emissions is not attributed, because the two are not comparable"]
-    # taken as it ran: what a baseline's own wait did for it is weather to the run
-    before = replace(factors_of(baseline), submission_intensity_gco2eq_per_kwh=None)
-    found = attribute(before, factors)
-    parts = AttributionParts(
-        work=found.work,
-        efficiency=found.efficiency,
-        grid_conditions=found.grid_conditions,
-        waiting=found.waiting,
-        total=found.total,
-    )
-    return parts, _not_separated(run, separated=found.waiting_separated)
-
-
-def _not_separated(run: TrainingRecord, *, separated: bool) -> list[str]:
-    if separated:
-        return []
-    why = "is not known" if run.counterfactual is None else "was zero"
-    return [f"waiting cannot be separated from grid conditions: the grid's intensity at submission {why}"]
+def _not_separated(runs: Records) -> list[str]:
+    found = []
+    for run in runs:
+        at_submission = run.counterfactual
+        if at_submission is None:
+            found.append("is not known")
+        elif at_submission.emissions_gco2eq == 0 and run.emissions_gco2eq > 0:
+            found.append("was zero")
+    return [
+        f"waiting cannot be separated from grid conditions: the grid's intensity at submission {why}"
+        for why in dict.fromkeys(found)
+    ]

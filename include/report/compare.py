@@ -1,4 +1,4 @@
-"""Compares a run's record with a baseline's: the one entry of this room."""
+"""Compares runs with their baseline: the one entry of this room."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,9 @@ from include.records import TrainingRecord
 from include.report.changes import Comparison, compared
 from include.report.headline import headline
 from include.report.model import Report, RunFigures
-from include.report.notes import age_notes, differences, run_notes
+from include.report.notes import age_notes, run_notes
+from include.report.oracle import WaitEvidence
+from include.report.wording import named
 
 
 def compare_runs(
@@ -19,44 +21,70 @@ def compare_runs(
     settings: ReportConfig,
     now: datetime,
     notes: Sequence[str] = (),
+    evidence: WaitEvidence | None = None,
 ) -> Report:
     """Return the report of a run beside its baseline, or alone.
 
     :param notes: what the caller found out while it looked for the baseline; they stand first.
-    :raises ArtifactError: the two have different comparison keys, or a record contradicts itself.
+    :param evidence: what is known of the run's wait beside its record; without it there is no oracle.
+    :raises ArtifactError: a record contradicts itself.
     """
-    if baseline is not None and baseline.comparison_key != run.comparison_key:
-        raise ArtifactError(
-            f"runs {baseline.run_id!r} and {run.run_id!r} cannot be compared: {_differing_parts(baseline, run)};"
-            " compare runs of the same model, data, zone and effective batch"
-        )
-    comparison = compared(baseline, run)
+    baselines = [] if baseline is None else [baseline]
+    return compare_repeats(baselines, [run], settings=settings, now=now, notes=notes, evidence=[evidence])
+
+
+def compare_repeats(
+    baselines: Sequence[TrainingRecord],
+    runs: Sequence[TrainingRecord],
+    *,
+    settings: ReportConfig,
+    now: datetime,
+    notes: Sequence[str] = (),
+    evidence: Sequence[WaitEvidence | None] = (),
+) -> Report:
+    """Return the report of one or more runs beside one or more baselines: means, and intervals where both have several.
+
+    :param evidence: of the runs' waits, in their order; empty for none.
+    :raises ArtifactError: no run, one that is given twice, or a record that contradicts itself.
+    """
+    _refuse_repetitions(baselines, "baseline")
+    _refuse_repetitions(runs, "run")
+    if not runs:
+        raise ArtifactError("there is no run to compare; give at least one")
+    comparison = compared(baselines, runs, evidence or [None] * len(runs))
     return Report(
         generated_at=now,
-        run_id=run.run_id,
-        baseline_run_id=None if baseline is None else baseline.run_id,
+        run_id=runs[0].run_id,
+        baseline_run_id=baselines[0].run_id if baselines else None,
         headline=headline(comparison, repeatability_percent=settings.repeatability_percent),
         changes=comparison.changes,
         attribution_gco2eq=comparison.parts,
+        ours=comparison.ours,
         waiting=comparison.waiting,
-        baseline=None if baseline is None else RunFigures.of(baseline),
-        run=RunFigures.of(run),
+        fairness=comparison.fairness,
+        known_errors=comparison.known_errors,
+        repeats=comparison.repeats,
+        baseline=RunFigures.of(baselines[0]) if baselines else None,
+        run=RunFigures.of(runs[0]),
         notes=(*notes, *_notes(comparison, settings, now)),
     )
 
 
+def _refuse_repetitions(records: Sequence[TrainingRecord], side: str) -> None:
+    seen: dict[str, str] = {}
+    for record in records:
+        if record.ledger_sha256 in seen:
+            raise ArtifactError(
+                f"run {record.run_id!r} is given twice as a {side}: counted twice, it would make the figures look surer"
+                " than they are; give it once"
+            )
+        seen[record.ledger_sha256] = record.run_id
+
+
 def _notes(comparison: Comparison, settings: ReportConfig, now: datetime) -> list[str]:
-    found = [*comparison.notes, *run_notes(comparison.run, "run")]
-    if comparison.baseline is None:
-        return found
-    found += age_notes(comparison.baseline, settings, now)
-    found += run_notes(comparison.baseline, "baseline")
-    return found + differences(comparison.baseline, comparison.run)
-
-
-def _differing_parts(baseline: TrainingRecord, run: TrainingRecord) -> str:
-    before, after = baseline.comparison_key.split("; "), run.comparison_key.split("; ")
-    if len(before) != len(after):
-        return f"{baseline.comparison_key!r} is not {run.comparison_key!r}"
-    pairs = zip(before, after, strict=True)
-    return ", ".join(f"{old!r} is not {new!r}" for old, new in pairs if old != new)
+    found = list(comparison.notes)
+    for record, who in named(comparison.runs, "run"):
+        found += run_notes(record, who)
+    for record, who in named(comparison.baselines, "baseline"):
+        found += [*age_notes(record, who, settings, now), *run_notes(record, who)]
+    return found

@@ -1,4 +1,4 @@
-"""How far a run's figures can carry a claim: shares of its energy, and what two runs must have in common."""
+"""How far a run's figures can carry a claim: shares of its energy, by how each was obtained."""
 
 from collections.abc import Mapping
 
@@ -82,26 +82,6 @@ def counterfactual_reasons(record: TrainingRecord) -> list[str]:
         share = percent_text(100 * unsettled)
         return [f"{share} of the intensity at submission is forecast, cached, modelled or replayed"]
     return []
-
-
-def incomparable_energy(baseline: TrainingRecord, run: TrainingRecord) -> list[str]:
-    """Say what makes kWh of the two mean different things."""
-    if baseline.measuring_scope == run.measuring_scope:
-        return []
-    scopes = f"baseline {baseline.measuring_scope}, run {run.measuring_scope}"
-    return [f"energy was measured over different scopes ({scopes}): their kWh are not comparable"]
-
-
-def incomparable_intensity(baseline: TrainingRecord, run: TrainingRecord) -> list[str]:
-    """Say what makes g/kWh of the two mean different things."""
-    reasons = []
-    for name, before, after in (
-        ("signal type", baseline.signal_type, run.signal_type),
-        ("emission factor type", baseline.emission_factor_type, run.emission_factor_type),
-    ):
-        if before != after:
-            reasons.append(f"{name} differs (baseline {before}, run {after}): their g/kWh are not comparable")
-    return reasons
 
 
 def _share_of_kinds(kinds: Mapping[IntensityKind, float], wanted: tuple[IntensityKind, ...]) -> float:

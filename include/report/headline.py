@@ -1,156 +1,136 @@
 """What may be said about a comparison: the rules for claims, in the order in which they bar one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from include.records import TrainingRecord
 from include.report.changes import Comparison
 from include.report.evidence import (
-    counterfactual_reasons,
     estimated_energy_reasons,
     forecast_reasons,
     foreign_signal_reasons,
-    incomparable_energy,
-    incomparable_intensity,
     incomplete_energy_reasons,
     simulated_reasons,
 )
-from include.report.figures import (
-    change_text,
-    duration_text,
-    grams_text,
-    percent_text,
-    points_text,
-    signed_grams_text,
-)
-from include.report.model import Direction, Headline
+from include.report.fairness import barring
+from include.report.figures import percent_text
+from include.report.model import Direction, Headline, Interval
+from include.report.ours import waiting_barred
+from include.report.wording import claim_text, figures_text, named, waiting_sentence
 
-_PARTS = ("waiting", "efficiency", "grid_conditions", "work")
 _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
 HOW_TO_MAKE_A_BASELINE = "make one with: airflow dags trigger baseline_training"
+
+_Rule = Callable[[TrainingRecord, str], list[str]]
+_UNSOUND: tuple[_Rule, ...] = (forecast_reasons, foreign_signal_reasons, incomplete_energy_reasons)
 
 
 def headline(comparison: Comparison, *, repeatability_percent: float) -> Headline:
     """Apply the rules: no baseline, simulated, unsettled, not comparable, estimated energy, and only then a claim."""
-    baseline, run = comparison.baseline, comparison.run
-    if baseline is None:
+    if not comparison.baselines:
         return _no_baseline(comparison, repeatability_percent)
-    both: Sequence[tuple[TrainingRecord, str]] = ((baseline, "baseline"), (run, "run"))
-    if simulated := [reason for record, who in both for reason in simulated_reasons(record, who)]:
-        estimated = [reason for record, who in both for reason in estimated_energy_reasons(record, who)]
-        return _simulated(comparison, [*simulated, *estimated])
-    if barred := _barred(comparison, both):
-        return Headline(status="withheld", direction=None, text="No claim: " + "; ".join(barred) + ".", reasons=barred)
-    if estimated := [reason for record, who in both for reason in estimated_energy_reasons(record, who)]:
-        return _waiting_only(comparison, estimated, repeatability_percent)
+    estimated = _of_both(comparison, estimated_energy_reasons)
+    if estimated:
+        estimated.append("estimated energy supports no claim about efficiency or the total")
+    if simulated := _of_both(comparison, simulated_reasons):
+        return _simulated(comparison, [*simulated, *barring(comparison.fairness, "comparison"), *estimated])
+    if barred := _barred(comparison):
+        return _withheld(comparison, barred, repeatability_percent)
+    if no_efficiency := [*estimated, *barring(comparison.fairness, "efficiency")]:
+        return _waiting_only(comparison, no_efficiency, repeatability_percent)
     return _claimed(comparison, repeatability_percent)
 
 
-def direction_of(change_percent: float, repeatability_percent: float) -> Direction:
-    """Return the direction of a change; one inside the repeatability has none that could be told from noise."""
-    if abs(change_percent) <= repeatability_percent:
+def direction_of(change_percent: float, repeatability_percent: float, interval: Interval | None = None) -> Direction:
+    """Return the direction of a change; one that cannot be told from noise has none.
+
+    :param interval: how sure the change is by the spread of repeated runs; it then counts in place of the repeatability
+        that is assumed.
+    """
+    unsure = interval.low <= 0 <= interval.high if interval else abs(change_percent) <= repeatability_percent
+    if unsure:
         return "no_measurable_change"
     return "lower" if change_percent < 0 else "higher"
 
 
-def _barred(comparison: Comparison, both: Sequence[tuple[TrainingRecord, str]]) -> tuple[str, ...]:
-    (baseline, _), (run, _) = both
-    reasons = [reason for record, who in both for reason in forecast_reasons(record, who)]
-    reasons += [reason for record, who in both for reason in foreign_signal_reasons(record, who)]
-    reasons += [reason for record, who in both for reason in incomplete_energy_reasons(record, who)]
-    reasons += incomparable_intensity(baseline, run) + incomparable_energy(baseline, run)
+def _of_both(comparison: Comparison, *rules: _Rule) -> list[str]:
+    both = [*named(comparison.baselines, "baseline"), *named(comparison.runs, "run")]
+    return [reason for rule in rules for record, who in both for reason in rule(record, who)]
+
+
+def _barred(comparison: Comparison) -> list[str]:
+    reasons = [*_of_both(comparison, *_UNSOUND), *barring(comparison.fairness, "comparison")]
     if not reasons and comparison.changes.emissions_percent is None:
         reasons.append("the baseline's emissions are zero, so no percentage exists")
-    return tuple(reasons)
+    return reasons
 
 
 def _no_baseline(comparison: Comparison, repeatability_percent: float) -> Headline:
-    run = comparison.run
-    barred = simulated_reasons(run, "run") + forecast_reasons(run, "run")
     text = f"Nothing to compare with: there is no baseline with the same comparison key; {HOW_TO_MAKE_A_BASELINE}."
-    barred += incomplete_energy_reasons(run, "run")
-    if not barred and not foreign_signal_reasons(run, "run") and not counterfactual_reasons(run):
-        text += f" {_waiting_sentence(comparison, repeatability_percent)}"
     return Headline(
-        status="no_baseline", direction=None, text=text, reasons=("no baseline with the same comparison key", *barred)
+        status="no_baseline",
+        direction=None,
+        text=text + _waiting_alone(comparison, repeatability_percent),
+        reasons=("no baseline with the same comparison key", *_unsound_run(comparison)),
     )
 
 
 def _simulated(comparison: Comparison, reasons: list[str]) -> Headline:
-    text = f"Simulated, nothing is claimed. In the simulation: {_figures(comparison)}."
+    text = f"Simulated, nothing is claimed. In the simulation: {figures_text(comparison)}."
     return Headline(status="simulated", direction=None, text=text, reasons=tuple(reasons))
 
 
-def _waiting_only(comparison: Comparison, estimated: list[str], repeatability_percent: float) -> Headline:
-    """Energy that is estimated cancels out of one quotient only: this run now against this run at submission."""
-    no_efficiency = [*estimated, "estimated energy supports no claim about efficiency or the total"]
-    barred = counterfactual_reasons(comparison.run)
-    if barred:
-        reasons = (*no_efficiency, *barred)
-        return Headline(status="withheld", direction=None, text=f"No claim: {'; '.join(reasons)}.", reasons=reasons)
-    change = -(comparison.waiting.avoided_percent or 0.0)
-    return Headline(
-        status="claimed",
-        direction=direction_of(change, repeatability_percent),
-        text=f"{_waiting_sentence(comparison, repeatability_percent)} Nothing else is claimed: energy is partly estimated.",
-        reasons=tuple(no_efficiency),
-    )
+def _withheld(comparison: Comparison, reasons: list[str], repeatability_percent: float) -> Headline:
+    text = f"No claim: {'; '.join(reasons)}.{_waiting_alone(comparison, repeatability_percent)}"
+    return Headline(status="withheld", direction=None, text=text, reasons=tuple(reasons))
+
+
+def _waiting_only(comparison: Comparison, no_efficiency: list[str], repeatability_percent: float) -> Headline:
+    """Claim the one quotient out of which a meter's error cancels for sure: this run now against itself at submission."""
+    if barred := waiting_barred(comparison.runs):
+        return _withheld(comparison, [*no_efficiency, *barred], repeatability_percent)
+    direction = _waiting_direction(comparison, repeatability_percent)
+    text = f"{waiting_sentence(comparison, direction)} Nothing else is claimed: {no_efficiency[0]}."
+    return Headline(status="claimed", direction=direction, text=text, reasons=tuple(no_efficiency))
 
 
 def _claimed(comparison: Comparison, repeatability_percent: float) -> Headline:
     """Claim what waiting and efficiency did, and never better than the total or than that: the weather is nobody's merit."""
-    waiting_barred = counterfactual_reasons(comparison.run)
-    ours = ("efficiency",) if waiting_barred else ("waiting", "efficiency")
-    ours_percent = _ours_percent(comparison, ours)
-    total_percent = comparison.changes.emissions_percent or 0.0
-    ours_direction = direction_of(ours_percent, repeatability_percent)
-    direction = max(ours_direction, direction_of(total_percent, repeatability_percent), key=_FROM_BEST_TO_WORST.index)
-    reasons = list(waiting_barred)
-    if ours_direction == "no_measurable_change":
-        reasons.append(f"the change is inside the repeatability of {percent_text(repeatability_percent)}")
-    lead = _ours_sentence(ours, ours_percent, ours_direction)
-    if direction == "higher" and ours_direction != "higher":
-        lead = f"Emissions were {percent_text(total_percent)} higher than the baseline's, though {lead}"
-    text = f"{lead[0].upper()}{lead[1:]}: {_figures(comparison, ours)}. Test accuracy {points_text(comparison.changes.accuracy_points)}."
+    repeats = comparison.repeats
+    ours_percent = comparison.ours.change_percent if comparison.ours else 0.0
+    ours = direction_of(ours_percent, repeatability_percent, repeats.ours_percent if repeats else None)
+    total = direction_of(
+        comparison.changes.emissions_percent or 0.0,
+        repeatability_percent,
+        repeats.changes.get("emissions_percent") if repeats else None,
+    )
+    direction = max(ours, total, key=_FROM_BEST_TO_WORST.index)
+    reasons = waiting_barred(comparison.runs)
+    if ours == "no_measurable_change":
+        reasons.append(_inside(repeatability_percent, repeats.ours_percent if repeats else None))
+    text = claim_text(comparison, ours, worse=direction == "higher" and ours != "higher")
     return Headline(status="claimed", direction=direction, text=text, reasons=tuple(reasons))
 
 
-def _ours_percent(comparison: Comparison, names: tuple[str, ...]) -> float:
-    """Return what our parts did to the emissions that there would have been without them."""
-    parts = comparison.parts.model_dump()
-    grams = sum(parts[name] or 0.0 for name in names)
-    without = comparison.run.emissions_gco2eq - grams
-    return 100.0 * grams / without if without > 0 else 0.0
+def _inside(repeatability_percent: float, interval: Interval | None) -> str:
+    if interval is None:
+        return f"the change is inside the repeatability of {percent_text(repeatability_percent)}"
+    return "the change is inside its 95 % interval over the repeated runs, which holds zero"
 
 
-def _ours_sentence(names: tuple[str, ...], percent: float, direction: Direction) -> str:
-    who = " and ".join(names)
-    if direction == "no_measurable_change":
-        return f"{who} made no measurable change to emissions ({change_text(percent)})"
-    return f"{who} made emissions {percent_text(abs(percent))} {direction} than they would have been"
+def _waiting_direction(comparison: Comparison, repeatability_percent: float) -> Direction:
+    change, repeats = -(comparison.waiting.avoided_percent or 0.0), comparison.repeats
+    avoided = repeats.waiting_avoided_percent if repeats else None
+    interval = Interval(low=-avoided.high, high=-avoided.low) if avoided else None
+    return direction_of(change, repeatability_percent, interval)
 
 
-def _figures(comparison: Comparison, credited: tuple[str, ...] = ("waiting", "efficiency")) -> str:
-    if comparison.baseline is None or comparison.parts.total is None:
-        return f"the run emitted {grams_text(comparison.run.emissions_gco2eq)}"
-    before, after = comparison.baseline.emissions_gco2eq, comparison.run.emissions_gco2eq
-    ours = _named(comparison, credited)
-    not_ours = _named(comparison, tuple(part for part in _PARTS if part not in credited))
-    change = change_text(comparison.changes.emissions_percent)
-    return f"{grams_text(before)} before, {grams_text(after)} now ({change}); ours: {ours}; not ours: {not_ours}"
+def _waiting_alone(comparison: Comparison, repeatability_percent: float) -> str:
+    """Return the waiting part, which needs no baseline; empty where something about the run itself bars it."""
+    if _unsound_run(comparison) or waiting_barred(comparison.runs):
+        return ""
+    return " " + waiting_sentence(comparison, _waiting_direction(comparison, repeatability_percent))
 
 
-def _named(comparison: Comparison, names: tuple[str, ...]) -> str:
-    parts = comparison.parts.model_dump()
-    return ", ".join(f"{name.replace('_', ' ')} {signed_grams_text(parts[name])}" for name in names)
-
-
-def _waiting_sentence(comparison: Comparison, repeatability_percent: float) -> str:
-    change = -(comparison.waiting.avoided_percent or 0.0)
-    waited = f"Waiting {duration_text(comparison.waiting.wait_s)}"
-    direction = direction_of(change, repeatability_percent)
-    if direction == "no_measurable_change":
-        return f"{waited} made no measurable change to this run's emissions ({change_text(change)})."
-    return (
-        f"{waited} made this run's emissions {percent_text(abs(change))} {direction} than the same energy at"
-        " submission would have."
-    )
+def _unsound_run(comparison: Comparison) -> list[str]:
+    rules = (simulated_reasons, *_UNSOUND)
+    return [reason for rule in rules for run, who in named(comparison.runs, "run") for reason in rule(run, who)]

@@ -5,8 +5,17 @@ from collections.abc import Iterable, Iterator
 from include.report import figures
 from include.report.escape import markdown
 from include.report.model import Report
+from include.report.sureness import (
+    FAIRNESS_HEADER,
+    INTERVAL_HEADER,
+    fairness_rows,
+    fairness_sentence,
+    interval_rows,
+    sureness_sentences,
+)
 from include.report.table import render_table
 from include.report.trust import trust_section
+from include.report.waiting_text import waiting_sentences
 
 __all__ = ["render_markdown", "render_table"]
 
@@ -34,7 +43,10 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _table(("Figure", "Baseline", "Run", "Change"), render_table(report))
     yield from ("", "## Why", "")
     yield from _attribution(report)
-    yield from ("", _waiting(report), "")
+    yield ""
+    yield from _bullets("What the wait was worth", waiting_sentences(report))
+    yield from _fairness(report)
+    yield from _sureness(report)
     yield from _bullets("Notes", report.notes)
     yield from trust_section(report)
 
@@ -45,18 +57,18 @@ def _attribution(report: Report) -> Iterator[str]:
     yield from _table(("Factor", "Change", "What it is"), rows)
 
 
-def _waiting(report: Report) -> str:
-    waiting = report.waiting
-    waited = f"The run waited {figures.duration_text(waiting.wait_s)}."
-    if waiting.avoided_gco2eq is None:
-        return f"{waited} What that avoided is not known."
-    avoided = figures.grams_text(abs(waiting.avoided_gco2eq))
-    share = "" if waiting.avoided_percent is None else f" ({figures.percent_text(abs(waiting.avoided_percent))})"
-    verb = "less" if waiting.avoided_gco2eq >= 0 else "more"
-    sentence = f"{waited} Against its own energy at submission it emitted {avoided}{share} {verb}."
-    if report.attribution_gco2eq.total is None:
-        return sentence
-    return f"{sentence} (The table weighs waiting by the emissions of both runs, this sentence by the run's alone.)"
+def _fairness(report: Report) -> Iterator[str]:
+    if report.baseline is None:
+        return
+    yield from ("## Is the comparison fair", "", fairness_sentence(report), "")
+    if rows := fairness_rows(report):
+        yield from (*_table(FAIRNESS_HEADER, rows), "")
+
+
+def _sureness(report: Report) -> Iterator[str]:
+    yield from _bullets("How sure the changes are", sureness_sentences(report))
+    if rows := interval_rows(report):
+        yield from (*_table(INTERVAL_HEADER, rows), "")
 
 
 def _part(value_gco2eq: float | None) -> str:

@@ -176,7 +176,7 @@ def test_no_baseline_and_a_simulated_or_unsettled_run_says_nothing_about_waiting
     [
         ("signal_type", "marginal", "signal type differs (baseline marginal, run average)"),
         ("emission_factor_type", "direct", "emission factor type differs (baseline direct, run lifecycle)"),
-        ("measuring_scope", "process_tree", "different scopes (baseline process_tree, run machine)"),
+        ("measuring_scope", "process_tree", "measuring scope differs (baseline process_tree, run machine)"),
     ],
 )
 def test_figures_that_mean_different_things_withhold_the_claim(field: str, value: str, said: str) -> None:

@@ -1,10 +1,11 @@
 """The comparisons that the golden files hold, each one a case that a reader will meet."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from include.config import ReportConfig
 from include.records import TrainingRecord
-from include.report import Report, compare_runs
+from include.report import Report, compare_repeats, compare_runs
 from tests.support.records import make_record
 
 NOW = datetime(2026, 3, 3, 8, 0, tzinfo=UTC)
@@ -36,6 +37,11 @@ def waiting_run(**changes: object) -> TrainingRecord:
 def compared(baseline: TrainingRecord | None, run: TrainingRecord, **settings: object) -> Report:
     """Compare at a fixed moment with the default settings."""
     return compare_runs(baseline, run, settings=ReportConfig.model_validate(settings), now=NOW)
+
+
+def compared_several(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], **settings: object) -> Report:
+    """Compare several runs a side at a fixed moment with the default settings."""
+    return compare_repeats(baselines, runs, settings=ReportConfig.model_validate(settings), now=NOW)
 
 
 def golden_reports() -> dict[str, Report]:
