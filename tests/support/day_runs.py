@@ -128,6 +128,9 @@ class DayRun:
             pause = begin + timedelta(hours=after_h)
             yield self._decision("pause", "forecast_minimum", pause - timedelta(minutes=2), deadline)
             begin += timedelta(hours=length_h)
+            looks = round(length_h * 6)
+            for k in range(1, looks):
+                yield self._decision("wait", "forecast_minimum", pause + timedelta(minutes=10 * k), deadline)
 
     def _decision(self, action: str, reason: str, at: datetime, deadline: datetime) -> dict[str, Any]:
         reading = tide(at, at + timedelta(minutes=1))[0]

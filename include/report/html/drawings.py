@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from include.report import figures
+from include.report.html.averages import Side
 from include.report.html.bins import binned, edges_of, nice_width_s, since_start
 from include.report.html.charts.intensity import GridOverTime, Mean, draw_intensity
-from include.report.html.charts.power import Course, Side, draw_power, told_course
+from include.report.html.charts.power import Course, Progress, draw_power, told_course
 from include.report.html.charts.quality import draw_quality
 from include.report.html.charts.waterfall import bars_of, draw_waterfall
 from include.report.html.evidence import Evidence
@@ -16,6 +17,7 @@ from include.report.html.timeline import Span, intensity_steps, total_s
 from include.report.model import Report, RunFigures
 
 _DRAWN_BINS, _TOLD_BINS = 240, 30
+_WEIGHED = "Here waiting is weighed by the emissions of both runs; the figure above weighs it by this run's alone."
 _MEANS = {"submission": "mean of this run, had it begun at submission", "run": "mean as it ran"}
 _KIND_LOOKS = {"forecast": "uncertain", "cached": "uncertain", "modelled": "modelled"}
 
@@ -27,11 +29,12 @@ def waterfall(report: Report) -> Shown | None:
         return None
     bars = bars_of(report)
     legend = [Key(key="less", text="less, ours"), Key(key="more", text="more, ours")]
-    if any(bar.kind == "others" for bar in bars):
-        legend.append(Key(key="others", text="hatched: nobody's merit"))
+    if any(bar.kind in ("others", "not_claimed") for bar in bars):
+        legend.append(Key(key="others", text="hatched: not ours, or not claimed"))
     if any(bar.interval is not None for bar in bars):
         legend.append(Key(key="interval", text="interval over the runs"))
-    return Shown(chart=chart, table=waterfall_table(bars), legend=tuple(legend))
+    weighed = report.attribution_gco2eq.total is not None and report.waiting.avoided_gco2eq
+    return Shown(chart=chart, table=waterfall_table(bars), legend=tuple(legend), note=_WEIGHED if weighed else None)
 
 
 def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Shown | None:
@@ -55,18 +58,21 @@ def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Sh
     return Shown(chart=chart, table=table, legend=tuple(_legend(grid)))
 
 
-def power(baseline: Evidence, run: Evidence, spans: Sequence[Span]) -> Shown | None:
+def power(report: Report, baseline: Evidence, run: Evidence, spans: Sequence[Span]) -> Shown | None:
     """Return power and grams since the start of each side whose ledger can be read; None without any."""
     both: tuple[tuple[Side, Evidence], ...] = (("baseline", baseline), ("run", run))
     sides = [(side, since_start(found.rows, found.speed)) for side, found in both if found.rows is not None]
-    drawn = _courses(sides, _DRAWN_BINS)
-    stops = [] if run.rows is None else _stops(spans, run)
-    chart = draw_power(drawn, stops)
+    unknown = report.baseline is not None and baseline.rows is None
+    progress = Progress(
+        courses=_courses(sides, _DRAWN_BINS),
+        stops=() if run.rows is None else tuple(_stops(spans, run)),
+        baseline_gco2eq=report.baseline.emissions_gco2eq if unknown and report.baseline is not None else None,
+    )
+    chart = draw_power(progress)
     if chart is None:
         return None
-    legend = [Key(key=course.side, text=told_course(course)) for course in drawn]
-    legend += [Key(key="stopped", text="this run was paused or interrupted")] if stops else []
-    return Shown(chart=chart, table=power_table(_courses(sides, _TOLD_BINS)), legend=tuple(legend))
+    table = power_table(_courses(sides, _TOLD_BINS))
+    return Shown(chart=chart, table=table, legend=tuple(_power_legend(progress)))
 
 
 def quality(report: Report) -> Shown:
@@ -74,17 +80,30 @@ def quality(report: Report) -> Shown:
     return Shown(chart=draw_quality(report), table=quality_table(report))
 
 
-def _stops(spans: Sequence[Span], run: Evidence) -> list[tuple[float, float]]:
-    """Return when the run stood still, in real seconds since its start."""
+def _power_legend(progress: Progress) -> Iterator[Key]:
+    for course in progress.courses:
+        yield Key(key=course.side, text=told_course(course))
+    if progress.baseline_gco2eq is not None:
+        grams = figures.grams_text(progress.baseline_gco2eq)
+        yield Key(key="baseline", text=f"Baseline: {grams} in the end; its course is not known here")
+    if progress.stops:
+        yield Key(key="stopped", text="This run was paused or interrupted")
+
+
+def _stops(spans: Sequence[Span], run: Evidence) -> Iterator[tuple[float, float]]:
+    """Yield when the run stood still, in real seconds since its start."""
     begin = next(span.start_s for span in spans if span.activity == "running")
-    stopped = (span for span in spans if span.activity in ("paused", "interrupted"))
-    return [((span.start_s - begin) / run.speed, (span.end_s - begin) / run.speed) for span in stopped]
+    for span in spans:
+        if span.activity in ("paused", "interrupted"):
+            yield (span.start_s - begin) / run.speed, (span.end_s - begin) / run.speed
 
 
-def _courses(sides: Sequence[tuple[Side, LedgerColumns]], most: int) -> list[Course]:
+def _courses(sides: Sequence[tuple[Side, LedgerColumns]], most: int) -> tuple[Course, ...]:
     longest = max((float(rows.end_s.max()) for _, rows in sides), default=0.0)
     width = nice_width_s(longest, most)
-    return [Course(side=side, bins=binned(rows, edges_of(0.0, float(rows.end_s.max()), width))) for side, rows in sides]
+    return tuple(
+        Course(side=side, bins=binned(rows, edges_of(0.0, float(rows.end_s.max()), width))) for side, rows in sides
+    )
 
 
 def _means(run: RunFigures, spans: Sequence[Span]) -> tuple[Mean, ...]:
@@ -99,13 +118,11 @@ def _means(run: RunFigures, spans: Sequence[Span]) -> tuple[Mean, ...]:
         end_s=begin + took,
         carbon_intensity_gco2eq_per_kwh=at_submission.emissions_gco2eq / energy_kwh,
     )
-    now = Mean(
-        role="run",
-        start_s=run.started_at.timestamp(),
-        end_s=spans[-1].end_s,
-        carbon_intensity_gco2eq_per_kwh=run.emissions_gco2eq / energy_kwh,
+    as_run = run.emissions_gco2eq / energy_kwh
+    ran = (span for span in spans if span.activity == "running")
+    return then, *(
+        Mean(role="run", start_s=span.start_s, end_s=span.end_s, carbon_intensity_gco2eq_per_kwh=as_run) for span in ran
     )
-    return then, now
 
 
 def _legend(grid: GridOverTime) -> Iterator[Key]:
@@ -113,7 +130,7 @@ def _legend(grid: GridOverTime) -> Iterator[Key]:
     for look in dict.fromkeys(_KIND_LOOKS.get(kind, "grid") for kind in kinds):
         of_look = " or ".join(kind for kind in kinds if _KIND_LOOKS.get(kind, "grid") == look)
         yield Key(key=look, text=f"intensity, {of_look}")
-    for mean in grid.means:
+    for mean in {mean.role: mean for mean in grid.means}.values():
         text = figures.intensity_text(mean.carbon_intensity_gco2eq_per_kwh)
         yield Key(key=f"mean-{mean.role}", text=f"{_MEANS[mean.role]}: {text}")
     for activity in dict.fromkeys(span.activity for span in grid.spans):

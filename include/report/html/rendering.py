@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from include.report.escape import plain
 from include.report.html.evidence import Evidence
-from include.report.html.typography import with_minus
+from include.report.html.typography import typeset
 from include.report.html.view import view_of
 from include.report.model import Report
 
@@ -33,8 +33,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["fig"] = with_minus
+    environment.filters["fig"] = _figures
     return environment
+
+
+def _figures(text: str) -> Markup:
+    """Escape a text that may hold figures, and set them well; here and not after, since ``plain`` makes all spaces equal."""
+    return escape(typeset(plain(text)))
 
 
 def _harmless(value: Any) -> Any:

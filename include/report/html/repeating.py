@@ -5,6 +5,7 @@ from typing import Any
 
 from include.report import figures
 from include.report.html.parts import Table
+from include.report.html.typography import time_text
 from include.report.model import RepeatedFigure, Report, Spread
 
 _UNITS: dict[str, Callable[[float], str]] = {
@@ -12,8 +13,9 @@ _UNITS: dict[str, Callable[[float], str]] = {
     "gco2eq": figures.grams_text,
     "kwh": figures.energy_text,
     "bytes": lambda value: figures.memory_text(round(value)),
-    "s": figures.duration_text,
-    "percent": figures.change_text,
+    "s": time_text,
+    "percent": figures.percent_text,
+    "accuracy": lambda value: f"{100 * value:.2f} %",
 }
 
 

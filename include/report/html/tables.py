@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 import numpy as np
 
 from include.report import figures
+from include.report.html.averages import Side, runs_of
 from include.report.html.bins import Bins, binned, edges_of, nice_width_s
 from include.report.html.charts.power import Course
-from include.report.html.charts.waterfall import Bar
+from include.report.html.charts.waterfall import WHOSE, Bar
 from include.report.html.ledger_columns import LedgerColumns
 from include.report.html.parts import Table
 from include.report.html.timeline import Activity, Span, Step
+from include.report.html.typography import time_text
 from include.report.html.words import PART_MEANING
 from include.report.model import Report
 
@@ -24,7 +26,7 @@ def waterfall_table(bars: Sequence[Bar]) -> Table:
     """Return the attribution's parts, and their sum."""
     rows = []
     for bar in bars:
-        whose = {"ours": "ours", "others": "nobody's merit"}.get(bar.kind, "")
+        whose = "" if bar.is_total else WHOSE[bar.kind]
         meaning = PART_MEANING.get(bar.label.lower().replace(" ", "_"), "")
         rows.append((bar.label, bar.text, whose, meaning))
     change = figures.signed_grams_text(bars[-1].end_gco2eq - bars[0].end_gco2eq)
@@ -48,7 +50,7 @@ def intensity_table(spans: Sequence[Span], steps: Sequence[Step], rows: LedgerCo
     ]
     return Table(
         summary=SUMMARY,
-        caption=f"In stretches of {figures.duration_text(width)}; intensity is the mean over the time of which it is known",
+        caption=f"In stretches of {time_text(width)}; intensity is the mean over the time of which it is known",
         header=("From (UTC)", "The run was", "Intensity, g/kWh", "Energy", "Emissions"),
         rows=tuple(found),
         total=None if bins is None else ("Whole run", "", "", *_totals(bins)),
@@ -79,10 +81,10 @@ def power_table(courses: Sequence[Course]) -> Table:
     header = [cell for c in courses for cell in (f"Power, {who[c.side]}", f"Emissions until then, {who[c.side]}")]
     longest = max((course.bins.edges_s for course in courses), key=len)
     rows = [
-        (figures.duration_text(float(end)), *(cell for course in courses for cell in _power_cells(course.bins, k)))
+        (time_text(float(end)), *(cell for course in courses for cell in _power_cells(course.bins, k)))
         for k, end in enumerate(longest[1:])
     ]
-    width = figures.duration_text(float(longest[1] - longest[0]))
+    width = time_text(float(longest[1] - longest[0]))
     return Table(
         summary=SUMMARY,
         caption=f"In stretches of {width}, real time; power is the mean of the time that was measured",
@@ -93,10 +95,17 @@ def power_table(courses: Sequence[Course]) -> Table:
 
 def quality_table(report: Report) -> Table:
     """Return memory and accuracy of both sides."""
+    names: tuple[tuple[str, Side], ...] = (("Baseline", "baseline"), ("This run", "run"))
     rows = [
-        (who, figures.memory_text(run.peak_memory_bytes), run.peak_memory_kind, f"{100 * run.test_accuracy:.2f} %")
-        for who, run in (("Baseline", report.baseline), ("This run", report.run))
-        if run is not None
+        (
+            who,
+            run.run_id,
+            figures.memory_text(run.peak_memory_bytes),
+            run.peak_memory_kind,
+            f"{100 * run.test_accuracy:.2f} %",
+        )
+        for who, side in names
+        for run in runs_of(report, side)
     ]
     change = None
     if report.baseline is not None:
@@ -107,7 +116,7 @@ def quality_table(report: Report) -> Table:
             "",
             figures.points_text(changes.accuracy_points),
         )
-    header = ("Run", "Peak memory", "What is counted", "Test accuracy")
+    header = ("Side", "Run", "Peak memory", "What is counted", "Test accuracy")
     return Table(
         summary=SUMMARY, caption="Peak memory and test accuracy", header=header, rows=tuple(rows), total=change
     )

@@ -1,65 +1,92 @@
 """The key figures: what they are now, what they were, and between which bounds they lie."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from include.report import figures
+from include.report.html.averages import average, runs_of
 from include.report.html.parts import Tile
+from include.report.html.typography import time_text
 from include.report.model import Interval, Report, RunFigures
 
-_Read = Callable[[RunFigures], float]
-_Write = Callable[[float], str]
+Write = Callable[[float], str]
+
+
+class _Figure(NamedTuple):
+    label: str
+    change: str
+    name: str
+    read: Callable[[RunFigures], float]
+    write: Write
+
+
+_EMISSIONS = _Figure(
+    "Emissions", "emissions_percent", "emissions_gco2eq", lambda r: r.emissions_gco2eq, figures.grams_text
+)
+_ENERGY = _Figure("Energy", "energy_percent", "energy_kwh", lambda r: r.energy_kwh.total, figures.energy_text)
+_INTENSITY = _Figure(
+    "Mean intensity of the grid",
+    "mean_intensity_percent",
+    "mean_intensity_gco2eq_per_kwh",
+    # the record's mean carries the site's PUE; a grid's intensity does not
+    lambda r: r.mean_carbon_intensity_gco2eq_per_kwh / r.pue,
+    figures.intensity_text,
+)
+_ACCURACY = _Figure(
+    "Test accuracy", "accuracy_points", "test_accuracy", lambda r: r.test_accuracy, lambda value: f"{100 * value:.2f} %"
+)
+_MEMORY = _Figure(
+    "Peak memory",
+    "peak_memory_percent",
+    "peak_memory_bytes",
+    lambda r: r.peak_memory_bytes,
+    lambda value: figures.memory_text(round(value)),
+)
+_DURATION = _Figure("Duration", "duration_percent", "duration_s", lambda r: r.duration_s, time_text)
 
 
 def tiles_of(report: Report) -> tuple[Tile, ...]:
     """Return the tiles, in the order of what a reader asks first."""
-    changes = report.changes.model_dump()
-
-    def tile(label: str, name: str, read: _Read, write: _Write) -> Tile:
-        change = figures.change_text(changes[name]) if changes[name] is not None else None
-        return Tile(label=label, now=write(read(report.run)), lines=tuple(_before(report, name, read, write, change)))
-
+    rest = (_ENERGY, _INTENSITY, _ACCURACY, _MEMORY, _DURATION)
     return (
-        _with_bounds(tile("Emissions", "emissions_percent", lambda r: r.emissions_gco2eq, figures.grams_text), report),
+        _with_bounds(_tile(report, _EMISSIONS), report),
         _ours(report),
         _waiting(report),
-        tile("Energy", "energy_percent", lambda r: r.energy_kwh.total, figures.energy_text),
-        tile("Mean intensity of the grid", "mean_intensity_percent", _intensity, figures.intensity_text),
-        _accuracy(report),
-        tile(
-            "Peak memory", "peak_memory_percent", lambda r: r.peak_memory_bytes, lambda b: figures.memory_text(round(b))
-        ),
-        tile("Duration", "duration_percent", lambda r: r.duration_s, figures.duration_text),
+        *(_tile(report, figure) for figure in rest),
     )
 
 
-def interval_text(interval: Interval, write: _Write) -> str:
+def interval_text(interval: Interval, write: Write) -> str:
     """Write two bounds."""
     return f"{write(interval.low)} to {write(interval.high)}"
 
 
-def _intensity(run: RunFigures) -> float:
-    # the record's mean carries the site's PUE; a grid's intensity does not
-    return run.mean_carbon_intensity_gco2eq_per_kwh / run.pue
+def _tile(report: Report, figure: _Figure) -> Tile:
+    now = average(report, "run", figure.name, figure.read)
+    text = figures.NONE_TEXT if now is None else figure.write(now)
+    return Tile(label=figure.label, now=text, lines=tuple(_before(report, figure)))
 
 
-def _before(report: Report, name: str, read: _Read, write: _Write, change: str | None) -> Iterator[str]:
-    if report.baseline is None:
+def _before(report: Report, figure: _Figure) -> Iterator[str]:
+    before = average(report, "baseline", figure.name, figure.read)
+    if before is None:
         return
-    before = write(read(report.baseline))
-    yield f"{change} against {before}" if change is not None else f"{before} before; not comparable"
+    write = figures.points_text if figure is _ACCURACY else figures.change_text
+    change = report.changes.model_dump()[figure.change]
+    told = figure.write(before)
+    yield f"{told} before; not comparable" if change is None else f"{write(change)} against {told}"
     repeats = report.repeats
-    if repeats is not None and name in repeats.changes:
-        yield f"{interval_text(repeats.changes[name], figures.change_text)} over {_runs(report)}"
+    if repeats is not None and figure.change in repeats.changes:
+        yield f"{interval_text(repeats.changes[figure.change], write)} over {_runs(report)}"
 
 
 def _runs(report: Report) -> str:
-    repeats = report.repeats
-    return "" if repeats is None else f"{len(repeats.baselines)} and {len(repeats.runs)} runs"
+    return f"{len(runs_of(report, 'baseline'))} and {len(runs_of(report, 'run'))} runs"
 
 
 def _with_bounds(tile: Tile, report: Report) -> Tile:
     bounds = report.run.uncertainty
-    if bounds is None:
+    if bounds is None or report.repeats is not None:
         return tile
     low, high = figures.grams_text(bounds.emissions_low_gco2eq), figures.grams_text(bounds.emissions_high_gco2eq)
     return Tile(label=tile.label, now=tile.now, lines=(*tile.lines, f"known errors: {low} to {high}"))
@@ -77,28 +104,17 @@ def _ours(report: Report) -> Tile:
 
 def _waiting(report: Report) -> Tile:
     waiting = report.waiting
-    waited = f"waited {figures.duration_text(waiting.wait_s)}"
+    waited = f"waited {time_text(waiting.wait_s)}"
     if waiting.paused_s:
-        waited += f", paused {figures.duration_text(waiting.paused_s)}"
+        waited += f", paused {time_text(waiting.paused_s)}"
     if waiting.avoided_gco2eq is None:
         return Tile(
             label="Avoided by waiting", now=figures.NONE_TEXT, lines=(waited, "intensity at submission not known")
         )
     label = "Avoided by waiting" if waiting.avoided_gco2eq >= 0 else "Added by waiting"
-    now = figures.grams_text(abs(waiting.avoided_gco2eq))
     lines = [waited]
     if waiting.avoided_percent is not None:
-        lines.insert(0, f"{figures.change_text(-waiting.avoided_percent)} against running at submission")
+        lines.insert(0, f"{figures.change_text(-waiting.avoided_percent)} against submission")
     if waiting.oracle is not None and waiting.oracle.captured_percent is not None:
         lines.append(f"{figures.percent_text(waiting.oracle.captured_percent)} of what was possible")
-    return Tile(label=label, now=now, lines=tuple(lines))
-
-
-def _accuracy(report: Report) -> Tile:
-    now = f"{100 * report.run.test_accuracy:.2f} %"
-    if report.baseline is None:
-        return Tile(label="Test accuracy", now=now)
-    points = figures.points_text(report.changes.accuracy_points)
-    return Tile(
-        label="Test accuracy", now=now, lines=(f"{points} against {100 * report.baseline.test_accuracy:.2f} %",)
-    )
+    return Tile(label=label, now=figures.grams_text(abs(waiting.avoided_gco2eq)), lines=tuple(lines))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from include.report import figures
 from include.report.html.parts import Facts
-from include.report.html.tiles import interval_text
+from include.report.html.typography import time_text
 from include.report.html.words import KIND_MEANING
 from include.report.model import Report, RunFigures
 
@@ -33,8 +33,8 @@ def methods_text(run: RunFigures) -> str:
 
 
 def _facts(report: Report) -> Iterator[tuple[str, list[str]]]:
-    yield "Intensity booked as", list(_of_both(report, shares_text))
-    yield "Energy obtained by", list(_of_both(report, methods_text))
+    yield "Intensity", list(_of_both(report, shares_text))
+    yield "Energy", list(_energy(report))
     yield "Known errors", list(_known_errors(report))
     yield "Repetition", [_repetition(report)]
     yield "Fairness", [_fairness(report)]
@@ -51,11 +51,19 @@ def _of_both(report: Report, write: Callable[[RunFigures], str]) -> Iterator[str
         yield from (f"this run: {now}", f"baseline: {before}")
 
 
+def _energy(report: Report) -> Iterator[str]:
+    if report.baseline is None or report.baseline.energy_kwh.methods != report.run.energy_kwh.methods:
+        yield from _of_both(report, methods_text)
+    else:
+        yield f"{methods_text(report.run)}; the same meters in both"
+
+
 def _known_errors(report: Report) -> Iterator[str]:
     errors = report.known_errors
     if errors is None or errors.emissions_percent is None:
         return
-    yield f"the change lies between {interval_text(errors.emissions_percent, figures.change_text)} if both meters err independently"
+    low, high = (figures.change_text(bound) for bound in (errors.emissions_percent.low, errors.emissions_percent.high))
+    yield f"the change lies between {low} and {high} if the two meters err independently"
     if errors.same_meters:
         yield "both runs have the same meters: most of that error is in both, and cancels"
 
@@ -83,7 +91,7 @@ def _fairness(report: Report) -> str:
 def _wait(report: Report) -> Iterator[str]:
     waiting = report.waiting
     if waiting.later_s:
-        yield f"the run ended {figures.duration_text(waiting.later_s)} later for it"
+        yield f"the run ended {time_text(waiting.later_s)} later for it"
     if waiting.deadline is not None:
         met = {True: "met", False: "missed", None: "not known whether met"}[waiting.deadline_met]
         yield f"deadline {figures.moment_text(waiting.deadline)}: {met}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.report import figures
+from include.report.fairness_checks import CHECKS, DEVICE_NAME, METHODS, WHOLE_KEY
 from include.report.html import drawings
 from include.report.html.evidence import Evidence
 from include.report.html.licences import licences_of
@@ -14,6 +15,7 @@ from include.report.html.repeating import repeats_of
 from include.report.html.tiles import tiles_of
 from include.report.html.timeline import Span, activities, total_s
 from include.report.html.trusting import trust_of
+from include.report.html.typography import time_text
 from include.report.html.words import DIRECTION, FOLLOWS, STATUS, TERMS
 from include.report.model import Report
 from include.report.table import render_table
@@ -70,7 +72,7 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> View:
         intensity=drawings.intensity(report, run, spans),
         no_intensity="No intensity is known for the time from submission to the end: the ledger cannot be read here.",
         missing=_missing(report, baseline, run),
-        power=drawings.power(baseline, run, spans),
+        power=drawings.power(report, baseline, run, spans),
         quality=drawings.quality(report),
         repeats=repeats_of(report),
         fairness=_fairness(report),
@@ -101,26 +103,29 @@ def _why(report: Report) -> str:
     if report.attribution_gco2eq.total is None:
         return "The two runs are not comparable, so the change is not attributed. Shown is this run against its own energy at submission."
     total = figures.signed_grams_text(report.attribution_gco2eq.total)
-    return f"A change of {total}: filled bars count as ours, hatched ones are nobody's merit."
+    return f"A change of {total}: filled bars count as ours, hatched ones do not."
 
 
 def _when(report: Report, spans: Sequence[Span]) -> str:
     waited, paused = total_s(spans, "waiting"), total_s(spans, "paused")
-    told = [f"waited {figures.duration_text(waited)}" if waited else "started at once"]
+    told = [f"waited {time_text(waited)}" if waited else "started at once"]
     if paused:
-        told.append(f"paused for {figures.duration_text(paused)}")
+        told.append(f"paused for {time_text(paused)}")
     if lost := total_s(spans, "interrupted"):
-        told.append(f"was interrupted for {figures.duration_text(lost)}")
+        told.append(f"was interrupted for {time_text(lost)}")
     replayed = (
         " All times are the replayed grid's." if any(kind == "replayed" for kind in report.run.intensity_kinds) else ""
     )
-    ran = figures.duration_text(total_s(spans, "running"))
+    ran = time_text(total_s(spans, "running"))
     return f"Submitted {figures.moment_text(report.run.submitted_at)}; the run {', '.join(told)} and ran for {ran}.{replayed}"
 
 
 def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ...]:
     sides = [("This run", run)] if report.baseline is None else [("The baseline", baseline), ("This run", run)]
-    return tuple(
+    first = (
+        () if report.repeats is None else ("Drawn are the first baseline and the first run; the table holds all runs.",)
+    )
+    return first + tuple(
         f"{who} is missing here: {'; '.join(evidence.problems)}. Its totals stand in the tables."
         for who, evidence in sides
         if evidence.rows is None
@@ -130,7 +135,8 @@ def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ..
 def _fairness(report: Report) -> dict[str, Any]:
     found, checked = report.fairness.differences, report.fairness.checked
     different = {difference.what for difference in found}
-    same = [key.replace("methods.", "method of ").replace("_", " ") for key in checked if key not in different]
+    labels = {check.what: check.label for check in (*CHECKS, *METHODS, DEVICE_NAME, WHOLE_KEY)}
+    same = [labels.get(key, key.replace("_", " ")) for key in checked if key not in different]
     if report.baseline is None:
         text = "There is no baseline to compare with."
     elif found:

@@ -9,6 +9,7 @@ from include.report import figures
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
 from include.report.html.charts.scales import clock_axis
 from include.report.html.timeline import Span, Step, total_s
+from include.report.html.typography import time_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def draw_intensity(grid: GridOverTime) -> Chart | None:
 def _words(grid: GridOverTime) -> str:
     values = [step.carbon_intensity_gco2eq_per_kwh for step in grid.shown]
     names = dict.fromkeys(span.activity for span in grid.spans)
-    told = [f"{name} {figures.duration_text(total_s(grid.spans, name))}" for name in names]
+    told = [f"{name} {time_text(total_s(grid.spans, name))}" for name in names]
     begin, end = (figures.moment_text(datetime.fromtimestamp(at, UTC)) for at in (grid.begin_s, grid.end_s))
     low, high = figures.intensity_text(min(values)), figures.intensity_text(max(values))
     return f"{begin} to {end}: {'; '.join(told)}. Intensity between {low} and {high}."
@@ -129,7 +130,7 @@ def _shade(axes: "Axes", span: Span, px_per_s: float) -> None:
         axes.axvspan(
             span.start_s, span.end_s, facecolor="none", edgecolor=colour, hatch="\\\\\\\\", linewidth=0, alpha=0.6
         )
-    for text in (f"{span.activity} {figures.duration_text(length_s)}", span.activity):
+    for text in (f"{span.activity} {time_text(length_s)}", span.activity):
         if len(text) * _PX_PER_LETTER < length_s * px_per_s:
             axes.text(
                 (span.start_s + span.end_s) / 2,

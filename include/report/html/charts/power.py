@@ -1,12 +1,12 @@
 """Power and cumulative grams since the start, the baseline's beside the run's."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from include.report import figures
+from include.report.html.averages import Side
 from include.report.html.bins import Bins
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
 from include.report.html.charts.scales import elapsed_axis, mass_axis, power_axis
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Side = Literal["baseline", "run"]
 WHO: Final[dict[Side, str]] = {"baseline": "Baseline", "run": "This run"}
 _LINES = {"run": "-", "baseline": (0, (5, 2))}
 
@@ -28,20 +27,40 @@ class Course:
     bins: Bins
 
 
-def draw_power(courses: Sequence[Course], stops: Sequence[tuple[float, float]]) -> Chart | None:
-    """Draw the courses that there are; None without any.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What is drawn. ``stops``: when the run paused or was interrupted, in real seconds since its start.
 
-    :param stops: when the run paused or was interrupted, in real seconds since its start.
+    ``baseline_gco2eq``: the baseline's total, where its course is not known.
     """
-    if not courses:
+
+    courses: tuple[Course, ...]
+    stops: tuple[tuple[float, float], ...] = ()
+    baseline_gco2eq: float | None = None
+
+    @property
+    def end_s(self) -> float:
+        """The end of the longest course."""
+        return max(float(course.bins.edges_s[-1]) for course in self.courses)
+
+    @property
+    def highest_gco2eq(self) -> float:
+        """The highest total."""
+        totals = [float(course.bins.emissions_gco2eq.sum()) for course in self.courses]
+        return max(*totals, self.baseline_gco2eq or 0.0)
+
+
+def draw_power(progress: Progress) -> Chart | None:
+    """Draw the courses that there are; None without any."""
+    if not progress.courses:
         return None
     return chart(
         "power",
         title="Power and cumulative emissions since the start",
-        description=". ".join(told_course(course) for course in courses) + ".",
+        description=". ".join(told_course(course) for course in progress.courses) + ".",
         wide=Shape(width=1040, height=430, narrow=False),
         narrow=Shape(width=340, height=400, narrow=True),
-        draw=lambda figure, shape: _draw(figure, shape, courses, stops),
+        draw=lambda figure, shape: _draw(figure, shape, progress),
     )
 
 
@@ -53,30 +72,28 @@ def told_course(course: Course) -> str:
     return f"{WHO[course.side]}: {figures.significant(mean_w)} W on average, {grams} in the end"
 
 
-def _draw(figure: "Figure", shape: Shape, courses: Sequence[Course], stops: Sequence[tuple[float, float]]) -> None:
+def _draw(figure: "Figure", shape: Shape, progress: Progress) -> None:
     left, right, bottom, top, between = (58, 8, 30, 24, 52) if shape.narrow else (70, 12, 30, 26, 54)
-    height = (shape.height - bottom - top - between) / 2
-    width = 1 - (left + right) / shape.width
-    boxes = [
-        (left / shape.width, y / shape.height, width, height / shape.height)
-        for y in (bottom + height + between, bottom)
-    ]
-    power, grams = (figure.add_axes(box) for box in boxes)
-    end = max(float(course.bins.edges_s[-1]) for course in courses)
+    half = (shape.height - bottom - top - between) / 2 + between
+    power = figure.add_axes(shape.box(left, right, bottom + half, top))
+    grams = figure.add_axes(shape.box(left, right, bottom, top + half))
     for axes, title in ((power, "Power"), (grams, "Cumulative emissions")):
         rest_axes(axes)
         ruled(axes)
-        elapsed_axis(axes, end, most=4 if shape.narrow else 9)
-        axes.text(-left / (shape.width * width), 1.05, title, transform=axes.transAxes, va="bottom", fontweight="bold")
-        for start, stop in stops:
+        elapsed_axis(axes, progress.end_s, most=4 if shape.narrow else 9)
+        x = -left / (shape.width - left - right)
+        axes.text(x, 1.05, title, transform=axes.transAxes, va="bottom", fontweight="bold")
+        for start, stop in progress.stops:
             axes.axvspan(start, stop, color=COLOURS["paused"], alpha=0.2, linewidth=0)
-    for course in courses:
+    for course in progress.courses:
         _lines(power, grams, course)
-    power.set_ylim(0, 1.1 * max(float(np.nanmax(course.bins.power_w)) for course in courses) or 1.0)
-    highest = max(float(course.bins.emissions_gco2eq.sum()) for course in courses)
-    grams.set_ylim(0, 1.1 * highest or 1.0)
-    power_axis(power.yaxis, power.get_ylim()[1])
-    mass_axis(grams.yaxis, highest)
+    if progress.baseline_gco2eq is not None:
+        grams.axhline(progress.baseline_gco2eq, color=COLOURS["baseline"], linewidth=2, linestyle=_LINES["baseline"])
+    highest_w = max(float(np.nanmax(course.bins.power_w)) for course in progress.courses)
+    power.set_ylim(0, 1.1 * highest_w or 1.0)
+    grams.set_ylim(0, 1.1 * progress.highest_gco2eq or 1.0)
+    power_axis(power.yaxis, highest_w)
+    mass_axis(grams.yaxis, progress.highest_gco2eq)
 
 
 def _lines(power: "Axes", grams: "Axes", course: Course) -> None:

@@ -1,9 +1,11 @@
 """What the training was worth and what it needed: test accuracy and peak memory, the baseline's beside the run's."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from statistics import mean
+from typing import TYPE_CHECKING, Final
 
 from include.report import figures
+from include.report.html.averages import Side, runs_of
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
 from include.report.model import Report, RunFigures
 from include.units import BYTES_PER_MIB
@@ -14,15 +16,16 @@ if TYPE_CHECKING:
 
 _NAMES = {"baseline": "Baseline", "run": "This run"}
 _NAME_PX, _GAP_PX, _FOOT_PX, _HEAD_PX = 74.0, 60.0, 26.0, 28.0
-_Sides = Sequence[tuple[str, RunFigures]]
+_SIDES: Final[tuple[Side, ...]] = ("baseline", "run")
+_Sides = Sequence[tuple[Side, Sequence[RunFigures]]]
 
 
 def draw_quality(report: Report) -> Chart:
-    """Draw both figures of both sides, or of the run alone."""
-    sides = [(who, run) for who, run in (("baseline", report.baseline), ("run", report.run)) if run is not None]
+    """Draw both figures of both sides, or of the run alone; of several runs a side, each accuracy and the mean memory."""
+    sides = [(side, runs) for side in _SIDES if (runs := runs_of(report, side))]
     told = (
-        f"{_NAMES[who]}: accuracy {_accuracy(run)}, peak memory {figures.memory_text(run.peak_memory_bytes)}."
-        for who, run in sides
+        f"{_NAMES[who]}: accuracy {_percent(mean(map(_accuracy, runs)))}, peak memory {_memory_text(runs)}."
+        for who, runs in sides
     )
     return chart(
         "quality",
@@ -34,8 +37,16 @@ def draw_quality(report: Report) -> Chart:
     )
 
 
-def _accuracy(run: RunFigures) -> str:
-    return f"{100 * run.test_accuracy:.2f} %"
+def _accuracy(run: RunFigures) -> float:
+    return 100 * run.test_accuracy
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2f} %"
+
+
+def _memory_text(runs: Sequence[RunFigures]) -> str:
+    return figures.memory_text(round(mean(run.peak_memory_bytes for run in runs)))
 
 
 def _draw(figure: "Figure", shape: Shape, sides: _Sides) -> None:
@@ -66,10 +77,10 @@ def _frame(axes: "Axes", title: str, sides: _Sides, x: float) -> None:
 def _memory(axes: "Axes", sides: _Sides, width_px: float) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: PLC0415
 
-    mib = [run.peak_memory_bytes / BYTES_PER_MIB for _, run in sides]
-    for row, ((who, run), value) in enumerate(zip(sides, mib, strict=True)):
+    mib = [mean(run.peak_memory_bytes for run in runs) / BYTES_PER_MIB for _, runs in sides]
+    for row, ((who, runs), value) in enumerate(zip(sides, mib, strict=True)):
         axes.barh(row, value, height=0.55, color=COLOURS[who])
-        _label(axes, figures.memory_text(run.peak_memory_bytes), value, row)
+        _label(axes, _memory_text(runs), value, row)
     axes.set_xlim(0, max(*mib, 1.0) * width_px / (width_px - 100))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f} MiB" if value else "0"))
@@ -79,12 +90,16 @@ def _accuracies(axes: "Axes", sides: _Sides, width_px: float) -> None:
     """Points, not bars: the axis shows the range that matters, and does not begin at zero."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: PLC0415
 
-    values = [100 * run.test_accuracy for _, run in sides]
+    values = [_accuracy(run) for _, runs in sides for run in runs]
     middle, reach = (min(values) + max(values)) / 2, max(max(values) - min(values), 0.5)
     low, high = max(0.0, middle - reach), min(100.0, middle + reach)
-    for row, ((who, run), value) in enumerate(zip(sides, values, strict=True)):
-        axes.plot([value], [row], marker="o" if who == "run" else "D", markersize=9, color=COLOURS[who])
-        _label(axes, _accuracy(run), value, row)
+    for row, (who, runs) in enumerate(sides):
+        found = [_accuracy(run) for run in runs]
+        marker = "o" if who == "run" else "D"
+        axes.plot(
+            found, [row] * len(found), linestyle="none", marker=marker, markersize=9, color=COLOURS[who], alpha=0.9
+        )
+        _label(axes, _percent(mean(found)), max(found), row)
     axes.set_xlim(low, low + (high - low) * width_px / (width_px - 80))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %" if value <= 100 else ""))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from include.report import figures
+from include.report.html.averages import average
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
 from include.report.html.charts.scales import mass_axis
 from include.report.html.typography import with_minus
@@ -13,14 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Kind = Literal["baseline", "run", "ours", "others"]
+Kind = Literal["baseline", "run", "ours", "others", "not_claimed"]
 _PARTS: Final[tuple[tuple[str, str, Kind], ...]] = (
     ("work", "Work", "others"),
     ("grid_conditions", "Grid conditions", "others"),
     ("efficiency", "Efficiency", "ours"),
     ("waiting", "Waiting", "ours"),
 )
-_BELOW: Final = {"ours": "ours", "others": "nobody's merit", "baseline": "before", "run": "now"}
+WHOSE: Final[dict[Kind, str]] = {
+    "ours": "ours",
+    "others": "nobody's merit",
+    "not_claimed": "not claimed here",
+    "baseline": "before",
+    "run": "now",
+}
 _LABEL_PX = 84
 _BAR = 0.62
 
@@ -54,18 +61,18 @@ def bars_of(report: Report) -> tuple[Bar, ...]:
         return _against_submission(report, run_g)
     parts = report.attribution_gco2eq.model_dump()
     intervals = report.repeats.attribution_gco2eq if report.repeats is not None else {}
-    # with several runs a side the parts are those of the means, and so are the totals that they lead from and to
-    level = report.baseline.emissions_gco2eq if report.repeats is None else run_g - (parts["total"] or 0.0)
-    before_g = _mean(report, "baseline", level)
+    before_g = average(report, "baseline", "emissions_gco2eq", lambda r: r.emissions_gco2eq) or 0.0
     bars = [Bar(label="Baseline", kind="baseline", start_gco2eq=0.0, end_gco2eq=before_g)]
     level = before_g
-    for key, label, kind in _PARTS:
+    for key, label, theirs in _PARTS:
+        barred = theirs == "ours" and report.ours is not None and key not in report.ours.parts
+        kind: Kind = "not_claimed" if barred else theirs
         end = level + (parts[key] or 0.0)
         shifted = intervals.get(key)
         around = None if shifted is None else Interval(low=level + shifted.low, high=level + shifted.high)
         bars.append(Bar(label=label, kind=kind, start_gco2eq=level, end_gco2eq=end, interval=around))
         level = end
-    return (*bars, Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=_mean(report, "run", run_g)))
+    return (*bars, Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=level))
 
 
 def draw_waterfall(report: Report) -> Chart | None:
@@ -77,20 +84,10 @@ def draw_waterfall(report: Report) -> Chart | None:
         "waterfall",
         title="Why emissions changed",
         description=" ".join(f"{bar.label}: {bar.text}." for bar in bars),
-        wide=Shape(width=640, height=60 + 50 * len(bars), narrow=False),
+        wide=Shape(width=640, height=36 + 44 * len(bars), narrow=False),
         narrow=Shape(width=340, height=50 + 50 * len(bars), narrow=True),
         draw=lambda figure, shape: _draw(figure, shape, bars),
     )
-
-
-def _mean(report: Report, side: Literal["baseline", "run"], alone_g: float) -> float:
-    if report.repeats is None:
-        return alone_g
-    for figure in report.repeats.figures:
-        spread = figure.baseline if side == "baseline" else figure.run
-        if figure.name == "emissions_gco2eq" and spread is not None:
-            return spread.mean
-    return alone_g
 
 
 def _against_submission(report: Report, run_g: float) -> tuple[Bar, ...]:
@@ -126,7 +123,7 @@ def _draw(figure: "Figure", shape: Shape, bars: tuple[Bar, ...]) -> None:
         axes.text(
             x,
             row + 0.06,
-            _BELOW[bar.kind],
+            WHOSE[bar.kind],
             transform=axes.get_yaxis_transform(),
             va="top",
             fontsize=shape.font - 1.5,
@@ -139,7 +136,7 @@ def _draw(figure: "Figure", shape: Shape, bars: tuple[Bar, ...]) -> None:
 def _draw_bar(axes: "Axes", row: int, bar: Bar) -> None:
     begin, width = bar.start_gco2eq, bar.end_gco2eq - bar.start_gco2eq
     colour = COLOURS[bar.kind] if bar.is_total else COLOURS["more" if width > 0 else "less"]
-    if bar.kind == "others":
+    if bar.kind in ("others", "not_claimed"):
         axes.barh(
             row, width, left=begin, height=_BAR, color="none", edgecolor=COLOURS["others"], hatch="////", linewidth=1.2
         )
