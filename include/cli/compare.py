@@ -1,6 +1,7 @@
-"""``lowtide compare``: set one run against another and write the report."""
+"""``lowtide compare``: set one run or several against a baseline and write the report."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -9,30 +10,63 @@ from rich.table import Table
 from rich.text import Text
 
 from include.cli.printing import print_json
-from include.config import ReportConfig
+from include.config import PROJECT_ROOT, ReportConfig
+from include.config.loader import ARTIFACTS_VARIABLE
 from include.moments import utc_now
-from include.report import Report, compare_runs, load_record, render_table, write_report
+from include.pipeline.run_folder import RunFolder
+from include.pipeline.wait_evidence import wait_evidence
+from include.report import Report, compare_repeats, load_record, render_table, write_report
+from include.report.escape import plain
+from include.report.waiting_text import waiting_sentences
 
 NAME = "compare"
-HELP = "compare a run with a baseline run and write report.json and report.md"
+HELP = "compare a run, or several, with a baseline and write report.json, report.md and report.html"
 EXAMPLES = """examples:
   lowtide compare --baseline artifacts/runs/base --run artifacts/runs/mine --output artifacts/reports/mine
   lowtide compare --run artifacts/runs/mine --output artifacts/reports/mine   (no baseline: the waiting part only)
+  lowtide compare --baseline artifacts/runs/base-* --run artifacts/runs/mine-* --output artifacts/reports/seeds
+                  (several runs a side, of different seeds: means, and 95 % intervals from two runs a side on)
+
+environment: LOWTIDE_ARTIFACTS_ROOT (where the grid's history is, for what perfect knowledge would have saved;
+             default: the project's artifacts folder)
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--baseline", metavar="DIR", type=Path, help="folder of the baseline run")
-    parser.add_argument("--run", metavar="DIR", type=Path, required=True, dest="run_folder", help="folder of the run")
+    several = {"--baseline": "folder of the baseline run, or of several", "--run": "folder of the run, or of several"}
+    for name, help_text in several.items():
+        parser.add_argument(
+            name,
+            metavar="DIR",
+            type=Path,
+            nargs="+",
+            action="extend",
+            default=[],
+            required=name == "--run",
+            dest=f"{name.removeprefix('--')}_folders",
+            help=help_text,
+        )
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the report goes")
+    parser.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root with the grid's history")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    baseline = load_record(options.baseline) if options.baseline else None
-    report = compare_runs(baseline, load_record(options.run_folder), settings=ReportConfig(), now=utc_now())
-    paths = write_report(report, options.output)
+    now = utc_now()
+    baselines, runs = ([load_record(path) for path in side] for side in (options.baseline_folders, options.run_folders))
+    root = (options.artifacts or Path(os.environ.get(ARTIFACTS_VARIABLE) or PROJECT_ROOT / "artifacts")).resolve()
+    evidence = [
+        wait_evidence(record, _folder(path), root, now=now)
+        for record, path in zip(runs, options.run_folders, strict=True)
+    ]
+    report = compare_repeats(baselines, runs, settings=ReportConfig(), now=now, evidence=evidence)
+    paths = write_report(
+        report,
+        options.output,
+        baseline_folder=_folder(options.baseline_folders[0]).path if options.baseline_folders else None,
+        run_folder=_folder(options.run_folders[0]).path,
+    )
     if options.json:
         print_json(report.model_dump(mode="json"))
         return 0
@@ -41,8 +75,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _folder(path: Path) -> RunFolder:
+    # a record may be given as the file, too
+    return RunFolder(path if path.is_dir() else path.parent)
+
+
 def print_report(report: Report) -> None:
-    """Print the headline and the table of a report."""
+    """Print the headline, the table of a report, and what the wait was worth."""
     console = Console(file=sys.stdout)
     console.print(Text(report.headline.text, style="bold"))
     for reason in report.headline.reasons:
@@ -51,3 +90,5 @@ def print_report(report: Report) -> None:
     for row in render_table(report):
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+    for sentence in waiting_sentences(report):
+        console.print(Text(plain(sentence)))

@@ -31,7 +31,7 @@ def _avoided(waiting: Waiting) -> str:
 
 
 def _bounds(waiting: Waiting) -> str:
-    if waiting.avoided_low_gco2eq is None or waiting.avoided_high_gco2eq is None:
+    if waiting.avoided_low_gco2eq is None or waiting.avoided_high_gco2eq is None or not waiting.avoided_gco2eq:
         return ""
     ends = sorted(map(abs, (waiting.avoided_low_gco2eq, waiting.avoided_high_gco2eq)))
     low, high = map(figures.grams_text, ends)
@@ -50,7 +50,7 @@ def _cost(waiting: Waiting, *, replayed: bool) -> Iterator[str]:
 
 
 def _per_hour(grams: float | None) -> str:
-    if grams is None:
+    if not grams:
         return ""
     verb = "avoided" if grams >= 0 else "added"
     return f": {figures.grams_text(abs(grams))} {verb} for each hour of it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -9,8 +10,9 @@ from pydantic import ValidationError
 
 from include.errors import ArtifactError
 from include.moments import utc_now
-from include.pipeline import report_folder
+from include.pipeline import RunFolder, report_folder
 from include.pipeline.settled_record import settled_record
+from include.pipeline.wait_evidence import wait_evidence
 from include.records import TrainingRecord
 from include.report import compare_runs, write_report
 from include.report.summary import summary_lines
@@ -58,8 +60,14 @@ class CompareRunsOperator(BaseOperator):
             config = configuration(context, self.config, self.settings)
             record = self._record(context)
             baseline = self._baseline(context, record)
+            now, folder = utc_now(), RunFolder(Path(record.ledger_path).parent)
             report = compare_runs(
-                baseline.record, record, settings=config.values.report, now=utc_now(), notes=baseline.notes
+                baseline.record,
+                record,
+                settings=config.values.report,
+                now=now,
+                notes=baseline.notes,
+                evidence=wait_evidence(record, folder, config.artifacts_path, now=now),
             )
             run = context["dag_run"]
             paths = write_report(report, report_folder(config.artifacts_path, run.dag_id, run.run_id))
