@@ -65,7 +65,7 @@ class PolicyClock:
                 self._offset -= step
                 self._note(step, f"at {format_moment(look.now)}")
                 went = timedelta(seconds=expected)
-            self._note_sleep(look)
+            self._note_sleep(look, went)
             self._travelled += went
             self._last = look
             self._latest = max(look.now + self._offset, self._latest + _SMALLEST)
@@ -78,10 +78,12 @@ class PolicyClock:
             asleep, self._asleep = self._asleep, timedelta(0)
             return asleep
 
-    def _note_sleep(self, look: _Look) -> None:
-        asleep_s = (look.steady_s - self._last.steady_s) - (look.awake_s - self._last.awake_s)
+    def _note_sleep(self, look: _Look, went: timedelta) -> None:
+        awake_s = look.awake_s - self._last.awake_s
+        asleep_s = (look.steady_s - self._last.steady_s) - awake_s
         if asleep_s > _SLEEP_S:
-            self._asleep += timedelta(seconds=self._speed * asleep_s)
+            # what was not awake: the speed is known to a ten-thousandth, which over a night would be seconds
+            self._asleep += max(timedelta(0), went - timedelta(seconds=self._speed * awake_s))
             self.problems.append(
                 f"the machine was suspended for {asleep_s:.1f} s before {format_moment(look.now)};"
                 " that time is in the ledger without energy"

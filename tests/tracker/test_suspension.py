@@ -4,14 +4,16 @@ import time
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from include.moments import utc_now
 from include.records import Phase
-from include.tracker import EnergyRecorder, LedgerWriter, ReplayMeter, read_ledger
+from include.tracker import EnergyRecorder, LedgerWriter, ReplayMeter, policy_clock, read_ledger
 from include.tracker.meter import MeterReading
 from include.tracker.phases import Edge, Mark
+from include.tracker.policy_clock import PolicyClock
 from include.tracker.suspension import cut_awake
 from tests.tracker.tracker_tools import T0, sampled
 
@@ -42,6 +44,38 @@ def test_the_energy_is_booked_before_the_sleep_and_the_sleep_is_there_without_an
 def test_without_a_sleep_nothing_is_added() -> None:
     (only,) = cut_awake(edge(0, 0, 0), edge(5, 1e-3, 5), timedelta(0), Phase.TRAIN, [])
     assert only.energy[0] == 1e-3
+
+
+def test_a_night_asleep_is_a_night_although_the_clocks_are_compared_only_to_some_microseconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first look is 10 us off, as on a busy machine: in half a second that is a speed of 0.99998, and of a night 0.6 s."""
+    passed_s, asleep_s, looks = 0.0, 0.0, 0
+
+    def steady() -> float:
+        nonlocal passed_s
+        passed_s += 2e-5
+        return passed_s + asleep_s
+
+    def now() -> datetime:
+        nonlocal looks
+        looks += 1
+        return T0 + timedelta(seconds=passed_s + asleep_s + (1e-5 if looks == 1 else 0.0))
+
+    def sleep(seconds: float) -> None:
+        nonlocal passed_s
+        passed_s += seconds
+
+    monkeypatch.setattr(policy_clock, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: passed_s))
+    clock = PolicyClock(now, steady=steady)
+    sleep(0.5)
+    clock.moment()
+    sleep(0.2)
+    asleep_s = NIGHT_S
+    clock.moment()
+    assert clock.take_sleep().total_seconds() == pytest.approx(NIGHT_S, abs=0.001)
+    (problem,) = clock.problems
+    assert "was suspended for 28800.0 s" in problem
 
 
 def test_a_recorder_whose_machine_sleeps_books_its_energy_at_the_grid_of_before(
