@@ -4,8 +4,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from include.units import JOULES_PER_KWH
+
 _STUCK_S = 2.0
 """A GPU or a processor draws power whenever it can be read: a counter that stands still for so long is broken."""
+
+_MOST_W = 1000.0
+"""More than a processor package draws: RAPL's counter begins at 0 again after 65 kJ or 262 kJ, and CodeCarbon sees one of that."""
 
 
 class CounterWatch:
@@ -89,12 +94,21 @@ class _GpuWatch:
 
 
 class _RaplWatch:
-    def __init__(self, cpu: Any) -> None:
-        self._cpu = cpu
+    def __init__(self, cpu: Any, clock: Callable[[], float]) -> None:
+        self._cpu, self._clock = cpu, clock
+        self._looked_s: float | None = None
         self.shortfall: str | None = None
 
     def look(self) -> str | None:
         rapl = self._cpu._intel_interface
+        before_s, self._looked_s = self._looked_s, self._clock()
+        unseen_s = 0.0 if before_s is None else self._looked_s - before_s
+        if any(0 < _range_j(file) < _MOST_W * unseen_s for file in rapl._rapl_files):
+            self.shortfall = (
+                f"the processor's RAPL counter was not read for {unseen_s:.0f} s, in which it may have begun at 0 more than"
+                " once; the CPU's energy is too low (a shorter tracker.interval helps, unless the process was stopped)"
+            )
+            return self.shortfall
         skipped = [file.path for file in rapl._rapl_files if file.sample_skipped]
         if skipped or not rapl._cpu_details:
             where = skipped[0] if skipped else rapl._lin_rapl_dir
@@ -126,7 +140,11 @@ def _watches(tracker: Any, clock: Callable[[], float]) -> Iterator[_GpuWatch | _
         elif kind in ("CPU", "RAM"):
             yield _TotalWatch(tracker, kind.lower(), clock)
             if getattr(item, "_mode", None) == "intel_rapl":
-                yield _RaplWatch(item)
+                yield _RaplWatch(item, clock)
+
+
+def _range_j(file: Any) -> float:
+    return float(file.max_energy_reading.kWh) * JOULES_PER_KWH  # 0 where it could not be read
 
 
 def _kwh(device: Any) -> float | None:

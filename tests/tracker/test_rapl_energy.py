@@ -13,6 +13,7 @@ import pytest
 
 from include.errors import ArtifactError
 from include.tracker import CodeCarbonMeter, LedgerWriter
+from include.tracker.codecarbon_watch import CounterWatch
 from include.units import JOULES_PER_KWH
 from tests.tracker.tracker_tools import row
 
@@ -119,6 +120,25 @@ def test_a_counter_that_cannot_be_read_in_mid_run_marks_the_figures_for_good(cou
     meter.stop()
     assert f"the processor's RAPL counter {counter} could not be read for a time" in (meter.shortfall or "")
     assert meter.problems == (meter.shortfall,)
+
+
+@pytest.mark.parametrize(("unseen_s", "told"), [(200.0, False), (400.0, True)])
+def test_a_counter_that_was_not_read_for_longer_than_it_counts_marks_the_figures_for_good(
+    counter: Path, monkeypatch: pytest.MonkeyPatch, unseen_s: float, told: bool
+) -> None:
+    """A stopped process, or rows of half an hour: 262 kJ are four minutes at 1,000 W, and two rounds look like one."""
+    now_s = [0.0]
+    meter = CodeCarbonMeter(gpu_ids=[])
+    monkeypatch.setattr(meter, "_watch", CounterWatch(meter._tracker, lambda: now_s[0]))
+    meter.start()
+    for after_s in (5.0, unseen_s, 5.0):
+        now_s[0] += after_s
+        add(counter, 10)
+        meter.sample()
+    add(counter, 10)
+    meter.stop()
+    assert (f"not read for {unseen_s:.0f} s" in (meter.shortfall or "")) is told
+    assert bool(meter.problems) is told
 
 
 def test_a_counter_that_stands_still_marks_the_figures(counter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
