@@ -32,6 +32,7 @@ def run_details(run: TrainingRun, signal: GridSignal, meter: EnergyMeter) -> dic
         "pue": config.tracker.pue,
         "measuring_scope": meter.scope,
         "methods": dict(meter.methods),
+        "gpu_devices": list(meter.gpu_devices),
         "versions": dict(meter.versions),
         "precision": training.precision,
         "micro_batch_size": None if training.micro_batch_size == AUTO else training.micro_batch_size,

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from include.errors import MeasurementError
 from include.pipeline.training_run import TrainingRun
 from include.tracker import AttributedMeter, CodeCarbonMeter, EnergyMeter, EnergyRecorder, ProcessTree
+from include.tracker.attempts import INCOMPLETE
 from include.tracker.gpu_selection import VISIBLE
 from include.trainer.result import TrainingResult
 
 _log = logging.getLogger(__name__)
-
-INCOMPLETE = "the energy of this run is incomplete: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Makes an account of a run that was killed: its ledger says what it was about, and what it used until then."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,9 +9,13 @@ from pydantic import ValidationError
 from include.errors import ArtifactError
 from include.files import sha256_of, write_json_atomically
 from include.pipeline.account_files import Account, load_account
+from include.pipeline.batch_sizes import sizes_of_killed
+from include.pipeline.machine_energy import machine_energy
 from include.pipeline.run_folder import RunFolder
 from include.records import IncompleteRecord, LedgerEventKind, LedgerRow
 from include.tracker import LedgerContents, LedgerWriter, emissions_interval, read_ledger, summarise
+from include.tracker.attempts import lost_energy
+from include.tracker.uncovered import uncovered_s
 
 _FROM_OPENING = (
     "run_id",
@@ -29,6 +33,7 @@ _FROM_OPENING = (
     "effective_batch_size",
     "seed",
     "measuring_scope",
+    "gpu_devices",
     "pue",
     "versions",
 )
@@ -59,41 +64,29 @@ def _read_back(folder: RunFolder) -> IncompleteRecord:
         raise ArtifactError(f"{folder.path}: there is neither record.json nor ledger.jsonl; give the folder of a run")
     with LedgerWriter(folder.ledger) as ledger:  # refuses a run that still goes on, and moves a torn line aside
         contents = read_ledger(folder.ledger)
-        problems = (*ledger.problems, *contents.problems)
         details = opening_details(contents)
         if details is None:
             raise ArtifactError(
                 f"{folder.ledger}: does not say what its run was about, since an older version wrote it; train the run to"
                 " its end in the same folder"
             )
-        record = _account(folder, contents.rows, details, problems)
+        record = _account(folder, contents, details, ledger)
         write_json_atomically(folder.record, record.model_dump_json(indent=2))
     return record
 
 
 def _account(
-    folder: RunFolder, rows: tuple[LedgerRow, ...], details: Mapping[str, Any], problems: tuple[str, ...]
+    folder: RunFolder, contents: LedgerContents, details: Mapping[str, Any], ledger: LedgerWriter
 ) -> IncompleteRecord:
-    summary = summarise(rows)
-    policy_s = math.fsum((row.end - row.start).total_seconds() for row in rows)
-    replay = details.get("replay")
-    own = (details.get("signal_type"), details.get("emission_factor_type"))
-    foreign = math.fsum(r.energy_kwh for r in rows if (r.signal_type, r.emission_factor_type) != own)
-    totals = {"cpu": summary.cpu_energy_kwh, "gpu": summary.gpu_energy_kwh, "ram": summary.ram_energy_kwh}
-    fields = {key: details[key] for key in _FROM_OPENING if key in details} | {
-        "started_at": summary.started_at,
-        "ended_at": summary.ended_at,
-        "duration_s": policy_s / replay["speed"] if replay else policy_s,
-        "attempts": summary.attempts,
-        "energy_kwh": {**totals, "total": summary.total_energy_kwh, "methods": details.get("methods", {})},
-        "energy_train_kwh": summary.train.energy_kwh,
-        "emissions_gco2eq": summary.emissions_gco2eq,
-        "emissions_train_gco2eq": summary.train.emissions_gco2eq,
-        "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
-        "intensity_kinds": summary.intensity_kinds,
-        "foreign_signal_share": foreign / summary.total_energy_kwh,
-        "uncertainty": emissions_interval(rows, details.get("methods", {})),
-        "problems": problems,
+    rows, methods = contents.rows, details.get("methods", {})
+    sizes, unknown = sizes_of_killed(folder, details)
+    lost = lost_energy(rows, contents.events)
+    told = {key: details[key] for key in _FROM_OPENING if key in details}
+    fields = {**told, **sizes, **_figures(rows, details)} | {
+        "uncovered_s": _uncovered_s(contents, details, ledger.held_up_s),
+        "machine_energy_kwh": machine_energy(rows),
+        "uncertainty": emissions_interval(rows, methods),
+        "problems": tuple(dict.fromkeys((*lost, *ledger.problems, *contents.problems, *unknown))),
         "warnings": folder.warnings(),
         "ledger_path": str(folder.ledger),
         "ledger_sha256": sha256_of(folder.ledger),
@@ -105,3 +98,38 @@ def _account(
         raise ArtifactError(
             f"{folder.ledger}: its opening line is damaged ({first['loc'][0]}: {first['msg']}); restore the file"
         ) from None
+
+
+def _figures(rows: Sequence[LedgerRow], details: Mapping[str, Any]) -> dict[str, Any]:
+    summary = summarise(rows)
+    policy_s = math.fsum((row.end - row.start).total_seconds() for row in rows)
+    own = (details.get("signal_type"), details.get("emission_factor_type"))
+    foreign = math.fsum(r.energy_kwh for r in rows if (r.signal_type, r.emission_factor_type) != own)
+    totals = {"cpu": summary.cpu_energy_kwh, "gpu": summary.gpu_energy_kwh, "ram": summary.ram_energy_kwh}
+    return {
+        "started_at": summary.started_at,
+        "ended_at": summary.ended_at,
+        "duration_s": policy_s / _speed(details),
+        "attempts": summary.attempts,
+        "energy_kwh": {**totals, "total": summary.total_energy_kwh, "methods": details.get("methods", {})},
+        "energy_train_kwh": summary.train.energy_kwh,
+        "emissions_gco2eq": summary.emissions_gco2eq,
+        "emissions_train_gco2eq": summary.train.emissions_gco2eq,
+        "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
+        "intensity_kinds": summary.intensity_kinds,
+        "foreign_signal_share": foreign / summary.total_energy_kwh,
+    }
+
+
+def _uncovered_s(contents: LedgerContents, details: Mapping[str, Any], held_up_s: float) -> float | None:
+    interval_s = details.get("interval_s")
+    if not isinstance(interval_s, (int, float)):
+        return None
+    return uncovered_s(
+        contents.rows, contents.events, interval_s=interval_s, speed=_speed(details), held_up_s=held_up_s
+    )
+
+
+def _speed(details: Mapping[str, Any]) -> float:
+    replay = details.get("replay")
+    return float(replay["speed"]) if replay else 1.0

@@ -8,16 +8,14 @@ from itertools import pairwise
 from include.errors import MeasurementError
 from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.identity import comparison_key
-from include.pipeline.metering import INCOMPLETE
+from include.pipeline.machine_energy import machine_energy
 from include.pipeline.score import score_of
 from include.pipeline.training_run import TrainingRun
 from include.records import (
     Counterfactual,
     EnergyTotals,
     Interruption,
-    LedgerEventKind,
     LedgerRow,
-    MachineEnergy,
     TrainingRecord,
 )
 from include.scheduler import GridSignal
@@ -27,10 +25,11 @@ from include.tracker import (
     LedgerSummary,
     counterfactual,
     emissions_interval,
-    machine_totals,
     read_ledger,
     summarise,
 )
+from include.tracker.attempts import lost_energy
+from include.tracker.uncovered import uncovered_s
 from include.trainer.result import TrainingResult
 
 
@@ -55,11 +54,11 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
     if not contents.rows:
         reasons = "; ".join((*new, *finished.problems)) or "nothing was booked"
         raise MeasurementError(f"{run.folder.ledger} has no rows: {reasons}")
-    short = [*([finished.shortfall] if finished.shortfall else []), *_shortfalls_of_attempts(contents)]
+    short = [*([finished.shortfall] if finished.shortfall else []), *lost_energy(contents.rows, contents.events)]
     said = tuple(dict.fromkeys((*short, *finished.problems, *new)))
-    uncovered_s = None if short or new else _uncovered_s(run, contents)
+    gaps_s = None if short or new else _uncovered_s(run, contents)
     record = _record(run, signal, replace(finished, problems=said), contents.rows).model_copy(
-        update={"energy_complete": uncovered_s == 0, "uncovered_s": uncovered_s}
+        update={"energy_complete": gaps_s == 0, "uncovered_s": gaps_s}
     )
     write_json_atomically(run.folder.record, record.model_dump_json(indent=2))
     return record
@@ -86,7 +85,7 @@ def _record(
         interruptions=_interruptions(run, rows),
         replay=run.anchor,
         energy_kwh=_energy(summary, finished.meter),
-        machine_energy_kwh=_machine_energy(rows),
+        machine_energy_kwh=machine_energy(rows),
         gpu_devices=finished.meter.gpu_devices,
         energy_train_kwh=summary.train.energy_kwh,
         measuring_scope=finished.meter.scope,
@@ -140,26 +139,10 @@ def _interruptions(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> tuple[Inter
     )
 
 
-def _shortfalls_of_attempts(contents: LedgerContents) -> list[str]:
-    """Return what closing lines say is missing: the energy of an attempt that failed counts for the run, and so its lack."""
-    said = [str(problem) for event in contents.events for problem in event.details.get("problems", ())]
-    return [problem for problem in said if problem.startswith(INCOMPLETE)]
-
-
-def _uncovered_s(run: TrainingRun, contents: LedgerContents) -> float:
-    """Return the real seconds that no row covers: gaps within attempts, and a row for each attempt that was killed."""
-    gaps = [b.start - a.end for a, b in pairwise(contents.rows) if a.attempt == b.attempt and b.start > a.end]
-    gaps_s = math.fsum(gap.total_seconds() for gap in gaps) / (run.anchor.speed if run.anchor else 1.0)
-    closed = {event.attempt for event in contents.events if event.event is LedgerEventKind.CLOSED}
-    killed = {event.attempt for event in contents.events} - closed
-    return gaps_s + len(killed) * run.config.values.tracker.interval.total_seconds()
-
-
-def _machine_energy(rows: tuple[LedgerRow, ...]) -> MachineEnergy | None:
-    totals = machine_totals(rows)
-    if totals is None:
-        return None
-    return MachineEnergy(total=totals.total, cpu=totals.cpu, gpu=totals.gpu, ram=totals.ram)
+def _uncovered_s(run: TrainingRun, contents: LedgerContents) -> float | None:
+    interval_s = run.config.values.tracker.interval.total_seconds()
+    speed = run.anchor.speed if run.anchor else 1.0
+    return uncovered_s(contents.rows, contents.events, interval_s=interval_s, speed=speed)
 
 
 def _real_duration_s(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> float:

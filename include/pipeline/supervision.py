@@ -9,6 +9,7 @@ from typing import Any
 
 from include.config import PROJECT_ROOT
 from include.errors import TrainingStopped
+from include.pipeline.batch_sizes import note_sizes
 from include.pipeline.progress import Progress, snapshot
 from include.pipeline.training_run import TrainingRun
 from include.records import Phase
@@ -126,6 +127,8 @@ class _Watch:
             self._recorder.set_phase(self._phase)
         elif event.kind is EventKind.PROGRESS:
             self._last = event
+        elif event.kind is EventKind.READY:
+            note_sizes(self._run.folder, self._run.config.values, self._attempt, event.data)
         elif event.kind is EventKind.WARNING:
             self._note_warning(event.data["message"])
         elif event.kind is EventKind.NOTE:

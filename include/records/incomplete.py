@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from include.records.accounts import Counterfactual, EmissionsInterval, Frozen, NonNegative, SciScore, Settlement
 from include.records.intensity import EmissionFactorType, IntensityKind, SignalType
-from include.records.training import EnergyTotals, ReplayAnchor
+from include.records.training import EnergyTotals, MachineEnergy, ReplayAnchor
 
 
 class IncompleteRecord(Frozen):
@@ -37,8 +37,18 @@ class IncompleteRecord(Frozen):
     samples: None = None
     test_accuracy: None = None
     energy_kwh: EnergyTotals
+    machine_energy_kwh: Annotated[
+        MachineEnergy | None, Field(description="upper bound of energy_kwh; null where it is not known for every row")
+    ] = None
     energy_train_kwh: NonNegative
     energy_complete: Literal[False] = False
+    uncovered_s: Annotated[
+        NonNegative | None,
+        Field(
+            description="real seconds, at most, that no row covers, if the file was not touched since; null = unknown"
+        ),
+    ] = None
+    gpu_devices: tuple[str, ...] = ()
     measuring_scope: Literal["machine", "process_tree", "replayed"]
     pue: Annotated[float, Field(ge=1)]
     emissions_gco2eq: NonNegative

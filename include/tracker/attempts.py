@@ -13,6 +13,9 @@ from include.records import LedgerEvent, LedgerEventKind, LedgerRow
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TOLERANCE = 1e-9
 
+INCOMPLETE = "the energy of this run is incomplete: "
+"""Begins a sentence of a closing line that says that energy is missing for good; the run's later attempts heed it."""
+
 
 class Attempt:
     """Counts the rows of an attempt while they are written."""
@@ -58,6 +61,14 @@ def attempt_problems(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -
             yield from _missing_rows(own, closed[number])
         else:
             yield _without_end(own, opening)
+
+
+def lost_energy(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> Iterator[str]:
+    """Say which energy is known to be missing: rows that an attempt had when it was closed, and what its closing line tells."""
+    for event in events:
+        if event.event is LedgerEventKind.CLOSED:
+            yield from _missing_rows([row for row in rows if row.attempt == event.attempt], event)
+        yield from (said for said in map(str, event.details.get("problems", ())) if said.startswith(INCOMPLETE))
 
 
 def next_attempt(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> int:

@@ -66,6 +66,8 @@ class BookingQueue:
             if rows:
                 self._done()
             written += rows
+        if not written:  # the meter fails, or the disk is full: killed now, more is lost than the row under way
+            self._ledger.touch()
         return written
 
     def book_all(self) -> list[LedgerRow]:

@@ -14,6 +14,7 @@ from include.moments import format_moment
 from include.records import LedgerEvent, LedgerRow
 from include.tracker.attempts import Attempt
 from include.tracker.ledger_reading import LedgerContents, read_ledger, repair_ledger, sync_folder
+from include.tracker.uncovered import HELD_UP, held_up_s
 
 __all__ = ["LedgerContents", "LedgerWriter", "hold_ledger", "read_ledger", "repair_ledger"]
 
@@ -21,7 +22,8 @@ __all__ = ["LedgerContents", "LedgerWriter", "hold_ledger", "read_ledger", "repa
 class LedgerWriter:
     """Appends rows to a ledger, new or of an earlier attempt; a torn line of a killed attempt is first moved aside.
 
-    A SIGKILL at any moment loses at most the rows of the append under way.
+    A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` says for how long an attempt that
+    was killed had gone on without a row that could be written.
 
     :raises ArtifactError: the file cannot be opened, or another process writes to it.
     """
@@ -30,6 +32,7 @@ class LedgerWriter:
         self.path = path
         self.problems: tuple[str, ...] = ()
         self.last_end: datetime | None = None
+        self.held_up_s = 0.0
         self._file = -1
         self._attempt: Attempt | None = None
         try:
@@ -56,7 +59,8 @@ class LedgerWriter:
         :raises ArtifactError: as ``append``.
         """
         self._attempt = Attempt(attempt)
-        self._append_event(self._attempt.opened(details))
+        held_up = {HELD_UP: self.held_up_s} if self.held_up_s > 0 else {}
+        self._append_event(self._attempt.opened({**details, **held_up}))
 
     def close_attempt(self, outcome: str, problems: Sequence[str] = ()) -> None:
         """End the attempt with a line that says how it went, how many rows it has and what they sum to.
@@ -66,6 +70,11 @@ class LedgerWriter:
         if self._attempt:
             self._append_event(self._attempt.closed(outcome, problems))
             self._attempt = None
+
+    def touch(self) -> None:
+        """Leave a sign that the run goes on although no row can be written: it needs no room on the disk."""
+        with contextlib.suppress(OSError):
+            os.utime(self._file)
 
     def _append_event(self, event: LedgerEvent) -> None:
         self._append(event.as_json_line())
@@ -105,6 +114,7 @@ class LedgerWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
+            touched_s = os.fstat(self._file).st_mtime
             self.problems = tuple(repair_ledger(self.path))
             if self.problems:  # the repair put a new file in the place of the one that is open
                 self.close()
@@ -113,12 +123,15 @@ class LedgerWriter:
             self._size = os.fstat(self._file).st_size
         except OSError as error:
             raise self._refused("cannot be opened", error) from error
-        rows = read_ledger(self.path).rows
-        self.last_end = rows[-1].end if rows else None
+        found = read_ledger(self.path)
+        self.last_end = found.rows[-1].end if found.rows else None
+        self.held_up_s = held_up_s(found.rows, found.events, touched_s)
 
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         _lock(self._file, self.path)
+        if not _is_at(self._file, self.path):  # rows would go into a file that no longer has a name
+            raise ArtifactError(f"{self.path}: another process has just replaced this ledger; try again")
 
     def _check_order(self, rows: Sequence[LedgerRow]) -> None:
         end = self.last_end
@@ -164,6 +177,13 @@ def _lock(file: int, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ArtifactError(f"{path}: another process writes to this ledger; wait for it, or end it") from error
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -137,9 +137,11 @@ def _append_synced(path: Path, content: bytes) -> None:
 
 def _replace_synced(path: Path, lines: Iterable[bytes]) -> None:
     temporary = path.with_name(path.name + ".tmp")
+    kept = path.stat()
     with temporary.open("wb") as file:
         file.writelines(lines)
         file.flush()
+        os.utime(file.fileno(), ns=(kept.st_atime_ns, kept.st_mtime_ns))  # a sign of when its run was last alive
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path)

@@ -85,7 +85,8 @@ class TrainingEvent:
 
     Data by kind:
 
-    - ready: device, device_name, torch_version, base_rss_bytes, peak_memory_method, versions
+    - ready: device, device_name, torch_version, base_rss_bytes, peak_memory_method, versions, micro_batch_size,
+      accumulation_steps
     - phase: phase (startup | train | checkpoint | evaluate)
     - progress: epoch (from 1), epochs, optimizer_step, optimizer_steps, samples, samples_total, loss, samples_per_s
     - resumed: optimizer_step, epoch (from 0), checkpoint (its manifest's name)

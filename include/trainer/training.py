@@ -45,7 +45,7 @@ class Training:
         ):
             warm_up(training, self._device)
             self._memory = start_measuring(self._device)
-        emit(EventKind.READY, self._ready())
+        emit(EventKind.READY, self._ready(micro_batch_size))
 
     def _chosen_micro_batch(self) -> int:
         watch = TrialWatch(
@@ -131,8 +131,10 @@ class Training:
             versions=versions(self._device),
         )
 
-    def _ready(self) -> dict[str, object]:
+    def _ready(self, micro_batch_size: int) -> dict[str, object]:
         return {
+            "micro_batch_size": micro_batch_size,
+            "accumulation_steps": piece_count(self._training.effective_batch_size, micro_batch_size),
             "device": self._device.type,
             "device_name": device_name(self._device),
             "torch_version": torch.__version__,

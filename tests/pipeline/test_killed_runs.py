@@ -46,6 +46,9 @@ for line in sys.stdin:  # one import for all of them: each run is a fork, killed
     pid = os.fork()
     if pid == 0:
         run(task["folder"], task["details"])
+    ledger = Path(task["folder"]) / "ledger.jsonl"
+    while task["after_a_row"] and not (ledger.exists() and b'"start"' in ledger.read_bytes()):
+        time.sleep(0.001)  # a busy machine may take long to begin
     time.sleep(task["after_s"])
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -61,7 +64,7 @@ class _Everything:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
-    """The folders of a hundred runs, each killed at its own moment of the first 200 ms."""
+    """The folders of a hundred runs, each killed at its own moment: of its first 100 ms, or of those after its first row."""
     root = tmp_path_factory.mktemp("killed")
     config = load_config(write_config(root, scheduler__policy="immediate", grid__provider="profile"))
     run = TrainingRun(config=config, run_id="killed", folder=RunFolder(root), submitted_at=utc_now())
@@ -71,7 +74,12 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
         [sys.executable, "-c", RUNNER], cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     tasks = [
-        {"folder": str(folder.path), "details": details, "after_s": random.Random(seed).uniform(0, 0.2)}
+        {
+            "folder": str(folder.path),
+            "details": details,
+            "after_s": random.Random(seed).uniform(0, 0.1),
+            "after_a_row": seed % 2 == 0,
+        }
         for seed, folder in enumerate(folders)
     ]
     for folder in folders:
@@ -93,7 +101,7 @@ def test_every_killed_run_is_read_back_as_an_account_that_adds_up(killed: list[R
             continue
         accounts += 1
         _check(json.loads(folder.record.read_text()), _rows(folder.ledger))
-    assert accounts >= SEEDS // 4, "most moments lie behind the first row"
+    assert accounts >= SEEDS // 2, "half of the moments lie behind the first row"
 
 
 def test_a_killed_run_is_marked_as_such_and_the_next_attempt_goes_on_in_its_ledger(killed: list[RunFolder]) -> None:
