@@ -10,12 +10,12 @@ from typing import Any
 
 from include.config import ReportConfig
 from include.errors import LowtideError
-from include.moments import format_moment, parse_moment
+from include.moments import parse_moment
 from include.pipeline.actuals import ActualFigures
+from include.pipeline.report_renewal import renew_reports
 from include.pipeline.run_folder import RunFolder
 from include.pipeline.settling import SettledRun, settle_run
 from include.pipeline.settling_sources import grid_of
-from include.report import compare_runs, load_record, write_report
 from include.scheduler.history import HistoryStore
 
 _log = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def settle_recent_runs(
     artifacts_root: Path, history: HistoryStore, *, now: datetime, look_back: timedelta, settings: ReportConfig
 ) -> Settling:
     """Settle every run of the history's grid that ended in the last days; one that cannot be is told, the others go on."""
-    done = Settling()
-    for folder in _recent(artifacts_root, history, now - look_back):
+    done, recent = Settling(), list(_recent(artifacts_root, history, now - look_back))
+    for folder in recent:
         done.looked_at += 1
         try:
             run = settle_run(folder, ActualFigures(now=now, history=history), now=now)
@@ -54,8 +54,15 @@ def settle_recent_runs(
             continue
         if run.changed:
             done.settled.append(run)
-    if done.settled:
-        _renew_reports(artifacts_root, done, settings, now)
+    renewed = renew_reports(
+        artifacts_root,
+        {run.folder.path.resolve() for run in done.settled},
+        {folder.path.resolve() for folder in recent},
+        settings=settings,
+        now=now,
+    )
+    done.reports += renewed.reports
+    done.failures += renewed.failures
     return done
 
 
@@ -81,24 +88,6 @@ def _is_of(folder: RunFolder, record: dict[str, Any], history: HistoryStore) -> 
         return False
     grid = grid_of(folder)
     return key.source == (f"{grid.provider}-{grid.region}" if grid.region else grid.provider)
-
-
-def _renew_reports(artifacts_root: Path, done: Settling, settings: ReportConfig, now: datetime) -> None:
-    settled = {run.folder.path.resolve() for run in done.settled}
-    for path in sorted(artifacts_root.glob("reports/*/*/report.json")):
-        try:
-            report = json.loads(path.read_bytes())
-            sides = [report["run"], report["baseline"]] if report["baseline"] else [report["run"]]
-            folders = [Path(side["ledger_path"]).resolve().parent for side in sides]
-            if not settled & set(folders):
-                continue
-            records = [load_record(folder) for folder in folders]
-            note = f"renewed on {format_moment(now)}, after actual figures of the grid had come in"
-            baseline = records[1] if len(records) > 1 else None
-            write_report(compare_runs(baseline, records[0], settings=settings, now=now, notes=[note]), path.parent)
-            done.reports.append(path)
-        except (OSError, ValueError, KeyError, TypeError, LowtideError) as error:
-            done.failures.append(f"{path} was not renewed: {error}")
 
 
 def _summary(run: SettledRun) -> dict[str, Any]:

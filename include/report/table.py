@@ -6,8 +6,8 @@ from include.records import IntensityKind
 from include.report import figures
 from include.report.escape import plain
 from include.report.model import Changes, Report, RunFigures
+from include.report.repeated_table import Row, repeated_rows
 
-Row = tuple[str, str, str, str]
 _Cell = Callable[[RunFigures], str]
 _Change = Callable[[Changes], str]
 
@@ -73,6 +73,8 @@ _ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
 
 def render_table(report: Report) -> list[Row]:
     """Return rows of (figure, baseline, run, change); safe for a terminal, not yet escaped for Markdown."""
+    if report.repeats is not None:
+        return repeated_rows(report)
     base, run = report.baseline, report.run
     rows = [
         (name, "-" if base is None else plain(cell(base)), plain(cell(run)), change(report.changes))
