@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 from lowtide.operators.history import DEFAULT_DAYS, RecordGridHistoryOperator
+from lowtide.operators.savings import RefreshSavingsOperator
 from lowtide.operators.settling import SettleRunsOperator
 from lowtide.params import dag_params
 
@@ -17,7 +18,8 @@ Asks the provider of the configuration file's `grid` section for the hours to co
 revised), and for gaps of the last `days` days, and keeps every value with its origin and the moment when it was learnt
 under `history/` of the artifact root. Then it merges small files. Clearing or running it again changes nothing.
 **settle** books the runs of the last `days` days again where actual figures have come in, keeps what was booked first,
-and renews the reports that rest on them.
+and renews the reports that rest on them. **savings** then renews `savings/`: what all runs used, emitted and avoided, by
+month and model, also on a grid without a history.
 
 To fill the past once, trigger it with `days` as far back as the provider goes; `zone` chooses another zone than the file.
 """
@@ -46,4 +48,6 @@ with DAG(
 ) as dag:
     record = RecordGridHistoryOperator(task_id="record", config=CONFIG)
     settle = SettleRunsOperator(task_id="settle", config=CONFIG)
-    record >> settle
+    # none_failed: a replayed grid has nothing to record or settle, and those two are skipped; its runs are accounted all the same
+    savings = RefreshSavingsOperator(task_id="savings", config=CONFIG, trigger_rule="none_failed")
+    record >> settle >> savings

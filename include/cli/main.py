@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from include.cli import backtest, compare, export, history, intensity, plan, settle, train
+from include.cli import backtest, compare, export, history, intensity, plan, report, settle, train
 from include.errors import ConfigurationError, LowtideError, UserError
 
 _DESCRIPTION = "Lowtide trains at the low tide of the grid's carbon, and shows figures that can be followed back."
@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml --output artifacts/runs/mine
   lowtide train include/configs/baseline.yaml --now --output artifacts/runs/base
   lowtide compare --baseline artifacts/runs/base --run artifacts/runs/mine --output artifacts/reports/mine
+  lowtide report --since 2026-01-01
   lowtide settle artifacts/runs/mine
   lowtide export artifacts/runs/mine --format huggingface
   lowtide history show --zone GB
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         prog="lowtide", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (train, plan, compare, settle, export, intensity, history, backtest):
+    for module in (train, plan, compare, report, settle, export, intensity, history, backtest):
         command = commands.add_parser(
             module.NAME,
             help=module.HELP,

@@ -1,0 +1,106 @@
+"""Puts the savings ledger together: which runs, in which groups, and which are left out and why."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from include.files import sha256_of
+from include.report.savings.index import Entry, current_entries
+from include.report.savings.model import LeftOut, Savings, SavingsRun
+from include.report.savings.sums import groups_of
+
+INDEX = "index.json"
+
+NOTES = (
+    "Avoided by waiting is the same-run counterfactual: a run's own energy, had it begun at submission. Avoided by efficiency"
+    " is that part of the change against the baseline, and counts only where the run's report claims it. The two are"
+    " weighed differently and are not added up.",
+    "A run counts in the month in which it ended, in UTC. Waits and deadlines are in policy time, which is virtual in a"
+    " simulated run.",
+    "Groups (measured, estimated energy, simulated; signal type; emission factor type) are never added up.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavingsQuery:
+    """Which runs: those that ended in ``[since, until)``, of one DAG or of all.
+
+    :param verify: hold each energy ledger against its record's checksum; reads all of them.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    dag: str | None = None
+    verify: bool = False
+
+
+def savings_folder(root: Path) -> Path:
+    """Return where the savings ledger of an artifact root is kept."""
+    return root / "savings"
+
+
+def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: float, now: datetime) -> Savings:
+    """Return the runs below an artifact root and their sums.
+
+    :param repeatability_percent: a report's change within this is not claimed for efficiency.
+    """
+    entries = current_entries(root, savings_folder(root) / INDEX, repeatability_percent=repeatability_percent)
+    wanted = _once_each(entry for entry in entries if _is_wanted(entry, query))
+    if query.verify:
+        wanted = [_verified(root, entry) for entry in wanted]
+    runs = [entry for entry in wanted if isinstance(entry, SavingsRun)]
+    return Savings(
+        generated_at=now,
+        since=query.since,
+        until=query.until,
+        dag=query.dag,
+        ledgers_verified=query.verify,
+        repeatability_percent=repeatability_percent,
+        groups=groups_of(runs),
+        left_out=tuple(entry for entry in wanted if isinstance(entry, LeftOut)),
+        runs=tuple(sorted(runs, key=lambda run: (run.ended_at, run.folder))),
+        notes=NOTES,
+    )
+
+
+def _is_wanted(entry: Entry, query: SavingsQuery) -> bool:
+    moment = entry.ended_at if isinstance(entry, SavingsRun) else entry.last_change
+    after = query.since is None or moment >= query.since
+    before = query.until is None or moment < query.until
+    return after and before and query.dag in (None, entry.dag, entry.folder.split("/")[1])
+
+
+def _once_each(entries: Iterable[Entry]) -> list[Entry]:
+    """Leave out copies of a run's folder: what was used once must not count twice."""
+    seen: dict[tuple[object, ...], str] = {}
+    found: list[Entry] = []
+    for entry in entries:
+        if not isinstance(entry, SavingsRun):
+            found.append(entry)
+            continue
+        first = seen.setdefault((entry.run_id, entry.started_at, entry.energy_kwh), entry.folder)
+        found.append(entry if first == entry.folder else _out(entry, f"it is a copy of {first}"))
+    return found
+
+
+def _verified(root: Path, entry: Entry) -> Entry:
+    if not isinstance(entry, SavingsRun):
+        return entry
+    ledger = root / entry.folder / "ledger.jsonl"
+    try:
+        same = sha256_of(ledger) == entry.ledger_sha256
+    except OSError as error:
+        return _out(entry, f"its ledger cannot be read ({error.strerror})")
+    return entry if same else _out(entry, "its ledger has changed since its record was written")
+
+
+def _out(run: SavingsRun, reason: str) -> LeftOut:
+    return LeftOut(
+        dag=run.dag,
+        folder=run.folder,
+        reason=reason,
+        last_change=run.ended_at,
+        energy_kwh=run.energy_kwh,
+        emissions_gco2eq=run.emissions_gco2eq,
+    )

@@ -1,0 +1,74 @@
+"""The savings ledger as rows of plain text, for a terminal and a task's log."""
+
+from collections.abc import Iterator
+
+from include.report import figures
+from include.report.escape import plain
+from include.report.savings.model import Figures, Group, Part, Savings
+
+HEADER = ("", "runs", "energy", "emissions", "avoided by waiting", "avoided by efficiency", "waits", "deadlines missed")
+Row = tuple[str, ...]
+
+_TITLES = {
+    "measured": "Measured",
+    "estimated_energy": "Energy partly estimated (TDP, constants): the grams' level is uncertain",
+    "simulated": "Simulated: nothing here was avoided on a real grid",
+}
+
+
+def title(group: Group) -> str:
+    """Return a group's name, with what its grams mean."""
+    scopes = ", ".join(f"{scope} ({runs})" for scope, runs in group.measuring_scopes.items())
+    return f"{_TITLES[group.basis]} ({group.signal_type} signal, {group.emission_factor_type} factors; measured over: {scopes})"
+
+
+def rows(group: Group) -> list[Row]:
+    """Return the group's months, its models, and its total."""
+    parts = [*group.by_month, *group.by_model, Part(month=None, model=None, figures=group.total)]
+    return [(plain(part.month or part.model or "total"), *_cells(part.figures)) for part in parts]
+
+
+def remarks(group: Group) -> Iterator[str]:
+    """Yield what a reader of the total must know."""
+    total = group.total
+    if total.emissions_low_gco2eq is not None and total.emissions_high_gco2eq is not None:
+        low, high = figures.grams_text(total.emissions_low_gco2eq), figures.grams_text(total.emissions_high_gco2eq)
+        yield f"emissions lie between {low} and {high} by the methods' known errors"
+    if total.avoided_by_waiting_low_gco2eq is not None and total.avoided_by_waiting_high_gco2eq is not None:
+        low = figures.grams_text(total.avoided_by_waiting_low_gco2eq)
+        high = figures.grams_text(total.avoided_by_waiting_high_gco2eq)
+        yield f"avoided by waiting lies between {low} and {high} by the meters' known errors"
+    if total.unsettled_gco2eq:
+        yield f"{figures.grams_text(total.unsettled_gco2eq)} are booked at forecasts or cached readings, not yet settled"
+    yield from _counts(total)
+
+
+def left_out(savings: Savings) -> list[str]:
+    """Return the runs that are in no sum, one line each."""
+    return [f"{plain(out.folder)}: {plain(out.reason)}" for out in savings.left_out]
+
+
+def _counts(total: Figures) -> Iterator[str]:
+    told = (
+        (total.runs_with_missing_energy, "with energy missing: their figures are the least that was used"),
+        (total.unfinished_runs, "did not finish: their energy counts"),
+        (total.superseded_runs, "trained again since: their energy counts, their savings do not"),
+        (total.waits_unknown, "whose decisions were not kept: whether they waited is not known"),
+    )
+    yield from (f"{count} {'run' if count == 1 else 'runs'} {what}" for count, what in told if count)
+
+
+def _cells(sums: Figures) -> Row:
+    return (
+        str(sums.runs),
+        figures.energy_text(sums.energy_kwh),
+        figures.grams_text(sums.emissions_gco2eq),
+        _avoided(sums.avoided_by_waiting_gco2eq, sums.runs_with_waiting),
+        _avoided(sums.avoided_by_efficiency_gco2eq, sums.runs_with_efficiency),
+        f"{sums.waits} ({sums.wait_h + sums.paused_h:.1f} h)",
+        f"{sums.deadlines_missed} of {sums.deadlines}",
+    )
+
+
+def _avoided(value_gco2eq: float | None, runs: int) -> str:
+    return "none counted" if value_gco2eq is None else f"{figures.grams_text(value_gco2eq)} in {runs}"
