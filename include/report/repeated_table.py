@@ -8,6 +8,7 @@ from include.report.model import Changes, Report, RunFigures, Spread
 
 Row = tuple[str, str, str, str]
 _Text = Callable[[float], str]
+_ROUNDING = 1e-9
 
 _FIGURES: tuple[tuple[str, str, _Text, Callable[[Changes], str]], ...] = (
     ("emissions_gco2eq", "Emissions", figures.grams_text, lambda c: figures.change_text(c.emissions_percent)),
@@ -57,7 +58,8 @@ def _mean(spread: Spread | None, text: _Text) -> str:
         return "-"
     if spread.interval is None:
         return text(spread.mean)
-    return f"{text(spread.mean)} ± {text((spread.interval.high - spread.interval.low) / 2)}"
+    half = (spread.interval.high - spread.interval.low) / 2
+    return f"{text(spread.mean)} ± {text(half if half > _ROUNDING * abs(spread.mean) else 0.0)}"
 
 
 def _all(runs: Sequence[RunFigures], word: Callable[[RunFigures], str]) -> str:

@@ -38,7 +38,10 @@ def sureness_sentences(report: Report) -> Iterator[str]:
     """Say how large a change would have to be, by repeated runs and by the methods' known errors."""
     repeats = report.repeats
     if repeats is None and report.baseline is not None:
-        yield "One run a side: how far such runs spread is not measured here, but assumed (report.repeatability_percent)."
+        yield (
+            "One run a side: how far such runs spread is not measured, but assumed; a change within"
+            " report.repeatability_percent counts as none."
+        )
     if repeats is not None and repeats.without_interval is not None:
         yield f"The changes have no interval: {repeats.without_interval}."
     if repeats is not None and repeats.without_interval is None:

@@ -15,9 +15,17 @@ def trust_section(report: Report) -> Iterator[str]:
     yield "The parts under Why are LMDI-I (Ang 2004): they sum to the change without a residual."
     yield "Where each interval's intensity comes from stands in the ledger, row by row (intensity_source)."
     yield ""
-    for who, run in (("Baseline", report.baseline), ("Run", report.run)):
-        if run is not None:
-            yield from (f"### {who}", "", *(f"- {markdown(line)}" for line in _lines(run)), "")
+    for who, run in _sides(report):
+        yield from (f"### {who}", "", *(f"- {markdown(line)}" for line in _lines(run)), "")
+
+
+def _sides(report: Report) -> Iterator[tuple[str, RunFigures]]:
+    repeats = report.repeats
+    baselines = repeats.baselines if repeats else (report.baseline,) if report.baseline else ()
+    runs = repeats.runs if repeats else (report.run,)
+    for who, side in (("Baseline", baselines), ("Run", runs)):
+        for number, run in enumerate(side, 1):
+            yield who if len(side) == 1 else f"{who} {number}", run
 
 
 def _lines(run: RunFigures) -> Iterator[str]:

@@ -10,7 +10,8 @@ from include.report.model import Oracle, Report, Waiting
 def waiting_sentences(report: Report) -> Iterator[str]:
     """Yield plain sentences, in the order in which a reader asks."""
     waiting = report.waiting
-    yield _avoided(waiting)
+    several = report.repeats is not None and len(report.repeats.runs) > 1
+    yield _avoided(waiting, "The runs waited {} on average." if several else "The run waited {}.")
     if report.attribution_gco2eq.total is not None and waiting.avoided_gco2eq is not None:
         yield "The table under Why weighs waiting by the emissions of both runs, this section by the run's alone."
     yield from _cost(waiting, replayed=IntensityKind.REPLAYED in report.run.intensity_kinds)
@@ -20,14 +21,14 @@ def waiting_sentences(report: Report) -> Iterator[str]:
         yield f"What perfect knowledge would have saved is not known: {waiting.oracle_unknown}."
 
 
-def _avoided(waiting: Waiting) -> str:
-    waited = f"The run waited {figures.duration_text(waiting.wait_s)}."
+def _avoided(waiting: Waiting, who: str) -> str:
+    waited = who.format(figures.duration_text(waiting.wait_s))
     if waiting.avoided_gco2eq is None:
         return f"{waited} What that avoided is not known."
     avoided = figures.grams_text(abs(waiting.avoided_gco2eq))
     share = "" if waiting.avoided_percent is None else f" ({figures.percent_text(abs(waiting.avoided_percent))})"
     verb = "less" if waiting.avoided_gco2eq >= 0 else "more"
-    return f"{waited} Against its own energy at submission it emitted {avoided}{share} {verb}{_bounds(waiting)}."
+    return f"{waited} Against the same energy at submission that emitted {avoided}{share} {verb}{_bounds(waiting)}."
 
 
 def _bounds(waiting: Waiting) -> str:

@@ -121,3 +121,10 @@ def test_json_is_the_record_and_keeps_its_schema() -> None:
         run(),
         run(seed=1),
     ]
+
+
+def test_a_model_card_says_that_energy_is_missing() -> None:
+    problems = ("the energy of this run is incomplete: the disk is full",)
+    (block,) = model_card_block(run(energy_complete=False, uncovered_s=None, problems=problems)).values()
+    assert "a part of its energy is missing: the energy of this run is incomplete" in block["source"]
+    assert "missing" not in model_card_block(run())["co2_eq_emissions"]["source"]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from include.config import ReportConfig
-from include.records import TrainingRecord
-from include.report import Report, compare_repeats, compare_runs
+from include.records import EmissionsInterval, IntensityKind, Phase, Reading, TrainingRecord
+from include.report import Report, WaitEvidence, compare_repeats, compare_runs
+from include.tracker import book_interval
 from tests.support.records import make_record
 
 NOW = datetime(2026, 3, 3, 8, 0, tzinfo=UTC)
@@ -44,6 +45,73 @@ def compared_several(baselines: Sequence[TrainingRecord], runs: Sequence[Trainin
     return compare_repeats(baselines, runs, settings=ReportConfig.model_validate(settings), now=NOW)
 
 
+def night(run: TrainingRecord) -> WaitEvidence:
+    """Return the evidence of a run's wait: its ledger in minutes, the grid from 20:00 to 06:00, and that deadline."""
+    hours = (180.0, 170.0, 150.0, 130.0, 110.0, 100.0, 90.0, 95.0, 120.0, 160.0)
+    grid = [
+        Reading(
+            zone=run.zone,
+            start=run.submitted_at + timedelta(hours=k),
+            end=run.submitted_at + timedelta(hours=k + 1),
+            carbon_intensity_gco2eq_per_kwh=value,
+            source="neso",
+            kind=IntensityKind.MEASURED,
+            signal_type=run.signal_type,
+            emission_factor_type=run.emission_factor_type,
+        )
+        for k, value in enumerate(hours)
+    ]
+    minutes = round((run.ended_at - run.started_at) / timedelta(minutes=1))
+    energy = run.energy_kwh
+    rows = [
+        row
+        for k in range(minutes)
+        for row in book_interval(
+            run.started_at + timedelta(minutes=k),
+            run.started_at + timedelta(minutes=k + 1),
+            (energy.cpu / minutes, energy.gpu / minutes, energy.ram / minutes),
+            grid,
+            phase=Phase.TRAIN,
+            attempt=1,
+            monotonic_s=60.0 * (k + 1),
+            pue=run.pue,
+        )
+    ]
+    return WaitEvidence(rows=rows, readings=grid, deadline=run.submitted_at + timedelta(hours=10))
+
+
+def known_bounds(run: TrainingRecord, error: float = 0.4) -> TrainingRecord:
+    """Return a record with the bounds of a meter that may err by so much, at measured intensity (5 %)."""
+    bounds = EmissionsInterval(
+        energy_low_kwh=run.energy_kwh.total * (1 - error),
+        energy_high_kwh=run.energy_kwh.total * (1 + error),
+        emissions_low_gco2eq=run.emissions_gco2eq * (1 - error) * 0.95,
+        emissions_high_gco2eq=run.emissions_gco2eq * (1 + error) * 1.05,
+        basis=("100.0 % of energy cpu by rapl: -40 % to +40 % (a golden case)",),
+    )
+    return run.model_copy(update={"uncertainty": bounds})
+
+
+def _waited() -> Report:
+    base, run = known_bounds(make_record()), known_bounds(waiting_run(wait_s=4 * 3600.0))
+    return compare_runs(base, run, settings=ReportConfig(), now=NOW, evidence=night(run))
+
+
+def _seeds() -> Report:
+    bases = [make_record(gpu_kwh=0.006 + 1e-4 * k, seed=k, ledger_sha256=f"a{k:063}") for k in range(3)]
+    runs = [
+        waiting_run(
+            gpu_kwh=0.0045 + 5e-5 * k,
+            seed=k,
+            run_id=f"scheduled__2026-03-02_{k}",
+            test_accuracy=0.986 + 1e-3 * k,
+            ledger_sha256=f"c{k:063}",
+        )
+        for k in range(3)
+    ]
+    return compared_several(bases, runs)
+
+
 def golden_reports() -> dict[str, Report]:
     """Return the report of every golden case by name."""
     return {
@@ -55,6 +123,8 @@ def golden_reports() -> dict[str, Report]:
             make_record(intensity_kinds={"replayed": 1.0}), waiting_run(intensity_kinds={"replayed": 1.0})
         ),
         "no_baseline": compared(None, waiting_run()),
+        "waited": _waited(),
+        "several_seeds": _seeds(),
         "estimated_energy": compared(
             make_record(methods=_ESTIMATED, gpu_kwh=0.0), waiting_run(methods=_ESTIMATED, gpu_kwh=0.0)
         ),
