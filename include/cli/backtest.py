@@ -8,6 +8,7 @@ from include.cli.backtest_options import (
     DURATIONS,
     SLACKS,
     duration,
+    duration_from,
     durations,
     number,
     plan_of,
@@ -120,7 +121,10 @@ def _add_policies(parser: argparse.ArgumentParser) -> None:
         "--decide-once", action="store_true", help="keep what is planned at submission, never look again"
     )
     rules.add_argument(
-        "--poll", metavar="TIME", type=duration("--poll"), help="time between two looks (default: the trace's step)"
+        "--poll",
+        metavar="TIME",
+        type=duration_from("--poll", timedelta(minutes=1)),
+        help="time between two looks, 1m or more (default: the trace's step)",
     )
     rules.add_argument(
         "--threshold", metavar="G", type=number("--threshold", 0, 1e6), help="g/kWh, for policy threshold"

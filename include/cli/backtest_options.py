@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from include.config import find_zone, parse_duration, zone_table
+from include.config import find_zone, format_duration, parse_duration, zone_table
 from include.config.cloud_regions import is_cloud_region
 from include.config.scheduler import PolicyName
 from include.errors import ConfigurationError
@@ -33,6 +33,22 @@ def duration(name: str) -> Callable[[str], timedelta]:
             raise ConfigurationError(f"{name} {text!r} cannot be used; {error}") from None
 
     return read
+
+
+def duration_from(name: str, least: timedelta) -> Callable[[str], timedelta]:
+    """Return a reader of one duration of at least so much."""
+    read = duration(name)
+
+    def read_checked(text: str) -> timedelta:
+        value = read(text)
+        if value < least:
+            raise ConfigurationError(
+                f"{name} {text!r} is too short; give {format_duration(least)} or more: no grid is known so finely, and every"
+                " look costs time"
+            )
+        return value
+
+    return read_checked
 
 
 def time_or_none(name: str) -> Callable[[str], timedelta]:

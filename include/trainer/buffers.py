@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-import torch  # noqa: TID253 only the child imports this module
-from torch import Tensor, nn  # noqa: TID253
+import torch
+from torch import Tensor, nn
 
 _SMALL_BYTES = 1 << 20
 

@@ -119,6 +119,7 @@ def test_deciding_once_gains_less_than_perfect_knowledge_and_looks_again_differ(
         (("--trace", "{trace}", "--timezone", "Berlin"), "--timezone 'Berlin'"),
         (("--trace", "{trace}", "--timezone", "../etc"), "--timezone '../etc'"),
         (("--trace", "{trace}", "--zone", "DEE"), "did you mean"),
+        (("--trace", "{trace}", "--poll", "59s"), "--poll '59s' is too short; give 1m or more"),
         (("--trace", "{trace}", "--seed", "-1"), "--seed '-1'"),
         (("--trace", "{trace}", "--minimum-gain", "nan"), "--minimum-gain 'nan'"),
         (("--trace", "{trace}", "--percentile", "100"), "--percentile '100'"),
