@@ -7,7 +7,9 @@ from pathlib import Path
 from include.errors import ArtifactError, ConfigurationError
 from include.files import write_atomically
 from include.pipeline import RunFolder
+from include.pipeline.account_files import Account
 from include.pipeline.reading_back import account_of
+from include.records import IncompleteRecord
 from include.report.export import csv_text, json_text, model_card_text
 
 NAME = "export"
@@ -61,4 +63,17 @@ def _text(options: argparse.Namespace) -> str:
         if len(accounts) > 1:
             raise ConfigurationError("a model card tells of one training; give one folder")
         return model_card_text(accounts[0], training_type=options.training_type)
+    if options.format == "codecarbon":
+        _tell_incomplete(accounts)
     return csv_text(accounts, project_name=options.project, ours=options.format == "csv")
+
+
+def _tell_incomplete(accounts: list[Account]) -> None:
+    # CodeCarbon's columns have no place for it, and the figures would pass for whole
+    for account in accounts:
+        if isinstance(account, IncompleteRecord) or not account.energy_complete:
+            print(
+                f"lowtide: run {account.run_id}: energy is missing from its figures, and CodeCarbon's columns cannot say so;"
+                f" leave it out, or use --format csv: {'; '.join(account.problems)}",
+                file=sys.stderr,
+            )

@@ -1,6 +1,7 @@
 """Reads and replaces what a run's account consists of: record and ledger, which must fit together at any moment."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from include.files import sha256_of, write_atomically, write_bytes_atomically, w
 from include.pipeline.run_folder import RunFolder
 from include.records import IncompleteRecord, LedgerRow, TrainingRecord, tells_of_an_unfinished_run
 from include.report import load_record
+from include.tracker import hold_ledger
 
 Account = TrainingRecord | IncompleteRecord
 
@@ -35,12 +37,43 @@ def load_account(folder: RunFolder) -> Account:
 
 
 def keep_first_booking(folder: RunFolder) -> tuple[Path, str]:
-    """Copy ledger and record to ``booked`` unless they are there, and return the ledger's copy with its checksum."""
+    """Copy ledger and record to ``booked`` unless they are there, and return the ledger's copy with its checksum.
+
+    Call it for an account that has not been settled: its ledger is the first booking.
+    """
     ledger, record = folder.booked / folder.ledger.name, folder.booked / folder.record.name
+    checksum = sha256_of(folder.ledger)
+    if record.exists() and not (ledger.exists() and sha256_of(ledger) == checksum):
+        set_first_booking_aside(folder)  # of an account that was forgotten since: its figures are not these
     if not record.exists():  # the record is copied last: without it, the ledger's copy may be of a kill before
         write_bytes_atomically(ledger, folder.ledger.read_bytes())
+        _keep_time(folder.ledger.stat(), ledger)
         write_bytes_atomically(record, folder.record.read_bytes())
-    return ledger, sha256_of(ledger)
+    return ledger, checksum
+
+
+def restore_first_booking(folder: RunFolder) -> None:
+    """Put the ledger back as it was before it was settled, because an attempt goes on in it; the settled one goes aside.
+
+    Else the finished run's record would call figures first booked of which a part was settled.
+
+    :raises ArtifactError: a file cannot be read or written.
+    """
+    account = load_account(folder)
+    first, settlement = folder.booked / folder.ledger.name, account.settlement
+    if settlement is None or not first.exists() or sha256_of(first) != settlement.first_booked.ledger_sha256:
+        return
+    if sha256_of(folder.ledger) == account.ledger_sha256:  # else it was restored before a kill
+        for file in (folder.ledger, folder.record):
+            write_bytes_atomically(folder.booked / f"settled-{file.name}", file.read_bytes())
+        write_bytes_atomically(folder.ledger, first.read_bytes())
+        _keep_time(first.stat(), folder.ledger)
+
+
+def set_first_booking_aside(folder: RunFolder) -> None:
+    """Give ``booked`` a number: what is settled next will be another account."""
+    number = 1 + sum(1 for _ in folder.path.glob("booked-*"))
+    folder.booked.replace(folder.path / f"booked-{number}")
 
 
 def replace_account(folder: RunFolder, ledger_lines: str, account: Account) -> None:
@@ -48,9 +81,10 @@ def replace_account(folder: RunFolder, ledger_lines: str, account: Account) -> N
 
     :raises ArtifactError: a file cannot be written.
     """
-    intent = folder.settling
+    intent, written = folder.settling, folder.ledger.stat()
     write_atomically(intent, account.model_dump_json())
     write_atomically(folder.ledger, ledger_lines)
+    _keep_time(written, folder.ledger)
     write_json_atomically(folder.record, account.model_dump_json(indent=2))
     intent.unlink()
 
@@ -78,10 +112,16 @@ def _finish_interrupted(folder: RunFolder) -> None:
     intent = folder.settling
     if not intent.exists():
         return
-    data = _json(intent)
-    if isinstance(data, dict) and folder.ledger.exists() and sha256_of(folder.ledger) == data.get("ledger_sha256"):
-        write_json_atomically(folder.record, json.dumps(data, indent=2))
-    intent.unlink()  # else the ledger is still the old one, which the record fits
+    with hold_ledger(folder.ledger):  # else one that is still at work would lose its intent
+        data = _json(intent)
+        if isinstance(data, dict) and sha256_of(folder.ledger) == data.get("ledger_sha256"):
+            write_json_atomically(folder.record, json.dumps(data, indent=2))
+        intent.unlink()  # else the ledger is still the old one, which the record fits
+
+
+def _keep_time(of: os.stat_result, path: Path) -> None:
+    # when a killed run was last alive is told by its ledger's time (held_up_s)
+    os.utime(path, ns=(of.st_atime_ns, of.st_mtime_ns))
 
 
 def _json(path: Path) -> Any:

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from include.config import LowtideConfig
 from include.errors import ArtifactError, ConfigurationError
 from include.files import write_json_atomically
+from include.pipeline.account_files import restore_first_booking, set_first_booking_aside
 from include.pipeline.identity import run_identity
 from include.pipeline.run_folder import RunFolder
 from include.pipeline.training_run import TrainingRun
@@ -123,8 +124,9 @@ def _refuse_if_in_use(folder: RunFolder) -> None:
 def _forget_account(folder: RunFolder) -> None:
     # the record last: as long as it stands, this is done again
     if folder.booked.exists():  # of this account only: the finished run's first booking will be another one
-        number = 1 + sum(1 for _ in folder.path.glob("booked-*"))
-        folder.booked.replace(folder.path / f"booked-{number}")
+        if folder.record.exists():
+            restore_first_booking(folder)
+        set_first_booking_aside(folder)
     folder.settling.unlink(missing_ok=True)
     folder.record.unlink(missing_ok=True)
 

@@ -130,8 +130,6 @@ class LedgerWriter:
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         _lock(self._file, self.path)
-        if not _is_at(self._file, self.path):  # rows would go into a file that no longer has a name
-            raise ArtifactError(f"{self.path}: another process has just replaced this ledger; try again")
 
     def _check_order(self, rows: Sequence[LedgerRow]) -> None:
         end = self.last_end
@@ -177,6 +175,8 @@ def _lock(file: int, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ArtifactError(f"{path}: another process writes to this ledger; wait for it, or end it") from error
+    if not _is_at(file, path):  # rows would go into a file that has lost its name
+        raise ArtifactError(f"{path}: another process has just replaced this ledger; try again")
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -74,3 +74,14 @@ def test_two_runs_have_no_common_model_card(folders: tuple[Path, Path]) -> None:
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     done = export(tmp_path / "gone")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_codecarbons_columns_cannot_say_that_energy_is_missing_so_it_is_told_beside_them(
+    folders: tuple[Path, Path],
+) -> None:
+    """Its dashboard would add a killed run's part up with whole runs."""
+    done = export(*folders, "--format", "codecarbon")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+    (warning,) = done.stderr.splitlines()
+    assert "energy is missing from its figures" in warning
+    assert "was not closed" in warning

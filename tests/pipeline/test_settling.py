@@ -158,8 +158,10 @@ def test_a_run_that_goes_on_after_it_was_read_back_and_settled_keeps_its_ledger(
     run = training_in(tmp_path / "run", tmp_path / "config")
     training_id = begin(run)
     folder = write_killed_run(run.folder.path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
+    first = folder.ledger.read_bytes()
     settle_run(folder, actuals, now=NOW)
     assert folder.record.exists()
+    settled = folder.ledger.read_bytes()
     earlier = unfinished(folder)
     assert earlier is not None
     assert earlier.training_id == training_id
@@ -167,11 +169,66 @@ def test_a_run_that_goes_on_after_it_was_read_back_and_settled_keeps_its_ledger(
     assert goes is not None
     assert begin(run) == training_id
     assert not folder.record.exists()
-    assert {row.settled_at for row in read_ledger(folder.ledger).rows} == {NOW}
+    assert folder.ledger.read_bytes() == first != settled, "a record that is not settled has no rows that are"
     stamp = "20260304T120000Z.jsonl"
     names = [path.name for path in folder.settled_files()]
     assert names == ["booked-1", f"settled_readings-{stamp}", f"submission_readings-{stamp}"]
-    assert sorted(path.name for path in (folder.path / "booked-1").iterdir()) == ["ledger.jsonl", "record.json"]
+    aside = {path.name: path.read_bytes() for path in (folder.path / "booked-1").iterdir()}
+    assert sorted(aside) == ["ledger.jsonl", "record.json", "settled-ledger.jsonl", "settled-record.json"]
+    assert aside["settled-ledger.jsonl"] == settled
+
+
+def test_what_is_settled_after_a_run_went_on_was_all_first_booked_as_its_record_said(tmp_path: Path) -> None:
+    """Read back, settled, gone on with, finished, settled: the first booking is the finished run's, not a mixture."""
+    run = training_in(tmp_path / "run", tmp_path / "config")
+    begin(run)
+    folder = write_killed_run(run.folder.path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
+    first = account_of(folder)
+    settle_run(folder, actuals, now=NOW)
+    begin(run)
+    later = [replace(row, attempt=2) for row in booked_rows(STARTED + timedelta(hours=2), FORECAST)]
+    with LedgerWriter(folder.ledger) as ledger:
+        ledger.open_attempt(2, opening(SUBMITTED))
+        ledger.append(later)
+        ledger.close_attempt("finished")
+    whole = account_of(folder)
+    booked = first.emissions_gco2eq + sum(row.emissions_gco2eq for row in later)
+    assert whole.settlement is None
+    assert whole.emissions_gco2eq == pytest.approx(booked, rel=1e-9)
+    after = settle_run(folder, actuals, now=NOW + timedelta(days=1)).after
+    check_contract(folder)
+    assert after.settlement is not None
+    assert after.settlement.first_booked.emissions_gco2eq == pytest.approx(booked, rel=1e-9)
+    assert after.settlement.first_booked.ledger_sha256 == whole.ledger_sha256
+    assert sum(row.booked_emissions_gco2eq or 0.0 for row in read_ledger(folder.ledger).rows) == pytest.approx(booked)
+
+
+def test_a_first_booking_that_another_account_left_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    folder, before = finished(tmp_path)
+    folder.booked.mkdir()
+    for name in ("ledger.jsonl", "record.json"):
+        (folder.booked / name).write_text("{}\n")
+    after = settle_run(folder, actuals, now=NOW).after
+    assert after.settlement is not None
+    assert after.settlement.first_booked.ledger_sha256 == before.ledger_sha256
+    assert sha256_of(folder.booked / "ledger.jsonl") == before.ledger_sha256
+    assert (folder.path / "booked-1" / "ledger.jsonl").read_text() == "{}\n"
+
+
+def test_a_reader_leaves_a_settlement_that_is_at_work_alone(tmp_path: Path) -> None:
+    """An export during the nightly settlement: it took the intent away, so that a kill just then was never mended."""
+    folder, _ = finished(tmp_path)
+    folder.settling.write_text("{}")
+    with LedgerWriter(folder.ledger), pytest.raises(ArtifactError, match="another process writes"):
+        account_of(folder)
+    assert folder.settling.exists()
+
+
+def test_settling_leaves_the_time_at_which_a_killed_run_was_last_alive(tmp_path: Path) -> None:
+    folder = write_killed_run(tmp_path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
+    os.utime(folder.ledger, (1_000, 1_000))
+    settle_run(folder, actuals, now=NOW)
+    assert folder.ledger.stat().st_mtime == 1_000
 
 
 def test_what_was_read_back_of_another_training_is_set_aside_with_it(tmp_path: Path) -> None:

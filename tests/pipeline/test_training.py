@@ -112,7 +112,9 @@ def test_energy_of_a_failed_attempt_counts_for_the_result(tmp_path):
     assert {row.attempt for row in rows} == {1, 2}
     assert record.attempts == 2
     assert not record.energy_complete
-    assert 1.0 <= (record.uncovered_s or 0.0) < 10.0  # the row under way when it was killed, and until the file was touched
+    assert (
+        1.0 <= (record.uncovered_s or 0.0) < 10.0
+    )  # the row under way when it was killed, and until the file was touched
     assert any("was not closed, so it was killed" in problem for problem in record.problems)
     assert record.energy_kwh.total == pytest.approx(math.fsum(row.energy_kwh for row in rows), rel=1e-9)
 

@@ -1,5 +1,6 @@
 """The ledger on the disk: torn at any byte, corrupt, locked, full, read-only."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -187,3 +188,23 @@ def test_no_file_descriptor_is_left_open(tmp_path: Path) -> None:
         with pytest.raises(MeasurementError):
             write(tmp_path / f"{k}.jsonl", [row(0)])
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) <= before + 1
+
+
+def test_a_ledger_that_was_replaced_while_it_was_opened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a settlement that ends between opening and locking: rows would go into a file without a name."""
+    path = tmp_path / "ledger.jsonl"
+    path.touch()
+    lock = fcntl.flock
+
+    def replace_then_lock(file: int, how: int) -> None:
+        (tmp_path / "new").write_text("")
+        (tmp_path / "new").replace(path)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", replace_then_lock)
+    with pytest.raises(ArtifactError, match="has just replaced this ledger"):
+        LedgerWriter(path)
+    monkeypatch.undo()
+    LedgerWriter(path).close()

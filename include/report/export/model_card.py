@@ -47,6 +47,8 @@ def _source(account: TrainingRecord | IncompleteRecord) -> str:
         else ""
     )
     unfinished = "" if isinstance(account, TrainingRecord) else "; the run did not finish"
+    if isinstance(account, TrainingRecord) and not account.energy_complete:
+        unfinished = f"; a part of its energy is missing: {'; '.join(account.problems)}"
     return (
         f"Lowtide: CodeCarbon's energy, interval by interval, times the grid's {account.signal_type.value} carbon intensity"
         f" ({account.emission_factor_type.value} factors; {kinds}), PUE {account.pue:g}, location-based{within}{unfinished}"
