@@ -9,6 +9,7 @@ from include.report import figures
 from include.report.html.averages import Side, runs_of
 from include.report.html.bins import Bins, binned, edges_of, nice_width_s
 from include.report.html.charts.power import Course
+from include.report.html.charts.scales import power_text
 from include.report.html.charts.waterfall import WHOSE, Bar
 from include.report.html.ledger_columns import LedgerColumns
 from include.report.html.parts import Table
@@ -127,7 +128,7 @@ def _power_cells(bins: Bins, k: int) -> Iterator[str]:
         yield from ("", "")
         return
     watts = float(bins.power_w[k])
-    yield figures.NONE_TEXT if np.isnan(watts) else f"{figures.significant(watts)} W"
+    yield figures.NONE_TEXT if np.isnan(watts) else power_text(watts)
     yield figures.grams_text(float(bins.cumulative_gco2eq[k + 1]))
 
 

@@ -28,6 +28,7 @@ def time_text(value_s: float) -> str:
     for (unit, size), (smaller, part) in pairwise((("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))):
         if seconds >= size:
             rest = round(seconds % size / part)
-            whole, rest = (seconds // size + 1, 0) if rest * part == size else (seconds // size, rest)
-            return f"{whole} {unit}" + (f" {rest} {smaller}" if rest else "")
+            if rest * part == size:  # 59 min 59.6 s are an hour
+                return time_text((seconds // size + 1) * size)
+            return f"{seconds // size} {unit}" + (f" {rest} {smaller}" if rest else "")
     return f"{seconds} s"

@@ -9,7 +9,7 @@ from include.report import figures
 from include.report.html.averages import Side
 from include.report.html.bins import Bins
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
-from include.report.html.charts.scales import elapsed_axis, mass_axis, power_axis
+from include.report.html.charts.scales import elapsed_axis, mass_axis, power_axis, power_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def told_course(course: Course) -> str:
     bins = course.bins
     mean_w = 3.6e6 * float(bins.energy_kwh.sum()) / max(float(bins.covered_s.sum()), 1e-9)
     grams = figures.grams_text(float(bins.emissions_gco2eq.sum()))
-    return f"{WHO[course.side]}: {figures.significant(mean_w)} W on average, {grams} in the end"
+    return f"{WHO[course.side]}: {power_text(mean_w)} on average, {grams} in the end"
 
 
 def _draw(figure: "Figure", shape: Shape, progress: Progress) -> None:

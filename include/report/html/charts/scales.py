@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from include.report.figures import significant
 from include.report.html.bins import nice_width_s
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ _ELAPSED = (("d", _DAY_S, _DAY_S), ("h", 3600.0, 1800.0), ("min", 60.0, 60.0), (
 def unit_of(value: float, units: tuple[tuple[str, float], ...]) -> tuple[str, float]:
     """Return the unit in which a value has one to three digits before the point, and its size."""
     return next((found for found in units if abs(value) >= found[1]), units[-1])
+
+
+def power_text(value_w: float) -> str:
+    """Write a power in the unit that fits."""
+    unit, size = unit_of(value_w, _POWER)
+    return f"{significant(value_w / size)} {unit}"
 
 
 def mass_axis(axis: "Axis", highest_gco2eq: float) -> str:
@@ -56,6 +63,10 @@ def elapsed_axis(axes: "Axes", end_s: float, *, most: int) -> None:
     marks = np.arange(0.0, end_s + 1e-9, width)
     axes.set_xticks(marks, [f"{mark / size:g} {unit}" if mark else "start" for mark in marks])
     axes.set_xlim(0.0, end_s)
+    labels = axes.get_xticklabels()
+    labels[0].set_horizontalalignment("left")  # else it meets the lowest mark of the other axis
+    if len(marks) > 1 and marks[-1] > 0.97 * end_s:
+        labels[-1].set_horizontalalignment("right")
 
 
 def _in_unit(axis: "Axis", unit: tuple[str, float]) -> str:

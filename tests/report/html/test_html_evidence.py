@@ -1,0 +1,102 @@
+"""A page shows a run's own files or says which it could not read: never another run's curve under these figures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from include.report.html.evidence import Evidence, gather
+from include.report.model import RunFigures
+from tests.support.day_runs import night_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFigures:
+    return RunFigures.of(night_run().write(tmp_path / "run")[1])
+
+
+def folder_of(run: RunFigures) -> Path:
+    return Path(run.ledger_path).parent
+
+
+def files_of(evidence: Evidence) -> dict[str, bool | None]:
+    return {file.what: file.checked for file in evidence.files}
+
+
+def test_a_whole_folder_is_read_and_checked(run: RunFigures) -> None:
+    evidence = gather(run)
+    assert evidence.problems == ()
+    assert evidence.record is not None
+    assert evidence.rows is not None
+    assert {look.action for look in evidence.looks} == {"wait", "run", "pause"}
+    assert files_of(evidence) == {
+        "ledger": True,
+        "readings from submission on": True,
+        "record": None,
+        "decisions": None,
+    }
+
+
+def test_a_folder_that_was_moved_is_read_where_it_is(run: RunFigures) -> None:
+    moved = folder_of(run).rename(folder_of(run).with_name("elsewhere"))
+    assert gather(run).rows is None
+    assert gather(run, moved).rows is not None
+
+
+def test_a_ledger_that_is_not_there_is_told(run: RunFigures) -> None:
+    Path(run.ledger_path).unlink()
+    evidence = gather(run)
+    assert evidence.problems == (f"its ledger {run.ledger_path} cannot be read here (No such file or directory)",)
+    assert evidence.rows is None
+    assert files_of(evidence)["ledger"] is None
+
+
+def test_a_ledger_that_has_changed_is_told_and_not_drawn(run: RunFigures) -> None:
+    with Path(run.ledger_path).open("a", encoding="utf-8") as ledger:
+        ledger.write("\n")
+    evidence = gather(run)
+    assert evidence.rows is None
+    assert "has changed since the record was written" in evidence.problems[0]
+    assert files_of(evidence)["ledger"] is False
+
+
+def test_readings_that_have_changed_are_told(run: RunFigures) -> None:
+    readings = folder_of(run) / "submission_readings.jsonl"
+    readings.write_text(readings.read_text(encoding="utf-8") + "torn {\n", encoding="utf-8")
+    evidence = gather(run)
+    assert files_of(evidence)["readings from submission on"] is False
+    assert "is torn or not JSON" in evidence.problems[0]
+    assert evidence.at_submission
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "told"),
+    [
+        ("decisions.jsonl", "[1]", "is torn or not JSON"),
+        ("decisions.jsonl", '{"action": "wait"}', "is no decision (KeyError)"),
+        ("submission_readings.jsonl", '{"zone": 3}', "is no reading (KeyError)"),
+    ],
+)
+def test_a_damaged_line_is_told_and_the_rest_is_read(run: RunFigures, name: str, line: str, told: str) -> None:
+    with (folder_of(run) / name).open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    evidence = gather(run)
+    assert told in evidence.problems[0]
+    assert evidence.looks
+    assert evidence.at_submission
+
+
+def test_a_record_of_another_training_in_the_same_folder_is_not_taken_for_this_ones(run: RunFigures) -> None:
+    path = folder_of(run) / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"run_id": "another"}), encoding="utf-8")
+    evidence = gather(run)
+    assert evidence.record is None
+    assert "is the record of another training by now" in evidence.problems[0]
+
+
+def test_a_record_that_cannot_be_read_costs_its_versions_only(run: RunFigures) -> None:
+    (folder_of(run) / "record.json").write_text("{", encoding="utf-8")
+    evidence = gather(run)
+    assert evidence.record is None
+    assert evidence.rows is not None
+    assert "cannot be read here" in evidence.problems[0]

@@ -1,0 +1,188 @@
+"""The page as a document: what it says, that it loads nothing, and that no name becomes markup."""
+
+import itertools
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+
+from include.report.html import CONTENT_SECURITY_POLICY, render_html
+from include.report.html.rendering import _environment
+from tests.support.pages import CASES, WrittenPage
+
+Page = Callable[[str], WrittenPage]
+_VOID = {"meta", "br", "img", "link", "input", "hr", "base"}
+
+
+class Document(HTMLParser):
+    """What is in a page: elements, texts, and whether every element is closed where it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append((self._open[-1], data))
+
+    def tags(self, *names: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag in names]
+
+    def said(self) -> str:
+        words = " ".join(text for tag, text in self.texts if tag not in ("style", "title", "desc"))
+        return " ".join(words.replace("\u00a0", " ").replace("\u2212", "-").split())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_document_is_whole_and_its_ids_are_its_own(page: Page, case: str) -> None:
+    document = Document(page(case).html)
+    ids = [attributes["id"] for _, attributes in document.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in document.elements:
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert set((attributes.get(name) or "").split()) <= set(ids)
+        assert (attributes.get("href") or "#").removeprefix("#") in {"", *ids}
+        for found in re.findall(r"url\(#([^)]+)\)", " ".join(filter(None, attributes.values()))):
+            assert found in ids
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_page_holds_nothing_that_runs_or_loads(page: Page, case: str) -> None:
+    document = Document(page(case).html)
+    assert (
+        document.tags("script", "link", "img", "iframe", "object", "embed", "form", "base", "image", "foreignobject")
+        == []
+    )
+    for _, attributes in document.elements:
+        assert not [name for name in attributes if name.startswith("on") or name in ("src", "srcset", "action", "data")]
+        assert "@import" not in str(attributes.get("style"))
+    style = next(text for tag, text in document.texts if tag == "style")
+    assert "@import" not in style
+    assert "url(" not in style
+    policy = [a["content"] for a in document.tags("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == [CONTENT_SECURITY_POLICY]
+    assert "http" not in re.sub(r"http-equiv", "", page(case).html)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_first_heading_is_the_headline_and_headings_go_down_one_step_at_a_time(page: Page, case: str) -> None:
+    document = Document(page(case).html)
+    levels = [int(tag[1]) for tag, _ in document.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert next(text for tag, text in document.texts if tag == "h1").startswith(page(case).report.headline.text[:12])
+    assert [a for a in document.tags("html") if a.get("lang") == "en"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_chart_has_a_name_a_description_and_a_table(page: Page, case: str) -> None:
+    document = Document(page(case).html)
+    charts = document.tags("svg")
+    figures = document.tags("figure")
+    assert len(charts) == 2 * len(figures) >= 6
+    assert all(chart["role"] == "img" for chart in charts)
+    told = [text for tag, text in document.texts if tag == "desc"]
+    assert len(told) == len(charts)
+    assert all(any(character.isdigit() for character in text) for text in told)
+    assert len(document.tags("details")) >= len(figures)
+    assert len(document.tags("caption")) == len(document.tags("table"))
+    assert all("scope" in attributes for attributes in document.tags("th"))
+
+
+@pytest.mark.parametrize(
+    ("case", "badge"),
+    [
+        ("night", "Claimed"),
+        ("worse", "Claimed"),
+        ("alone", "No baseline"),
+        ("withheld", "Withheld"),
+        ("simulated", "Simulated"),
+    ],
+)
+def test_the_status_stands_first(page: Page, case: str, badge: str) -> None:
+    document = Document(page(case).html)
+    assert document.said().startswith(f"To the figures {badge}")
+    assert page(case).report.headline.status == badge.lower().replace(" ", "_")
+
+
+def test_a_worse_result_is_set_as_a_better_one(page: Page) -> None:
+    """The same elements with the same classes: nothing in the style sheet knows which way a change went."""
+    better, worse = (re.sub(r"<svg.*?</svg>", "", page(case).html, flags=re.S) for case in ("night", "worse"))
+    heads = [re.search(r"<header.*?</section>", text, flags=re.S) for text in (better, worse)]
+    shapes = [re.findall(r"<[^>]*>", found[0]) for found in heads if found]
+    same = [[tag for tag in shape if "more" not in tag] for shape in shapes]
+    assert same[0] == same[1]
+    assert "Higher" in worse
+    assert "Added by waiting" in worse
+
+
+def test_no_name_becomes_markup_and_no_name_turns_the_text_around(page: Page) -> None:
+    text = page("hostile").html
+    document = Document(text)
+    assert document.tags("script", "img") == []
+    assert len(document.tags("style")) == len(document.tags("html")) == len(document.tags("body")) == 1
+    assert document.said().count("<script>document.title='taken'</script>\"'><img src=x") >= 6
+    assert "{{7*7}} {% raw %} $x^2$" in document.said()
+    assert not set("\u202e\u202c\u200f") & set(text)
+
+
+def test_the_tables_sum_to_the_record(page: Page) -> None:
+    said = Document(page("night").html).said()
+    assert "Whole run 492 Wh 105 g" in said
+    assert "which sum to 492 Wh and 105 g: the record's figures" in said
+    assert "Sum of the changes -71.0 g" in said
+
+
+def test_a_baseline_that_has_only_its_xcom_is_told_and_its_total_is_drawn(page: Page) -> None:
+    said = Document(page("from_xcom").html).said()
+    assert "The baseline is missing here: its ledger" in said
+    assert "Baseline: 176 g in the end; its course is not known here" in said
+    assert "cannot be read here" in said
+
+
+def test_several_runs_are_means_with_intervals(page: Page) -> None:
+    found = page("repeated")
+    said = Document(found.html).said()
+    repeats = found.report.repeats
+    assert repeats is not None
+    mean = next(f.run.mean for f in repeats.figures if f.name == "emissions_gco2eq")
+    assert f"Emissions {mean:.0f} g" in said
+    assert "Drawn are the first baseline and the first run" in said
+    assert "over 3 and 3 runs" in said
+
+
+def test_a_replayed_runs_power_is_told_in_real_watts(page: Page) -> None:
+    """1 h 42 min on the replayed grid were 51 s: the same energy, 120 times the power."""
+    found = page("simulated")
+    said = Document(found.html).said()
+    watts = 3.6e6 * found.report.run.energy_kwh.total / (1.7 * 3600 / 120)
+    assert f"This run: {watts / 1000:.1f} kW on average" in said
+    assert "All times are the replayed grid's." in said
+
+
+def test_the_same_report_gives_the_same_bytes(page: Page) -> None:
+    found = page("night")
+    assert render_html(found.report) == found.html
+
+
+def test_a_name_that_the_template_forgets_is_an_error_and_not_an_empty_place() -> None:
+    with pytest.raises(Exception, match="undefined"):
+        _environment().from_string("{{ nobody }}").render()

@@ -1,0 +1,101 @@
+"""What a run did, and what the grid did meanwhile, as its files tell it."""
+
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from include.records import TrainingRecord
+from include.report.html.evidence import Evidence, gather
+from include.report.html.timeline import activities, intensity_steps, total_s
+from include.report.model import RunFigures
+from tests.support.day_runs import DayRun, night_run, tide_gco2eq_per_kwh
+
+HOUR_S = 3600.0
+
+
+def told(run: DayRun, path: Path) -> tuple[RunFigures, Evidence]:
+    _, record = run.write(path)
+    return figures_of(record), gather(figures_of(record))
+
+
+def figures_of(record: TrainingRecord) -> RunFigures:
+    return RunFigures.of(record)
+
+
+def test_a_run_that_waited_and_paused_is_told_without_a_gap(tmp_path: Path) -> None:
+    run, evidence = told(night_run(), tmp_path / "run")
+    spans = activities(run, evidence)
+    assert [span.activity for span in spans] == ["waiting", "running", "paused", "running"]
+    assert all(before.end_s == after.start_s for before, after in pairwise(spans))
+    assert spans[0].start_s == run.submitted_at.timestamp()
+    assert spans[-1].end_s == run.ended_at.timestamp()
+    assert total_s(spans, "waiting") == 5 * HOUR_S
+    assert total_s(spans, "paused") == pytest.approx(1.25 * HOUR_S)
+    assert total_s(spans, "running") == pytest.approx(1.7 * HOUR_S)
+
+
+def test_a_gap_that_nobody_decided_is_an_interruption_and_not_a_pause(tmp_path: Path) -> None:
+    run, evidence = told(night_run(decisions=False), tmp_path / "run")
+    assert [span.activity for span in activities(run, evidence)] == ["waiting", "running", "interrupted", "running"]
+
+
+def test_a_run_that_began_at_once_did_not_wait(tmp_path: Path) -> None:
+    run, evidence = told(DayRun(hours=0.5), tmp_path / "run")
+    assert [span.activity for span in activities(run, evidence)] == ["running"]
+
+
+def test_without_a_ledger_the_records_moments_stand(tmp_path: Path) -> None:
+    run, _ = told(night_run(), tmp_path / "run")
+    assert [span.activity for span in activities(run, Evidence())] == ["waiting", "running"]
+
+
+def test_the_intensity_is_known_for_all_of_the_wait_and_the_run(tmp_path: Path) -> None:
+    run, evidence = told(night_run(), tmp_path / "run")
+    steps = intensity_steps(evidence)
+    assert steps[0].start_s <= run.submitted_at.timestamp()
+    assert steps[-1].end_s >= run.ended_at.timestamp()
+    assert all(before.end_s == pytest.approx(after.start_s) for before, after in pairwise(steps))
+    at = run.submitted_at + timedelta(hours=2, minutes=10)
+    value = next(s for s in steps if s.start_s <= at.timestamp() < s.end_s).carbon_intensity_gco2eq_per_kwh
+    assert value == tide_gco2eq_per_kwh(at.replace(minute=0))
+
+
+def test_what_was_booked_stands_before_what_was_read(tmp_path: Path) -> None:
+    """A settled ledger has another figure than the look that started the run."""
+    folder, record = night_run(pauses=[]).write(tmp_path / "run")
+    text = folder.decisions.read_text(encoding="utf-8")
+    folder.decisions.write_text(
+        text.replace('"carbon_intensity_gco2eq_per_kwh": 2', '"carbon_intensity_gco2eq_per_kwh": 9')
+    )
+    evidence = gather(RunFigures.of(record))
+    steps = [s for s in intensity_steps(evidence) if s.start_s >= record.started_at.timestamp()]
+    assert (
+        max(step.carbon_intensity_gco2eq_per_kwh for step in steps if step.end_s <= record.ended_at.timestamp()) < 300
+    )
+
+
+def test_what_nobody_knows_stays_empty(tmp_path: Path) -> None:
+    folder, record = night_run(pauses=[], decisions=False).write(tmp_path / "run")
+    folder.submission_readings.unlink()
+    steps = intensity_steps(gather(RunFigures.of(record)))
+    assert steps[0].start_s == record.started_at.timestamp()
+
+
+def test_weeks_of_five_minute_figures_are_averaged_by_energy(tmp_path: Path) -> None:
+    from include.report.html import timeline
+
+    _, record = DayRun(hours=6, row_s=300, pue=1.3).write(tmp_path / "run")
+    evidence = gather(RunFigures.of(record))
+    before = timeline._MOST_STEPS
+    timeline._MOST_STEPS = 5
+    try:
+        steps = [s for s in intensity_steps(evidence) if s.start_s >= record.started_at.timestamp() - HOUR_S]
+    finally:
+        timeline._MOST_STEPS = before
+    assert len(steps) <= 7
+    assert evidence.rows is not None
+    mean = record.emissions_gco2eq / record.energy_kwh.total / record.pue
+    inside = [s.carbon_intensity_gco2eq_per_kwh for s in steps]
+    assert min(inside) < mean < max(inside)
