@@ -20,12 +20,13 @@ def test_a_viewer_sees_the_report_and_nobody_does_without_a_login(run_probe, tmp
     record.write_text(waiting_run().model_dump_json())
     outcome = run_probe("reported", file=write_config(tmp_path / "config"), record=record)
     path = f"/lowtide/reports/reported/{quote(outcome.run_id, safe='')}/compare"
-    page = Path(outcome.xcoms["compare"]["report"]).with_name("report.html")
-    page.write_text("<p>38.1 mg")
+    page = Path(outcome.xcoms["compare"]["report_html"]).read_bytes()
+    assert b"Waiting 3:20:00" in page
+    assert b"<script" not in page  # no script would run under the page's rules
     with running_api_server() as server:
         assert server.get(path).status == 401
         viewer = {"Authorization": f"Bearer {server.login('vera')}"}
-        assert server.get(path, **viewer).text == "<p>38.1 mg"
+        assert server.get(path, **viewer).body == page
         assert server.get(path.replace("/reported/", "/no_such_dag/"), **viewer).status == 404
 
 
