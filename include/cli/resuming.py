@@ -11,6 +11,7 @@ from include.errors import TrainingError
 from include.moments import format_moment, utc_now
 from include.pipeline import Beginning, RunFolder, TrainingRun, last_checkpoint, unfinished
 from include.pipeline.beginning import refuse_another_training
+from include.pipeline.pauses import earlier_pauses
 from include.records import TrainingRecord
 
 
@@ -45,4 +46,4 @@ def go_on(config: LoadedConfig, folder: RunFolder, earlier: Beginning, display: 
     submitted = format_moment(earlier.submitted_at)
     display.say(f"going on with the unfinished run {earlier.run_id}, submitted at {submitted}, {start}")
     foreground = Foreground(run, signal, display)
-    return foreground.train(foreground.job())
+    return foreground.train(earlier_pauses(folder, foreground.job()))

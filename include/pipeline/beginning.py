@@ -159,7 +159,7 @@ def _move_to(folder: RunFolder, name: str) -> str | None:
         *(folder.ledger, folder.submission_readings, folder.child_log, folder.attempts, folder.checkpoints),
         *sorted(folder.path.glob(f"{folder.ledger.name}.*")),  # torn lines
         *folder.settled_files(),
-        *(folder.identity, folder.record),
+        *(folder.pauses, folder.identity, folder.record),
     )
     present = [path for path in kept if path.exists()]
     if not present:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from include.errors import TrainingPaused
+from include.pipeline.pauses import note_pause, resumed
 from include.pipeline.progress import Progress as Snapshot
 from include.pipeline.telling import Looked
 from include.pipeline.training import run_training
@@ -102,12 +103,6 @@ class PauseWatch:
             self.request.set()
 
 
-def resumed(job: Job) -> Job:
-    """Return a paused job as its next slice begins."""
-    progress = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
-    return replace(job, progress=replace(progress, running=True))
-
-
 def train_with_pauses(
     run: TrainingRun,
     job: Job,
@@ -119,6 +114,8 @@ def train_with_pauses(
     wait: Callable[[Job], Decision],
 ) -> TrainingRecord:
     """Train in as many slices as the policy ``interruptible`` wants; any other policy trains in one.
+
+    Each pause is kept in the run's folder, so that who goes on with it later (``pauses.earlier_pauses``) counts on.
 
     :param wait: holds a paused job until it is to go on.
     :raises LowtideError: as ``run_training`` says.
@@ -133,5 +130,6 @@ def train_with_pauses(
             )
         except TrainingPaused:
             job = watch.paused()
+        note_pause(run.folder, job)
         wait(job)
         job = resumed(job)

@@ -1,8 +1,9 @@
 """Where a run keeps its files.
 
 <artifacts root>/runs/<dag_id>/<run_id>/    record.json ledger.jsonl decisions.jsonl child.log progress.json wait.json
-                                            identity.json attempts.jsonl checkpoints/
+                                            identity.json attempts.jsonl pauses.json checkpoints/
                                             booked/ settled_readings-* submission_readings-*   (once settled)
+                                            (<run_id>~<map_index> where the task is mapped)
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
 """
 
@@ -42,9 +43,10 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def of_run(cls, artifacts_root: Path, dag_id: str, run_id: str) -> "RunFolder":
-        """Return the folder of an Airflow run."""
-        return cls(artifacts_root / "runs" / path_name(dag_id) / path_name(run_id))
+    def of_run(cls, artifacts_root: Path, dag_id: str, run_id: str, map_index: int = -1) -> "RunFolder":
+        """Return the folder of an Airflow run; each instance of a mapped task has its own."""
+        name = path_name(run_id) if map_index < 0 else f"{path_name(run_id)}~{map_index}"  # no path name holds a ~
+        return cls(artifacts_root / "runs" / path_name(dag_id) / name)
 
     @property
     def record(self) -> Path:
@@ -126,6 +128,11 @@ class RunFolder:
     def attempts(self) -> Path:
         """What each attempt's training warned of, and from where those after the first one went on."""
         return self.path / "attempts.jsonl"
+
+    @property
+    def pauses(self) -> Path:
+        """How often the training paused, for who goes on with it from the command line."""
+        return self.path / "pauses.json"
 
     def publish(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a small JSON file that is shown to a person while the run goes on; the last one wins.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from include.pipeline.pausing import resumed
-from include.scheduler.pausing import Progress
+from include.pipeline.pauses import pauses_as_json, with_pauses
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,18 +22,11 @@ class PauseState:
 
     def begun(self, job: Job) -> Job:
         """Return the job as its next slice begins."""
-        stored = self._store.get(_STATE_KEY)
-        if not isinstance(stored, dict) or stored.get("training_id") != self._training_id:
-            return job
-        known: Any = stored
-        expected = timedelta(seconds=known["expected_duration_s"])
-        return resumed(replace(job, expected_duration=expected, progress=Progress.from_json(known["progress"])))
+        return with_pauses(job, self._store.get(_STATE_KEY), self._training_id)
 
     def paused(self, job: Job) -> None:
         """Note a pause."""
-        if job.progress is not None:
-            known: dict[str, Any] = {"training_id": self._training_id, "progress": job.progress.as_json()}
-            self._store.set(_STATE_KEY, known | {"expected_duration_s": job.expected_duration.total_seconds()})
+        self._store.set(_STATE_KEY, pauses_as_json(job, self._training_id))
 
     def over(self) -> None:
         """Forget the pauses of a training that is complete: one that is cleared begins anew."""

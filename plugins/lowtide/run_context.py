@@ -82,15 +82,20 @@ def _file(config: str) -> Path:
 
 
 def job_id(context: Context) -> str:
-    """Return the name under which a run's decisions are taken."""
-    run = context["dag_run"]
-    return f"{run.dag_id}/{run.run_id}"
+    """Return the name under which a run's decisions are taken, and its record is known."""
+    run, index = context["dag_run"], _map_index(context)
+    return f"{run.dag_id}/{run.run_id}" if index < 0 else f"{run.dag_id}/{run.run_id}[{index}]"
 
 
 def run_folder(context: Context, config: LoadedConfig) -> RunFolder:
-    """Return the run's folder under the artifact root."""
+    """Return the run's folder under the artifact root; instances of a mapped task must not share one."""
     run = context["dag_run"]
-    return RunFolder.of_run(config.artifacts_path, run.dag_id, run.run_id)
+    return RunFolder.of_run(config.artifacts_path, run.dag_id, run.run_id, _map_index(context))
+
+
+def _map_index(context: Context) -> int:
+    index = context["ti"].map_index
+    return -1 if index is None else int(index)
 
 
 def first_look(context: Context, config: LoadedConfig) -> FirstLook:

@@ -7,10 +7,12 @@ import pytest
 
 from include.config import load_config
 from include.errors import ArtifactError
-from include.pipeline.pausing import PauseWatch, resumed
+from include.pipeline.pauses import resumed
+from include.pipeline.pausing import PauseWatch
 from include.pipeline.progress import Progress as Snapshot
 from include.pipeline.refresher import SignalRefresher
 from include.scheduler import Action, job_from_config, open_signal
+from include.scheduler.pausing import Progress
 from tests.support.two_tides import EXPECTED, NOON, two_tides
 
 
@@ -41,6 +43,11 @@ def snapshot(share):
         emissions_gco2eq=0.0,
         carbon_intensity_gco2eq_per_kwh=None,
     )
+
+
+@pytest.fixture
+def grid(tmp_path):
+    return load_config(two_tides(tmp_path)).values.grid
 
 
 @pytest.fixture
@@ -122,6 +129,38 @@ def test_a_look_that_cannot_be_kept_does_not_end_the_watch(tmp_path, caplog):
         assert watch.request.wait(10)
     assert len(kept) >= 2
     assert "the disk is full" in caplog.text
+
+
+def test_a_look_knows_how_often_the_job_has_paused_and_how_long_its_slice_is(watched, grid):
+    """Else the limits of pauses and of slices would never bind: no pause but the last one, no slice but a long one."""
+    job, clock, looks, _ = watched
+    twice = replace(job, progress=Progress(done=EXPECTED / 10, running=True, pauses=2))
+    watch = PauseWatch(twice, open_signal(grid), clock, on_look=looks.append)
+    watch.see(snapshot(0.1))
+    clock.moment = NOON + timedelta(minutes=15)
+    watch.see(snapshot(0.2))
+    watch.look()
+    assert looks[-1].job.progress == Progress(done=0.2 * EXPECTED, running=True, pauses=2, slice_done=0.1 * EXPECTED)
+
+
+def test_a_slice_shorter_than_the_least_and_a_job_out_of_pauses_run_on(watched, grid):
+    """Both where the very same look would else pause."""
+    job, clock, looks, _ = watched
+
+    def action(progress, shares):
+        watch = PauseWatch(replace(job, progress=progress), open_signal(grid), clock, on_look=looks.append)
+        for share in shares:
+            watch.see(snapshot(share))
+        watch.look()
+        return looks[-1].decision.action
+
+    clock.moment = NOON + timedelta(hours=1)  # the clean stretch is over
+    begun = Progress(done=EXPECTED * 0.1, running=True, pauses=0)
+    assert action(begun, (0.1, 0.4)) is Action.PAUSE
+    assert action(begun, (0.1, 0.15)) is Action.RUN  # 7.5 minutes of 30
+    limit = job.limits.maximum_pauses
+    assert action(replace(begun, pauses=limit), (0.1, 0.4)) is Action.RUN
+    assert action(replace(begun, pauses=limit - 1), (0.1, 0.4)) is Action.PAUSE
 
 
 def test_pauses_are_counted_on_and_a_training_that_starts_over_is_not_taken_for_done(watched):

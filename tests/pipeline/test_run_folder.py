@@ -1,6 +1,7 @@
 """Where runs keep their files."""
 
 import json
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,15 @@ def test_identifiers_that_differ_never_share_a_folder():
     names = {path_name(identifier) for identifier in ("a:b", "a_b", "a~b", "a/b", ".a", "_.a")}
     assert len(names) == 6
     assert "a_b" in names  # what is safe stays as it is
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.integers(0, 100))
+def test_an_instance_of_a_mapped_task_shares_its_folder_with_no_run(one, two, index):
+    root = PurePosixPath("a")
+    mapped = RunFolder.of_run(root, "d", one, index)
+    assert mapped.path.parent == RunFolder.of_run(root, "d", one).path.parent  # as deep: what looks for runs finds it
+    assert mapped != RunFolder.of_run(root, "d", two)
+    assert mapped != RunFolder.of_run(root, "d", one, index + 1)
 
 
 def test_progress_that_cannot_be_written_is_told_and_does_not_end_the_run(tmp_path, caplog):

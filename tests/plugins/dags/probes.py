@@ -113,3 +113,8 @@ with DAG("pipeline", **COMMON):
 
 with DAG("interruptible", **COMMON):
     GpuTrainingOperator(task_id="train", config=FILE, safe_resume_s=0.0)
+
+with DAG("mapped", **COMMON):
+    GpuTrainingOperator.partial(task_id="train", config=FILE).expand(
+        settings=[{"training.seed": seed, "scheduler.policy": "immediate"} for seed in (0, 1)]
+    )

@@ -1,0 +1,123 @@
+"""A training in pieces from the command line: what a pause leaves, and what whoever goes on with it knows of it."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from include.cli.display import Display
+from include.cli.resuming import go_on
+from include.config import PROJECT_ROOT, load_config
+from include.moments import utc_now
+from include.pipeline import RunFolder, TrainingRun, goes_on, new_training_id
+from include.pipeline.beginning import begin
+from include.pipeline.pauses import earlier_pauses, note_pause
+from include.pipeline.pausing import train_with_pauses
+from include.scheduler import clock_for, job_from_config, open_signal, replay_anchor
+from include.scheduler.pausing import Progress
+from include.tracker import read_ledger
+from include.trainer.mnist_files import ensure_mnist
+from tests.support.two_tides import EXPECTED, NOON, two_tides
+
+ONE_PM = NOON + timedelta(hours=1)
+"""From here on the grid is dirty for three hours."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mnist():
+    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+
+
+def prepared(tmp_path, maximum_pauses):
+    limits = {"minimum_slice": "30m", "resume_time": "2m", "resume_energy": "2m", "maximum_pauses": maximum_pauses}
+    # slow enough that the dirty hours last for three real minutes, however busy the machine is
+    replay = {"trace": str(tmp_path / "GB_2031.csv"), "virtual_start": ONE_PM.isoformat(), "speed": 60.0}
+    config = load_config(
+        two_tides(tmp_path, scheduler__pausing=limits, scheduler__poke_interval="1m", grid__replay=replay)
+    )
+    anchor = replay_anchor(config.values.grid, utc_now())
+    run = TrainingRun(
+        config=config,
+        run_id="run",
+        folder=RunFolder(tmp_path / "run"),
+        submitted_at=anchor.virtual_start,
+        anchor=anchor,
+        training_id=new_training_id(),
+    )
+    return run, job_from_config(config.values, job_id="run", submitted_at=anchor.virtual_start)
+
+
+def actions_in(folder):
+    return [json.loads(line)["action"] for line in folder.decisions.read_text().splitlines()]
+
+
+def test_a_training_whose_pause_is_interrupted_is_gone_on_with_and_its_pauses_count(tmp_path):
+    """One pause is allowed. It was taken before Ctrl-C, so what goes on in the dirty hours takes no second one."""
+    run, job = prepared(tmp_path, maximum_pauses=1)
+    folder, waits = run.folder, []
+
+    def interrupted(paused):
+        waits.append(paused)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_with_pauses(
+            run,
+            job,
+            open_signal(run.config.values.grid, anchor=run.anchor),
+            clock_for(run.anchor),
+            on_look=lambda looked: folder.append_decisions([looked.decision.as_json()]),
+            on_progress=lambda _: None,
+            wait=interrupted,
+        )
+    (paused,) = waits
+    assert (paused.progress.running, paused.progress.pauses) == (False, 1)
+    assert paused.deadline == job.deadline == ONE_PM + timedelta(hours=12)
+    assert timedelta(minutes=30) <= paused.progress.done < EXPECTED
+    assert read_ledger(folder.ledger).events[-1].details["outcome"] == "paused"
+    assert actions_in(folder)[-1] == "pause"
+
+    again = earlier_pauses(folder, job)
+    assert (again.progress.running, again.progress.pauses) == (True, 1)
+    assert (again.progress.done, again.expected_duration) == (paused.progress.done, paused.expected_duration)
+
+    before = len(actions_in(folder))
+    record = go_on(run.config, folder, goes_on(folder, run.config.values), Display(quiet=True))
+    assert record.attempts == 2
+    assert record.samples == 1000 * record.epochs
+    looks = actions_in(folder)[before:]
+    assert looks  # it did look again
+    assert "pause" not in looks
+
+
+def test_the_pauses_of_another_training_are_not_counted(tmp_path, caplog):
+    run, job = prepared(tmp_path, maximum_pauses=1)
+    assert earlier_pauses(run.folder, job) is job  # nothing has begun
+    begin(run)
+    assert earlier_pauses(run.folder, job) is job  # nor paused
+    paused = Progress(done=timedelta(hours=1), running=False, pauses=3)
+    job_in_pause = type(job).from_json(job.as_json() | {"progress": paused.as_json()})
+    note_pause(run.folder, job_in_pause)
+    assert earlier_pauses(run.folder, job).progress == Progress(done=timedelta(hours=1), running=True, pauses=3)
+
+    known = json.loads(run.folder.pauses.read_text())
+    run.folder.pauses.write_text(json.dumps(known | {"training_id": "another"}))
+    assert earlier_pauses(run.folder, job) is job
+    run.folder.pauses.write_text('{"training_id')
+    assert earlier_pauses(run.folder, job) is job
+    assert "its pauses are not counted" in caplog.text
+
+
+def test_a_pause_that_cannot_be_kept_is_told_and_the_next_training_does_not_inherit_it(tmp_path, caplog):
+    run, job = prepared(tmp_path, maximum_pauses=1)
+    begin(run)
+    run.folder.pauses.mkdir()  # what cannot be replaced by a file
+    note_pause(run.folder, type(job).from_json(job.as_json() | {"progress": Progress(
+        done=timedelta(0), running=False, pauses=1).as_json()}))  # fmt: skip
+    assert "the pause is not counted" in caplog.text
+    run.folder.pauses.rmdir()
+    run.folder.pauses.write_text("{}")
+    begin(TrainingRun(config=run.config, run_id="run", folder=run.folder, submitted_at=run.submitted_at, anchor=run.anchor,
+        training_id=new_training_id()))  # fmt: skip
+    assert not run.folder.pauses.exists()
+    assert (run.folder.path / "other-1" / "pauses.json").exists()
