@@ -159,5 +159,8 @@ class TrainingRecord(_Frozen):
     ledger_path: str
     ledger_sha256: str
     versions: Annotated[
-        dict[str, str], Field(description="lowtide, python, torch, codecarbon, and the GPU driver's where there is one")
+        dict[str, str],
+        Field(
+            description="lowtide, python, torch, codecarbon, the device's name, and the GPU driver's where there is one"
+        ),
     ]

@@ -38,8 +38,9 @@ def synchronize(device: torch.device) -> None:
 
 
 def versions(device: torch.device) -> dict[str, str]:
-    """Return what a second run would need to be the same: versions, and the number of threads (sums depend on it)."""
+    """Return what a second run would need to be the same: versions, the device, and the number of threads (sums depend on it)."""
     found = {
+        "device_name": device_name(device),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch_threads": str(torch.get_num_threads()),

@@ -1,4 +1,4 @@
-"""What a training leaves at an optimizer step so that another process can go on, to the last bit.
+"""What a training leaves at an optimizer step so that another process can go on, to the last bit where kernels are deterministic.
 
 The parent's side (never imports torch): ``identity``, ``manifest``, ``folder``. The child's:
 ``snapshot``, ``payload``, ``writer``, ``keeping``, ``keeper``.
