@@ -85,7 +85,7 @@ class Browser:
             mobile=width < 600,
         )
 
-    def prefer(self, scheme: str, media: str = "screen") -> None:
+    def prefer(self, scheme: str, media: str = "") -> None:
         """Show as a person sees it who prefers ``light`` or ``dark``, or as it is printed."""
         self.command(
             "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}]

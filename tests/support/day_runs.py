@@ -60,6 +60,12 @@ class DayRun:
     decisions: bool = True
     changes: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def deadline(self) -> datetime:
+        """Twice the training after the wait, and the pauses, and 6 h."""
+        pauses = sum(length for _, length in self.pauses)
+        return self.submitted_at + self.wait + timedelta(hours=2 * self.hours + pauses + 6)
+
     def rows(self) -> list[LedgerRow]:
         """The ledger's rows; every ninth minute is spent at a checkpoint, the first minute at starting."""
         end = self.submitted_at + self.wait + timedelta(hours=self.hours + sum(length for _, length in self.pauses))
@@ -89,7 +95,7 @@ class DayRun:
                 ledger.open_attempt(attempt, opening(self.submitted_at, pue=self.pue))
                 ledger.append([row for row in rows if row.attempt == attempt])
                 ledger.close_attempt("finished" if attempt == rows[-1].attempt else "paused")
-        at_submission = tide(self.submitted_at, self.submitted_at + timedelta(hours=self.hours + 1))
+        at_submission = tide(self.submitted_at, max(rows[-1].end, self.deadline))
         folder.submission_readings.write_text("".join(json.dumps(r.as_json()) + "\n" for r in at_submission))
         if self.decisions:
             folder.append_decisions(list(self._decisions(rows[0].start)))
@@ -117,22 +123,21 @@ class DayRun:
         return Phase.CHECKPOINT if elapsed_s % 3600 < 60 else Phase.TRAIN
 
     def _decisions(self, started: datetime) -> Iterator[dict[str, Any]]:
-        deadline = started + timedelta(hours=self.hours * 2)
         at = self.submitted_at
         while at < started:
-            yield self._decision("wait", "above_threshold", at, deadline)
+            yield self._decision("wait", "above_threshold", at)
             at += timedelta(minutes=10)
-        yield self._decision("run", "below_threshold", started, deadline)
+        yield self._decision("run", "below_threshold", started)
         begin = started
         for after_h, length_h in self.pauses:
             pause = begin + timedelta(hours=after_h)
-            yield self._decision("pause", "forecast_minimum", pause - timedelta(minutes=2), deadline)
+            yield self._decision("pause", "forecast_minimum", pause - timedelta(minutes=2))
             begin += timedelta(hours=length_h)
             looks = round(length_h * 6)
             for k in range(1, looks):
-                yield self._decision("wait", "forecast_minimum", pause + timedelta(minutes=10 * k), deadline)
+                yield self._decision("wait", "forecast_minimum", pause + timedelta(minutes=10 * k))
 
-    def _decision(self, action: str, reason: str, at: datetime, deadline: datetime) -> dict[str, Any]:
+    def _decision(self, action: str, reason: str, at: datetime) -> dict[str, Any]:
         reading = tide(at, at + timedelta(minutes=1))[0]
         return {
             "action": action,
@@ -141,7 +146,7 @@ class DayRun:
             "reading": reading.as_json(),
             "threshold_gco2eq_per_kwh": 150.0,
             "decided_at": format_moment(at),
-            "deadline": format_moment(deadline),
+            "deadline": format_moment(self.deadline),
         }
 
     def _record(self, folder: RunFolder, rows: list[LedgerRow], at_submission: list[Reading]) -> TrainingRecord:

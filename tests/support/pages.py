@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from include.config import ReportConfig
+from include.pipeline import RunFolder
+from include.pipeline.wait_evidence import wait_evidence
 from include.records import TrainingRecord
 from include.report import Report, compare_repeats, compare_runs, write_report
 from tests.support.day_runs import EVENING, evening_baseline, night_run
 
-NOW = datetime(2026, 3, 3, 8, 0, tzinfo=UTC)
+NOW = datetime(2026, 3, 5, 8, 0, tzinfo=UTC)
 HOSTILE = (
     "<script>document.title='taken'</script>\"'><img src=x onerror=\"document.title='taken'\"></style></title></svg>"
     " \u202egnp.exe\u202c \u05d0\u05d1\u200f &amp; {{7*7}} {% raw %} $x^2$ " + "W" * 300
@@ -109,4 +111,5 @@ def written(name: str, folder: Path) -> WrittenPage:
 
 
 def _compared(baseline: TrainingRecord | None, run: TrainingRecord) -> Report:
-    return compare_runs(baseline, run, settings=ReportConfig(), now=NOW)
+    evidence = wait_evidence(run, RunFolder(Path(run.ledger_path).parent), None, now=NOW)
+    return compare_runs(baseline, run, settings=ReportConfig(), now=NOW, evidence=evidence)

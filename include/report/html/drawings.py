@@ -17,7 +17,6 @@ from include.report.html.timeline import Span, intensity_steps, total_s
 from include.report.model import Report, RunFigures
 
 _DRAWN_BINS, _TOLD_BINS = 240, 30
-_WEIGHED = "Here waiting is weighed by the emissions of both runs; the figure above weighs it by this run's alone."
 _MEANS = {"submission": "mean of this run, had it begun at submission", "run": "mean as it ran"}
 _KIND_LOOKS = {"forecast": "uncertain", "cached": "uncertain", "modelled": "modelled"}
 
@@ -33,8 +32,7 @@ def waterfall(report: Report) -> Shown | None:
         legend.append(Key(key="others", text="hatched: not ours, or not claimed"))
     if any(bar.interval is not None for bar in bars):
         legend.append(Key(key="interval", text="interval over the runs"))
-    weighed = report.attribution_gco2eq.total is not None and report.waiting.avoided_gco2eq
-    return Shown(chart=chart, table=waterfall_table(bars), legend=tuple(legend), note=_WEIGHED if weighed else None)
+    return Shown(chart=chart, table=waterfall_table(bars), legend=tuple(legend))
 
 
 def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Shown | None:

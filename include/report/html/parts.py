@@ -34,7 +34,6 @@ class Shown:
     chart: Chart
     table: Table
     legend: tuple[Key, ...] = ()
-    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

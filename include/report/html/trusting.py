@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 from include.report import figures
 from include.report.html.parts import Facts
-from include.report.html.typography import time_text
 from include.report.html.words import KIND_MEANING
 from include.report.model import Report, RunFigures
 
@@ -90,12 +89,10 @@ def _fairness(report: Report) -> str:
 
 def _wait(report: Report) -> Iterator[str]:
     waiting = report.waiting
-    if waiting.later_s:
-        yield f"the run ended {time_text(waiting.later_s)} later for it"
     if waiting.deadline is not None:
         met = {True: "met", False: "missed", None: "not known whether met"}[waiting.deadline_met]
-        yield f"deadline {figures.moment_text(waiting.deadline)}: {met}"
-    if waiting.oracle is not None:
-        yield f"perfect knowledge would have avoided {figures.grams_text(waiting.oracle.avoided_gco2eq)}"
+        yield f"deadline {met}"
+    if waiting.oracle is not None and waiting.oracle.captured_percent is not None:
+        yield f"{figures.percent_text(waiting.oracle.captured_percent)} of what perfect knowledge would have avoided"
     elif waiting.oracle_unknown is not None:
-        yield f"what was possible is not known: {waiting.oracle_unknown}"
+        yield "what was possible is not known"

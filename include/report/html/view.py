@@ -19,6 +19,7 @@ from include.report.html.typography import time_text
 from include.report.html.words import DIRECTION, FOLLOWS, STATUS, TERMS
 from include.report.model import Report
 from include.report.table import render_table
+from include.report.waiting_text import waiting_sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class View:
     reasons: tuple[str, ...]
     trust: Facts
     when: str
+    wait: tuple[str, ...]
     intensity: Shown | None
     no_intensity: str
     missing: tuple[str, ...]
@@ -69,6 +71,7 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> View:
         reasons=report.headline.reasons,
         trust=trust_of(report),
         when=_when(report, spans),
+        wait=tuple(waiting_sentences(report)),
         intensity=drawings.intensity(report, run, spans),
         no_intensity="No intensity is known for the time from submission to the end: the ledger cannot be read here.",
         missing=_missing(report, baseline, run),

@@ -138,6 +138,7 @@ def test_in_print_all_tables_are_open_and_the_paper_is_white(browser: Browser, p
     assert all(height > 20 for height in browser.ask(heights))
     assert browser.ask("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.ask("return getComputedStyle(document.querySelector('figure .wide')).display") == "block"
+    browser.prefer("dark")  # without a medium: a screen that is forced would be printed as a screen
     pdf = browser.printed(tmp_path / "page.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert 2 <= pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") + pdf.count(b"/Type/Page/") <= 9
