@@ -11,7 +11,7 @@ class AttributedMeter:
     """CPU energy by the share of CPU time, RAM energy by the share of memory in use, GPU energy of the selected devices.
 
     All of the machine's energy, idling included, is shared among those that use it at the time: runs side by side are
-    together charged no more than the machine used. Where a share cannot be read, the last one goes on, at first the whole.
+    together charged no more than the machine used. Where a share cannot be read, the whole is charged until it can be.
     """
 
     scope: Scope = "process_tree"
@@ -68,12 +68,14 @@ class AttributedMeter:
         return self._meter.shortfall
 
     def _share(self, reading: MeterReading) -> MeterReading:
-        before, self._usage = self._usage, self._look() or self._usage
-        if before is not None and self._usage is not None and self._usage is not before:
-            busy_s = self._usage.machine_cpu_s - before.machine_cpu_s
-            if busy_s > 0:  # else the clock of the CPU times has not ticked yet
-                self._cpu_share = min(1.0, max(0.0, self._usage.tree_cpu_s - before.tree_cpu_s) / busy_s)
-            self._ram_share = (_memory_share(before) + _memory_share(self._usage)) / 2
+        before, now = self._usage, self._look()
+        self._usage = now or before
+        if before is None or now is None:
+            return self._charge(reading, 1.0, 1.0)  # the last share might be that of an idle start
+        busy_s = now.machine_cpu_s - before.machine_cpu_s
+        if busy_s > 0:  # else the clock of the CPU times has not ticked yet
+            self._cpu_share = min(1.0, max(0.0, now.tree_cpu_s - before.tree_cpu_s) / busy_s)
+        self._ram_share = (_memory_share(before) + _memory_share(now)) / 2
         return self._charge(reading, self._cpu_share, self._ram_share)
 
     def _charge(self, reading: MeterReading, cpu_share: float, ram_share: float) -> MeterReading:
@@ -93,7 +95,7 @@ class AttributedMeter:
             if not self._problems:
                 self._problems.append(
                     f"the run's share of CPU time and memory is not known for a part of it: {error};"
-                    " the last share was charged, at first the whole machine"
+                    " all that the machine used was charged for it"
                 )
             return None
 

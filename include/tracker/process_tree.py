@@ -1,5 +1,6 @@
 """CPU time and memory of this process and all that it started, beside the whole machine's: the basis of a run's share."""
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 from include.errors import MeasurementError
 from include.tracker.anonymous_memory import AnonymousMemory
+
+_OUR_OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,13 +111,18 @@ class ProcessTree:
         return {pid: looked_at[pid] for pid in members}
 
     def _pids(self) -> set[int]:
-        return {int(name) for name in os.listdir(self._proc) if name.isdigit()}  # noqa: PTH208 four times as fast
+        try:
+            return {int(name) for name in os.listdir(self._proc) if name.isdigit()}  # noqa: PTH208 four times as fast
+        except OSError as error:
+            raise MeasurementError(f"{self._proc} cannot be read ({error.strerror})") from error
 
     def _read(self, pid: int) -> _Process | None:
         try:
             text = _content(self._proc / f"{pid}/stat")
-        except OSError:
-            return None  # it has ended since the folder was listed
+        except OSError as error:
+            if error.errno in _OUR_OWN_LIMITS:  # else our processes would seem to have ended, and to begin anew later
+                raise MeasurementError(f"{self._proc}/{pid}/stat cannot be read ({error.strerror})") from error
+            return None  # it has ended since the folder was listed, or is hidden from us
         fields = text[text.rindex(b")") + 2 :].split()  # the name before it may hold anything
         own, reaped = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
         return _Process(parent=int(fields[1]), own_ticks=own, reaped_ticks=reaped, rss_pages=int(fields[21]))

@@ -84,7 +84,7 @@ def test_memory_that_grows_is_charged_by_its_mean() -> None:
 
 
 def test_a_share_that_is_not_known_charges_too_much_and_never_too_little() -> None:
-    """At first the whole, later the last share; told once, and no shortfall."""
+    """The whole, at first and later: the last share might be that of an idle start. Told once, and no shortfall."""
     now, source = [0.0], Given()
     source.fails = True
     meter = AttributedMeter(ReplayMeter(PowerW(cpu=100, ram=20), clock=at(now)), source)
@@ -96,9 +96,11 @@ def test_a_share_that_is_not_known_charges_too_much_and_never_too_little() -> No
     now[0], source.tree_cpu_s, source.machine_cpu_s = 2.0, 1.0, 2.0
     assert joules(meter.sample().cpu_energy_kwh) == pytest.approx(150)
     source.fails, now[0] = True, 3.0
-    assert [joules(kwh) for kwh in meter.stop().energy_kwh] == pytest.approx([200, 0, 20 + 5 + 5])
+    assert [joules(kwh) for kwh in meter.sample().energy_kwh] == pytest.approx([250, 0, 20 + 5 + 20])
+    source.fails, now[0], source.tree_cpu_s, source.machine_cpu_s = False, 4.0, 2.0, 6.0
+    assert [joules(kwh) for kwh in meter.stop().energy_kwh] == pytest.approx([275, 0, 20 + 5 + 20 + 5])
     assert len(meter.problems) == 1
-    assert "the last share was charged, at first the whole machine" in meter.problems[0]
+    assert "all that the machine used was charged for it" in meter.problems[0]
     assert meter.shortfall is None
 
 

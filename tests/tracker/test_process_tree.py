@@ -1,5 +1,6 @@
 """CPU time and memory of real processes: children, orphans, forks that share pages, and two runs at once."""
 
+import errno
 import json
 import os
 import resource
@@ -242,3 +243,29 @@ def test_a_look_costs_a_small_part_of_a_row() -> None:
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert cpu_s / 100 < 5e-3, "ten times that, for slow and crowded machines"
+
+
+def test_too_many_open_files_are_no_end_of_the_runs_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a child would be taken for ended, its time not counted, and all of it counted once more when it is seen again."""
+    from include.tracker import process_tree
+
+    child = burn(0.2)
+    try:
+        tree = ProcessTree()
+        before = tree.usage()
+        content = process_tree._content
+
+        def refuse(path: Path) -> bytes:
+            if path.parent.name == str(child.pid):
+                raise OSError(errno.EMFILE, "Too many open files")
+            return content(path)
+
+        monkeypatch.setattr(process_tree, "_content", refuse)
+        with pytest.raises(MeasurementError, match="Too many open files"):
+            tree.usage()
+        monkeypatch.undo()
+        child.wait()
+        assert tree.usage().tree_cpu_s - before.tree_cpu_s <= 0.6
+    finally:
+        child.kill()
+        child.wait()
