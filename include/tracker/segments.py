@@ -36,13 +36,10 @@ class LedgerSegments:
 
     def copy(self) -> bool:
         """Write one piece with all whole lines that no piece has yet; say whether there was one to write."""
-        with self._ledger.open("rb") as file:
-            file.seek(self._copied)
-            new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
-        if not whole:
-            return False
         try:
+            whole = self._new_lines()
+            if not whole:
+                return False
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / _NAME.format(self._number + 1)).write_bytes(whole)
         except Exception as error:  # noqa: BLE001 each store has errors of its own; the training goes on
@@ -50,6 +47,12 @@ class LedgerSegments:
             return False
         self._copied, self._number, self._failing = self._copied + len(whole), self._number + 1, False
         return True
+
+    def _new_lines(self) -> bytes:
+        with self._ledger.open("rb") as file:
+            file.seek(self._copied)
+            new = file.read()
+        return new[: new.rfind(b"\n") + 1]
 
     def __enter__(self) -> Self:
         self._thread.start()

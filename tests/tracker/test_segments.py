@@ -140,3 +140,15 @@ def test_a_protocol_without_a_driver_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="install the driver") as caught:
         segments(tmp_path / "l", "s3://bucket/ledgers")
     assert "\n" not in str(caught.value)
+
+
+def test_a_ledger_that_cannot_be_read_for_a_moment_is_copied_later_and_that_is_told(tmp_path: Path, root: str) -> None:
+    """As with too many open files: the thread goes on, and the training's end raises nothing."""
+    path = tmp_path / "ledger.jsonl"
+    append(path, 0)
+    with segments(path, root, interval_s=0.02) as copies:
+        path.rename(tmp_path / "away")
+        time.sleep(0.1)
+        (tmp_path / "away").rename(path)
+    assert read_segments(root, "nightly/run") == path.read_bytes()
+    assert ["is behind" in problem for problem in copies.problems] == [True]
