@@ -14,6 +14,7 @@ from include.moments import format_moment
 from include.records import LedgerEvent, LedgerRow
 from include.tracker.attempts import Attempt
 from include.tracker.ledger_reading import LedgerContents, read_ledger, repair_ledger, sync_folder
+from include.tracker.live import LiveFigures, figures_of
 from include.tracker.uncovered import HELD_UP, held_up_s
 
 __all__ = ["LedgerContents", "LedgerWriter", "hold_ledger", "read_ledger", "repair_ledger"]
@@ -23,7 +24,7 @@ class LedgerWriter:
     """Appends rows to a ledger, new or of an earlier attempt; a torn line of a killed attempt is first moved aside.
 
     A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` says for how long an attempt that
-    was killed had gone on without a row that could be written.
+    was killed had gone on without a row that could be written, ``so_far`` what earlier attempts used.
 
     :raises ArtifactError: the file cannot be opened, or another process writes to it.
     """
@@ -33,6 +34,7 @@ class LedgerWriter:
         self.problems: tuple[str, ...] = ()
         self.last_end: datetime | None = None
         self.held_up_s = 0.0
+        self.so_far = LiveFigures()
         self._file = -1
         self._attempt: Attempt | None = None
         try:
@@ -126,6 +128,7 @@ class LedgerWriter:
         found = read_ledger(self.path)
         self.last_end = found.rows[-1].end if found.rows else None
         self.held_up_s = held_up_s(found.rows, found.events, touched_s)
+        self.so_far = figures_of(found.rows)
 
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

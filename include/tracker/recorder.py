@@ -54,7 +54,7 @@ class EnergyRecorder:
         self._phase = Phase.STARTUP
         self._fatal: Exception | None = None
         self._meter_trouble: Exception | None = None
-        self._live = LiveFigures()
+        self._live = ledger.so_far
         self._power_w = 0.0
         self._problems: list[str] = []
         self._started_s: float | None = None

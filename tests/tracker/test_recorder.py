@@ -357,3 +357,19 @@ def test_an_impossible_total_is_no_reading(bad: float) -> None:
     """NaN compares false with everything and would pass every later check."""
     with pytest.raises(MeasurementError, match="GPU"):
         MeterReading(monotonic_s=0.0, cpu_energy_kwh=0.0, gpu_energy_kwh=bad, ram_energy_kwh=0.0)
+
+
+def test_what_is_shown_goes_on_from_what_earlier_attempts_used(tmp_path: Path) -> None:
+    """A retry's figures so far are the run's, as its record's will be."""
+    path = tmp_path / "ledger.jsonl"
+    for attempt in (1, 2):
+        with LedgerWriter(path) as ledger:
+            recording = EnergyRecorder(
+                ReplayMeter(), ledger, constant, now=utc_now, interval_s=0.05, pue=1.0, attempt=attempt
+            )
+            with recording:
+                time.sleep(0.1)
+            shown = recording.live()
+        rows = read_ledger(path).rows
+        assert shown.energy_kwh == pytest.approx(sum(row.energy_kwh for row in rows), rel=1e-9)
+        assert shown.emissions_gco2eq == pytest.approx(sum(row.emissions_gco2eq for row in rows), rel=1e-9)
