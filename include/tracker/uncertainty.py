@@ -43,7 +43,7 @@ def _machine(rows: Sequence[LedgerRow]) -> Iterator[str]:
     parts = [[getattr(row, f"machine_{name}_energy_kwh") for row in rows] for name in ("cpu", "gpu", "ram")]
     if all(kwh is not None for part in parts for kwh in part):
         total_kwh = math.fsum(kwh for part in parts for kwh in part)
-        yield f"the whole machine used {total_kwh:.4g} kWh in the same rows, more than which the run cannot have used"
+        yield f"the whole machine used {total_kwh:.4g} kWh in the same rows by the same methods, the upper bound of the run's share"
 
 
 def _components(rows: Sequence[LedgerRow], methods: Mapping[str, str]) -> Iterator[_Part]:
