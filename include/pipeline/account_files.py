@@ -61,7 +61,9 @@ def restore_first_booking(folder: RunFolder) -> None:
     """
     account = load_account(folder)
     first, settlement = folder.booked / folder.ledger.name, account.settlement
-    if settlement is None or not first.exists() or sha256_of(first) != settlement.first_booked.ledger_sha256:
+    if settlement is None or not (first.exists() and folder.ledger.exists()):
+        return
+    if sha256_of(first) != settlement.first_booked.ledger_sha256:
         return
     if sha256_of(folder.ledger) == account.ledger_sha256:  # else it was restored before a kill
         for file in (folder.ledger, folder.record):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow.sdk.observability import stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow.sdk import Context
 
@@ -50,6 +51,16 @@ def final_metrics(record: TrainingRecord, tags: Mapping[str, str]) -> None:
     _gauge("power_w", 0.0, tags)
     _gauge("energy_kwh", record.energy_kwh.total, tags)
     _gauge("emissions_gco2eq", record.emissions_gco2eq, tags)
+
+
+@contextmanager
+def power_ends(tags: Mapping[str, str]) -> Iterator[None]:
+    """Send a power of 0 when what is inside fails, is stopped or pauses: a gauge keeps its last value for ever."""
+    try:
+        yield
+    except BaseException:  # a deferral is none of Exception
+        _gauge("power_w", 0.0, tags)
+        raise
 
 
 def _gauge(name: str, value: float, tags: Mapping[str, str]) -> None:

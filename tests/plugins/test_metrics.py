@@ -95,6 +95,19 @@ def test_no_intensity_is_sent_before_there_is_one_and_the_last_figures_are_the_r
     }
 
 
+def test_a_training_that_fails_or_defers_leaves_no_power_behind(packets: socket.socket) -> None:
+    """A gauge keeps its last value: the dashboard would show a training for ever."""
+    from airflow.sdk.exceptions import TaskDeferred
+    from airflow.triggers.testing import SuccessTrigger
+    from lowtide.metrics import power_ends, progress_metrics
+
+    for error in (RuntimeError(), TaskDeferred(trigger=SuccessTrigger(), method_name="resume")):
+        with pytest.raises(type(error)), power_ends(TAGS):
+            progress_metrics(TAGS, then=lambda _: None)(progress())
+            raise error
+        assert [value for name, value in received(packets) if "power_w" in name] == [28.5, 0.0]
+
+
 def test_a_training_in_airflow_sends_them(packets: socket.socket, run_probe, tmp_path: Path) -> None:
     ensure_mnist(PROJECT_ROOT / ".data", report=print)
     outcome = run_probe("baseline", file=write_config(tmp_path, grid__replay=CLEAN_REPLAY))

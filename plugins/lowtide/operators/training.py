@@ -16,7 +16,7 @@ from include.scheduler import clock_for
 from lowtide.deferring import SAFE_RESUME_S, deferral
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
-from lowtide.metrics import final_metrics, metric_tags, progress_metrics
+from lowtide.metrics import final_metrics, metric_tags, power_ends, progress_metrics
 from lowtide.pause_state import PauseState
 from lowtide.run_context import FirstLook, configuration, first_look, job_id, job_of, run_folder
 from lowtide.training_state import TrainingPointer
@@ -93,7 +93,8 @@ class GpuTrainingOperator(BaseOperator):
             )
             tags = metric_tags(context)
             tell = progress_metrics(tags, then=self._progress_logger())
-            record = self._train(context, run, pointer, job_of(context, config, moments), tell)
+            with power_ends(tags):
+                record = self._train(context, run, pointer, job_of(context, config, moments), tell)
             final_metrics(record, tags)
         self._tell_assets(context, record, folder.record)
         return record.model_dump(mode="json")
