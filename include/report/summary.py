@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from include.records import IntensityKind
 from include.report import figures
 from include.report.escape import plain
+from include.report.evidence import CLAIM_LIMIT_SHARE
 from include.report.model import Report
 
 MOST_LINES = 10
 _MOST_REASONS = 3
 _PARTS = ("waiting", "efficiency", "grid_conditions", "work")
+_STANDING = {"claimed": "", "simulated": ", in the simulation", "withheld": ", not claimed", "no_baseline": ""}
+_UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
 
 
 def summary_lines(report: Report, paths: Mapping[str, Path]) -> list[str]:
@@ -39,19 +43,18 @@ def _changes(report: Report) -> Iterator[str]:
 
 
 def _line(name: str, texts: Sequence[str], change_percent: float | None) -> str:
+    if len(texts) > 1 and change_percent is None:  # an arrow between two figures would be read as a change
+        return f"{name}: {texts[-1]}; the baseline's {texts[0]} cannot be compared with it"
     change = f" ({figures.change_text(change_percent)})" if len(texts) > 1 else ""
     return f"{name}: {' -> '.join(texts)}{change}"
 
 
 def _causes(report: Report) -> Iterator[str]:
-    parts = report.attribution_gco2eq.model_dump()
-    known = [
-        f"{name.replace('_', ' ')} {figures.signed_grams_text(parts[name])}"
-        for name in _PARTS
-        if parts[name] is not None
-    ]
-    if report.baseline is not None and known:
-        yield f"why: {', '.join(known)}"
+    parts = report.attribution_gco2eq
+    if report.baseline is None or parts.total is None:
+        return
+    known = (f"{name.replace('_', ' ')} {figures.signed_grams_text(getattr(parts, name) or 0.0)}" for name in _PARTS)
+    yield f"why{_STANDING[report.headline.status]}: {', '.join(known)}"
 
 
 def _waited(report: Report) -> str:
@@ -62,4 +65,15 @@ def _waited(report: Report) -> str:
     share = report.waiting.avoided_percent
     percent = "" if share is None else f" ({figures.percent_text(abs(share))})"
     more_or_less = "less" if avoided >= 0 else "more"
-    return f"{waited}; {figures.grams_text(abs(avoided))}{percent} {more_or_less} than the same energy at submission"
+    booked = f"{figures.grams_text(abs(avoided))}{percent} {more_or_less} than the same energy at submission"
+    return f"{waited}; {booked}{_how_booked(report)}"
+
+
+def _how_booked(report: Report) -> str:
+    if report.headline.status == "simulated":
+        return ", in the simulation"
+    at_submission = report.run.counterfactual
+    for kinds in (report.run.intensity_kinds, at_submission.intensity_kinds if at_submission else {}):
+        if sum(kinds.get(kind, 0.0) for kind in _UNSETTLED) > CLAIM_LIMIT_SHARE:
+            return ", booked at forecasts, not yet settled"
+    return ""

@@ -55,3 +55,22 @@ def test_names_from_outside_stay_in_their_line() -> None:
     report = compared(make_record(), run)
     hostile = report.model_copy(update={"headline": report.headline.model_copy(update={"reasons": ("x\ny\x1b[31m",)})})
     assert "- x y [31m" in summary_lines(hostile, PATHS)
+
+
+def test_figures_that_mean_different_things_are_not_put_beside_an_arrow() -> None:
+    lines = summary_lines(compared(make_record(emission_factor_type="direct"), waiting_run()), PATHS)
+    assert "emissions: 0.737 g; the baseline's 1.64 g cannot be compared with it" in lines
+    assert not any(line.startswith("why") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "why", "waited"),
+    [
+        ({"replayed": 1.0}, "why, in the simulation: ", "in the simulation"),
+        ({"forecast": 1.0}, "why, not claimed: ", "booked at forecasts, not yet settled"),
+    ],
+)
+def test_what_is_not_claimed_is_not_told_as_if_it_were(kinds: dict[str, float], why: str, waited: str) -> None:
+    lines = summary_lines(compared(make_record(), waiting_run(intensity_kinds=kinds)), PATHS)
+    assert any(line.startswith(why) for line in lines)
+    assert any(line.startswith("from submission to start") and line.endswith(waited) for line in lines)
