@@ -65,7 +65,7 @@ def _account(data: Any) -> Account:
 def _without_record(folder: TrainingFolder) -> str:
     if (folder.path / "ledger.jsonl").exists():
         return "it has a ledger but no record: it still goes on, or was killed; `lowtide settle` reads it back"
-    last = wait_seen(folder.path / "decisions.jsonl", _BEGINNING_OF_TIME).last_action
+    last = wait_seen(folder.decisions, _BEGINNING_OF_TIME).last_action
     return _NO_ACCOUNT.get(last or "", "it left neither record nor ledger")
 
 
@@ -143,7 +143,7 @@ def _wait_of(folder: TrainingFolder, account: Account) -> WaitSeen:
     """Return what the decisions say: of the training that stands. An immediate run never waits for the grid, but may be late."""
     seen = WaitSeen(waited=None)
     if not folder.superseded:
-        seen = wait_seen(folder.path / "decisions.jsonl", account.submitted_at)
+        seen = wait_seen(folder.decisions, account.submitted_at)
     return replace(seen, waited=False) if account.policy == "immediate" else seen
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 _MARKS = ("record.json", "ledger.jsonl", "decisions.jsonl")
 _REPLACED = re.compile(r"(finished|other)-\d+")
+_MAPPED = re.compile(r"(.+)~\d+")
+"""The folder of an instance of a mapped training, beside the one of its run, where the wait's decisions are."""
 
 Fingerprint = tuple[tuple[int, int, int] | None, ...]
 """Size, time of change and inode of each file that an entry rests on; None where it is missing."""
@@ -33,11 +35,17 @@ class TrainingFolder:
         """Where this run's report lies, if it was written to the place that belongs to it."""
         return self.root / "reports" / self.path.relative_to(self.root / "runs") / "report.json"
 
+    @property
+    def decisions(self) -> Path:
+        """The training's own decisions; those of its run where it has none, since a mapped training's wait is not mapped."""
+        own, mapped = self.path / "decisions.jsonl", _MAPPED.fullmatch(self.path.name)
+        return self.path.with_name(mapped.group(1)) / own.name if mapped and not own.exists() else own
+
     def fingerprint(self) -> Fingerprint:
         """Return what changes when the account does."""
-        files = (*(self.path / mark for mark in _MARKS), self.report)
+        record, ledger = self.path / "record.json", self.path / "ledger.jsonl"
         # an attempt appends to its ledger all the time, and nothing here is read from it: that it is there is enough
-        return tuple(_stat(file, exists_only=file.name == "ledger.jsonl") for file in files)
+        return (_stat(record), (0, 0, 0) if ledger.exists() else None, _stat(self.decisions), _stat(self.report))
 
     def last_change(self) -> datetime:
         """Return when the newest of its files was written."""
@@ -51,8 +59,11 @@ def training_folders(root: Path) -> Iterator[TrainingFolder]:
         if _holds_a_training(first):
             yield from _of_run(root, first, dag=None)
             continue
-        for second in _folders(first):
-            yield from _of_run(root, second, dag=first.name)
+        runs = _folders(first)
+        waited_for_mapped = {found.group(1) for run in runs if (found := _MAPPED.fullmatch(run.name))}
+        for run in runs:
+            if run.name not in waited_for_mapped or _has_an_account(run):
+                yield from _of_run(root, run, dag=first.name)
 
 
 def _of_run(root: Path, path: Path, *, dag: str | None) -> Iterator[TrainingFolder]:
@@ -74,11 +85,13 @@ def _holds_a_training(path: Path) -> bool:
     return any((path / mark).exists() for mark in _MARKS)
 
 
-def _stat(path: Path, *, exists_only: bool) -> tuple[int, int, int] | None:
+def _has_an_account(path: Path) -> bool:
+    return any((path / name).exists() for name in ("record.json", "ledger.jsonl"))
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
     found = _stat_result(path)
-    if found is None:
-        return None
-    return (0, 0, 0) if exists_only else (found.st_size, found.st_mtime_ns, found.st_ino)
+    return None if found is None else (found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def _stat_result(path: Path) -> os.stat_result | None:

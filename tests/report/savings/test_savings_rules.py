@@ -297,3 +297,15 @@ def test_with_verify_a_ledger_that_changed_or_is_gone_takes_its_run_out(tmp_path
         "its ledger has changed since its record was written",
         "its ledger cannot be read (No such file or directory)",
     ]
+
+
+def test_each_instance_of_a_mapped_training_counts_and_waited_as_its_run_did(tmp_path: Path) -> None:
+    record = nightly()
+    write_training(tmp_path, "nightly/a", None, decisions=waited_until_start(record, record.ended_at))
+    for index in (0, 1):
+        mapped = record.model_copy(update={"run_id": f"nightly/a[{index}]"})
+        write_training(tmp_path, f"nightly/a~{index}", mapped)
+    found = savings_of(tmp_path)
+    assert found.left_out == ()
+    assert [run.dag for run in found.runs] == ["nightly", "nightly"]
+    assert (total(found).runs, total(found).waits, total(found).deadlines) == (2, 2, 2)
