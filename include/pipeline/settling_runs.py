@@ -67,8 +67,10 @@ def settle_recent_runs(
 
 
 def _recent(artifacts_root: Path, history: HistoryStore, since: datetime) -> Iterator[RunFolder]:
-    for path in sorted(artifacts_root.glob("runs/*/*/record.json")):
+    for path in sorted((*artifacts_root.glob("runs/*/record.json"), *artifacts_root.glob("runs/*/*/record.json"))):
         folder = RunFolder(path.parent)
+        if RunFolder(path.parent.parent).ledger.exists():
+            continue  # what a run keeps in its own folder (booked, finished-1) is no run: its first booking must stay
         try:
             data = json.loads(path.read_bytes())
             if data.get("replay") is None and parse_moment(data["ended_at"]) >= since and _is_of(folder, data, history):

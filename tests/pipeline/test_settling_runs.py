@@ -1,0 +1,48 @@
+"""Which folders the nightly settlement takes for runs: also those of the command line, and never what a settlement keeps."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from include.config import ReportConfig
+from include.moments import utc_now
+from include.pipeline import RunFolder
+from include.pipeline.settling_runs import Settling, settle_recent_runs
+from include.records import IntensityKind, Reading
+from include.report import load_record
+from tests.support.history import store
+from tests.support.neso import HALF_HOUR, slot_start
+from tests.support.runs import booked_rows, check_contract, slot_reading, write_run
+
+NOW = utc_now()
+STARTED = slot_start(NOW) - timedelta(hours=3)
+
+
+def grid(kind: IntensityKind, value: float) -> list[Reading]:
+    return [slot_reading(STARTED + (k - 20) * HALF_HOUR, value - k, kind) for k in range(26)]
+
+
+def settle(root: Path) -> Settling:
+    return settle_recent_runs(root, store(root), now=utc_now(), look_back=timedelta(days=2), settings=ReportConfig())
+
+
+def test_a_run_of_the_command_line_is_settled_and_its_first_booking_never_is(tmp_path: Path) -> None:
+    """``--output artifacts/runs/mine`` is one folder less deep than Airflow's: its ``booked`` was taken for a run."""
+    forecast = grid(IntensityKind.FORECAST, 200.0)
+    folder, before = write_run(
+        tmp_path / "runs" / "mine",
+        booked_rows(STARTED, forecast),
+        submitted_at=STARTED - timedelta(hours=6),
+        at_submission=forecast,
+    )
+    first = folder.ledger.read_bytes(), folder.record.read_bytes()
+    store(tmp_path).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
+    assert [run.folder.path for run in settle(tmp_path).settled] == [folder.path]
+    store(tmp_path).add(grid(IntensityKind.MEASURED, 120.0), NOW + timedelta(minutes=1))
+    done = settle(tmp_path)
+    assert ([run.folder.path for run in done.settled], done.failures) == ([folder.path], [])
+    booked = RunFolder(folder.booked)
+    assert (booked.ledger.read_bytes(), booked.record.read_bytes()) == first
+    after = load_record(folder.path)
+    assert after.settlement is not None
+    assert after.settlement.first_booked.emissions_gco2eq == before.emissions_gco2eq
+    check_contract(folder)
