@@ -45,8 +45,7 @@ class RunFolder:
     @classmethod
     def of_run(cls, artifacts_root: Path, dag_id: str, run_id: str, map_index: int = -1) -> "RunFolder":
         """Return the folder of an Airflow run; each instance of a mapped task has its own."""
-        name = path_name(run_id) if map_index < 0 else f"{path_name(run_id)}~{map_index}"  # no path name holds a ~
-        return cls(artifacts_root / "runs" / path_name(dag_id) / name)
+        return cls(artifacts_root / "runs" / path_name(dag_id) / _instance_name(run_id, map_index))
 
     @property
     def record(self) -> Path:
@@ -186,6 +185,10 @@ class RunFolder:
             ) from error
 
 
-def report_folder(artifacts_root: Path, dag_id: str, run_id: str) -> Path:
-    """Return where the report of an Airflow run goes."""
-    return artifacts_root / "reports" / path_name(dag_id) / path_name(run_id)
+def report_folder(artifacts_root: Path, dag_id: str, run_id: str, map_index: int = -1) -> Path:
+    """Return where the report of an Airflow run goes; each instance of a mapped comparison has its own."""
+    return artifacts_root / "reports" / path_name(dag_id) / _instance_name(run_id, map_index)
+
+
+def _instance_name(run_id: str, map_index: int) -> str:
+    return path_name(run_id) if map_index < 0 else f"{path_name(run_id)}~{map_index}"  # no path name holds a ~

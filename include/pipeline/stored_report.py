@@ -34,14 +34,14 @@ def artifacts_roots() -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_stored_report(written: object, dag_id: str, run_id: str) -> bytes:
-    """Return the page of the report that a run wrote.
+def read_stored_report(written: object, dag_id: str, run_id: str, map_index: int = -1) -> bytes:
+    """Return the page of the report that a run, or an instance of its mapped comparison, wrote.
 
     :param written: the path of ``report.json``, as the task's XCom has it.
     :raises ArtifactError: it lies elsewhere than such a run's report does, behind a symbolic link, is gone, or is no page.
     """
     for root in artifacts_roots():
-        folder = report_folder(root, dag_id, run_id)
+        folder = report_folder(root, dag_id, run_id, map_index)
         if isinstance(written, str) and Path(written) == folder / "report.json":
             return _page(root, folder.relative_to(root).parts)
     raise ArtifactError(

@@ -236,8 +236,13 @@ def test_a_pipe_in_the_pages_place_does_not_hold_the_server(server, compared):
     assert server.get(path_of("reported", outcome.run_id), **as_user(server, "reported")).status == 404
 
 
-def test_each_mapped_comparison_has_its_own_button(server, compared):
-    outcome, _ = compared("mapped_reported")
-    link = stored_link(outcome.run_id, 1)
-    assert link == f"{path_of('mapped_reported', outcome.run_id)}?map_index=1"
-    assert server.get(link, **as_user(server, "mapped_reported")).body == PAGE
+def test_each_mapped_comparison_has_its_own_button_and_page(server, compared):
+    outcome, folder = compared("mapped_reported")
+    reader = as_user(server, "mapped_reported")
+    for index in (0, 1):
+        page = folder.with_name(f"{folder.name.partition('~')[0]}~{index}") / "report.html"
+        page.write_bytes(PAGE + str(index).encode())
+        link = stored_link(outcome.run_id, index)
+        assert link == f"{path_of('mapped_reported', outcome.run_id)}?map_index={index}"
+        assert server.get(link, **reader).body == PAGE + str(index).encode()
+    assert server.get(path_of("mapped_reported", outcome.run_id), **reader).status == 404

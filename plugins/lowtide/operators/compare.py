@@ -69,8 +69,7 @@ class CompareRunsOperator(BaseOperator):
                 notes=baseline.notes,
                 evidence=wait_evidence(record, folder, config.artifacts_path, now=now),
             )
-            run = context["dag_run"]
-            paths = write_report(report, report_folder(config.artifacts_path, run.dag_id, run.run_id))
+            paths = write_report(report, self._folder(context, config.artifacts_path))
         for line in summary_lines(report, paths):
             self.log.info("%s", line)
         return {
@@ -80,6 +79,10 @@ class CompareRunsOperator(BaseOperator):
             "report_markdown": str(paths["report.md"]),
             **({"report_html": str(paths["report.html"])} if "report.html" in paths else {}),
         }
+
+    def _folder(self, context: Context, artifacts_root: Path) -> Path:
+        run, index = context["dag_run"], context["ti"].map_index
+        return report_folder(artifacts_root, run.dag_id, run.run_id, -1 if index is None else int(index))
 
     def _record(self, context: Context) -> TrainingRecord:
         stored = context["ti"].xcom_pull(task_ids=self.train_task_id)
