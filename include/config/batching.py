@@ -37,6 +37,16 @@ class MemoryTarget:
             return self.size_bytes
         return (self.share or 0.0) * unaccumulated_peak_bytes
 
+    def with_margin(self, margin: float) -> "MemoryTarget":
+        """Return what a peak must keep within so that one which is by ``margin`` (a share of itself) larger meets the target.
+
+        The whole of the unaccumulated peak needs no margin: nothing larger is asked for.
+        """
+        if self.size_bytes is not None:
+            return MemoryTarget(size_bytes=int(self.size_bytes / (1 + margin)))
+        share = self.share or 0.0
+        return self if share >= 1 else MemoryTarget(share=share / (1 + margin))
+
 
 def parse_memory_target(text: object) -> MemoryTarget:
     """Read ``50%``, ``2GiB``, ``500MB`` or a number of bytes.

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from include.trainer.batches import BatchSource, Group
 from include.trainer.precision import Precision
-from include.trainer.shortage import StepStarts, halve_micro_batch, shortage_of
+from include.trainer.shortage import StepStarts, halve_micro_batch, shortage_in_words, shortage_of, smaller_evaluation
 from include.trainer.signs import TestData
 from include.trainer.state import LoopState
 
@@ -25,6 +25,9 @@ def summed_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | Non
     if weights is None:
         return cross_entropy(scores, classes, reduction="sum")
     return (cross_entropy(scores, classes, reduction="none") * weights.flatten()).sum()
+
+
+_LESS_STATE = "choose training.optimizer sgd, which keeps no state, a smaller model, or a device with more memory"
 
 
 class OptimizationLoop:
@@ -66,13 +69,19 @@ class OptimizationLoop:
         """Take one step and return the group's mean loss, without waiting for the device.
 
         :param may_shrink: halve the micro-batch and try again where memory runs out; else that is raised.
+        :raises TrainingError: memory ran out where a smaller micro-batch does not help.
         """
         state = self.state
         mean_loss = self._accumulate_within_memory(group) if may_shrink else self.accumulate(group)
-        state.precision.unscale(state.optimizer)
-        if self.clip_gradient_norm is not None:
-            nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
-        state.precision.step(state.optimizer)
+        try:
+            state.precision.unscale(state.optimizer)
+            if self.clip_gradient_norm is not None:
+                nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
+            state.precision.step(state.optimizer)
+        except Exception as error:  # not tried again: a part of the parameters may have moved
+            raise shortage_in_words(
+                error, f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE
+            ) from error
         state.advance(group.count)
         state.optimizer.zero_grad(set_to_none=True)
         return mean_loss
@@ -104,12 +113,31 @@ class OptimizationLoop:
             start.restore()
 
 
-@torch.inference_mode()
-def accuracy(model: nn.Module, data: TestData, *, precision: Precision, batch_size: int) -> float:
+def accuracy(
+    model: nn.Module,
+    data: TestData,
+    *,
+    precision: Precision,
+    batch_size: int,
+    warn: Callable[[str], None] = print,
+) -> float:
     """Return the share of the test targets that are classified right, 0 to 1, each counted by its weight.
 
-    :param batch_size: the training's micro-batch, so that evaluating never needs more memory than training.
+    :param batch_size: the training's micro-batch, which mostly needs less memory here; where it does not fit it is halved.
+    :param warn: told, once each, when memory ran out and the batch was halved.
+    :raises TrainingError: memory does not suffice for a single sample.
     """
+    while True:
+        try:
+            return _accuracy(model, data, precision, batch_size)
+        except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
+            cause = shortage_of(error)
+        batch_size, told = smaller_evaluation(batch_size, cause=cause)
+        warn(told)
+
+
+@torch.inference_mode()
+def _accuracy(model: nn.Module, data: TestData, precision: Precision, batch_size: int) -> float:
     model.eval()
     right = total = torch.zeros((), dtype=torch.float64)
     for batch in data.test_batches(batch_size):

@@ -2,6 +2,10 @@
 
 Candidates are the effective batch cut into k even pieces. They are measured, not modelled: real steps of this training, in a
 process of its own (``trial``).
+
+On a CPU the peak is the resident set's, and the same training differs from itself by a tenth and more: the heap keeps what it
+cannot give back. The size with the luckiest of many measurements would be chosen. So a margin is kept, and what was
+chosen is measured once more, for longer and in a process of its own.
 """
 
 import math
@@ -12,11 +16,15 @@ from include import errors
 from include.config.batching import MemoryTarget, parse_memory_target
 from include.config.training import TrainingConfig
 from include.errors import ConfigurationError, LowtideError, TrainingError
+from include.trainer.device import select_device
 from include.trainer.trial_process import TrialWatch, run_trial
 from include.trainer.trial_protocol import TrialRequest, TrialResult
 from include.units import BYTES_PER_MIB
 
 _COARSE = (32, 16, 8, 4, 2, 1)
+_CPU_MARGIN = 0.15
+"""Of the peak that a trial found: what the resident set of the training itself may be above it."""
+_CONFIRMING_STEPS = 8
 _INNER = 7
 """How many sizes are tried in one process between two that are known."""
 Peaks = dict[int, int]
@@ -36,28 +44,55 @@ def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None], wa
     if training.micro_batch_size != "auto":
         return training.micro_batch_size
     effective, target = training.effective_batch_size, parse_memory_target(training.memory_target)
-    peaks = search(lambda pieces: measured(training, pieces, watch), target, effective)
+    held = target.with_margin(_CPU_MARGIN) if select_device(training.device).type == "cpu" else target
+    peaks = search(lambda pieces: measured(training, pieces, watch), held, effective)
     if not peaks:
         raise TrainingError(
             "training.micro_batch_size auto: memory does not suffice for a micro-batch of 1 sample; choose a smaller model or"
             " inputs, training.precision bf16, or a device with more memory"
         )
-    pieces = _fewest_within(peaks, target, effective)
-    limit_mib = _limit_bytes(peaks, target, effective) / BYTES_PER_MIB
-    smallest_mib = min(peaks.values()) / BYTES_PER_MIB
+    limit_mib, smallest = _limit_bytes(peaks, target, effective) / BYTES_PER_MIB, max(peaks)
+    smallest_mib, how = min(peaks.values()) / BYTES_PER_MIB, _how(peaks)
+    pieces = _fewest_within(peaks, held, effective)
+    if held != target:
+        pieces = _confirmed(training, peaks, _limit_bytes(peaks, held, effective), watch)
     if pieces is None:
         raise ConfigurationError(
             f"training.memory_target {training.memory_target} ({limit_mib:.0f} MiB) cannot be met: even a micro-batch of"
-            f" {_size(effective, max(peaks))} peaks at {smallest_mib:.0f} MiB, most of it model, optimizer and data; raise"
-            " the target, or choose a smaller model"
+            f" {_size(effective, smallest)} peaks at {smallest_mib:.0f} MiB{_margin_told(held != target)}, most of it model,"
+            " optimizer and data; raise the target, or choose a smaller model"
         )
     size = _size(effective, pieces)
     tell(
         f"training.micro_batch_size auto: {size} x {_size(effective, size)}, peak {peaks[pieces] / BYTES_PER_MIB:.0f} MiB; the target"
-        f" {training.memory_target} is {limit_mib:.0f} MiB, {'measured' if 1 in peaks else 'estimated, since the whole batch'}"
-        f"{'' if 1 in peaks else ' does not fit'}"
+        f" {training.memory_target} is {limit_mib:.0f} MiB, {how}{_margin_told(held != target)}"
     )
     return size
+
+
+def _how(peaks: Peaks) -> str:
+    return "measured" if 1 in peaks else "estimated, since the whole batch does not fit"
+
+
+def _margin_told(kept: bool) -> str:
+    return f" (a margin of {_CPU_MARGIN:.0%} is kept, since peaks vary on a CPU)" if kept else ""
+
+
+def _confirmed(training: TrainingConfig, peaks: Peaks, limit_bytes: float, watch: TrialWatch) -> int | None:
+    """Return the fewest pieces that keep within the limit once more, in a process that tries nothing else.
+
+    :param peaks: what was found before; what is found now is noted in it.
+    """
+    while fitting := [pieces for pieces, peak in peaks.items() if peak <= limit_bytes]:
+        pieces = min(fitting)
+        again = measured(training, [pieces], watch, steps=_CONFIRMING_STEPS).get(pieces)
+        if again is None:
+            del peaks[pieces]  # memory did not suffice this time
+            continue
+        peaks[pieces] = max(peaks[pieces], again)
+        if again <= limit_bytes:
+            return pieces
+    return None
 
 
 def search(measure: Measure, target: MemoryTarget, effective: int) -> Peaks:
@@ -110,7 +145,7 @@ def _size(effective: int, pieces: int) -> int:
     return math.ceil(effective / pieces)
 
 
-def measured(training: TrainingConfig, pieces: Iterable[int], watch: TrialWatch) -> Peaks:
+def measured(training: TrainingConfig, pieces: Iterable[int], watch: TrialWatch, *, steps: int = 3) -> Peaks:
     """Measure in a child process; sizes that memory does not suffice for, whoever says so, are left out.
 
     :raises UserError: data or model cannot be used.
@@ -123,6 +158,7 @@ def measured(training: TrainingConfig, pieces: Iterable[int], watch: TrialWatch)
     request = TrialRequest(
         training=training,
         micro_batch_sizes=tuple(sorted(by_size)),
+        steps=steps,
         import_paths=tuple(path for path in sys.path if path),
     )
     status, results = run_trial(request, watch)

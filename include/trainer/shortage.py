@@ -120,8 +120,32 @@ def shortage_told(when: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = shortage_of(error)
-        raise TrainingError(f"memory ran out {when} ({cause}); {remedy}") from error
+        raise shortage_in_words(error, when, remedy) from error
+
+
+def shortage_in_words(error: Exception, when: str, remedy: str) -> TrainingError:
+    """Return the sentence of a shortage.
+
+    :raises Exception: the error itself, where it is none.
+    """
+    return TrainingError(f"memory ran out {when} ({shortage_of(error)}); {remedy}")
+
+
+def smaller_evaluation(batch_size: int, *, cause: str) -> tuple[int, str]:
+    """Give memory back to the device, and return the next batch size to evaluate with and a sentence to warn with.
+
+    :raises TrainingError: the batch is a single sample already.
+    """
+    if batch_size == 1:
+        raise TrainingError(
+            f"memory ran out in the evaluation with a batch of 1 sample ({cause}); choose smaller test inputs, or a device"
+            " with more memory; the last checkpoint holds the trained weights"
+        )
+    smaller = -(-batch_size // 2)
+    torch.cuda.empty_cache()  # nothing on a CPU
+    return smaller, (
+        f"memory ran out in the evaluation with batches of {batch_size} ({cause}); evaluating again with {smaller}"
+    )
 
 
 def shortage_of(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import torch
 
+from include.config.batching import AUTO, parse_memory_target
 from include.config.training import TrainingConfig
 from include.errors import TrainingError
 from include.records.ledger import Phase
@@ -22,6 +23,7 @@ from include.trainer.shortage import shortage_told
 from include.trainer.signs import SignsOfLife
 from include.trainer.state import LoopState
 from include.trainer.trial_process import TrialWatch
+from include.units import BYTES_PER_MIB
 
 
 class Training:
@@ -71,8 +73,12 @@ class Training:
         self._keeper.finish(snapshot)
         self._emit_phase(Phase.EVALUATE)
         state, signs = loop.state, SignsOfLife(data, lambda: self._emit_phase(Phase.EVALUATE))
-        test_accuracy = accuracy(state.model, signs, precision=state.precision, batch_size=state.micro_batch_size)
-        return self._result(snapshot, train_duration_s=duration_s, test_accuracy=test_accuracy)
+        test_accuracy = accuracy(
+            state.model, signs, precision=state.precision, batch_size=state.micro_batch_size, warn=self._warn
+        )
+        result = self._result(snapshot, train_duration_s=duration_s, test_accuracy=test_accuracy)
+        self._check_target(result)
+        return result
 
     def _snapshot(self, data: BatchSource, state: LoopState) -> Snapshot:
         return Snapshot(
@@ -104,6 +110,16 @@ class Training:
             raise TrainingError(
                 f"a weight of the model is NaN or infinite after the last optimizer step ({state.global_step}); lower"
                 f" training.learning_rate (now {self._training.learning_rate:g}) or set training.clip_gradient_norm"
+            )
+
+    def _check_target(self, result: TrainingResult) -> None:
+        training = self._training
+        limit = parse_memory_target(training.memory_target).size_bytes if training.micro_batch_size == AUTO else None
+        if limit is not None and result.peak_memory_bytes > limit:  # a share's base is known to the trial only
+            self._warn(
+                f"the peak of {result.peak_memory_bytes / BYTES_PER_MIB:.0f} MiB is above training.memory_target"
+                f" {training.memory_target}, though a trial of micro-batches of {result.micro_batch_size} kept within it;"
+                " lower the target if it must hold"
             )
 
     def _result(self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float) -> TrainingResult:

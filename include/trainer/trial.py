@@ -48,7 +48,7 @@ def _peaks(request: TrialRequest, parts: Parts) -> Iterator[TrialResult]:
     loop.state.model.train()
     for size in request.micro_batch_sizes:
         loop.state.micro_batch_size = size
-        shortage = _shortage(loop, group)
+        shortage = _shortage(loop, group, request.steps)
         if shortage:
             yield TrialResult(micro_batch_size=size, shortage=shortage)
             return
@@ -56,9 +56,9 @@ def _peaks(request: TrialRequest, parts: Parts) -> Iterator[TrialResult]:
         yield TrialResult(micro_batch_size=size, peak_memory_bytes=meter.peak_bytes_so_far())
 
 
-def _shortage(loop: OptimizationLoop, group: Group) -> str | None:
+def _shortage(loop: OptimizationLoop, group: Group, steps: int) -> str | None:
     try:
-        for _ in range(3):  # the first is without the optimizer's state; the heap settles a little later
+        for _ in range(steps):  # the first is without the optimizer's state; the heap settles a little later
             loop.optimizer_step(group, may_shrink=False)
     except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
         return shortage_of(error)

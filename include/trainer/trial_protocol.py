@@ -6,12 +6,16 @@ from include.config.training import TrainingConfig
 
 
 class TrialRequest(BaseModel):
-    """What to try, in ascending order; ``import_paths`` are the asking process's, so that a user's modules are found."""
+    """What to try, in ascending order, and for how many optimizer steps each.
+
+    ``import_paths`` are the asking process's, so that a user's modules are found.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     training: TrainingConfig
     micro_batch_sizes: tuple[int, ...]
+    steps: int = 3
     import_paths: tuple[str, ...]
 
 

@@ -1,9 +1,10 @@
 """``micro_batch_size: auto``: the largest micro-batch that meets the target, and the effective batch stays."""
 
 import os
+import re
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from hypothesis import strategies as st
 
 from include.config.batching import MemoryTarget, parse_memory_target
 from include.errors import ConfigurationError, TrainingStopped
+from include.trainer import training as child_side
 from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.checkpoint.keeper import CheckpointKeeper
 from include.trainer.control import Requests
 from include.trainer.micro_batch import Measure, Peaks, search, unaccumulated_peak_bytes
-from include.trainer.protocol import EventKind
+from include.trainer.protocol import EventKind, TrainingEvent
+from include.trainer.result import TrainingResult
+from include.trainer.supervisor import TrainingChild
 from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
 
@@ -115,6 +119,59 @@ def test_auto_measures_real_steps_and_keeps_the_effective_batch(training_config:
     assert warnings[0].startswith(
         f"training.micro_batch_size auto: {result.micro_batch_size} x {result.accumulation_steps}, "
     )
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("memory_target", ["60MiB", "100MiB", "60%"])
+def test_the_training_itself_keeps_within_the_target(
+    memory_target: str, training_config: MakeConfig, make_child: Callable[..., TrainingChild]
+) -> None:
+    """In a child as always, whose resident set differs from the trial's by a tenth and more."""
+    parts: dict[str, Any] = {
+        "model": "include.trainer.models:small_cnn",
+        "effective_batch_size": 128,
+        "accumulation_steps": None,
+        "micro_batch_size": "auto",
+        "memory_target": memory_target,
+    }
+    heard: list[TrainingEvent] = []
+    with make_child(training_config(**parts)) as child:
+        child.start()
+        while not heard or heard[-1].kind is not EventKind.FINISHED:
+            event = child.next_event(60)
+            heard += [] if event is None else [event]
+    (told,) = [event.data["message"] for event in heard if event.kind is EventKind.NOTE]
+    limit_mib = int(re.findall(r"the target \S+ is (\d+) MiB", told)[0])
+    result = TrainingResult.model_validate(heard[-1].data)
+    assert "a margin of 15% is kept" in told
+    assert result.peak_memory_bytes <= limit_mib * MIB
+    assert 1 <= result.micro_batch_size < 128
+    assert not [event.data for event in heard if event.kind is EventKind.WARNING]
+
+
+def test_a_peak_above_the_target_is_told(training_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the training needs more than its trial did, as where a user's model grows while it trains."""
+    monkeypatch.setattr(child_side, "chosen_micro_batch", lambda training, tell, watch: 32)
+    parts: dict[str, Any] = {"effective_batch_size": 128, "accumulation_steps": None, "micro_batch_size": "auto"}
+    heard: list[str] = []
+
+    def hear(kind: EventKind, data: dict[str, object]) -> None:
+        if kind is EventKind.WARNING:
+            heard.append(str(data["message"]))
+
+    Training(training_config(**parts, memory_target="1kB"), emit=hear).run()
+    (warning,) = heard
+    assert re.match(r"the peak of \d+ MiB is above training.memory_target 1kB, though a trial of .* 32 kept", warning)
+    Training(training_config(**parts, memory_target="100GiB"), emit=hear).run()
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "kept"),
+    [("100MB", 80_000_000), ("50%", 400), ("100%", 1000)],
+)
+def test_a_margin_lowers_what_a_trial_may_peak_at_but_the_whole_is_the_whole(target: str, kept: float) -> None:
+    assert parse_memory_target(target).with_margin(0.25).limit_bytes(1000) == pytest.approx(kept)
 
 
 def test_a_target_below_what_one_sample_takes_is_one_sentence(training_config: MakeConfig) -> None:

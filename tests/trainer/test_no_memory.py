@@ -11,11 +11,13 @@ import torch
 from include.errors import TrainingError
 from include.trainer import training as child_side
 from include.trainer.checkpoint.snapshot import Snapshot
+from include.trainer.loop import accuracy
+from include.trainer.precision import Precision
 from include.trainer.protocol import EventKind
 from include.trainer.shortage import is_out_of_memory
 from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
-from tests.trainer.test_shortage import Greedy, new_loop
+from tests.trainer.test_shortage import Greedy, new_loop, source
 
 AUTO: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 64, "accumulation_steps": None}
 
@@ -86,6 +88,60 @@ class Counts:
     """Counts that need not be looked at."""
 
     def load_state_dict(self, saved: object) -> None: ...
+
+
+def test_an_optimizer_without_room_for_its_state_says_so_and_is_not_tried_again() -> None:
+    """AdamW allocates its moments in the first step, when the gradients are there already."""
+    warnings: list[str] = []
+    loop = new_loop(Greedy(most=32), 16, warnings)
+    tries: list[int] = []
+
+    def refused(*_: object) -> None:
+        tries.append(1)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total capacity of")
+
+    loop.state.optimizer.register_step_pre_hook(refused)
+    with pytest.raises(
+        TrainingError, match=r"in the optimizer's own step 1 \(.*\); choose training.optimizer sgd"
+    ) as caught:
+        list(loop.epoch(source()))
+    assert "\n" not in str(caught.value)
+    assert (tries, warnings, loop.state.global_step) == ([1], [], 0)
+
+
+class Evaluated(torch.nn.Module):
+    """A linear model that refuses what is larger than ``most`` when it is evaluated."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.most, self.linear = most, torch.nn.Linear(6, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if len(inputs) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        outputs: torch.Tensor = self.linear(inputs)
+        return outputs
+
+
+def test_an_evaluation_that_does_not_fit_goes_on_with_half_its_batch() -> None:
+    def measured(most: int) -> tuple[float, list[str]]:
+        warnings: list[str] = []
+        found = accuracy(
+            Evaluated(most), source(), precision=Precision(), batch_size=32, warn=warnings.append
+        )  # fmt: skip
+        return found, warnings
+
+    whole, none = measured(32)
+    halved, warnings = measured(9)
+    assert none == []
+    assert halved == whole
+    assert [warning.partition(" (")[0] for warning in warnings] == [
+        "memory ran out in the evaluation with batches of 32",
+        "memory ran out in the evaluation with batches of 16",
+    ]
+    with pytest.raises(TrainingError, match="in the evaluation with a batch of 1 sample"):
+        measured(0)
 
 
 def test_what_the_driver_itself_refuses_is_a_shortage_too() -> None:
