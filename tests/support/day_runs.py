@@ -67,9 +67,7 @@ class DayRun:
         return self.submitted_at + self.wait + timedelta(hours=2 * self.hours + pauses + 6)
 
     def rows(self) -> list[LedgerRow]:
-        """The ledger's rows; every ninth minute is spent at a checkpoint, the first minute at starting."""
-        end = self.submitted_at + self.wait + timedelta(hours=self.hours + sum(length for _, length in self.pauses))
-        grid = tide(self.submitted_at, end)
+        """The ledger's rows: a minute of starting, then training, with a minute at a checkpoint every hour."""
         rows: list[LedgerRow] = []
         for attempt, elapsed_s, begin in self._instants():
             kwh = self._power_w(elapsed_s) * self.row_s / 3.6e6
@@ -77,7 +75,7 @@ class DayRun:
                 begin,
                 begin + timedelta(seconds=self.row_s),
                 (0.14 * kwh, 0.82 * kwh, 0.04 * kwh),
-                grid,
+                tide(begin, begin + timedelta(seconds=self.row_s)),
                 phase=self._phase(elapsed_s),
                 attempt=attempt,
                 monotonic_s=elapsed_s + self.row_s,

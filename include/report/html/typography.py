@@ -26,7 +26,7 @@ def time_text(value_s: float) -> str:
     if seconds < 10:
         return f"{significant(value_s)} s"
     for (unit, size), (smaller, part) in pairwise((("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))):
-        if seconds >= size:
+        if seconds >= (2 * size if unit == "d" else size):  # 28 h, and only then 2 d 3 h
             rest = round(seconds % size / part)
             if rest * part == size:  # 59 min 59.6 s are an hour
                 return time_text((seconds // size + 1) * size)

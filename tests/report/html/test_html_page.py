@@ -2,14 +2,21 @@
 
 import itertools
 import re
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from include.config import ReportConfig
+from include.report import compare_runs
 from include.report.html import CONTENT_SECURITY_POLICY, render_html
 from include.report.html.rendering import _environment
-from tests.support.pages import CASES, WrittenPage
+from tests.support.day_runs import evening_baseline, night_run
+from tests.support.pages import CASES, NOW, WrittenPage
 
 Page = Callable[[str], WrittenPage]
 _VOID = {"meta", "br", "img", "link", "input", "hr", "base"}
@@ -181,6 +188,19 @@ def test_a_replayed_runs_power_is_told_in_real_watts(page: Page) -> None:
 def test_the_same_report_gives_the_same_bytes(page: Page) -> None:
     found = page("night")
     assert render_html(found.report) == found.html
+
+
+def test_a_day_of_five_second_rows_is_a_page_in_three_seconds_of_one_processor(tmp_path: Path) -> None:
+    """Counted as the processor's time: this machine may have other work. benchmarks/report_html.py has the clock's."""
+    length: dict[str, Any] = {"hours": 24.0, "row_s": 5.0}
+    _, baseline = evening_baseline(**length).write(tmp_path / "base")
+    _, run = night_run(**length, wait=timedelta(hours=9), pauses=[(8.0, 2.0), (16.0, 3.0)]).write(tmp_path / "run")
+    report = compare_runs(baseline, run, settings=ReportConfig(), now=NOW)
+    begin = time.process_time()
+    text = render_html(report)
+    assert time.process_time() - begin < 3
+    assert "17,280 rows, which sum to" in text
+    assert len(text.encode()) < 400_000
 
 
 def test_a_name_that_the_template_forgets_is_an_error_and_not_an_empty_place() -> None:

@@ -85,8 +85,9 @@ def test_figures_are_set_as_figures_and_names_stay(text: str, wanted: str) -> No
         (3599, "59 min 59 s"),
         (3600, "1 h"),
         (6120, "1 h 42 min"),
-        (86_399, "1 d"),
-        (90_000, "1 d 1 h"),
+        (86_399, "24 h"),
+        (90_000, "25 h"),
+        (183_600, "2 d 3 h"),
     ],
 )
 def test_lengths_of_time_have_units(value_s: float, text: str) -> None:
