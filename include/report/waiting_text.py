@@ -11,7 +11,9 @@ def waiting_sentences(report: Report) -> Iterator[str]:
     """Yield plain sentences, in the order in which a reader asks."""
     waiting = report.waiting
     several = report.repeats is not None and len(report.repeats.runs) > 1
-    yield _avoided(waiting, "The runs waited {} on average." if several else "The run waited {}.")
+    waited = figures.duration_text(waiting.wait_s)
+    yield f"The runs waited {waited} on average." if several else f"The run waited {waited}."
+    yield _avoided(waiting, "They" if several else "It")
     if report.attribution_gco2eq.total is not None and waiting.avoided_gco2eq is not None:
         yield "The table under Why weighs waiting by the emissions of both runs, this section by the run's alone."
     yield from _cost(waiting, replayed=IntensityKind.REPLAYED in report.run.intensity_kinds)
@@ -22,13 +24,12 @@ def waiting_sentences(report: Report) -> Iterator[str]:
 
 
 def _avoided(waiting: Waiting, who: str) -> str:
-    waited = who.format(figures.duration_text(waiting.wait_s))
     if waiting.avoided_gco2eq is None:
-        return f"{waited} What that avoided is not known."
+        return "What that avoided is not known."
     avoided = figures.grams_text(abs(waiting.avoided_gco2eq))
     share = "" if waiting.avoided_percent is None else f" ({figures.percent_text(abs(waiting.avoided_percent))})"
     verb = "less" if waiting.avoided_gco2eq >= 0 else "more"
-    return f"{waited} Against the same energy at submission that emitted {avoided}{share} {verb}{_bounds(waiting)}."
+    return f"{who} emitted {avoided}{share} {verb} than the same energy would have at submission{_bounds(waiting)}."
 
 
 def _bounds(waiting: Waiting) -> str:
@@ -36,7 +37,7 @@ def _bounds(waiting: Waiting) -> str:
         return ""
     ends = sorted(map(abs, (waiting.avoided_low_gco2eq, waiting.avoided_high_gco2eq)))
     low, high = map(figures.grams_text, ends)
-    return f", between {low} and {high} if the meter errs as far as is known; the percentage does not depend on that"
+    return f": between {low} and {high} if the meter errs as far as is known; the percentage does not depend on that"
 
 
 def _cost(waiting: Waiting, *, replayed: bool) -> Iterator[str]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from include.config import ReportConfig
+from include.config import GridConfig, ReportConfig
 from include.pipeline import RunFolder
 from include.pipeline.report_renewal import renew_reports
 from include.pipeline.wait_evidence import wait_evidence
-from include.records import IntensityKind, Reading, TrainingRecord
+from include.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
 from include.report import Report, compare_runs, write_report
 from include.scheduler.history import HistoryKey, open_history
+from include.scheduler.providers.replay import open_replay
 from tests.support.runs import booked_rows, slot_reading, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
@@ -148,3 +149,21 @@ def test_a_report_is_renewed_once_the_hours_up_to_the_deadline_are_known(tmp_pat
     assert renewed(NOW) == [path]
     assert json.loads(path.read_text())["waiting"]["oracle"]["captured_percent"] > 50
     assert renewed(NOW) == []
+
+
+def test_a_replayed_run_is_set_against_the_trace_that_it_replayed(tmp_path: Path) -> None:
+    """The replay knows the hours up to the deadline, though none of them has ever been."""
+    section = {"virtual_start": "2026-03-01T20:00", "speed": 60.0}
+    settings = {"zone": "GB", "provider": "replay", "replay": section}
+    replay = open_replay(GridConfig.model_validate(settings))
+    day = list(replay.readings(SUBMITTED, DEADLINE))
+    rows = booked_rows(STARTED, day)
+    folder, record = write_run(tmp_path / "run", rows, submitted_at=SUBMITTED, at_submission=day[:2], grid=settings)
+    folder.append_decisions([look(SUBMITTED, day[0])])
+    record = record.model_copy(update={"emission_factor_type": EmissionFactorType.LIFECYCLE})
+    oracle = report(folder, record, None, now=SUBMITTED).waiting.oracle
+    assert oracle is not None
+    values = [reading.carbon_intensity_gco2eq_per_kwh for reading in day]
+    assert oracle.emissions_gco2eq == pytest.approx(record.energy_kwh.total * min(values))
+    assert oracle.intensity_kinds == {IntensityKind.REPLAYED: pytest.approx(1.0)}
+    assert oracle.sources == ("replay:profile",)

@@ -90,13 +90,19 @@ def write_killed_run(path: Path, rows: list[LedgerRow], details: dict[str, Any])
 
 
 def write_run(
-    path: Path, rows: list[LedgerRow], *, submitted_at: datetime, at_submission: list[Reading], pue: float = 1.0
+    path: Path,
+    rows: list[LedgerRow],
+    *,
+    submitted_at: datetime,
+    at_submission: list[Reading],
+    pue: float = 1.0,
+    grid: dict[str, Any] | None = None,
 ) -> tuple[RunFolder, TrainingRecord]:
     """Leave what a finished run leaves."""
     folder = RunFolder(path)
     folder.create()
     with LedgerWriter(folder.ledger) as ledger:
-        ledger.open_attempt(1, opening(submitted_at, pue=pue))
+        ledger.open_attempt(1, opening(submitted_at, pue=pue, grid=grid or GRID))
         ledger.append(rows)
         ledger.close_attempt("finished")
     folder.submission_readings.write_text("".join(json.dumps(r.as_json()) + "\n" for r in at_submission))
