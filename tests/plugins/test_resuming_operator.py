@@ -11,6 +11,7 @@ from include.config import PROJECT_ROOT
 from include.pipeline import RunFolder
 from include.trainer.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
+from tests.support.state_store import Store, stored_state
 
 pytestmark = pytest.mark.airflow
 
@@ -26,16 +27,6 @@ STEPS = 1000
 @pytest.fixture(scope="module", autouse=True)
 def mnist():
     ensure_mnist(PROJECT_ROOT / ".data", report=print)
-
-
-def stored_state(run_id):
-    from airflow.models.task_state_store import TaskStateStoreModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        rows = session.scalars(select(TaskStateStoreModel).where(TaskStateStoreModel.run_id == run_id)).all()
-        return {row.key: json.loads(row.value) for row in rows}
 
 
 def test_a_retry_goes_on_from_the_last_checkpoint_of_its_run(run_probe, tmp_path):
@@ -65,12 +56,6 @@ def test_a_run_that_was_deleted_and_made_again_under_its_id_begins_anew(probe_da
     assert json.loads(identity.read_text())["training_id"] != lost
     assert json.loads((identity.parent / "other-1" / "identity.json").read_text())["training_id"] == lost
     assert list((identity.parent / "other-1" / "checkpoints").glob("*.pt"))
-
-
-class Store(dict[str, object]):
-    """What a task's state store does, for tries that no test can have Airflow make in seconds: clearing by a person."""
-
-    set = dict.__setitem__
 
 
 def pointer_of(store, *, try_number, max_tries, fresh, retries=2):
