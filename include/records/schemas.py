@@ -1,4 +1,4 @@
-"""JSON schemas of the files that Lowtide writes. ``python -m include.records.schemas`` renews ``record.schema.json``."""
+"""JSON schemas of the files that Lowtide writes. ``python -m include.records.schemas`` renews them."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from include.files import write_json_atomically
+from include.records.incomplete import IncompleteRecord
 from include.records.training import TrainingRecord
 
 RECORD_SCHEMA = Path(__file__).with_name("record.schema.json")
+INCOMPLETE_RECORD_SCHEMA = Path(__file__).with_name("incomplete_record.schema.json")
+"""Of the account of a run that did not finish, also kept in ``record.json``; told apart by ``complete``: false."""
 
 
 class _WrittenFiles(GenerateJsonSchema):
@@ -28,3 +31,4 @@ def schema_text(model: type[BaseModel]) -> str:
 
 if __name__ == "__main__":
     write_json_atomically(RECORD_SCHEMA, schema_text(TrainingRecord))
+    write_json_atomically(INCOMPLETE_RECORD_SCHEMA, schema_text(IncompleteRecord))

@@ -106,7 +106,7 @@ def _parse(number: int, raw: bytes) -> _Line:
         if "event" in data:
             return _Line(number=number, raw=raw, event=LedgerEvent.from_json(data))
         row = LedgerRow.from_json(data)
-        figures = (*_energies(row), row.carbon_intensity_gco2eq_per_kwh, row.emissions_gco2eq)
+        figures = _figures(row)
         sound = row.start < row.end and all(math.isfinite(figure) and figure >= 0 for figure in figures)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         return _Line(number=number, raw=raw, problem=f"is not a ledger row ({type(error).__name__}: {error})")
@@ -116,8 +116,13 @@ def _parse(number: int, raw: bytes) -> _Line:
     return _Line(number=number, raw=raw, row=row)
 
 
-def _energies(row: LedgerRow) -> tuple[float, float, float]:
-    return row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh
+def _figures(row: LedgerRow) -> Iterator[float]:
+    yield from (row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh)
+    yield from (row.carbon_intensity_gco2eq_per_kwh, row.emissions_gco2eq)
+    more = (row.machine_cpu_energy_kwh, row.machine_gpu_energy_kwh, row.machine_ram_energy_kwh)
+    yield from (kwh for kwh in more if kwh is not None)
+    first = (row.booked_carbon_intensity_gco2eq_per_kwh, row.booked_emissions_gco2eq)
+    yield from (figure for figure in first if figure is not None)
 
 
 def _out_of_place(numbers: Sequence[int], rows: Sequence[LedgerRow]) -> Iterator[tuple[int, str]]:

@@ -9,11 +9,13 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
 from include.config import PROJECT_ROOT
-from include.records import IntensityKind
+from include.records import IncompleteRecord, IntensityKind
+from include.records.schemas import INCOMPLETE_RECORD_SCHEMA, RECORD_SCHEMA, schema_text
 from tests.support.runs import booked_rows, opening, slot_reading, write_killed_run, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
@@ -85,3 +87,23 @@ def test_codecarbons_columns_cannot_say_that_energy_is_missing_so_it_is_told_bes
     (warning,) = done.stderr.splitlines()
     assert "energy is missing from its figures" in warning
     assert "was not closed" in warning
+
+
+def test_each_account_keeps_its_published_schema_and_the_schemas_are_up_to_date(folders: tuple[Path, Path]) -> None:
+    assert INCOMPLETE_RECORD_SCHEMA.read_text(encoding="utf-8") == schema_text(IncompleteRecord)
+    whole, killed = json.loads(export(*folders, "--format", "json").stdout)
+    for account, path in ((whole, RECORD_SCHEMA), (killed, INCOMPLETE_RECORD_SCHEMA)):
+        schema = json.loads(path.read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.validate(account, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(killed, json.loads(RECORD_SCHEMA.read_text(encoding="utf-8")))
+
+
+def test_the_upper_bound_and_what_is_missing_are_columns(folders: tuple[Path, Path]) -> None:
+    """One row a minute, and the killed run's ledger was touched now, long after its rows of March."""
+    whole, killed = csv.DictReader(io.StringIO(export(*folders).stdout))
+    assert float(whole["uncovered_s"]) == 0
+    assert float(killed["uncovered_s"]) >= 60
+    assert float(whole["energy_low_kwh"]) < float(whole["energy_before_pue_kwh"]) < float(whole["energy_high_kwh"])
+    assert whole["machine_energy_before_pue_kwh"] == "", "not known: no zero"

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -208,3 +209,13 @@ def test_a_ledger_that_was_replaced_while_it_was_opened_is_refused(
         LedgerWriter(path)
     monkeypatch.undo()
     LedgerWriter(path).close()
+
+
+@pytest.mark.parametrize("key", ["machine_ram_energy_kwh", "booked_emissions_gco2eq"])
+def test_an_impossible_figure_beside_the_charged_ones_is_one_too(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "ledger.jsonl"
+    data = json.loads(row(0).as_json_line())
+    path.write_text(json.dumps(data | {key: math.nan}) + "\n" + json.dumps(data | {key: 1.0}) + "\n")
+    contents = read_ledger(path)
+    assert len(contents.rows) == 1
+    assert "impossible figure" in contents.problems[0]

@@ -31,8 +31,9 @@ CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no bett
 OUR_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
     "complete zone submitted_at started_at ended_at wait_s policy configuration comparison_key device"
     " device_name precision micro_batch_size accumulation_steps effective_batch_size seed epochs samples"
-    " test_accuracy attempts measuring_scope energy_before_pue_kwh cpu_energy_method gpu_energy_method"
-    " ram_energy_method emissions_gco2eq emissions_low_gco2eq emissions_high_gco2eq emissions_train_gco2eq"
+    " test_accuracy attempts measuring_scope energy_before_pue_kwh machine_energy_before_pue_kwh uncovered_s"
+    " energy_low_kwh energy_high_kwh cpu_energy_method gpu_energy_method ram_energy_method"
+    " emissions_gco2eq emissions_low_gco2eq emissions_high_gco2eq emissions_train_gco2eq"
     " mean_carbon_intensity_gco2eq_per_kwh measured_share estimated_share forecast_share cached_share"
     " modelled_share replayed_share signal_type emission_factor_type first_booked_gco2eq settled_at"
     " counterfactual_gco2eq sci_gco2eq_per_unit sci_functional_unit sci_embodied_gco2eq peak_memory_bytes"
@@ -89,6 +90,9 @@ def our_row(account: Account) -> dict[str, Any]:
     return plain | {
         "complete": isinstance(account, TrainingRecord) and account.energy_complete,
         "energy_before_pue_kwh": account.energy_kwh.total,
+        "machine_energy_before_pue_kwh": account.machine_energy_kwh and account.machine_energy_kwh.total,
+        "energy_low_kwh": bounds and bounds.energy_low_kwh,
+        "energy_high_kwh": bounds and bounds.energy_high_kwh,
         **{f"{part}_energy_method": methods.get(part, "none") for part in ("cpu", "gpu", "ram")},
         **{f"{kind.value}_share": share for kind, share in account.intensity_kinds.items()},
         "emissions_low_gco2eq": bounds and bounds.emissions_low_gco2eq,
