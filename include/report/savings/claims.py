@@ -83,6 +83,17 @@ class _Parts(_Lenient):
     efficiency: float | None
 
 
+class _Interval(_Lenient):
+    low: float
+    high: float
+
+
+class _Repeats(_Lenient):
+    baselines: tuple[_Side, ...]
+    runs: tuple[_Side, ...]
+    ours_percent: _Interval | None
+
+
 class _Comparison(_Lenient):
     """What is needed of ``report.json``; a report of before 1.2 does not say what it claims, and has no ``ours``."""
 
@@ -90,7 +101,7 @@ class _Comparison(_Lenient):
     attribution_gco2eq: _Parts
     ours: _Ours | None = None
     fairness: _Fairness | None = None
-    repeats: Any = None
+    repeats: _Repeats | None = None
     baseline: _Side | None
     run: _Side
 
@@ -117,9 +128,9 @@ def _not_claimed(found: _Comparison, record: TrainingRecord, repeatability_perce
         return [f"its report's status is {found.headline.status}"]
     if found.ours is None or found.fairness is None or found.baseline is None:
         return ["its report is of an earlier version, which does not say what it claims; clear its compare task"]
-    if found.repeats is not None:
+    if found.repeats is not None and len(found.repeats.runs) > 1:
         return ["its report is about several runs, not about this one"]
-    return [*_efficiency_barred(found), *_within_repeatability(found.ours, repeatability_percent)]
+    return [*_efficiency_barred(found), *_not_measurable(found.ours, found.repeats, repeatability_percent)]
 
 
 def _efficiency_barred(found: _Comparison) -> list[str]:
@@ -128,15 +139,24 @@ def _efficiency_barred(found: _Comparison) -> list[str]:
         for d in (found.fairness or _Fairness(differences=())).differences
         if d.bars != "nothing"
     ]
-    for side, who in ((found.baseline, "baseline"), (found.run, "run")):
+    baselines = found.repeats.baselines if found.repeats else [found.baseline]
+    for side, who in (*((baseline, "baseline") for baseline in baselines), (found.run, "run")):
         stand_in: Any = side  # the rule reads the energy and its methods only
         reasons += estimated_energy_reasons(stand_in, who)
-    return reasons
+    return list(dict.fromkeys(reasons))
 
 
-def _within_repeatability(ours: _Ours, repeatability_percent: float) -> list[str]:
+def _not_measurable(ours: _Ours, repeats: _Repeats | None, repeatability_percent: float) -> list[str]:
+    """Several baselines say by their own spread what can be measured, in place of the repeatability that is assumed."""
     if "efficiency" not in ours.parts:
         return ["its report does not count efficiency"]
+    interval = repeats.ours_percent if repeats else None
+    if interval is not None:
+        return (
+            ["its report sees no measurable change (its interval holds zero)"]
+            if interval.low <= 0 <= interval.high
+            else []
+        )
     if abs(ours.change_percent) <= repeatability_percent:
         return [f"its report sees no measurable change (within {percent_text(repeatability_percent)})"]
     return []
