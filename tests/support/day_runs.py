@@ -148,7 +148,9 @@ class DayRun:
         }
 
     def _record(self, folder: RunFolder, rows: list[LedgerRow], at_submission: list[Reading]) -> TrainingRecord:
-        found, summary = counterfactual(rows, self.submitted_at, at_submission), summarise(rows)
+        pausing = self.policy == "interruptible"
+        found = counterfactual(rows, self.submitted_at, at_submission, in_one_piece=pausing)
+        summary = summarise(rows)
         if found is not None:
             path = folder.submission_readings
             found = found.model_copy(update={"readings_path": str(path), "readings_sha256": sha256_of(path)})

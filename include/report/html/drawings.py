@@ -18,6 +18,7 @@ from include.report.model import Report, RunFigures
 
 _DRAWN_BINS, _TOLD_BINS = 240, 30
 _MEANS = {"submission": "mean of this run, had it begun at submission", "run": "mean as it ran"}
+_PAUSING = "interruptible"
 _KIND_LOOKS = {"forecast": "uncertain", "cached": "uncertain", "modelled": "modelled"}
 
 
@@ -109,7 +110,9 @@ def _means(run: RunFigures, spans: Sequence[Span]) -> tuple[Mean, ...]:
     at_submission, energy_kwh = run.counterfactual, run.energy_kwh.total * run.pue
     if at_submission is None or not energy_kwh or spans[0].activity != "waiting":
         return ()
-    begin, took = spans[0].start_s, total_s(spans, "running")
+    begin, started = spans[0].start_s, run.started_at.timestamp()
+    # without waiting there would have been no pauses for the grid; a run that was killed would have been killed then, too
+    took = total_s(spans, "running") if run.policy == _PAUSING else spans[-1].end_s - started
     then = Mean(
         role="submission",
         start_s=begin,

@@ -15,8 +15,10 @@ from include.config import ReportConfig
 from include.report import compare_runs
 from include.report.html import CONTENT_SECURITY_POLICY, render_html
 from include.report.html.rendering import _environment
+from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.day_runs import evening_baseline, night_run
 from tests.support.pages import CASES, NOW, WrittenPage
+from tests.support.records import make_record
 
 Page = Callable[[str], WrittenPage]
 _VOID = {"meta", "br", "img", "link", "input", "hr", "base"}
@@ -206,3 +208,27 @@ def test_a_day_of_five_second_rows_is_a_page_in_three_seconds_of_one_processor(t
 def test_a_name_that_the_template_forgets_is_an_error_and_not_an_empty_place() -> None:
     with pytest.raises(Exception, match="undefined"):
         _environment().from_string("{{ nobody }}").render()
+
+
+@pytest.mark.parametrize("name", golden_reports())
+def test_a_report_whose_ledgers_are_gone_is_still_a_whole_page(name: str) -> None:
+    document = Document(render_html(golden_reports()[name]))
+    said = document.said()
+    assert "cannot be read here (No such file or directory)" in said
+    assert "Its totals stand in the tables." in said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cpu_kwh": 0.0, "gpu_kwh": 0.0, "ram_kwh": 0.0},
+        {"grid_gco2eq_per_kwh": 0.0, "submission_gco2eq_per_kwh": 0.0},
+        {"cpu_kwh": 1e-12, "gpu_kwh": 1e-12, "ram_kwh": 1e-12},
+        {"gpu_kwh": 4e6, "grid_gco2eq_per_kwh": 950.0},
+        {"test_accuracy": 1.0, "peak_memory_bytes": 0},
+        {"test_accuracy": 0.0, "grid_gco2eq_per_kwh": 310.0},
+    ],
+)
+def test_nothing_and_very_much_are_drawn_too(changes: dict[str, Any]) -> None:
+    for baseline in (None, make_record(), make_record(**changes)):
+        Document(render_html(compared(baseline, waiting_run(**changes))))
