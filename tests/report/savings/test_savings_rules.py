@@ -340,3 +340,13 @@ def test_a_report_of_several_runs_says_nothing_of_one_of_them(tmp_path: Path) ->
     found = held_against(tmp_path, [nightly(), other], seeds([0.0060, 0.0061, 0.0059]))
     assert found.avoided_by_efficiency_gco2eq is None
     assert "several runs" in found.efficiency_not_counted[0]
+
+
+def test_a_report_of_an_earlier_version_does_not_say_what_it_claims(tmp_path: Path) -> None:
+    write_training(tmp_path, "nightly/a", nightly(), baseline=make_record())
+    path = tmp_path / "reports/nightly/a/report.json"
+    report = json.loads(path.read_text())
+    for key in ("ours", "fairness", "repeats", "known_errors"):
+        del report[key]
+    path.write_text(json.dumps(report | {"schema_version": "1.1"}))
+    assert "earlier version" in only(savings_of(tmp_path)).efficiency_not_counted[0]
