@@ -115,6 +115,7 @@ def _waiting(report: Report) -> Tile:
     lines = [waited]
     if waiting.avoided_percent is not None:
         lines.insert(0, f"{figures.change_text(-waiting.avoided_percent)} against submission")
-    if waiting.oracle is not None and waiting.oracle.captured_percent is not None:
-        lines.append(f"{figures.percent_text(waiting.oracle.captured_percent)} of what was possible")
+    captured = None if waiting.oracle is None else waiting.oracle.captured_percent
+    if captured is not None and captured >= 0:
+        lines.append(f"{figures.percent_text(captured)} of what was possible")
     return Tile(label=label, now=figures.grams_text(abs(waiting.avoided_gco2eq)), lines=tuple(lines))

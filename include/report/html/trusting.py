@@ -92,7 +92,9 @@ def _wait(report: Report) -> Iterator[str]:
     if waiting.deadline is not None:
         met = {True: "met", False: "missed", None: "not known whether met"}[waiting.deadline_met]
         yield f"deadline {met}"
-    if waiting.oracle is not None and waiting.oracle.captured_percent is not None:
-        yield f"{figures.percent_text(waiting.oracle.captured_percent)} of what perfect knowledge would have avoided"
+    if waiting.oracle is not None:
+        possible, captured = figures.grams_text(waiting.oracle.avoided_gco2eq), waiting.oracle.captured_percent
+        share = "" if captured is None else f"; the run got {figures.percent_text(captured)} of it"
+        yield f"perfect knowledge would have avoided {possible}{share}"
     elif waiting.oracle_unknown is not None:
         yield "what was possible is not known"
