@@ -131,6 +131,16 @@ def test_the_first_screen_tells_what_changed_why_and_how_far_to_trust_it(browser
         assert browser.ask(low.replace("arguments", repr(selector))) <= 900, selector
 
 
+def test_a_worse_result_has_the_same_size_of_type(browser: Browser, page: Page) -> None:
+    sizes = []
+    for case in ("night", "worse"):
+        shown(browser, page(case), 1280)
+        looks = "[s.fontSize, s.fontWeight, s.color]"
+        each = f"[...document.querySelectorAll('.badge, h1, .tile dd')].map(e => getComputedStyle(e)).map(s => {looks}.join(' '))"
+        sizes.append(sorted(set(browser.ask(f"return {each}"))))
+    assert sizes[0] == sizes[1]
+
+
 def test_in_print_all_tables_are_open_and_the_paper_is_white(browser: Browser, page: Page, tmp_path: Path) -> None:
     shown(browser, page("night"), 720, "dark")
     browser.prefer("dark", media="print")
