@@ -1,6 +1,7 @@
 """A ledger's rows as columns of numbers: a day of 5-second rows is drawn and summed without an object a row."""
 
 import json
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,6 @@ class LedgerColumns:
     emissions_gco2eq: Floats
     carbon_intensity_gco2eq_per_kwh: Floats
     attempt: npt.NDArray[np.int64]
-    phases: tuple[str, ...]
     kinds: tuple[str, ...]
     sources: tuple[str, ...]
     passed_over: int
@@ -50,14 +50,17 @@ def read_columns(path: Path) -> LedgerColumns | None:
     with path.open("rb") as file:
         for raw in file:
             reader.take(raw)
-    return reader.columns() if reader.rows else None
+    return reader.columns() if reader.texts else None
 
 
 class _Reader:
+    """Keeps eight numbers and one reference a row: a month has half a million."""
+
     def __init__(self) -> None:
-        self.rows: list[tuple[float, ...]] = []
-        self.texts: list[tuple[str, str, str]] = []
+        self.figures = array("d")
+        self.texts: list[tuple[str, str]] = []
         self.passed_over = 0
+        self._known: dict[tuple[str, str], tuple[str, str]] = {}
 
     def take(self, raw: bytes) -> None:
         if not raw.strip() or raw.startswith(b'{"event"'):
@@ -65,21 +68,21 @@ class _Reader:
         try:
             data = json.loads(raw)
             row = (*_moments(data), int(data["attempt"]), *(float(data[name]) for name in _FIGURES))
-            texts = (str(data["phase"]), str(data["intensity_kind"]), str(data["intensity_source"]))
+            texts = (str(data["intensity_kind"]), str(data["intensity_source"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             self.passed_over += 1
             return
         if row[0] < row[1] and all(0 <= figure < np.inf for figure in row[3:]):
-            self.rows.append(row)
-            self.texts.append(texts)
+            self.figures.extend(row)
+            self.texts.append(self._known.setdefault(texts, texts))
         else:
             self.passed_over += 1
 
     def columns(self) -> LedgerColumns:
-        table = np.array(self.rows, dtype=np.float64)
+        table = np.frombuffer(self.figures, dtype=np.float64).reshape(len(self.texts), -1)
         order = np.argsort(table[:, 0], kind="stable")
         table = table[order]
-        phases, kinds, sources = zip(*(self.texts[i] for i in order), strict=True)
+        kinds, sources = zip(*(self.texts[i] for i in order), strict=True)
         return LedgerColumns(
             start_s=table[:, 0],
             end_s=table[:, 1],
@@ -87,7 +90,6 @@ class _Reader:
             energy_kwh=table[:, 3:6].sum(axis=1),
             carbon_intensity_gco2eq_per_kwh=table[:, 6],
             emissions_gco2eq=table[:, 7],
-            phases=phases,
             kinds=kinds,
             sources=sources,
             passed_over=self.passed_over,

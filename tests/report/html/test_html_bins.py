@@ -34,7 +34,6 @@ def ledger_of(drawn: list[tuple[float, float, float, float]]) -> LedgerColumns:
         emissions_gco2eq=grams,
         carbon_intensity_gco2eq_per_kwh=np.full(count, 200.0),
         attempt=np.ones(count, dtype=np.int64),
-        phases=("train",) * count,
         kinds=("measured",) * count,
         sources=("neso",) * count,
         passed_over=0,
