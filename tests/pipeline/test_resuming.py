@@ -8,20 +8,19 @@ import sys
 import threading
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from include.config import PROJECT_ROOT, load_config
+from include.config import PROJECT_ROOT
 from include.errors import ConfigurationError, TrainingError, TrainingPaused, TrainingStopped
-from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, last_checkpoint, run_training, unfinished
+from include.pipeline import RunFolder, last_checkpoint, run_training, unfinished
 from include.pipeline.reading_back import account_of
 from include.records import IncompleteRecord, TrainingRecord
-from include.scheduler import open_signal, replay_anchor
 from include.tracker import read_ledger
 from include.trainer.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
+from tests.support.prepared_runs import prepared
+from tests.support.processes import children, is_gone
 
 STEPS = 300
 LONG = {
@@ -36,35 +35,8 @@ def mnist():
     ensure_mnist(PROJECT_ROOT / ".data", report=print)
 
 
-def prepared(tmp_path, **changes):
-    config = load_config(write_config(tmp_path, **LONG | changes))
-    anchor = replay_anchor(config.values.grid, utc_now())
-    run = TrainingRun(
-        config=config,
-        run_id="test",
-        folder=RunFolder(tmp_path / "run"),
-        submitted_at=anchor.virtual_start,
-        anchor=anchor,
-    )
-    return run, open_signal(config.values.grid, anchor=anchor)
-
-
-def children(pid):
-    threads = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for thread in threads for child in thread.read_text().split()]
-
-
-def is_gone(pid, within_s):
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False
+def long_run(folder, **changes):
+    return prepared(folder, **LONG | changes)
 
 
 def assert_whole(run, record, attempts):
@@ -81,7 +53,7 @@ def assert_whole(run, record, attempts):
 
 
 def test_a_killed_child_costs_the_steps_since_its_last_checkpoint_and_its_energy_counts(tmp_path):
-    run, signal_ = prepared(tmp_path)
+    run, signal_ = long_run(tmp_path)
     saved = []
 
     def kill_after_three(data):
@@ -103,7 +75,7 @@ def test_a_killed_child_costs_the_steps_since_its_last_checkpoint_and_its_energy
 
 
 def test_a_pause_leaves_a_run_that_goes_on_where_it_was(tmp_path):
-    run, signal_ = prepared(tmp_path)
+    run, signal_ = long_run(tmp_path)
     pause, points = threading.Event(), []
 
     def pause_soon(data):
@@ -125,7 +97,7 @@ def test_a_pause_leaves_a_run_that_goes_on_where_it_was(tmp_path):
 
 
 def test_a_stop_saves_the_step_it_was_at(tmp_path):
-    run, signal_ = prepared(tmp_path, training__checkpoint_steps=None, training__epochs=2000)
+    run, signal_ = long_run(tmp_path, training__checkpoint_steps=None, training__epochs=2000)
     stop = threading.Event()
 
     def stop_in_training(progress):
@@ -216,9 +188,9 @@ def test_an_interrupted_command_says_how_to_go_on_and_fresh_starts_over(tmp_path
 
 
 def test_a_checkpoint_of_another_run_that_was_copied_here_is_refused(tmp_path):
-    run, signal_ = prepared(tmp_path)
+    run, signal_ = long_run(tmp_path)
     run_training(run, signal_)
-    other, _ = prepared(tmp_path / "other")
+    other, _ = long_run(tmp_path / "other")
     with pytest.raises(TrainingError):  # killed in its first step: it has begun, and saved nothing
         run_training(
             other, signal_, on_progress=lambda _: [os.kill(pid, signal.SIGKILL) for pid in children(os.getpid())]

@@ -11,31 +11,17 @@ import pytest
 
 from include.config import PROJECT_ROOT, load_config
 from include.errors import LowtideError, TrainingStopped
-from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, run_training
+from include.pipeline import run_training
 from include.records import TrainingRecord
-from include.scheduler import open_signal, replay_anchor
 from include.tracker import CodeCarbonMeter, ReplayMeter, read_ledger
 from include.trainer.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
+from tests.support.prepared_runs import prepared
 
 
 @pytest.fixture(scope="module", autouse=True)
 def mnist():
     ensure_mnist(PROJECT_ROOT / ".data", report=print)
-
-
-def prepared(tmp_path, **changes):
-    config = load_config(write_config(tmp_path, **changes))
-    anchor = replay_anchor(config.values.grid, utc_now())
-    run = TrainingRun(
-        config=config,
-        run_id="test",
-        folder=RunFolder(tmp_path / "run"),
-        submitted_at=anchor.virtual_start,
-        anchor=anchor,
-    )
-    return run, open_signal(config.values.grid, anchor=anchor)
 
 
 def test_record_follows_from_the_ledger(tmp_path):

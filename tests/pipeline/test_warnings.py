@@ -4,16 +4,15 @@ import threading
 
 import pytest
 
-from include.config import PROJECT_ROOT, ReportConfig, load_config
+from include.config import PROJECT_ROOT, ReportConfig
 from include.errors import TrainingStopped
 from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, run_training
+from include.pipeline import run_training
 from include.pipeline.reading_back import account_of
 from include.report import compare_runs
 from include.report.export.codecarbon_csv import csv_text
-from include.scheduler import open_signal, replay_anchor
 from include.trainer.mnist_files import ensure_mnist
-from tests.support.config_files import write_config
+from tests.support.prepared_runs import prepared
 
 HALVED = [f"memory ran out at optimizer step 1 with micro-batches of {size}" for size in (50, 25)]
 GREEDY = {
@@ -30,13 +29,8 @@ def mnist():
 
 def test_the_warnings_of_every_attempt_stand_in_record_and_report(tmp_path):
     """The second attempt goes on with the micro-batch that the first one came to, so it has nothing to warn of itself."""
-    config = load_config(write_config(tmp_path, **GREEDY))
-    anchor = replay_anchor(config.values.grid, utc_now())
-    folder = RunFolder(tmp_path / "run")
-    run = TrainingRun(
-        config=config, run_id="test", folder=folder, submitted_at=anchor.virtual_start, anchor=anchor
-    )  # fmt: skip
-    signal, stop = open_signal(config.values.grid, anchor=anchor), threading.Event()
+    run, signal = prepared(tmp_path, **GREEDY)
+    folder, stop = run.folder, threading.Event()
     with pytest.raises(TrainingStopped):
         run_training(run, signal, stop=stop, on_checkpoint=lambda _: stop.set())
     killed = account_of(folder)

@@ -13,6 +13,7 @@ from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.data_folder import default_data_folder
 from include.trainer.mnist_files import ensure_mnist
 from include.trainer.supervisor import TrainingChild
+from tests.support.kept_trainings import train
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -83,3 +84,11 @@ def make_child(project: Path, mnist_root: Path, tmp_path: Path) -> Iterator[Call
     yield make
     for child in children:
         child.end()
+
+
+@pytest.fixture
+def kept(training_config: MakeConfig, tmp_path: Path) -> tuple[TrainingConfig, Path]:
+    """A training of 16 steps that was stopped after steps 4 and 5 had been saved."""
+    training = training_config(checkpoint_steps=4)
+    train(training, tmp_path / "kept", stop=True)
+    return training, tmp_path / "kept"

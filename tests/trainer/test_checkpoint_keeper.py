@@ -1,73 +1,25 @@
 """What is kept, what it takes to be gone on from, and what happens when it is not what was written."""
 
-import json
 import resource
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from include.config import TrainingConfig
-from include.errors import ArtifactError, CheckpointDamaged, ConfigurationError, TrainingError
+from include.errors import TrainingError
 from include.trainer.checkpoint.folder import CheckpointFolder
-from include.trainer.checkpoint.identity import CheckpointPlan, fingerprint, first_difference
+from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.checkpoint.keeper import CheckpointKeeper
-from include.trainer.checkpoint.manifest import Manifest
-from include.trainer.checkpoint.payload import read_state, write_state
+from include.trainer.checkpoint.payload import read_state
 from include.trainer.checkpoint.snapshot import Snapshot
 from include.trainer.control import Requests
 from include.trainer.protocol import EventKind
-from include.trainer.result import TrainingResult
 from include.trainer.training import Training
+from tests.support.kept_trainings import Heard, spoil, told, train
 
 MakeConfig = Callable[..., TrainingConfig]
-Heard = list[tuple[EventKind, dict[str, Any]]]
-
-
-def train(
-    training: TrainingConfig, folder: Path, *, run_id: str = "r", training_id: str = "t", stop: bool = False
-) -> tuple[TrainingResult | None, Heard]:
-    heard: Heard = []
-
-    def emit(kind: EventKind, data: dict[str, object]) -> None:
-        heard.append((kind, data))
-        if stop and kind is EventKind.CHECKPOINT:
-            requests.stop.set()
-
-    requests = Requests()
-    plan = CheckpointPlan(folder=folder, run_id=run_id, training_id=training_id)
-    keeper = CheckpointKeeper(plan, training, emit=emit, requests=requests)
-    try:
-        return Training(training, emit=emit, keeper=keeper).run(), heard
-    except TrainingError:
-        return None, heard
-
-
-def told(heard: Heard, kind: EventKind) -> list[dict[str, Any]]:
-    return [data for found, data in heard if found is kind]
-
-
-@pytest.fixture
-def kept(training_config: MakeConfig, tmp_path: Path) -> tuple[TrainingConfig, Path]:
-    """A training of 16 steps that was stopped after steps 4 and 5 had been saved."""
-    training = training_config(checkpoint_steps=4)
-    train(training, tmp_path / "kept", stop=True)
-    return training, tmp_path / "kept"
-
-
-def spoil(path: Path, how: str) -> None:
-    content = bytearray(path.read_bytes())
-    if how == "one bit":
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-    elif how == "torn":
-        path.write_bytes(content[: len(content) // 2])
-    else:
-        path.unlink()
 
 
 def test_it_saves_by_steps_and_at_the_end_and_keeps_the_last_two(training_config: MakeConfig, tmp_path: Path) -> None:
@@ -131,30 +83,6 @@ def test_with_no_checkpoint_left_it_says_so_and_starts_over(kept: tuple[Training
     assert told(heard, EventKind.CHECKPOINT)[0]["optimizer_step"] == 4
 
 
-def test_another_configuration_is_refused_and_the_difference_named(
-    kept: tuple[TrainingConfig, Path], training_config: MakeConfig
-) -> None:
-    _, folder = kept
-    for changes, difference in (
-        ({"learning_rate": 0.001}, r"training\.learning_rate was 0\.002 and is 0\.001 now"),
-        (
-            {"model": "include.trainer.models:small_cnn"},
-            r"training\.model\.path was 'include\.trainer\.models:mlp' and is",
-        ),
-        ({"clip_gradient_norm": 1.0}, r"training\.clip_gradient_norm was not set and is 1\.0 now"),
-    ):
-        with pytest.raises(ConfigurationError, match=difference):
-            train(training_config(**changes), folder)
-    assert len(CheckpointFolder(folder).names()) == 2  # a refusal costs nothing
-
-
-def test_how_often_it_saves_and_where_it_runs_may_change(
-    kept: tuple[TrainingConfig, Path], training_config: MakeConfig
-) -> None:
-    _, heard = train(training_config(checkpoint_steps=7, device="auto", stall_timeout="1h"), kept[1])
-    assert told(heard, EventKind.RESUMED)
-
-
 def test_a_micro_batch_that_was_found_or_shrank_is_not_searched_for_again(
     training_config: MakeConfig, tmp_path: Path
 ) -> None:
@@ -172,59 +100,6 @@ def test_a_micro_batch_that_was_found_or_shrank_is_not_searched_for_again(
     assert [len(lines) for lines in searched] == [1, 0]
     assert result is not None
     assert f"auto: {result.micro_batch_size} x" in searched[0][0]["message"]
-
-
-@pytest.mark.parametrize("other", [{"run_id": "another"}, {"training_id": "another"}])
-def test_another_runs_checkpoint_is_refused(kept: tuple[TrainingConfig, Path], other: dict[str, Any]) -> None:
-    training, folder = kept
-    with pytest.raises(ConfigurationError, match="belongs to another training"):
-        train(training, folder, **other)
-
-
-def test_data_of_another_length_are_refused(kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same import path, other data behind it."""
-    from include.trainer import datasets
-
-    training, folder = kept
-    load = datasets.mnist
-    monkeypatch.setattr(datasets, "mnist", lambda **kwargs: load(**kwargs | {"train_limit": 1900}))
-    with pytest.raises(ConfigurationError, match="gives 1900 training samples, but this run began with 2000"):
-        train(training, folder)
-
-
-def test_a_model_that_was_changed_meanwhile_is_refused(
-    kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from include.trainer import models
-
-    training, folder = kept
-    mlp = models.mlp
-    monkeypatch.setattr(models, "mlp", lambda: mlp(hidden=64))
-    with pytest.raises(ConfigurationError, match=r"'include\.trainer\.models:mlp' is another by now.*size mismatch"):
-        train(training, folder)
-
-
-def test_another_number_of_threads_is_told(kept: tuple[TrainingConfig, Path]) -> None:
-    training, folder = kept
-    torch.set_num_threads(2)
-    try:
-        _, heard = train(training, folder)
-    finally:
-        torch.set_num_threads(1)
-    (warning,) = told(heard, EventKind.WARNING)
-    assert warning["message"].startswith("torch_threads was '1' and is '2' now: the result may differ in its last bits")
-
-
-def test_another_device_is_told_by_its_name(kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same kind of device, another model: its kernels may add in another order."""
-    from include.trainer import device
-
-    training, folder = kept
-    mine = device.device_name(torch.device("cpu"))
-    monkeypatch.setattr(device, "_processor_name", lambda: "Another 9000")
-    _, heard = train(training, folder)
-    (warning,) = told(heard, EventKind.WARNING)
-    assert warning["message"].startswith(f"device_name was {mine!r} and is 'Another 9000' now: the result may differ")
 
 
 def test_a_full_disk_is_a_warning_and_the_last_checkpoint_stays(kept: tuple[TrainingConfig, Path]) -> None:
@@ -326,100 +201,3 @@ def test_weights_that_are_nan_after_the_last_step_are_an_error(
     ):
         Training(training, emit=lambda *event: heard.append(event), keeper=keeper if keeps else None).run()
     assert [data["optimizer_step"] for data in told(heard, EventKind.CHECKPOINT)] == ([15] if keeps else [])
-
-
-def test_a_state_file_is_never_unpickled_freely(tmp_path: Path) -> None:
-    """A state of our own making that carries code is refused though its checksum is right."""
-
-    class Payload:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (Path.touch, (tmp_path / "executed",))
-
-    temporary, sha256, size_bytes = write_state({"loop": Payload()}, tmp_path)
-    manifest = example(sha256=sha256, size_bytes=size_bytes)
-    temporary.rename(tmp_path / manifest.file)
-    with pytest.raises(CheckpointDamaged, match="UnpicklingError"):
-        read_state(manifest, tmp_path)
-    assert not (tmp_path / "executed").exists()
-
-
-def example(**changes: Any) -> Manifest:
-    values: dict[str, Any] = {
-        "run_id": "r",
-        "training_id": "t",
-        "number": 1,
-        "optimizer_step": 4,
-        "epoch": 0,
-        "micro_batch_size": 32,
-        "written_at": "2026-01-01T00:00:00Z",
-        "file": "checkpoint-000001-0.pt",
-        "size_bytes": 1,
-        "sha256": "0" * 64,
-        "training": {"seed": 0},
-        "versions": {},
-    }
-    return Manifest.model_validate_json(json.dumps(values | changes)).sealed()
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_a_manifest_changed_in_any_character_is_noticed(data: st.DataObject) -> None:
-    text = example().model_dump_json()
-    place = data.draw(st.integers(0, len(text) - 1))
-    other = data.draw(st.characters(codec="ascii").filter(lambda character: character != text[place]))
-    changed = text[:place] + other + text[place + 1 :]
-    try:
-        found = Manifest.parse(changed, "it")
-    except (CheckpointDamaged, ArtifactError):  # the latter where the format became a later one
-        return
-    assert found == example()  # white space, or an escape that means the same
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format_version": 0}', "\x00"])
-def test_what_is_no_manifest_is_damaged(text: str) -> None:
-    with pytest.raises(CheckpointDamaged, match="it cannot be used"):
-        Manifest.parse(text, "it")
-
-
-def test_a_later_format_is_named() -> None:
-    with pytest.raises(ArtifactError, match=r"it has format_version 2, but this Lowtide knows up to 1; go on with"):
-        Manifest.parse(example().model_dump_json().replace('"format_version":1', '"format_version":2'), "it")
-
-
-JSON = st.recursive(
-    st.none() | st.integers() | st.text(max_size=3),
-    lambda inner: st.dictionaries(st.text(max_size=3), inner, max_size=3) | st.lists(inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@given(one=JSON, two=JSON)
-def test_two_values_differ_exactly_when_a_difference_is_named(one: Any, two: Any) -> None:
-    """A key that is missing counts as not set."""
-    difference = first_difference(one, two, "it")
-    assert difference is None or difference.startswith("it")
-    assert first_difference(one, one, "it") is None
-    if difference is None:
-        assert _without_none(one) == _without_none(two)
-    else:
-        assert one != two
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    return value
-
-
-def test_the_fingerprint_is_json_and_leaves_out_what_does_not_matter(training_config: MakeConfig) -> None:
-    found = fingerprint(training_config(environment=["HOME"], loader_workers=2))
-    assert json.loads(json.dumps(found)) == found
-    assert {
-        "device",
-        "loader_workers",
-        "environment",
-        "checkpoint_steps",
-        "checkpoint_interval",
-        "stall_timeout",
-    }.isdisjoint(found)
-    assert {"seed", "learning_rate", "micro_batch_size", "precision", "model", "data"} <= found.keys()

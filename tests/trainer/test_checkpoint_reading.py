@@ -14,7 +14,7 @@ from include.config import PROJECT_ROOT, TrainingConfig
 from include.errors import ArtifactError
 from include.trainer.checkpoint.folder import CheckpointFolder
 from include.trainer.checkpoint.payload import read_state
-from tests.trainer.test_checkpoint_keeper import train
+from tests.support.kept_trainings import train
 
 MakeConfig = Callable[..., TrainingConfig]
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from include.trainer.checkpoint.payload import read_state
 from include.trainer.protocol import EventKind, TrainingEvent
 from include.trainer.result import TrainingResult
 from include.trainer.supervisor import TrainingChild
+from tests.support.training_events import heard_until
 
 MakeChild = Callable[..., TrainingChild]
 MakeConfig = Callable[..., TrainingConfig]
@@ -50,22 +50,11 @@ def assert_equal(one: Any, two: Any, place: str = "state") -> None:
         assert one == two, place
 
 
-def heard_until(child: TrainingChild, kind: EventKind, heard: list[TrainingEvent]) -> TrainingEvent:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        event = child.next_event(1.0)
-        if event is not None:
-            heard.append(event)
-            if event.kind is kind:
-                return event
-    raise AssertionError(f"no {kind} in 60 s; heard {heard}")
-
-
 def run_to_the_end(child: TrainingChild) -> tuple[TrainingResult, list[TrainingEvent]]:
     heard: list[TrainingEvent] = []
     with child:
         child.start()
-        return TrainingResult.model_validate(heard_until(child, EventKind.FINISHED, heard).data), heard
+        return TrainingResult.model_validate(heard_until(child, EventKind.FINISHED, heard=heard)[-1].data), heard
 
 
 def interrupt(child: TrainingChild, how: str, after_checkpoints: int) -> tuple[int, list[TrainingEvent]]:
@@ -74,7 +63,7 @@ def interrupt(child: TrainingChild, how: str, after_checkpoints: int) -> tuple[i
     with child:
         child.start()
         for _ in range(after_checkpoints):
-            heard_until(child, EventKind.CHECKPOINT, heard)
+            heard_until(child, EventKind.CHECKPOINT, heard=heard)
         if how == "pause":
             child.request_pause()
         elif how == "stop":
@@ -83,7 +72,7 @@ def interrupt(child: TrainingChild, how: str, after_checkpoints: int) -> tuple[i
             os.kill(child.pid, signal.SIGKILL if how == "kill" else signal.SIGTERM)
         expected = {"pause": TrainingPaused, "kill": TrainingError}.get(how, TrainingStopped)
         with pytest.raises(expected) as caught:
-            heard_until(child, EventKind.FINISHED, heard)
+            heard_until(child, EventKind.FINISHED, heard=heard)
         assert type(caught.value) is expected
     assert child.exit_status == (-signal.SIGKILL if how == "kill" else 75)
     saved = [event for event in heard if event.kind is EventKind.CHECKPOINT][-1]
@@ -148,10 +137,10 @@ def test_a_checkpoint_on_request_goes_on_training_and_its_phase_is_told(
     training = training_config(model={"path": "user_code:Slow", "kwargs": {"delay_s": 0.02}})
     with make_child(training, plan_in(tmp_path / "c")) as child:
         child.start()
-        heard_until(child, EventKind.PROGRESS, heard)
+        heard_until(child, EventKind.PROGRESS, heard=heard)
         child.request_checkpoint()
-        saved = heard_until(child, EventKind.CHECKPOINT, heard)
-        heard_until(child, EventKind.FINISHED, heard)
+        saved = heard_until(child, EventKind.CHECKPOINT, heard=heard)[-1]
+        heard_until(child, EventKind.FINISHED, heard=heard)
     assert saved.data["size_bytes"] > 0
     phases = [event.data["phase"] for event in heard if event.kind is EventKind.PHASE]
     assert phases == [

@@ -19,48 +19,11 @@ from include.trainer.protocol import ChildRequest, EventKind, TrainingEvent
 from include.trainer.result import TrainingResult
 from include.trainer.stall import StallWatch
 from include.trainer.supervisor import TrainingChild
+from tests.support.processes import is_gone, processes_of_group
+from tests.support.training_events import heard_until
 
 MakeChild = Callable[[TrainingConfig], TrainingChild]
 MakeConfig = Callable[..., TrainingConfig]
-
-
-def heard_until(child: TrainingChild, *last: EventKind) -> list[TrainingEvent]:
-    events: list[TrainingEvent] = []
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        event = child.next_event(1.0)
-        if event is not None:
-            events.append(event)
-            if event.kind in last:
-                return events
-    raise AssertionError(f"none of {last} came in 60 s; heard {events}")
-
-
-def is_gone(pid: int, within_s: float) -> bool:
-    """Whether the process ended (or is a zombie that only its parent could bury) within the time."""
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def processes_of_group(group: int) -> list[int]:
-    """Return who is in a process group, zombies included."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[2]) == group:
-            found.append(int(path.parent.name))
-    return found
 
 
 def environment_of(pid: int) -> dict[str, str]:

@@ -1,0 +1,49 @@
+"""Trainings in this process that keep checkpoints, what was heard of them, and damage to what they kept."""
+
+from pathlib import Path
+from typing import Any
+
+from include.config import TrainingConfig
+from include.errors import TrainingError
+from include.trainer.checkpoint.identity import CheckpointPlan
+from include.trainer.checkpoint.keeper import CheckpointKeeper
+from include.trainer.control import Requests
+from include.trainer.protocol import EventKind
+from include.trainer.result import TrainingResult
+from include.trainer.training import Training
+
+Heard = list[tuple[EventKind, dict[str, Any]]]
+
+
+def train(
+    training: TrainingConfig, folder: Path, *, run_id: str = "r", training_id: str = "t", stop: bool = False
+) -> tuple[TrainingResult | None, Heard]:
+    heard: Heard = []
+
+    def emit(kind: EventKind, data: dict[str, object]) -> None:
+        heard.append((kind, data))
+        if stop and kind is EventKind.CHECKPOINT:
+            requests.stop.set()
+
+    requests = Requests()
+    plan = CheckpointPlan(folder=folder, run_id=run_id, training_id=training_id)
+    keeper = CheckpointKeeper(plan, training, emit=emit, requests=requests)
+    try:
+        return Training(training, emit=emit, keeper=keeper).run(), heard
+    except TrainingError:
+        return None, heard
+
+
+def told(heard: Heard, kind: EventKind) -> list[dict[str, Any]]:
+    return [data for found, data in heard if found is kind]
+
+
+def spoil(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "one bit":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif how == "torn":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        path.unlink()

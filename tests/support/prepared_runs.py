@@ -1,0 +1,25 @@
+"""A run that is ready to be trained, on a replayed grid."""
+
+from pathlib import Path
+from typing import Any
+
+from include.config import load_config
+from include.moments import utc_now
+from include.pipeline import RunFolder, TrainingRun
+from include.scheduler import GridSignal, open_signal, replay_anchor
+from tests.support.config_files import write_config
+
+
+def prepared(folder: Path, **changes: Any) -> tuple[TrainingRun, GridSignal]:
+    """Return a run in ``folder/run``; ``changes`` are those of ``write_config``."""
+    config = load_config(write_config(folder, **changes))
+    anchor = replay_anchor(config.values.grid, utc_now())
+    assert anchor is not None
+    run = TrainingRun(
+        config=config,
+        run_id="test",
+        folder=RunFolder(folder / "run"),
+        submitted_at=anchor.virtual_start,
+        anchor=anchor,
+    )
+    return run, open_signal(config.values.grid, anchor=anchor)

@@ -1,0 +1,93 @@
+"""What must be equal for a checkpoint to be gone on with, what may change, and what is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from include.config import TrainingConfig
+from include.errors import ConfigurationError
+from include.trainer.checkpoint.folder import CheckpointFolder
+from include.trainer.protocol import EventKind
+from tests.support.kept_trainings import told, train
+
+MakeConfig = Callable[..., TrainingConfig]
+
+
+def test_another_configuration_is_refused_and_the_difference_named(
+    kept: tuple[TrainingConfig, Path], training_config: MakeConfig
+) -> None:
+    _, folder = kept
+    for changes, difference in (
+        ({"learning_rate": 0.001}, r"training\.learning_rate was 0\.002 and is 0\.001 now"),
+        (
+            {"model": "include.trainer.models:small_cnn"},
+            r"training\.model\.path was 'include\.trainer\.models:mlp' and is",
+        ),
+        ({"clip_gradient_norm": 1.0}, r"training\.clip_gradient_norm was not set and is 1\.0 now"),
+    ):
+        with pytest.raises(ConfigurationError, match=difference):
+            train(training_config(**changes), folder)
+    assert len(CheckpointFolder(folder).names()) == 2  # a refusal costs nothing
+
+
+def test_how_often_it_saves_and_where_it_runs_may_change(
+    kept: tuple[TrainingConfig, Path], training_config: MakeConfig
+) -> None:
+    _, heard = train(training_config(checkpoint_steps=7, device="auto", stall_timeout="1h"), kept[1])
+    assert told(heard, EventKind.RESUMED)
+
+
+@pytest.mark.parametrize("other", [{"run_id": "another"}, {"training_id": "another"}])
+def test_another_runs_checkpoint_is_refused(kept: tuple[TrainingConfig, Path], other: dict[str, Any]) -> None:
+    training, folder = kept
+    with pytest.raises(ConfigurationError, match="belongs to another training"):
+        train(training, folder, **other)
+
+
+def test_data_of_another_length_are_refused(kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same import path, other data behind it."""
+    from include.trainer import datasets
+
+    training, folder = kept
+    load = datasets.mnist
+    monkeypatch.setattr(datasets, "mnist", lambda **kwargs: load(**kwargs | {"train_limit": 1900}))
+    with pytest.raises(ConfigurationError, match="gives 1900 training samples, but this run began with 2000"):
+        train(training, folder)
+
+
+def test_a_model_that_was_changed_meanwhile_is_refused(
+    kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from include.trainer import models
+
+    training, folder = kept
+    mlp = models.mlp
+    monkeypatch.setattr(models, "mlp", lambda: mlp(hidden=64))
+    with pytest.raises(ConfigurationError, match=r"'include\.trainer\.models:mlp' is another by now.*size mismatch"):
+        train(training, folder)
+
+
+def test_another_number_of_threads_is_told(kept: tuple[TrainingConfig, Path]) -> None:
+    training, folder = kept
+    torch.set_num_threads(2)
+    try:
+        _, heard = train(training, folder)
+    finally:
+        torch.set_num_threads(1)
+    (warning,) = told(heard, EventKind.WARNING)
+    assert warning["message"].startswith("torch_threads was '1' and is '2' now: the result may differ in its last bits")
+
+
+def test_another_device_is_told_by_its_name(kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same kind of device, another model: its kernels may add in another order."""
+    from include.trainer import device
+
+    training, folder = kept
+    mine = device.device_name(torch.device("cpu"))
+    monkeypatch.setattr(device, "_processor_name", lambda: "Another 9000")
+    _, heard = train(training, folder)
+    (warning,) = told(heard, EventKind.WARNING)
+    assert warning["message"].startswith(f"device_name was {mine!r} and is 'Another 9000' now: the result may differ")
