@@ -22,6 +22,9 @@ class ReportConfig(Section):
     baseline_max_age: Annotated[Duration, Field(description="an older baseline is used, and the report says so")] = (
         parse_duration("30d")
     )
+    baselines: Annotated[
+        int, Field(ge=1, le=50, description="how many of the newest baselines a run is held against")
+    ] = 1
     repeatability_percent: Annotated[
         float, Field(ge=0, le=100, description="a change within this is 'no measurable change'")
     ] = 3.0

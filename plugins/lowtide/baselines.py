@@ -32,9 +32,9 @@ LOOKED_AT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundBaseline:
-    """A baseline's record, or None, with what was said about the ones passed over."""
+    """Baselines' records, newest first, with what was said about the ones passed over."""
 
-    record: TrainingRecord | None
+    records: tuple[TrainingRecord, ...]
     notes: tuple[str, ...]
 
 
@@ -56,32 +56,42 @@ def named_baseline(context: Context, run_id: str) -> FoundBaseline:
         raise ConfigurationError(
             f"baseline_run_id {run_id!r}: its XCom holds no training record; run {BASELINE_DAG_ID} again"
         )
-    return FoundBaseline(record=record, notes=())
+    return FoundBaseline(records=(record,), notes=())
 
 
-def newest_baseline(context: Context, comparison_key: str) -> FoundBaseline:
-    """Return the newest successful baseline with this comparison key; failed, deleted and other ones are passed over.
+def newest_baselines(context: Context, comparison_key: str, *, wanted: int = 1) -> FoundBaseline:
+    """Return the newest successful baselines with this comparison key; failed, deleted and other ones are passed over.
 
     An asset event is written when the task succeeds, even if its run fails later, and outlives a deleted run: hence the
-    question for the run's state.
+    question for the run's state. A run that was cleared has several events and counts once.
     """
     notes: list[str] = []
+    found: dict[str, TrainingRecord] = {}
     events = list(context["inlet_events"][BASELINE].ascending(False).limit(LOOKED_AT))
     for event in events:
-        extra: dict[str, Any] = dict(event.extra or {})
-        if extra.get("comparison_key", comparison_key) != comparison_key:
-            continue
-        dag_id, run_id = event.source_dag_id, event.source_run_id
-        if dag_id is None or run_id is None or _run_state(context, dag_id, run_id) != "success":
-            _log.info("baseline %s passed over: its run is not a success, or was deleted", run_id)
-            continue
-        source = event.source_task_instance  # asks for the run: only now, since a deleted one answers 404
-        record = (_record(source.xcom_pull()) if source else None) or _record_from_file(extra, notes)
-        if record is not None and record.comparison_key == comparison_key:
-            return FoundBaseline(record=record, notes=tuple(notes))
+        record = _record_of(context, event, comparison_key, notes)
+        if record is not None:
+            found.setdefault(record.ledger_sha256, record)
+        if len(found) == wanted:
+            return FoundBaseline(records=tuple(found.values()), notes=tuple(notes))
     if len(events) == LOOKED_AT:
         notes.append(f"only the newest {LOOKED_AT} baselines were looked at; name an older one with baseline_run_id")
-    return FoundBaseline(record=None, notes=tuple(notes))
+    if found:
+        notes.append(f"report.baselines asks for {wanted} baselines; {len(found)} fit")
+    return FoundBaseline(records=tuple(found.values()), notes=tuple(notes))
+
+
+def _record_of(context: Context, event: Any, comparison_key: str, notes: list[str]) -> TrainingRecord | None:
+    extra: dict[str, Any] = dict(event.extra or {})
+    if extra.get("comparison_key", comparison_key) != comparison_key:
+        return None
+    dag_id, run_id = event.source_dag_id, event.source_run_id
+    if dag_id is None or run_id is None or _run_state(context, dag_id, run_id) != "success":
+        _log.info("baseline %s passed over: its run is not a success, or was deleted", run_id)
+        return None
+    source = event.source_task_instance  # asks for the run: only now, since a deleted one answers 404
+    record = (_record(source.xcom_pull()) if source else None) or _record_from_file(extra, notes)
+    return record if record is not None and record.comparison_key == comparison_key else None
 
 
 def _run_state(context: Context, dag_id: str, run_id: str) -> str | None:

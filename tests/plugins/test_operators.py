@@ -46,6 +46,17 @@ def test_a_run_is_compared_with_the_newest_baseline_that_fits(run_probe, tmp_pat
     assert sum(parts) == pytest.approx(attribution["total"], rel=1e-9)
 
 
+def test_a_run_is_held_against_the_mean_of_as_many_baselines_as_the_configuration_says(run_probe, tmp_path):
+    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__micro_batch_size=10, report__baselines=3)
+    runs = [run_probe("baseline", file=config) for _ in range(2)]
+    report = json.loads(Path(run_probe("pipeline", file=config).xcoms["compare"]["report"]).read_text())
+    assert [side["run_id"] for side in report["repeats"]["baselines"]] == [f"baseline/{r.run_id}" for r in runs[::-1]]
+    grams = [run.xcoms["train"]["emissions_gco2eq"] for run in runs]
+    change = 100 * (report["run"]["emissions_gco2eq"] / (sum(grams) / 2) - 1)
+    assert report["changes"]["emissions_percent"] == pytest.approx(change)
+    assert "report.baselines asks for 3 baselines; 2 fit" in report["notes"]
+
+
 def test_the_records_xcom_equals_the_file_and_keeps_the_schema(run_probe, tmp_path):
     config = write_config(tmp_path, grid__replay=CLEAN_REPLAY)
     record = run_probe("baseline", file=config).xcoms["train"]

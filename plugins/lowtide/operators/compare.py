@@ -14,10 +14,10 @@ from include.pipeline import RunFolder, report_folder
 from include.pipeline.settled_record import settled_record
 from include.pipeline.wait_evidence import wait_evidence
 from include.records import TrainingRecord
-from include.report import compare_runs, write_report
+from include.report import compare_repeats, write_report
 from include.report.summary import summary_lines
 from lowtide.assets import BASELINE
-from lowtide.baselines import FoundBaseline, named_baseline, newest_baseline
+from lowtide.baselines import FoundBaseline, named_baseline, newest_baselines
 from lowtide.errors import airflow_errors
 from lowtide.report_link import ReportLink
 from lowtide.run_context import configuration
@@ -32,7 +32,7 @@ class CompareRunsOperator(BaseOperator):
     """Writes ``report.json``, ``.md`` and ``.html``; the XCom is the headline, the changes and the paths, the log a summary.
 
     The baseline is the run named by the Param ``baseline_run_id``, else the newest successful one with the same
-    comparison key. Without one the report says so, and how to make one.
+    comparison key, or the mean of several (``report.baselines``). Without one the report says so, and how to make one.
 
     :param config: configuration file, for the artifact root and the report's settings. (templated)
     :param settings: dotted keys to lay over the file. (templated)
@@ -59,15 +59,15 @@ class CompareRunsOperator(BaseOperator):
         with airflow_errors():
             config = configuration(context, self.config, self.settings)
             record = self._record(context)
-            baseline = self._baseline(context, record)
+            found = self._baselines(context, record, config.values.report.baselines)
             now, folder = utc_now(), RunFolder(Path(record.ledger_path).parent)
-            report = compare_runs(
-                baseline.record,
-                record,
+            report = compare_repeats(
+                found.records,
+                [record],
                 settings=config.values.report,
                 now=now,
-                notes=baseline.notes,
-                evidence=wait_evidence(record, folder, config.artifacts_path, now=now),
+                notes=found.notes,
+                evidence=[wait_evidence(record, folder, config.artifacts_path, now=now)],
             )
             paths = write_report(report, self._folder(context, config.artifacts_path))
         for line in summary_lines(report, paths):
@@ -97,6 +97,8 @@ class CompareRunsOperator(BaseOperator):
                 f"the XCom of task {self.train_task_id!r} is not a training record of this version; clear it to train again"
             ) from None
 
-    def _baseline(self, context: Context, record: TrainingRecord) -> FoundBaseline:
+    def _baselines(self, context: Context, record: TrainingRecord, wanted: int) -> FoundBaseline:
         named = context["params"].get("baseline_run_id")
-        return named_baseline(context, named) if named else newest_baseline(context, record.comparison_key)
+        if named:
+            return named_baseline(context, named)
+        return newest_baselines(context, record.comparison_key, wanted=wanted)
