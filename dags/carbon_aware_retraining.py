@@ -18,7 +18,7 @@ DOC = """
 2. **train** trains in a child process under CodeCarbon, in pool `gpu`. Retried or cleared it goes on
    from its last checkpoint; cleared after success it trains again.
 3. **compare** sets the run against the newest successful run of `baseline_training` with the same model, data, zone and
-   effective batch, and writes `report.json` and `report.md` under the artifact root.
+   effective batch, and writes the report under the artifact root; its button "Report" opens it.
 
 Every field of the trigger form may stay empty: then the configuration file decides. `start_now` starts at once and
 still measures and compares. `fresh` matters when a task is cleared: submission and deadline are fixed anew, and the

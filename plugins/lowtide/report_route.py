@@ -56,7 +56,7 @@ def report(
     try:
         return Response(read_stored_report(written, dag_id, run_id, map_index), media_type="text/html")
     except LowtideError as error:
-        _log.warning("no report is shown of %s, task %s, which wrote %r: %s", run_id, task_id, written, error)
+        _log.warning("no report is shown of %r, task %r, which wrote %r: %s", run_id, task_id, written, error)
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
 
 
