@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print_report(report)
     print(f"report: {paths['report.json']}")
+    print(f"page: {paths['report.html']}")
     return 0
 
 

@@ -59,6 +59,10 @@ def test_compare_writes_the_reports_and_prints_the_table(two_runs):
     report = json.loads((folder / "report" / "report.json").read_text())
     assert report["headline"]["status"] == "simulated"
     assert str(folder / "report" / "report.json") in done.stdout
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert f"page: {folder / 'report' / 'report.html'}" in done.stdout
+    assert page.count("which sum to") == 2  # both ledgers were found, read and drawn
+    assert "NOT the record" not in page
     assert "baseline" in done.stdout
     assert (folder / "report" / "report.md").exists()
 
