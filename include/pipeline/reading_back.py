@@ -11,6 +11,7 @@ from include.files import sha256_of, write_json_atomically
 from include.pipeline.account_files import Account, load_account
 from include.pipeline.batch_sizes import sizes_of_killed
 from include.pipeline.machine_energy import machine_energy
+from include.pipeline.methods import differing_methods, methods_of, scope_of
 from include.pipeline.run_folder import RunFolder
 from include.records import IncompleteRecord, LedgerEventKind, LedgerRow
 from include.tracker import LedgerContents, LedgerWriter, emissions_interval, read_ledger, summarise
@@ -78,15 +79,18 @@ def _read_back(folder: RunFolder) -> IncompleteRecord:
 def _account(
     folder: RunFolder, contents: LedgerContents, details: Mapping[str, Any], ledger: LedgerWriter
 ) -> IncompleteRecord:
-    rows, methods = contents.rows, details.get("methods", {})
+    rows, methods = contents.rows, methods_of(contents, details.get("methods", {}))
     sizes, unknown = sizes_of_killed(folder, details)
     lost = lost_energy(rows, contents.events)
     told = {key: details[key] for key in _FROM_OPENING if key in details}
-    fields = {**told, **sizes, **_figures(rows, details)} | {
+    fields = {**told, **sizes, **_figures(rows, details, methods)} | {
+        "measuring_scope": scope_of(contents, str(details.get("measuring_scope"))),
         "uncovered_s": _uncovered_s(contents, details, ledger.held_up_s),
         "machine_energy_kwh": machine_energy(rows),
         "uncertainty": emissions_interval(rows, methods),
-        "problems": tuple(dict.fromkeys((*lost, *ledger.problems, *contents.problems, *unknown))),
+        "problems": tuple(
+            dict.fromkeys((*lost, *ledger.problems, *contents.problems, *unknown, *differing_methods(contents)))
+        ),
         "warnings": folder.warnings(),
         "ledger_path": str(folder.ledger),
         "ledger_sha256": sha256_of(folder.ledger),
@@ -100,7 +104,7 @@ def _account(
         ) from None
 
 
-def _figures(rows: Sequence[LedgerRow], details: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(rows: Sequence[LedgerRow], details: Mapping[str, Any], methods: Mapping[str, str]) -> dict[str, Any]:
     summary = summarise(rows)
     policy_s = math.fsum((row.end - row.start).total_seconds() for row in rows)
     own = (details.get("signal_type"), details.get("emission_factor_type"))
@@ -111,7 +115,7 @@ def _figures(rows: Sequence[LedgerRow], details: Mapping[str, Any]) -> dict[str,
         "ended_at": summary.ended_at,
         "duration_s": policy_s / _speed(details),
         "attempts": summary.attempts,
-        "energy_kwh": {**totals, "total": summary.total_energy_kwh, "methods": details.get("methods", {})},
+        "energy_kwh": {**totals, "total": summary.total_energy_kwh, "methods": methods},
         "energy_train_kwh": summary.train.energy_kwh,
         "emissions_gco2eq": summary.emissions_gco2eq,
         "emissions_train_gco2eq": summary.train.emissions_gco2eq,

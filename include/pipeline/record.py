@@ -4,11 +4,13 @@ import json
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import cast
 
 from include.errors import MeasurementError
 from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.identity import comparison_key
 from include.pipeline.machine_energy import machine_energy
+from include.pipeline.methods import differing_methods, methods_of, scope_of
 from include.pipeline.score import score_of
 from include.pipeline.training_run import TrainingRun
 from include.records import (
@@ -29,6 +31,7 @@ from include.tracker import (
     summarise,
 )
 from include.tracker.attempts import lost_energy
+from include.tracker.meter import Scope
 from include.tracker.uncovered import uncovered_s
 from include.trainer.result import TrainingResult
 
@@ -55,9 +58,9 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
         reasons = "; ".join((*new, *finished.problems)) or "nothing was booked"
         raise MeasurementError(f"{run.folder.ledger} has no rows: {reasons}")
     short = [*([finished.shortfall] if finished.shortfall else []), *lost_energy(contents.rows, contents.events)]
-    said = tuple(dict.fromkeys((*short, *finished.problems, *new)))
+    said = tuple(dict.fromkeys((*short, *finished.problems, *new, *differing_methods(contents))))
     gaps_s = None if short or new else _uncovered_s(run, contents)
-    record = _record(run, signal, replace(finished, problems=said), contents.rows).model_copy(
+    record = _record(run, signal, replace(finished, problems=said), contents).model_copy(
         update={"energy_complete": gaps_s == 0, "uncovered_s": gaps_s}
     )
     write_json_atomically(run.folder.record, record.model_dump_json(indent=2))
@@ -65,9 +68,11 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
 
 
 def _record(
-    run: TrainingRun, signal: GridSignal, finished: FinishedTraining, rows: tuple[LedgerRow, ...]
+    run: TrainingRun, signal: GridSignal, finished: FinishedTraining, contents: LedgerContents
 ) -> TrainingRecord:
+    rows = contents.rows
     config, result, summary = run.config.values, finished.result, summarise(rows)
+    methods = methods_of(contents, finished.meter.methods)
     return TrainingRecord(
         run_id=run.run_id,
         comparison_key=comparison_key(config),
@@ -84,11 +89,11 @@ def _record(
         attempts=summary.attempts,
         interruptions=_interruptions(run, rows),
         replay=run.anchor,
-        energy_kwh=_energy(summary, finished.meter),
+        energy_kwh=_energy(summary, methods),
         machine_energy_kwh=machine_energy(rows),
         gpu_devices=finished.meter.gpu_devices,
         energy_train_kwh=summary.train.energy_kwh,
-        measuring_scope=finished.meter.scope,
+        measuring_scope=cast("Scope", scope_of(contents, finished.meter.scope)),
         pue=config.tracker.pue,
         emissions_gco2eq=summary.emissions_gco2eq,
         emissions_train_gco2eq=summary.train.emissions_gco2eq,
@@ -96,7 +101,7 @@ def _record(
         intensity_kinds=summary.intensity_kinds,
         foreign_signal_share=_foreign_share(signal, rows),
         counterfactual=_at_submission(run, signal, rows),
-        uncertainty=emissions_interval(rows, {str(part): how for part, how in finished.meter.methods.items()}),
+        uncertainty=emissions_interval(rows, methods),
         sci=score_of(
             config,
             emissions_gco2eq=summary.emissions_gco2eq,
@@ -113,14 +118,14 @@ def _record(
     )
 
 
-def _energy(summary: LedgerSummary, meter: EnergyMeter) -> EnergyTotals:
+def _energy(summary: LedgerSummary, methods: dict[str, str]) -> EnergyTotals:
     return EnergyTotals.model_validate(
         {
             "total": summary.total_energy_kwh,
             "cpu": summary.cpu_energy_kwh,
             "gpu": summary.gpu_energy_kwh,
             "ram": summary.ram_energy_kwh,
-            "methods": meter.methods,
+            "methods": methods,
         }
     )
 
