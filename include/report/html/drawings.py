@@ -18,6 +18,8 @@ from include.report.model import Report, RunFigures
 
 _DRAWN_BINS, _TOLD_BINS = 240, 30
 _MEANS = {"submission": "mean of this run, had it begun at submission", "run": "mean as it ran"}
+_FURTHEST = 3.0
+"""How much longer than the wait and the run the drawing may be, to show the best time for it."""
 _PAUSING = "interruptible"
 _KIND_LOOKS = {"forecast": "uncertain", "cached": "uncertain", "modelled": "modelled"}
 
@@ -40,6 +42,9 @@ def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Sh
     """Return the grid over time; None where no intensity is known."""
     oracle = report.waiting.oracle
     best = () if oracle is None else tuple((s.start.timestamp(), s.end.timestamp()) for s in oracle.segments)
+    begin, end = spans[0].start_s, spans[-1].end_s
+    if best and best[-1][1] - begin > _FURTHEST * (end - begin):
+        best = ()  # the run itself could not be seen any more; the sentences below tell when it was
     thresholds = {look.threshold_gco2eq_per_kwh for look in evidence.looks} - {None}
     grid = GridOverTime(
         spans=spans,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from include.config import ReportConfig
+from include.pipeline.wait_evidence import wait_evidence
 from include.report import compare_runs
 from include.report.html import CONTENT_SECURITY_POLICY, render_html
 from include.report.html.rendering import _environment
@@ -235,3 +236,15 @@ def test_a_report_whose_ledgers_are_gone_is_still_a_whole_page(name: str) -> Non
 def test_nothing_and_very_much_are_drawn_too(changes: dict[str, Any]) -> None:
     for baseline in (None, make_record(), make_record(**changes)):
         Document(render_html(compared(baseline, waiting_run(**changes))))
+
+
+def test_a_best_time_far_away_is_told_and_does_not_shrink_the_run(tmp_path: Path) -> None:
+    """A run of minutes with a deadline in hours would else be a line's width in its own drawing."""
+    run = night_run(hours=0.2, wait=timedelta(minutes=3), pauses=[], policy="window", changes={"policy": "window"})
+    folder, record = run.write(tmp_path / "run")
+    evidence = wait_evidence(record, folder, None, now=NOW)
+    report = compare_runs(None, record, settings=ReportConfig(), now=NOW, evidence=evidence)
+    assert report.waiting.oracle is not None
+    said = Document(render_html(report)).said()
+    assert "Perfect knowledge of the grid until" in said
+    assert "when perfect knowledge would have run" not in said

@@ -112,7 +112,8 @@ def _draw(figure: "Figure", shape: Shape, grid: GridOverTime) -> None:
             solid_capstyle="butt",
         )
     clock_axis(axes, begin, end, most=4 if shape.narrow else 9)
-    axes.set_ylim(0, 1.18 * max(step.carbon_intensity_gco2eq_per_kwh for step in grid.shown) or 1.0)
+    highest = max(*(step.carbon_intensity_gco2eq_per_kwh for step in grid.shown), grid.threshold_gco2eq_per_kwh or 0.0)
+    axes.set_ylim(0, 1.18 * highest or 1.0)
     axes.text(
         -left / (shape.width - left - right),
         1.02,

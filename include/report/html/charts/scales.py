@@ -54,6 +54,7 @@ def clock_axis(axes: "Axes", begin_s: float, end_s: float, *, most: int) -> None
         day = moment.date()
     axes.set_xticks(marks, labels)
     axes.set_xlim(begin_s, end_s)
+    _keep_inside(axes, begin_s, end_s)
 
 
 def elapsed_axis(axes: "Axes", end_s: float, *, most: int) -> None:
@@ -63,10 +64,17 @@ def elapsed_axis(axes: "Axes", end_s: float, *, most: int) -> None:
     marks = np.arange(0.0, end_s + 1e-9, width)
     axes.set_xticks(marks, [f"{mark / size:g} {unit}" if mark else "start" for mark in marks])
     axes.set_xlim(0.0, end_s)
-    labels = axes.get_xticklabels()
-    labels[0].set_horizontalalignment("left")  # else it meets the lowest mark of the other axis
-    if len(marks) > 1 and marks[-1] > 0.97 * end_s:
-        labels[-1].set_horizontalalignment("right")
+    _keep_inside(axes, 0.0, end_s)
+
+
+def _keep_inside(axes: "Axes", begin_s: float, end_s: float) -> None:
+    """Turn labels at the ends inwards: the first one would meet the lowest mark of the other axis, the last one the edge."""
+    near = 0.03 * (end_s - begin_s)
+    for mark, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+        if mark - begin_s < near:
+            label.set_horizontalalignment("left")
+        elif end_s - mark < near:
+            label.set_horizontalalignment("right")
 
 
 def _in_unit(axis: "Axis", unit: tuple[str, float]) -> str:
