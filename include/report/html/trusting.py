@@ -74,7 +74,7 @@ def _repetition(report: Report) -> str:
     told = f"{len(repeats.baselines)} baselines and {len(repeats.runs)} runs"
     if repeats.without_interval is not None:
         return f"{told}; no interval: {repeats.without_interval}"
-    return f"{told}; {figures.significant(repeats.confidence_percent)} % intervals"
+    return f"{told}; {repeats.confidence_percent:g} % intervals"
 
 
 def _fairness(report: Report) -> str:

@@ -180,6 +180,7 @@ def test_several_runs_are_means_with_intervals(page: Page) -> None:
     assert f"Emissions {mean:.0f} g" in said
     assert "Drawn are the first baseline and the first run" in said
     assert "over 3 and 3 runs" in said
+    assert "Mean intensity of the grid 276 g/kWh, in all 214 g/kWh, in all" in said
 
 
 def test_a_replayed_runs_power_is_told_in_real_watts(page: Page) -> None:
