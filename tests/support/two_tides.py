@@ -1,5 +1,6 @@
 """A grid with two clean stretches a day, 12:00 to 13:00 and 16:00 to 18:00 UTC, and a configuration that trains on it."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,17 @@ PASS_S = 0.02
 _PASSES_PER_EPOCH = 20
 
 
-def two_tides(folder: Path, **changes: Any) -> Path:
+def two_tides(
+    folder: Path, *, clean_hours: Collection[int] = (12, 16, 17), start: datetime = NOON, **changes: Any
+) -> Path:
     """Write a configuration for a job of two and a half hours that is submitted at noon and may take twelve."""
-    day = [CLEAN if hour in (12, 16, 17) else DIRTY for hour in range(24)]
+    day = [CLEAN if hour in clean_hours else DIRTY for hour in range(24)]
     folder.mkdir(parents=True, exist_ok=True)
     trace = write_trace(folder / "GB_2031.csv", day * DAYS, start=FIRST)
     epochs = round(EXPECTED.total_seconds() / SPEED / (PASS_S * _PASSES_PER_EPOCH))
     settings: dict[str, Any] = {
         "grid__zone": "GB",
-        "grid__replay": {"trace": str(trace), "virtual_start": NOON.isoformat(), "speed": SPEED},
+        "grid__replay": {"trace": str(trace), "virtual_start": start.isoformat(), "speed": SPEED},
         "scheduler__policy": "interruptible",
         "scheduler__deadline": "12h",
         "scheduler__expected_duration": "2h30m",

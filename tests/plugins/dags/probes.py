@@ -65,13 +65,48 @@ class KilledOnceOperator(GpuTrainingOperator):
         return super().execute(context)
 
 
+class KilledAfterPauseOperator(GpuTrainingOperator):
+    """Loses its training child in its first try, once it has gone on after a pause; notes what each look knows of pauses."""
+
+    def execute(self, context: Any) -> Any:
+        self.try_number = context["ti"].try_number
+        return super().execute(context)
+
+    def resume(self, context: Any, event: Any = None) -> Any:
+        if context["ti"].try_number == 1:
+            threading.Thread(target=_kill_when_started, daemon=True).start()
+        return super().resume(context, event)
+
+    def _look_logger(self, run: Any) -> Any:
+        log = super()._look_logger(run)
+
+        def note(looked: Any) -> None:
+            with (run.folder.path / "looks.txt").open("a") as file:
+                file.write(f"{self.try_number} {looked.job.progress.pauses}\n")
+            log(looked)
+
+        return note
+
+
+def _kill_when_started() -> None:
+    while not _kill_children():
+        time.sleep(0.05)
+
+
 def _kill_when_saved(folder: Any) -> None:
     while last_checkpoint(folder) is None:
         time.sleep(0.01)
+    _kill_children()
+
+
+def _kill_children() -> int:
+    killed = 0
     for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
         for pid in path.read_text().split():
             if b"include.trainer.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(int(pid), signal.SIGKILL)
+                killed += 1
+    return killed
 
 
 with DAG("deferrable", **COMMON):
@@ -112,7 +147,12 @@ with DAG("pipeline", **COMMON):
     wait >> train >> compare
 
 with DAG("interruptible", **COMMON):
-    GpuTrainingOperator(task_id="train", config=FILE, safe_resume_s=0.0)
+    GpuTrainingOperator(task_id="train", config=FILE, safe_resume_s=0.0, pool="gpu")
+
+with DAG("killed_after_pause", **COMMON):
+    KilledAfterPauseOperator(
+        task_id="train", config=FILE, safe_resume_s=0.0, retries=1, retry_delay=timedelta(seconds=0)
+    )
 
 with DAG("mapped", **COMMON):
     GpuTrainingOperator.partial(task_id="train", config=FILE).expand(
