@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="baseline.yaml")
     parser.add_argument("--effective-batch-size", type=int, default=512)
-    parser.add_argument("--sizes", default="512,256,171,128,64,32,16", help="micro-batch sizes")
+    parser.add_argument("--sizes", default="512,256,128,64,32,16", help="micro-batch sizes")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--set", action="append", default=["training.epochs=1"], metavar="KEY=VALUE")
     parser.add_argument("--picture", type=Path)

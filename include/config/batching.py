@@ -94,7 +94,7 @@ def complete_batching(raw: Any) -> Any:
     if effective is None and _is_count(steps):
         return raw | {_EFFECTIVE: micro * steps}
     if steps is None and _is_count(effective):
-        return raw | {"accumulation_steps": math.ceil(effective / micro)}
+        return raw | {"accumulation_steps": math.ceil(effective / micro)}  # check_batching refuses what is uneven
     return raw
 
 
@@ -114,11 +114,23 @@ def check_batching(micro: int | Literal["auto"], steps: int | None, effective: i
             f"training.micro_batch_size {micro} alone does not say how large a step is; add accumulation_steps or"
             " effective_batch_size"
         )
-    if isinstance(micro, int) and math.ceil(effective / micro) != steps:
+    if isinstance(micro, int) and math.ceil(effective / micro) == steps and effective % micro:
+        raise ValueError(
+            f"training.effective_batch_size {effective} cannot be cut into equal micro-batches of {micro}; the next smaller"
+            f" training.micro_batch_size that divides it is {largest_divisor(effective, most=micro)}"
+        )
+    if isinstance(micro, int) and micro * (steps or 1) != effective:
         raise ValueError(
             f"training.micro_batch_size {micro} x accumulation_steps {steps} is not effective_batch_size {effective};"
             " leave one of them out"
         )
+
+
+def largest_divisor(effective_batch_size: int, *, most: int) -> int:
+    """Return the largest micro-batch of at most ``most`` samples that an effective batch is a whole number of, at least 1."""
+    fewest = math.ceil(effective_batch_size / max(1, min(most, effective_batch_size)))
+    steps = next(count for count in range(fewest, effective_batch_size + 1) if effective_batch_size % count == 0)
+    return effective_batch_size // steps
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -109,7 +109,8 @@ class OptimizationLoop:
                 self._starts.finish()
                 return mean_loss
             # out here the traceback, which holds the activations, is gone
-            self.warn(halve_micro_batch(state, group_count=group.count, cause=cause))
+            effective = self.effective_batch_size
+            self.warn(halve_micro_batch(state, group_count=group.count, effective_batch_size=effective, cause=cause))
             start.restore()
 
 

@@ -1,7 +1,7 @@
 """``micro_batch_size: auto``: the largest micro-batch whose peak memory meets a target.
 
-Candidates are the effective batch cut into k even pieces. They are measured, not modelled: real steps of this training, in a
-process of its own (``trial``).
+Candidates are the effective batch cut into k equal pieces, so that it stays exactly micro-batch x accumulation. They are
+measured, not modelled: real steps of this training, in a process of its own (``trial``).
 
 On a CPU the peak is the resident set's, and the same training differs from itself by a tenth and more: the heap keeps what it
 cannot give back. The size with the luckiest of many measurements would be chosen. So a margin is kept, and what was
@@ -64,7 +64,7 @@ def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None], wa
         )
     size = _size(effective, pieces)
     tell(
-        f"training.micro_batch_size auto: {size} x {_size(effective, size)}, peak {peaks[pieces] / BYTES_PER_MIB:.0f} MiB; the target"
+        f"training.micro_batch_size auto: {size} x {pieces}, peak {peaks[pieces] / BYTES_PER_MIB:.0f} MiB; the target"
         f" {training.memory_target} is {limit_mib:.0f} MiB, {how}{_margin_told(held != target)}"
     )
     return size
@@ -96,26 +96,26 @@ def _confirmed(training: TrainingConfig, peaks: Peaks, limit_bytes: float, watch
 
 
 def search(measure: Measure, target: MemoryTarget, effective: int) -> Peaks:
-    """Measure until the fewest pieces that meet the target are known: powers of two, then closer and closer around it."""
-    tried = {k for k in _COARSE if k <= effective}
+    """Measure until the fewest pieces that meet the target are known: a few far apart, then closer and closer around it."""
+    possible = [k for k in range(1, effective + 1) if effective % k == 0]
+    tried = {max(k for k in possible if k <= coarse) for coarse in _COARSE}
     peaks = measure(tried)
     if _fewest_within(peaks, target, effective) is None:
-        finer = {2**power for power in range(6, 40) if 2**power < effective} | {effective}
+        finer = {max(k for k in possible if k <= 2**power) for power in range(6, 40)} - tried
         tried |= finer
         peaks |= measure(finer)
-    while inner := _between(_fewest_within(peaks, target, effective), tried, effective):
+    while inner := _between(_fewest_within(peaks, target, effective), tried, possible):
         tried |= inner
         peaks |= measure(inner)
     return peaks
 
 
-def _between(found: int | None, tried: set[int], effective: int) -> set[int]:
+def _between(found: int | None, tried: set[int], possible: list[int]) -> set[int]:
     """Return a few numbers of pieces between the fewest that fit and the next fewer that do not; none if none is left."""
     if found is None:
         return set()
     fewer = max((k for k in tried if k < found), default=found)
-    by_size = {_size(effective, k): k for k in range(found - 1, fewer, -1)}
-    left = sorted(k for size, k in by_size.items() if _size(effective, found) < size < _size(effective, fewer))
+    left = [k for k in possible if fewer < k < found]
     return set(left[:: math.ceil(len(left) / _INNER)]) if left else set()
 
 
@@ -142,7 +142,7 @@ def unaccumulated_peak_bytes(peaks: Peaks, effective: int) -> float:
 
 
 def _size(effective: int, pieces: int) -> int:
-    return math.ceil(effective / pieces)
+    return effective // pieces
 
 
 def measured(training: TrainingConfig, pieces: Iterable[int], watch: TrialWatch, *, steps: int = 3) -> Peaks:

@@ -6,6 +6,7 @@ from typing import Self
 
 import torch
 
+from include.config.batching import largest_divisor
 from include.errors import TrainingError
 from include.trainer.buffers import BufferCopies
 from include.trainer.imports import describe
@@ -86,8 +87,10 @@ class StepStarts:
             self._draws = HostGenerators.capture().differs_from(self._host)
 
 
-def halve_micro_batch(state: LoopState, *, group_count: int, cause: str) -> str:
+def halve_micro_batch(state: LoopState, *, group_count: int, effective_batch_size: int, cause: str) -> str:
     """Halve the micro-batch for the rest of the training, give memory back to the device, and return a sentence to warn with.
+
+    Where half does not divide the effective batch, it is the next smaller size that does.
 
     :raises TrainingError: the micro-batch is a single sample already.
     """
@@ -97,7 +100,7 @@ def halve_micro_batch(state: LoopState, *, group_count: int, cause: str) -> str:
             f"memory ran out at optimizer step {state.global_step + 1} with a micro-batch of 1 sample ({cause}); choose a"
             " smaller model or inputs, training.precision bf16, or a device with more memory"
         )
-    state.micro_batch_size = -(-before // 2)
+    state.micro_batch_size = largest_divisor(effective_batch_size, most=before // 2)
     if state.device.type == "cuda":
         torch.cuda.empty_cache()  # blocks cut for larger tensors are of no use to smaller ones
     told = (

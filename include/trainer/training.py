@@ -7,7 +7,7 @@ from include.config.training import TrainingConfig
 from include.errors import TrainingError
 from include.records.ledger import Phase
 from include.trainer.assembly import assemble, make_parts
-from include.trainer.batches import BatchSource, piece_count
+from include.trainer.batches import BatchSource
 from include.trainer.checkpoint.keeping import Keeper, NoCheckpoints
 from include.trainer.checkpoint.snapshot import Snapshot
 from include.trainer.checkpoint.writer import weights_are_finite
@@ -130,7 +130,7 @@ class Training:
             device_name=device_name(self._device),
             precision=snapshot.loop.precision.name,
             micro_batch_size=micro_batch_size,
-            accumulation_steps=piece_count(training.effective_batch_size, micro_batch_size),
+            accumulation_steps=training.effective_batch_size // micro_batch_size,
             effective_batch_size=training.effective_batch_size,
             seed=training.seed,
             epochs=training.epochs,
@@ -150,7 +150,7 @@ class Training:
     def _ready(self, micro_batch_size: int) -> dict[str, object]:
         return {
             "micro_batch_size": micro_batch_size,
-            "accumulation_steps": piece_count(self._training.effective_batch_size, micro_batch_size),
+            "accumulation_steps": self._training.effective_batch_size // micro_batch_size,
             "device": self._device.type,
             "device_name": device_name(self._device),
             "torch_version": torch.__version__,

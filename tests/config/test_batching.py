@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from include.config import load_config
+from include.config.batching import largest_divisor
 from tests.support.configs import refusal, write_config
 
 BATCHING = "  micro_batch_size: 128\n  accumulation_steps: 4\n"
@@ -15,7 +16,6 @@ BATCHING = "  micro_batch_size: 128\n  accumulation_steps: 4\n"
     [
         ("  micro_batch_size: 128\n  accumulation_steps: 4\n", (128, 4, 512)),
         ("  micro_batch_size: 128\n  effective_batch_size: 512\n", (128, 4, 512)),
-        ("  micro_batch_size: 100\n  effective_batch_size: 512\n", (100, 6, 512)),
         ("  micro_batch_size: 128\n  accumulation_steps: 4\n  effective_batch_size: null\n", (128, 4, 512)),
         ("  micro_batch_size: 128\n  accumulation_steps: 4\n  effective_batch_size: 512\n", (128, 4, 512)),
         ("  micro_batch_size: auto\n  effective_batch_size: 512\n  memory_target: 2GiB\n", ("auto", None, 512)),
@@ -46,6 +46,11 @@ def test_the_same_batch_written_in_two_ways_is_the_same_configuration(tmp_path: 
             "training.micro_batch_size 100 x accumulation_steps 4 is not effective_batch_size 512; leave one of them out",
         ),
         (
+            "  micro_batch_size: 60\n  effective_batch_size: 100\n",
+            "training.effective_batch_size 100 cannot be cut into equal micro-batches of 60; the next smaller"
+            " training.micro_batch_size that divides it is 50",
+        ),
+        (
             "  micro_batch_size: 1.5\n  accumulation_steps: 4\n",
             "micro_batch_size is 1.5, which cannot be used: it should",
         ),
@@ -56,3 +61,10 @@ def test_the_same_batch_written_in_two_ways_is_the_same_configuration(tmp_path: 
 )
 def test_too_little_too_much_and_contradictions_are_one_sentence(tmp_path: Path, text: str, said: str) -> None:
     assert said in refusal(write_config(tmp_path, (BATCHING, text)))
+
+
+@pytest.mark.parametrize(
+    ("effective", "before", "after"), [(100, 25, 10), (512, 128, 64), (97, 97, 1), (513, 513, 171)]
+)
+def test_half_a_micro_batch_still_divides_the_effective_batch(effective: int, before: int, after: int) -> None:
+    assert largest_divisor(effective, most=before // 2) == after

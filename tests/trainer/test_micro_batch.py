@@ -33,7 +33,8 @@ def affine(fixed: float, each: float, effective: int, most: int | None = None) -
     asked: list[int] = []
 
     def measure(pieces: Iterable[int]) -> Peaks:
-        sizes = {k: -(-effective // k) for k in pieces}
+        sizes = {k: effective // k for k in pieces}
+        assert all(k * size == effective for k, size in sizes.items())
         asked.extend(sizes)
         return {k: int(fixed + each * size) for k, size in sizes.items() if most is None or size <= most}
 
@@ -46,16 +47,16 @@ def affine(fixed: float, each: float, effective: int, most: int | None = None) -
     share=st.floats(0.05, 1.0),
 )
 def test_the_search_finds_the_fewest_pieces_that_meet_the_target(effective: int, fixed: float, share: float) -> None:
-    """Against trying every number of pieces; in no more than 40 trials."""
+    """Against trying every size that divides the effective batch; in no more than 40 trials."""
     scale = 10_000.0
     measure, asked = affine(fixed * scale, scale, effective)
     target = MemoryTarget(share=share)
     peaks = search(measure, target, effective)
     limit = target.limit_bytes(peaks[1])
-    fitting = [size for size in range(1, effective + 1) if int(fixed * scale + scale * size) <= limit]
-    cuts = {-(-effective // k) for k in range(1, effective + 1)}
-    found = [-(-effective // k) for k, peak in peaks.items() if peak <= limit]
-    assert max(found, default=None) == max(cuts & set(fitting), default=None)
+    divisors = [size for size in range(1, effective + 1) if effective % size == 0]
+    fitting = [size for size in divisors if int(fixed * scale + scale * size) <= limit]
+    found = [effective // k for k, peak in peaks.items() if peak <= limit]
+    assert max(found, default=None) == max(fitting, default=None)
     assert len(asked) <= 40
 
 
@@ -64,7 +65,7 @@ def test_where_the_whole_batch_does_not_fit_its_peak_is_put_on_a_line() -> None:
     peaks = search(measure, MemoryTarget(share=0.5), 512)
     assert 1 not in peaks
     assert unaccumulated_peak_bytes(peaks, 512) == pytest.approx(532 * MIB, rel=0.01)
-    assert min(k for k, peak in peaks.items() if peak <= 266 * MIB) == 3  # 171 samples; 256 do not fit
+    assert min(k for k, peak in peaks.items() if peak <= 266 * MIB) == 4  # 128 samples; 256 do not fit
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_auto_measures_real_steps_and_keeps_the_effective_batch(training_config:
     assert startups[-1] - startups[0] > 0.05  # as they came, not all at the end
     assert result.effective_batch_size == 128
     assert 2 <= result.accumulation_steps <= 8
-    assert result.micro_batch_size == -(-128 // result.accumulation_steps)
+    assert result.micro_batch_size * result.accumulation_steps == 128
     assert result.optimizer_steps == 16
     assert warnings == [warnings[0]]
     assert warnings[0].startswith(

@@ -113,6 +113,16 @@ def test_a_shortage_in_the_middle_of_a_group_takes_the_same_batch_again() -> Non
     assert "at optimizer step 2 with micro-batches of 16" in warnings[0]
 
 
+def test_what_is_halved_is_still_a_whole_part_of_the_effective_batch() -> None:
+    """Of 50 samples in 2 x 25 half would be 12 or 13, of which 50 is no multiple; the record would not add up."""
+    warnings: list[str] = []
+    loop = new_loop(Greedy(most=12), 25, warnings)
+    loop.effective_batch_size = 50
+    assert [count for _, count in loop.epoch(source())] == [50, 30]
+    assert loop.state.micro_batch_size == 10
+    assert len(warnings) == 1
+
+
 def test_a_single_sample_that_does_not_fit_ends_with_advice() -> None:
     loop = new_loop(nn.Sequential(nn.Linear(6, 4), Greedy.Never()), 2, [])
     with pytest.raises(TrainingError, match=r"with a micro-batch of 1 sample .*choose a smaller model or inputs"):
