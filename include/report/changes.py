@@ -38,7 +38,7 @@ def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence 
     :param evidence: of the runs' waits, in their order.
     :raises ArtifactError: a record contradicts itself.
     """
-    fairness, names = fairness_of(baselines, runs), credited(runs)
+    fairness, names = fairness_of(baselines, runs), credited(baselines, runs)
     waits = [waiting_of(run, found) for run, found in zip(runs, evidence, strict=True)]
     parts, notes = _attribution(baselines, runs, fairness)
     return Comparison(

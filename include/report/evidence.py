@@ -71,12 +71,23 @@ def estimated_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
 
 def counterfactual_reasons(record: TrainingRecord) -> list[str]:
     """Say why waiting cannot be claimed for a run; empty where it can."""
+    return no_wait_reasons(record) or _unsure_submission_reasons(record)
+
+
+def no_wait_reasons(record: TrainingRecord) -> list[str]:
+    """Say why there is no waiting to speak of, whoever doubts it; empty where there is."""
     if record.policy == "immediate":
         return ["the run did not wait for the grid, so there is no waiting to claim"]
     if record.counterfactual is None:
         return ["the grid's intensity at submission is not known"]
     if record.counterfactual.emissions_gco2eq == 0:
         return ["the emissions at submission are zero, so no percentage exists"]
+    return []
+
+
+def _unsure_submission_reasons(record: TrainingRecord) -> list[str]:
+    if record.counterfactual is None:
+        return []
     unsettled = _share_of_kinds(record.counterfactual.intensity_kinds, (*_SIMULATED, *_UNSETTLED))
     if unsettled > CLAIM_LIMIT_SHARE:
         share = percent_text(100 * unsettled)

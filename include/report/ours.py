@@ -3,14 +3,24 @@
 from collections.abc import Sequence
 
 from include.records import TrainingRecord
-from include.report.evidence import counterfactual_reasons
+from include.report.evidence import counterfactual_reasons, no_wait_reasons, simulated_reasons
 from include.report.model import AttributionParts, Ours
 from include.report.sides import mean_emissions
 
 
-def credited(runs: Sequence[TrainingRecord]) -> tuple[str, ...]:
-    """Return the parts of the attribution that count as ours for these runs."""
-    return ("efficiency",) if waiting_barred(runs) else ("waiting", "efficiency")
+def credited(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord]) -> tuple[str, ...]:
+    """Return the parts of the attribution that count as ours for these runs.
+
+    In a simulation waiting does although the intensity at submission is replayed, as all of it is: nothing is claimed there.
+    """
+    simulated = any(simulated_reasons(record, "record") for record in (*baselines, *runs))
+    barred = not waited(runs) if simulated else bool(waiting_barred(runs))
+    return ("efficiency",) if barred else ("waiting", "efficiency")
+
+
+def waited(runs: Sequence[TrainingRecord]) -> bool:
+    """Whether these runs waited for the grid, and their emissions at submission are known, however surely."""
+    return not any(no_wait_reasons(run) for run in runs)
 
 
 def waiting_barred(runs: Sequence[TrainingRecord]) -> list[str]:

@@ -13,6 +13,7 @@ from include.report.figures import (
     signed_grams_text,
 )
 from include.report.model import Direction, Interval
+from include.report.ours import waited
 from include.report.sides import mean_emissions
 
 _PARTS = ("waiting", "efficiency", "grid_conditions", "work")
@@ -55,12 +56,13 @@ def figures_text(comparison: Comparison) -> str:
     if comparison.ours is None:
         return f"the run emitted {grams_text(after)}"
     before, names = mean_emissions(comparison.baselines), comparison.ours.parts
-    not_ours = tuple(part for part in _PARTS if part not in names)
+    doubted = ("waiting",) if "waiting" not in names and waited(comparison.runs) else ()
+    not_ours = tuple(part for part in _PARTS if part not in (*names, *doubted))
     change = change_text(comparison.changes.emissions_percent)
     mean = _means(comparison)
     return (
         f"{grams_text(before)} before, {grams_text(after)} now{mean} ({change}); ours: {_parts(comparison, names)};"
-        f" not ours: {_parts(comparison, not_ours)}"
+        f"{f' not claimed: {_parts(comparison, doubted)};' if doubted else ''} not ours: {_parts(comparison, not_ours)}"
     )
 
 

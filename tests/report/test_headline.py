@@ -85,8 +85,18 @@ def test_waiting_at_a_modelled_submission_is_not_claimed_beside_measured_energy(
     report = compared(make_record(), waiting_run(submission_kinds={"modelled": 1.0}))
     assert outcome(report) == ("claimed", "lower")
     assert report.headline.text.startswith("Efficiency made emissions")
-    assert "not ours: waiting" in report.headline.text
+    assert "; not claimed: waiting -0.556 g; not ours: grid conditions" in report.headline.text
     assert "of the intensity at submission is forecast, cached, modelled or replayed" in report.headline.reasons[0]
+
+
+def test_in_a_simulation_waiting_is_ours_for_better_or_worse_though_nothing_is_claimed() -> None:
+    replayed = {"replayed": 1.0}
+    baseline = make_record(intensity_kinds=replayed)
+    for intensity, sign in ((100.0, "-"), (900.0, "+")):
+        run = waiting_run(intensity_kinds=replayed, submission_kinds=replayed, grid_gco2eq_per_kwh=intensity)
+        report = compared(baseline, run)
+        assert outcome(report) == ("simulated", None)
+        assert f"; ours: waiting {sign}" in report.headline.text
 
 
 def test_a_cached_reading_is_as_unsettled_as_the_forecast_that_it_may_have_been() -> None:
