@@ -47,7 +47,7 @@ def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence 
         fairness=fairness,
         changes=changes_of(baselines, runs, fairness) if baselines else Changes(),
         parts=parts,
-        ours=ours_of(parts, runs, names),
+        ours=ours_of(parts, baselines, runs, names),
         waiting=waits[0] if len(waits) == 1 else mean_waiting(runs, waits),
         known_errors=known_errors(
             baselines, runs, same_meters=agree_on(fairness, METERS), comparable=parts.total is not None

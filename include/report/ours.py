@@ -1,9 +1,12 @@
 """What counts as ours: efficiency always, waiting only where there was a wait that can be counted."""
 
+import math
 from collections.abc import Sequence
 
 from include.records import TrainingRecord
+from include.report.attribution import RunFactors
 from include.report.evidence import counterfactual_reasons, no_wait_reasons, simulated_reasons
+from include.report.factors import factors_of
 from include.report.model import AttributionParts, Ours
 from include.report.sides import mean_emissions
 
@@ -28,10 +31,36 @@ def waiting_barred(runs: Sequence[TrainingRecord]) -> list[str]:
     return list(dict.fromkeys(reason for run in runs for reason in counterfactual_reasons(run)))
 
 
-def ours_of(parts: AttributionParts, runs: Sequence[TrainingRecord], names: Sequence[str]) -> Ours | None:
-    """Return what our parts did to the emissions that there would have been without them; None where unknown."""
+def ours_of(
+    parts: AttributionParts, baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], names: Sequence[str]
+) -> Ours | None:
+    """Return what our parts did: their grams of the attribution, and the change against a run without them; None if unknown.
+
+    The percentage is not the grams over the rest: an additive part is weighed by the baseline's emissions too, so that a
+    cleaner week would make a wait of 10 % one of 40 %, and its noise a claim.
+    """
     if parts.total is None:
         return None
-    grams = sum(getattr(parts, name) or 0.0 for name in names)
-    without = mean_emissions(runs) - grams
-    return Ours(parts=tuple(names), change_gco2eq=grams, change_percent=100.0 * grams / without if without > 0 else 0.0)
+    after, without = mean_emissions(runs), _without(baselines, runs, names)
+    return Ours(
+        parts=tuple(names),
+        change_gco2eq=sum(getattr(parts, name) or 0.0 for name in names),
+        change_percent=100.0 * (after - without) / without if without > 0 else 0.0,
+    )
+
+
+def _without(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], names: Sequence[str]) -> float:
+    """Return the mean grams of these samples, each at a baseline's energy and at submission, where those parts are ours."""
+    before, after = ([factors_of(record) for record in side] for side in (baselines, runs))
+    grams = [_energy(b, a, names) * _intensity(a, names) for b in before for a in after]
+    return math.fsum(grams) / len(grams)
+
+
+def _energy(baseline: RunFactors, run: RunFactors, names: Sequence[str]) -> float:
+    if "efficiency" not in names or baseline.samples == 0:
+        return run.energy_kwh
+    return run.samples * baseline.energy_kwh / baseline.samples
+
+
+def _intensity(run: RunFactors, names: Sequence[str]) -> float:
+    return run.pivot_gco2eq_per_kwh if "waiting" in names else run.mean_intensity_gco2eq_per_kwh

@@ -68,7 +68,7 @@ def _figures(baselines: Records, runs: Records, fairness: Fairness, names: Seque
     if any(difference.bars == "comparison" for difference in fairness.differences):
         return found
     parts = parts_of(baselines, runs)
-    ours = ours_of(parts, runs, names)
+    ours = ours_of(parts, baselines, runs, names)
     return (
         found
         | {f"parts.{key}": value for key, value in parts.model_dump().items()}

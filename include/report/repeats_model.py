@@ -64,5 +64,11 @@ class Ours(Frozen):
     """What the headline's direction rests on."""
 
     parts: Annotated[tuple[str, ...], Field(description="parts of the attribution that count as ours here")]
-    change_gco2eq: _Finite
-    change_percent: Annotated[_Finite, Field(description="of what would have been emitted without them")]
+    change_gco2eq: Annotated[_Finite, Field(description="sum of those parts, weighed by both sides' emissions")]
+    change_percent: Annotated[
+        _Finite,
+        Field(
+            description="of what the same samples would have emitted without them: at the baseline's energy per sample"
+            " (efficiency), begun at submission (waiting)"
+        ),
+    ]

@@ -17,12 +17,35 @@ def outcome(report: Report) -> tuple[str, str | None]:
 def test_a_better_result_claims_what_waiting_and_efficiency_did_and_tells_the_total() -> None:
     report = compared(make_record(), waiting_run())
     assert outcome(report) == ("claimed", "lower")
-    # -0.556 g - 0.228 g of the 0.737 g + 0.784 g that there would have been
+    # 0.737 g against the 8.20 Wh x 180 g/kWh that there would have been
     assert report.headline.text.startswith(
-        "Waiting and efficiency made emissions 51.5 % lower than they would have been"
+        "Waiting and efficiency made emissions 50.1 % lower than they would have been"
     )
     assert "1.64 g before, 0.737 g now (-55.1 %)" in report.headline.text
     assert "ours: waiting -0.556 g, efficiency -0.228 g; not ours: grid conditions -0.119 g" in report.headline.text
+
+
+@pytest.mark.parametrize("baseline_gco2eq_per_kwh", [20.0, 200.0, 2000.0])
+@pytest.mark.parametrize(
+    ("grid", "lead"), [(90.0, "10.0 % lower than"), (98.5, "no measurable change to emissions (-1.5 %)")]
+)
+def test_the_weather_neither_magnifies_nor_shrinks_what_waiting_did(
+    grid: float, lead: str, baseline_gco2eq_per_kwh: float
+) -> None:
+    """The wait's part in grams is weighed by the baseline's emissions, too; of its grams a cleaner week made 42 %."""
+    run = waiting_run(gpu_kwh=0.006, grid_gco2eq_per_kwh=grid, submission_gco2eq_per_kwh=100.0)
+    report = compared(make_record(grid_gco2eq_per_kwh=baseline_gco2eq_per_kwh), run)
+    assert f"aiting and efficiency made {'emissions ' if grid < 98 else ''}{lead}" in report.headline.text
+    assert report.ours is not None
+    assert report.ours.change_percent == pytest.approx(grid - 100.0)
+
+
+def test_a_smaller_job_does_not_hide_that_each_sample_cost_more() -> None:
+    """Of the parts' grams nothing would have been left without ours, and a run 300 times worse was no measurable change."""
+    report = compared(make_record(), make_record(samples=600))
+    assert outcome(report) == ("claimed", "higher")
+    assert report.ours is not None
+    assert report.ours.change_percent == pytest.approx(100.0 * (make_record().samples / 600 - 1))
 
 
 def test_a_worse_result_is_said_as_plainly_as_a_better_one() -> None:
