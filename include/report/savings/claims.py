@@ -1,6 +1,7 @@
 """What may be counted as avoided: by waiting, where the record carries it; by efficiency, where the run's report claims it."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,13 @@ class Avoided:
     reasons: tuple[str, ...] = ()
 
 
-def avoided_by_waiting(record: TrainingRecord, basis: Basis) -> Avoided:
-    """Return what the same-run counterfactual says: this run's own energy, had it begun at submission."""
+def avoided_by_waiting(record: TrainingRecord, basis: Basis, *, waited: bool | None) -> Avoided:
+    """Return what the same-run counterfactual says: this run's own energy, had it begun at submission.
+
+    :param waited: whether it waited for the grid; None = its decisions were not kept.
+    """
+    if waited is False and record.policy != "immediate":
+        return Avoided(reasons=("the run did not wait for the grid, by its decisions; a queue is no saving",))
     reasons = _waiting_barred(record, basis)
     if reasons:
         return Avoided(reasons=tuple(reasons))
@@ -58,7 +64,14 @@ class _Lenient(BaseModel):
 
 class _Side(_Lenient):
     energy_kwh: EnergyTotals
+    pue: float
+    samples: int
     ledger_sha256: str
+
+    @property
+    def energy_per_sample_kwh(self) -> float:
+        """After PUE; 0 without a sample."""
+        return self.energy_kwh.total * self.pue / self.samples if self.samples else 0.0
 
 
 class _Headline(_Lenient):
@@ -67,7 +80,6 @@ class _Headline(_Lenient):
 
 class _Ours(_Lenient):
     parts: tuple[str, ...]
-    change_percent: float
 
 
 class _Difference(_Lenient):
@@ -79,26 +91,15 @@ class _Fairness(_Lenient):
     differences: tuple[_Difference, ...]
 
 
-class _Parts(_Lenient):
-    efficiency: float | None
-
-
-class _Interval(_Lenient):
-    low: float
-    high: float
-
-
 class _Repeats(_Lenient):
     baselines: tuple[_Side, ...]
     runs: tuple[_Side, ...]
-    ours_percent: _Interval | None
 
 
 class _Comparison(_Lenient):
     """What is needed of ``report.json``; a report of before 1.2 does not say what it claims, and has no ``ours``."""
 
     headline: _Headline
-    attribution_gco2eq: _Parts
     ours: _Ours | None = None
     fairness: _Fairness | None = None
     repeats: _Repeats | None = None
@@ -107,21 +108,41 @@ class _Comparison(_Lenient):
 
 
 def avoided_by_efficiency(report: Path, record: TrainingRecord, *, repeatability_percent: float) -> Avoided:
-    """Return the efficiency's part of the change against the baseline, in grams, where the run's report claims it."""
+    """Return the energy that the baseline's energy per sample would have taken beyond the run's, at the run's own intensity.
+
+    Not the efficiency's part of the change: that is weighed by the baseline's emissions too, and after a cleaner week would
+    be more grams than the run could have emitted at all. Only where the run's report claims efficiency, and where its own
+    change is beyond the repeatability: the noise of one baseline is in every run that is held against it, and adds up.
+    """
     try:
         found = _Comparison.model_validate(json.loads(report.read_bytes()))
     except FileNotFoundError:
         return Avoided(reasons=(_NOT_ASKED,))
     except (OSError, ValueError, ValidationError):
         return Avoided(reasons=("its report cannot be read",))
-    reasons = _not_claimed(found, record, repeatability_percent)
-    part = found.attribution_gco2eq.efficiency
-    if reasons or part is None:
-        return Avoided(reasons=tuple(reasons or ["its report attributes nothing to efficiency"]))
-    return Avoided(gco2eq=-part)
+    if reasons := _not_claimed(found, record):
+        return Avoided(reasons=tuple(reasons))
+    before, now = _mean_energy_per_sample_kwh(found), found.run.energy_per_sample_kwh
+    if not before or not now:
+        return Avoided(reasons=("there is no energy per sample to compare",))
+    if abs(now / before - 1.0) <= repeatability_percent / 100.0:
+        change = percent_text(repeatability_percent)
+        return Avoided(reasons=(f"its energy per sample has no measurable change (within {change})",))
+    return Avoided(gco2eq=record.emissions_gco2eq * (before / now - 1.0))
 
 
-def _not_claimed(found: _Comparison, record: TrainingRecord, repeatability_percent: float) -> list[str]:
+def _baselines(found: _Comparison) -> tuple[_Side, ...]:
+    if found.repeats is not None:
+        return found.repeats.baselines
+    return () if found.baseline is None else (found.baseline,)
+
+
+def _mean_energy_per_sample_kwh(found: _Comparison) -> float:
+    sides = _baselines(found)
+    return math.fsum(side.energy_per_sample_kwh for side in sides) / len(sides) if sides else 0.0
+
+
+def _not_claimed(found: _Comparison, record: TrainingRecord) -> list[str]:
     if found.run.ledger_sha256 != record.ledger_sha256:
         return ["its report tells of another account than its record; clear its compare task to renew it"]
     if found.headline.status != "claimed":
@@ -130,33 +151,14 @@ def _not_claimed(found: _Comparison, record: TrainingRecord, repeatability_perce
         return ["its report is of an earlier version, which does not say what it claims; clear its compare task"]
     if found.repeats is not None and len(found.repeats.runs) > 1:
         return ["its report is about several runs, not about this one"]
-    return [*_efficiency_barred(found), *_not_measurable(found.ours, found.repeats, repeatability_percent)]
+    if "efficiency" not in found.ours.parts:
+        return ["its report does not count efficiency"]
+    return _efficiency_barred(found, found.fairness)
 
 
-def _efficiency_barred(found: _Comparison) -> list[str]:
-    reasons = [
-        f"{d.label} differs from the baseline's"
-        for d in (found.fairness or _Fairness(differences=())).differences
-        if d.bars != "nothing"
-    ]
-    baselines = found.repeats.baselines if found.repeats else [found.baseline]
-    for side, who in (*((baseline, "baseline") for baseline in baselines), (found.run, "run")):
+def _efficiency_barred(found: _Comparison, fairness: _Fairness) -> list[str]:
+    reasons = [f"{d.label} differs from the baseline's" for d in fairness.differences if d.bars != "nothing"]
+    for side, who in (*((baseline, "baseline") for baseline in _baselines(found)), (found.run, "run")):
         stand_in: Any = side  # the rule reads the energy and its methods only
         reasons += estimated_energy_reasons(stand_in, who)
     return list(dict.fromkeys(reasons))
-
-
-def _not_measurable(ours: _Ours, repeats: _Repeats | None, repeatability_percent: float) -> list[str]:
-    """Several baselines say by their own spread what can be measured, in place of the repeatability that is assumed."""
-    if "efficiency" not in ours.parts:
-        return ["its report does not count efficiency"]
-    interval = repeats.ours_percent if repeats else None
-    if interval is not None:
-        return (
-            ["its report sees no measurable change (its interval holds zero)"]
-            if interval.low <= 0 <= interval.high
-            else []
-        )
-    if abs(ours.change_percent) <= repeatability_percent:
-        return [f"its report sees no measurable change (within {percent_text(repeatability_percent)})"]
-    return []

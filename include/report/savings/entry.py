@@ -81,13 +81,13 @@ def _left_out(folder: TrainingFolder, reason: str, account: Account | None = Non
 
 
 def _entry(folder: TrainingFolder, account: Account, repeatability_percent: float) -> SavingsRun:
-    basis = _basis(account)
+    basis, seen = _basis(account), _wait_of(folder, account)
     figures = {
         "basis": basis,
         **_identity(folder, account),
         **_used(account),
-        **_waited(folder, account),
-        **_avoided(folder, account, basis, repeatability_percent),
+        **_waited(account, seen),
+        **_avoided(folder, account, basis, seen, repeatability_percent),
     }
     return SavingsRun.model_validate(figures)
 
@@ -120,8 +120,7 @@ def _used(account: Account) -> dict[str, Any]:
     }
 
 
-def _waited(folder: TrainingFolder, account: Account) -> dict[str, Any]:
-    seen = _wait_of(folder, account)
+def _waited(account: Account, seen: WaitSeen) -> dict[str, Any]:
     finished = isinstance(account, TrainingRecord)
     return {
         "waited": seen.waited,
@@ -147,12 +146,14 @@ def _wait_of(folder: TrainingFolder, account: Account) -> WaitSeen:
     return replace(seen, waited=False) if account.policy == "immediate" else seen
 
 
-def _avoided(folder: TrainingFolder, account: Account, basis: Basis, repeatability_percent: float) -> dict[str, Any]:
+def _avoided(
+    folder: TrainingFolder, account: Account, basis: Basis, seen: WaitSeen, repeatability_percent: float
+) -> dict[str, Any]:
     if not isinstance(account, TrainingRecord) or folder.superseded:
         why = "it was trained again since" if folder.superseded else "it did not finish"
         waiting = efficiency = Avoided(reasons=(why,))
     else:
-        waiting = avoided_by_waiting(account, basis)
+        waiting = avoided_by_waiting(account, basis, waited=seen.waited)
         efficiency = avoided_by_efficiency(folder.report, account, repeatability_percent=repeatability_percent)
     return {
         "avoided_by_waiting_gco2eq": waiting.gco2eq,

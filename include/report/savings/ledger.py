@@ -14,8 +14,9 @@ INDEX = "index.json"
 
 NOTES = (
     "Avoided by waiting is the same-run counterfactual: a run's own energy, had it begun at submission. Avoided by efficiency"
-    " is that part of the change against the baseline, and counts only where the run's report claims it. The two are"
-    " weighed differently and are not added up.",
+    " is what the baseline's energy per sample would have taken beyond the run's, at the intensity at which the run ran; it"
+    " counts only where the run's report claims efficiency and that change is measurable. The two are weighed differently and"
+    " are not added up.",
     "A run counts in the month in which it ended, in UTC. Waits and deadlines are in policy time, which is virtual in a"
     " simulated run.",
     "Groups (measured, estimated energy, simulated; signal type; emission factor type) are never added up.",

@@ -77,14 +77,45 @@ def test_what_is_booked_at_forecasts_is_told_as_a_part_of_the_emissions(tmp_path
     assert sums.unsettled_gco2eq == pytest.approx(sums.emissions_gco2eq / 4)
 
 
-def test_efficiency_counts_what_the_report_attributes_to_it(tmp_path: Path) -> None:
+def test_a_run_that_only_queued_avoided_nothing_by_waiting(tmp_path: Path) -> None:
+    """It decided to run at once, then the pool was full for three hours, into cleaner ones: luck, each night at the same hours."""
+    record = nightly()
+    write_training(tmp_path, "nightly/a", record, decisions=[decided("run", record.submitted_at)])
+    found = savings_of(tmp_path)
+    assert (total(found).waits, total(found).runs_with_waiting) == (0, 0)
+    assert only(found).avoided_by_waiting_gco2eq is None
+    assert "a queue is no saving" in only(found).waiting_not_counted[0]
+
+
+def test_efficiency_counts_the_energy_saved_at_the_runs_own_intensity(tmp_path: Path) -> None:
+    """8.2 - 6.7 Wh for as many samples, at 110 g/kWh."""
     record, baseline = nightly(), make_record()
     write_training(tmp_path, "nightly/a", record, baseline=baseline)
     report = json.loads((tmp_path / "reports/nightly/a/report.json").read_text())
     assert report["headline"]["status"] == "claimed"
     found = savings_of(tmp_path)
-    assert only(found).avoided_by_efficiency_gco2eq == -report["attribution_gco2eq"]["efficiency"] > 0
+    assert only(found).avoided_by_efficiency_gco2eq == pytest.approx(0.0015 * 110, rel=1e-9)
     assert total(found).runs_with_efficiency == 1
+
+
+@pytest.mark.parametrize("baseline_gco2eq_per_kwh", [20.0, 600.0])
+def test_the_baselines_weather_is_in_no_avoided_gram(tmp_path: Path, baseline_gco2eq_per_kwh: float) -> None:
+    """A run that would have emitted 0.164 g avoided 0.569 g by its part of the change, since its baseline ran on a dirty day."""
+    run = nightly(gpu_kwh=0.003, grid_gco2eq_per_kwh=20.0, submission_gco2eq_per_kwh=20.0)
+    baseline = make_record(grid_gco2eq_per_kwh=baseline_gco2eq_per_kwh)
+    write_training(tmp_path, "nightly/a", run, baseline=baseline)
+    assert only(savings_of(tmp_path)).avoided_by_efficiency_gco2eq == pytest.approx(0.003 * 20.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("gpu_kwh", [0.00595, 0.00605])
+def test_noise_of_the_energy_is_not_counted_because_waiting_was_measurable(tmp_path: Path, gpu_kwh: float) -> None:
+    """The noise of one baseline is in every run that is held against it: it does not cancel in a year's sum."""
+    write_training(tmp_path, "nightly/a", nightly(gpu_kwh=gpu_kwh), baseline=make_record())
+    report = json.loads((tmp_path / "reports/nightly/a/report.json").read_text())
+    assert report["headline"]["direction"] == "lower"
+    found = only(savings_of(tmp_path))
+    assert found.avoided_by_efficiency_gco2eq is None
+    assert "no measurable change (within 3.0 %)" in found.efficiency_not_counted[0]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +363,7 @@ def test_several_baselines_support_what_their_mean_says(tmp_path: Path) -> None:
     found = held_against(tmp_path, [nightly()], seeds([0.0060, 0.0061, 0.0059]))
     report = json.loads((tmp_path / "reports/nightly/a/report.json").read_text())
     assert report["headline"]["status"] == "claimed"
-    assert found.avoided_by_efficiency_gco2eq == -report["attribution_gco2eq"]["efficiency"]
+    assert found.avoided_by_efficiency_gco2eq == pytest.approx(0.0015 * 110, rel=1e-9)
 
 
 def test_a_report_of_several_runs_says_nothing_of_one_of_them(tmp_path: Path) -> None:
