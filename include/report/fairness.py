@@ -16,6 +16,8 @@ ENERGY = ("measuring_scope",)
 """Where these differ, kWh of the two do not mean the same thing."""
 METERS = (DEVICE_NAME.what, *(check.what for check in METHODS))
 """Where these differ, a meter's error is not the same in both."""
+_NEGLIGIBLE_SPREAD = 0.01
+"""Of the energy per sample; a third of the change that counts as measurable by default."""
 _OTHER_METERS = "a meter's error is then not the same in both, and does not cancel"
 
 
@@ -24,6 +26,9 @@ def fairness_of(baselines: Records, runs: Records) -> Fairness:
     if not baselines:
         return Fairness()
     found = [difference for check in CHECKS for difference in _differing(check, baselines, runs)]
+    found = [
+        _spread(difference, baselines, runs) if difference.what == "samples" else difference for difference in found
+    ]
     found += [*_seeds(baselines, runs), *_meters(baselines, runs)]
     if not any(d.bars == "comparison" for d in found):  # a key of another shape, or what a later version puts there
         found += _differing(WHOLE_KEY, baselines, runs)
@@ -60,6 +65,17 @@ def _differing(check: Check, baselines: Records, runs: Records) -> Iterator[Diff
         )
 
 
+def _spread(found: Difference, baselines: Records, runs: Records) -> Difference:
+    """Bar efficiency where the energy beside training, spread over another number of samples, explains a part that counts."""
+    records = (*baselines, *runs)
+    least, most = (end(record.samples for record in records) for end in (min, max))
+    beside = max(1.0 - r.energy_train_kwh / r.energy_kwh.total if r.energy_kwh.total else 0.0 for r in records)
+    if beside * (1.0 - least / most) <= _NEGLIGIBLE_SPREAD:
+        return found
+    why = "start-up and evaluation are spread over another number of samples, which changes the energy per sample"
+    return found.model_copy(update={"bars": "efficiency", "why": why})
+
+
 def _seeds(baselines: Records, runs: Records) -> Iterator[Difference]:
     before, after = (sorted(record.seed for record in side) for side in (baselines, runs))
     if set(before) != set(after):
@@ -70,12 +86,12 @@ def _seeds(baselines: Records, runs: Records) -> Iterator[Difference]:
 
 def _meters(baselines: Records, runs: Records) -> Iterator[Difference]:
     """Differences in how the energy was obtained: what is counted on one side only bars all, the rest what it may explain."""
+    yield from _differing(DEVICE_NAME, baselines, runs)
     bounds = energy_per_sample_bounds(baselines, runs)
     beyond = bounds is not None and not bounds.low <= 0 <= bounds.high
-    for check in (DEVICE_NAME, *METHODS):
+    for check in METHODS:
         for found in _differing(check, baselines, runs):
-            share = 1.0 if check is DEVICE_NAME else _largest_share(check.what, *baselines, *runs)
-            bars, why = _judged(found, share, beyond=beyond)
+            bars, why = _judged(found, _largest_share(check.what, *baselines, *runs), beyond=beyond)
             yield found.model_copy(update={"bars": bars, "why": why})
 
 

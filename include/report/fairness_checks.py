@@ -89,7 +89,13 @@ WHOLE_KEY = Check(
     "comparison",
     "runs of different keys are not the same work",
 )
-DEVICE_NAME = Check("device_name", "device name", lambda r: r.device_name, "efficiency", "")
+DEVICE_NAME = Check(
+    "device_name",
+    "device name",
+    lambda r: r.device_name,
+    "efficiency",
+    "the change in energy is that of the hardware, too, and a meter's error does not cancel",
+)
 METHODS = tuple(
     Check(f"methods.{part}", f"method of {part} energy", method(part), "efficiency", "")
     for part in ("cpu", "gpu", "ram")

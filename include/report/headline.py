@@ -15,7 +15,7 @@ from include.report.fairness import barring
 from include.report.figures import percent_text
 from include.report.model import Direction, Headline, Interval
 from include.report.ours import waiting_barred
-from include.report.wording import claim_text, figures_text, named, waiting_sentence
+from include.report.wording import claim_text, figures_text, higher_total, named, waiting_sentence
 
 _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
 HOW_TO_MAKE_A_BASELINE = "make one with: airflow dags trigger baseline_training"
@@ -90,6 +90,8 @@ def _waiting_only(comparison: Comparison, no_efficiency: list[str], repeatabilit
         return _withheld(comparison, [*no_efficiency, *barred], repeatability_percent)
     direction = _waiting_direction(comparison, repeatability_percent)
     text = f"{waiting_sentence(comparison, direction)} Nothing else is claimed: {no_efficiency[0]}."
+    if direction != "higher" and _total_direction(comparison, repeatability_percent) == "higher":
+        text += f" By the figures as they are, {higher_total(comparison)}."
     return Headline(status="claimed", direction=direction, text=text, reasons=tuple(no_efficiency))
 
 
@@ -98,17 +100,18 @@ def _claimed(comparison: Comparison, repeatability_percent: float) -> Headline:
     repeats = comparison.repeats
     ours_percent = comparison.ours.change_percent if comparison.ours else 0.0
     ours = direction_of(ours_percent, repeatability_percent, repeats.ours_percent if repeats else None)
-    total = direction_of(
-        comparison.changes.emissions_percent or 0.0,
-        repeatability_percent,
-        repeats.changes.get("emissions_percent") if repeats else None,
-    )
+    total = _total_direction(comparison, repeatability_percent)
     direction = max(ours, total, key=_FROM_BEST_TO_WORST.index)
     reasons = waiting_barred(comparison.runs)
     if ours == "no_measurable_change":
         reasons.append(_inside(repeatability_percent, repeats.ours_percent if repeats else None))
-    text = claim_text(comparison, ours, worse=direction == "higher" and ours != "higher")
+    text = claim_text(comparison, ours, worse=None if direction == ours else direction)
     return Headline(status="claimed", direction=direction, text=text, reasons=tuple(reasons))
+
+
+def _total_direction(comparison: Comparison, repeatability_percent: float) -> Direction:
+    interval = comparison.repeats.changes.get("emissions_percent") if comparison.repeats else None
+    return direction_of(comparison.changes.emissions_percent or 0.0, repeatability_percent, interval)
 
 
 def _inside(repeatability_percent: float, interval: Interval | None) -> str:

@@ -25,17 +25,24 @@ def named(records: Sequence[TrainingRecord], side: str) -> Iterator[tuple[Traini
         yield record, side if len(records) == 1 else f"{_ordinal(number)} {side}"
 
 
-def claim_text(comparison: Comparison, ours_direction: Direction, *, worse: bool) -> str:
+def claim_text(comparison: Comparison, ours_direction: Direction, *, worse: Direction | None) -> str:
     """Say what our parts did, then all the figures.
 
-    :param worse: the total is higher although our parts are not; then that comes first.
+    :param worse: the direction of the total where it is worse than that of our parts; then that comes first.
     """
-    total_percent = comparison.changes.emissions_percent or 0.0
     lead = ours_sentence(comparison, ours_direction)
-    if worse:
-        lead = f"Emissions were {percent_text(total_percent)} higher than the baseline's, though {lead}"
+    if worse == "higher":
+        lead = f"{higher_total(comparison)}, though {lead}"
+    elif worse is not None:
+        change = change_text(comparison.changes.emissions_percent)
+        lead = f"emissions had no measurable change against the baseline's ({change}), though {lead}"
     accuracy = points_text(comparison.changes.accuracy_points)
     return f"{lead[0].upper()}{lead[1:]}: {figures_text(comparison)}. Test accuracy {accuracy}."
+
+
+def higher_total(comparison: Comparison) -> str:
+    """Say that the total is higher, by how much."""
+    return f"emissions were {percent_text(comparison.changes.emissions_percent or 0.0)} higher than the baseline's"
 
 
 def ours_sentence(comparison: Comparison, direction: Direction) -> str:

@@ -77,7 +77,7 @@ def test_the_waiting_part_needs_no_fair_baseline() -> None:
 @pytest.mark.parametrize(
     ("what", "changes"),
     [
-        ("samples", {"samples": 120_000}),
+        ("samples", {"samples": 170_000}),
         ("epochs", {"epochs": 2}),
         ("seed", {"seed": 7}),
         ("peak_memory_kind", {"peak_memory_kind": "rss_above_base"}),
@@ -120,9 +120,9 @@ def bounds(kwh: float, error: float) -> EmissionsInterval:
 def test_another_meter_bars_nothing_where_the_change_is_larger_than_all_known_errors() -> None:
     """8.2 Wh against 2.3 Wh: with 40 % each way at least 4.92 against at most 3.22 Wh."""
     base = make_record(uncertainty=bounds(0.0082, 0.4))
-    run = waiting_run(device_name="A100", gpu_kwh=0.0001, uncertainty=bounds(0.0023, 0.4))
+    run = waiting_run(methods=METERS | {"cpu": "nvml"}, gpu_kwh=0.0001, uncertainty=bounds(0.0023, 0.4))
     report = compared(base, run)
-    assert bars_of(report) == {"device_name": "nothing"}
+    assert bars_of(report) == {"methods.cpu": "nothing"}
     assert report.known_errors is not None
     assert not report.known_errors.same_meters
     energy = report.known_errors.energy_per_sample_percent
@@ -130,6 +130,23 @@ def test_another_meter_bars_nothing_where_the_change_is_larger_than_all_known_er
     assert energy.high == pytest.approx(100 * (0.0023 * 1.4 / (0.0082 * 0.6) - 1))
     assert energy.low == pytest.approx(100 * (0.0023 * 0.6 / (0.0082 * 1.4) - 1))
     assert "larger than all known errors" in report.fairness.differences[0].why
+
+
+def test_other_hardware_is_no_efficiency_of_ours_however_large_the_change() -> None:
+    """Beyond all known errors, and bought."""
+    base = make_record(device_name="Tesla T4", gpu_kwh=0.1, uncertainty=bounds(0.1022, 0.1))
+    report = compared(base, waiting_run(uncertainty=bounds(0.0067, 0.1)))
+    assert bars_of(report) == {"device_name": "efficiency"}
+    assert report.headline.text.startswith("Waiting 3:20:00 made this run's emissions 38.9 % lower")
+    assert "the change in energy is that of the hardware" in report.headline.reasons[0]
+
+
+@pytest.mark.parametrize(("samples", "bars"), [(162_000, "nothing"), (161_000, "efficiency"), (360_000, "efficiency")])
+def test_energy_beside_training_spread_over_other_samples_is_no_efficiency(samples: int, bars: str) -> None:
+    """A tenth of the energy is start-up and evaluation: with twice the samples a twentieth, and nobody did anything."""
+    report = compared(make_record(), waiting_run(samples=samples))
+    assert bars_of(report) == {"samples": bars}
+    assert ("Nothing else is claimed" in report.headline.text) == (bars == "efficiency")
 
 
 def test_the_same_meter_errs_alike_and_a_small_change_may_be_claimed() -> None:

@@ -42,10 +42,11 @@ def test_the_weather_neither_magnifies_nor_shrinks_what_waiting_did(
 
 def test_a_smaller_job_does_not_hide_that_each_sample_cost_more() -> None:
     """Of the parts' grams nothing would have been left without ours, and a run 300 times worse was no measurable change."""
-    report = compared(make_record(), make_record(samples=600))
+    base, run = (make_record(samples=samples, energy_train_kwh=0.0082) for samples in (180_000, 600))
+    report = compared(base, run)
     assert outcome(report) == ("claimed", "higher")
     assert report.ours is not None
-    assert report.ours.change_percent == pytest.approx(100.0 * (make_record().samples / 600 - 1))
+    assert report.ours.change_percent == pytest.approx(100.0 * (180_000 / 600 - 1))
 
 
 def test_a_worse_result_is_said_as_plainly_as_a_better_one() -> None:
@@ -59,7 +60,8 @@ def test_a_worse_result_is_said_as_plainly_as_a_better_one() -> None:
 def test_a_cleaner_grid_or_less_work_is_nobodys_merit() -> None:
     weather = compared(make_record(), make_record(grid_gco2eq_per_kwh=100.0))
     less_work = compared(
-        make_record(), make_record(samples=60_000, cpu_kwh=0.002 / 3, gpu_kwh=0.002, ram_kwh=0.0002 / 3)
+        make_record(energy_train_kwh=0.0082),
+        make_record(samples=60_000, cpu_kwh=0.002 / 3, gpu_kwh=0.002, ram_kwh=0.0002 / 3, energy_train_kwh=0.0082 / 3),
     )
     for report in (weather, less_work):
         assert outcome(report) == ("claimed", "no_measurable_change")
@@ -81,6 +83,24 @@ def test_a_dirtier_grid_makes_a_run_higher_whatever_we_did() -> None:
     report = compared(make_record(), run)
     assert outcome(report) == ("claimed", "higher")
     assert "higher than the baseline's, though waiting and efficiency made emissions" in report.headline.text
+
+
+def test_a_total_without_a_measurable_change_comes_before_what_we_did() -> None:
+    run = waiting_run(gpu_kwh=0.006, grid_gco2eq_per_kwh=198.0, submission_gco2eq_per_kwh=240.0)
+    report = compared(make_record(), run)
+    assert outcome(report) == ("claimed", "no_measurable_change")
+    assert report.headline.text.startswith(
+        "Emissions had no measurable change against the baseline's (-1.0 %), though waiting and efficiency made emissions 17.5 %"
+    )
+
+
+def test_a_wait_that_may_be_claimed_does_not_hide_that_the_figures_of_the_total_are_higher() -> None:
+    report = compared(make_record(methods=ESTIMATED), waiting_run(methods=ESTIMATED, gpu_kwh=0.02))
+    assert outcome(report) == ("claimed", "lower")
+    assert "38.9 % lower than the same energy at submission" in report.headline.text
+    assert report.headline.text.endswith(
+        " By the figures as they are, emissions were 48.9 % higher than the baseline's."
+    )
 
 
 @pytest.mark.parametrize(
