@@ -24,6 +24,7 @@ from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from include.tracker import read_ledger
 
 _log = logging.getLogger(__name__)
+_WAITS = {"wait", "pause"}
 _TOUCHING = timedelta(milliseconds=1)
 
 
@@ -54,7 +55,8 @@ def wait_evidence(
         lambda start, stop: _stored(folder, artifacts_root, start, stop, now),
         lambda *_: [reading for reading in looked if reading.end <= now],
     ]
-    return WaitEvidence(rows=rows, readings=cover(record.submitted_at, end, sources), deadline=deadline)
+    readings = cover(record.submitted_at, end, sources)
+    return WaitEvidence(rows=rows, readings=readings, deadline=deadline, waited=_waited(looks))
 
 
 class _Look(NamedTuple):
@@ -63,6 +65,15 @@ class _Look(NamedTuple):
     decided_at: datetime
     deadline: datetime | None
     reading: Reading | None
+    action: str | None
+
+
+def _waited(looks: Sequence[_Look]) -> bool | None:
+    """Return whether a decision made the run wait; None where decisions, or what they were, were not kept."""
+    actions = {look.action for look in looks}
+    if actions & _WAITS:
+        return True
+    return None if not actions or None in actions else False
 
 
 def _looks(folder: RunFolder) -> Iterator[_Look]:
@@ -79,6 +90,7 @@ def _looks(folder: RunFolder) -> Iterator[_Look]:
                 decided_at=parse_moment(data["decided_at"]),
                 deadline=parse_moment(deadline) if deadline else None,
                 reading=Reading.from_json(reading) if reading else None,
+                action=data.get("action"),
             )
         except (ValueError, KeyError, TypeError, LowtideError) as error:  # half-written by a killed worker
             _log.info("a line of %s is passed over: %s", folder.decisions, error)

@@ -8,7 +8,7 @@ from include.report.fairness import METERS, agree_on, barring, fairness_of
 from include.report.known_errors import known_errors
 from include.report.model import AttributionParts, Changes, Fairness, KnownErrors, Ours, Repeats, Waiting
 from include.report.oracle import WaitEvidence
-from include.report.ours import credited, ours_of
+from include.report.ours import credited, ours_of, queued_reasons, waiting_barred
 from include.report.repeats import repeats_of
 from include.report.sides import changes_of, parts_of, waiting_part
 from include.report.waiting import mean_waiting, waiting_of
@@ -27,6 +27,8 @@ class Comparison:
     parts: AttributionParts
     ours: Ours | None
     waiting: Waiting
+    queued: bool
+    waiting_barred: tuple[str, ...]
     known_errors: KnownErrors | None
     repeats: Repeats | None
     notes: tuple[str, ...]
@@ -38,7 +40,8 @@ def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence 
     :param evidence: of the runs' waits, in their order.
     :raises ArtifactError: a record contradicts itself.
     """
-    fairness, names = fairness_of(baselines, runs), credited(baselines, runs)
+    queued = queued_reasons(runs, evidence)
+    fairness, names = fairness_of(baselines, runs), ("efficiency",) if queued else credited(baselines, runs)
     waits = [waiting_of(run, found) for run, found in zip(runs, evidence, strict=True)]
     parts, notes = _attribution(baselines, runs, fairness)
     return Comparison(
@@ -49,6 +52,8 @@ def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence 
         parts=parts,
         ours=ours_of(parts, baselines, runs, names),
         waiting=waits[0] if len(waits) == 1 else mean_waiting(runs, waits),
+        queued=bool(queued),
+        waiting_barred=tuple(queued or waiting_barred(runs)),
         known_errors=known_errors(
             baselines, runs, same_meters=agree_on(fairness, METERS), comparable=parts.total is not None
         ),

@@ -14,7 +14,6 @@ from include.report.evidence import (
 from include.report.fairness import barring
 from include.report.figures import percent_text
 from include.report.model import Direction, Headline, Interval
-from include.report.ours import waiting_barred
 from include.report.wording import claim_text, figures_text, higher_total, named, waiting_sentence
 
 _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
@@ -86,7 +85,7 @@ def _withheld(comparison: Comparison, reasons: list[str], repeatability_percent:
 
 def _waiting_only(comparison: Comparison, no_efficiency: list[str], repeatability_percent: float) -> Headline:
     """Claim the one quotient out of which a meter's error cancels for sure: this run now against itself at submission."""
-    if barred := waiting_barred(comparison.runs):
+    if barred := comparison.waiting_barred:
         return _withheld(comparison, [*no_efficiency, *barred], repeatability_percent)
     direction = _waiting_direction(comparison, repeatability_percent)
     text = f"{waiting_sentence(comparison, direction)} Nothing else is claimed: {no_efficiency[0]}."
@@ -102,7 +101,7 @@ def _claimed(comparison: Comparison, repeatability_percent: float) -> Headline:
     ours = direction_of(ours_percent, repeatability_percent, repeats.ours_percent if repeats else None)
     total = _total_direction(comparison, repeatability_percent)
     direction = max(ours, total, key=_FROM_BEST_TO_WORST.index)
-    reasons = waiting_barred(comparison.runs)
+    reasons = list(comparison.waiting_barred)
     if ours == "no_measurable_change":
         reasons.append(_inside(repeatability_percent, repeats.ours_percent if repeats else None))
     text = claim_text(comparison, ours, worse=None if direction == ours else direction)
@@ -129,7 +128,7 @@ def _waiting_direction(comparison: Comparison, repeatability_percent: float) -> 
 
 def _waiting_alone(comparison: Comparison, repeatability_percent: float) -> str:
     """Return the waiting part, which needs no baseline; empty where something about the run itself bars it."""
-    if _unsound_run(comparison) or waiting_barred(comparison.runs):
+    if _unsound_run(comparison) or comparison.waiting_barred:
         return ""
     return " " + waiting_sentence(comparison, _waiting_direction(comparison, repeatability_percent))
 

@@ -21,12 +21,14 @@ class WaitEvidence:
     :param rows: the run's ledger, in time order.
     :param readings: the grid from submission on, in time order without overlap; what is no actual figure is left aside.
     :param missing: why there are no rows, where there are none.
+    :param waited: whether a decision made it wait or pause; None = its decisions were not kept. A queue is no wait.
     """
 
     rows: Sequence[LedgerRow] = ()
     readings: Sequence[Reading] = ()
     deadline: datetime | None = None
     missing: str | None = None
+    waited: bool | None = None
 
 
 def oracle_of(run: TrainingRecord, evidence: WaitEvidence) -> Oracle | str:

@@ -8,6 +8,7 @@ from include.report.attribution import RunFactors
 from include.report.evidence import counterfactual_reasons, no_wait_reasons, simulated_reasons
 from include.report.factors import factors_of
 from include.report.model import AttributionParts, Ours
+from include.report.oracle import WaitEvidence
 from include.report.sides import mean_emissions
 
 
@@ -29,6 +30,16 @@ def waited(runs: Sequence[TrainingRecord]) -> bool:
 def waiting_barred(runs: Sequence[TrainingRecord]) -> list[str]:
     """Return why waiting cannot be claimed; empty where it can."""
     return list(dict.fromkeys(reason for run in runs for reason in counterfactual_reasons(run)))
+
+
+def queued_reasons(runs: Sequence[TrainingRecord], evidence: Sequence[WaitEvidence | None]) -> list[str]:
+    """Return why runs that began late did not wait: no decision made them, so that a cleaner hour was luck."""
+    late = any(found is not None and found.waited is False for found in evidence)
+    if not late or any(run.policy == "immediate" for run in runs):
+        return []
+    return [
+        "no decision made the run wait: the time from submission to start was a queue's, and is no waiting to claim"
+    ]
 
 
 def ours_of(

@@ -63,7 +63,8 @@ def figures_text(comparison: Comparison) -> str:
     if comparison.ours is None:
         return f"the run emitted {grams_text(after)}"
     before, names = mean_emissions(comparison.baselines), comparison.ours.parts
-    doubted = ("waiting",) if "waiting" not in names and waited(comparison.runs) else ()
+    waited_for_the_grid = waited(comparison.runs) and not comparison.queued
+    doubted = ("waiting",) if "waiting" not in names and waited_for_the_grid else ()
     not_ours = tuple(part for part in _PARTS if part not in (*names, *doubted))
     change = change_text(comparison.changes.emissions_percent)
     mean = _means(comparison)

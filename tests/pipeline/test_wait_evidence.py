@@ -65,6 +65,16 @@ def report(folder: RunFolder, record: TrainingRecord, root: Path | None, now: da
     return compare_runs(None, record, settings=ReportConfig(), now=now, evidence=found)
 
 
+@pytest.mark.parametrize(
+    ("actions", "waited"), [(["run"], False), (["wait", "run"], True), (["run", "pause", "run"], True), ([], None)]
+)
+def test_a_queue_is_told_from_a_wait_by_the_decisions(tmp_path: Path, actions: list[str], waited: bool | None) -> None:
+    looks = [look(SUBMITTED + k * HALF_HOUR, None) | {"action": action} for k, action in enumerate(actions)]
+    folder, record = finished(tmp_path, looks)
+    assert wait_evidence(record, folder, tmp_path, now=NOW).waited is waited
+    assert ("Waiting 5:00:00 made" in report(folder, record, tmp_path).headline.text) == (waited is not False)
+
+
 def test_the_stored_history_knows_what_came_after_the_run(tmp_path: Path) -> None:
     folder, record = finished(tmp_path, [look(SUBMITTED, grid()[0])])
     remember(tmp_path, grid())

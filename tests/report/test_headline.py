@@ -2,9 +2,10 @@
 
 import pytest
 
+from include.config import ReportConfig
 from include.records import TrainingRecord
-from include.report import Report
-from tests.support.comparisons import compared, waiting_run
+from include.report import Report, WaitEvidence, compare_runs
+from tests.support.comparisons import NOW, compared, waiting_run
 from tests.support.records import make_record
 
 ESTIMATED = {"cpu": "tdp_estimate", "gpu": "nvml", "ram": "constant"}
@@ -122,6 +123,17 @@ def test_a_run_that_only_queued_has_not_waited_for_the_grid() -> None:
     assert "Waiting" not in compared(None, queued).headline.text
     estimated = compared(make_record(methods=ESTIMATED), waiting_run(policy="immediate", methods=ESTIMATED))
     assert outcome(estimated) == ("withheld", None)
+
+
+def test_a_run_that_was_to_begin_at_once_and_queued_has_not_waited_either() -> None:
+    report = compare_runs(
+        make_record(), waiting_run(), settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=False)
+    )
+    assert report.headline.text.startswith("Efficiency made emissions 18.3 % lower")
+    assert "; not ours: waiting -0.556 g" in report.headline.text
+    assert "a queue's" in report.headline.reasons[0]
+    assert report.ours is not None
+    assert report.ours.parts == ("efficiency",)
 
 
 def test_waiting_at_a_modelled_submission_is_not_claimed_beside_measured_energy() -> None:
