@@ -23,6 +23,7 @@ def waiting_of(run: TrainingRecord, evidence: WaitEvidence | None = None) -> Wai
     deadline = evidence.deadline if evidence else None
     return Waiting(
         wait_s=run.wait_s,
+        no_wait=_no_wait(run, evidence),
         avoided_gco2eq=avoided,
         avoided_percent=avoided_percent([run]),
         avoided_low_gco2eq=low,
@@ -44,6 +45,7 @@ def mean_waiting(runs: Sequence[TrainingRecord], waits: Sequence[Waiting]) -> Wa
     met = [wait.deadline_met for wait in waits]
     return Waiting(
         wait_s=_mean([wait.wait_s for wait in waits]),
+        no_wait=next((wait.no_wait for wait in waits if wait.no_wait is not None), None),
         avoided_gco2eq=avoided,
         avoided_percent=avoided_percent(runs),
         avoided_low_gco2eq=_known_mean([wait.avoided_low_gco2eq for wait in waits]),
@@ -77,6 +79,14 @@ def paused_s(run: TrainingRecord) -> float:
     if run.policy != "interruptible":
         return 0.0
     return math.fsum((gap.end - gap.start).total_seconds() for gap in run.interruptions)
+
+
+def _no_wait(run: TrainingRecord, evidence: WaitEvidence | None) -> str | None:
+    if run.policy == "immediate":
+        return "its policy is immediate"
+    if evidence is not None and evidence.waited is False:
+        return "no decision made it wait"
+    return None
 
 
 def _bounds(run: TrainingRecord, avoided: float | None) -> tuple[float | None, float | None]:

@@ -43,7 +43,10 @@ class Oracle(Frozen):
 class Waiting(Frozen):
     """The same-run counterfactual: this run's own energy curve, had it begun at submission. Needs no baseline."""
 
-    wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False, description="submission to start, whatever for")]
+    no_wait: Annotated[
+        str | None, Field(description="why that was no wait for the grid; null = it was, or that is not known")
+    ] = None
     avoided_gco2eq: Annotated[
         _Change, Field(description="counterfactual minus actual emissions; negative = waiting added emissions")
     ] = None

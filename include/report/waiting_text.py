@@ -12,7 +12,10 @@ def waiting_sentences(report: Report) -> Iterator[str]:
     waiting = report.waiting
     several = report.repeats is not None and len(report.repeats.runs) > 1
     waited = figures.duration_text(waiting.wait_s)
-    yield f"The runs waited {waited} on average." if several else f"The run waited {waited}."
+    if waiting.no_wait is not None:
+        yield f"The time from submission to start, {waited}, was no wait for the grid: {waiting.no_wait}."
+    else:
+        yield f"The runs waited {waited} on average." if several else f"The run waited {waited}."
     yield _avoided(waiting, "They" if several else "It")
     if report.attribution_gco2eq.total is not None and waiting.avoided_gco2eq is not None:
         yield "The table under Why weighs waiting by the emissions of both runs, this section by the run's alone."
@@ -44,7 +47,7 @@ def _cost(waiting: Waiting, *, replayed: bool) -> Iterator[str]:
     if waiting.later_s > 0:
         pauses = f", {figures.duration_text(waiting.paused_s)} of it in pauses" if waiting.paused_s else ""
         clock = " in replayed time" if replayed else ""
-        gained = _per_hour(waiting.avoided_gco2eq_per_hour)
+        gained = "" if waiting.no_wait else _per_hour(waiting.avoided_gco2eq_per_hour)
         yield f"It cost {figures.duration_text(waiting.later_s)}{clock} until the result was there{pauses}{gained}."
     if waiting.deadline is not None:
         met = "was met" if waiting.deadline_met else "was missed"

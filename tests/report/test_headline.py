@@ -5,6 +5,8 @@ import pytest
 from include.config import ReportConfig
 from include.records import TrainingRecord
 from include.report import Report, WaitEvidence, compare_runs
+from include.report.html.tiles import tiles_of
+from include.report.waiting_text import waiting_sentences
 from tests.support.comparisons import NOW, compared, waiting_run
 from tests.support.records import make_record
 
@@ -134,6 +136,21 @@ def test_a_run_that_was_to_begin_at_once_and_queued_has_not_waited_either() -> N
     assert "a queue's" in report.headline.reasons[0]
     assert report.ours is not None
     assert report.ours.parts == ("efficiency",)
+
+
+@pytest.mark.parametrize(
+    ("policy", "waited", "why"),
+    [("immediate", None, "its policy is immediate"), ("threshold", False, "no decision made it wait")],
+)
+def test_the_page_names_no_grams_after_a_wait_that_there_was_not(policy: str, waited: bool | None, why: str) -> None:
+    run = waiting_run(policy=policy, wait_s=3 * 3600.0)
+    report = compare_runs(make_record(), run, settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=waited))
+    told = " ".join(waiting_sentences(report))
+    assert f"The time from submission to start, 3:00:00, was no wait for the grid: {why}." in told
+    assert "avoided for each hour" not in told
+    labels = [tile.label for tile in tiles_of(report)]
+    assert "Less than at submission" in labels
+    assert "Avoided by waiting" not in labels
 
 
 def test_waiting_at_a_modelled_submission_is_not_claimed_beside_measured_energy() -> None:

@@ -7,7 +7,7 @@ from include.report import figures
 from include.report.html.averages import average, runs_of
 from include.report.html.parts import Tile
 from include.report.html.typography import time_text
-from include.report.model import Interval, Report, RunFigures
+from include.report.model import Interval, Report, RunFigures, Waiting
 
 Write = Callable[[float], str]
 
@@ -105,17 +105,27 @@ def _ours(report: Report) -> Tile:
 def _waiting(report: Report) -> Tile:
     waiting = report.waiting
     waited = f"waited {time_text(waiting.wait_s)}"
+    if waiting.no_wait is not None:
+        waited = f"by a start {time_text(waiting.wait_s)} later, no wait: {waiting.no_wait}"
     if waiting.paused_s:
         waited += f", paused {time_text(waiting.paused_s)}"
     if waiting.avoided_gco2eq is None:
         return Tile(
             label="Avoided by waiting", now=figures.NONE_TEXT, lines=(waited, "intensity at submission not known")
         )
-    label = "Avoided by waiting" if waiting.avoided_gco2eq >= 0 else "Added by waiting"
     lines = [waited]
     if waiting.avoided_percent is not None:
         lines.insert(0, f"{figures.change_text(-waiting.avoided_percent)} against submission")
     captured = None if waiting.oracle is None else waiting.oracle.captured_percent
     if captured is not None and captured >= 0:
         lines.append(f"{figures.percent_text(captured)} of what was possible")
-    return Tile(label=label, now=figures.grams_text(abs(waiting.avoided_gco2eq)), lines=tuple(lines))
+    now = figures.grams_text(abs(waiting.avoided_gco2eq))
+    return Tile(label=_waiting_label(waiting), now=now, lines=tuple(lines))
+
+
+def _waiting_label(waiting: Waiting) -> str:
+    """Name the grams after the wait only where there was one: what a queue did is nobody's doing."""
+    less = (waiting.avoided_gco2eq or 0.0) >= 0
+    if waiting.no_wait is not None:
+        return "Less than at submission" if less else "More than at submission"
+    return "Avoided by waiting" if less else "Added by waiting"
