@@ -1,5 +1,6 @@
 """Renews reports when more is known than when they were written: actual figures, or the hours up to a deadline."""
 
+import itertools
 import json
 from collections.abc import Set
 from datetime import datetime
@@ -26,15 +27,18 @@ def renew_reports(
 ) -> Renewed:
     """Write reports anew that rest on a settled run, or whose run may be told its oracle now that its deadline is over.
 
+    A report also counts as stale whose run was settled elsewhere (``lowtide settle``) or at a time when the report could not
+    be written: it would say for ever what its record says no more.
+
     :param settled: resolved folders of runs that were just booked again.
     :param recent: resolved folders of runs whose grid's history may have grown.
     """
     done = Renewed([], [])
-    for path in sorted(artifacts_root.glob("reports/*/*/report.json")):
+    for path in _reports(artifacts_root):
         try:
             report = json.loads(path.read_bytes())
-            baselines, runs = _sides(report)
-            stale = bool(settled & {*baselines, *runs})
+            baselines, runs = ([_folder(side) for side in sides] for sides in _sides(report))
+            stale = bool(settled & {*baselines, *runs}) or any(map(_is_behind, itertools.chain(*_sides(report))))
             if not stale and not (runs[0] in recent and _waits_for_its_oracle(report, now)):
                 continue
             found = _compared(baselines, runs, artifacts_root, settings, now)
@@ -46,12 +50,31 @@ def renew_reports(
     return done
 
 
-def _sides(report: dict[str, Any]) -> tuple[list[Path], list[Path]]:
+def _reports(artifacts_root: Path) -> list[Path]:
+    """Return the reports of Airflow's runs, and those of the command line, which lie a folder higher."""
+    return sorted((*artifacts_root.glob("reports/*/report.json"), *artifacts_root.glob("reports/*/*/report.json")))
+
+
+def _sides(report: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     repeats = report.get("repeats")
-    baselines = repeats["baselines"] if repeats else [report["baseline"]] if report["baseline"] else []
-    runs = repeats["runs"] if repeats else [report["run"]]
-    folders = [[Path(side["ledger_path"]).resolve().parent for side in sides] for sides in (baselines, runs)]
-    return folders[0], folders[1]
+    if repeats:
+        return repeats["baselines"], repeats["runs"]
+    return [report["baseline"]] if report["baseline"] else [], [report["run"]]
+
+
+def _folder(side: dict[str, Any]) -> Path:
+    return Path(side["ledger_path"]).resolve().parent
+
+
+def _is_behind(side: dict[str, Any]) -> bool:
+    """Whether the record of this very training is another one by now; that of a later training in its place is not its."""
+    try:
+        record = json.loads((_folder(side) / "record.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    if not isinstance(record, dict) or record.get("ledger_sha256") == side["ledger_sha256"]:
+        return False
+    return all(record.get(name) == side[name] for name in ("run_id", "started_at", "energy_kwh"))
 
 
 def _waits_for_its_oracle(report: dict[str, Any], now: datetime) -> bool:

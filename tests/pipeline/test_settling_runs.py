@@ -1,14 +1,19 @@
 """Which folders the nightly settlement takes for runs: also those of the command line, and never what a settlement keeps."""
 
+import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from include.config import ReportConfig
 from include.moments import utc_now
-from include.pipeline import RunFolder
+from include.pipeline import RunFolder, settle_run
+from include.pipeline.actuals import ActualFigures
 from include.pipeline.settling_runs import Settling, settle_recent_runs
 from include.records import IntensityKind, Reading
-from include.report import load_record
+from include.report import compare_runs, load_record, write_report
 from tests.support.history import store
 from tests.support.neso import HALF_HOUR, slot_start
 from tests.support.runs import booked_rows, check_contract, slot_reading, write_run
@@ -46,3 +51,37 @@ def test_a_run_of_the_command_line_is_settled_and_its_first_booking_never_is(tmp
     assert after.settlement is not None
     assert after.settlement.first_booked.emissions_gco2eq == before.emissions_gco2eq
     check_contract(folder)
+
+
+@pytest.mark.parametrize("place", ["mine", "nightly/a"])
+def test_a_report_of_a_run_that_was_settled_by_hand_is_renewed(tmp_path: Path, place: str) -> None:
+    """``lowtide settle`` books again, and nothing is left for the nightly settlement to change: the report stayed as it was."""
+    forecast = grid(IntensityKind.FORECAST, 200.0)
+    folder, record = write_run(
+        tmp_path / "runs" / place,
+        booked_rows(STARTED, forecast),
+        submitted_at=STARTED - timedelta(hours=6),
+        at_submission=forecast,
+    )
+    reports = tmp_path / "reports" / place
+    write_report(compare_runs(None, record, settings=ReportConfig(), now=NOW), reports)
+    store(tmp_path).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
+    assert settle_run(folder, ActualFigures(now=utc_now(), history=store(tmp_path)), now=utc_now()).changed
+    done = settle(tmp_path)
+    assert (done.settled, done.reports, done.failures) == ([], [reports / "report.json"], [])
+    renewed = json.loads((reports / "report.json").read_text())
+    assert renewed["run"]["ledger_sha256"] == load_record(folder.path).ledger_sha256 != record.ledger_sha256
+    assert settle(tmp_path).reports == []
+
+
+def test_a_report_is_not_renewed_for_another_training_in_its_runs_folder(tmp_path: Path) -> None:
+    """It tells of the earlier one; the new one's comparison writes its own."""
+    measured = grid(IntensityKind.MEASURED, 200.0)
+    folder = tmp_path / "runs" / "nightly" / "a"
+    for started_at in (STARTED, STARTED + timedelta(minutes=30)):
+        shutil.rmtree(folder, ignore_errors=True)
+        rows = booked_rows(started_at, measured)
+        _, record = write_run(folder, rows, submitted_at=STARTED, at_submission=measured)
+        if started_at == STARTED:
+            write_report(compare_runs(None, record, settings=ReportConfig(), now=NOW), tmp_path / "reports/nightly/a")
+    assert settle(tmp_path).reports == []
