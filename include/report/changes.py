@@ -41,7 +41,8 @@ def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence 
     :raises ArtifactError: a record contradicts itself.
     """
     queued = queued_reasons(runs, evidence)
-    fairness, names = fairness_of(baselines, runs), ("efficiency",) if queued else credited(baselines, runs)
+    fairness = fairness_of(baselines, runs)
+    names = credited(baselines, runs, fairness, queued=bool(queued))
     waits = [waiting_of(run, found) for run, found in zip(runs, evidence, strict=True)]
     parts, notes = _attribution(baselines, runs, fairness)
     return Comparison(

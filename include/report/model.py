@@ -81,7 +81,7 @@ class Report(Frozen):
     headline: Headline
     changes: Changes
     attribution_gco2eq: AttributionParts
-    ours: Annotated[Ours | None, Field(description="null where nothing is attributed")] = None
+    ours: Annotated[Ours | None, Field(description="null where nothing is attributed, or nothing of it counts")] = None
     waiting: Waiting
     fairness: Fairness = Fairness()
     known_errors: Annotated[KnownErrors | None, Field(description="null where a record does not know them")] = None

@@ -1,25 +1,39 @@
-"""What counts as ours: efficiency always, waiting only where there was a wait that can be counted."""
+"""What counts as ours: efficiency where it can be told from the meter, waiting where there was a wait that can be counted."""
 
 import math
 from collections.abc import Sequence
 
 from include.records import TrainingRecord
 from include.report.attribution import RunFactors
-from include.report.evidence import counterfactual_reasons, no_wait_reasons, simulated_reasons
+from include.report.evidence import (
+    counterfactual_reasons,
+    estimated_energy_reasons,
+    no_wait_reasons,
+    simulated_reasons,
+)
 from include.report.factors import factors_of
-from include.report.model import AttributionParts, Ours
+from include.report.fairness import barring
+from include.report.model import AttributionParts, Fairness, Ours
 from include.report.oracle import WaitEvidence
 from include.report.sides import mean_emissions
 
 
-def credited(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord]) -> tuple[str, ...]:
+def credited(
+    baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], fairness: Fairness, *, queued: bool
+) -> tuple[str, ...]:
     """Return the parts of the attribution that count as ours for these runs.
 
-    In a simulation waiting does although the intensity at submission is replayed, as all of it is: nothing is claimed there.
+    In a simulation waiting does although the intensity at submission is replayed, and efficiency although its energy is
+    estimated, as all of it is: nothing is claimed there.
+
+    :param queued: no decision made the runs wait.
     """
-    simulated = any(simulated_reasons(record, "record") for record in (*baselines, *runs))
-    barred = not waited(runs) if simulated else bool(waiting_barred(runs))
-    return ("efficiency",) if barred else ("waiting", "efficiency")
+    both = (*baselines, *runs)
+    simulated = any(simulated_reasons(record, "record") for record in both)
+    waiting = not queued and (waited(runs) if simulated else not waiting_barred(runs))
+    estimated = any(estimated_energy_reasons(record, "record") for record in both)
+    efficiency = simulated or not (estimated or barring(fairness, "efficiency"))
+    return (*(("waiting",) if waiting else ()), *(("efficiency",) if efficiency else ()))
 
 
 def waited(runs: Sequence[TrainingRecord]) -> bool:
@@ -50,7 +64,7 @@ def ours_of(
     The percentage is not the grams over the rest: an additive part is weighed by the baseline's emissions too, so that a
     cleaner week would make a wait of 10 % one of 40 %, and its noise a claim.
     """
-    if parts.total is None:
+    if parts.total is None or not names:
         return None
     after, without = mean_emissions(runs), _without(baselines, runs, names)
     return Ours(

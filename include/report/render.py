@@ -21,9 +21,9 @@ __all__ = ["render_markdown", "render_table"]
 
 _MEANING = {
     "work": "samples processed",
-    "efficiency": "energy per sample, PUE included: ours",
+    "efficiency": "energy per sample, PUE included",
     "grid_conditions": "the grid at submission against the baseline's: nobody's merit",
-    "waiting": "the grid when run against the grid at submission: ours",
+    "waiting": "the grid when run against the grid at submission",
     "total": "run minus baseline",
 }
 
@@ -53,7 +53,11 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _attribution(report: Report) -> Iterator[str]:
     parts = report.attribution_gco2eq.model_dump()
-    rows = [(name.replace("_", " "), _part(parts[name]), meaning) for name, meaning in _MEANING.items()]
+    ours = report.ours.parts if report.ours else ()
+    rows = [
+        (name.replace("_", " "), _part(parts[name]), meaning + (": ours" if name in ours else ""))
+        for name, meaning in _MEANING.items()
+    ]
     yield from _table(("Factor", "Change", "What it is"), rows)
 
 

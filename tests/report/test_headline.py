@@ -4,7 +4,8 @@ import pytest
 
 from include.config import ReportConfig
 from include.records import TrainingRecord
-from include.report import Report, WaitEvidence, compare_runs
+from include.report import Report, WaitEvidence, compare_runs, render_markdown
+from include.report.html.charts.waterfall import bars_of
 from include.report.html.tiles import tiles_of
 from include.report.waiting_text import waiting_sentences
 from tests.support.comparisons import NOW, compared, waiting_run
@@ -275,6 +276,29 @@ def test_estimated_energy_leaves_only_the_waiting_percentage() -> None:
     assert "38.9 % lower than the same energy at submission" in report.headline.text
     assert "55.1" not in report.headline.text  # the total rests on estimated energy
     assert "estimated energy supports no claim about efficiency or the total" in report.headline.reasons
+
+
+@pytest.mark.parametrize("bar", [{"methods": ESTIMATED}, {"device_name": "Tesla T4"}, {"pue": 1.3}])
+def test_what_may_not_be_claimed_is_nowhere_called_ours(bar: dict[str, object]) -> None:
+    """The page said of estimated energy "of that, ours: waiting and efficiency", beside a headline without efficiency."""
+    base = make_record(**({"methods": ESTIMATED} if "methods" in bar else {}))  # type: ignore[arg-type]
+    report = compared(base, waiting_run(**bar))
+    assert report.ours is not None
+    assert report.ours.parts == ("waiting",)
+    assert report.ours.change_percent == pytest.approx(-100 * 70 / 180)
+    page = render_markdown(report)
+    assert "| waiting | -" in page
+    assert "submission: ours |" in page
+    assert "PUE included |" in page
+    assert {bar.label: bar.kind for bar in bars_of(report)}["Efficiency"] == "not_claimed"
+    nothing = compared(base, waiting_run(**bar, policy="immediate"))
+    assert nothing.ours is None
+    assert {bar.kind for bar in bars_of(nothing)}.isdisjoint({"ours"})
+
+
+def test_without_a_baseline_a_queue_is_not_drawn_as_ours() -> None:
+    kinds = [[bar.kind for bar in bars_of(compared(None, waiting_run(policy=p)))] for p in ("threshold", "immediate")]
+    assert kinds == [["baseline", "ours", "run"], ["baseline", "not_claimed", "run"]]
 
 
 def test_the_waiting_percentage_does_not_depend_on_the_level_of_the_energy() -> None:

@@ -95,7 +95,9 @@ def _with_bounds(tile: Tile, report: Report) -> Tile:
 def _ours(report: Report) -> Tile:
     ours = report.ours
     if ours is None:
-        return Tile(label="Of that, ours", now=figures.NONE_TEXT, lines=("nothing is attributed",))
+        attributed = report.attribution_gco2eq.total is not None
+        why = "nothing counts as ours here" if attributed else "nothing is attributed"
+        return Tile(label="Of that, ours", now=figures.NONE_TEXT, lines=(why,))
     lines = [f"{figures.signed_grams_text(ours.change_gco2eq)}: {' and '.join(ours.parts)}"]
     if report.repeats is not None and report.repeats.ours_percent is not None:
         lines.append(f"{interval_text(report.repeats.ours_percent, figures.change_text)} over {_runs(report)}")

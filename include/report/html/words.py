@@ -36,12 +36,16 @@ TERMS: Final = (
         " (LMDI-I: Ang, Energy Policy 32, 2004).",
     ),
     ("Work", "More or fewer samples than the baseline."),
-    ("Efficiency", "Energy per sample, PUE included. Counts as ours."),
+    ("Efficiency", "Energy per sample, PUE included. Counts as ours where the meters can tell it."),
     (
         "Grid conditions",
         "The grid when this run was submitted, against the grid of the baseline. Nobody's merit: the weather.",
     ),
-    ("Waiting", "The grid when the run used its energy, against the grid had it begun at submission. Counts as ours."),
+    (
+        "Waiting",
+        "The grid when the run used its energy, against the grid had it begun at submission."
+        " Counts as ours where a decision made the run wait.",
+    ),
     (
         "Perfect knowledge",
         "The same energy curve at the best time between submission and deadline, known only afterwards. No plan can do better.",

@@ -147,13 +147,12 @@ def _not_claimed(found: _Comparison, record: TrainingRecord) -> list[str]:
         return ["its report tells of another account than its record; clear its compare task to renew it"]
     if found.headline.status != "claimed":
         return [f"its report's status is {found.headline.status}"]
-    if found.ours is None or found.fairness is None or found.baseline is None:
+    if found.fairness is None or found.baseline is None:
         return ["its report is of an earlier version, which does not say what it claims; clear its compare task"]
     if found.repeats is not None and len(found.repeats.runs) > 1:
         return ["its report is about several runs, not about this one"]
-    if "efficiency" not in found.ours.parts:
-        return ["its report does not count efficiency"]
-    return _efficiency_barred(found, found.fairness)
+    counted = found.ours is not None and "efficiency" in found.ours.parts
+    return _efficiency_barred(found, found.fairness) or ([] if counted else ["its report does not count efficiency"])
 
 
 def _efficiency_barred(found: _Comparison, fairness: _Fairness) -> list[str]:

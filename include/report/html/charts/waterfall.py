@@ -65,7 +65,7 @@ def bars_of(report: Report) -> tuple[Bar, ...]:
     bars = [Bar(label="Baseline", kind="baseline", start_gco2eq=0.0, end_gco2eq=before_g)]
     level = before_g
     for key, label, theirs in _PARTS:
-        barred = theirs == "ours" and report.ours is not None and key not in report.ours.parts
+        barred = theirs == "ours" and (report.ours is None or key not in report.ours.parts)
         kind: Kind = "not_claimed" if barred else theirs
         end = level + (parts[key] or 0.0)
         shifted = intervals.get(key)
@@ -94,9 +94,10 @@ def _against_submission(report: Report, run_g: float) -> tuple[Bar, ...]:
     if report.run.counterfactual is None:
         return ()
     before = report.run.counterfactual.emissions_gco2eq
+    kind: Kind = "ours" if report.waiting.no_wait is None else "not_claimed"
     return (
         Bar(label="At submission", kind="baseline", start_gco2eq=0.0, end_gco2eq=before),
-        Bar(label="Waiting", kind="ours", start_gco2eq=before, end_gco2eq=run_g),
+        Bar(label="Waiting", kind=kind, start_gco2eq=before, end_gco2eq=run_g),
         Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=run_g),
     )
 
