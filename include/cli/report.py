@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one line per basis, month and model")
     parser.add_argument("--runs-csv", metavar="FILE", type=Path, help="write one line per run, with those left out")
     parser.add_argument(
-        "--verify", action="store_true", help="hold each ledger against its record's checksum (reads all of them)"
+        "--verify",
+        action="store_true",
+        help="read every record, not the index, and hold each ledger against its checksum",
     )
 
 
@@ -79,7 +81,10 @@ def _since(text: str) -> datetime:
 
 def _until(text: str) -> datetime:
     day = _day(text)
-    return _moment(text) if day is None else _midnight(day) + timedelta(days=1)
+    try:
+        return _moment(text) if day is None else _midnight(day) + timedelta(days=1)
+    except OverflowError:
+        raise ConfigurationError(f"{text!r} is the last day that there is; leave --until out") from None
 
 
 def _day(text: str) -> date | None:

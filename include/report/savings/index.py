@@ -40,12 +40,14 @@ class _Index(Frozen):
     entries: dict[str, _Known]
 
 
-def current_entries(root: Path, index: Path, *, repeatability_percent: float) -> list[Entry]:
+def current_entries(root: Path, index: Path, *, repeatability_percent: float, trusted: bool = True) -> list[Entry]:
     """Return a line for every training below the artifact root, and renew the index where anything has changed.
+
+    :param trusted: false: read every record again, whatever the index says of it, for whoever may not take its word.
 
     An index that cannot be written (a root that one may only read) costs time at the next look, nothing else.
     """
-    before = _read(index, repeatability_percent)
+    before = _read(index, repeatability_percent) if trusted else {}
     after = {folder.name: _known(folder, before, repeatability_percent) for folder in training_folders(root)}
     if after != before:
         text = _Index(code=_code(), repeatability_percent=repeatability_percent, entries=after).model_dump_json()

@@ -27,7 +27,7 @@ NOTES = (
 class SavingsQuery:
     """Which runs: those that ended in ``[since, until)``, of one DAG or of all.
 
-    :param verify: hold each energy ledger against its record's checksum; reads all of them.
+    :param verify: read every record, not the index, and hold each energy ledger against its record's checksum.
     """
 
     since: datetime | None = None
@@ -46,7 +46,8 @@ def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: fl
 
     :param repeatability_percent: a report's change within this is not claimed for efficiency.
     """
-    entries = current_entries(root, savings_folder(root) / INDEX, repeatability_percent=repeatability_percent)
+    index = savings_folder(root) / INDEX
+    entries = current_entries(root, index, repeatability_percent=repeatability_percent, trusted=not query.verify)
     wanted = _once_each(entry for entry in entries if _is_wanted(entry, query))
     if query.verify:
         wanted = [_verified(root, entry) for entry in wanted]

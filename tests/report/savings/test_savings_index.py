@@ -1,6 +1,7 @@
 """The index saves reading, and is never believed where it could be wrong."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,16 @@ def test_an_index_of_other_code_or_other_settings_is_not_believed(root: Path) ->
         assert old in good
         index_of(root).write_text(good.replace(old, new).replace('"zone":"GB"', '"zone":"XX"'))
         assert savings_of(root) == before
+
+
+def test_who_verifies_need_not_take_the_indexs_word(root: Path) -> None:
+    """An edited index is believed like the cache that it is; an auditor's figures come from the records."""
+    honest = savings_of(root, verify=True)
+    good = index_of(root).read_text()
+    index_of(root).write_text(re.sub(r'"avoided_by_waiting_gco2eq":0\.\d+', '"avoided_by_waiting_gco2eq":999.0', good))
+    assert savings_of(root).groups[0].total.avoided_by_waiting_gco2eq == 3 * 999.0
+    assert savings_of(root, verify=True) == honest
+    assert savings_of(root).groups == honest.groups  # and the index is mended
 
 
 def test_an_index_that_cannot_be_written_costs_nothing_but_time(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema
@@ -158,3 +158,28 @@ def test_every_sum_follows_from_the_runs_that_stand_beside_it(tmp_path: Path) ->
         mine = [run for run in found.runs if run.basis == group.basis]
         assert group.total.emissions_gco2eq == pytest.approx(sum(own(run).emissions_gco2eq for run in mine))
         assert group.total.runs == len(mine)
+
+
+@pytest.mark.parametrize(
+    ("ended_at", "month"),
+    [
+        ("2025-12-31T23:59:59.999999+00:00", "2025-12"),
+        ("2026-01-01T00:00:00+00:00", "2026-01"),
+        ("2026-01-01T00:30:00+01:00", "2025-12"),  # Berlin's new year is not UTC's
+        ("2026-10-25T02:30:00+02:00", "2026-10"),  # the hour that comes twice in Berlin, before
+        ("2026-11-01T00:30:00+01:00", "2026-10"),
+    ],
+)
+def test_a_month_and_a_span_are_those_of_utc_at_the_years_end_and_when_clocks_change(
+    tmp_path: Path, ended_at: str, month: str
+) -> None:
+    end = datetime.fromisoformat(ended_at)
+    start = end - timedelta(hours=1)
+    write_training(
+        tmp_path, "nightly/a", nightly(submitted_at=start - timedelta(hours=3), started_at=start, ended_at=end)
+    )
+    (run,) = savings_of(tmp_path).runs
+    assert run.month == month
+    since = datetime(int(month[:4]), int(month[5:]), 1, tzinfo=UTC)
+    assert savings_of(tmp_path, since=since).runs == (run,)
+    assert savings_of(tmp_path, until=since).runs == ()
