@@ -74,16 +74,28 @@ def _is_wanted(entry: Entry, query: SavingsQuery) -> bool:
 
 
 def _once_each(entries: Iterable[Entry]) -> list[Entry]:
-    """Leave out copies of a run's folder: what was used once must not count twice."""
-    seen: dict[tuple[object, ...], str] = {}
-    found: list[Entry] = []
-    for entry in entries:
-        if not isinstance(entry, SavingsRun):
-            found.append(entry)
-            continue
-        first = seen.setdefault((entry.run_id, entry.started_at, entry.energy_kwh), entry.folder)
-        found.append(entry if first == entry.folder else _out(entry, f"it is a copy of {first}"))
-    return found
+    """Leave out copies of a run's folder: what was used once must not count twice.
+
+    A copy may be of an earlier state: before the training went on after a pause, or before it was settled.
+    """
+    found = list(entries)
+    kept: dict[tuple[str, datetime], SavingsRun] = {}
+    for run in found:
+        if isinstance(run, SavingsRun):
+            first = kept.setdefault((run.run_id, run.started_at), run)
+            kept[run.run_id, run.started_at] = max(first, run, key=_how_far_on)
+    return [
+        _kept(entry, kept[entry.run_id, entry.started_at]) if isinstance(entry, SavingsRun) else entry
+        for entry in found
+    ]
+
+
+def _how_far_on(run: SavingsRun) -> tuple[bool, float, float]:
+    return run.finished, run.energy_kwh, -run.unsettled_gco2eq
+
+
+def _kept(run: SavingsRun, kept: SavingsRun) -> Entry:
+    return run if run.folder == kept.folder else _out(run, f"it is a copy of {kept.folder}")
 
 
 def _verified(root: Path, entry: Entry) -> Entry:

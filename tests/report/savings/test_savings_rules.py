@@ -214,6 +214,22 @@ def test_a_copied_folder_counts_once(tmp_path: Path) -> None:
     assert sorted(out.reason for out in found.left_out) == ["it is a copy of runs/mine"] * 2
 
 
+@pytest.mark.parametrize("copy", ["a-copy", "zz-copy"])
+@pytest.mark.parametrize(
+    "earlier", [{"gpu_kwh": 0.002}, {"intensity_kinds": {"forecast": 1.0}, "submission_kinds": {"forecast": 1.0}}]
+)
+def test_a_copy_of_an_earlier_state_counts_neither_beside_nor_instead_of_the_run(
+    tmp_path: Path, copy: str, earlier: dict[str, object]
+) -> None:
+    """A folder that was saved before its training went on, or before it was settled: its energy counted twice."""
+    write_training(tmp_path, "nightly/a", nightly())
+    write_training(tmp_path, copy, nightly(**earlier))
+    found = savings_of(tmp_path)
+    assert (total(found).runs, total(found).energy_kwh) == (1, pytest.approx(0.0067))
+    assert total(found).runs_with_waiting == 1
+    assert [out.reason for out in found.left_out] == ["it is a copy of runs/nightly/a"]
+
+
 def test_what_was_first_booked_is_not_counted_beside_what_was_settled(tmp_path: Path) -> None:
     for name in ("mine", "nightly/a"):
         folder = write_training(tmp_path, name, nightly(run_id=name))
