@@ -38,7 +38,7 @@ def test_the_warnings_of_every_attempt_stand_in_record_and_report(tmp_path):
 
     record = run_training(run, signal)
     assert record.attempts == 2
-    assert record.micro_batch_size == 13
+    assert (record.micro_batch_size, record.accumulation_steps) == (10, 10)
     assert record.warnings == killed.warnings
     assert not any("memory ran out" in problem for problem in record.problems)  # those are of the measuring
     report = compare_runs(None, record, settings=ReportConfig(), now=utc_now())
