@@ -5,6 +5,7 @@ import pytest
 from include.config import ReportConfig
 from include.records import TrainingRecord
 from include.report import Report, WaitEvidence, compare_runs, render_markdown
+from include.report.html import render_html
 from include.report.html.charts.waterfall import bars_of
 from include.report.html.tiles import tiles_of
 from include.report.waiting_text import waiting_sentences
@@ -105,6 +106,8 @@ def test_a_wait_that_may_be_claimed_does_not_hide_that_the_figures_of_the_total_
     assert report.headline.text.endswith(
         " By the figures as they are, emissions were 48.9 % higher than the baseline's."
     )
+    assert "Lower by waiting" in render_html(report)
+    assert "by waiting<" not in render_html(compared(make_record(), waiting_run()))
 
 
 @pytest.mark.parametrize(

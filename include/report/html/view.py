@@ -61,7 +61,7 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> View:
     return View(
         title=f"{word}: run {report.run_id}",
         status={"key": report.headline.status, "word": word, "meaning": meaning},
-        direction=DIRECTION[report.headline.direction] if report.headline.direction else None,
+        direction=_direction(report),
         headline=report.headline.text,
         ids=_ids(report),
         tiles=tiles_of(report),
@@ -86,6 +86,15 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> View:
         words=TERMS,
         footer=f"Written {figures.moment_text(report.generated_at)}. The same figures: report.json and report.md, beside this file.",
     )
+
+
+def _direction(report: Report) -> str | None:
+    """Name the direction, and whose it is where it is the wait's alone: the total may well be higher."""
+    found = report.headline.direction
+    if found is None:
+        return None
+    by_waiting = found != "no_measurable_change" and report.ours is not None and report.ours.parts == ("waiting",)
+    return DIRECTION[found] + (" by waiting" if by_waiting else "")
 
 
 def _ids(report: Report) -> tuple[tuple[str, str], ...]:
