@@ -36,8 +36,19 @@ def claim_text(comparison: Comparison, ours_direction: Direction, *, worse: Dire
     elif worse is not None:
         change = change_text(comparison.changes.emissions_percent)
         lead = f"emissions had no measurable change against the baseline's ({change}), though {lead}"
-    accuracy = points_text(comparison.changes.accuracy_points)
-    return f"{lead[0].upper()}{lead[1:]}: {figures_text(comparison)}. Test accuracy {accuracy}."
+    return f"{lead[0].upper()}{lead[1:]}: {figures_text(comparison)}. {_accuracy(comparison)}"
+
+
+def _accuracy(comparison: Comparison) -> str:
+    """Say the change in accuracy, and with several runs a side how sure it is: seeds differ by more than many a change."""
+    points = points_text(comparison.changes.accuracy_points)
+    interval = comparison.repeats.changes.get("accuracy_points") if comparison.repeats else None
+    if interval is None:
+        return f"Test accuracy {points}."
+    sure = f"95 % interval {points_text(interval.low)} to {points_text(interval.high)}"
+    if interval.low <= 0 <= interval.high:
+        return f"Test accuracy had no measurable change ({points}, {sure})."
+    return f"Test accuracy {points} ({sure})."
 
 
 def higher_total(comparison: Comparison) -> str:

@@ -93,6 +93,21 @@ def test_a_change_of_2_percent_beyond_the_spread_is_measurable() -> None:
     assert outcome(single) == ("claimed", "no_measurable_change")
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        ((0.980, 0.990, 0.989), "had no measurable change (+0.13 points, 95 % interval -"),
+        ((0.951, 0.952, 0.953), "-3.30 points (95 %"),
+    ],
+)
+def test_accuracy_within_the_spread_of_the_seeds_is_no_change(accuracies: tuple[float, ...], said: str) -> None:
+    after = [
+        run.model_copy(update={"test_accuracy": value})
+        for run, value in zip(runs(0.0045, 0.0046, 0.0044), accuracies, strict=True)
+    ]
+    assert f"Test accuracy {said}" in compared_several(bases(0.006, 0.0061, 0.0059), after).headline.text
+
+
 def test_one_run_on_a_side_leaves_the_changes_without_an_interval() -> None:
     report = compared_several(bases(0.006), runs(0.0045, 0.0046))
     assert report.repeats is not None
