@@ -41,7 +41,7 @@ def renew_reports(
             stale = bool(settled & {*baselines, *runs}) or any(map(_is_behind, itertools.chain(*_sides(report))))
             if not stale and not (runs[0] in recent and _waits_for_its_oracle(report, now)):
                 continue
-            found = _compared(baselines, runs, artifacts_root, settings, now)
+            found = _compared(baselines, runs, artifacts_root, _own(settings, report), now)
             if stale or found.waiting.oracle is not None:
                 write_report(found, path.parent)
                 done.reports.append(path)
@@ -81,6 +81,12 @@ def _waits_for_its_oracle(report: dict[str, Any], now: datetime) -> bool:
     waiting = report["waiting"]
     deadline = waiting.get("deadline")
     return waiting.get("oracle") is None and deadline is not None and parse_moment(deadline) <= now
+
+
+def _own(settings: ReportConfig, report: dict[str, Any]) -> ReportConfig:
+    """Return the settings with the repeatability that the report was written with: new figures, but no new rules."""
+    percent = report.get("repeatability_percent")
+    return settings if percent is None else settings.model_copy(update={"repeatability_percent": float(percent)})
 
 
 def _compared(

@@ -64,6 +64,7 @@ def compare_repeats(
         fairness=comparison.fairness,
         known_errors=comparison.known_errors,
         repeats=comparison.repeats,
+        repeatability_percent=settings.repeatability_percent,
         baseline=RunFigures.of(baselines[0]) if baselines else None,
         run=RunFigures.of(runs[0]),
         notes=(*notes, *_notes(comparison, settings, now)),

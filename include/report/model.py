@@ -86,6 +86,9 @@ class Report(Frozen):
     fairness: Fairness = Fairness()
     known_errors: Annotated[KnownErrors | None, Field(description="null where a record does not know them")] = None
     repeats: Annotated[Repeats | None, Field(description="null with one run a side")] = None
+    repeatability_percent: Annotated[
+        _Change, Field(description="a change within this is no measurable one, where no interval over runs is known")
+    ] = None
     baseline: RunFigures | None
     run: RunFigures
     notes: tuple[str, ...]

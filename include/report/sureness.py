@@ -40,7 +40,7 @@ def sureness_sentences(report: Report) -> Iterator[str]:
     if repeats is None and report.baseline is not None:
         yield (
             "One run a side: how far such runs spread is not measured, but assumed; a change within"
-            " report.repeatability_percent counts as none."
+            f" {_assumed(report)} counts as none."
         )
     if repeats is not None and repeats.without_interval is not None:
         yield f"The changes have no interval: {repeats.without_interval}."
@@ -63,6 +63,11 @@ def interval_rows(report: Report) -> list[tuple[str, ...]]:
         (key.replace("_", " "), *(figures.signed_grams_text(value) for value in (parts[key], found.low, found.high)))
         for key, found in report.repeats.attribution_gco2eq.items()
     ]
+
+
+def _assumed(report: Report) -> str:
+    name, percent = "report.repeatability_percent", report.repeatability_percent
+    return name if percent is None else f"{percent:g} % ({name})"
 
 
 def _texts(key: str, value: float, interval: Interval) -> tuple[str, ...]:

@@ -64,13 +64,15 @@ def test_a_report_of_a_run_that_was_settled_by_hand_is_renewed(tmp_path: Path, p
         at_submission=forecast,
     )
     reports = tmp_path / "reports" / place
-    write_report(compare_runs(None, record, settings=ReportConfig(), now=NOW), reports)
+    own = ReportConfig(repeatability_percent=40.0)  # the nightly settlement's configuration may be another one
+    write_report(compare_runs(None, record, settings=own, now=NOW), reports)
     store(tmp_path).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
     assert settle_run(folder, ActualFigures(now=utc_now(), history=store(tmp_path)), now=utc_now()).changed
     done = settle(tmp_path)
     assert (done.settled, done.reports, done.failures) == ([], [reports / "report.json"], [])
     renewed = json.loads((reports / "report.json").read_text())
     assert renewed["run"]["ledger_sha256"] == load_record(folder.path).ledger_sha256 != record.ledger_sha256
+    assert renewed["repeatability_percent"] == 40.0
     assert settle(tmp_path).reports == []
 
 

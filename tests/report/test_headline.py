@@ -117,6 +117,8 @@ def test_a_wait_that_may_be_claimed_does_not_hide_that_the_figures_of_the_total_
 def test_a_change_inside_the_repeatability_is_no_measurable_change(gpu_kwh: float, direction: str) -> None:
     report = compared(make_record(), make_record(gpu_kwh=gpu_kwh), repeatability_percent=3.0)
     assert outcome(report) == ("claimed", direction)
+    assert report.repeatability_percent == 3.0
+    assert "a change within 3 % (report.repeatability_percent) counts as none" in render_markdown(report)
     assert ("no measurable change" in report.headline.text) == (direction == "no_measurable_change")
 
 
