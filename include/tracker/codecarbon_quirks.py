@@ -92,7 +92,7 @@ class SwallowedErrors(logging.Filter):
 
     def install(self) -> None:
         """Begin to listen; also silences the lines that CodeCarbon writes while it is imported."""
-        logging.getLogger("codecarbon").addFilter(self)
+        _audible_logger().addFilter(self)
 
     def remove(self) -> None:
         """Leave CodeCarbon's log as it was."""
@@ -101,12 +101,25 @@ class SwallowedErrors(logging.Filter):
     def expect(self) -> None:
         """Forget what was heard and listen to the calling thread."""
         self._thread, self.last = threading.get_ident(), None
+        _audible_logger()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep exceptions of our thread; its one-second monitor thread may miss a utilisation figure without harm."""
         if record.exc_info and record.exc_info[1] is not None and record.thread == self._thread:
             self.last = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
         return False
+
+
+def _audible_logger() -> logging.Logger:
+    """Return CodeCarbon's logger, switched on: a logging.config of the host (Airflow's) may have switched it off, or may later.
+
+    Its GPU class tells a driver that broke by a warning alone; unheard, energy would be silently low.
+    """
+    logger = logging.getLogger("codecarbon")
+    logger.disabled = False
+    if logger.getEffectiveLevel() > logging.WARNING:
+        logger.setLevel(logging.WARNING)
+    return logger
 
 
 def energy_methods(hardware: Iterable[Any]) -> dict[Component, Method]:

@@ -186,6 +186,28 @@ def test_what_flush_and_stop_swallow_is_raised() -> None:
     assert logging.getLogger("codecarbon").filters == []
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before the run", "during the run"])
+def test_errors_are_heard_though_the_hosts_logging_configuration_switches_codecarbons_log_off(before: bool) -> None:
+    """As ``logging.config`` does to every logger that it is not told of, or to be rid of its lines."""
+
+    def silence() -> None:
+        logging.getLogger("codecarbon").disabled = True
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+
+    if before:
+        silence()
+    meter = CodeCarbonMeter(gpu_ids=[])
+    meter.start()
+    hardware = meter._tracker._hardware
+    if not before:
+        silence()
+    meter._tracker._hardware = [object()]
+    with pytest.raises(MeasurementError, match=r"could not measure .*AttributeError.*incomplete"):
+        meter.sample()
+    meter._tracker._hardware = hardware
+    meter.stop()
+
+
 def test_a_gpu_that_can_no_longer_be_read_is_an_error_not_zero_energy() -> None:
     """CodeCarbon's GPU class answers a broken driver with a warning and an empty list: energy would be silently low."""
     from codecarbon.core.gpu import AllGPUDevices

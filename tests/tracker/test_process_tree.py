@@ -71,12 +71,13 @@ def test_an_orphan_stays_a_member_and_what_it_used_is_kept_when_strangers_reap_i
     script = (
         "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', sys.argv[1]])\nimport time; time.sleep(0.3)\n"
     )
+    others = ProcessTree(os.getpid()).pids  # what other tests left to be reaped, if any
     root = subprocess.Popen([sys.executable, "-c", script, BURN.format(s=0.8)])
     tree = ProcessTree(os.getpid())
     time.sleep(0.2)
     tree.usage()
     root.wait()
-    orphans = tree.pids - {os.getpid(), root.pid}
+    orphans = tree.pids - others - {root.pid}
     assert orphans, "the grandchild was seen while its parent lived"
     seen, until = [], time.monotonic() + 10
     while time.monotonic() < until and (not seen or orphans & tree.pids):
@@ -150,11 +151,11 @@ def test_two_runs_at_once_are_not_both_charged_the_whole_machine(tmp_path: Path)
         assert run.stdout.readline() == "ready\n"
     answers = [run.communicate("\n", timeout=60)[0] for run in runs]
     figures = [json.loads(answer) for answer in answers]
-    machine_cpu = max(machine for _, _, machine, _ in figures)
-    charged = [cpu for cpu, _, _, _ in figures]
-    assert sum(charged) <= 1.05 * machine_cpu, "5 %: the two windows and the ticks of 10 ms are not the same"
-    assert min(charged) >= 0.02 * machine_cpu, "both were busy all the time, beside whatever else this machine does"
-    assert max(charged) <= 0.75 * machine_cpu
+    # as shares: CodeCarbon estimates the machine's power in each of the two by itself, at other moments
+    shares = [cpu / machine for cpu, _, machine, _ in figures]
+    assert sum(shares) <= 1.05, "5 %: the two windows and the ticks of 10 ms are not the same"
+    assert min(shares) >= 0.02, "both were busy all the time, beside whatever else this machine does"
+    assert max(shares) <= 0.75
     assert sum(ram for _, ram, _, _ in figures) <= max(machine for _, _, _, machine in figures)
 
 
