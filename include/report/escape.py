@@ -5,7 +5,10 @@ import re
 import unicodedata
 
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
-_MARKUP = re.compile(r"([\\`*\[\]|~#])")
+_MARKUP = re.compile(r"([\\`*\[\]|~#]|(?<=:)/(?=/)|(?<=www)\.)", re.IGNORECASE)
+"""What begins or ends markup, also a bare address, which GitHub makes a link."""
+_UNDERSCORES = re.compile(r"(?<!_)(?:(?<![^\W_])_+|_+(?![\w]))(?!_)")
+"""Those at a word's edge are emphasis; inside a word they stand as they are."""
 
 
 def plain(text: str) -> str:
@@ -16,4 +19,5 @@ def plain(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Return text that Markdown shows as it stands, also inside a table."""
-    return _MARKUP.sub(r"\\\1", html.escape(plain(text), quote=False))
+    escaped = _MARKUP.sub(r"\\\1", html.escape(plain(text), quote=False))
+    return _UNDERSCORES.sub(lambda found: r"\_" * len(found[0]), escaped)

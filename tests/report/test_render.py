@@ -105,6 +105,21 @@ def test_escaped_text_is_one_line_without_open_markup(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("__init__", r"\_\_init\_\_"),
+        ("_a_", r"\_a\_"),
+        ("scheduled__2026_1", "scheduled__2026_1"),
+        ("see https://evil.example/x", r"see https:\//evil.example/x"),
+        ("WWW.evil.example", r"WWW\.evil.example"),
+    ],
+)
+def test_a_name_becomes_neither_emphasis_nor_a_link(text: str, shown: str) -> None:
+    """GitHub links an address without any brackets."""
+    assert markdown(text) == shown
+
+
+@pytest.mark.parametrize(
     ("written", "expected"),
     [
         (figures.grams_text(0.0), "0 g"),
