@@ -13,7 +13,7 @@ from local.problems import RunFailed
 
 
 def print_comparison(console: Console, report_json: Path) -> None:
-    """Print headline, table, attribution and the report's path.
+    """Print headline, table, attribution and the report's paths.
 
     :raises RunFailed: the file is missing or is no report.
     """
@@ -26,6 +26,9 @@ def print_comparison(console: Console, report_json: Path) -> None:
     for reason in report.headline.reasons:
         _print_line(console, f"  - {reason}")
     _print_line(console, f"Report: {report_json}")
+    page = report_json.with_name("report.html")
+    if page.exists():  # a report of an earlier version has none
+        _print_line(console, f"Open in a browser: {page}")
 
 
 def read_report(report_json: Path) -> Report:

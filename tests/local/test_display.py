@@ -65,6 +65,10 @@ def test_the_comparison_shows_headline_table_reasons_and_path(name: str, tmp_pat
     for word in ("Emissions", "Energy", "Mean carbon intensity", "Peak memory", "Test accuracy", "Duration"):
         assert word in text
     assert text.strip().endswith(f"Report: {file}")
+    page = tmp_path / "report.html"
+    page.touch()
+    print_comparison(shown, file)
+    assert output(shown).strip().endswith(f"Open in a browser: {page}")
 
 
 def test_the_parts_of_the_change_are_named_with_their_signs() -> None:
