@@ -149,7 +149,11 @@ def test_two_runs_at_once_are_not_both_charged_the_whole_machine(tmp_path: Path)
     for run in runs:
         assert run.stdout is not None
         assert run.stdout.readline() == "ready\n"
-    answers = [run.communicate("\n", timeout=60)[0] for run in runs]
+    for run in runs:  # both before either is waited for, or they would run one after the other
+        assert run.stdin is not None
+        run.stdin.write("\n")
+        run.stdin.flush()
+    answers = [run.communicate(timeout=60)[0] for run in runs]
     figures = [json.loads(answer) for answer in answers]
     # as shares: CodeCarbon estimates the machine's power in each of the two by itself, at other moments
     shares = [cpu / machine for cpu, _, machine, _ in figures]
