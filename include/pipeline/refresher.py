@@ -51,14 +51,12 @@ class SignalRefresher:
         while not self._ended.wait(self._interval_s):
             try:
                 look()
-            except (
-                LowtideError
-            ) as error:  # a replay that left its trace, evidence that finds no disk: the training goes on
+            except LowtideError as error:  # a replay that left its trace, a full disk: the training goes on
                 _log.warning("grid signal: %s", error)
 
     def _look(self) -> None:
         outlook = self._signal.outlook(self._clock.now())
         if outlook.steps != self._told:  # a fast replay looks every few seconds: say only what is new
             self._told = outlook.steps
-            for step in outlook.steps:
-                _log.info("grid signal: %s", step)
+            for step in outlook.steps:  # a fallback is also told at a terminal, which shows warnings alone
+                _log.log(logging.WARNING if outlook.failed_looks else logging.INFO, "grid signal: %s", step)

@@ -128,3 +128,10 @@ def test_a_model_card_says_that_energy_is_missing() -> None:
     (block,) = model_card_block(run(energy_complete=False, uncovered_s=None, problems=problems)).values()
     assert "a part of its energy is missing: the energy of this run is incomplete" in block["source"]
     assert "missing" not in model_card_block(run())["co2_eq_emissions"]["source"]
+
+
+def test_a_model_card_says_which_part_was_booked_at_another_factor_type() -> None:
+    """A profile's lifecycle figures, say, in a run whose own signal is of direct factors."""
+    (block,) = model_card_block(run(foreign_signal_share=0.25)).values()
+    assert "; 25.0 % of the energy at figures of another signal or factor type than that)" in block["source"]
+    assert "another signal" not in model_card_block(run())["co2_eq_emissions"]["source"]

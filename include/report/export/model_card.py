@@ -49,7 +49,12 @@ def _source(account: TrainingRecord | IncompleteRecord) -> str:
     unfinished = "" if isinstance(account, TrainingRecord) else "; the run did not finish"
     if isinstance(account, TrainingRecord) and not account.energy_complete:
         unfinished = f"; a part of its energy is missing: {'; '.join(account.problems)}"
+    foreign = (
+        f"; {100 * account.foreign_signal_share:.1f} % of the energy at figures of another signal or factor type than that"
+        if account.foreign_signal_share > 0
+        else ""
+    )
     return (
         f"Lowtide: CodeCarbon's energy, interval by interval, times the grid's {account.signal_type.value} carbon intensity"
-        f" ({account.emission_factor_type.value} factors; {kinds}), PUE {account.pue:g}, location-based{within}{unfinished}"
+        f" ({account.emission_factor_type.value} factors; {kinds}{foreign}), PUE {account.pue:g}, location-based{within}{unfinished}"
     )
