@@ -7,6 +7,7 @@ Everything here was checked against its source: an argument that is not passed i
 import logging
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -82,44 +83,72 @@ def _no_location() -> dict[str, Any]:
     }
 
 
-class SwallowedErrors(logging.Filter):
-    """Stands before CodeCarbon's log handlers: nothing is printed, and what it swallowed on our thread is kept."""
+class _Silence(logging.Filter):
+    """Stands before CodeCarbon's log handlers: nothing is printed, and every meter hears of it.
+
+    One for all: of several filters the first that says no keeps a record from the others, so that a meter which was made
+    and never stopped would make each later one deaf.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.listeners: weakref.WeakSet[SwallowedErrors] = weakref.WeakSet()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell the listeners; the handlers get nothing."""
+        for listener in tuple(self.listeners):
+            listener.hear(record)
+        return False
+
+
+class SwallowedErrors:
+    """Keeps what CodeCarbon swallowed on our thread."""
+
+    def __init__(self) -> None:
         self._thread = threading.get_ident()
         self.last: str | None = None
 
     def install(self) -> None:
         """Begin to listen; also silences the lines that CodeCarbon writes while it is imported."""
-        _audible_logger().addFilter(self)
+        _SILENCE.listeners.add(self)
+        _audible_logger().addFilter(_SILENCE)
 
     def remove(self) -> None:
         """Leave CodeCarbon's log as it was."""
-        logging.getLogger("codecarbon").removeFilter(self)
+        _SILENCE.listeners.discard(self)
+        if not _SILENCE.listeners:
+            logger = logging.getLogger("codecarbon")
+            logger.removeFilter(_SILENCE)
+            vars(logger).pop("isEnabledFor", None)
 
     def expect(self) -> None:
         """Forget what was heard and listen to the calling thread."""
         self._thread, self.last = threading.get_ident(), None
         _audible_logger()
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def hear(self, record: logging.LogRecord) -> None:
         """Keep exceptions of our thread; its one-second monitor thread may miss a utilisation figure without harm."""
         if record.exc_info and record.exc_info[1] is not None and record.thread == self._thread:
             self.last = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
-        return False
+
+
+_SILENCE = _Silence()
 
 
 def _audible_logger() -> logging.Logger:
-    """Return CodeCarbon's logger, switched on: a logging.config of the host (Airflow's) may have switched it off, or may later.
+    """Return CodeCarbon's logger, switched on: the host's logging configuration may have switched it off, or all logging.
 
-    Its GPU class tells a driver that broke by a warning alone; unheard, energy would be silently low.
+    Airflow does the latter (``logging.disable``). CodeCarbon's GPU class tells a driver that broke by a warning alone;
+    unheard, energy would be silently low.
     """
     logger = logging.getLogger("codecarbon")
     logger.disabled = False
-    if logger.getEffectiveLevel() > logging.WARNING:
-        logger.setLevel(logging.WARNING)
+    vars(logger)["isEnabledFor"] = _from_warnings_on  # on this logger alone: others stay as the host wants them
     return logger
+
+
+def _from_warnings_on(level: int) -> bool:
+    return level >= logging.WARNING  # below, it tells of what it tries and does without
 
 
 def energy_methods(hardware: Iterable[Any]) -> dict[Component, Method]:

@@ -22,7 +22,7 @@ from include.trainer.trial_protocol import TrialRequest, TrialResult
 from include.units import BYTES_PER_MIB
 
 _COARSE = (32, 16, 8, 4, 2, 1)
-_CPU_MARGIN = 0.15
+_CPU_MARGIN = 0.25
 """Of the peak that a trial found: what the resident set of the training itself may be above it."""
 _CONFIRMING_STEPS = 8
 _INNER = 7

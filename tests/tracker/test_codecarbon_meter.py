@@ -187,13 +187,18 @@ def test_what_flush_and_stop_swallow_is_raised() -> None:
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the run", "during the run"])
-def test_errors_are_heard_though_the_hosts_logging_configuration_switches_codecarbons_log_off(before: bool) -> None:
+def test_errors_are_heard_though_the_hosts_logging_configuration_switches_codecarbons_log_off(
+    before: bool, request: pytest.FixtureRequest
+) -> None:
     """As ``logging.config`` does to every logger that it is not told of, or to be rid of its lines."""
 
     def silence() -> None:
         logging.getLogger("codecarbon").disabled = True
         logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+        logging.disable(logging.CRITICAL)
+        request.addfinalizer(lambda: logging.disable(disabled_before))
 
+    disabled_before = logging.root.manager.disable
     if before:
         silence()
     meter = CodeCarbonMeter(gpu_ids=[])
@@ -206,6 +211,20 @@ def test_errors_are_heard_though_the_hosts_logging_configuration_switches_codeca
         meter.sample()
     meter._tracker._hardware = hardware
     meter.stop()
+
+
+def test_a_meter_that_was_never_stopped_does_not_make_the_next_one_deaf() -> None:
+    """A run that was refused after its meter was made leaves one."""
+    left = CodeCarbonMeter(gpu_ids=[])
+    meter = CodeCarbonMeter(gpu_ids=[])
+    meter.start()
+    hardware, meter._tracker._hardware = meter._tracker._hardware, [object()]
+    with pytest.raises(MeasurementError, match=r"could not measure .*AttributeError.*incomplete"):
+        meter.sample()
+    meter._tracker._hardware = hardware
+    meter.stop()
+    left.start()
+    left.stop()
 
 
 def test_a_gpu_that_can_no_longer_be_read_is_an_error_not_zero_energy() -> None:
