@@ -18,8 +18,9 @@ class TrainingData:
     have the shape of the targets: 0 for padding, or how much a sample counts; None means 1 each. The loss is divided by the
     sum of an effective batch's weights.
 
-    ``prepare`` turns a micro-batch of inputs into what the model takes (scaling, normalising), on the device and whole. It
-    lets images stay uint8 on the device: a quarter of the memory of float32, for two cheap operations a batch.
+    ``prepare`` turns inputs into what the model takes (scaling, normalising), sample by sample, on the device: a micro-batch at
+    once, or a whole effective batch where that is a few MiB. It lets images stay uint8 on the device: a quarter of the memory
+    of float32, for two cheap operations a batch.
     ``augment`` changes prepared inputs in training only; it may draw from the global random generators, which a resumed
     training finds as they were.
     """

@@ -10,8 +10,8 @@ from include.trainer.batches import Batch, Group, piece_count
 from include.trainer.data import TrainingData
 from include.trainer.order import sample_order
 
-_SMALL_GROUP_BYTES = 2**20
-"""Up to this size, as stored, the samples of a group are fetched and prepared at once: for each of eight micro-batches these
+_SMALL_GROUP_BYTES = 4 * 2**20
+"""Up to this size, stored and prepared, the samples of a group are fetched and prepared at once: for each of eight micro-batches these
 small kernels would take a tenth of a small model's step. Larger groups are fetched a micro-batch at a time, so that no
 memory is spent on samples whose turn has not come."""
 
@@ -23,6 +23,7 @@ class ResidentSource:
         self.data, self._seed = data.to(device), seed
         self.to_model: Callable[[Tensor], Tensor] | None = None
         self.class_count: int | None = None
+        self._sample_bytes: int | None = None
 
     @property
     def train_count(self) -> int:
@@ -55,7 +56,7 @@ class ResidentSource:
     def training_batches(self, indices: Tensor, pieces: int) -> Iterator[Batch]:
         """Give these training samples in so many batches, prepared and augmented."""
         data = self.data
-        small = data.train_inputs[0].nbytes * len(indices) <= _SMALL_GROUP_BYTES
+        small = self._largest_sample_bytes() * len(indices) <= _SMALL_GROUP_BYTES
         for part in (indices,) if small else indices.tensor_split(pieces):
             cut = pieces if small else 1
             inputs = data.prepared(data.train_inputs[part]).tensor_split(cut)
@@ -63,6 +64,13 @@ class ResidentSource:
             weights = (None,) * cut if data.train_weights is None else data.train_weights[part].tensor_split(cut)
             for prepared, target, weight in zip(inputs, targets, weights, strict=True):
                 yield Batch(inputs=self._changed(prepared, data.augment), targets=target, weights=weight)
+
+    def _largest_sample_bytes(self) -> int:
+        """Return the size of a sample as it is stored or prepared, whichever is larger: preparing may enlarge an image."""
+        if self._sample_bytes is None:
+            stored = self.data.train_inputs[:1]
+            self._sample_bytes = max(stored.nbytes, self.data.prepared(stored).nbytes)
+        return self._sample_bytes
 
     def _changed(self, inputs: Tensor, *changes: Callable[[Tensor], Tensor] | None) -> Tensor:
         for change in (*changes, self.to_model):
