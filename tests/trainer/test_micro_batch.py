@@ -153,7 +153,12 @@ def test_the_training_itself_keeps_within_the_target(
 def test_a_peak_above_the_target_is_told(training_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the training needs more than its trial did, as where a user's model grows while it trains."""
     monkeypatch.setattr(child_side, "chosen_micro_batch", lambda training, tell, watch: 32)
-    parts: dict[str, Any] = {"effective_batch_size": 128, "accumulation_steps": None, "micro_batch_size": "auto"}
+    parts: dict[str, Any] = {
+        "model": "tests.trainer.greedy_code:Growing",
+        "effective_batch_size": 128,
+        "accumulation_steps": None,
+        "micro_batch_size": "auto",
+    }
     heard: list[str] = []
 
     def hear(kind: EventKind, data: dict[str, object]) -> None:
