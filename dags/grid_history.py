@@ -1,6 +1,6 @@
 """Keeps the grid's history up to date, hour by hour."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 from lowtide.operators.history import DEFAULT_DAYS, RecordGridHistoryOperator
@@ -29,8 +29,9 @@ with DAG(
     description="Store what the grid emitted, what was forecast, and when it was learnt",
     doc_md=DOC,
     # seven past: providers turn to a new interval a little late, and everybody else asks on the hour
-    schedule=CronTriggerTimetable("7 * * * *", timezone="UTC"),
-    start_date=datetime(2026, 1, 1),  # noqa: DTZ001 Airflow reads it in the timetable's zone
+    # No start_date: with one, Airflow makes up for the last scheduled run as soon as the DAG is unpaused for the first time.
+    # Without run_immediately it still would for a tenth of the period; some minutes are for a scheduler that is late.
+    schedule=CronTriggerTimetable("7 * * * *", timezone="UTC", run_immediately=timedelta(minutes=5)),
     catchup=False,
     max_active_runs=1,
     params={

@@ -1,5 +1,7 @@
 """The shipped DAGs parse, and keep the ids and rules that operators rely on."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from include.config import param_schemas
@@ -80,3 +82,35 @@ def test_the_history_is_kept_every_hour_by_one_run_at_a_time_and_may_look_far_ba
     assert set(dag.params) == {"config", "zone", "days"}
     assert all(param.value is None for param in dag.params.values())
     assert dag.timetable.expression == "7 * * * *"
+
+
+WEDNESDAY = datetime(2026, 11, 25, tzinfo=UTC)
+FIRST_RUNS = [
+    # one hour, and one minute, after the schedule's last time; in winter London's clock shows UTC
+    ("carbon_aware_retraining", WEDNESDAY + timedelta(hours=23), WEDNESDAY + timedelta(hours=46)),
+    ("carbon_aware_retraining", WEDNESDAY + timedelta(hours=22, minutes=1), WEDNESDAY + timedelta(hours=22)),
+    ("baseline_training", WEDNESDAY - timedelta(days=3) + timedelta(hours=13), WEDNESDAY + timedelta(days=4, hours=12)),
+    ("baseline_training", WEDNESDAY, WEDNESDAY + timedelta(days=4, hours=12)),
+    ("grid_history", WEDNESDAY + timedelta(minutes=13), WEDNESDAY + timedelta(minutes=67)),
+    ("grid_history", WEDNESDAY + timedelta(minutes=59), WEDNESDAY + timedelta(minutes=67)),
+]
+
+
+@pytest.fixture
+def first_run(dag_bag, monkeypatch):
+    """When the scheduler would first run a DAG that is unpaused at a moment; the DAG as the scheduler reads it back."""
+    import pendulum
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    def when(dag_id, now):
+        monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: pendulum.instance(now))
+        dag = DagSerialization.from_json(DagSerialization.to_json(dag_bag.dags[dag_id]))
+        return dag.next_dagrun_info(last_automated_run_info=None).run_after
+
+    return when
+
+
+@pytest.mark.parametrize(("dag_id", "unpaused_at", "expected"), FIRST_RUNS)
+def test_unpausing_starts_no_run_whose_time_has_passed(first_run, dag_id, unpaused_at, expected):
+    assert first_run(dag_id, unpaused_at) == expected
+    assert expected > unpaused_at - timedelta(minutes=5), "only a scheduler that is a little late is made allowance for"
