@@ -26,16 +26,16 @@ from include.config.params import CONFIGS_FOLDER
 from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.checkpoint.keeper import CheckpointKeeper
 from include.trainer.checkpoint.snapshot import Snapshot
-from include.trainer.control import Requests
-from include.trainer.data_folder import default_data_folder
+from include.trainer.data_sets.folder import default_data_folder
 from include.trainer.memory import start_measuring
 from include.trainer.models import small_cnn
-from include.trainer.precision import Precision
+from include.trainer.optimization.precision import Precision
+from include.trainer.optimization.schedules import Schedule
+from include.trainer.processes.control import Requests
+from include.trainer.processes.protocol import EventKind
+from include.trainer.processes.supervisor import TrainingChild
 from include.trainer.progress import Progress
-from include.trainer.protocol import EventKind
-from include.trainer.schedules import Schedule
 from include.trainer.state import LoopState
-from include.trainer.supervisor import TrainingChild
 
 ASKED = 10_000
 MODELS: dict[str, Callable[[], nn.Module]] = {

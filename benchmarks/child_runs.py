@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from include.config import PROJECT_ROOT, TrainingConfig, load_config
-from include.trainer.data_folder import default_data_folder
-from include.trainer.protocol import EventKind
+from include.trainer.data_sets.folder import default_data_folder
+from include.trainer.processes.protocol import EventKind
+from include.trainer.processes.supervisor import TrainingChild
 from include.trainer.result import TrainingResult
-from include.trainer.supervisor import TrainingChild
 
 CONFIGS = PROJECT_ROOT / "include" / "configs"
 

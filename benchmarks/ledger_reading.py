@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from include.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType
 from include.tracker import counterfactual, machine_totals, read_ledger, summarise
-from include.tracker.booking import book_interval, spread_machine_energy
+from include.tracker.recording.booking import book_interval, spread_machine_energy
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)

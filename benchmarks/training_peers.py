@@ -19,13 +19,13 @@ from benchmarks.intervals import median_interval, paired_ratio
 from include.config import ImportedConfig, TrainingConfig
 from include.trainer.datasets import mnist
 from include.trainer.device import device_name, select_device, synchronize
-from include.trainer.loop import OptimizationLoop
+from include.trainer.feeding.resident import ResidentSource
 from include.trainer.models import mlp, small_cnn
-from include.trainer.optimizers import make_optimizer
-from include.trainer.precision import make_precision
+from include.trainer.optimization.loop import OptimizationLoop
+from include.trainer.optimization.optimizers import make_optimizer
+from include.trainer.optimization.precision import make_precision
+from include.trainer.optimization.schedules import Schedule
 from include.trainer.progress import Progress
-from include.trainer.resident import ResidentSource
-from include.trainer.schedules import Schedule
 from include.trainer.state import LoopState
 
 MODELS = {"small_cnn": small_cnn, "mlp": mlp}

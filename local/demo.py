@@ -45,7 +45,7 @@ DEMO = DemoPlan(
         ),
     ),
     report_task="compare",
-    fetch=("-m", "include.trainer.mnist_files"),
+    fetch=("-m", "include.trainer.data_sets.mnist_files"),
 )
 
 

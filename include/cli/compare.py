@@ -14,10 +14,10 @@ from include.config import PROJECT_ROOT, ReportConfig
 from include.config.loader import ARTIFACTS_VARIABLE
 from include.moments import utc_now
 from include.pipeline.run_folder import RunFolder
-from include.pipeline.wait_evidence import wait_evidence
+from include.pipeline.waiting.evidence import wait_evidence
 from include.report import Report, compare_repeats, load_record, render_table, write_report
-from include.report.escape import plain
-from include.report.waiting_text import waiting_sentences
+from include.report.text.escape import plain
+from include.report.waits.text import waiting_sentences
 
 NAME = "compare"
 HELP = "compare a run, or several, with a baseline and write report.json, report.md and report.html"

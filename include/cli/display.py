@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from include.pipeline import LogPace
 from include.pipeline import Progress as TrainingProgress
-from include.pipeline.telling import Looked
+from include.pipeline.running.telling import Looked
 
 
 class Display:

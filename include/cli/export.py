@@ -7,8 +7,8 @@ from pathlib import Path
 from include.errors import ArtifactError, ConfigurationError
 from include.files import write_atomically
 from include.pipeline import RunFolder
-from include.pipeline.account_files import Account
-from include.pipeline.reading_back import account_of
+from include.pipeline.accounts.files import Account
+from include.pipeline.accounts.reading_back import account_of
 from include.records import IncompleteRecord
 from include.report.export import csv_text, json_text, model_card_text
 

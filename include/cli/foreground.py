@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from include.cli.display import Display
 from include.pipeline import TrainingRun, wait_in_foreground
 from include.pipeline.durations import expected_job
-from include.pipeline.pausing import train_with_pauses
-from include.pipeline.telling import Looked
+from include.pipeline.running.pausing import train_with_pauses
+from include.pipeline.running.telling import Looked
 from include.records import TrainingRecord
 from include.scheduler import Decision, GridSignal, Job, clock_for
 

@@ -13,7 +13,7 @@ from include.config import find_zone, format_duration, load_config, parse_settin
 from include.moments import as_utc, format_moment, utc_now
 from include.pipeline import look
 from include.pipeline.durations import ExpectedDuration, expected_job
-from include.pipeline.telling import Looked
+from include.pipeline.running.telling import Looked
 from include.scheduler import Job, clock_for
 
 NAME = "plan"

@@ -10,8 +10,8 @@ from include.config import LoadedConfig
 from include.errors import TrainingError
 from include.moments import format_moment, utc_now
 from include.pipeline import Beginning, RunFolder, TrainingRun, last_checkpoint, unfinished
-from include.pipeline.beginning import refuse_another_training
-from include.pipeline.pauses import earlier_pauses
+from include.pipeline.running.beginning import refuse_another_training
+from include.pipeline.running.pauses import earlier_pauses
 from include.records import TrainingRecord
 
 

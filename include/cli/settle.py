@@ -12,12 +12,12 @@ from include.config.loader import ARTIFACTS_VARIABLE
 from include.errors import ArtifactError
 from include.moments import utc_now
 from include.pipeline import RunFolder, SettledRun, settle_run
-from include.pipeline.account_files import Account
-from include.pipeline.actuals import ActualFigures
-from include.pipeline.reading_back import account_of
-from include.pipeline.settling_sources import check_same_grid, grid_of, history_of
+from include.pipeline.accounts.files import Account
+from include.pipeline.accounts.reading_back import account_of
+from include.pipeline.settling.actuals import ActualFigures
+from include.pipeline.settling.sources import check_same_grid, grid_of, history_of
 from include.records import FirstBooked, IncompleteRecord
-from include.report.figures import change_text, grams_text, percent_text
+from include.report.text.figures import change_text, grams_text, percent_text
 from include.units import relative_change_percent
 
 NAME = "settle"

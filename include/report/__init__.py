@@ -4,8 +4,8 @@ from include.report.attribution import Attribution, RunFactors, attribute, logar
 from include.report.compare import compare_repeats, compare_runs
 from include.report.files import load_record, write_report
 from include.report.model import REPORT_SCHEMA_VERSION, Changes, Headline, Report, RunFigures, Waiting
-from include.report.oracle import WaitEvidence
-from include.report.render import render_markdown, render_table
+from include.report.text.render import render_markdown, render_table
+from include.report.waits.oracle import WaitEvidence
 
 __all__ = [
     "REPORT_SCHEMA_VERSION",

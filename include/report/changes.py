@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from include.records import TrainingRecord
-from include.report.fairness import METERS, agree_on, barring, fairness_of
+from include.report.fairness.differences import METERS, agree_on, barring, fairness_of
 from include.report.known_errors import known_errors
 from include.report.model import AttributionParts, Changes, Fairness, KnownErrors, Ours, Repeats, Waiting
-from include.report.oracle import WaitEvidence
 from include.report.ours import credited, ours_of, queued_reasons, waiting_barred
-from include.report.repeats import repeats_of
+from include.report.repeats.spread import repeats_of
 from include.report.sides import changes_of, parts_of, waiting_part
-from include.report.waiting import mean_waiting, waiting_of
+from include.report.waits.oracle import WaitEvidence
+from include.report.waits.wait import mean_waiting, waiting_of
 
 Records = Sequence[TrainingRecord]
 

@@ -10,8 +10,8 @@ from include.report.changes import Comparison, compared
 from include.report.headline import headline
 from include.report.model import Report, RunFigures
 from include.report.notes import age_notes, run_notes
-from include.report.oracle import WaitEvidence
-from include.report.wording import named
+from include.report.text.wording import named
+from include.report.waits.oracle import WaitEvidence
 
 
 def compare_runs(

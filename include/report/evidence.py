@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from include.records import IntensityKind, TrainingRecord
-from include.report.figures import percent_text
+from include.report.text.figures import percent_text
 
 CLAIM_LIMIT_SHARE = 0.05
 """A share of the energy above this (DESIGN.md, idea 7) decides about the claim."""

@@ -11,7 +11,7 @@ from include.files import sha256_of, write_atomically, write_json_atomically
 from include.records import READABLE_SCHEMA_VERSIONS, TrainingRecord, tells_of_an_unfinished_run
 from include.report.html import render_html
 from include.report.model import Report
-from include.report.render import render_markdown
+from include.report.text.render import render_markdown
 
 
 def _check_ledger(record: TrainingRecord, folder: Path) -> None:

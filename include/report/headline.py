@@ -11,10 +11,10 @@ from include.report.evidence import (
     incomplete_energy_reasons,
     simulated_reasons,
 )
-from include.report.fairness import barring
-from include.report.figures import percent_text
+from include.report.fairness.differences import barring
 from include.report.model import Direction, Headline, Interval
-from include.report.wording import claim_text, figures_text, higher_total, named, waiting_sentence
+from include.report.text.figures import percent_text
+from include.report.text.wording import claim_text, figures_text, higher_total, named, waiting_sentence
 
 _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
 HOW_TO_MAKE_A_BASELINE = "make one with: airflow dags trigger baseline_training"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from include.records import EmissionsInterval, TrainingRecord
-from include.report.repeats_model import Interval, KnownErrors
+from include.report.repeats.model import Interval, KnownErrors
 
 _Bounds = Callable[[EmissionsInterval], tuple[float, float]]
 _Records = Sequence[TrainingRecord]

@@ -5,10 +5,10 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, Field
 
 from include.records.accounts import Frozen
-from include.report.fairness_model import Difference, Fairness
-from include.report.repeats_model import Interval, KnownErrors, Ours, RepeatedFigure, Repeats, Spread
+from include.report.fairness.model import Difference, Fairness
+from include.report.repeats.model import Interval, KnownErrors, Ours, RepeatedFigure, Repeats, Spread
 from include.report.run_figures import RunFigures
-from include.report.waiting_model import Oracle, Span, Waiting
+from include.report.waits.model import Oracle, Span, Waiting
 
 __all__ = [
     "REPORT_SCHEMA_VERSION",

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from include.config import ReportConfig, format_duration
 from include.records import TrainingRecord
-from include.report.figures import duration_text
+from include.report.text.figures import duration_text
 
 
 def age_notes(baseline: TrainingRecord, who: str, settings: ReportConfig, now: datetime) -> list[str]:

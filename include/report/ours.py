@@ -12,10 +12,10 @@ from include.report.evidence import (
     simulated_reasons,
 )
 from include.report.factors import factors_of
-from include.report.fairness import barring
+from include.report.fairness.differences import barring
 from include.report.model import AttributionParts, Fairness, Ours
-from include.report.oracle import WaitEvidence
 from include.report.sides import mean_emissions
+from include.report.waits.oracle import WaitEvidence
 
 
 def credited(

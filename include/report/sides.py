@@ -7,9 +7,9 @@ from dataclasses import replace
 from include.records import TrainingRecord
 from include.report.attribution import Attribution, attribute
 from include.report.factors import factors_of, grid_intensity
-from include.report.fairness import ENERGY, INTENSITY, agree_on
+from include.report.fairness.differences import ENERGY, INTENSITY, agree_on
 from include.report.model import AttributionParts, Changes, Fairness
-from include.report.waiting import avoided_gco2eq
+from include.report.waits.wait import avoided_gco2eq
 from include.units import relative_change_percent
 
 Records = Sequence[TrainingRecord]

@@ -9,21 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from include.config.training import TrainingConfig
-from include.trainer.batches import BatchSource
+from include.trainer.data_sets.torchvision_data import load_data
 from include.trainer.device import select_device
+from include.trainer.feeding.batches import BatchSource
+from include.trainer.feeding.placement import make_source
 from include.trainer.fit import check_fit, check_model
 from include.trainer.imports import load_callable
-from include.trainer.loop import OptimizationLoop
-from include.trainer.normalisation import batch_norm_warning
-from include.trainer.optimizers import make_optimizer
-from include.trainer.options import Warn, channels_last, compiled
-from include.trainer.placement import make_source
-from include.trainer.precision import Precision, make_precision
+from include.trainer.optimization.loop import OptimizationLoop
+from include.trainer.optimization.normalisation import batch_norm_warning
+from include.trainer.optimization.optimizers import make_optimizer
+from include.trainer.optimization.options import Warn, channels_last, compiled
+from include.trainer.optimization.precision import Precision, make_precision
+from include.trainer.optimization.schedules import Schedule
+from include.trainer.optimization.shortage import shortage_told
 from include.trainer.random_state import seed_everything
-from include.trainer.schedules import Schedule
-from include.trainer.shortage import shortage_told
 from include.trainer.state import LoopState
-from include.trainer.torchvision_data import load_data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

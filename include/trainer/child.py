@@ -12,9 +12,9 @@ import traceback
 
 from include.errors import LowtideError, TrainingStopped
 from include.records.ledger import Phase
-from include.trainer.control import Control, Events, leave_as_orphan
-from include.trainer.protocol import STACK_SIGNAL, EventKind, ExitStatus
-from include.trainer.warden import Warden
+from include.trainer.processes.control import Control, Events, leave_as_orphan
+from include.trainer.processes.protocol import STACK_SIGNAL, EventKind, ExitStatus
+from include.trainer.processes.warden import Warden
 
 _PR_SET_PDEATHSIG = 1
 _HEARTBEAT_INTERVAL_S = 5.0

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from include.trainer.data import TrainingData
-from include.trainer.data_folder import default_data_folder
-from include.trainer.images import Normalise, normaliser
-from include.trainer.mnist_files import ensure_fashion_mnist, ensure_mnist
+from include.trainer.data_sets.folder import default_data_folder
+from include.trainer.data_sets.images import Normalise, normaliser
+from include.trainer.data_sets.mnist_files import ensure_fashion_mnist, ensure_mnist
 
 _MNIST_MEAN, _MNIST_STD = 0.1307, 0.3081
 """Of the training set's pixels scaled to 0..1."""

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from include.config.training import TrainingConfig
 from include.errors import ConfigurationError
-from include.trainer.batches import BatchSource
+from include.trainer.feeding.batches import BatchSource
 from include.trainer.imports import describe
-from include.trainer.shortage import is_out_of_memory
+from include.trainer.optimization.shortage import is_out_of_memory
 
 
 def check_model(found: Any, training: TrainingConfig) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from include.config.training import ImportedConfig
 from include.errors import ConfigurationError, UserError
-from include.trainer.torchvision_guard import import_torchvision, is_missing_operator
+from include.trainer.data_sets.torchvision_guard import import_torchvision, is_missing_operator
 
 _Found = TypeVar("_Found")
 

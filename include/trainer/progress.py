@@ -11,7 +11,7 @@ from torch import Tensor
 
 from include.config.training import TrainingConfig
 from include.errors import TrainingError
-from include.trainer.protocol import EventKind
+from include.trainer.processes.protocol import EventKind
 
 _REPORT_EVERY_S = 1.0
 

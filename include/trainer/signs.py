@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from include.trainer.batches import Batch
+from include.trainer.feeding.batches import Batch
 
 _INTERVAL_S = 10.0
 

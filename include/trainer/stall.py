@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 
 from include.config.times import format_duration
-from include.trainer.protocol import EventKind, TrainingEvent
+from include.trainer.processes.protocol import EventKind, TrainingEvent
 
 _HEARTBEAT_LATE_S = 15.0
 """Three heartbeats."""

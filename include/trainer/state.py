@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from include.trainer.precision import Precision
+from include.trainer.optimization.precision import Precision
+from include.trainer.optimization.schedules import Schedule
 from include.trainer.random_state import RandomState
-from include.trainer.schedules import Schedule
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,22 +7,22 @@ from include.config.training import TrainingConfig
 from include.errors import TrainingError
 from include.records.ledger import Phase
 from include.trainer.assembly import assemble, make_parts
-from include.trainer.batches import BatchSource
 from include.trainer.checkpoint.keeping import Keeper, NoCheckpoints
 from include.trainer.checkpoint.snapshot import Snapshot
 from include.trainer.checkpoint.writer import weights_are_finite
 from include.trainer.device import device_name, synchronize, versions
-from include.trainer.loop import OptimizationLoop, accuracy
+from include.trainer.feeding.batches import BatchSource
 from include.trainer.memory import start_measuring
-from include.trainer.micro_batch import chosen_micro_batch
-from include.trainer.optimizers import warm_up
+from include.trainer.micro_batches.search import chosen_micro_batch
+from include.trainer.micro_batches.trial_process import TrialWatch
+from include.trainer.optimization.loop import OptimizationLoop, accuracy
+from include.trainer.optimization.optimizers import warm_up
+from include.trainer.optimization.shortage import shortage_told
+from include.trainer.processes.protocol import EventKind
 from include.trainer.progress import Emit, Progress
-from include.trainer.protocol import EventKind
 from include.trainer.result import TrainingResult
-from include.trainer.shortage import shortage_told
 from include.trainer.signs import SignsOfLife
 from include.trainer.state import LoopState
-from include.trainer.trial_process import TrialWatch
 from include.units import BYTES_PER_MIB
 
 

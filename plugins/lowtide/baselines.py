@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
 from include.errors import ArtifactError, ConfigurationError
-from include.pipeline.settled_record import is_record_of, settled_record
+from include.pipeline.settling.settled_record import is_record_of, settled_record
 from include.records import TrainingRecord
 from include.report import load_record
 from lowtide.assets import BASELINE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.pipeline.pauses import pauses_as_json, with_pauses
+from include.pipeline.running.pauses import pauses_as_json, with_pauses
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

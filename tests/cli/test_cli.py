@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from include.config import PROJECT_ROOT
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 
 CLEAN_REPLAY = {"virtual_start": "2025-04-15T11:00", "speed": 60.0}

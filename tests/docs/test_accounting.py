@@ -3,7 +3,7 @@
 import pytest
 
 from include.config import PROJECT_ROOT
-from include.tracker.known_errors import ENERGY_ERRORS, INTENSITY_ERRORS
+from include.tracker.accounts.known_errors import ENERGY_ERRORS, INTENSITY_ERRORS
 
 PAGE = (PROJECT_ROOT / "docs" / "accounting.md").read_text(encoding="utf-8")
 ERRORS = {**{name: error for name, error in ENERGY_ERRORS.items() if name != "none"}, **INTENSITY_ERRORS}

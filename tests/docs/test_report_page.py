@@ -6,7 +6,7 @@ import re
 import pytest
 
 from include.config import PROJECT_ROOT
-from include.report.fairness_checks import CHECKS
+from include.report.fairness.checks import CHECKS
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.records import make_record
 

@@ -19,7 +19,7 @@ from include.moments import parse_moment
 from include.records import TrainingRecord
 from include.report import load_record
 from include.tracker import read_ledger
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from local.api import AirflowApi
 from local.components import AIRFLOW_COMMAND, COMPONENTS, LocalAirflow
 from local.dag_runs import wait_until_parsed

@@ -9,7 +9,7 @@ import pytest
 
 from include.config import GridConfig, find_zone
 from include.moments import utc_now
-from include.pipeline.shared_waiting import OwnSource, wait_on_loop
+from include.pipeline.waiting.shared import OwnSource, wait_on_loop
 from include.scheduler import Action, GridSignal, Job, open_signal
 from include.scheduler.backtest import Plan, Rules, read_grid, run_backtest
 from tests.support.traces import SPRING, grid_like, write_trace

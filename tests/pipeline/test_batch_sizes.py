@@ -8,8 +8,8 @@ from typing import Any
 from include.config import load_config
 from include.moments import utc_now
 from include.pipeline import RunFolder, TrainingRun, run_training
-from include.pipeline.batch_sizes import note_sizes
-from include.pipeline.reading_back import account_of
+from include.pipeline.accounts.reading_back import account_of
+from include.pipeline.running.batch_sizes import note_sizes
 from include.records import IntensityKind
 from include.scheduler import open_signal
 from include.tracker import ReplayMeter

@@ -9,7 +9,7 @@ from include.config import load_config
 from include.errors import ArtifactError, ConfigurationError
 from include.moments import parse_moment, utc_now
 from include.pipeline import RunFolder, TrainingRun, new_training_id, unfinished
-from include.pipeline.beginning import begin, goes_on, last_checkpoint
+from include.pipeline.running.beginning import begin, goes_on, last_checkpoint
 from include.scheduler import replay_anchor
 from include.trainer.checkpoint.manifest import Manifest
 from tests.support.config_files import write_config

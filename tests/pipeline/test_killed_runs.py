@@ -15,8 +15,8 @@ from include.config import PROJECT_ROOT, load_config
 from include.errors import LowtideError
 from include.moments import parse_moment, utc_now
 from include.pipeline import RunFolder, TrainingRun
-from include.pipeline.attempt import run_details
-from include.pipeline.reading_back import account_of
+from include.pipeline.accounts.reading_back import account_of
+from include.pipeline.running.attempt import run_details
 from include.scheduler import open_signal
 from include.tracker import AttributedMeter, ReplayMeter, Usage, read_ledger
 from tests.support.config_files import write_config

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from include.pipeline import RunFolder
-from include.pipeline.methods import differing_methods, methods_of, scope_of
-from include.pipeline.reading_back import account_of
+from include.pipeline.accounts.methods import differing_methods, methods_of, scope_of
+from include.pipeline.accounts.reading_back import account_of
 from include.records import IntensityKind
 from include.tracker import LedgerWriter, read_ledger
 from tests.support.runs import booked_rows, opening, slot_reading

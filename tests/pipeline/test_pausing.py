@@ -7,10 +7,10 @@ import pytest
 
 from include.config import load_config
 from include.errors import ArtifactError
-from include.pipeline.pauses import resumed
-from include.pipeline.pausing import PauseWatch
-from include.pipeline.progress import Progress as Snapshot
-from include.pipeline.refresher import SignalRefresher
+from include.pipeline.running.pauses import resumed
+from include.pipeline.running.pausing import PauseWatch
+from include.pipeline.running.progress import Progress as Snapshot
+from include.pipeline.running.refresher import SignalRefresher
 from include.scheduler import Action, job_from_config, open_signal
 from include.scheduler.pausing import Progress
 from tests.support.two_tides import EXPECTED, NOON, two_tides

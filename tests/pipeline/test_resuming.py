@@ -14,10 +14,10 @@ import pytest
 from include.config import PROJECT_ROOT
 from include.errors import ConfigurationError, TrainingError, TrainingPaused, TrainingStopped
 from include.pipeline import RunFolder, last_checkpoint, run_training, unfinished
-from include.pipeline.reading_back import account_of
+from include.pipeline.accounts.reading_back import account_of
 from include.records import IncompleteRecord, TrainingRecord
 from include.tracker import read_ledger
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 from tests.support.prepared_runs import prepared
 from tests.support.processes import children, is_gone

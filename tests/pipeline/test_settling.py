@@ -14,10 +14,11 @@ import pytest
 from include.config import ReportConfig, load_config
 from include.errors import ArtifactError
 from include.files import sha256_of
-from include.pipeline import RunFolder, TrainingRun, account_files, goes_on, new_training_id, settle_run, unfinished
-from include.pipeline.account_files import load_account
-from include.pipeline.beginning import begin
-from include.pipeline.reading_back import account_of
+from include.pipeline import RunFolder, TrainingRun, goes_on, new_training_id, settle_run, unfinished
+from include.pipeline.accounts import files as account_files
+from include.pipeline.accounts.files import load_account
+from include.pipeline.accounts.reading_back import account_of
+from include.pipeline.running.beginning import begin
 from include.records import IncompleteRecord, IntensityKind, Reading, TrainingRecord
 from include.report import compare_runs, load_record
 from include.tracker import LedgerWriter, counterfactual, read_ledger
@@ -297,7 +298,7 @@ def killed_in_settlement(path: Path, after: int) -> None:
 
         return write
 
-    from include.pipeline import settling
+    from include.pipeline.settling import run as settling
 
     for module in (account_files, settling):
         for name in ("write_atomically", "write_json_atomically", "write_bytes_atomically"):

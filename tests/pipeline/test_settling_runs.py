@@ -10,8 +10,8 @@ import pytest
 from include.config import ReportConfig
 from include.moments import utc_now
 from include.pipeline import RunFolder, settle_run
-from include.pipeline.actuals import ActualFigures
-from include.pipeline.settling_runs import Settling, settle_recent_runs
+from include.pipeline.settling.actuals import ActualFigures
+from include.pipeline.settling.runs import Settling, settle_recent_runs
 from include.records import IntensityKind, Reading
 from include.report import compare_runs, load_record, write_report
 from tests.support.history import store

@@ -10,7 +10,7 @@ import pytest
 
 from include.config import GridConfig
 from include.moments import utc_now
-from include.pipeline.shared_waiting import wait_on_loop
+from include.pipeline.waiting.shared import wait_on_loop
 from include.scheduler import Access, Action, Decision, GridSignal, Job, Outlook, Reason, SystemClock, open_signal
 from include.scheduler.curve import IntensityCurve
 from include.scheduler.outlook import Prediction

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from include.pipeline.telling import Looked, sparkline
-from include.pipeline.waiting import decided
+from include.pipeline.running.telling import Looked, sparkline
+from include.pipeline.waiting.foreground import decided
 from include.scheduler import Outlook
 from include.scheduler.curve import IntensityCurve
 from include.scheduler.outlook import Prediction

@@ -10,13 +10,13 @@ from include.cli.resuming import go_on
 from include.config import PROJECT_ROOT, load_config
 from include.moments import utc_now
 from include.pipeline import RunFolder, TrainingRun, goes_on, new_training_id
-from include.pipeline.beginning import begin
-from include.pipeline.pauses import earlier_pauses, note_pause
-from include.pipeline.pausing import train_with_pauses
+from include.pipeline.running.beginning import begin
+from include.pipeline.running.pauses import earlier_pauses, note_pause
+from include.pipeline.running.pausing import train_with_pauses
 from include.scheduler import clock_for, job_from_config, open_signal, replay_anchor
 from include.scheduler.pausing import Progress
 from include.tracker import read_ledger
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.two_tides import EXPECTED, NOON, two_tides
 
 ONE_PM = NOON + timedelta(hours=1)

@@ -14,7 +14,7 @@ from include.errors import LowtideError, TrainingStopped
 from include.pipeline import run_training
 from include.records import TrainingRecord
 from include.tracker import CodeCarbonMeter, ReplayMeter, read_ledger
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 from tests.support.prepared_runs import prepared
 

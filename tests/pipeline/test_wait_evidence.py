@@ -9,8 +9,8 @@ import pytest
 
 from include.config import GridConfig, ReportConfig
 from include.pipeline import RunFolder
-from include.pipeline.report_renewal import renew_reports
-from include.pipeline.wait_evidence import wait_evidence
+from include.pipeline.settling.report_renewal import renew_reports
+from include.pipeline.waiting.evidence import wait_evidence
 from include.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
 from include.report import Report, compare_runs, write_report
 from include.scheduler.history import HistoryKey, open_history

@@ -8,10 +8,10 @@ from include.config import PROJECT_ROOT, ReportConfig
 from include.errors import TrainingStopped
 from include.moments import utc_now
 from include.pipeline import run_training
-from include.pipeline.reading_back import account_of
+from include.pipeline.accounts.reading_back import account_of
 from include.report import compare_runs
 from include.report.export.codecarbon_csv import csv_text
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.prepared_runs import prepared
 
 HALVED = [f"memory ran out at optimizer step 1 with micro-batches of {size}" for size in (50, 25)]

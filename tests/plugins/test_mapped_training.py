@@ -6,7 +6,7 @@ import pytest
 
 from include.config import PROJECT_ROOT
 from include.records import TrainingRecord
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 
 pytestmark = pytest.mark.airflow

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from include.config import load_config
-from include.pipeline.pausing import PauseWatch
+from include.pipeline.running.pausing import PauseWatch
 from include.scheduler import job_from_config
 from include.scheduler.pausing import Progress
 from tests.support.state_store import Store

@@ -9,7 +9,7 @@ import pytest
 from include.config import PROJECT_ROOT
 from include.moments import format_moment, parse_moment
 from include.tracker import read_ledger
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.state_store import stored_state
 from tests.support.two_tides import CLEAN, NOON, two_tides
 

@@ -9,7 +9,7 @@ import pytest
 
 from include.config import PROJECT_ROOT
 from include.pipeline import RunFolder
-from include.trainer.mnist_files import ensure_mnist
+from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 from tests.support.state_store import Store, stored_state
 

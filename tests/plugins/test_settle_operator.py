@@ -10,7 +10,7 @@ from include.config import ReportConfig
 from include.files import sha256_of
 from include.moments import utc_now
 from include.pipeline import RunFolder, settle_run
-from include.pipeline.settled_record import is_record_of, settled_record
+from include.pipeline.settling.settled_record import is_record_of, settled_record
 from include.records import IntensityKind, Reading, TrainingRecord
 from include.report import compare_runs, load_record, write_report
 from tests.support.config_files import write_config

@@ -2,8 +2,8 @@
 
 from include.records import Counterfactual, FirstBooked, Settlement
 from include.report import render_table
-from include.report.render import render_markdown
-from include.report.table import Row
+from include.report.text.render import render_markdown
+from include.report.text.table import Row
 from include.tracker import emissions_interval, sci_score
 from tests.support.comparisons import NOW, compared, waiting_run
 from tests.support.records import make_record

@@ -8,7 +8,7 @@ from include.report import Report, WaitEvidence, compare_runs, render_markdown
 from include.report.html import render_html
 from include.report.html.charts.waterfall import bars_of
 from include.report.html.tiles import tiles_of
-from include.report.waiting_text import waiting_sentences
+from include.report.waits.text import waiting_sentences
 from tests.support.comparisons import NOW, compared, waiting_run
 from tests.support.records import make_record
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from include.records import IntensityKind, LedgerRow, Phase, Reading, TrainingRecord
 from include.report import WaitEvidence
-from include.report.oracle import oracle_of
-from include.report.oracle_search import Piece, Steps, best_slots, best_start, curve_of, emissions_at, search
-from include.report.waiting_model import Oracle
+from include.report.waits.model import Oracle
+from include.report.waits.oracle import oracle_of
+from include.report.waits.oracle_search import Piece, Steps, best_slots, best_start, curve_of, emissions_at, search
 from tests.support.records import make_record
 
 SUBMITTED = datetime(2026, 3, 2, 20, 0, tzinfo=UTC)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.report import figures, render_markdown, render_table
-from include.report.escape import markdown, plain
+from include.report import render_markdown, render_table
+from include.report.text import figures
+from include.report.text.escape import markdown, plain
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.records import make_record
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from include.report.summary import MOST_LINES, summary_lines
+from include.report.text.summary import MOST_LINES, summary_lines
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.records import make_record
 

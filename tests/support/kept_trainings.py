@@ -7,8 +7,8 @@ from include.config import TrainingConfig
 from include.errors import TrainingError
 from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.checkpoint.keeper import CheckpointKeeper
-from include.trainer.control import Requests
-from include.trainer.protocol import EventKind
+from include.trainer.processes.control import Requests
+from include.trainer.processes.protocol import EventKind
 from include.trainer.result import TrainingResult
 from include.trainer.training import Training
 

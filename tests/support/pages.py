@@ -8,7 +8,7 @@ from typing import Any
 
 from include.config import ReportConfig
 from include.pipeline import RunFolder
-from include.pipeline.wait_evidence import wait_evidence
+from include.pipeline.waiting.evidence import wait_evidence
 from include.records import TrainingRecord
 from include.report import Report, compare_repeats, compare_runs, write_report
 from tests.support.day_runs import EVENING, evening_baseline, night_run

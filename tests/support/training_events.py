@@ -2,8 +2,8 @@
 
 import time
 
-from include.trainer.protocol import EventKind, TrainingEvent
-from include.trainer.supervisor import TrainingChild
+from include.trainer.processes.protocol import EventKind, TrainingEvent
+from include.trainer.processes.supervisor import TrainingChild
 
 
 def heard_until(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from include.errors import MeasurementError
 from include.records import LedgerRow, Phase, Reading
 from include.tracker import book_interval
-from include.tracker.booking import spread_monotonic
+from include.tracker.recording.booking import spread_monotonic
 from tests.tracker.tracker_tools import T0, reading, sampled
 
 HALF_HOURS = 1800.0

@@ -10,7 +10,7 @@ import pytest
 
 from include.records import LedgerRow, Phase, Reading
 from include.tracker import LedgerWriter, ReplayMeter, book_interval, read_ledger, summarise
-from include.tracker.booking import spread_monotonic
+from include.tracker.recording.booking import spread_monotonic
 from tests.tracker.tracker_tools import T0, reading
 
 ROW_S = 60.0

@@ -17,7 +17,7 @@ from include.errors import MeasurementError
 from include.moments import utc_now
 from include.records import EnergyTotals, Phase
 from include.tracker import CodeCarbonMeter, EnergyRecorder, LedgerWriter, MeterReading, read_ledger, summarise
-from include.tracker.codecarbon_quirks import energy_methods, tracker_settings
+from include.tracker.meters.codecarbon_quirks import energy_methods, tracker_settings
 from include.units import JOULES_PER_KWH
 from tests.tracker.tracker_tools import constant
 

@@ -128,7 +128,7 @@ def test_a_counter_that_stands_still_marks_the_figures(
     gpus: list[Device], monkeypatch: pytest.MonkeyPatch, stands_at: float
 ) -> None:
     """NVML reports 0, or the same for ever: a GPU draws power whenever it answers."""
-    monkeypatch.setattr("include.tracker.codecarbon_watch._STUCK_S", 0.05)
+    monkeypatch.setattr("include.tracker.meters.codecarbon_watch._STUCK_S", 0.05)
     gpus[0].counter = lambda: stands_at
     meter = CodeCarbonMeter()
     meter.start()

@@ -252,7 +252,7 @@ def test_a_look_costs_a_small_part_of_a_row() -> None:
 
 def test_too_many_open_files_are_no_end_of_the_runs_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a child would be taken for ended, its time not counted, and all of it counted once more when it is seen again."""
-    from include.tracker import process_tree
+    from include.tracker.meters import process_tree
 
     child = burn(0.2)
     try:

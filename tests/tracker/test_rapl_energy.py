@@ -13,7 +13,7 @@ import pytest
 
 from include.errors import ArtifactError
 from include.tracker import CodeCarbonMeter, LedgerWriter
-from include.tracker.codecarbon_watch import CounterWatch
+from include.tracker.meters.codecarbon_watch import CounterWatch
 from include.units import JOULES_PER_KWH
 from tests.tracker.tracker_tools import row
 
@@ -143,7 +143,7 @@ def test_a_counter_that_was_not_read_for_longer_than_it_counts_marks_the_figures
 
 def test_a_counter_that_stands_still_marks_the_figures(counter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some virtual machines show a counter that never moves: 0 W would be claimed as measured."""
-    monkeypatch.setattr("include.tracker.codecarbon_watch._STUCK_S", 0.05)
+    monkeypatch.setattr("include.tracker.meters.codecarbon_watch._STUCK_S", 0.05)
     meter = CodeCarbonMeter(gpu_ids=[])
     meter.start()
     time.sleep(0.1)

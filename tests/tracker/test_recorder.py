@@ -14,7 +14,7 @@ from include.errors import ArtifactError, MeasurementError, ProviderUnavailable
 from include.moments import utc_now
 from include.records import LedgerRow, Phase, Reading, ReplayAnchor
 from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, PowerW, ReplayMeter, read_ledger, summarise
-from include.tracker.phases import Edge, Mark, cut_at_marks
+from include.tracker.recording.phases import Edge, Mark, cut_at_marks
 from include.units import JOULES_PER_KWH
 from tests.tracker.tracker_tools import T0, constant, reading, sampled
 

@@ -9,7 +9,7 @@ import pytest
 
 from include.errors import ArtifactError, ConfigurationError
 from include.tracker import LedgerWriter, read_ledger
-from include.tracker.segments import LedgerSegments, open_folder, read_segments
+from include.tracker.ledger.segments import LedgerSegments, open_folder, read_segments
 from tests.tracker.tracker_tools import row
 
 HOUR_S = 3600.0

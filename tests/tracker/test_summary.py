@@ -104,7 +104,7 @@ def test_readings_that_do_not_cover_the_shifted_run_give_no_counterfactual() -> 
 def test_the_methods_of_both_meters_fit_the_record() -> None:
     """The record's vocabulary is closed."""
     from include.tracker import ReplayMeter
-    from include.tracker.codecarbon_quirks import energy_methods
+    from include.tracker.meters.codecarbon_quirks import energy_methods
 
     for methods in (ReplayMeter().methods, energy_methods([])):
         assert EnergyTotals(total=1, cpu=1, gpu=0, ram=0, methods=methods).methods == methods

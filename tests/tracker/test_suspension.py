@@ -10,11 +10,12 @@ import pytest
 
 from include.moments import utc_now
 from include.records import Phase
-from include.tracker import EnergyRecorder, LedgerWriter, ReplayMeter, policy_clock, read_ledger
-from include.tracker.meter import MeterReading
-from include.tracker.phases import Edge, Mark
-from include.tracker.policy_clock import PolicyClock
-from include.tracker.suspension import cut_awake
+from include.tracker import EnergyRecorder, LedgerWriter, ReplayMeter, read_ledger
+from include.tracker.meters.meter import MeterReading
+from include.tracker.recording import policy_clock
+from include.tracker.recording.phases import Edge, Mark
+from include.tracker.recording.policy_clock import PolicyClock
+from include.tracker.recording.suspension import cut_awake
 from tests.tracker.tracker_tools import T0, sampled
 
 NIGHT_S = 8 * 3600.0

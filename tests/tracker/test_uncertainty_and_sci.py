@@ -6,8 +6,8 @@ import pytest
 
 from include.records import IntensityKind
 from include.tracker import embodied_part_gco2eq, emissions_interval, functional_units, rescored, sci_score
-from include.tracker.known_errors import ENERGY_ERRORS, INTENSITY_ERRORS
-from include.tracker.meter import Method
+from include.tracker.accounts.known_errors import ENERGY_ERRORS, INTENSITY_ERRORS
+from include.tracker.meters.meter import Method
 from tests.tracker.tracker_tools import row
 
 METHODS = {"cpu": "rapl", "gpu": "nvml", "ram": "constant"}

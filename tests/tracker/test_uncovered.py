@@ -11,8 +11,8 @@ import pytest
 
 from include.config import PROJECT_ROOT
 from include.tracker import LedgerContents, LedgerWriter, read_ledger, repair_ledger
-from include.tracker.attempts import INCOMPLETE
-from include.tracker.uncovered import uncovered_s
+from include.tracker.ledger.attempts import INCOMPLETE
+from include.tracker.ledger.uncovered import uncovered_s
 from tests.tracker.tracker_tools import row
 
 CHILD = """

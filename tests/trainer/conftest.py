@@ -10,9 +10,9 @@ import torch
 
 from include.config import PROJECT_ROOT, TrainingConfig
 from include.trainer.checkpoint.identity import CheckpointPlan
-from include.trainer.data_folder import default_data_folder
-from include.trainer.mnist_files import ensure_mnist
-from include.trainer.supervisor import TrainingChild
+from include.trainer.data_sets.folder import default_data_folder
+from include.trainer.data_sets.mnist_files import ensure_mnist
+from include.trainer.processes.supervisor import TrainingChild
 from tests.support.kept_trainings import train
 
 MakeConfig = Callable[..., TrainingConfig]

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from include.trainer.data import TrainingData
-from include.trainer.loop import OptimizationLoop, accuracy
-from include.trainer.order import sample_order
-from include.trainer.precision import Precision, make_precision
-from include.trainer.resident import ResidentSource
-from include.trainer.schedules import Schedule
+from include.trainer.feeding.order import sample_order
+from include.trainer.feeding.resident import ResidentSource
+from include.trainer.optimization.loop import OptimizationLoop, accuracy
+from include.trainer.optimization.precision import Precision, make_precision
+from include.trainer.optimization.schedules import Schedule
 from include.trainer.state import LoopState
 
 CPU = torch.device("cpu")

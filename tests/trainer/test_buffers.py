@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from include.trainer.buffers import BufferCopies
+from include.trainer.optimization.buffers import BufferCopies
 
 LARGE, SMALL = 300_000, 8
 

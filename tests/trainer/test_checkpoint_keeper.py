@@ -14,8 +14,8 @@ from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.checkpoint.keeper import CheckpointKeeper
 from include.trainer.checkpoint.payload import read_state
 from include.trainer.checkpoint.snapshot import Snapshot
-from include.trainer.control import Requests
-from include.trainer.protocol import EventKind
+from include.trainer.processes.control import Requests
+from include.trainer.processes.protocol import EventKind
 from include.trainer.training import Training
 from tests.support.kept_trainings import Heard, spoil, told, train
 

@@ -10,7 +10,7 @@ import torch
 from include.config import TrainingConfig
 from include.errors import ConfigurationError
 from include.trainer.checkpoint.folder import CheckpointFolder
-from include.trainer.protocol import EventKind
+from include.trainer.processes.protocol import EventKind
 from tests.support.kept_trainings import told, train
 
 MakeConfig = Callable[..., TrainingConfig]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import ConfigurationError
-from include.trainer.environment import child_environment
+from include.trainer.processes.environment import child_environment
 
 
 def environment(parent: dict[str, str], *extra: str) -> dict[str, str]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from include.config.training import ImportedConfig
+from include.trainer.data_sets.torchvision_guard import import_torchvision
 from include.trainer.datasets import mnist
 from include.trainer.imports import load_callable
 from include.trainer.models import mlp, small_cnn
-from include.trainer.torchvision_guard import import_torchvision
 
 
 def test_mnist_is_whole_and_normalised(mnist_root: Path) -> None:

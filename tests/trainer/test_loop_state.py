@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from include.trainer.data import TrainingData
-from include.trainer.loop import OptimizationLoop
-from include.trainer.optimizers import make_optimizer
-from include.trainer.precision import BFloat16, Float16, Precision
+from include.trainer.feeding.resident import ResidentSource
+from include.trainer.optimization.loop import OptimizationLoop
+from include.trainer.optimization.optimizers import make_optimizer
+from include.trainer.optimization.precision import BFloat16, Float16, Precision
+from include.trainer.optimization.schedules import Schedule
 from include.trainer.random_state import RandomState, seed_everything
-from include.trainer.resident import ResidentSource
-from include.trainer.schedules import Schedule
 from include.trainer.state import LoopState
 from tests.trainer.conftest import MakeConfig
 

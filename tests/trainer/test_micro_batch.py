@@ -17,11 +17,11 @@ from include.errors import ConfigurationError, TrainingStopped
 from include.trainer import training as child_side
 from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.checkpoint.keeper import CheckpointKeeper
-from include.trainer.control import Requests
-from include.trainer.micro_batch import Measure, Peaks, search, unaccumulated_peak_bytes
-from include.trainer.protocol import EventKind, TrainingEvent
+from include.trainer.micro_batches.search import Measure, Peaks, search, unaccumulated_peak_bytes
+from include.trainer.processes.control import Requests
+from include.trainer.processes.protocol import EventKind, TrainingEvent
+from include.trainer.processes.supervisor import TrainingChild
 from include.trainer.result import TrainingResult
-from include.trainer.supervisor import TrainingChild
 from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
 
@@ -226,4 +226,4 @@ def trial_processes() -> list[str]:
     found = subprocess.run(
         ["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
     )
-    return [line for line in found.stdout.splitlines() if "include.trainer.trial" in line]
+    return [line for line in found.stdout.splitlines() if "include.trainer.micro_batches.trial" in line]

@@ -6,10 +6,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from include.trainer.data import TrainingData
-from include.trainer.loop import OptimizationLoop, summed_cross_entropy
-from include.trainer.precision import Float16, Precision
-from include.trainer.resident import ResidentSource
-from include.trainer.schedules import Schedule
+from include.trainer.feeding.resident import ResidentSource
+from include.trainer.optimization.loop import OptimizationLoop, summed_cross_entropy
+from include.trainer.optimization.precision import Float16, Precision
+from include.trainer.optimization.schedules import Schedule
 from include.trainer.state import LoopState
 
 CPU = torch.device("cpu")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from include.errors import DataSetError
-from include.trainer.mnist_files import MD5_OF_FILE, ensure_mnist, is_complete, main
-from include.trainer.mnist_sources import Mirror, SourceFailed, rebuild_idx
+from include.trainer.data_sets.mnist_files import MD5_OF_FILE, ensure_mnist, is_complete, main
+from include.trainer.data_sets.mnist_sources import Mirror, SourceFailed, rebuild_idx
 
 NAMES = tuple(MD5_OF_FILE)
 

@@ -11,10 +11,10 @@ import torch
 from include.errors import TrainingError
 from include.trainer import training as child_side
 from include.trainer.checkpoint.snapshot import Snapshot
-from include.trainer.loop import accuracy
-from include.trainer.precision import Precision
-from include.trainer.protocol import EventKind
-from include.trainer.shortage import is_out_of_memory
+from include.trainer.optimization.loop import accuracy
+from include.trainer.optimization.precision import Precision
+from include.trainer.optimization.shortage import is_out_of_memory
+from include.trainer.processes.protocol import EventKind
 from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
 from tests.trainer.test_shortage import Greedy, new_loop, source

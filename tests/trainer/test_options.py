@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from include.config import PROJECT_ROOT, TrainingConfig
 from include.trainer.assembly import assemble, make_parts
-from include.trainer.loop import OptimizationLoop
-from include.trainer.normalisation import batch_norm_warning
-from include.trainer.optimizers import make_optimizer
-from include.trainer.schedules import rate_factor
+from include.trainer.optimization.loop import OptimizationLoop
+from include.trainer.optimization.normalisation import batch_norm_warning
+from include.trainer.optimization.optimizers import make_optimizer
+from include.trainer.optimization.schedules import rate_factor
 from tests.trainer.conftest import MakeConfig
 
 

@@ -11,13 +11,13 @@ import torch
 from include.config import ImportedConfig
 from include.errors import ConfigurationError, DataSetError
 from include.trainer.data import TrainingData
-from include.trainer.data_folder import DATA_DIR_VARIABLE
+from include.trainer.data_sets.folder import DATA_DIR_VARIABLE
+from include.trainer.data_sets.images import normaliser
+from include.trainer.data_sets.mnist_files import FASHION_MNIST, ensure_fashion_mnist
+from include.trainer.data_sets.mnist_sources import DebianPackage, SourceFailed
+from include.trainer.data_sets.torchvision_data import load_data
 from include.trainer.datasets import digits, fashion_mnist, mnist
-from include.trainer.images import normaliser
-from include.trainer.mnist_files import FASHION_MNIST, ensure_fashion_mnist
-from include.trainer.mnist_sources import DebianPackage, SourceFailed
-from include.trainer.protocol import EventKind
-from include.trainer.torchvision_data import load_data
+from include.trainer.processes.protocol import EventKind
 from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
 

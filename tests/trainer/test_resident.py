@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from include.trainer.data import TrainingData
-from include.trainer.resident import ResidentSource
+from include.trainer.feeding.resident import ResidentSource
 
 CPU = torch.device("cpu")
 

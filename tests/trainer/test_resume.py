@@ -14,9 +14,9 @@ from include.errors import TrainingError, TrainingPaused, TrainingStopped
 from include.trainer.checkpoint.folder import CheckpointFolder
 from include.trainer.checkpoint.identity import CheckpointPlan
 from include.trainer.checkpoint.payload import read_state
-from include.trainer.protocol import EventKind, TrainingEvent
+from include.trainer.processes.protocol import EventKind, TrainingEvent
+from include.trainer.processes.supervisor import TrainingChild
 from include.trainer.result import TrainingResult
-from include.trainer.supervisor import TrainingChild
 from tests.support.training_events import heard_until
 
 MakeChild = Callable[..., TrainingChild]

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from include.config import PROJECT_ROOT
 from include.errors import TrainingError
 from include.trainer.data import TrainingData
-from include.trainer.loop import OptimizationLoop
-from include.trainer.precision import Float16, Precision
+from include.trainer.feeding.resident import ResidentSource
+from include.trainer.optimization.loop import OptimizationLoop
+from include.trainer.optimization.precision import Float16, Precision
+from include.trainer.optimization.schedules import Schedule
+from include.trainer.optimization.shortage import is_out_of_memory
 from include.trainer.random_state import seed_everything
-from include.trainer.resident import ResidentSource
-from include.trainer.schedules import Schedule
-from include.trainer.shortage import is_out_of_memory
 from include.trainer.state import LoopState
 
 CPU = torch.device("cpu")
@@ -143,7 +143,7 @@ import resource, torch
 from torch import nn
 torch.set_num_threads(1)
 from include.trainer.data import TrainingData
-from include.trainer.resident import ResidentSource
+from include.trainer.feeding.resident import ResidentSource
 from tests.trainer.test_shortage import new_loop, CPU
 inputs, targets = torch.randn(96, 64), torch.randint(0, 4, (96,))
 data = TrainingData(train_inputs=inputs, train_targets=targets, test_inputs=inputs, test_targets=targets)

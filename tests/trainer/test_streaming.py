@@ -16,12 +16,12 @@ from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from include.config import TrainingConfig
 from include.errors import ConfigurationError, DataSetError
-from include.trainer.batches import BatchSource
 from include.trainer.data import TrainingData
-from include.trainer.placement import make_source
-from include.trainer.prefetch import Prefetch
-from include.trainer.resident import ResidentSource
-from include.trainer.streamed import StreamedSource
+from include.trainer.feeding.batches import BatchSource
+from include.trainer.feeding.placement import make_source
+from include.trainer.feeding.prefetch import Prefetch
+from include.trainer.feeding.resident import ResidentSource
+from include.trainer.feeding.streamed import StreamedSource
 from include.trainer.streamed_data import StreamedData
 from tests.trainer.conftest import MakeConfig
 

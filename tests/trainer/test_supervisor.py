@@ -15,10 +15,10 @@ import pytest
 
 from include.config import TrainingConfig
 from include.errors import ConfigurationError, TrainingError, TrainingStopped
-from include.trainer.protocol import ChildRequest, EventKind, TrainingEvent
+from include.trainer.processes.protocol import ChildRequest, EventKind, TrainingEvent
+from include.trainer.processes.supervisor import TrainingChild
 from include.trainer.result import TrainingResult
 from include.trainer.stall import StallWatch
-from include.trainer.supervisor import TrainingChild
 from tests.support.processes import is_gone, processes_of_group
 from tests.support.training_events import heard_until
 
@@ -119,8 +119,8 @@ PARENT = """
 import sys, threading, time
 from pathlib import Path
 from include.config import TrainingConfig
-from include.trainer.supervisor import TrainingChild
-from include.trainer.protocol import EventKind
+from include.trainer.processes.supervisor import TrainingChild
+from include.trainer.processes.protocol import EventKind
 child = TrainingChild(
     TrainingConfig.model_validate_json(sys.argv[1]), data_folder=Path(sys.argv[2]), log_path=Path("parent.log"), project_root=Path.cwd()
 )

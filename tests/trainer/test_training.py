@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from include.config import TrainingConfig
-from include.trainer.protocol import EventKind
+from include.trainer.processes.protocol import EventKind
 from include.trainer.result import TrainingResult
 from include.trainer.training import Training
 

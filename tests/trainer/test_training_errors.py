@@ -10,7 +10,7 @@ import torch
 
 from include.config import TrainingConfig
 from include.errors import ConfigurationError, DataSetError, LowtideError, TrainingError
-from include.trainer.protocol import EventKind
+from include.trainer.processes.protocol import EventKind
 from include.trainer.training import Training
 
 MakeConfig = Callable[..., TrainingConfig]

@@ -10,11 +10,11 @@ from torch.nn.functional import cross_entropy
 from include.config import TrainingConfig
 from include.errors import DataSetError
 from include.trainer.data import TrainingData, weights_of
-from include.trainer.data_checks import check_data
-from include.trainer.loop import OptimizationLoop, accuracy
-from include.trainer.precision import Precision
-from include.trainer.resident import ResidentSource
-from include.trainer.schedules import Schedule
+from include.trainer.data_sets.checks import check_data
+from include.trainer.feeding.resident import ResidentSource
+from include.trainer.optimization.loop import OptimizationLoop, accuracy
+from include.trainer.optimization.precision import Precision
+from include.trainer.optimization.schedules import Schedule
 from include.trainer.state import LoopState
 from tests.trainer.conftest import MakeConfig
 

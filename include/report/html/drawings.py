@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from include.report import figures
 from include.report.html.averages import Side
 from include.report.html.bins import binned, edges_of, nice_width_s, since_start
 from include.report.html.charts.intensity import GridOverTime, Mean, draw_intensity
@@ -15,6 +14,7 @@ from include.report.html.parts import Key, Shown
 from include.report.html.tables import intensity_table, power_table, quality_table, waterfall_table
 from include.report.html.timeline import Span, intensity_steps, total_s
 from include.report.model import Report, RunFigures
+from include.report.text import figures
 
 _DRAWN_BINS, _TOLD_BINS = 240, 30
 _MEANS = {"submission": "mean of this run, had it begun at submission", "run": "mean as it ran"}

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from include.report import figures
 from include.report.html.evidence import Evidence, EvidenceFile
 from include.report.html.parts import Facts
 from include.report.html.trusting import methods_text, shares_text
 from include.report.model import RunFigures
+from include.report.text import figures
 
 _CHECKED = {True: "as recorded", False: "has changed", None: "no checksum to hold it against"}
 

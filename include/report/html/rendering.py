@@ -7,11 +7,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from include.report.escape import plain
 from include.report.html.evidence import Evidence
 from include.report.html.typography import typeset
 from include.report.html.view import view_of
 from include.report.model import Report
+from include.report.text.escape import plain
 
 _PAGE = Path(__file__).with_name("page")
 

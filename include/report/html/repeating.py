@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from include.report import figures
 from include.report.html.parts import Table
 from include.report.html.typography import time_text
 from include.report.model import RepeatedFigure, Report, Spread
+from include.report.text import figures
 
 _BY_ROUNDING = 1e-12
 _NAMES = {

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from include.report import figures
 from include.report.html.averages import Side, runs_of
 from include.report.html.bins import Bins, binned, edges_of, nice_width_s
 from include.report.html.charts.power import Course
@@ -17,6 +16,7 @@ from include.report.html.timeline import Activity, Span, Step
 from include.report.html.typography import time_text
 from include.report.html.words import PART_MEANING
 from include.report.model import Report
+from include.report.text import figures
 
 SUMMARY = "Figures of this chart"
 _MOST_ROWS = 36

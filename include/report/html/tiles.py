@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from include.report import figures
 from include.report.html.averages import average, runs_of
 from include.report.html.parts import Tile
 from include.report.html.typography import time_text
 from include.report.model import Interval, Report, RunFigures, Waiting
+from include.report.text import figures
 
 Write = Callable[[float], str]
 

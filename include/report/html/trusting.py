@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from include.report import figures
 from include.report.html.parts import Facts
 from include.report.html.words import KIND_MEANING
 from include.report.model import Report, RunFigures
+from include.report.text import figures
 
 
 def trust_of(report: Report) -> Facts:

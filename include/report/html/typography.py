@@ -3,7 +3,7 @@
 import re
 from itertools import pairwise
 
-from include.report.figures import significant
+from include.report.text.figures import significant
 
 _HYPHEN_BEFORE_FIGURE = re.compile(r"(?<![\w./:-])-(?=\d)")
 _UNITS = "%|points|t|kg|g|mg|µg|g/kWh|MWh|kWh|Wh|mWh|MW|kW|W|mW|MiB|d|h|min|s|UTC|runs"

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from include.report import figures
-from include.report.fairness_checks import CHECKS, DEVICE_NAME, METHODS, WHOLE_KEY
+from include.report.fairness.checks import CHECKS, DEVICE_NAME, METHODS, WHOLE_KEY
 from include.report.html import drawings
 from include.report.html.evidence import Evidence
 from include.report.html.licences import licences_of
@@ -18,8 +17,9 @@ from include.report.html.trusting import trust_of
 from include.report.html.typography import time_text
 from include.report.html.words import DIRECTION, FOLLOWS, STATUS, TERMS
 from include.report.model import Report
-from include.report.table import render_table
-from include.report.waiting_text import waiting_sentences
+from include.report.text import figures
+from include.report.text.table import render_table
+from include.report.waits.text import waiting_sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,9 @@ from include.report.evidence import (
     foreign_signal_reasons,
     incomplete_energy_reasons,
 )
-from include.report.figures import percent_text
 from include.report.savings.model import Basis
-from include.report.waiting import waiting_of
+from include.report.text.figures import percent_text
+from include.report.waits.wait import waiting_of
 
 _NOT_ASKED = "there is no report of this run; its compare task, or `lowtide compare`, writes one"
 

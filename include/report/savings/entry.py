@@ -21,7 +21,7 @@ from include.report.savings.claims import Avoided, avoided_by_efficiency, avoide
 from include.report.savings.decisions import WaitSeen, wait_seen
 from include.report.savings.folders import TrainingFolder
 from include.report.savings.model import Basis, LeftOut, SavingsRun
-from include.report.waiting import paused_s
+from include.report.waits.wait import paused_s
 
 Account = TrainingRecord | IncompleteRecord
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from include.moments import format_moment
-from include.report.escape import plain
 from include.report.savings.model import Figures, Group, Savings, SavingsRun
+from include.report.text.escape import plain
 
 _GROUP = ("basis", "signal_type", "emission_factor_type")
 _FORMULA = re.compile(r"(^|[;,]\s*[\"']*)(?=[=+\-@＝＋－＠])")

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from include.report import figures
-from include.report.escape import plain
 from include.report.savings.model import Figures, Group, Part, Savings
+from include.report.text import figures
+from include.report.text.escape import plain
 
 HEADER = ("", "runs", "energy", "emissions", "avoided by waiting", "avoided by efficiency", "waits", "deadlines missed")
 Row = tuple[str, ...]

@@ -12,10 +12,10 @@ from include.trainer.checkpoint.manifest import Manifest
 from include.trainer.checkpoint.payload import read_state
 from include.trainer.checkpoint.snapshot import Snapshot
 from include.trainer.checkpoint.writer import weights_are_finite, write_checkpoint
-from include.trainer.control import Requests
 from include.trainer.device import versions
+from include.trainer.processes.control import Requests
+from include.trainer.processes.protocol import EventKind
 from include.trainer.progress import Emit
-from include.trainer.protocol import EventKind
 
 
 class CheckpointKeeper:

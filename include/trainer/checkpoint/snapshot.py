@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.config import TrainingConfig
 from include.errors import ConfigurationError
-from include.trainer.shortage import shortage_told
+from include.trainer.optimization.shortage import shortage_told
 
 if TYPE_CHECKING:
     from include.trainer.memory import MemoryMeter

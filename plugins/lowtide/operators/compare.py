@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from include.errors import ArtifactError
 from include.moments import utc_now
 from include.pipeline import RunFolder, report_folder
-from include.pipeline.settled_record import settled_record
-from include.pipeline.wait_evidence import wait_evidence
+from include.pipeline.settling.settled_record import settled_record
+from include.pipeline.waiting.evidence import wait_evidence
 from include.records import TrainingRecord
 from include.report import compare_repeats, write_report
-from include.report.summary import summary_lines
+from include.report.text.summary import summary_lines
 from lowtide.assets import BASELINE
 from lowtide.baselines import FoundBaseline, named_baseline, newest_baselines
 from lowtide.errors import airflow_errors

@@ -9,8 +9,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.moments import utc_now
-from include.pipeline.settling_runs import settle_recent_runs
-from include.pipeline.settling_sources import history_of
+from include.pipeline.settling.runs import settle_recent_runs
+from include.pipeline.settling.sources import history_of
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 from lowtide.operators.history import DEFAULT_DAYS

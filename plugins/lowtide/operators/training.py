@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from include.errors import TrainingPaused
 from include.files import sha256_of
 from include.pipeline import LogPace, Progress, TrainingRun, run_training
-from include.pipeline.pausing import PauseWatch
+from include.pipeline.running.pausing import PauseWatch
 from include.scheduler import clock_for
 from lowtide.deferring import SAFE_RESUME_S, deferral
 from lowtide.errors import airflow_errors
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.config import LoadedConfig
-    from include.pipeline.telling import Looked
+    from include.pipeline.running.telling import Looked
     from include.records import TrainingRecord
     from include.scheduler import Job
 

@@ -8,7 +8,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from include.pipeline.waiting import MINIMUM_PAUSE_S, look, pause_s
+from include.pipeline.waiting.foreground import MINIMUM_PAUSE_S, look, pause_s
 from include.scheduler import Action, Decision, Outlook, clock_for, decide
 from lowtide.deferring import SAFE_RESUME_S, deferral
 from lowtide.errors import airflow_errors

@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from include.config import GridConfig, find_zone
 from include.errors import LowtideError
 from include.moments import parse_moment
-from include.pipeline.shared_waiting import own_source, pause_s_of, remaining, shared_source, wait_on_loop
+from include.pipeline.waiting.shared import own_source, pause_s_of, remaining, shared_source, wait_on_loop
 from include.records import ReplayAnchor
 from include.scheduler import HTTP_PROVIDERS, Job, clock_for, open_signal
 from include.scheduler.choosing import choose_provider
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-    from include.pipeline.shared_waiting import Source
-    from include.pipeline.telling import Looked
+    from include.pipeline.running.telling import Looked
+    from include.pipeline.waiting.shared import Source
     from include.scheduler import Access, Clock, Decision, GridSignal
 
 KEPT_LOOKS = 500

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from include.config import ReportConfig
-from include.pipeline.wait_evidence import wait_evidence
+from include.pipeline.waiting.evidence import wait_evidence
 from include.report import compare_runs
 from include.report.html import CONTENT_SECURITY_POLICY, render_html
 from include.report.html.rendering import _environment

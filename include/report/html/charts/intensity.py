@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from include.report import figures
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
 from include.report.html.charts.scales import clock_axis
 from include.report.html.timeline import Span, Step, total_s
 from include.report.html.typography import time_text
+from include.report.text import figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from include.report import figures
 from include.report.html.averages import Side
 from include.report.html.bins import Bins
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
 from include.report.html.charts.scales import elapsed_axis, mass_axis, power_axis, power_text
+from include.report.text import figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

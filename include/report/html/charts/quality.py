@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Final
 
-from include.report import figures
 from include.report.html.averages import Side, runs_of
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
 from include.report.model import Report, RunFigures
+from include.report.text import figures
 from include.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:

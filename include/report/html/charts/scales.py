@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from include.report.figures import significant
 from include.report.html.bins import nice_width_s
+from include.report.text.figures import significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

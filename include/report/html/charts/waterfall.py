@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from include.report import figures
 from include.report.html.averages import average
 from include.report.html.charts.canvas import COLOURS, Chart, Shape, chart, rest_axes, ruled
 from include.report.html.charts.scales import mass_axis
 from include.report.html.typography import with_minus
 from include.report.model import Interval, Report
+from include.report.text import figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

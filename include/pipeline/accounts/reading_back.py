@@ -1,0 +1,139 @@
+"""Makes an account of a run that was killed: its ledger says what it was about, and what it used until then."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from include.errors import ArtifactError
+from include.files import sha256_of, write_json_atomically
+from include.pipeline.accounts.files import Account, load_account
+from include.pipeline.accounts.machine_energy import machine_energy
+from include.pipeline.accounts.methods import differing_methods, methods_of, scope_of
+from include.pipeline.run_folder import RunFolder
+from include.pipeline.running.batch_sizes import sizes_of_killed
+from include.records import IncompleteRecord, LedgerEventKind, LedgerRow
+from include.tracker import LedgerContents, LedgerWriter, emissions_interval, read_ledger, summarise
+from include.tracker.ledger.attempts import lost_energy
+from include.tracker.ledger.uncovered import uncovered_s
+
+_FROM_OPENING = (
+    "run_id",
+    "comparison_key",
+    "configuration",
+    "zone",
+    "signal_type",
+    "emission_factor_type",
+    "policy",
+    "submitted_at",
+    "replay",
+    "precision",
+    "micro_batch_size",
+    "accumulation_steps",
+    "effective_batch_size",
+    "seed",
+    "measuring_scope",
+    "gpu_devices",
+    "pue",
+    "versions",
+)
+
+
+def account_of(folder: RunFolder) -> Account:
+    """Return a run's account; of a run that was killed, one is read back from the ledger and kept as ``record.json``.
+
+    :raises ArtifactError: no record and no ledger, a ledger that another process writes to, or one that says nothing of its run.
+    :raises MeasurementError: a ledger without any energy.
+    """
+    if folder.record.exists():
+        account = load_account(folder)
+        if isinstance(account, IncompleteRecord) and sha256_of(folder.ledger) != account.ledger_sha256:
+            return _read_back(folder)  # it was killed once more since
+        return account
+    return _read_back(folder)
+
+
+def opening_details(contents: LedgerContents) -> Mapping[str, Any] | None:
+    """Return what the last attempt's opening says of its run; None in a ledger from before there were openings."""
+    openings = [event for event in contents.events if event.event is LedgerEventKind.OPENED]
+    return openings[-1].details if openings else None
+
+
+def _read_back(folder: RunFolder) -> IncompleteRecord:
+    if not folder.ledger.exists():
+        raise ArtifactError(f"{folder.path}: there is neither record.json nor ledger.jsonl; give the folder of a run")
+    with LedgerWriter(folder.ledger) as ledger:  # refuses a run that still goes on, and moves a torn line aside
+        contents = read_ledger(folder.ledger)
+        details = opening_details(contents)
+        if details is None:
+            raise ArtifactError(
+                f"{folder.ledger}: does not say what its run was about, since an older version wrote it; train the run to"
+                " its end in the same folder"
+            )
+        record = _account(folder, contents, details, ledger)
+        write_json_atomically(folder.record, record.model_dump_json(indent=2))
+    return record
+
+
+def _account(
+    folder: RunFolder, contents: LedgerContents, details: Mapping[str, Any], ledger: LedgerWriter
+) -> IncompleteRecord:
+    rows, methods = contents.rows, methods_of(contents, details.get("methods", {}))
+    sizes, unknown = sizes_of_killed(folder, details)
+    lost = lost_energy(rows, contents.events)
+    told = {key: details[key] for key in _FROM_OPENING if key in details}
+    fields = {**told, **sizes, **_figures(rows, details, methods)} | {
+        "measuring_scope": scope_of(contents, str(details.get("measuring_scope"))),
+        "uncovered_s": _uncovered_s(contents, details, ledger.held_up_s),
+        "machine_energy_kwh": machine_energy(rows),
+        "uncertainty": emissions_interval(rows, methods),
+        "problems": tuple(
+            dict.fromkeys((*lost, *ledger.problems, *contents.problems, *unknown, *differing_methods(contents)))
+        ),
+        "warnings": folder.warnings(),
+        "ledger_path": str(folder.ledger),
+        "ledger_sha256": sha256_of(folder.ledger),
+    }
+    try:
+        return IncompleteRecord.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ArtifactError(
+            f"{folder.ledger}: its opening line is damaged ({first['loc'][0]}: {first['msg']}); restore the file"
+        ) from None
+
+
+def _figures(rows: Sequence[LedgerRow], details: Mapping[str, Any], methods: Mapping[str, str]) -> dict[str, Any]:
+    summary = summarise(rows)
+    policy_s = math.fsum((row.end - row.start).total_seconds() for row in rows)
+    own = (details.get("signal_type"), details.get("emission_factor_type"))
+    foreign = math.fsum(r.energy_kwh for r in rows if (r.signal_type, r.emission_factor_type) != own)
+    totals = {"cpu": summary.cpu_energy_kwh, "gpu": summary.gpu_energy_kwh, "ram": summary.ram_energy_kwh}
+    return {
+        "started_at": summary.started_at,
+        "ended_at": summary.ended_at,
+        "duration_s": policy_s / _speed(details),
+        "attempts": summary.attempts,
+        "energy_kwh": {**totals, "total": summary.total_energy_kwh, "methods": methods},
+        "energy_train_kwh": summary.train.energy_kwh,
+        "emissions_gco2eq": summary.emissions_gco2eq,
+        "emissions_train_gco2eq": summary.train.emissions_gco2eq,
+        "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
+        "intensity_kinds": summary.intensity_kinds,
+        "foreign_signal_share": foreign / summary.total_energy_kwh,
+    }
+
+
+def _uncovered_s(contents: LedgerContents, details: Mapping[str, Any], held_up_s: float) -> float | None:
+    interval_s = details.get("interval_s")
+    if not isinstance(interval_s, (int, float)):
+        return None
+    return uncovered_s(
+        contents.rows, contents.events, interval_s=interval_s, speed=_speed(details), held_up_s=held_up_s
+    )
+
+
+def _speed(details: Mapping[str, Any]) -> float:
+    replay = details.get("replay")
+    return float(replay["speed"]) if replay else 1.0

@@ -1,0 +1,1 @@
+"""One training from its beginning to its end: child, recorder, pauses, and what a person is told."""

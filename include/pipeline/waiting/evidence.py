@@ -1,0 +1,158 @@
+"""Gathers what is known of a run's wait: its ledger, the grid from submission to deadline, and the deadline itself."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from include.config import GridConfig, find_zone
+from include.errors import LowtideError
+from include.files import sha256_of
+from include.moments import parse_moment
+from include.pipeline.run_folder import RunFolder
+from include.pipeline.settling.actuals import ACTUAL, ActualFigures
+from include.pipeline.settling.sources import grid_of
+from include.records import LedgerRow, Reading, TrainingRecord
+from include.report import WaitEvidence
+from include.scheduler.choosing import open_provider
+from include.scheduler.coverage import Source, cover
+from include.scheduler.history import open_history, provider_key
+from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
+from include.tracker import read_ledger
+
+_log = logging.getLogger(__name__)
+_WAITS = {"wait", "pause"}
+_TOUCHING = timedelta(milliseconds=1)
+
+
+def wait_evidence(
+    record: TrainingRecord, folder: RunFolder, artifacts_root: Path | None, *, now: datetime
+) -> WaitEvidence:
+    """Return what can be read of a run's wait; nobody is asked over a network, and what is missing is said.
+
+    The ledger's own booking comes first, so that the run's emissions are the record's; then the readings that the
+    counterfactual was booked at, the replayed trace or the stored history, and the readings that decisions were made on.
+
+    :param artifacts_root: where the grid's history lies; None to do without.
+    :param now: real time; what has not ended by then is no actual figure yet.
+    """
+    try:
+        if sha256_of(folder.ledger) != record.ledger_sha256:
+            return WaitEvidence(missing=f"{folder.ledger} is not the ledger of this record")
+        rows = read_ledger(folder.ledger).rows
+    except (OSError, LowtideError) as error:
+        return WaitEvidence(missing=f"the run's ledger cannot be read ({error})")
+    looks = [look for look in _looks(folder) if record.submitted_at <= look.decided_at <= record.ended_at]
+    deadline = next((look.deadline for look in reversed(looks) if look.deadline is not None), None)
+    end = max(record.ended_at, deadline or record.ended_at)
+    looked = [look.reading for look in looks if look.reading is not None and look.reading.kind in ACTUAL]
+    sources: list[Source] = [
+        lambda *_: [reading for reading in _booked(rows, record.zone) if reading.kind in (*ACTUAL, "replayed")],
+        lambda *_: [reading for reading in _at_submission(record, folder) if reading.kind in (*ACTUAL, "replayed")],
+        lambda start, stop: _stored(folder, artifacts_root, start, stop, now),
+        lambda *_: [reading for reading in looked if reading.end <= now],
+    ]
+    readings = cover(record.submitted_at, end, sources)
+    return WaitEvidence(rows=rows, readings=readings, deadline=deadline, waited=_waited(looks))
+
+
+class _Look(NamedTuple):
+    """What of a decision is evidence; decisions of any version have it."""
+
+    decided_at: datetime
+    deadline: datetime | None
+    reading: Reading | None
+    action: str | None
+
+
+def _waited(looks: Sequence[_Look]) -> bool | None:
+    """Return whether a decision made the run wait; None where decisions, or what they were, were not kept."""
+    actions = {look.action for look in looks}
+    if actions & _WAITS:
+        return True
+    return None if not actions or None in actions else False
+
+
+def _looks(folder: RunFolder) -> Iterator[_Look]:
+    try:
+        lines = folder.decisions.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        _log.info("%s cannot be read, so the run's deadline is not known: %s", folder.decisions, error.strerror)
+        return
+    for line in lines:
+        try:
+            data = json.loads(line)
+            deadline, reading = data["deadline"], data["reading"]
+            yield _Look(
+                decided_at=parse_moment(data["decided_at"]),
+                deadline=parse_moment(deadline) if deadline else None,
+                reading=Reading.from_json(reading) if reading else None,
+                action=data.get("action"),
+            )
+        except (ValueError, KeyError, TypeError, LowtideError) as error:  # half-written by a killed worker
+            _log.info("a line of %s is passed over: %s", folder.decisions, error)
+
+
+def _booked(rows: Sequence[LedgerRow], zone: str) -> list[Reading]:
+    """Return the grid as the ledger has it: rows that touch and say the same are one reading."""
+    readings: list[Reading] = []
+    for row in rows:
+        reading = Reading(
+            zone=zone,
+            start=row.start,
+            end=row.end,
+            carbon_intensity_gco2eq_per_kwh=row.carbon_intensity_gco2eq_per_kwh,
+            source=row.intensity_source,
+            kind=row.intensity_kind,
+            signal_type=row.signal_type,
+            emission_factor_type=row.emission_factor_type,
+        )
+        last = readings[-1] if readings else None
+        if (
+            last is not None
+            and abs(row.start - last.end) <= _TOUCHING
+            and replace(last, end=row.end) == replace(reading, start=last.start)
+        ):
+            readings[-1] = replace(last, end=row.end)
+        else:
+            readings.append(reading)
+    return readings
+
+
+def _at_submission(record: TrainingRecord, folder: RunFolder) -> list[Reading]:
+    if record.counterfactual is None or record.counterfactual.readings_path is None:
+        return []
+    path = folder.path / Path(record.counterfactual.readings_path).name  # the folder may have been moved since
+    try:
+        return [Reading.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, KeyError, LowtideError) as error:
+        _log.info("%s is passed over: %s", path, error)
+        return []
+
+
+def _stored(
+    folder: RunFolder, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
+) -> Sequence[Reading]:
+    """Return the replayed trace, or what the grid's history knows by now."""
+    try:
+        grid = grid_of(folder)
+        if grid.provider == "replay":
+            return LOCAL_PROVIDERS["replay"](grid).readings(start, end)
+        return _history(grid, artifacts_root, start, end, now)
+    except LowtideError as error:
+        _log.info("the grid of %s is not at hand: %s", folder.path, error)
+        return ()
+
+
+def _history(
+    grid: GridConfig, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
+) -> Sequence[Reading]:
+    if artifacts_root is None or grid.provider not in HTTP_PROVIDERS:
+        return ()
+    zone = find_zone(grid.zone)
+    provider = open_provider(HTTP_PROVIDERS[grid.provider], grid, zone)
+    store = open_history(artifacts_root, provider_key(provider, zone, grid.connection))
+    return ActualFigures(now=now, history=store)(start, end)

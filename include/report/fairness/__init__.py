@@ -1,0 +1,1 @@
+"""What two runs should have in common, and what each difference bars."""

@@ -1,0 +1,1 @@
+"""Several runs on a side: means, spreads and intervals."""

@@ -1,0 +1,1 @@
+"""The child as the parent sees it, and what the two say to one another; never imports torch."""
