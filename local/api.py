@@ -53,10 +53,10 @@ class AirflowApi:
         """Start a run without a logical date."""
         self._json("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
 
-    def runs(self, dag_id: str, *states: str) -> list[dict[str, Any]]:
-        """Return the runs of a DAG that are in one of the states."""
-        query = "&".join(f"state={state}" for state in states)
-        return list(self._json("GET", f"dags/{dag_id}/dagRuns?limit=100&{query}")["dag_runs"])
+    def open_runs(self, prefix: str) -> list[dict[str, Any]]:
+        """Return the runs of any DAG that have not ended and whose ids begin like this; a hundred at most."""
+        query = f"limit=100&state=queued&state=running&run_id_prefix_pattern={prefix}"
+        return list(self._json("GET", f"dags/~/dagRuns?{query}")["dag_runs"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run."""

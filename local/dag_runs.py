@@ -2,13 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.api import AirflowApi, ApiError
+from local.api import AirflowApi
 from local.components import LocalAirflow
 from local.display import Display
 from local.problems import RunFailed, last_lines
@@ -16,7 +14,6 @@ from local.stages import StageText, describe
 
 POLL_S = 1.0
 PARSED_WITHIN_S = 90.0
-_OPEN = ("queued", "running")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,28 +40,6 @@ def wait_until_parsed(airflow: LocalAirflow, api: AirflowApi, dag_ids: list[str]
         return all(api.dag(dag_id) is not None for dag_id in dag_ids)
 
     airflow.wait_until(parsed, what="Reading the DAG files", timeout_s=PARSED_WITHIN_S)
-
-
-@contextmanager
-def unpaused(api: AirflowApi, dag_ids: list[str]) -> Iterator[None]:
-    """Let DAGs run, and pause those again that were paused: a later ``make up`` must not find them scheduled."""
-    paused = [dag_id for dag_id in dag_ids if (api.dag(dag_id) or {}).get("is_paused")]
-    try:
-        for dag_id in paused:
-            api.set_paused(dag_id, False)
-        yield
-    finally:
-        for dag_id in paused:
-            with suppress(ApiError):  # the API server may be what failed
-                api.set_paused(dag_id, True)
-
-
-def close_abandoned(api: AirflowApi, dag_ids: list[str], prefix: str) -> None:
-    """Mark runs as failed that an interrupted demo left open; they would go on beside the new ones."""
-    for dag_id in dag_ids:
-        for run in api.runs(dag_id, *_OPEN):
-            if run["dag_run_id"].startswith(prefix):
-                api.fail_run(dag_id, run["dag_run_id"])
 
 
 def execute(airflow: LocalAirflow, api: AirflowApi, display: Display, planned: PlannedRun, run_id: str) -> None:

@@ -10,14 +10,13 @@ from rich.console import Console
 from local.api import AirflowApi
 from local.comparison import print_comparison
 from local.components import LocalAirflow
-from local.dag_runs import PlannedRun, close_abandoned, execute, unpaused, wait_until_parsed
+from local.dag_runs import PlannedRun, execute, wait_until_parsed
 from local.display import Display, display_for
 from local.environment import url
+from local.open_runs import RUN_ID_PREFIX, unpaused
 from local.problems import last_lines
 from local.stages import StageText
 from local.startup import client, migrate, start_healthy
-
-RUN_ID_PREFIX = "demo__"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,7 @@ def run_plan(airflow: LocalAirflow, display: Display, plan: DemoPlan) -> Path:
     dag_ids = [planned.dag_id for planned in plan.runs]
     api = _start(airflow, display, plan, dag_ids)
     run_id = f"{RUN_ID_PREFIX}{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"
-    with unpaused(api, dag_ids):
+    with unpaused(airflow, api, dag_ids):
         for planned in plan.runs:
             execute(airflow, api, display, planned, run_id)
     result = api.xcom(plan.runs[-1].dag_id, run_id, plan.report_task)
@@ -85,7 +84,6 @@ def _start(airflow: LocalAirflow, display: Display, plan: DemoPlan, dag_ids: lis
     start_healthy(airflow, api)
     _line(display, "airflow", "reading the DAG files")
     wait_until_parsed(airflow, api, dag_ids)
-    close_abandoned(api, dag_ids, RUN_ID_PREFIX)
     _line(display, "airflow", f"ready at {url(airflow.port)}", done=True)
     if fetching:
         _line(display, "data", "fetching MNIST and checking its sums")

@@ -58,6 +58,11 @@ class Places:
         return self.home / "instance.json"
 
     @property
+    def unpaused(self) -> Path:
+        """The DAGs that a demo has unpaused and has yet to pause again, for the next start if it is killed."""
+        return self.home / "unpaused.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one runner at work here."""
         return self.home / "runner.lock"

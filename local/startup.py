@@ -10,6 +10,7 @@ from local import processes
 from local.api import AirflowApi
 from local.components import AIRFLOW_COMMAND, LocalAirflow
 from local.environment import url
+from local.open_runs import fail_open_runs, pause_again
 from local.places import Places
 from local.problems import LocalProblem
 from local.secrets_files import USER, password
@@ -55,14 +56,16 @@ def client(airflow: LocalAirflow) -> AirflowApi:
 
 
 def start_healthy(airflow: LocalAirflow, api: AirflowApi) -> None:
-    """Start the components and return when all four have been heard of since.
+    """Start the components and return when all four have been heard of since, and nothing of an earlier demo is at work.
 
     :raises ComponentFailed: one ended, or they took too long.
     """
+    pause_again(airflow)
     since = time.time()
     airflow.start()
     airflow.wait_until(lambda: is_healthy(api.health(), since), what="Airflow's start", timeout_s=HEALTHY_WITHIN_S)
     api.ensure_pool("gpu", 1, "One training at a time for each device")
+    fail_open_runs(api)
 
 
 def is_healthy(health: dict[str, Any] | None, since: float) -> bool:

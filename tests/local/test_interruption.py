@@ -2,17 +2,22 @@
 
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from local.places import PROJECT_ROOT
 from local.ports import demand_free, free_port
+from local.up_down import down
+from tests.local.demo_driver import places_in
 from tests.local.subreaper import no_process_left
 
 HERE = Path(__file__).parent
@@ -32,10 +37,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Driver:
-    """The demo on small DAGs, in a process of its own."""
+    """The demo on small DAGs, or ``make up`` on them, in a process of its own."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        command = [sys.executable, "-m", "tests.local.demo_driver", str(folder), str(port)]
+    def __init__(self, folder: Path, port: int, *mode: str) -> None:
+        command = [sys.executable, "-m", "tests.local.demo_driver", str(folder), str(port), *mode]
         self.process = subprocess.Popen(
             command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
         )
@@ -113,6 +118,37 @@ def test_ctrl_c_during_a_task_ends_its_child_in_another_session_too(folder: Path
         driver.process.send_signal(signal.SIGINT)
         driver.process.send_signal(signal.SIGINT)  # the impatient second one
         assert driver.finish() == 128 + signal.SIGINT
+    assert states(folder, "select state from task_instance where task_id = 'work' order by start_date")[-1] == "failed"
+    assert left_at_work(folder) == []
+    assert not places_in(folder).unpaused.exists()
+
+
+def test_what_a_killed_runner_left_deferred_does_not_go_on_in_make_up(folder: Path, port: int) -> None:
+    with no_process_left():
+        killed = Driver(folder, port)
+        killed.read_until("second: wait_for_clean_grid: deferred")
+        killed.process.kill()
+        killed.finish()
+        assert len(left_at_work(folder)) == 3, "a run and two DAGs"
+        up = Driver(folder, port, "up")
+        try:
+            assert up.finish() == 0, up.output
+            assert left_at_work(folder) == []
+        finally:
+            down(places_in(folder), Console(quiet=True))
+    waits = states(folder, "select state from task_instance where task_id = 'wait_for_clean_grid' order by start_date")
+    assert waits[-1] == "failed"
+
+
+def left_at_work(folder: Path) -> list[str]:
+    """The runs that have not ended, and the DAGs that are not paused."""
+    runs = states(folder, "select run_id from dag_run where state in ('queued', 'running')")
+    return runs + states(folder, "select dag_id from dag where not is_paused")
+
+
+def states(folder: Path, query: str) -> list[str]:
+    with closing(sqlite3.connect(places_in(folder).database)) as database:
+        return [row[0] for row in database.execute(query)]
 
 
 def _child_of_the_task(folder: Path) -> psutil.Process:
