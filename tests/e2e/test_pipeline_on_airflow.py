@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,56 +21,22 @@ from include.tracker import read_ledger
 from include.trainer.data_sets.mnist_files import ensure_mnist
 from local.api import AirflowApi
 from local.components import AIRFLOW_COMMAND, COMPONENTS, LocalAirflow
-from local.dag_runs import wait_until_parsed
-from local.places import Places
-from local.ports import free_port
-from local.startup import client, migrate, start_healthy
+from tests.e2e.instances import airflow_in, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
 BASELINE, RETRAINING = "baseline_training", "carbon_aware_retraining"
 BASELINE_CONF = {"config": "demo.yaml", "micro_batch_size": 512, "accumulation_steps": 1}
-FINAL = ("success", "failed", "skipped", "upstream_failed")
 
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAirflow, AirflowApi]]:
     ensure_mnist(PROJECT_ROOT / ".data", report=print)
     folder = tmp_path_factory.mktemp("airflow")
-    places = Places(
-        project_root=PROJECT_ROOT,
-        home=folder / ".airflow",
-        dags=PROJECT_ROOT / "dags",
-        plugins=PROJECT_ROOT / "plugins",
-        artifacts=folder / "artifacts",
-    )
-    places.prepare()
-    started = LocalAirflow(places, port=free_port(), scheduled=False)
-    try:
-        migrate(started)
-        api = client(started)
-        start_healthy(started, api)
-        wait_until_parsed(started, api, [BASELINE, RETRAINING])
+    with airflow_in(folder, PROJECT_ROOT / "dags", [BASELINE, RETRAINING]) as (started, api):
         for dag_id in (BASELINE, RETRAINING):
             api.set_paused(dag_id, False)
         yield started, api
-    finally:
-        started.stop()
-
-
-def wait_for(
-    api: AirflowApi, dag_id: str, run_id: str, task_id: str, *states: str, timeout_s: float = 300
-) -> dict[str, Any]:
-    """Return the task instance once it is in one of the states; fail as soon as it ends in another."""
-    give_up = time.monotonic() + timeout_s
-    while True:
-        task = api.tasks(dag_id, run_id).get(task_id, {})
-        state = task.get("state")
-        if state in states:
-            return task
-        assert state not in FINAL, f"{task_id} ended as {state}, not as {states}"
-        assert time.monotonic() < give_up, f"{task_id} is {state} after {timeout_s} s, not {states}"
-        time.sleep(0.5)
 
 
 def kill_and_replace_triggerer(airflow: LocalAirflow) -> None:
