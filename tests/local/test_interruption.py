@@ -137,7 +137,8 @@ def test_what_a_killed_runner_left_deferred_does_not_go_on_in_make_up(folder: Pa
         finally:
             down(places_in(folder), Console(quiet=True))
     waits = states(folder, "select state from task_instance where task_id = 'wait_for_clean_grid' order by start_date")
-    assert waits[-1] in ("failed", "skipped")  # Airflow skips a task that its trigger has woken but that no worker has taken up
+    # Airflow skips a task that its trigger has woken but that no worker has taken up
+    assert waits[-1] in ("failed", "skipped")
 
 
 def left_at_work(folder: Path) -> list[str]:
