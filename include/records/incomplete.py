@@ -36,6 +36,7 @@ class IncompleteRecord(Frozen):
     epochs: None = None
     samples: None = None
     test_accuracy: None = None
+    test_samples: None = None
     energy_kwh: EnergyTotals
     machine_energy_kwh: Annotated[
         MachineEnergy | None, Field(description="upper bound of energy_kwh; null where it is not known for every row")

@@ -19,8 +19,8 @@ from include.records.intensity import EmissionFactorType, IntensityKind, SignalT
 
 RECORD_SCHEMA_VERSION: Final = "1.1"
 READABLE_SCHEMA_VERSIONS: Final = ("1.0", RECORD_SCHEMA_VERSION)
-"""1.1 added the machine's energy, whether the energy is complete, the GPUs, the settlement, the uncertainty, the score and
-the training's warnings.
+"""1.1 added the machine's energy, whether the energy is complete, the GPUs, the settlement, the uncertainty, the score,
+the training's warnings and the number of test samples.
 
 All of them have defaults in the model, so that a record of 1.0 is read as it stands."""
 
@@ -107,6 +107,9 @@ class TrainingRecord(_Frozen):
     samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
     train_loss: float
     test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
+    test_samples: Annotated[
+        int | None, Field(ge=1, description="samples in the test set; null = an older version did not record it")
+    ] = None
     energy_kwh: EnergyTotals
     machine_energy_kwh: Annotated[
         MachineEnergy | None,

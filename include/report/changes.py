@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from include.records import TrainingRecord
+from include.report.accuracy import AccuracySampling, accuracy_sampling
 from include.report.fairness.differences import METERS, agree_on, barring, fairness_of
 from include.report.known_errors import known_errors
 from include.report.model import AttributionParts, Changes, Fairness, KnownErrors, Ours, Repeats, Waiting
@@ -31,6 +32,7 @@ class Comparison:
     waiting_barred: tuple[str, ...]
     known_errors: KnownErrors | None
     repeats: Repeats | None
+    accuracy: AccuracySampling | None
     notes: tuple[str, ...]
 
 
@@ -59,8 +61,16 @@ def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence 
             baselines, runs, same_meters=agree_on(fairness, METERS), comparable=parts.total is not None
         ),
         repeats=repeats_of(baselines, runs, waits, fairness, names),
+        accuracy=_accuracy(baselines, runs),
         notes=tuple(notes),
     )
+
+
+def _accuracy(baselines: Records, runs: Records) -> AccuracySampling | None:
+    """Return how sure single runs are; of several, their spread tells more."""
+    if len(runs) > 1 or len(baselines) > 1:
+        return None
+    return accuracy_sampling(baselines[0] if baselines else None, runs[0])
 
 
 def _attribution(baselines: Records, runs: Records, fairness: Fairness) -> tuple[AttributionParts, list[str]]:

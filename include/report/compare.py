@@ -64,9 +64,11 @@ def compare_repeats(
         fairness=comparison.fairness,
         known_errors=comparison.known_errors,
         repeats=comparison.repeats,
+        accuracy=comparison.accuracy,
         repeatability_percent=settings.repeatability_percent,
         baseline=RunFigures.of(baselines[0]) if baselines else None,
         run=RunFigures.of(runs[0]),
+        baseline_notes=tuple(notes),
         notes=(*notes, *_notes(comparison, settings, now)),
     )
 

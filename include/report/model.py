@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, Field
 
 from include.records.accounts import Frozen
+from include.report.accuracy import AccuracySampling
 from include.report.fairness.model import Difference, Fairness
 from include.report.repeats.model import Interval, KnownErrors, Ours, RepeatedFigure, Repeats, Spread
 from include.report.run_figures import RunFigures
@@ -12,6 +13,7 @@ from include.report.waits.model import Oracle, Span, Waiting
 
 __all__ = [
     "REPORT_SCHEMA_VERSION",
+    "AccuracySampling",
     "AttributionParts",
     "Changes",
     "Difference",
@@ -33,7 +35,8 @@ __all__ = [
 ]
 
 REPORT_SCHEMA_VERSION: Final = "1.2"
-"""1.2 added the wait's oracle and costs, the fairness, repeated runs, the known errors and what counts as ours."""
+"""1.2 added the wait's oracle and costs, the fairness, repeated runs, the known errors, what counts as ours,
+how far the test set's size leaves the accuracies open, and what was said about the choice of the baseline."""
 
 Status = Literal["claimed", "simulated", "withheld", "no_baseline"]
 Direction = Literal["lower", "higher", "no_measurable_change"]
@@ -86,9 +89,16 @@ class Report(Frozen):
     fairness: Fairness = Fairness()
     known_errors: Annotated[KnownErrors | None, Field(description="null where a record does not know them")] = None
     repeats: Annotated[Repeats | None, Field(description="null with one run a side")] = None
+    accuracy: Annotated[
+        AccuracySampling | None,
+        Field(description="null with several runs a side, or where no record knows its number of test samples"),
+    ] = None
     repeatability_percent: Annotated[
         _Change, Field(description="a change within this is no measurable one, where no interval over runs is known")
     ] = None
     baseline: RunFigures | None
     run: RunFigures
+    baseline_notes: Annotated[
+        tuple[str, ...], Field(description="about the choice of the baseline; the first of notes, kept by a renewal")
+    ] = ()
     notes: tuple[str, ...]

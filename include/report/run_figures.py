@@ -46,6 +46,7 @@ class RunFigures(Frozen):
     epochs: int
     samples: int
     test_accuracy: _Finite
+    test_samples: Annotated[int | None, Field(description="null = the record does not know")] = None
     energy_kwh: EnergyTotals
     energy_train_kwh: _Finite
     measuring_scope: str

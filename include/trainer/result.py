@@ -27,6 +27,7 @@ class TrainingResult(BaseModel):
     samples: Annotated[int, Field(ge=1, description="training samples processed, each epoch counted")]
     train_loss: Annotated[float, Field(allow_inf_nan=False)]
     test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
+    test_samples: Annotated[int | None, Field(ge=1, description="samples in the test set; null = not recorded")] = None
     train_duration_s: Annotated[float, Field(ge=0)]
     peak_memory_bytes: Annotated[int, Field(ge=0)]
     peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]

@@ -76,7 +76,9 @@ class Training:
         test_accuracy = accuracy(
             state.model, signs, precision=state.precision, batch_size=state.micro_batch_size, warn=self._warn
         )
-        result = self._result(snapshot, train_duration_s=duration_s, test_accuracy=test_accuracy)
+        result = self._result(
+            snapshot, train_duration_s=duration_s, test_accuracy=test_accuracy, test_samples=data.test_count
+        )
         self._check_target(result)
         return result
 
@@ -122,7 +124,9 @@ class Training:
                 " lower the target if it must hold"
             )
 
-    def _result(self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float) -> TrainingResult:
+    def _result(
+        self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float, test_samples: int
+    ) -> TrainingResult:
         training, progress, memory = self._training, snapshot.progress, self._memory
         peak, micro_batch_size = memory.peak(), snapshot.loop.micro_batch_size
         return TrainingResult(
@@ -138,6 +142,7 @@ class Training:
             samples=progress.samples,
             train_loss=progress.train_loss,
             test_accuracy=test_accuracy,
+            test_samples=test_samples,
             train_duration_s=train_duration_s,
             peak_memory_bytes=max(peak.peak_bytes, snapshot.earlier_peak_bytes),
             peak_memory_kind=peak.kind,

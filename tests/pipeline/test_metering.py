@@ -34,6 +34,7 @@ def result(device: str = "cpu") -> TrainingResult:
         samples=8,
         train_loss=0.1,
         test_accuracy=0.9,
+        test_samples=500,
         train_duration_s=0.1,
         peak_memory_bytes=1,
         peak_memory_kind="cuda_allocated" if device == "cuda" else "rss_above_base",

@@ -81,7 +81,6 @@ def test_the_waiting_part_needs_no_fair_baseline() -> None:
         ("epochs", {"epochs": 2}),
         ("seed", {"seed": 7}),
         ("peak_memory_kind", {"peak_memory_kind": "rss_above_base"}),
-        ("gpus", {"gpu_devices": ("GPU-1", "GPU-2")}),
         ("versions.codecarbon", {"versions": {"lowtide": "0.1.0", "torch": "2.13.0", "codecarbon": "2.0.0"}}),
         ("methods.ram", {"methods": METERS | {"ram": "none"}}),
     ],
@@ -104,6 +103,44 @@ def test_what_may_explain_the_energy_leaves_only_waiting_to_be_claimed(
     assert report.headline.text.startswith("Waiting 3:20:00 made this run's emissions 38.9 % lower")
     assert "Nothing else is claimed: " in report.headline.text
     assert "-55" not in report.headline.text
+
+
+ONE, OTHER, TWO = ("GPU-1",), ("GPU-2",), ("GPU-1", "GPU-2")
+
+
+def test_another_number_of_gpus_is_other_hardware_and_no_efficiency_however_large_the_change() -> None:
+    base = make_record(gpu_devices=ONE, gpu_kwh=0.1, uncertainty=bounds(0.1022, 0.1))
+    report = compared(base, waiting_run(gpu_devices=TWO, uncertainty=bounds(0.0067, 0.1)))
+    assert bars_of(report) == {"gpus": "efficiency", "gpu_devices": "nothing"}
+    assert report.headline.text.startswith("Waiting 3:20:00 made this run's emissions 38.9 % lower")
+    assert report.headline.reasons[0].startswith("number of GPUs differs (baseline 1, run 2): another number of GPUs")
+    assert report.ours is not None
+    assert report.ours.parts == ("waiting",)
+    assert report.known_errors is not None
+    assert not report.known_errors.same_meters
+
+
+@pytest.mark.parametrize(("error", "bars"), [(0.05, "nothing"), (0.4, "efficiency")])
+def test_another_gpu_of_the_same_kind_has_a_meter_of_its_own(error: float, bars: str) -> None:
+    """8.2 Wh against 6.7 Wh: with 5 % each way at least 7.79 against at most 7.04 Wh, with 40 % they overlap."""
+    base = make_record(gpu_devices=ONE, uncertainty=bounds(0.0082, error))
+    report = compared(base, waiting_run(gpu_devices=OTHER, uncertainty=bounds(0.0067, error)))
+    assert bars_of(report) == {"gpu_devices": bars}
+    difference = report.fairness.differences[0]
+    assert (difference.baseline, difference.run) == ("GPU-1", "GPU-2")
+    assert ("efficiency" in (report.ours.parts if report.ours else ())) == (bars == "nothing")
+
+
+def test_a_record_of_before_gpus_were_named_names_none_of_them() -> None:
+    report = compared(make_record(), waiting_run(gpu_devices=ONE))
+    assert bars_of(report) == {"gpus": "efficiency", "gpu_devices": "efficiency"}
+    assert report.fairness.differences[0].baseline == "none named"
+
+
+def test_the_same_gpus_in_another_order_and_runs_without_any_differ_in_nothing() -> None:
+    assert bars_of(compared(make_record(gpu_devices=TWO), waiting_run(gpu_devices=TWO[::-1]))) == {}
+    no_gpu = {"gpu_kwh": 0.0, "device": "cpu", "methods": METERS | {"gpu": "none"}}
+    assert bars_of(compared(make_record(**no_gpu), waiting_run(**no_gpu))) == {}
 
 
 def bounds(kwh: float, error: float) -> EmissionsInterval:
@@ -166,6 +203,7 @@ def test_equal_runs_differ_in_nothing_and_all_that_was_checked_is_named() -> Non
         fairness.checked
     )
     assert {"samples", "data", "measuring_scope", "methods.cpu", "methods.gpu", "methods.ram"} <= set(fairness.checked)
+    assert len(fairness.checked) == len(set(fairness.checked)) == 23
 
 
 def test_without_a_baseline_nothing_is_held_against_anything() -> None:

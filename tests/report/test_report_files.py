@@ -76,7 +76,15 @@ def test_another_schema_version_is_refused_naming_both(folder: Path, version: ob
 def test_a_record_of_the_version_before_is_still_read(folder: Path) -> None:
     """Without the keys that came later: the baseline of last month still serves."""
     data = json.loads((folder / "record.json").read_text(encoding="utf-8")) | {"schema_version": "1.0"}
-    for later in ("machine_energy_kwh", "energy_complete", "gpu_devices", "settlement", "uncertainty", "sci"):
+    for later in (
+        "machine_energy_kwh",
+        "energy_complete",
+        "gpu_devices",
+        "settlement",
+        "uncertainty",
+        "sci",
+        "test_samples",
+    ):
         del data[later]
     (folder / "record.json").write_text(json.dumps(data), encoding="utf-8")
     record = load_record(folder)

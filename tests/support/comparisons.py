@@ -93,7 +93,8 @@ def known_bounds(run: TrainingRecord, error: float = 0.4) -> TrainingRecord:
 
 
 def _waited() -> Report:
-    base, run = known_bounds(make_record()), known_bounds(waiting_run(wait_s=4 * 3600.0))
+    base, run = make_record(test_samples=10_000), waiting_run(wait_s=4 * 3600.0, test_samples=10_000)
+    base, run = known_bounds(base), known_bounds(run)
     return compare_runs(base, run, settings=ReportConfig(), now=NOW, evidence=night(run))
 
 
@@ -117,7 +118,10 @@ def golden_reports() -> dict[str, Report]:
     return {
         "lower": compared(make_record(), waiting_run()),
         "higher": compared(
-            make_record(), waiting_run(grid_gco2eq_per_kwh=310.0, gpu_kwh=0.0063, test_accuracy=0.981, attempts=2)
+            make_record(test_samples=10_000),
+            waiting_run(
+                grid_gco2eq_per_kwh=310.0, gpu_kwh=0.0063, test_accuracy=0.981, test_samples=10_000, attempts=2
+            ),
         ),
         "simulated": compared(
             make_record(intensity_kinds={"replayed": 1.0}), waiting_run(intensity_kinds={"replayed": 1.0})

@@ -81,6 +81,7 @@ def test_workers_and_resuming_change_no_sample(weighted: bool) -> None:
     assert alike(whole, batches(helped, epoch=1))
     assert alike(whole[2:], batches(alone, epoch=1, start=32))
     assert not alike(whole, batches(alone, epoch=2))
+    assert (alone.train_count, alone.test_count) == (70, 20)
     if weighted:
         assert whole[0][3] == pytest.approx(float(whole[0][2].sum()))
 

@@ -28,6 +28,7 @@ def test_the_small_cnn_learns_mnist(training_config: MakeConfig, precision: str)
     """2,000 images, two passes: far above the 10 % of guessing, within what this little data allows."""
     result = result_of(training_config(model="include.trainer.models:small_cnn", epochs=2, precision=precision))
     assert result.test_accuracy > 0.88
+    assert result.test_samples == 1000
     assert result.train_loss < 0.6
     assert result.precision == precision
     assert result.peak_memory_kind == "rss_above_base"

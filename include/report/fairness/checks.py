@@ -9,6 +9,8 @@ from include.report.fairness.model import Bars
 
 Value = Callable[[TrainingRecord], str]
 _KEY = re.compile(r"model=(?P<model>.*); data=(?P<data>.*); zone=(?P<zone>.*); effective_batch_size=(?P<batch>.*)")
+_NO_NAMES = "none named"
+"""There was no GPU, or a record of an older version does not say which; how GPU energy was obtained tells the two apart."""
 _WORK = "the part of work holds what that does"
 
 
@@ -43,6 +45,14 @@ def method(part: str) -> Value:
     return lambda record: str(dict(record.energy_kwh.methods).get(part, "none"))  # type: ignore[call-overload]
 
 
+def _gpu_count(record: TrainingRecord) -> str:
+    return str(len(record.gpu_devices) or _NO_NAMES)
+
+
+def _gpu_names(record: TrainingRecord) -> str:
+    return ", ".join(sorted(record.gpu_devices)) or _NO_NAMES
+
+
 CHECKS = (
     Check("zone", "zone", _zone, "comparison", "the grids are different ones"),
     Check("signal_type", "signal type", lambda r: r.signal_type, "comparison", "their g/kWh are not comparable"),
@@ -71,7 +81,11 @@ CHECKS = (
     Check("epochs", "epochs", lambda r: str(r.epochs), "nothing", _WORK),
     Check("peak_memory_kind", "kind of peak memory", lambda r: r.peak_memory_kind, "nothing", "it has no percentage"),
     Check(
-        "gpus", "number of GPUs", lambda r: str(len(r.gpu_devices)), "nothing", "the energy of all of them is counted"
+        "gpus",
+        "number of GPUs",
+        _gpu_count,
+        "efficiency",
+        "another number of GPUs is other hardware, and the change in energy is that of the hardware, too",
     ),
     *(
         Check(
@@ -96,6 +110,7 @@ DEVICE_NAME = Check(
     "efficiency",
     "the change in energy is that of the hardware, too, and a meter's error does not cancel",
 )
+GPU_DEVICES = Check("gpu_devices", "set of GPUs", _gpu_names, "efficiency", "")
 METHODS = tuple(
     Check(f"methods.{part}", f"method of {part} energy", method(part), "efficiency", "")
     for part in ("cpu", "gpu", "ram")

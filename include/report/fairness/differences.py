@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from include.records import TrainingRecord
 from include.report.evidence import CLAIM_LIMIT_SHARE
-from include.report.fairness.checks import CHECKS, DEVICE_NAME, METHODS, WHOLE_KEY, Check
+from include.report.fairness.checks import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY, Check
 from include.report.fairness.model import Bars, Difference, Fairness
 from include.report.known_errors import energy_per_sample_bounds
 
@@ -14,7 +14,7 @@ INTENSITY = ("zone", "signal_type", "emission_factor_type")
 """Where these differ, g/kWh of the two do not mean the same thing."""
 ENERGY = ("measuring_scope",)
 """Where these differ, kWh of the two do not mean the same thing."""
-METERS = (DEVICE_NAME.what, *(check.what for check in METHODS))
+METERS = (DEVICE_NAME.what, GPU_DEVICES.what, *(check.what for check in METHODS))
 """Where these differ, a meter's error is not the same in both."""
 _NEGLIGIBLE_SPREAD = 0.01
 """Of the energy per sample; a third of the change that counts as measurable by default."""
@@ -85,11 +85,14 @@ def _seeds(baselines: Records, runs: Records) -> Iterator[Difference]:
 
 
 def _meters(baselines: Records, runs: Records) -> Iterator[Difference]:
-    """Differences in how the energy was obtained: what is counted on one side only bars all, the rest what it may explain."""
+    """Differences in how the energy was obtained: what is counted on one side only bars all, the rest what it may explain.
+
+    Another GPU of the same kind is among them: each card has a meter, and a draw, of its own.
+    """
     yield from _differing(DEVICE_NAME, baselines, runs)
     bounds = energy_per_sample_bounds(baselines, runs)
     beyond = bounds is not None and not bounds.low <= 0 <= bounds.high
-    for check in METHODS:
+    for check in (GPU_DEVICES, *METHODS):
         for found in _differing(check, baselines, runs):
             bars, why = _judged(found, _largest_share(check.what, *baselines, *runs), beyond=beyond)
             yield found.model_copy(update={"bars": bars, "why": why})
@@ -106,6 +109,6 @@ def _judged(found: Difference, share: float, *, beyond: bool) -> tuple[Bars, str
 
 
 def _largest_share(what: str, *records: TrainingRecord) -> float:
-    part = what.removeprefix("methods.")
+    part = "gpu" if what == GPU_DEVICES.what else what.removeprefix("methods.")
     energies = [record.energy_kwh for record in records]
     return max((getattr(energy, part) / energy.total if energy.total else 0.0) for energy in energies)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from include.report.accuracy import wilson_percent
 from include.report.html.averages import Side, runs_of
 from include.report.html.bins import Bins, binned, edges_of, nice_width_s
 from include.report.html.charts.power import Course
@@ -17,6 +18,7 @@ from include.report.html.typography import time_text
 from include.report.html.words import PART_MEANING
 from include.report.model import Report
 from include.report.text import figures
+from include.report.text.accuracy import bounds_text
 
 SUMMARY = "Figures of this chart"
 _MOST_ROWS = 36
@@ -104,6 +106,7 @@ def quality_table(report: Report) -> Table:
             figures.memory_text(run.peak_memory_bytes),
             run.peak_memory_kind,
             f"{100 * run.test_accuracy:.2f} %",
+            "" if run.test_samples is None else bounds_text(wilson_percent(run.test_accuracy, run.test_samples)),
         )
         for who, side in names
         for run in runs_of(report, side)
@@ -116,8 +119,9 @@ def quality_table(report: Report) -> Table:
             figures.change_text(changes.peak_memory_percent),
             "",
             figures.points_text(changes.accuracy_points),
+            "",
         )
-    header = ("Side", "Run", "Peak memory", "What is counted", "Test accuracy")
+    header = ("Side", "Run", "Peak memory", "What is counted", "Test accuracy", "95 % by the test set's size")
     return Table(
         summary=SUMMARY, caption="Peak memory and test accuracy", header=header, rows=tuple(rows), total=change
     )

@@ -8,6 +8,7 @@ from include.report.html.parts import Tile
 from include.report.html.typography import time_text
 from include.report.model import Interval, Report, RunFigures, Waiting
 from include.report.text import figures
+from include.report.text.accuracy import open_text
 
 Write = Callable[[float], str]
 
@@ -76,6 +77,8 @@ def _before(report: Report, figure: _Figure) -> Iterator[str]:
     told = figure.write(before)
     yield f"{told} before; not comparable" if change is None else f"{write(change)} against {told}"
     repeats = report.repeats
+    if figure is _ACCURACY and report.accuracy is not None and report.accuracy.change_points is not None:
+        yield f"by the test set's size {open_text(report.accuracy.change_points)}"
     if repeats is not None and figure.change in repeats.changes:
         yield f"{interval_text(repeats.changes[figure.change], write)} over {_runs(report)}"
 

@@ -6,6 +6,7 @@ from include.report.html.parts import Facts
 from include.report.html.words import KIND_MEANING
 from include.report.model import Report, RunFigures
 from include.report.text import figures
+from include.report.text.accuracy import bounds_text
 
 
 def trust_of(report: Report) -> Facts:
@@ -36,6 +37,7 @@ def _facts(report: Report) -> Iterator[tuple[str, list[str]]]:
     yield "Energy", list(_energy(report))
     yield "Known errors", list(_known_errors(report))
     yield "Repetition", [_repetition(report)]
+    yield "Test accuracy", list(_accuracy(report))
     yield "Fairness", [_fairness(report)]
     yield "The wait", list(_wait(report))
 
@@ -75,6 +77,17 @@ def _repetition(report: Report) -> str:
     if repeats.without_interval is not None:
         return f"{told}; no interval: {repeats.without_interval}"
     return f"{told}; {repeats.confidence_percent:g} % intervals"
+
+
+def _accuracy(report: Report) -> Iterator[str]:
+    found = report.accuracy
+    if found is None:
+        return
+    if found.run_percent is not None:
+        yield f"{bounds_text(found.run_percent)} by the {found.run_test_samples:,} samples of the test set"
+    if found.beyond_sampling is not None:
+        more = "more" if found.beyond_sampling else "no more"
+        yield f"the change is {more} than other test samples may make; both runs saw the same, so that is an upper bound"
 
 
 def _fairness(report: Report) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from include.report.fairness.checks import CHECKS, DEVICE_NAME, METHODS, WHOLE_KEY
+from include.report.fairness.checks import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
 from include.report.html import drawings
 from include.report.html.evidence import Evidence
 from include.report.html.licences import licences_of
@@ -147,7 +147,7 @@ def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ..
 def _fairness(report: Report) -> dict[str, Any]:
     found, checked = report.fairness.differences, report.fairness.checked
     different = {difference.what for difference in found}
-    labels = {check.what: check.label for check in (*CHECKS, *METHODS, DEVICE_NAME, WHOLE_KEY)}
+    labels = {check.what: check.label for check in (*CHECKS, *METHODS, DEVICE_NAME, GPU_DEVICES, WHOLE_KEY)}
     same = [labels.get(key, key.replace("_", " ")) for key in checked if key not in different]
     if report.baseline is None:
         text = "There is no baseline to compare with."

@@ -51,6 +51,11 @@ TERMS: Final = (
         "The same energy curve at the best time between submission and deadline, known only afterwards. No plan can do better.",
     ),
     (
+        "95 % by the test set's size",
+        "Where the accuracy may lie for other test samples of the same kind (Wilson score interval, 1927). The change's bounds"
+        " are Newcombe's (1998) of two independent test sets; both runs saw the same one, so they are wider than need be.",
+    ),
+    (
         "Within the methods' known errors",
         "The bounds if every method errs as far as its published error goes, all in the same direction.",
     ),

@@ -7,6 +7,7 @@ from include.records import IntensityKind
 from include.report.evidence import CLAIM_LIMIT_SHARE
 from include.report.model import Report
 from include.report.text import figures
+from include.report.text.accuracy import samples_text
 from include.report.text.escape import plain
 
 MOST_LINES = 10
@@ -37,9 +38,14 @@ def _changes(report: Report) -> Iterator[str]:
     yield _line("emissions", [figures.grams_text(r.emissions_gco2eq) for r in sides], changes.emissions_percent)
     yield _line("energy", [figures.energy_text(r.energy_kwh.total) for r in sides], changes.energy_percent)
     accuracy = " -> ".join(f"{100 * r.test_accuracy:.2f} %" for r in sides)
-    yield f"test accuracy: {accuracy}" + (
-        f" ({figures.points_text(changes.accuracy_points)})" if len(sides) > 1 else ""
-    )
+    yield f"test accuracy: {accuracy}" + (f" ({_points(report)})" if len(sides) > 1 else "")
+
+
+def _points(report: Report) -> str:
+    points, sampling = figures.points_text(report.changes.accuracy_points), report.accuracy
+    if sampling is None or sampling.beyond_sampling is None:
+        return points
+    return points + (", more" if sampling.beyond_sampling else ", no more") + f" than {samples_text(sampling)} may make"
 
 
 def _line(name: str, texts: Sequence[str], change_percent: float | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from include.report.model import Difference, Interval, Report
 from include.report.text import figures
+from include.report.text.accuracy import accuracy_sentences
 
 _BARS = {"comparison": "any claim about the change", "efficiency": "a claim about efficiency", "nothing": "nothing"}
 _CHANGES = {
@@ -50,6 +51,7 @@ def sureness_sentences(report: Report) -> Iterator[str]:
             f" {repeats.confidence_percent:g} % by {repeats.method}."
         )
     yield from _known_errors(report)
+    yield from accuracy_sentences(report)
 
 
 def interval_rows(report: Report) -> list[tuple[str, ...]]:

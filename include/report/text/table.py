@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from include.records import IntensityKind
+from include.report.accuracy import wilson_percent
 from include.report.model import Changes, Report, RunFigures
 from include.report.repeats.table import Row, repeated_rows
 from include.report.text import figures
+from include.report.text.accuracy import bounds_text
 from include.report.text.escape import plain
 
 _Cell = Callable[[RunFigures], str]
@@ -36,6 +38,12 @@ def _bounds(run: RunFigures) -> str:
     return f"{figures.grams_text(bounds.emissions_low_gco2eq)} to {figures.grams_text(bounds.emissions_high_gco2eq)}"
 
 
+def _accuracy_bounds(run: RunFigures) -> str:
+    if run.test_samples is None:
+        return figures.NONE_TEXT
+    return bounds_text(wilson_percent(run.test_accuracy, run.test_samples))
+
+
 def _score(run: RunFigures) -> str:
     score = run.sci
     if score is None:
@@ -61,6 +69,7 @@ _ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
         lambda r: f"{100 * r.test_accuracy:.2f} %",
         lambda c: figures.points_text(c.accuracy_points),
     ),
+    ("95 % by the test set's size", _accuracy_bounds, _nothing),
     ("Duration", lambda r: figures.duration_text(r.duration_s), lambda c: figures.change_text(c.duration_percent)),
     ("of which training", lambda r: figures.duration_text(r.train_duration_s), _nothing),
     ("From submission to start", _wait, _nothing),

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from include.records import TrainingRecord
+from include.report.accuracy import AccuracySampling
 from include.report.changes import Comparison
 from include.report.model import Direction, Interval
 from include.report.ours import waited
 from include.report.sides import mean_emissions
+from include.report.text.accuracy import open_text, samples_text
 from include.report.text.figures import (
     change_text,
     duration_text,
@@ -44,11 +46,21 @@ def _accuracy(comparison: Comparison) -> str:
     points = points_text(comparison.changes.accuracy_points)
     interval = comparison.repeats.changes.get("accuracy_points") if comparison.repeats else None
     if interval is None:
-        return f"Test accuracy {points}."
+        return _single_accuracy(comparison.accuracy, points)
     sure = f"95 % interval {points_text(interval.low)} to {points_text(interval.high)}"
     if interval.low <= 0 <= interval.high:
         return f"Test accuracy had no measurable change ({points}, {sure})."
     return f"Test accuracy {points} ({sure})."
+
+
+def _single_accuracy(sampling: AccuracySampling | None, points: str) -> str:
+    """Say it of one run a side, where it is known how many test samples there were."""
+    if sampling is None or sampling.change_points is None:
+        return f"Test accuracy {points}."
+    may_be = f"{samples_text(sampling)} leave {open_text(sampling.change_points)} open"
+    if not sampling.beyond_sampling:
+        return f"Test accuracy had no measurable change ({points}; {may_be})."
+    return f"Test accuracy {points} ({may_be})."
 
 
 def higher_total(comparison: Comparison) -> str:

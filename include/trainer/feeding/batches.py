@@ -55,6 +55,11 @@ class BatchSource(Protocol):
         """Number of training samples."""
         ...
 
+    @property
+    def test_count(self) -> int:
+        """Number of test samples."""
+        ...
+
     def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
         """Give the groups of one pass from its sample number ``start`` on; the last one may be short."""
         ...

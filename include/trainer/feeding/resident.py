@@ -31,6 +31,11 @@ class ResidentSource:
         return self.data.train_count
 
     @property
+    def test_count(self) -> int:
+        """Number of test samples."""
+        return len(self.data.test_inputs)
+
+    @property
     def highest_target(self) -> int:
         """The highest class number in the data."""
         return int(torch.maximum(self.data.train_targets.max(), self.data.test_targets.max()))

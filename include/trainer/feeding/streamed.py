@@ -36,6 +36,11 @@ class StreamedSource:
         """Number of training samples."""
         return len(cast("Sized", self._data.train))
 
+    @property
+    def test_count(self) -> int:
+        """Number of test samples."""
+        return len(cast("Sized", self._data.test))
+
     def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
         """Give the groups of one pass from its sample number ``start`` on."""
         order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).tolist()
@@ -46,9 +51,8 @@ class StreamedSource:
 
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Give the test data once, in order."""
-        count = len(cast("Sized", self._data.test))
         fetch = Fetch(self._data.test, self._data.collate, f"test:{self._seed}", device=self._device)
-        for parts in self._fetched(fetch, self._data.test, list(range(count)), size):
+        for parts in self._fetched(fetch, self._data.test, list(range(self.test_count)), size):
             yield self.on_device(parts, training=False)
 
     def on_device(self, parts: list[Rows], *, training: bool) -> Batch:
