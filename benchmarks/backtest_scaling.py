@@ -17,7 +17,7 @@ import numpy as np
 
 from include.config import find_zone
 from include.scheduler.backtest import Grid, Plan, Truth, run_backtest
-from include.scheduler.profile import profile_readings
+from include.scheduler.signals.profile import profile_readings
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)

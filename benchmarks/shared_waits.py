@@ -135,7 +135,7 @@ async def run(options: argparse.Namespace, zones: list[str]) -> dict[str, Any]:
 
 async def wait_for_warm_up() -> None:
     """Import what the first wait would import, so that memory by wait is the waits' own."""
-    for module in ("include.scheduler.exchange", "lowtide.triggers.carbon_intensity"):
+    for module in ("include.scheduler.network.exchange", "lowtide.triggers.carbon_intensity"):
         importlib.import_module(module)
     await asyncio.sleep(0.1)
 

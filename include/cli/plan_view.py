@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from include.cli.chart import MARGIN, bars, columns_of, stretches
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 
 Span = tuple[datetime, datetime]
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from include.scheduler.job import Job
 from include.scheduler.outcome import Action, Decision, Reason
-from include.scheduler.outlook import Outlook
+from include.scheduler.outlooks.outlook import Outlook
 from include.scheduler.policies import POLICIES, Look, at, at_once
 
 __all__ = ["Action", "Decision", "Reason", "decide"]

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from hashlib import blake2b
 
 from include.records import Reading
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from include.scheduler.job import Job
 
 _BYTES = 8

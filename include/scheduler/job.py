@@ -8,7 +8,7 @@ from include.config import LowtideConfig, PausingConfig, find_zone, resolve_dead
 from include.config.scheduler import OnLatestStart, PolicyName
 from include.errors import ConfigurationError
 from include.moments import as_utc, format_moment, parse_moment
-from include.scheduler.outlook import Wanted
+from include.scheduler.outlooks.outlook import Wanted
 from include.scheduler.pausing import PausingLimits, Progress
 
 _DURATIONS = ("expected_duration", "poke_interval", "percentile_window", "jitter")

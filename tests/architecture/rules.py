@@ -49,7 +49,11 @@ def _codecarbon_when_a_file_is_imported(found: Import) -> bool:
 
 def _requests_when_a_file_is_imported(found: Import) -> bool:
     # the exchange and what only it imports: the first GET imports them
-    late = ("include/scheduler/exchange.py", "include/scheduler/bounded.py", "include/scheduler/failures.py")
+    late = (
+        "include/scheduler/network/exchange.py",
+        "include/scheduler/network/bounded.py",
+        "include/scheduler/network/failures.py",
+    )
     by_name = within(found.module, "requests", "urllib3") and found.file not in late
     by_file = (
         within(found.module, *(file.removesuffix(".py").replace("/", ".") for file in late)) and found.file not in late

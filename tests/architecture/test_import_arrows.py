@@ -27,7 +27,7 @@ VIOLATIONS = {
     "codecarbon is never imported by importing a file": ("include/tracker/bad.py", "from codecarbon import core"),
     "requests is imported by the first GET, not by importing a file": (
         "include/scheduler/bad.py",
-        "from include.scheduler.exchange import exchange",
+        "from include.scheduler.network.exchange import exchange",
     ),
     "DAGs reach the rooms through the plugin only": ("dags/bad.py", "from include.scheduler import decide"),
     "plugins import neither DAGs nor the command line": ("plugins/lowtide/bad.py", "from include.cli import main"),

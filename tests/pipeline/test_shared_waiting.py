@@ -12,11 +12,11 @@ from include.config import GridConfig
 from include.moments import utc_now
 from include.pipeline.waiting.shared import wait_on_loop
 from include.scheduler import Access, Action, Decision, GridSignal, Job, Outlook, Reason, SystemClock, open_signal
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.outlook import Prediction
-from include.scheduler.sharing import SharedLook, SharedSource
-from include.scheduler.threads import in_network_thread
-from include.scheduler.transport import ONE_TRY
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.network.sharing import SharedLook, SharedSource
+from include.scheduler.network.threads import in_network_thread
+from include.scheduler.network.transport import ONE_TRY
+from include.scheduler.outlooks.outlook import Prediction
 from tests.support import loopback
 from tests.support.grid import job
 from tests.support.loopback import Behaviour, Loopback, json_answer

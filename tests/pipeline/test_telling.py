@@ -6,8 +6,8 @@ from datetime import timedelta
 from include.pipeline.running.telling import Looked, sparkline
 from include.pipeline.waiting.foreground import decided
 from include.scheduler import Outlook
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.outlook import Prediction
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.outlooks.outlook import Prediction
 from tests.support.grid import HOUR, T0, job, reading
 
 NIGHT = [200.0, 180.0, 150.0, 100.0, 100.0, 150.0, 180.0, 200.0, 220.0, 240.0, 250.0, 260.0]

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from math import exp, isnan, nan
 
 from include.records import Forecast
-from include.scheduler.blending import DECAY_S, prolonged, provider_curve
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.blending import DECAY_S, prolonged, provider_curve
+from include.scheduler.curves.curve import IntensityCurve
 from tests.support.grid import reading
 
 HOUR = 3600.0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from include.config import find_zone
 from include.records import Reading
 from include.scheduler import country_mean_reading, profile_readings
-from include.scheduler.coverage import cover
+from include.scheduler.curves.coverage import cover
 from tests.support.grid import HOUR, T0, reading
 
 GB = find_zone("GB")

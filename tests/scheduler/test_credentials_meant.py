@@ -3,8 +3,8 @@
 import pytest
 
 from include.config import GridConfig, find_zone
-from include.scheduler.choosing import open_provider, takes_credentials
 from include.scheduler.providers import HTTP_PROVIDERS
+from include.scheduler.signals.choosing import open_provider, takes_credentials
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from tests.support.grid import HOUR, T0, curve
 
 VALUES = st.lists(st.integers(0, 900).map(float), min_size=1, max_size=40)

@@ -10,8 +10,8 @@ from include.config import find_zone
 from include.errors import ArtifactError
 from include.records import EmissionFactorType, IntensityKind, Reading
 from include.scheduler import Action, GridSignal, Reason, Transport, decide
-from include.scheduler.feeds import LiveFeed
 from include.scheduler.providers.neso import NesoProvider
+from include.scheduler.signals.feeds import LiveFeed
 from tests.support.grid import HOUR, job, reading
 from tests.support.loopback import Loopback, json_answer, status
 from tests.support.neso import HALF_HOUR, slots

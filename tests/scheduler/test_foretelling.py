@@ -7,9 +7,9 @@ import pytest
 from include.config import find_zone
 from include.records import Forecast, IntensityKind
 from include.scheduler import Outlook, Wanted
-from include.scheduler.foresight import LOOK_BACK, Foresight, StoredPast, TracedPast
-from include.scheduler.foretelling import Foreteller
-from include.scheduler.stored_forecasts import DAYS, StoredForecasts
+from include.scheduler.outlooks.foresight import LOOK_BACK, Foresight, StoredPast, TracedPast
+from include.scheduler.outlooks.foretelling import Foreteller
+from include.scheduler.outlooks.stored_forecasts import DAYS, StoredForecasts
 from tests.support.grid import HOUR, T0, reading
 from tests.support.history import store
 from tests.support.traces import grid_like

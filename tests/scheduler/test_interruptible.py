@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.scheduler import Action, Job, Outlook, Reason, decide
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.outlook import Prediction
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.outlooks.outlook import Prediction
 from include.scheduler.pausing import PausingLimits, Progress
 from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 from tests.support.walking import walked

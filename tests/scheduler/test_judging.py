@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from include.scheduler import Decision, Outlook, decide, judged
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from tests.support.grid import HOUR, T0, job, prediction
 
 JOB = job(policy="window", minimum_gain_percent=0.0)

@@ -11,7 +11,7 @@ import pytest
 from include.config import GridConfig
 from include.errors import ConfigurationError, ProviderUnavailable
 from include.scheduler import Access, Request, Transport, open_signal
-from include.scheduler.login import LoginLine
+from include.scheduler.network.login import LoginLine
 from include.scheduler.providers.watttime import WattTimeProvider
 from tests.support.loopback import Loopback, answer, json_answer, redirect, status
 

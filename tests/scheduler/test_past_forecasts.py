@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.past_forecasts import LEAST_FORECASTS, PastForecast, PastForecasts
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.outlooks.past_forecasts import LEAST_FORECASTS, PastForecast, PastForecasts
 
 HOUR, DAY = 3600.0, 86_400.0
 

@@ -3,7 +3,7 @@
 import pytest
 
 from include.errors import ProviderUnavailable
-from include.scheduler.patience import LONGEST_HOLD_S, Patience
+from include.scheduler.network.patience import LONGEST_HOLD_S, Patience
 
 
 class Watch:

@@ -10,8 +10,8 @@ import pytest
 from include.config import find_zone, zone_table
 from include.records import EmissionFactorType, IntensityKind
 from include.scheduler import country_mean_reading, profile_readings
-from include.scheduler import profile as profile_module
-from include.scheduler.profile import profiles
+from include.scheduler.signals import profile as profile_module
+from include.scheduler.signals.profile import profiles
 
 DAY = timedelta(days=1)
 

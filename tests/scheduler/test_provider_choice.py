@@ -7,8 +7,8 @@ import pytest
 from include.config import GridConfig, find_zone
 from include.errors import ConfigurationError
 from include.scheduler import open_signal
-from include.scheduler.access import Access
-from include.scheduler.choosing import choose_provider
+from include.scheduler.network.access import Access
+from include.scheduler.signals.choosing import choose_provider
 from tests.support.grid import T0
 from tests.support.loopback import Loopback, json_answer
 from tests.support.providers import QUICK, SECRET, SERVERS

@@ -13,7 +13,7 @@ from include.errors import ArtifactError, ConfigurationError
 from include.moments import format_moment, utc_now
 from include.records import IntensityKind, ReplayAnchor
 from include.scheduler import ReplayClock, SystemClock, clock_for, open_signal, replay_anchor
-from include.scheduler.trace import read_trace
+from include.scheduler.signals.trace import read_trace
 from tests.support.grid import HOUR
 
 START = datetime(2025, 4, 15, 0, 0, tzinfo=UTC)

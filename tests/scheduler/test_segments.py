@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.segment_search import grid_s
-from include.scheduler.segments import Segment, State, Task, pauses, plans, priced
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.curves.segment_search import grid_s
+from include.scheduler.curves.segments import Segment, State, Task, pauses, plans, priced
 
 SLOT = 900.0
 BEGIN = 1_700_000_100.0 // SLOT * SLOT

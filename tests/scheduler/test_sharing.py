@@ -11,9 +11,9 @@ from include.config import GridConfig
 from include.errors import ConfigurationError
 from include.moments import utc_now
 from include.scheduler import Access, GridSignal, open_signal
-from include.scheduler.sharing import SharedSource, SharedSources
-from include.scheduler.threads import in_network_thread
-from include.scheduler.transport import ONE_TRY
+from include.scheduler.network.sharing import SharedSource, SharedSources
+from include.scheduler.network.threads import in_network_thread
+from include.scheduler.network.transport import ONE_TRY
 from tests.support import loopback
 from tests.support.loopback import Behaviour, Loopback, json_answer, status
 from tests.support.neso import slot, slot_start

@@ -10,8 +10,8 @@ from include.config import GridConfig, find_zone
 from include.errors import ConfigurationError
 from include.records import EmissionFactorType, IntensityKind
 from include.scheduler import Action, GridSignal, Reason, Transport, decide, open_signal
-from include.scheduler.feeds import LiveFeed
 from include.scheduler.providers.neso import NesoProvider
+from include.scheduler.signals.feeds import LiveFeed
 from tests.support import loopback
 from tests.support.grid import HOUR, job
 from tests.support.loopback import Behaviour, Loopback, json_answer, status

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.trailing import TrailingCurve
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.outlooks.trailing import TrailingCurve
 
 HOUR_S = 3600.0
 VALUES = st.lists(st.floats(0, 1000) | st.just(float("nan")), min_size=1, max_size=60)

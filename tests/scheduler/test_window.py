@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from include.scheduler import Action, Job, Outlook, Reason, decide
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 from tests.support.walking import started
 

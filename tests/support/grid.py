@@ -5,8 +5,8 @@ from typing import Any
 
 from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from include.scheduler import Job
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.outlook import Prediction
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.outlooks.outlook import Prediction
 
 T0 = datetime(2026, 3, 2, 22, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

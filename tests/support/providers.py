@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from include.config import GridConfig
 from include.scheduler import GridSignal, open_signal
-from include.scheduler.access import Access
-from include.scheduler.transport import Limits
+from include.scheduler.network.access import Access
+from include.scheduler.network.transport import Limits
 from tests.support import electricity_maps, energy_charts, neso, watttime
 from tests.support.loopback import Behaviour, Loopback, answer
 

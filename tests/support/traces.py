@@ -9,7 +9,7 @@ from pathlib import Path
 
 from include.config import find_zone
 from include.moments import format_moment
-from include.scheduler.profile import profiles
+from include.scheduler.signals.profile import profiles
 
 SPRING = datetime(2031, 2, 3, tzinfo=UTC)
 HEADER = "timestamp,carbon_intensity_gco2eq_per_kwh\n"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from include.config import find_zone
 from include.scheduler import Action, Decision, Job, Outlook
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 
 _EIGHTHS = "▁▂▃▄▅▆▇█"
 _UNKNOWN = "·"

@@ -7,9 +7,9 @@ from datetime import datetime
 from include.errors import SignalError
 from include.records import IntensityKind, Reading
 from include.scheduler import GridSignal
-from include.scheduler.coverage import cover
-from include.scheduler.feeds import LiveFeed
+from include.scheduler.curves.coverage import cover
 from include.scheduler.history import HistoryStore
+from include.scheduler.signals.feeds import LiveFeed
 
 ACTUAL = (IntensityKind.MEASURED, IntensityKind.ESTIMATED)
 Actuals = Callable[[datetime, datetime], Sequence[Reading]]

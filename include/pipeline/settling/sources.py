@@ -10,8 +10,8 @@ from include.pipeline.accounts.files import Account
 from include.pipeline.accounts.reading_back import opening_details
 from include.pipeline.run_folder import RunFolder
 from include.scheduler import GridSignal
-from include.scheduler.feeds import LiveFeed
 from include.scheduler.history import HistoryStore, open_history, provider_key
+from include.scheduler.signals.feeds import LiveFeed
 from include.tracker import read_ledger
 
 

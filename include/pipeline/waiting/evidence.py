@@ -17,10 +17,10 @@ from include.pipeline.settling.actuals import ACTUAL, ActualFigures
 from include.pipeline.settling.sources import grid_of
 from include.records import LedgerRow, Reading, TrainingRecord
 from include.report import WaitEvidence
-from include.scheduler.choosing import open_provider
-from include.scheduler.coverage import Source, cover
+from include.scheduler.curves.coverage import Source, cover
 from include.scheduler.history import open_history, provider_key
 from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
+from include.scheduler.signals.choosing import open_provider
 from include.tracker import read_ledger
 
 _log = logging.getLogger(__name__)

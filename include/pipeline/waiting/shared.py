@@ -11,8 +11,8 @@ from include.moments import utc_now
 from include.pipeline.running.telling import Looked
 from include.pipeline.waiting.foreground import MINIMUM_PAUSE_S, decided, pause_s
 from include.scheduler import Action, Clock, Decision, GridSignal, Job, Outlook, Wanted
-from include.scheduler.sharing import Opener, SharedLook, SharedSources, SourceKey
-from include.scheduler.threads import in_network_thread, in_thinking_thread
+from include.scheduler.network.sharing import Opener, SharedLook, SharedSources, SourceKey
+from include.scheduler.network.threads import in_network_thread, in_thinking_thread
 
 LONGEST_SHARED_S = 1800.0
 """A look older than half an hour, the interval of most providers, is not shared, however long the poke interval is."""

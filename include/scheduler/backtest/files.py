@@ -11,7 +11,7 @@ import numpy as np
 from include.errors import ArtifactError
 from include.moments import format_moment
 from include.scheduler.backtest.truth import Floats, Truth, check_resolution, truth_of
-from include.scheduler.trace import Trace, read_trace
+from include.scheduler.signals.trace import Trace, read_trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from include.scheduler.backtest.truth import Truth
-from include.scheduler.outlook import Outlook, Prediction, Trailing
+from include.scheduler.outlooks.outlook import Outlook, Prediction, Trailing
 
 Predict = Callable[[datetime], Prediction | None]
 Recall = Callable[[datetime], Trailing | None]

@@ -7,11 +7,11 @@ from include.scheduler.backtest.jobs import room_s
 from include.scheduler.backtest.outlooks import Predict, Recall
 from include.scheduler.backtest.plan import Plan
 from include.scheduler.backtest.truth import Truth
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from include.scheduler.forecast import HistoryForecaster, Series
-from include.scheduler.foresight import prediction_of
-from include.scheduler.outlook import Prediction
-from include.scheduler.trailing import TrailingCurve
+from include.scheduler.outlooks.foresight import prediction_of
+from include.scheduler.outlooks.outlook import Prediction
+from include.scheduler.outlooks.trailing import TrailingCurve
 
 
 def recalling(grid: Grid) -> Recall:

@@ -9,7 +9,7 @@ from include.scheduler.backtest.work import Work
 from include.scheduler.decision import decide
 from include.scheduler.job import Job
 from include.scheduler.outcome import Action, Decision
-from include.scheduler.outlook import Outlook
+from include.scheduler.outlooks.outlook import Outlook
 
 Sight = Callable[[datetime], Outlook]
 Segments = tuple[Segment, ...]

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from include.errors import ArtifactError
 from include.moments import format_moment
-from include.scheduler.trace import Trace
+from include.scheduler.signals.trace import Trace
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

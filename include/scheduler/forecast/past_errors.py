@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from include.scheduler.forecast.arrays import DAY, FORECAST_HOURS, HOUR_S, Flags, Floats, Integers
 from include.scheduler.forecast.past import HourlyPast
 

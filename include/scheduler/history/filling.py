@@ -9,12 +9,12 @@ from include.config import Zone
 from include.errors import ProviderUnavailable, SignalError
 from include.moments import format_moment
 from include.records import Reading
-from include.scheduler.feeds import LiveFeed
 from include.scheduler.history.key import HistoryKey
 from include.scheduler.history.recorder import Recorder
 from include.scheduler.history.spans import Span
 from include.scheduler.history.store import HistoryStore
 from include.scheduler.providers.base import HttpProvider, Request
+from include.scheduler.signals.feeds import LiveFeed
 
 REVISED_FOR = timedelta(hours=48)
 """Asked for again each time: NESO revises an actual value a day after its half-hour and later."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from include.config import Zone, zone_table
 from include.errors import ArtifactError, InvalidAnswer
 from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler.trace import INTENSITY, TIMESTAMP, read_trace
+from include.scheduler.signals.trace import INTENSITY, TIMESTAMP, read_trace
 
 PORTAL_SOURCE, TRACE_SOURCE = "electricity_maps", "trace"
 _START, _ZONE, _ESTIMATED = "datetime (utc)", "zone id", "data estimated"

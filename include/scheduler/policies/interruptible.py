@@ -3,11 +3,11 @@
 from datetime import timedelta
 from math import inf
 
+from include.scheduler.curves.segments import Plan, Plans, State, Task, plans
 from include.scheduler.outcome import Action, Decision, Reason
 from include.scheduler.policies.look import Look, Planned, at
 from include.scheduler.policies.view import View, predicted
 from include.scheduler.policies.window import AT_ONCE_S, window
-from include.scheduler.segments import Plan, Plans, State, Task, plans
 
 
 def interruptible(look: Look) -> Decision:

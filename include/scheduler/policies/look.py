@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from include.moments import as_utc
 from include.scheduler.job import Job
 from include.scheduler.outcome import Action, Decision, Reason, Span
-from include.scheduler.outlook import Outlook
+from include.scheduler.outlooks.outlook import Outlook
 
 
 class Planned(NamedTuple):

@@ -5,9 +5,9 @@ from math import isnan
 from typing import NamedTuple
 
 from include.records import IntensityKind
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from include.scheduler.jitter import delay_s, delayed
-from include.scheduler.outlook import Prediction
+from include.scheduler.outlooks.outlook import Prediction
 from include.scheduler.policies.look import Look, at
 
 STALE = timedelta(hours=6)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from include.scheduler.blocks import Block
+from include.scheduler.curves.blocks import Block
 from include.scheduler.outcome import Action, Decision, Reason
 from include.scheduler.policies.look import Look, Planned, at
 from include.scheduler.policies.view import View, predicted, usual_order

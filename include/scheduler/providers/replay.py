@@ -9,9 +9,9 @@ from include.config import PROJECT_ROOT, GridConfig, Zone, find_zone
 from include.errors import ConfigurationError
 from include.moments import format_moment
 from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler.profile import profile_readings, profiles
 from include.scheduler.providers.base import LocalProvider
-from include.scheduler.trace import Trace, read_trace
+from include.scheduler.signals.profile import profile_readings, profiles
+from include.scheduler.signals.trace import Trace, read_trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

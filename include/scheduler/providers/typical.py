@@ -5,8 +5,8 @@ from datetime import datetime
 
 from include.config import GridConfig, Zone, find_zone
 from include.records import EmissionFactorType, Reading, SignalType
-from include.scheduler.profile import profile_readings
 from include.scheduler.providers.base import LocalProvider
+from include.scheduler.signals.profile import profile_readings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

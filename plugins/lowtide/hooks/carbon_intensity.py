@@ -11,7 +11,7 @@ from include.config import GridConfig
 from include.errors import ConfigurationError, LowtideError, ProviderUnavailable
 from include.moments import format_moment, utc_now
 from include.scheduler import Access, open_signal
-from include.scheduler.transport import Limits
+from include.scheduler.network.transport import Limits
 from lowtide.provider_info import CONNECTION_TYPE, TESTED_PROVIDERS
 
 if TYPE_CHECKING:

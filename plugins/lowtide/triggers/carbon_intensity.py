@@ -15,10 +15,10 @@ from include.moments import parse_moment
 from include.pipeline.waiting.shared import own_source, pause_s_of, remaining, shared_source, wait_on_loop
 from include.records import ReplayAnchor
 from include.scheduler import HTTP_PROVIDERS, Job, clock_for, open_signal
-from include.scheduler.choosing import choose_provider
-from include.scheduler.sharing import SourceKey
-from include.scheduler.threads import in_network_thread
-from include.scheduler.transport import ONE_TRY
+from include.scheduler.network.sharing import SourceKey
+from include.scheduler.network.threads import in_network_thread
+from include.scheduler.network.transport import ONE_TRY
+from include.scheduler.signals.choosing import choose_provider
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 
 if TYPE_CHECKING:

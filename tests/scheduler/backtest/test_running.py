@@ -10,8 +10,8 @@ from include.errors import LowtideError
 from include.scheduler import Action, Decision, Job, Outlook, Reason
 from include.scheduler.backtest.running import as_planned_at_submission, in_one_piece, in_slices, next_look
 from include.scheduler.backtest.work import Work
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.outlook import Prediction
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.outlooks.outlook import Prediction
 from include.scheduler.pausing import PausingLimits
 from tests.support.grid import HOUR, T0, job, reading
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from include.scheduler.forecast import HistoryForecaster
 from include.scheduler.forecast.past_errors import LeadErrors
 from tests.support.pasts import DAY, HOUR, MONDAY, forecaster_of, grid_forecaster

@@ -12,12 +12,12 @@ from include.errors import ProviderUnavailable
 from include.moments import parse_moment
 from include.records import IntensityKind
 from include.scheduler import Transport
-from include.scheduler.feeds import LiveFeed
 from include.scheduler.history import Filling, HistoryRecorder, HistoryStore, fill, open_history, provider_key
+from include.scheduler.network.transport import Limits
 from include.scheduler.providers import HttpProvider
 from include.scheduler.providers.electricity_maps import ElectricityMapsProvider
 from include.scheduler.providers.neso import NesoProvider
-from include.scheduler.transport import Limits
+from include.scheduler.signals.feeds import LiveFeed
 from tests.support.history import HOUR, store
 from tests.support.loopback import Loopback, json_answer, status
 from tests.support.neso import slots

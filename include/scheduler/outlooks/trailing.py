@@ -4,14 +4,14 @@ from bisect import bisect_left, bisect_right
 from datetime import timedelta
 from math import isnan
 
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 
 LEAST_KNOWN = 0.5
 """A window of which less is known says nothing about it."""
 
 
 class TrailingCurve:
-    """The values of a curve before a moment; ``include.scheduler.outlook.Trailing``.
+    """The values of a curve before a moment; ``include.scheduler.outlooks.outlook.Trailing``.
 
     :param until_s: UNIX seconds; what the curve holds from there on is not looked at.
     """

@@ -80,7 +80,7 @@ class Transport:
         :param secret_headers: instead of the transport's own token.
         :raises ProviderUnavailable: anything else; ``retry_after_s`` where the server named a wait.
         """
-        from include.scheduler.exchange import exchange  # noqa: PLC0415 requests: see the head of this file
+        from include.scheduler.network.exchange import exchange  # noqa: PLC0415 requests: see the head of this file
 
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
         headers |= dict(request.headers)

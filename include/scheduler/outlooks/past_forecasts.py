@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 
 LEAST_FORECASTS = 10
 """From fewer past forecasts no interval is given: two quantiles of nine numbers are two of the numbers."""

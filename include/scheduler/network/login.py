@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from include.errors import ConfigurationError, ProviderUnavailable
-from include.scheduler.access import Access
+from include.scheduler.network.access import Access
+from include.scheduler.network.transport import Transport, basic_headers, token_headers
 from include.scheduler.providers.base import HttpProvider, Request
-from include.scheduler.transport import Transport, basic_headers, token_headers
 
 _UNAUTHORIZED = 401
 _RENEWED_AT = 0.8

@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 
 from include.errors import ProviderUnavailable, SignalError
 from include.moments import utc_now
-from include.scheduler.feeds import Answer
-from include.scheduler.outlook import READING, Outlook, Wanted
-from include.scheduler.signal import GridSignal
-from include.scheduler.threads import in_network_thread
+from include.scheduler.network.threads import in_network_thread
+from include.scheduler.outlooks.outlook import READING, Outlook, Wanted
+from include.scheduler.signals.feeds import Answer
+from include.scheduler.signals.signal import GridSignal
 
 TRIES = 3
 LONGEST_PAUSE_S = 60.0

@@ -10,8 +10,8 @@ from include.config import Zone
 from include.errors import InvalidAnswer, ProviderUnavailable, SignalError
 from include.moments import format_moment
 from include.records import Forecast, Reading
-from include.scheduler.login import Line
-from include.scheduler.patience import LONGEST_HOLD_S, Patience
+from include.scheduler.network.login import Line
+from include.scheduler.network.patience import LONGEST_HOLD_S, Patience
 from include.scheduler.providers.base import HttpProvider, LocalProvider, Provider, Request
 
 _log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from include.records import IntensityKind, Reading
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.outlook import Prediction, Trailing
-from include.scheduler.trailing import TrailingCurve
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.outlooks.outlook import Prediction, Trailing
+from include.scheduler.outlooks.trailing import TrailingCurve
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -140,7 +140,7 @@ class _PastErrors:
     def saving_interval_percent(
         self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
     ) -> tuple[float, float] | None:
-        """See ``include.scheduler.outlook.PastErrors``."""
+        """See ``include.scheduler.outlooks.outlook.PastErrors``."""
         with self._lock:
             errors = self._forecaster.past_errors(self._now)
         return None if errors is None else errors.saving_interval_percent(curve, now_s, start_s, duration_s)

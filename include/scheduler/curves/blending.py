@@ -4,7 +4,7 @@ from datetime import timedelta
 from math import exp
 
 from include.records import Forecast, Reading
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 
 SOON = timedelta(hours=3)
 OVERLAP_S = 6 * 3600.0

@@ -8,7 +8,7 @@ intensity over time at full power, in g/kWh x s. Moments are UNIX seconds.
 from math import inf
 from typing import Literal, NamedTuple
 
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 
 State = Literal["new", "running", "paused"]
 Segment = tuple[float, float]
@@ -139,7 +139,7 @@ def _searched(curve: IntensityCurve, task: Task, straight: Plan) -> tuple[Plan |
             return (cheapest, None) if begins_now else (straight, cheapest)
     if task.pauses_left == 0 and task.state == "running":
         return None, None
-    from include.scheduler.segment_search import search  # noqa: PLC0415 numpy: only where a job may pause
+    from include.scheduler.curves.segment_search import search  # noqa: PLC0415 numpy: only where a job may pause
 
     return search(curve, task)
 

@@ -11,7 +11,7 @@ from operator import lt, mul, sub
 from typing import Self
 
 from include.records import Reading
-from include.scheduler.blocks import Block, Blocks, general_blocks, nearly, regular_blocks
+from include.scheduler.curves.blocks import Block, Blocks, general_blocks, nearly, regular_blocks
 
 _MOST_DURATIONS = 8
 

@@ -8,13 +8,13 @@ from include.config import Zone
 from include.errors import SignalError
 from include.moments import as_utc, format_moment
 from include.records import EmissionFactorType, Reading, SignalType
-from include.scheduler.coverage import Source, cover
-from include.scheduler.fallback import HoursToCome, comparable, figure, hours_to_come, stand_in
-from include.scheduler.feeds import Answer, Feed
-from include.scheduler.foretelling import Foreteller
-from include.scheduler.memory import Memory
-from include.scheduler.outlook import READING, Outlook, TypicalHours, Wanted
-from include.scheduler.profile import country_mean_reading, profile_readings
+from include.scheduler.curves.coverage import Source, cover
+from include.scheduler.outlooks.foretelling import Foreteller
+from include.scheduler.outlooks.outlook import READING, Outlook, TypicalHours, Wanted
+from include.scheduler.signals.fallback import HoursToCome, comparable, figure, hours_to_come, stand_in
+from include.scheduler.signals.feeds import Answer, Feed
+from include.scheduler.signals.memory import Memory
+from include.scheduler.signals.profile import country_mean_reading, profile_readings
 
 _log = logging.getLogger(__name__)
 

@@ -9,18 +9,18 @@ from include.config import GridConfig, Zone, find_zone
 from include.errors import ConfigurationError, SignalError
 from include.moments import as_utc
 from include.records import ReplayAnchor
-from include.scheduler.access import Access
-from include.scheduler.choosing import choose_provider, open_provider, takes_credentials
-from include.scheduler.feeds import Feed, LiveFeed, LocalFeed
-from include.scheduler.foresight import Foresight, StoredPast, TracedPast
-from include.scheduler.foretelling import Foreteller
 from include.scheduler.history import HistoryStore, open_history, provider_key
-from include.scheduler.login import Line, LoginLine
+from include.scheduler.network.access import Access
+from include.scheduler.network.login import Line, LoginLine
+from include.scheduler.network.transport import Limits, Transport
+from include.scheduler.outlooks.foresight import Foresight, StoredPast, TracedPast
+from include.scheduler.outlooks.foretelling import Foreteller
+from include.scheduler.outlooks.stored_forecasts import StoredForecasts
 from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS, HttpProvider, LocalProvider
 from include.scheduler.providers.replay import TraceReplay
-from include.scheduler.signal import GridSignal
-from include.scheduler.stored_forecasts import StoredForecasts
-from include.scheduler.transport import Limits, Transport
+from include.scheduler.signals.choosing import choose_provider, open_provider, takes_credentials
+from include.scheduler.signals.feeds import Feed, LiveFeed, LocalFeed
+from include.scheduler.signals.signal import GridSignal
 
 _EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
 """A replay elsewhere is a slip of the pen, and a deadline after it would leave the calendar."""

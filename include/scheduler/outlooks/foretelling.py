@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from include.errors import LowtideError
-from include.scheduler.blending import prolonged, provider_curve
-from include.scheduler.foresight import Foresight
-from include.scheduler.outlook import Outlook, PastErrors, Prediction, Wanted
+from include.scheduler.curves.blending import prolonged, provider_curve
+from include.scheduler.outlooks.foresight import Foresight
+from include.scheduler.outlooks.outlook import Outlook, PastErrors, Prediction, Wanted
 
 
 class Foreteller:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from include.scheduler.job import Job
 from include.scheduler.outcome import Decision
-from include.scheduler.outlook import Outlook
+from include.scheduler.outlooks.outlook import Outlook
 
 
 def judged(decision: Decision, job: Job, outlook: Outlook) -> Decision:

@@ -12,8 +12,8 @@ from math import ceil, floor, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from include.scheduler.curve import IntensityCurve
-from include.scheduler.segments import SAME_S, Plan, Segment, Task, pauses, priced, resume_cost
+from include.scheduler.curves.curve import IntensityCurve
+from include.scheduler.curves.segments import SAME_S, Plan, Segment, Task, pauses, priced, resume_cost
 
 _Array = NDArray[np.float64]
 _ROUNDING = 1e-9

@@ -10,13 +10,13 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from include.errors import ProviderUnavailable
-from include.scheduler.bounded import RETRIED_STATUSES, BoundedAdapter, BoundedRetry
-from include.scheduler.failures import failure_sentence, status_sentence
+from include.scheduler.network.bounded import RETRIED_STATUSES, BoundedAdapter, BoundedRetry
+from include.scheduler.network.failures import failure_sentence, status_sentence
+from include.scheduler.network.transport import MAX_BODY_BYTES
 from include.scheduler.providers.base import Request
-from include.scheduler.transport import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from include.scheduler.transport import Transport
+    from include.scheduler.network.transport import Transport
 
 _CHUNK_BYTES = 16 * 1024
 _MAX_REDIRECTS = 3

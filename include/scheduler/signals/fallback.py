@@ -11,11 +11,11 @@ from include.config import Zone
 from include.errors import LowtideError
 from include.moments import format_moment
 from include.records import IntensityKind, Reading
-from include.scheduler.feeds import Feed
-from include.scheduler.memory import Memory
-from include.scheduler.outlook import TypicalHours
-from include.scheduler.profile import profile_readings
+from include.scheduler.outlooks.outlook import TypicalHours
 from include.scheduler.providers.base import Provider
+from include.scheduler.signals.feeds import Feed
+from include.scheduler.signals.memory import Memory
+from include.scheduler.signals.profile import profile_readings
 
 SHAPE_HORIZON = timedelta(hours=48)
 LEAST_SHAPE = timedelta(hours=24)

@@ -5,9 +5,9 @@ from threading import Lock
 
 from include.errors import LowtideError
 from include.records import IntensityKind, Reading
-from include.scheduler.curve import IntensityCurve
+from include.scheduler.curves.curve import IntensityCurve
 from include.scheduler.history import HistoryStore
-from include.scheduler.past_forecasts import PastForecast, PastForecasts
+from include.scheduler.outlooks.past_forecasts import PastForecast, PastForecasts
 
 DAYS = 28
 _AHEAD = timedelta(hours=72)
@@ -25,7 +25,7 @@ class StoredForecasts:
     def saving_interval_percent(
         self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
     ) -> tuple[float, float] | None:
-        """See ``include.scheduler.outlook.PastErrors``; None also where the store cannot be read."""
+        """See ``include.scheduler.outlooks.outlook.PastErrors``; None also where the store cannot be read."""
         hour = datetime.fromtimestamp(now_s // 3600 * 3600, tz=self._store.timezone)
         with self._lock:
             if self._hour != hour:  # reading four weeks takes a good part of a second; jobs ask many times an hour

@@ -15,7 +15,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
-from include.scheduler.transport import RETRY_AFTER_SLEPT_S
+from include.scheduler.network.transport import RETRY_AFTER_SLEPT_S
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 
