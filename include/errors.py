@@ -4,6 +4,7 @@ LowtideError
 ├── UserError                 the user can mend it: one sentence, exit status 2, no traceback
 │   ├── ConfigurationError    the YAML file, a --set or a DAG Param
 │   ├── ArtifactError         a file or folder that is missing, unreadable, full or not ours
+│   │   └── LedgerInUse       another process trains or settles there
 │   └── DataSetError          training data that cannot be fetched or is not what it should be
 ├── SignalError               the grid's signal; never a reading, never swallowed
 │   ├── ProviderUnavailable   no usable answer: network, status, timeout (worth another try)
@@ -30,6 +31,10 @@ class ConfigurationError(UserError):
 
 class ArtifactError(UserError):
     """A file or folder of a run that is missing, unreadable or not what it should be."""
+
+
+class LedgerInUse(ArtifactError):
+    """Another process holds a run's ledger: it trains, or settles."""
 
 
 class DataSetError(UserError):

@@ -6,7 +6,8 @@ from include.tracker.accounts.settling import actual_readings, settle_rows
 from include.tracker.accounts.summary import LedgerSummary, PhaseTotals, counterfactual, summarise
 from include.tracker.accounts.uncertainty import emissions_interval
 from include.tracker.ledger.attempts import next_attempt
-from include.tracker.ledger.writing import LedgerContents, LedgerWriter, hold_ledger, read_ledger, repair_ledger
+from include.tracker.ledger.locking import hold_ledger
+from include.tracker.ledger.writing import LedgerContents, LedgerWriter, read_ledger, repair_ledger
 from include.tracker.meters.attribution import AttributedMeter
 from include.tracker.meters.codecarbon_meter import CodeCarbonMeter
 from include.tracker.meters.meter import EnergyMeter, MeterReading

@@ -9,6 +9,7 @@ from include.config import load_config
 from include.errors import ArtifactError, ConfigurationError
 from include.moments import parse_moment, utc_now
 from include.pipeline import RunFolder, TrainingRun, new_training_id, unfinished
+from include.pipeline.running import beginning
 from include.pipeline.running.beginning import begin, goes_on, last_checkpoint
 from include.scheduler import replay_anchor
 from include.trainer.checkpoint.manifest import Manifest
@@ -154,7 +155,8 @@ def test_a_move_that_was_broken_off_is_taken_up_as_a_finished_trainings(tmp_path
     assert last_checkpoint(run.folder) is None
 
 
-def test_a_folder_in_which_another_process_trains_is_refused(tmp_path):
+def test_a_folder_in_which_another_process_trains_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(beginning, "SETTLEMENT_S", 0.2)
     run = prepared(tmp_path)
     begin(run)
     run.folder.ledger.write_text("")

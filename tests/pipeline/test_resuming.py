@@ -7,32 +7,27 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
 from include.config import PROJECT_ROOT
 from include.errors import ConfigurationError, TrainingError, TrainingPaused, TrainingStopped
+from include.moments import utc_now
 from include.pipeline import RunFolder, last_checkpoint, run_training, unfinished
 from include.pipeline.accounts.reading_back import account_of
+from include.pipeline.settling.left_runs import read_back_left_runs
 from include.records import IncompleteRecord, TrainingRecord
 from include.tracker import read_ledger
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
-from tests.support.prepared_runs import prepared
+from tests.support.prepared_runs import LONG, prepared
 from tests.support.processes import children, is_gone
 
 STEPS = 300
-LONG = {
-    "training__model": {"path": "include.trainer.models:mlp"},
-    "training__epochs": 30,
-    "training__checkpoint_steps": 25,
-}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mnist():
-    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+pytestmark = pytest.mark.usefixtures("mnist")
 
 
 def long_run(folder, **changes):
@@ -122,6 +117,12 @@ def lowtide(*arguments, **options):
 _HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 
 
+def nightly(root):
+    """What the task ``settle`` finds two hours later."""
+    later = utc_now() + timedelta(hours=2)
+    return read_back_left_runs(root, now=later, look_back=timedelta(days=1)).read_back
+
+
 def checkpoint_in(folder, process):
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
@@ -137,9 +138,10 @@ def test_the_command_line_goes_on_after_kill_minus_9_and_refuses_another_configu
         tmp_path,
         **LONG | {"training__checkpoint_steps": 250, "training__epochs": 200, "scheduler__policy": "immediate"},
     )
-    folder = RunFolder(tmp_path / "run")
+    folder = RunFolder(tmp_path / "runs" / "mine")
     with lowtide("train", config, "--output", folder.path) as first:
         step = checkpoint_in(folder, first)
+        assert nightly(tmp_path) == []  # it still goes on
         (child,) = children(first.pid)
         wardens = children(child)
         first.kill()
@@ -151,7 +153,8 @@ def test_the_command_line_goes_on_after_kill_minus_9_and_refuses_another_configu
     assert "training.learning_rate was 0.002 and is 0.5 now" in message
     assert "--fresh" in message
 
-    assert isinstance(account_of(folder), IncompleteRecord)  # read back, as `lowtide settle` does: no end of the run
+    assert nightly(tmp_path) == [folder]  # read back, since nobody seems to go on with it: no end of the run
+    assert isinstance(account_of(folder), IncompleteRecord)
     assert unfinished(folder)
 
     with lowtide("train", config, "--output", folder.path, "--json", stdout=subprocess.PIPE) as again:

@@ -7,7 +7,7 @@ import pytest
 
 from include.cli.display import Display
 from include.cli.resuming import go_on
-from include.config import PROJECT_ROOT, load_config
+from include.config import load_config
 from include.moments import utc_now
 from include.pipeline import RunFolder, TrainingRun, goes_on, new_training_id
 from include.pipeline.running.beginning import begin
@@ -16,16 +16,13 @@ from include.pipeline.running.pausing import train_with_pauses
 from include.scheduler import clock_for, job_from_config, open_signal, replay_anchor
 from include.scheduler.pausing import Progress
 from include.tracker import read_ledger
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.two_tides import EXPECTED, NOON, two_tides
 
 ONE_PM = NOON + timedelta(hours=1)
 """From here on the grid is dirty for three hours."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mnist():
-    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+pytestmark = pytest.mark.usefixtures("mnist")
 
 
 def prepared(tmp_path, maximum_pauses):

@@ -9,19 +9,15 @@ from itertools import pairwise
 
 import pytest
 
-from include.config import PROJECT_ROOT, load_config
+from include.config import load_config
 from include.errors import LowtideError, TrainingStopped
 from include.pipeline import run_training
 from include.records import TrainingRecord
 from include.tracker import CodeCarbonMeter, ReplayMeter, read_ledger
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 from tests.support.prepared_runs import prepared
 
-
-@pytest.fixture(scope="module", autouse=True)
-def mnist():
-    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+pytestmark = pytest.mark.usefixtures("mnist")
 
 
 def test_record_follows_from_the_ledger(tmp_path):

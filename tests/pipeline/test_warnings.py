@@ -4,27 +4,20 @@ import threading
 
 import pytest
 
-from include.config import PROJECT_ROOT, ReportConfig
+from include.config import ReportConfig
 from include.errors import TrainingStopped
 from include.moments import utc_now
 from include.pipeline import run_training
 from include.pipeline.accounts.reading_back import account_of
 from include.report import compare_runs
 from include.report.export.codecarbon_csv import csv_text
-from include.trainer.data_sets.mnist_files import ensure_mnist
-from tests.support.prepared_runs import prepared
+from tests.support.prepared_runs import LONG, prepared
 
 HALVED = [f"memory ran out at optimizer step 1 with micro-batches of {size}" for size in (50, 25)]
-GREEDY = {
-    "training__model": {"path": "tests.support.greedy_model:GreedyModel"},
-    "training__epochs": 30,
-    "training__checkpoint_steps": 25,
-}
+GREEDY = LONG | {"training__model": {"path": "tests.support.greedy_model:GreedyModel"}}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mnist():
-    ensure_mnist(PROJECT_ROOT / ".data", report=print)
+pytestmark = pytest.mark.usefixtures("mnist")
 
 
 def test_the_warnings_of_every_attempt_stand_in_record_and_report(tmp_path):

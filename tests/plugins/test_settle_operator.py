@@ -1,6 +1,7 @@
 """The settling task in real Airflow: recent runs of this grid, and only they, are booked again from the stored history."""
 
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from include.config import ReportConfig
 from include.files import sha256_of
 from include.moments import utc_now
 from include.pipeline import RunFolder, settle_run
+from include.pipeline.accounts.files import load_account
 from include.pipeline.settling.settled_record import is_record_of, settled_record
 from include.records import IntensityKind, Reading, TrainingRecord
 from include.report import compare_runs, load_record, write_report
 from tests.support.config_files import write_config
 from tests.support.history import store
 from tests.support.neso import HALF_HOUR, slot_start
-from tests.support.runs import booked_rows, check_contract, slot_reading, write_run
+from tests.support.runs import booked_rows, check_contract, opening, slot_reading, write_killed_run, write_run
 
 CONNECTION = "grid_history_test"
 NOW = utc_now()
@@ -36,6 +38,15 @@ def finished(root: Path, name: str, **changes: timedelta) -> tuple[RunFolder, Tr
         submitted_at=started - timedelta(hours=6),
         at_submission=forecast,
     )
+
+
+def killed(root: Path, name: str = "killed", **details: object) -> RunFolder:
+    forecast = grid(IntensityKind.FORECAST, 200.0)
+    opened = opening(STARTED - timedelta(hours=6), **details)
+    folder = write_killed_run(root / "runs" / "nightly" / name, booked_rows(STARTED, forecast), opened)
+    two_hours_ago = NOW.timestamp() - 7200
+    os.utime(folder.ledger, (two_hours_ago, two_hours_ago))
+    return folder
 
 
 @pytest.mark.airflow
@@ -67,6 +78,37 @@ def test_recent_runs_are_settled_and_their_reports_renewed(run_probe, tmp_path: 
     check_contract(recent)
     assert not old.booked.exists()
     assert run_probe("settle_runs", file=config, days=2).xcoms["settle"]["settled"] == []
+
+
+@pytest.mark.airflow
+def test_a_killed_run_is_read_back_first_and_then_settled_like_any_other(
+    run_probe, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", "carbon-intensity://127.0.0.1:1/http")
+    root = tmp_path / "artifacts"
+    config = write_config(tmp_path, grid={"zone": "GB", "provider": "neso", "threshold_gco2eq_per_kwh": 120})
+    folder = killed(root)
+    damaged = killed(root, "damaged", policy=None)
+    store(root, connection=CONNECTION).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
+
+    xcom = run_probe("settle_runs", file=config, days=2).xcoms["settle"]
+
+    assert xcom["read_back"] == [str(folder.record)]
+    assert [run["record"] for run in xcom["settled"]] == [str(folder.record)]
+    assert len(xcom["failures"]) == 1
+    assert str(damaged.ledger) in xcom["failures"][0]
+    check_contract(folder)
+    assert run_probe("settle_runs", file=config, days=2).xcoms["settle"]["read_back"] == []
+
+
+@pytest.mark.airflow
+def test_under_a_replay_killed_runs_are_read_back_before_the_task_is_skipped(
+    run_probe, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", "carbon-intensity://127.0.0.1:1/http")
+    folder = killed(tmp_path / "artifacts")
+    assert run_probe("settle_runs", file=write_config(tmp_path), days=2).states == {"settle": "skipped"}
+    assert not load_account(folder).energy_complete
 
 
 def test_an_xcom_gives_way_to_the_settled_record_of_the_same_training_only(tmp_path: Path) -> None:

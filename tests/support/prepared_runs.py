@@ -9,6 +9,13 @@ from include.pipeline import RunFolder, TrainingRun
 from include.scheduler import GridSignal, open_signal, replay_anchor
 from tests.support.config_files import write_config
 
+LONG = {
+    "training__model": {"path": "include.trainer.models:mlp"},
+    "training__epochs": 30,
+    "training__checkpoint_steps": 25,
+}
+"""Changes for a run of 300 steps that saves its state every 25: long enough to be ended on the way."""
+
 
 def prepared(folder: Path, **changes: Any) -> tuple[TrainingRun, GridSignal]:
     """Return a run in ``folder/run``; ``changes`` are those of ``write_config``."""

@@ -1,5 +1,6 @@
 """Reads and replaces what a run's account consists of: record and ledger, which must fit together at any moment."""
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -18,12 +19,13 @@ from include.tracker import hold_ledger
 Account = TrainingRecord | IncompleteRecord
 
 
-def load_account(folder: RunFolder) -> Account:
+def load_account(folder: RunFolder, *, held: bool = False) -> Account:
     """Read a run's record, finished or not; a settlement that was killed half-way is first brought to its end.
 
+    :param held: the caller holds the ledger.
     :raises ArtifactError: missing, damaged, or beside a ledger that is not its own.
     """
-    _finish_interrupted(folder)
+    _finish_interrupted(folder, held=held)
     data = _json(folder.record)
     if not tells_of_an_unfinished_run(data):
         return load_record(folder.path)
@@ -55,13 +57,15 @@ def keep_first_booking(folder: RunFolder) -> tuple[Path, str]:
 def restore_first_booking(folder: RunFolder) -> None:
     """Put the ledger back as it was before it was settled, because an attempt goes on in it; the settled one goes aside.
 
-    Else the finished run's record would call figures first booked of which a part was settled.
+    Else the finished run's record would call figures first booked of which a part was settled. The caller holds the ledger.
 
     :raises ArtifactError: a file cannot be read or written.
     """
-    account = load_account(folder)
+    if not folder.ledger.exists():
+        return
+    account = load_account(folder, held=True)
     first, settlement = folder.booked / folder.ledger.name, account.settlement
-    if settlement is None or not (first.exists() and folder.ledger.exists()):
+    if settlement is None or not first.exists():
         return
     if sha256_of(first) != settlement.first_booked.ledger_sha256:
         return
@@ -88,7 +92,7 @@ def replace_account(folder: RunFolder, ledger_lines: str, account: Account) -> N
     write_atomically(folder.ledger, ledger_lines)
     _keep_time(written, folder.ledger)
     write_json_atomically(folder.record, account.model_dump_json(indent=2))
-    intent.unlink()
+    intent.unlink(missing_ok=True)  # who took hold of the new ledger may have finished this
 
 
 def ledger_lines(path: Path, old: Sequence[LedgerRow], new: Sequence[LedgerRow]) -> str:
@@ -110,11 +114,13 @@ def ledger_lines(path: Path, old: Sequence[LedgerRow], new: Sequence[LedgerRow])
     return "".join(lines)
 
 
-def _finish_interrupted(folder: RunFolder) -> None:
+def _finish_interrupted(folder: RunFolder, *, held: bool) -> None:
     intent = folder.settling
     if not intent.exists():
         return
-    with hold_ledger(folder.ledger):  # else one that is still at work would lose its intent
+    with (
+        contextlib.nullcontext() if held else hold_ledger(folder.ledger)
+    ):  # else one that is still at work would lose its intent
         data = _json(intent)
         if isinstance(data, dict) and sha256_of(folder.ledger) == data.get("ledger_sha256"):
             write_json_atomically(folder.record, json.dumps(data, indent=2))

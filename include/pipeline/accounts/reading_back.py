@@ -1,7 +1,7 @@
 """Makes an account of a run that was killed: its ledger says what it was about, and what it used until then."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from include.files import sha256_of, write_json_atomically
 from include.pipeline.accounts.files import Account, load_account
 from include.pipeline.accounts.machine_energy import machine_energy
 from include.pipeline.accounts.methods import differing_methods, methods_of, scope_of
+from include.pipeline.accounts.stand_ins import stand_in_problems
 from include.pipeline.run_folder import RunFolder
 from include.pipeline.running.batch_sizes import sizes_of_killed
 from include.records import IncompleteRecord, LedgerEventKind, LedgerRow
@@ -60,19 +61,37 @@ def opening_details(contents: LedgerContents) -> Mapping[str, Any] | None:
     return openings[-1].details if openings else None
 
 
+def read_back_where(folder: RunFolder, holds: Callable[[LedgerContents], bool]) -> IncompleteRecord | None:
+    """Read a run back that has no record, if its ledger is such that nobody will go on with it; None where it is not.
+
+    :param holds: asked while the ledger is held, so that no attempt begins meanwhile.
+    :raises LedgerInUse: another process writes to the ledger.
+    :raises ArtifactError: a ledger that says nothing of its run.
+    :raises MeasurementError: a ledger without any energy.
+    """
+    with LedgerWriter(folder.ledger) as ledger:
+        contents = read_ledger(folder.ledger)
+        if folder.record.exists() or not holds(contents):
+            return None
+        return _kept(folder, contents, ledger)
+
+
 def _read_back(folder: RunFolder) -> IncompleteRecord:
     if not folder.ledger.exists():
         raise ArtifactError(f"{folder.path}: there is neither record.json nor ledger.jsonl; give the folder of a run")
     with LedgerWriter(folder.ledger) as ledger:  # refuses a run that still goes on, and moves a torn line aside
-        contents = read_ledger(folder.ledger)
-        details = opening_details(contents)
-        if details is None:
-            raise ArtifactError(
-                f"{folder.ledger}: does not say what its run was about, since an older version wrote it; train the run to"
-                " its end in the same folder"
-            )
-        record = _account(folder, contents, details, ledger)
-        write_json_atomically(folder.record, record.model_dump_json(indent=2))
+        return _kept(folder, read_ledger(folder.ledger), ledger)
+
+
+def _kept(folder: RunFolder, contents: LedgerContents, ledger: LedgerWriter) -> IncompleteRecord:
+    details = opening_details(contents)
+    if details is None:
+        raise ArtifactError(
+            f"{folder.ledger}: does not say what its run was about, since an older version wrote it; train the run to"
+            " its end in the same folder"
+        )
+    record = _account(folder, contents, details, ledger)
+    write_json_atomically(folder.record, record.model_dump_json(indent=2))
     return record
 
 
@@ -82,15 +101,14 @@ def _account(
     rows, methods = contents.rows, methods_of(contents, details.get("methods", {}))
     sizes, unknown = sizes_of_killed(folder, details)
     lost = lost_energy(rows, contents.events)
+    further = (*differing_methods(contents), *stand_in_problems(contents))
     told = {key: details[key] for key in _FROM_OPENING if key in details}
     fields = {**told, **sizes, **_figures(rows, details, methods)} | {
         "measuring_scope": scope_of(contents, str(details.get("measuring_scope"))),
         "uncovered_s": _uncovered_s(contents, details, ledger.held_up_s),
         "machine_energy_kwh": machine_energy(rows),
         "uncertainty": emissions_interval(rows, methods),
-        "problems": tuple(
-            dict.fromkeys((*lost, *ledger.problems, *contents.problems, *unknown, *differing_methods(contents)))
-        ),
+        "problems": tuple(dict.fromkeys((*lost, *ledger.problems, *contents.problems, *unknown, *further))),
         "warnings": folder.warnings(),
         "ledger_path": str(folder.ledger),
         "ledger_sha256": sha256_of(folder.ledger),

@@ -11,6 +11,7 @@ from include.files import sha256_of, write_atomically, write_json_atomically
 from include.pipeline.accounts.machine_energy import machine_energy
 from include.pipeline.accounts.methods import differing_methods, methods_of, scope_of
 from include.pipeline.accounts.score import score_of
+from include.pipeline.accounts.stand_ins import stand_in_problems
 from include.pipeline.identity import comparison_key
 from include.pipeline.running.training_run import TrainingRun
 from include.records import (
@@ -58,7 +59,8 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
         reasons = "; ".join((*new, *finished.problems)) or "nothing was booked"
         raise MeasurementError(f"{run.folder.ledger} has no rows: {reasons}")
     short = [*([finished.shortfall] if finished.shortfall else []), *lost_energy(contents.rows, contents.events)]
-    said = tuple(dict.fromkeys((*short, *finished.problems, *new, *differing_methods(contents))))
+    further = (*differing_methods(contents), *stand_in_problems(contents))
+    said = tuple(dict.fromkeys((*short, *finished.problems, *new, *further)))
     gaps_s = None if short or new else _uncovered_s(run, contents)
     record = _record(run, signal, replace(finished, problems=said), contents).model_copy(
         update={"energy_complete": gaps_s == 0, "uncovered_s": gaps_s}

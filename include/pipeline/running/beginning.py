@@ -1,26 +1,31 @@
 """What happens to the files of a run when it is begun, begun again, or gone on with."""
 
-import fcntl
+import contextlib
 import logging
 import os
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from include.config import LowtideConfig
-from include.errors import ArtifactError, ConfigurationError
+from include.errors import ArtifactError, ConfigurationError, LedgerInUse
 from include.files import write_json_atomically
 from include.pipeline.accounts.files import restore_first_booking, set_first_booking_aside
 from include.pipeline.identity import run_identity
 from include.pipeline.run_folder import RunFolder
 from include.pipeline.running.training_run import TrainingRun
 from include.records import ReplayAnchor
+from include.tracker import hold_ledger
 from include.trainer.checkpoint.folder import CheckpointFolder
 from include.trainer.checkpoint.identity import first_difference
 from include.trainer.checkpoint.manifest import Manifest
 
 _log = logging.getLogger(__name__)
+
+SETTLEMENT_S = 5.0
+"""For so long an attempt waits for who holds its ledger: a settlement may be at work there for a moment."""
 
 
 class Beginning(BaseModel):
@@ -84,9 +89,13 @@ def begin(run: TrainingRun) -> str:
     :raises ConfigurationError: an unfinished training has a checkpoint, but the configuration is another one by now.
     :raises ArtifactError: the folder cannot be written, or another process is training in it.
     """
+    run.folder.create()
+    with _held(run.folder):
+        return _begin(run)
+
+
+def _begin(run: TrainingRun) -> str:
     folder = run.folder
-    folder.create()
-    _refuse_if_in_use(folder)
     earlier, wanted = unfinished(folder), run.training_id
     identity = run_identity(run.config.values, run.anchor)
     if folder.is_finished:
@@ -105,20 +114,22 @@ def begin(run: TrainingRun) -> str:
     return training_id
 
 
-def _refuse_if_in_use(folder: RunFolder) -> None:
-    # before anything is moved: the ledger of a training that still runs must not be taken from under it
-    try:
-        ledger = os.open(folder.ledger, os.O_RDONLY)
-    except FileNotFoundError:
+@contextlib.contextmanager
+def _held(folder: RunFolder) -> Iterator[None]:
+    # the ledger of a training that still runs must not be taken from under it, nor one be settled that is gone on with
+    if not folder.ledger.exists():
+        yield
         return
-    try:
-        fcntl.flock(ledger, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ArtifactError(
-            f"{folder.path}: another process is training in this folder; wait for it, or end it"
-        ) from None
-    finally:
-        os.close(ledger)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(hold_ledger(folder.ledger, patience_s=SETTLEMENT_S))
+        except LedgerInUse:
+            raise ArtifactError(
+                f"{folder.path}: another process is training in this folder; wait for it, or end it"
+            ) from None
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(folder.identity)  # a sign of life: the attempt's first row may be a minute away
+        yield
 
 
 def _forget_account(folder: RunFolder) -> None:

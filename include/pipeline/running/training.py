@@ -6,7 +6,7 @@ from typing import Any
 
 from include.pipeline.accounts.record import FinishedTraining, write_record
 from include.pipeline.running.attempt import attempt_in, run_details
-from include.pipeline.running.beginning import begin
+from include.pipeline.running.beginning import SETTLEMENT_S, begin
 from include.pipeline.running.ledger_copies import ledger_copies
 from include.pipeline.running.metering import Metering, measured, open_metering, told
 from include.pipeline.running.progress import Progress
@@ -56,7 +56,10 @@ def run_training(
         on_progress=on_progress,
         on_checkpoint=on_checkpoint,
     )
-    with SignalRefresher(signal, clock, interval_s=poke_s, look=look), LedgerWriter(run.folder.ledger) as ledger:
+    with (
+        SignalRefresher(signal, clock, interval_s=poke_s, look=look),
+        LedgerWriter(run.folder.ledger, patience_s=SETTLEMENT_S) as ledger,
+    ):
         before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
         attempt = next_attempt(before.rows, before.events)
         recorder = _recorder(run, signal, meter, ledger, attempt)

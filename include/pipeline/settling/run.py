@@ -10,12 +10,12 @@ from pathlib import Path
 
 from include.errors import ArtifactError
 from include.files import sha256_of, write_atomically
-from include.pipeline.accounts.files import Account, keep_first_booking, ledger_lines, replace_account
+from include.pipeline.accounts.files import Account, keep_first_booking, ledger_lines, load_account, replace_account
 from include.pipeline.accounts.reading_back import account_of
 from include.pipeline.run_folder import RunFolder
 from include.pipeline.settling.actuals import ACTUAL, Actuals
 from include.records import Counterfactual, FirstBooked, LedgerRow, Reading, Settlement
-from include.scheduler.coverage import cover
+from include.scheduler.curves.coverage import cover
 from include.tracker import (
     actual_readings,
     counterfactual,
@@ -71,6 +71,7 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
     if before.replay is not None:
         return SettledRun(folder=folder, before=before, after=before)
     with hold_ledger(folder.ledger):  # so that no attempt appends while rows are replaced
+        _refuse_if_changed(folder, before)
         rows = read_ledger(folder.ledger).rows
         evidence = _evidence(before, rows, actuals, folder, now)
         settled = settle_rows(rows, evidence.actuals, pue=before.pue, settled_at=now)
@@ -80,6 +81,13 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
             return SettledRun(folder=folder, before=before, after=before)
         after = _write(folder, before, settled, at_submission or before.counterfactual, evidence)
     return SettledRun(folder=folder, before=before, after=after)
+
+
+def _refuse_if_changed(folder: RunFolder, before: Account) -> None:
+    # an attempt that goes on has forgotten the account, another settlement replaced it: its first booking must not be lost
+    same = folder.record.exists() and load_account(folder, held=True) == before
+    if not same or sha256_of(folder.ledger) != before.ledger_sha256:
+        raise ArtifactError(f"{folder.path}: another process has just changed this run's account; settle it again")
 
 
 def _evidence(

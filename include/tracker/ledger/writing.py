@@ -1,9 +1,8 @@
 """The ledger: append-only JSON lines, one row a line, on the disk before ``append`` returns."""
 
 import contextlib
-import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +12,12 @@ from include.errors import ArtifactError, MeasurementError
 from include.moments import format_moment
 from include.records import LedgerEvent, LedgerRow
 from include.tracker.ledger.attempts import Attempt
+from include.tracker.ledger.locking import open_held
 from include.tracker.ledger.reading import LedgerContents, read_ledger, repair_ledger, sync_folder
 from include.tracker.ledger.uncovered import HELD_UP, held_up_s
 from include.tracker.recording.live import LiveFigures, figures_of
 
-__all__ = ["LedgerContents", "LedgerWriter", "hold_ledger", "read_ledger", "repair_ledger"]
+__all__ = ["LedgerContents", "LedgerWriter", "read_ledger", "repair_ledger"]
 
 
 class LedgerWriter:
@@ -26,11 +26,13 @@ class LedgerWriter:
     A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` says for how long an attempt that
     was killed had gone on without a row that could be written, ``so_far`` what earlier attempts used.
 
-    :raises ArtifactError: the file cannot be opened, or another process writes to it.
+    :param patience_s: how long to wait for another process that holds the file, as a settlement does for a moment.
+    :raises ArtifactError: the file cannot be opened, or another process writes to it (LedgerInUse).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience_s: float = 0.0) -> None:
         self.path = path
+        self._patience_s = patience_s
         self.problems: tuple[str, ...] = ()
         self.last_end: datetime | None = None
         self.held_up_s = 0.0
@@ -131,8 +133,7 @@ class LedgerWriter:
         self.so_far = figures_of(found.rows)
 
     def _open(self) -> None:
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        _lock(self._file, self.path)
+        self._file = open_held(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, patience_s=self._patience_s)
 
     def _check_order(self, rows: Sequence[LedgerRow]) -> None:
         end = self.last_end
@@ -151,42 +152,6 @@ class LedgerWriter:
         return ArtifactError(
             f"{self.path}: the ledger {what} ({error.strerror}); free space there, mend the permissions, or give another folder"
         )
-
-
-@contextlib.contextmanager
-def hold_ledger(path: Path) -> Iterator[None]:
-    """Keep other writers from a ledger that is there, without opening it to append.
-
-    :raises ArtifactError: the file cannot be opened, or another process writes to it.
-    """
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise ArtifactError(
-            f"{path}: cannot be opened ({error.strerror}); check the path and its permissions"
-        ) from error
-    try:
-        _lock(file, path)
-        yield
-    finally:
-        os.close(file)
-
-
-def _lock(file: int, path: Path) -> None:
-    try:
-        # a worker taken for dead and its retry must not interleave their rows
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ArtifactError(f"{path}: another process writes to this ledger; wait for it, or end it") from error
-    if not _is_at(file, path):  # rows would go into a file that has lost its name
-        raise ArtifactError(f"{path}: another process has just replaced this ledger; try again")
-
-
-def _is_at(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -3,58 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.config import find_zone
 from include.moments import utc_now
-from include.scheduler.feeds import LiveFeed
 from include.scheduler.history import HistoryRecorder, fill, open_history, provider_key
+from include.scheduler.signals.feeds import LiveFeed
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
+from lowtide.operators.grid_upkeep import DEFAULT_DAYS, GridUpkeepOperator
 from lowtide.run_context import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from airflow.sdk import Context
 
     from include.scheduler.history import Coverage, Filling, HistoryStore
 
-DEFAULT_DAYS = 14
+__all__ = ["DEFAULT_DAYS", "RecordGridHistoryOperator"]
 
 
-class RecordGridHistoryOperator(BaseOperator):
+class RecordGridHistoryOperator(GridUpkeepOperator):
     """Fills the history of the grid that a configuration file names, and compacts it. Running it again changes nothing.
 
     The XCom says what was asked, what was news, which gaps remain and which parts cannot be read.
-
-    :param config: configuration file; its ``grid`` section says zone, provider and connection. (templated)
-    :param settings: dotted keys to lay over the file. (templated)
-    :param days: how far back gaps are asked for again; the Param ``days`` goes before it.
-    :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
+    Gaps of the last ``days`` days are asked for again.
     """
-
-    template_fields: Sequence[str] = ("config", "settings", "grid_conn_id")
-    ui_color = "#d9ead3"
-
-    def __init__(
-        self,
-        *,
-        config: str,
-        settings: Mapping[str, Any] | None = None,
-        days: int = DEFAULT_DAYS,
-        grid_conn_id: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.config = config
-        self.settings = dict(settings or {})
-        self.days = days
-        self.grid_conn_id = grid_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fill, compact, and return what was done.
@@ -65,7 +42,7 @@ class RecordGridHistoryOperator(BaseOperator):
         """
         with airflow_errors():
             config = configuration(context, self.config, self.settings)
-            connection = self.grid_conn_id or config.values.grid.connection
+            connection = self.connection_of(config)
             feed = CarbonIntensityHook(connection).signal(config.values.grid).feed
             if not isinstance(feed, LiveFeed):
                 raise AirflowSkipException(
@@ -73,13 +50,13 @@ class RecordGridHistoryOperator(BaseOperator):
                 )
             zone = find_zone(config.values.grid.zone)
             store = open_history(config.artifacts_path, provider_key(feed.provider, zone, connection))
-            return self._fill(store, feed, context["params"].get("days") or self.days)
+            return self._fill(store, feed, self.look_back(context))
 
-    def _fill(self, store: HistoryStore, feed: LiveFeed, days: int) -> dict[str, Any]:
-        filling = fill(store, feed, HistoryRecorder(store), days=days, clock=utc_now)
+    def _fill(self, store: HistoryStore, feed: LiveFeed, look_back: timedelta) -> dict[str, Any]:
+        filling = fill(store, feed, HistoryRecorder(store), days=look_back.days, clock=utc_now)
         compaction = store.compact()
         now = utc_now()
-        coverage = store.coverage(now - timedelta(days=days), now)
+        coverage = store.coverage(now - look_back, now)
         self._log(filling, coverage)
         return {
             "key": store.key.as_json(),

@@ -2,80 +2,74 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.moments import utc_now
+from include.pipeline.settling.left_runs import read_back_left_runs
 from include.pipeline.settling.runs import settle_recent_runs
 from include.pipeline.settling.sources import history_of
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
-from lowtide.operators.history import DEFAULT_DAYS
+from lowtide.operators.grid_upkeep import GridUpkeepOperator
 from lowtide.run_context import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from airflow.sdk import Context
 
+    from include.config import LoadedConfig
+    from include.pipeline.settling.left_runs import LeftRuns
+    from include.pipeline.settling.runs import Settling
 
-class SettleRunsOperator(BaseOperator):
+
+class SettleRunsOperator(GridUpkeepOperator):
     """Settles the runs of the last days from the stored history, and renews the reports that rest on them; asks nobody.
 
-    The XCom says which runs were booked again, from how many grams to how many, and what could not be settled.
+    Runs that were killed, and that nobody goes on with, are read back first: without a record they were in no account.
 
-    :param config: configuration file; its ``grid`` section says whose history. (templated)
-    :param settings: dotted keys to lay over the file. (templated)
-    :param days: how long ago a run may have ended; the Param ``days`` goes before it.
-    :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
+    The XCom says which runs were read back, which were booked again, from how many grams to how many, and what failed.
     """
 
-    template_fields: Sequence[str] = ("config", "settings", "grid_conn_id")
-    ui_color = "#d9ead3"
-
-    def __init__(
-        self,
-        *,
-        config: str,
-        settings: Mapping[str, Any] | None = None,
-        days: int = DEFAULT_DAYS,
-        grid_conn_id: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.config = config
-        self.settings = dict(settings or {})
-        self.days = days
-        self.grid_conn_id = grid_conn_id
-
     def execute(self, context: Context) -> dict[str, Any]:
-        """Settle, renew reports, and return what was done.
+        """Read back, settle, renew reports, and return what was done.
 
-        :raises AirflowSkipException: the configured grid is a replay or a profile, which have no actual figures.
+        :raises AirflowSkipException: the configured grid is a replay or a profile, which have no actual figures; what was
+            left by killed runs has been read back all the same.
         """
         with airflow_errors():
             config = configuration(context, self.config, self.settings)
-            connection = self.grid_conn_id or config.values.grid.connection
-            signal = CarbonIntensityHook(connection).signal(config.values.grid)
-            history = history_of(signal, config.artifacts_path, connection)
-            if history is None:
-                raise AirflowSkipException(
-                    f"provider {signal.provider_name!r} of {config.source} is no live signal, so there is nothing to settle"
-                )
-            days = context["params"].get("days") or self.days
-            done = settle_recent_runs(
-                config.artifacts_path,
-                history,
-                now=utc_now(),
-                look_back=timedelta(days=days),
-                settings=config.values.report,
-            )
+            left = read_back_left_runs(config.artifacts_path, now=utc_now(), look_back=self.look_back(context))
+            self._tell_left(left)
+            done = self._settle(context, config)
         self.log.info(
             "%d runs looked at, %d settled, %d reports renewed", done.looked_at, len(done.settled), len(done.reports)
         )
         for failure in done.failures:
             self.log.warning("not settled: %s", failure)
-        return done.as_json()
+        return done.as_json() | {
+            "read_back": [str(folder.record) for folder in left.read_back],
+            "failures": [*left.failures, *done.failures],
+        }
+
+    def _settle(self, context: Context, config: LoadedConfig) -> Settling:
+        connection = self.connection_of(config)
+        signal = CarbonIntensityHook(connection).signal(config.values.grid)
+        history = history_of(signal, config.artifacts_path, connection)
+        if history is None:
+            raise AirflowSkipException(
+                f"provider {signal.provider_name!r} of {config.source} is no live signal, so there is nothing to settle"
+            )
+        return settle_recent_runs(
+            config.artifacts_path,
+            history,
+            now=utc_now(),
+            look_back=self.look_back(context),
+            settings=config.values.report,
+        )
+
+    def _tell_left(self, left: LeftRuns) -> None:
+        for folder in left.read_back:
+            self.log.info("%s was killed or gave up, and has been read back from its ledger", folder.path)
+        for failure in left.failures:
+            self.log.warning("%s", failure)
