@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,11 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from include.cli.printing import print_json
+from include.cli.repeatability import DEFAULT_PERCENT, add_repeatability
 from include.config import PROJECT_ROOT, ReportConfig
 from include.config.loader import ARTIFACTS_VARIABLE
 from include.moments import utc_now
+from include.pipeline.report_settings import report_settings
 from include.pipeline.run_folder import RunFolder
 from include.pipeline.waiting.evidence import wait_evidence
+from include.records import TrainingRecord
 from include.report import Report, compare_repeats, load_record, render_table, write_report
 from include.report.text.escape import plain
 from include.report.waits.text import waiting_sentences
@@ -48,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=help_text,
         )
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the report goes")
+    add_repeatability(parser, "here; default: as the run's configuration has it")
     parser.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root with the grid's history")
 
 
@@ -60,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
         wait_evidence(record, _folder(path), root, now=now)
         for record, path in zip(runs, options.run_folders, strict=True)
     ]
-    report = compare_repeats(baselines, runs, settings=ReportConfig(), now=now, evidence=evidence)
+    settings, whose = settings_of(runs, options)
+    report = compare_repeats(baselines, runs, settings=settings, now=now, evidence=evidence)
     paths = write_report(
         report,
         options.output,
@@ -71,9 +77,24 @@ def run(options: argparse.Namespace) -> int:
         print_json(report.model_dump(mode="json"))
         return 0
     print_report(report)
+    if settings.repeatability_percent != DEFAULT_PERCENT:
+        print(
+            f"A change within {settings.repeatability_percent:g} % counts as none, {whose} (default {DEFAULT_PERCENT:g} %)."
+        )
     print(f"report: {paths['report.json']}")
     print(f"page: {paths['report.html']}")
     return 0
+
+
+def settings_of(runs: Sequence[TrainingRecord], options: argparse.Namespace) -> tuple[ReportConfig, str]:
+    """Return by which settings the runs are compared, and in words whose they are."""
+    found = [report_settings(run, _folder(path)) for run, path in zip(runs, options.run_folders, strict=True)]
+    if options.repeatability_percent is not None:
+        asked = {"repeatability_percent": options.repeatability_percent}
+        return (found[0] or ReportConfig()).model_copy(update=asked), "as asked for"
+    # of several the least that is claimed: what one run's configuration calls noise is noise
+    largest = max((one or ReportConfig() for one in found), key=lambda one: one.repeatability_percent)
+    return largest, "as the run's configuration has it" if len(runs) == 1 else "the largest of the runs' configurations"
 
 
 def _folder(path: Path) -> RunFolder:

@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from include.cli.printing import print_json
-from include.config import PROJECT_ROOT, ReportConfig
+from include.cli.repeatability import DEFAULT_PERCENT, add_repeatability
+from include.config import PROJECT_ROOT
 from include.config.loader import ARTIFACTS_VARIABLE
 from include.errors import ArtifactError, ConfigurationError
 from include.files import write_atomically
 from include.moments import format_moment, parse_moment, utc_now
 from include.report.savings import Savings, SavingsQuery, cells_csv, runs_csv, savings_ledger
-from include.report.savings.text import HEADER, left_out, remarks, rows, title
+from include.report.savings.text import HEADER, left_out, remarks, repeatability_told, rows, title
 
 NAME = "report"
 HELP = "sum up all runs over time: energy, emissions, what waiting and efficiency avoided, waits, missed deadlines"
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dag", metavar="ID", help="only the runs of this DAG")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one line per basis, month and model")
     parser.add_argument("--runs-csv", metavar="FILE", type=Path, help="write one line per run, with those left out")
+    add_repeatability(parser, "of every run; default: what each run's report was written with")
     parser.add_argument(
         "--verify",
         action="store_true",
@@ -57,9 +59,14 @@ def run(options: argparse.Namespace) -> int:
         raise ArtifactError(f"{root}: there is no folder 'runs' in it; give the artifact root")
     if options.since and options.until and options.until <= options.since:
         raise ConfigurationError("--until is before --since; swap them")
-    query = SavingsQuery(since=options.since, until=options.until, dag=options.dag, verify=options.verify)
-    repeatability_percent = ReportConfig().repeatability_percent
-    savings = savings_ledger(root, query, repeatability_percent=repeatability_percent, now=utc_now())
+    query = SavingsQuery(
+        since=options.since,
+        until=options.until,
+        dag=options.dag,
+        verify=options.verify,
+        repeatability_percent=options.repeatability_percent,
+    )
+    savings = savings_ledger(root, query, repeatability_percent=DEFAULT_PERCENT, now=utc_now())
     written = [write_atomically(file.resolve(), text(savings)) for file, text in _files(options)]
     if options.json:
         print_json(savings.model_dump(mode="json"))
@@ -120,6 +127,8 @@ def _show(savings: Savings) -> None:
         console.print(table)
         for remark in remarks(group):
             console.print(f"- {remark}", soft_wrap=True)
+    for line in repeatability_told(savings, DEFAULT_PERCENT):
+        console.print(f"- {line}", soft_wrap=True)
     _show_left_out(console, savings)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from include.config import PROJECT_ROOT
+from include.config import PROJECT_ROOT, load_config
+from include.pipeline.report_settings import report_settings
 from include.records import IntensityKind, Reading
 from include.report.schemas import REPORT_SCHEMA
 from tests.support.runs import booked_rows, slot_reading, write_run
@@ -81,4 +82,60 @@ def test_a_run_given_twice_is_refused_in_one_sentence(tmp_path: Path, folders: l
     done = compare(tmp_path, "--run", folders[0], folders[0])
     assert (done.returncode, done.stdout) == (2, "")
     assert "is given twice as a run" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "percent", "said"),
+    [
+        ((), 60.0, "A change within 60 % counts as none, as the run's configuration has it (default 3 %)."),
+        (("--repeatability-percent", "1.5"), 1.5, "A change within 1.5 % counts as none, as asked for (default 3 %)."),
+        (("--repeatability-percent", "3"), 3.0, None),
+    ],
+)
+def test_a_change_counts_as_the_runs_configuration_had_it_unless_asked_otherwise(
+    tmp_path: Path, folders: list[Path], option: tuple[str, ...], percent: float, said: str | None
+) -> None:
+    rows = booked_rows(SUBMITTED + timedelta(hours=4), grid())
+    written = {"submitted_at": SUBMITTED, "at_submission": grid(), "report": {"repeatability_percent": 60.0}}
+    mine, _ = write_run(tmp_path / "mine", rows, **written)
+    done = compare(tmp_path, "--baseline", folders[0], "--run", mine.path, *option)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["repeatability_percent"] == percent
+    assert ("A change within" in done.stdout) == (said is not None)
+    assert said is None or said in done.stdout
+
+
+def test_of_several_runs_the_one_that_claims_least_decides(tmp_path: Path, folders: list[Path]) -> None:
+    rows = booked_rows(SUBMITTED + timedelta(hours=5), grid())
+    noisy = {"submitted_at": SUBMITTED, "at_submission": grid(), "report": {"repeatability_percent": 7.0}}
+    mine, _ = write_run(tmp_path / "mine", rows, **noisy)
+    done = compare(tmp_path, "--run", folders[3], mine.path)
+    assert "A change within 7 % counts as none, the largest of the runs' configurations (default 3 %)." in done.stdout
+
+
+def test_an_older_ledger_leaves_the_word_to_the_configurations_file_if_it_is_the_same_still(tmp_path: Path) -> None:
+    text = (
+        (PROJECT_ROOT / "include/configs/baseline.yaml")
+        .read_text()
+        .replace("report:", "report:\n  repeatability_percent: 8.0")
+    )
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    folder, record = write_run(
+        tmp_path / "run", booked_rows(SUBMITTED, grid()), submitted_at=SUBMITTED, at_submission=grid()
+    )
+    configured = record.model_copy(update={"configuration": f"{file} sha256:{load_config(file).sha256}"})
+    found = report_settings(configured, folder)
+    assert found is not None
+    assert found.repeatability_percent == 8.0
+    file.write_text(text.replace("8.0", "9.0"))
+    assert report_settings(configured, folder) is None
+
+
+@pytest.mark.parametrize("percent", ["-1", "101", "nan", "much"])
+def test_a_repeatability_that_is_none_is_refused_in_one_sentence(tmp_path: Path, percent: str) -> None:
+    done = compare(tmp_path, "--run", tmp_path, f"--repeatability-percent={percent}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--repeatability-percent {percent!r} is no percentage; write a number from 0 to 100" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -69,6 +69,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     config = load_config(write_config(root, scheduler__policy="immediate", grid__provider="profile"))
     run = TrainingRun(config=config, run_id="killed", folder=RunFolder(root), submitted_at=utc_now())
     details = run_details(run, open_signal(config.values.grid), AttributedMeter(ReplayMeter(), _Everything()))
+    assert details["report"] == config.values.report.model_dump(
+        mode="json"
+    )  # by which whoever compares the run later judges it
     folders = [RunFolder(root / str(seed)) for seed in range(SEEDS)]
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER], cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

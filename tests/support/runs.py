@@ -97,12 +97,14 @@ def write_run(
     at_submission: list[Reading],
     pue: float = 1.0,
     grid: dict[str, Any] | None = None,
+    report: dict[str, Any] | None = None,
 ) -> tuple[RunFolder, TrainingRecord]:
     """Leave what a finished run leaves."""
     folder = RunFolder(path)
     folder.create()
     with LedgerWriter(folder.ledger) as ledger:
-        ledger.open_attempt(1, opening(submitted_at, pue=pue, grid=grid or GRID))
+        said = {} if report is None else {"report": report}
+        ledger.open_attempt(1, opening(submitted_at, pue=pue, grid=grid or GRID, **said))
         ledger.append(rows)
         ledger.close_attempt("finished")
     folder.submission_readings.write_text("".join(json.dumps(r.as_json()) + "\n" for r in at_submission))

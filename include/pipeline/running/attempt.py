@@ -22,6 +22,7 @@ def run_details(run: TrainingRun, signal: GridSignal, meter: EnergyMeter) -> dic
         "comparison_key": comparison_key(config),
         "configuration": f"{run.config.source} sha256:{run.config.sha256}",
         "grid": config.grid.model_dump(mode="json") | {"provider": signal.provider_name},
+        "report": config.report.model_dump(mode="json"),
         "zone": config.grid.zone,
         "signal_type": signal.signal_type.value,
         "emission_factor_type": signal.emission_factor_type.value,

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from include.report.evidence import (
     foreign_signal_reasons,
     incomplete_energy_reasons,
 )
-from include.report.savings.model import Basis
+from include.report.savings.model import Basis, Repeatability
 from include.report.text.figures import percent_text
 from include.report.waits.wait import waiting_of
 
@@ -31,6 +31,7 @@ class Avoided:
     low_gco2eq: float | None = None
     high_gco2eq: float | None = None
     reasons: tuple[str, ...] = ()
+    repeatability_percent: float | None = None
 
 
 def avoided_by_waiting(record: TrainingRecord, basis: Basis, *, waited: bool | None) -> Avoided:
@@ -105,14 +106,15 @@ class _Comparison(_Lenient):
     repeats: _Repeats | None = None
     baseline: _Side | None
     run: _Side
+    repeatability_percent: float | None = None
 
 
-def avoided_by_efficiency(report: Path, record: TrainingRecord, *, repeatability_percent: float) -> Avoided:
+def avoided_by_efficiency(report: Path, record: TrainingRecord, *, repeatability: Repeatability) -> Avoided:
     """Return the energy that the baseline's energy per sample would have taken beyond the run's, at the run's own intensity.
 
     Not the efficiency's part of the change: that is weighed by the baseline's emissions too, and after a cleaner week would
     be more grams than the run could have emitted at all. Only where the run's report claims efficiency, and where its own
-    change is beyond the repeatability: the noise of one baseline is in every run that is held against it, and adds up.
+    change is beyond the repeatability it was written with: the noise of one baseline is in every run that is held against it, and adds up.
     """
     try:
         found = _Comparison.model_validate(json.loads(report.read_bytes()))
@@ -120,6 +122,11 @@ def avoided_by_efficiency(report: Path, record: TrainingRecord, *, repeatability
         return Avoided(reasons=(_NOT_ASKED,))
     except (OSError, ValueError, ValidationError):
         return Avoided(reasons=("its report cannot be read",))
+    percent = repeatability.of(found.repeatability_percent)
+    return replace(_by_efficiency(found, record, percent), repeatability_percent=percent)
+
+
+def _by_efficiency(found: _Comparison, record: TrainingRecord, repeatability_percent: float) -> Avoided:
     if reasons := _not_claimed(found, record):
         return Avoided(reasons=tuple(reasons))
     before, now = _mean_energy_per_sample_kwh(found), found.run.energy_per_sample_kwh

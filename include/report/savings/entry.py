@@ -20,7 +20,7 @@ from include.report.evidence import estimated_energy_reasons, foreign_signal_rea
 from include.report.savings.claims import Avoided, avoided_by_efficiency, avoided_by_waiting
 from include.report.savings.decisions import WaitSeen, wait_seen
 from include.report.savings.folders import TrainingFolder
-from include.report.savings.model import Basis, LeftOut, SavingsRun
+from include.report.savings.model import Basis, LeftOut, Repeatability, SavingsRun
 from include.report.waits.wait import paused_s
 
 Account = TrainingRecord | IncompleteRecord
@@ -34,7 +34,7 @@ _NO_ACCOUNT = {
 }
 
 
-def entry_of(folder: TrainingFolder, *, repeatability_percent: float) -> SavingsRun | LeftOut:
+def entry_of(folder: TrainingFolder, *, repeatability: Repeatability) -> SavingsRun | LeftOut:
     """Read a training's record, decisions and report; what cannot be accounted is a reason, never an exception."""
     try:
         data = json.loads((folder.path / "record.json").read_bytes())
@@ -50,7 +50,7 @@ def entry_of(folder: TrainingFolder, *, repeatability_percent: float) -> Savings
     facts: Any = account  # both kinds of account have what this rule reads
     if foreign := foreign_signal_reasons(facts, "run"):
         return _left_out(folder, foreign[0], account)
-    return _entry(folder, account, repeatability_percent)
+    return _entry(folder, account, repeatability)
 
 
 def _account(data: Any) -> Account:
@@ -80,14 +80,14 @@ def _left_out(folder: TrainingFolder, reason: str, account: Account | None = Non
     )
 
 
-def _entry(folder: TrainingFolder, account: Account, repeatability_percent: float) -> SavingsRun:
+def _entry(folder: TrainingFolder, account: Account, repeatability: Repeatability) -> SavingsRun:
     basis, seen = _basis(account), _wait_of(folder, account)
     figures = {
         "basis": basis,
         **_identity(folder, account),
         **_used(account),
         **_waited(account, seen),
-        **_avoided(folder, account, basis, seen, repeatability_percent),
+        **_avoided(folder, account, basis, seen, repeatability),
     }
     return SavingsRun.model_validate(figures)
 
@@ -147,14 +147,14 @@ def _wait_of(folder: TrainingFolder, account: Account) -> WaitSeen:
 
 
 def _avoided(
-    folder: TrainingFolder, account: Account, basis: Basis, seen: WaitSeen, repeatability_percent: float
+    folder: TrainingFolder, account: Account, basis: Basis, seen: WaitSeen, repeatability: Repeatability
 ) -> dict[str, Any]:
     if not isinstance(account, TrainingRecord) or folder.superseded:
         why = "it was trained again since" if folder.superseded else "it did not finish"
         waiting = efficiency = Avoided(reasons=(why,))
     else:
         waiting = avoided_by_waiting(account, basis, waited=seen.waited)
-        efficiency = avoided_by_efficiency(folder.report, account, repeatability_percent=repeatability_percent)
+        efficiency = avoided_by_efficiency(folder.report, account, repeatability=repeatability)
     return {
         "avoided_by_waiting_gco2eq": waiting.gco2eq,
         "avoided_by_waiting_low_gco2eq": waiting.low_gco2eq,
@@ -162,6 +162,7 @@ def _avoided(
         "waiting_not_counted": waiting.reasons,
         "avoided_by_efficiency_gco2eq": efficiency.gco2eq,
         "efficiency_not_counted": efficiency.reasons,
+        "repeatability_percent": efficiency.repeatability_percent,
     }
 
 

@@ -17,7 +17,7 @@ from include.files import write_atomically
 from include.records.accounts import Frozen
 from include.report.savings.entry import entry_of
 from include.report.savings.folders import Fingerprint, TrainingFolder, training_folders
-from include.report.savings.model import LeftOut, SavingsRun
+from include.report.savings.model import LeftOut, Repeatability, SavingsRun
 
 _log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -36,21 +36,21 @@ class _Known(Frozen):
 
 class _Index(Frozen):
     code: str
-    repeatability_percent: float
+    repeatability: Repeatability
     entries: dict[str, _Known]
 
 
-def current_entries(root: Path, index: Path, *, repeatability_percent: float, trusted: bool = True) -> list[Entry]:
+def current_entries(root: Path, index: Path, *, repeatability: Repeatability, trusted: bool = True) -> list[Entry]:
     """Return a line for every training below the artifact root, and renew the index where anything has changed.
 
     :param trusted: false: read every record again, whatever the index says of it, for whoever may not take its word.
 
     An index that cannot be written (a root that one may only read) costs time at the next look, nothing else.
     """
-    before = _read(index, repeatability_percent) if trusted else {}
-    after = {folder.name: _known(folder, before, repeatability_percent) for folder in training_folders(root)}
+    before = _read(index, repeatability) if trusted else {}
+    after = {folder.name: _known(folder, before, repeatability) for folder in training_folders(root)}
     if after != before:
-        text = _Index(code=_code(), repeatability_percent=repeatability_percent, entries=after).model_dump_json()
+        text = _Index(code=_code(), repeatability=repeatability, entries=after).model_dump_json()
         try:
             write_atomically(index, text)
         except ArtifactError as error:
@@ -58,23 +58,23 @@ def current_entries(root: Path, index: Path, *, repeatability_percent: float, tr
     return [entry for known in after.values() if (entry := known.entry()) is not None]
 
 
-def _known(folder: TrainingFolder, before: Mapping[str, _Known], repeatability_percent: float) -> _Known:
+def _known(folder: TrainingFolder, before: Mapping[str, _Known], repeatability: Repeatability) -> _Known:
     fingerprint = folder.fingerprint()  # before the files are read: what changes meanwhile is read again next time
     known = before.get(folder.name)
     if known is not None and known.fingerprint == fingerprint and known.entry() is not None:
         return known
-    entry = entry_of(folder, repeatability_percent=repeatability_percent)
+    entry = entry_of(folder, repeatability=repeatability)
     if isinstance(entry, SavingsRun):
         return _Known(fingerprint=fingerprint, run=entry)
     return _Known(fingerprint=fingerprint, left_out=entry)
 
 
-def _read(index: Path, repeatability_percent: float) -> dict[str, _Known]:
+def _read(index: Path, repeatability: Repeatability) -> dict[str, _Known]:
     try:
         found = _Index.model_validate_json(index.read_bytes())
     except (OSError, ValidationError):
         return {}
-    same = (found.code, found.repeatability_percent) == (_code(), repeatability_percent)
+    same = (found.code, found.repeatability) == (_code(), repeatability)
     return found.entries if same else {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from include.files import sha256_of
 from include.report.savings.index import Entry, current_entries
-from include.report.savings.model import LeftOut, Savings, SavingsRun
+from include.report.savings.model import LeftOut, Repeatability, Savings, SavingsRun
 from include.report.savings.sums import groups_of
 
 INDEX = "index.json"
@@ -27,6 +27,7 @@ NOTES = (
 class SavingsQuery:
     """Which runs: those that ended in ``[since, until)``, of one DAG or of all.
 
+    :param repeatability_percent: for all runs, whatever their reports say; None for each report's own.
     :param verify: read every record, not the index, and hold each energy ledger against its record's checksum.
     """
 
@@ -34,6 +35,7 @@ class SavingsQuery:
     until: datetime | None = None
     dag: str | None = None
     verify: bool = False
+    repeatability_percent: float | None = None
 
 
 def savings_folder(root: Path) -> Path:
@@ -44,10 +46,12 @@ def savings_folder(root: Path) -> Path:
 def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: float, now: datetime) -> Savings:
     """Return the runs below an artifact root and their sums.
 
-    :param repeatability_percent: a report's change within this is not claimed for efficiency.
+    :param repeatability_percent: a change within this is not claimed for efficiency, where a report does not say its own.
     """
+    asked = query.repeatability_percent
+    repeatability = Repeatability(percent=repeatability_percent if asked is None else asked, for_all=asked is not None)
     index = savings_folder(root) / INDEX
-    entries = current_entries(root, index, repeatability_percent=repeatability_percent, trusted=not query.verify)
+    entries = current_entries(root, index, repeatability=repeatability, trusted=not query.verify)
     wanted = _once_each(entry for entry in entries if _is_wanted(entry, query))
     if query.verify:
         wanted = [_verified(root, entry) for entry in wanted]
@@ -58,7 +62,8 @@ def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: fl
         until=query.until,
         dag=query.dag,
         ledgers_verified=query.verify,
-        repeatability_percent=repeatability_percent,
+        repeatability_percent=repeatability.percent,
+        repeatability_for_all=repeatability.for_all,
         groups=groups_of(runs),
         left_out=tuple(entry for entry in wanted if isinstance(entry, LeftOut)),
         runs=tuple(sorted(runs, key=lambda run: (run.ended_at, run.folder))),

@@ -16,6 +16,22 @@ _Grams = Annotated[float | None, Field(allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0)]
 
 
+class Repeatability(Frozen):
+    """A change of energy per sample within so many percent is not counted: by each report's own rule, or by one for all."""
+
+    percent: float
+    for_all: Annotated[bool, Field(description="false: only of reports that do not say by which they were written")] = (
+        False
+    )
+
+    def of(self, own: float | None) -> float:
+        """Return the percentage for a report.
+
+        :param own: by which the report was written, from its run's configuration; None where it does not say.
+        """
+        return self.percent if self.for_all or own is None else own
+
+
 class SavingsRun(Frozen):
     """One training, as it is accounted; energy and emissions are the record's, after its last settlement."""
 
@@ -55,6 +71,10 @@ class SavingsRun(Frozen):
     waiting_not_counted: Annotated[tuple[str, ...], Field(description="why it is null")]
     avoided_by_efficiency_gco2eq: Annotated[_Grams, Field(description="negative = it used more; null = not claimed")]
     efficiency_not_counted: Annotated[tuple[str, ...], Field(description="why it is null")]
+    repeatability_percent: Annotated[
+        float | None,
+        Field(description="within which a change counts as none, by its report or for all; null = no report"),
+    ] = None
     ledger_sha256: str
 
 
@@ -126,7 +146,13 @@ class Savings(Frozen):
     until: Annotated[AwareDatetime | None, Field(description="runs that ended before this moment")]
     dag: Annotated[str | None, Field(description="null = all")]
     ledgers_verified: Annotated[bool, Field(description="whether each ledger was held against its record's checksum")]
-    repeatability_percent: Annotated[float, Field(description="a change within this is not claimed for efficiency")]
+    repeatability_percent: Annotated[
+        float,
+        Field(
+            description="a change within this is not claimed for efficiency, where the run's report does not say its own"
+        ),
+    ]
+    repeatability_for_all: Annotated[bool, Field(description="true: it was asked for, and holds for every run")] = False
     groups: tuple[Group, ...]
     left_out: tuple[LeftOut, ...]
     runs: tuple[SavingsRun, ...]

@@ -1,5 +1,6 @@
 """The savings ledger as rows of plain text, for a terminal and a task's log."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from include.report.savings.model import Figures, Group, Part, Savings
@@ -46,6 +47,18 @@ def remarks(group: Group) -> Iterator[str]:
 def left_out(savings: Savings) -> list[str]:
     """Return the runs that are in no sum, one line each."""
     return [f"{plain(out.folder)}: {plain(out.reason)}" for out in savings.left_out]
+
+
+def repeatability_told(savings: Savings, default_percent: float) -> Iterator[str]:
+    """Yield within what a change of energy per sample counts as none, where that is not the default."""
+    if savings.repeatability_for_all:
+        yield f"a change of energy per sample within {savings.repeatability_percent:g} % counts as none, in every run"
+        return
+    own = Counter(run.repeatability_percent for run in savings.runs if run.repeatability_percent is not None)
+    for percent, runs in sorted(own.items()):
+        if percent != default_percent:
+            whose = f"in {runs} {'run' if runs == 1 else 'runs'}, by the configuration that the report was written with"
+            yield f"a change of energy per sample within {percent:g} % counts as none {whose}"
 
 
 def _counts(total: Figures) -> Iterator[str]:

@@ -93,7 +93,11 @@ def test_a_damaged_index_is_built_anew(root: Path, damage: str) -> None:
 def test_an_index_of_other_code_or_other_settings_is_not_believed(root: Path) -> None:
     good = index_of(root).read_text()
     before = savings_of(root)
-    for old, new in (('"code":"', '"code":"0'), ('"repeatability_percent":3.0', '"repeatability_percent":99.0')):
+    for old, new in (
+        ('"code":"', '"code":"0'),
+        ('"percent":3.0', '"percent":99.0'),
+        ('"for_all":false', '"for_all":true'),
+    ):
         assert old in good
         index_of(root).write_text(good.replace(old, new).replace('"zone":"GB"', '"zone":"XX"'))
         assert savings_of(root) == before

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.config import ReportConfig
-from include.records import ReplayAnchor, TrainingRecord
-from include.report import compare_repeats
+from include.records import ReplayAnchor
 from include.report.savings.model import Figures, Group, Savings, SavingsRun
 from tests.support.records import make_record
 from tests.support.savings import decided, nightly, savings_of, waited_until_start, write_training
@@ -358,42 +356,3 @@ def test_each_instance_of_a_mapped_training_counts_and_waited_as_its_run_did(tmp
     assert found.left_out == ()
     assert [run.dag for run in found.runs] == ["nightly", "nightly"]
     assert (total(found).runs, total(found).waits, total(found).deadlines) == (2, 2, 2)
-
-
-def held_against(root: Path, runs: list[TrainingRecord], baselines: list[TrainingRecord]) -> SavingsRun:
-    """Write the first run, with a report that holds all of them against all baselines."""
-    write_training(root, "nightly/a", runs[0], baseline=baselines[0])
-    mine = TrainingRecord.model_validate_json((root / "runs/nightly/a/record.json").read_text())
-    report = compare_repeats(baselines, [mine, *runs[1:]], settings=ReportConfig(), now=mine.ended_at)
-    (root / "reports/nightly/a/report.json").write_text(report.model_dump_json())
-    return only(savings_of(root))
-
-
-def seeds(gpu_kwh: list[float]) -> list[TrainingRecord]:
-    return [
-        make_record(run_id=f"b{k}", seed=k, gpu_kwh=kwh, ledger_sha256=f"{k:064x}") for k, kwh in enumerate(gpu_kwh)
-    ]
-
-
-def test_several_baselines_support_what_their_mean_says(tmp_path: Path) -> None:
-    found = held_against(tmp_path, [nightly()], seeds([0.0060, 0.0061, 0.0059]))
-    report = json.loads((tmp_path / "reports/nightly/a/report.json").read_text())
-    assert report["headline"]["status"] == "claimed"
-    assert found.avoided_by_efficiency_gco2eq == pytest.approx(0.0015 * 110, rel=1e-9)
-
-
-def test_a_report_of_several_runs_says_nothing_of_one_of_them(tmp_path: Path) -> None:
-    other = nightly(2, ledger_sha256="e" * 64)
-    found = held_against(tmp_path, [nightly(), other], seeds([0.0060, 0.0061, 0.0059]))
-    assert found.avoided_by_efficiency_gco2eq is None
-    assert "several runs" in found.efficiency_not_counted[0]
-
-
-def test_a_report_of_an_earlier_version_does_not_say_what_it_claims(tmp_path: Path) -> None:
-    write_training(tmp_path, "nightly/a", nightly(), baseline=make_record())
-    path = tmp_path / "reports/nightly/a/report.json"
-    report = json.loads(path.read_text())
-    for key in ("ours", "fairness", "repeats", "known_errors"):
-        del report[key]
-    path.write_text(json.dumps(report | {"schema_version": "1.1"}))
-    assert "earlier version" in only(savings_of(tmp_path)).efficiency_not_counted[0]
