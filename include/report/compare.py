@@ -25,7 +25,7 @@ def compare_runs(
 ) -> Report:
     """Return the report of a run beside its baseline, or alone.
 
-    :param notes: what the caller found out while it looked for the baseline; they stand first.
+    :param notes: what the caller found out while it looked for the baseline; they stand first, and a renewal keeps them.
     :param evidence: what is known of the run's wait beside its record; without it there is no oracle.
     :raises ArtifactError: a record contradicts itself.
     """

@@ -65,7 +65,8 @@ def test_a_report_of_a_run_that_was_settled_by_hand_is_renewed(tmp_path: Path, p
     )
     reports = tmp_path / "reports" / place
     own = ReportConfig(repeatability_percent=40.0)  # the nightly settlement's configuration may be another one
-    write_report(compare_runs(None, record, settings=own, now=NOW), reports)
+    chosen = ["only the newest 50 baselines were looked at; name an older one with baseline_run_id"]
+    write_report(compare_runs(None, record, settings=own, now=NOW, notes=chosen), reports)
     store(tmp_path).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
     assert settle_run(folder, ActualFigures(now=utc_now(), history=store(tmp_path)), now=utc_now()).changed
     done = settle(tmp_path)
@@ -73,6 +74,9 @@ def test_a_report_of_a_run_that_was_settled_by_hand_is_renewed(tmp_path: Path, p
     renewed = json.loads((reports / "report.json").read_text())
     assert renewed["run"]["ledger_sha256"] == load_record(folder.path).ledger_sha256 != record.ledger_sha256
     assert renewed["repeatability_percent"] == 40.0
+    assert renewed["baseline_notes"] == chosen
+    assert [note.partition(" on ")[0] for note in renewed["notes"][:2]] == ["renewed", *chosen]
+    assert chosen[0] in (reports / "report.md").read_text().replace("\\_", "_")
     assert settle(tmp_path).reports == []
 
 

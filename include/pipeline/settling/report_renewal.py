@@ -41,7 +41,7 @@ def renew_reports(
             stale = bool(settled & {*baselines, *runs}) or any(map(_is_behind, itertools.chain(*_sides(report))))
             if not stale and not (runs[0] in recent and _waits_for_its_oracle(report, now)):
                 continue
-            found = _compared(baselines, runs, artifacts_root, _own(settings, report), now)
+            found = _compared(baselines, runs, artifacts_root, _own(settings, report), _chosen(report), now)
             if stale or found.waiting.oracle is not None:
                 write_report(found, path.parent)
                 done.reports.append(path)
@@ -89,18 +89,30 @@ def _own(settings: ReportConfig, report: dict[str, Any]) -> ReportConfig:
     return settings if percent is None else settings.model_copy(update={"repeatability_percent": float(percent)})
 
 
+def _chosen(report: dict[str, Any]) -> list[str]:
+    """Return what was said about the choice of the baseline: only who chose it knew, and a renewal does not choose again."""
+    return [str(note) for note in report.get("baseline_notes") or []]
+
+
 def _compared(
-    baselines: list[Path], runs: list[Path], artifacts_root: Path, settings: ReportConfig, now: datetime
+    baselines: list[Path],
+    runs: list[Path],
+    artifacts_root: Path,
+    settings: ReportConfig,
+    chosen: list[str],
+    now: datetime,
 ) -> Report:
     records = [load_record(folder) for folder in runs]
-    return compare_repeats(
+    report = compare_repeats(
         [load_record(folder) for folder in baselines],
         records,
         settings=settings,
         now=now,
-        notes=[f"renewed on {format_moment(now)}, after actual figures of the grid had come in"],
+        notes=chosen,
         evidence=[
             wait_evidence(record, RunFolder(folder), artifacts_root, now=now)
             for record, folder in zip(records, runs, strict=True)
         ],
     )
+    renewed = f"renewed on {format_moment(now)}, after actual figures of the grid had come in"
+    return report.model_copy(update={"notes": (renewed, *report.notes)})
