@@ -1,54 +1,20 @@
-"""The recorder's thread: phases, replay, clock steps, failures, and no energy lost between the last row and the stop."""
+"""The recorder's thread: phases, replay, clock steps, and no energy lost between the last row and the stop."""
 
-import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from include.errors import ArtifactError, MeasurementError, ProviderUnavailable
 from include.moments import utc_now
-from include.records import LedgerRow, Phase, Reading, ReplayAnchor
-from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, PowerW, ReplayMeter, read_ledger, summarise
+from include.records import Phase, ReplayAnchor
+from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, ReplayMeter, read_ledger, summarise
 from include.tracker.recording.phases import Edge, Mark, cut_at_marks
 from include.units import JOULES_PER_KWH
-from tests.tracker.tracker_tools import T0, constant, reading, sampled
-
-CONSTANT_W = PowerW(cpu=36.0, gpu=300.0, ram=24.0)
-
-
-class LastReading(ReplayMeter):
-    """A replay meter whose last totals can be looked at afterwards."""
-
-    last: MeterReading
-
-    def sample(self) -> MeterReading:
-        self.last = super().sample()
-        return self.last
-
-
-def recorder(
-    meter: ReplayMeter,
-    path: Path,
-    readings_for: Callable[[datetime, datetime], Sequence[Reading]] = constant,
-    now: Callable[[], datetime] = utc_now,
-    interval_s: float = 0.05,
-    attempt: int = 1,
-) -> EnergyRecorder:
-    return EnergyRecorder(
-        meter, LedgerWriter(path), readings_for, now=now, interval_s=interval_s, pue=1.5, attempt=attempt
-    )
-
-
-def assert_complete(rows: Sequence[LedgerRow], meter: LastReading) -> None:
-    """Contiguous rows that sum to the meter's total."""
-    assert all(a.end == b.start for a, b in pairwise(rows))
-    assert all(r.start < r.end for r in rows)
-    assert math.fsum(r.energy_kwh for r in rows) == pytest.approx(math.fsum(meter.last.energy_kwh), rel=1e-9)
+from tests.tracker.recordings import CONSTANT_W, LastReading, assert_complete, recorder
+from tests.tracker.tracker_tools import T0, constant, sampled
 
 
 def test_rows_sum_to_the_meters_total_and_power_times_time(tmp_path: Path) -> None:
@@ -167,111 +133,6 @@ def test_a_clock_set_back_between_two_attempts_does_not_make_rows_overlap(tmp_pa
     assert "set back by 3600" in second.problems[0]
 
 
-class Broken(LastReading):
-    """Fails where it is told to; ``stop`` goes through ``sample``."""
-
-    fails = False
-
-    def sample(self) -> MeterReading:
-        if self.fails:
-            raise MeasurementError("the sensor is gone")
-        return super().sample()
-
-
-def test_a_meter_that_fails_for_a_while_costs_resolution_but_no_energy(tmp_path: Path) -> None:
-    """Totals are cumulative: the sample after the gap covers it."""
-    meter = Broken(CONSTANT_W)
-    with recorder(meter, tmp_path / "l") as recording:
-        time.sleep(0.12)
-        meter.fails = True
-        time.sleep(0.15)
-        assert isinstance(recording.failure, MeasurementError)
-        meter.fails = False
-    assert_complete(read_ledger(tmp_path / "l").rows, meter)
-    assert recording.problems == ("the meter failed: the sensor is gone",)
-
-
-def test_a_meter_that_stays_broken_is_raised_at_stop_and_what_was_measured_is_kept(tmp_path: Path) -> None:
-    """Training went on; the run is not passed off as measured."""
-    meter = Broken(CONSTANT_W)
-    recording = recorder(meter, tmp_path / "l")
-    recording.start()
-    time.sleep(0.12)
-    meter.fails = True
-    with pytest.raises(MeasurementError, match="the sensor is gone"):
-        recording.stop()
-    with pytest.raises(MeasurementError, match="the sensor is gone"):
-        recording.stop()
-    assert_complete(read_ledger(tmp_path / "l").rows, meter)
-
-
-def test_a_meter_that_runs_backwards_is_never_booked_as_negative_energy(tmp_path: Path) -> None:
-    """As a counter that was reset: the run is marked, the rows are sound."""
-    power = {"w": 100.0}
-    meter = LastReading(lambda s: (power["w"], 0.0, 0.0))
-    recording = recorder(meter, tmp_path / "l")
-    recording.start()
-    time.sleep(0.2)
-    power["w"] = -50.0
-    time.sleep(0.1)
-    power["w"] = 100.0
-    with pytest.raises(MeasurementError, match="ran backwards"):
-        recording.stop()
-    contents = read_ledger(tmp_path / "l")
-    assert contents.rows
-    assert all(r.cpu_energy_kwh >= 0 for r in contents.rows)
-
-
-def test_a_grid_that_answers_late_is_booked_late_and_completely(tmp_path: Path) -> None:
-    """Two ticks without an answer, then one: in order, nothing left out."""
-    calls = 0
-
-    def late(start: datetime, end: datetime) -> list[Reading]:
-        nonlocal calls
-        calls += 1
-        if calls in (2, 3):
-            raise ProviderUnavailable("no answer")
-        return constant(start, end)
-
-    meter = LastReading(CONSTANT_W)
-    with recorder(meter, tmp_path / "l", late) as recording:
-        time.sleep(0.4)
-    assert_complete(read_ledger(tmp_path / "l").rows, meter)
-    assert len(recording.problems) == 1
-    assert "written late: no answer" in recording.problems[0]
-
-
-def test_a_hole_in_the_grids_history_is_left_out_named_and_raised_and_later_rows_are_written(tmp_path: Path) -> None:
-    """No reading ever covers the first 0.1 s: one hole, not an empty ledger."""
-    known_from = utc_now() + timedelta(seconds=0.1)
-    meter = LastReading(CONSTANT_W)
-    recording = recorder(meter, tmp_path / "l", lambda a, b: [reading(known_from, b + timedelta(days=1), 100.0)])
-    recording.start()
-    time.sleep(0.6)
-    with pytest.raises(MeasurementError, match="no reading of the grid covers"):
-        recording.stop()
-    rows = read_ledger(tmp_path / "l").rows
-    assert rows[0].start >= known_from
-    assert 0.5 < math.fsum(r.energy_kwh for r in rows) / sum(meter.last.energy_kwh) < 1
-    assert any("are not in the ledger" in problem for problem in recording.problems)
-
-
-def test_a_hole_found_just_before_the_stop_does_not_cost_the_rows_after_it(tmp_path: Path) -> None:
-    """There are no further ticks to wait for: the hole is left out, the training behind it is written."""
-    known_from = utc_now() + timedelta(seconds=0.03)
-    meter = LastReading(CONSTANT_W)
-    recording = recorder(
-        meter, tmp_path / "l", lambda a, b: [reading(known_from, b + timedelta(days=1), 100.0)], interval_s=3600
-    )
-    recording.start()
-    time.sleep(0.1)
-    recording.set_phase(Phase.TRAIN)
-    time.sleep(0.1)
-    with pytest.raises(MeasurementError, match="no reading of the grid covers"):
-        recording.stop()
-    assert {r.phase for r in read_ledger(tmp_path / "l").rows} == {Phase.TRAIN}
-
-
 def test_energy_between_two_samples_is_shared_by_time_at_the_marks() -> None:
     """10 s, marks at 2 s and 7 s: 20 %, 50 % and 30 %; a mark at the first edge changes the first part."""
 
@@ -286,77 +147,6 @@ def test_energy_between_two_samples_is_shared_by_time_at_the_marks() -> None:
     assert [part.phase for part in parts] == [Phase.TRAIN, Phase.CHECKPOINT, Phase.TRAIN]
     assert [part.energy[1] for part in parts] == pytest.approx([0.4, 1.0, 0.6])
     assert [part.monotonic_end_s for part in parts] == pytest.approx([101, 103.5, 105])
-
-
-def test_a_ledger_that_cannot_be_written_is_raised_at_stop_and_written_once_it_can(tmp_path: Path) -> None:
-    """The file behind the writer is closed under it, then opened again: the rows waited in memory."""
-    meter = LastReading(CONSTANT_W)
-    ledger = LedgerWriter(tmp_path / "l")
-    recording = EnergyRecorder(meter, ledger, constant, now=utc_now, interval_s=0.03, pue=1.0, attempt=1)
-    recording.start()
-    ledger.close()
-    time.sleep(0.15)
-    assert isinstance(recording.failure, ArtifactError)
-    ledger._open()
-    time.sleep(0.1)
-    assert recording.failure is None
-    ledger.close()
-    with pytest.raises(ArtifactError, match="cannot be written"):
-        recording.stop()
-    rows = read_ledger(tmp_path / "l").rows
-    assert rows[0].start < rows[-1].end
-    assert all(a.end == b.start for a, b in pairwise(rows))
-    assert any("written late" in problem for problem in recording.problems)
-
-
-def test_an_error_of_the_training_is_not_hidden_by_one_of_the_ledger(tmp_path: Path) -> None:
-    """The training's own exception arrives, with the ledger's as a note."""
-    meter = Broken(CONSTANT_W)
-    with pytest.raises(ZeroDivisionError) as caught, recorder(meter, tmp_path / "l"):
-        meter.fails = True
-        raise ZeroDivisionError
-    assert "the energy ledger is incomplete as well: the sensor is gone" in caught.value.__notes__
-
-
-def test_a_meter_that_does_not_start_fails_at_once(tmp_path: Path) -> None:
-    """Before any training; stopping then is harmless, starting twice and a phase before the start are refused."""
-
-    class Dead(ReplayMeter):
-        def start(self) -> MeterReading:
-            raise MeasurementError("no sensor")
-
-    dead = recorder(Dead(), tmp_path / "dead")
-    with pytest.raises(MeasurementError, match="no sensor"):
-        dead.start()
-    dead.stop()
-    recording = recorder(ReplayMeter(), tmp_path / "l")
-    with pytest.raises(MeasurementError, match="before the energy recorder was started"):
-        recording.set_phase(Phase.TRAIN)
-    with recording, pytest.raises(MeasurementError, match="started twice"):
-        recording.start()
-
-
-def test_the_replay_meter_integrates_a_given_power() -> None:
-    """sin^2 over ten periods of 1 s is 5 J per watt; read at uneven moments."""
-    now_s = 100.0
-    meter = ReplayMeter(lambda s: (200 * math.sin(math.pi * s) ** 2, 10 * s, 5.0), clock=lambda: now_s)
-    with pytest.raises(MeasurementError, match="before its start"):
-        meter.sample()
-    meter.start()
-    for moment_s in (100.7, 101.9, 103.0, 106.5, 108.1, 110.0):
-        now_s = moment_s
-        total = meter.sample()
-    assert total.cpu_energy_kwh * JOULES_PER_KWH == pytest.approx(1000, rel=1e-3)
-    assert total.gpu_energy_kwh * JOULES_PER_KWH == pytest.approx(500)
-    assert total.ram_energy_kwh * JOULES_PER_KWH == pytest.approx(50)
-    assert set(meter.methods.values()) == {"replayed"}
-
-
-@pytest.mark.parametrize("bad", [-1e-9, math.nan, math.inf])
-def test_an_impossible_total_is_no_reading(bad: float) -> None:
-    """NaN compares false with everything and would pass every later check."""
-    with pytest.raises(MeasurementError, match="GPU"):
-        MeterReading(monotonic_s=0.0, cpu_energy_kwh=0.0, gpu_energy_kwh=bad, ram_energy_kwh=0.0)
 
 
 def test_what_is_shown_goes_on_from_what_earlier_attempts_used(tmp_path: Path) -> None:

@@ -1,0 +1,169 @@
+"""What a recorder makes of a meter, a grid or a ledger that fails: nothing is silent, and the training goes on."""
+
+import math
+import time
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from include.errors import ArtifactError, MeasurementError, ProviderUnavailable
+from include.moments import utc_now
+from include.records import Phase, Reading
+from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, ReplayMeter, read_ledger
+from tests.tracker.recordings import CONSTANT_W, LastReading, assert_complete, recorder
+from tests.tracker.tracker_tools import constant, reading
+
+
+class Broken(LastReading):
+    """Fails where it is told to; ``stop`` goes through ``sample``."""
+
+    fails = False
+
+    def sample(self) -> MeterReading:
+        if self.fails:
+            raise MeasurementError("the sensor is gone")
+        return super().sample()
+
+
+def test_a_meter_that_fails_for_a_while_costs_resolution_but_no_energy(tmp_path: Path) -> None:
+    """Totals are cumulative: the sample after the gap covers it."""
+    meter = Broken(CONSTANT_W)
+    with recorder(meter, tmp_path / "l") as recording:
+        time.sleep(0.12)
+        meter.fails = True
+        time.sleep(0.15)
+        assert isinstance(recording.failure, MeasurementError)
+        meter.fails = False
+    assert_complete(read_ledger(tmp_path / "l").rows, meter)
+    assert recording.problems == ("the meter failed: the sensor is gone",)
+
+
+def test_a_meter_that_stays_broken_is_raised_at_stop_and_what_was_measured_is_kept(tmp_path: Path) -> None:
+    """Training went on; the run is not passed off as measured."""
+    meter = Broken(CONSTANT_W)
+    recording = recorder(meter, tmp_path / "l")
+    recording.start()
+    time.sleep(0.12)
+    meter.fails = True
+    with pytest.raises(MeasurementError, match="the sensor is gone"):
+        recording.stop()
+    with pytest.raises(MeasurementError, match="the sensor is gone"):
+        recording.stop()
+    assert_complete(read_ledger(tmp_path / "l").rows, meter)
+
+
+def test_a_meter_that_runs_backwards_is_never_booked_as_negative_energy(tmp_path: Path) -> None:
+    """As a counter that was reset: the run is marked, the rows are sound."""
+    power = {"w": 100.0}
+    meter = LastReading(lambda s: (power["w"], 0.0, 0.0))
+    recording = recorder(meter, tmp_path / "l")
+    recording.start()
+    time.sleep(0.2)
+    power["w"] = -50.0
+    time.sleep(0.1)
+    power["w"] = 100.0
+    with pytest.raises(MeasurementError, match="ran backwards"):
+        recording.stop()
+    contents = read_ledger(tmp_path / "l")
+    assert contents.rows
+    assert all(r.cpu_energy_kwh >= 0 for r in contents.rows)
+
+
+def test_a_grid_that_answers_late_is_booked_late_and_completely(tmp_path: Path) -> None:
+    """Two ticks without an answer, then one: in order, nothing left out."""
+    calls = 0
+
+    def late(start: datetime, end: datetime) -> list[Reading]:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 3):
+            raise ProviderUnavailable("no answer")
+        return constant(start, end)
+
+    meter = LastReading(CONSTANT_W)
+    with recorder(meter, tmp_path / "l", late) as recording:
+        time.sleep(0.4)
+    assert_complete(read_ledger(tmp_path / "l").rows, meter)
+    assert len(recording.problems) == 1
+    assert "written late: no answer" in recording.problems[0]
+
+
+def test_a_hole_in_the_grids_history_is_left_out_named_and_raised_and_later_rows_are_written(tmp_path: Path) -> None:
+    """No reading ever covers the first 0.1 s: one hole, not an empty ledger."""
+    known_from = utc_now() + timedelta(seconds=0.1)
+    meter = LastReading(CONSTANT_W)
+    recording = recorder(meter, tmp_path / "l", lambda a, b: [reading(known_from, b + timedelta(days=1), 100.0)])
+    recording.start()
+    time.sleep(0.6)
+    with pytest.raises(MeasurementError, match="no reading of the grid covers"):
+        recording.stop()
+    rows = read_ledger(tmp_path / "l").rows
+    assert rows[0].start >= known_from
+    assert 0.5 < math.fsum(r.energy_kwh for r in rows) / sum(meter.last.energy_kwh) < 1
+    assert any("are not in the ledger" in problem for problem in recording.problems)
+
+
+def test_a_hole_found_just_before_the_stop_does_not_cost_the_rows_after_it(tmp_path: Path) -> None:
+    """There are no further ticks to wait for: the hole is left out, the training behind it is written."""
+    known_from = utc_now() + timedelta(seconds=0.03)
+    meter = LastReading(CONSTANT_W)
+    recording = recorder(
+        meter, tmp_path / "l", lambda a, b: [reading(known_from, b + timedelta(days=1), 100.0)], interval_s=3600
+    )
+    recording.start()
+    time.sleep(0.1)
+    recording.set_phase(Phase.TRAIN)
+    time.sleep(0.1)
+    with pytest.raises(MeasurementError, match="no reading of the grid covers"):
+        recording.stop()
+    assert {r.phase for r in read_ledger(tmp_path / "l").rows} == {Phase.TRAIN}
+
+
+def test_a_ledger_that_cannot_be_written_is_raised_at_stop_and_written_once_it_can(tmp_path: Path) -> None:
+    """The file behind the writer is closed under it, then opened again: the rows waited in memory."""
+    meter = LastReading(CONSTANT_W)
+    ledger = LedgerWriter(tmp_path / "l")
+    recording = EnergyRecorder(meter, ledger, constant, now=utc_now, interval_s=0.03, pue=1.0, attempt=1)
+    recording.start()
+    ledger.close()
+    time.sleep(0.15)
+    assert isinstance(recording.failure, ArtifactError)
+    ledger._open()
+    time.sleep(0.1)
+    assert recording.failure is None
+    ledger.close()
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        recording.stop()
+    rows = read_ledger(tmp_path / "l").rows
+    assert rows[0].start < rows[-1].end
+    assert all(a.end == b.start for a, b in pairwise(rows))
+    assert any("written late" in problem for problem in recording.problems)
+
+
+def test_an_error_of_the_training_is_not_hidden_by_one_of_the_ledger(tmp_path: Path) -> None:
+    """The training's own exception arrives, with the ledger's as a note."""
+    meter = Broken(CONSTANT_W)
+    with pytest.raises(ZeroDivisionError) as caught, recorder(meter, tmp_path / "l"):
+        meter.fails = True
+        raise ZeroDivisionError
+    assert "the energy ledger is incomplete as well: the sensor is gone" in caught.value.__notes__
+
+
+def test_a_meter_that_does_not_start_fails_at_once(tmp_path: Path) -> None:
+    """Before any training; stopping then is harmless, starting twice and a phase before the start are refused."""
+
+    class Dead(ReplayMeter):
+        def start(self) -> MeterReading:
+            raise MeasurementError("no sensor")
+
+    dead = recorder(Dead(), tmp_path / "dead")
+    with pytest.raises(MeasurementError, match="no sensor"):
+        dead.start()
+    dead.stop()
+    recording = recorder(ReplayMeter(), tmp_path / "l")
+    with pytest.raises(MeasurementError, match="before the energy recorder was started"):
+        recording.set_phase(Phase.TRAIN)
+    with recording, pytest.raises(MeasurementError, match="started twice"):
+        recording.start()
