@@ -93,6 +93,7 @@ def _legend(plan: Plan) -> list[str]:
     lines = [
         "saving: emissions against starting at once; oracle: the saving with perfect knowledge; captured: the",
         "policy's share of it; wait: by how much a job ends later than one that starts at once, mean and p95",
+        "missed: jobs that end after their deadline; segments: pieces that a job runs in, mean (1: no pause)",
     ]
     if any(combination.interruptible for combination in plan.combinations()):
         lines.append("*: jobs may pause, the oracle's too; what resuming costs is counted")

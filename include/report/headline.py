@@ -17,7 +17,12 @@ from include.report.text.figures import percent_text
 from include.report.text.wording import claim_text, figures_text, higher_total, named, waiting_sentence
 
 _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
-HOW_TO_MAKE_A_BASELINE = "make one with: airflow dags trigger baseline_training"
+HOW_TO_MAKE_A_BASELINE = (
+    "make one with: airflow dags trigger baseline_training, or on the command line with: ./lowtide train"
+    " include/configs/baseline.yaml --output DIR (of this run's model, data, zone and effective batch), and compare with"
+    " --baseline DIR"
+)
+"""Both ways: a run of either may be compared on the command line, and a report is read far from where it was made."""
 
 _Rule = Callable[[TrainingRecord, str], list[str]]
 _UNSOUND: tuple[_Rule, ...] = (forecast_reasons, foreign_signal_reasons, incomplete_energy_reasons)

@@ -78,6 +78,9 @@ def test_the_table_fits_a_page_and_says_what_it_means(files: tuple[Path, Path]) 
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert max(map(len, lines[1:])) <= 100
+    assert (
+        "missed: jobs that end after their deadline; segments: pieces that a job runs in, mean (1: no pause)" in lines
+    )
     assert sum(line.startswith(("window ", "interruptible* ", "threshold ")) for line in lines) == 6
     for told in (
         "of the oracle's saving, over 2 lines",

@@ -69,6 +69,8 @@ def test_a_run_alone_is_told_what_its_wait_was_worth(tmp_path: Path, folders: li
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
     assert "Nothing to compare with" in words
+    advice = "./lowtide train include/configs/baseline.yaml --output DIR (of this run's model, data, zone and effective batch)"
+    assert f"on the command line with: {advice}, and compare with --baseline DIR." in words
     assert "The deadline 2026-03-02 06:00:00 UTC was met." in words
     assert "would have run this energy from 2026-03-02 05:00:00 UTC to 2026-03-02 06:00:00 UTC" in words
     assert "The wait got 44.4 % of that." in words
