@@ -1,21 +1,20 @@
 """Makes an account of a run that was killed: its ledger says what it was about, and what it used until then."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from include.errors import ArtifactError
 from include.files import sha256_of, write_json_atomically
+from include.pipeline.accounts.figures import figures_of, foreign_share, real_duration_s
 from include.pipeline.accounts.files import Account, load_account
-from include.pipeline.accounts.machine_energy import machine_energy
 from include.pipeline.accounts.methods import differing_methods, methods_of, scope_of
 from include.pipeline.accounts.stand_ins import stand_in_problems
 from include.pipeline.run_folder import RunFolder
 from include.pipeline.running.batch_sizes import sizes_of_killed
-from include.records import IncompleteRecord, LedgerEventKind, LedgerRow
-from include.tracker import LedgerContents, LedgerWriter, emissions_interval, read_ledger, summarise
+from include.records import IncompleteRecord, LedgerEventKind
+from include.tracker import LedgerContents, LedgerWriter, read_ledger
 from include.tracker.ledger.attempts import lost_energy
 from include.tracker.ledger.uncovered import uncovered_s
 
@@ -103,11 +102,12 @@ def _account(
     lost = lost_energy(rows, contents.events)
     further = (*differing_methods(contents), *stand_in_problems(contents))
     told = {key: details[key] for key in _FROM_OPENING if key in details}
-    fields = {**told, **sizes, **_figures(rows, details, methods)} | {
+    own: Any = (details.get("signal_type"), details.get("emission_factor_type"))
+    fields = {**told, **sizes, **figures_of(rows, methods)} | {
+        "duration_s": real_duration_s(rows, speed=_speed(details)),
+        "foreign_signal_share": foreign_share(rows, own),
         "measuring_scope": scope_of(contents, str(details.get("measuring_scope"))),
         "uncovered_s": _uncovered_s(contents, details, ledger.held_up_s),
-        "machine_energy_kwh": machine_energy(rows),
-        "uncertainty": emissions_interval(rows, methods),
         "problems": tuple(dict.fromkeys((*lost, *ledger.problems, *contents.problems, *unknown, *further))),
         "warnings": folder.warnings(),
         "ledger_path": str(folder.ledger),
@@ -120,27 +120,6 @@ def _account(
         raise ArtifactError(
             f"{folder.ledger}: its opening line is damaged ({first['loc'][0]}: {first['msg']}); restore the file"
         ) from None
-
-
-def _figures(rows: Sequence[LedgerRow], details: Mapping[str, Any], methods: Mapping[str, str]) -> dict[str, Any]:
-    summary = summarise(rows)
-    policy_s = math.fsum((row.end - row.start).total_seconds() for row in rows)
-    own = (details.get("signal_type"), details.get("emission_factor_type"))
-    foreign = math.fsum(r.energy_kwh for r in rows if (r.signal_type, r.emission_factor_type) != own)
-    totals = {"cpu": summary.cpu_energy_kwh, "gpu": summary.gpu_energy_kwh, "ram": summary.ram_energy_kwh}
-    return {
-        "started_at": summary.started_at,
-        "ended_at": summary.ended_at,
-        "duration_s": policy_s / _speed(details),
-        "attempts": summary.attempts,
-        "energy_kwh": {**totals, "total": summary.total_energy_kwh, "methods": methods},
-        "energy_train_kwh": summary.train.energy_kwh,
-        "emissions_gco2eq": summary.emissions_gco2eq,
-        "emissions_train_gco2eq": summary.train.emissions_gco2eq,
-        "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
-        "intensity_kinds": summary.intensity_kinds,
-        "foreign_signal_share": foreign / summary.total_energy_kwh,
-    }
 
 
 def _uncovered_s(contents: LedgerContents, details: Mapping[str, Any], held_up_s: float) -> float | None:

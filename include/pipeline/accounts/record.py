@@ -1,14 +1,13 @@
 """Puts a finished run's record together from the child's result and the rows of the ledger."""
 
 import json
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import cast
 
 from include.errors import MeasurementError
 from include.files import sha256_of, write_atomically, write_json_atomically
-from include.pipeline.accounts.machine_energy import machine_energy
+from include.pipeline.accounts.figures import figures_of, foreign_share, real_duration_s
 from include.pipeline.accounts.methods import differing_methods, methods_of, scope_of
 from include.pipeline.accounts.score import score_of
 from include.pipeline.accounts.stand_ins import stand_in_problems
@@ -16,7 +15,6 @@ from include.pipeline.identity import comparison_key
 from include.pipeline.running.training_run import TrainingRun
 from include.records import (
     Counterfactual,
-    EnergyTotals,
     Interruption,
     LedgerRow,
     TrainingRecord,
@@ -25,11 +23,8 @@ from include.scheduler import GridSignal
 from include.tracker import (
     EnergyMeter,
     LedgerContents,
-    LedgerSummary,
     counterfactual,
-    emissions_interval,
     read_ledger,
-    summarise,
 )
 from include.tracker.ledger.attempts import lost_energy
 from include.tracker.ledger.uncovered import uncovered_s
@@ -72,9 +67,9 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
 def _record(
     run: TrainingRun, signal: GridSignal, finished: FinishedTraining, contents: LedgerContents
 ) -> TrainingRecord:
-    rows = contents.rows
-    config, result, summary = run.config.values, finished.result, summarise(rows)
-    methods = methods_of(contents, finished.meter.methods)
+    rows, config, result = contents.rows, run.config.values, finished.result
+    figures = figures_of(rows, methods_of(contents, finished.meter.methods))
+    duration_s = real_duration_s(rows, speed=_speed(run))
     return TrainingRecord(
         run_id=run.run_id,
         comparison_key=comparison_key(config),
@@ -84,51 +79,23 @@ def _record(
         emission_factor_type=signal.emission_factor_type,
         policy=config.scheduler.policy,
         submitted_at=run.submitted_at,
-        started_at=summary.started_at,
-        ended_at=summary.ended_at,
-        wait_s=max(0.0, (summary.started_at - run.submitted_at).total_seconds()),
-        duration_s=_real_duration_s(run, rows),
-        attempts=summary.attempts,
+        wait_s=max(0.0, (figures["started_at"] - run.submitted_at).total_seconds()),
+        duration_s=duration_s,
         interruptions=_interruptions(run, rows),
         replay=run.anchor,
-        energy_kwh=_energy(summary, methods),
-        machine_energy_kwh=machine_energy(rows),
         gpu_devices=finished.meter.gpu_devices,
-        energy_train_kwh=summary.train.energy_kwh,
         measuring_scope=cast("Scope", scope_of(contents, finished.meter.scope)),
         pue=config.tracker.pue,
-        emissions_gco2eq=summary.emissions_gco2eq,
-        emissions_train_gco2eq=summary.train.emissions_gco2eq,
-        mean_carbon_intensity_gco2eq_per_kwh=summary.mean_carbon_intensity_gco2eq_per_kwh,
-        intensity_kinds=summary.intensity_kinds,
-        foreign_signal_share=_foreign_share(signal, rows),
+        foreign_signal_share=foreign_share(rows, (signal.signal_type, signal.emission_factor_type)),
         counterfactual=_at_submission(run, signal, rows),
-        uncertainty=emissions_interval(rows, methods),
-        sci=score_of(
-            config,
-            emissions_gco2eq=summary.emissions_gco2eq,
-            duration_s=_real_duration_s(run, rows),
-            epochs=result.epochs,
-            samples=result.samples,
-        ),
+        sci=score_of(config, result, emissions_gco2eq=figures["emissions_gco2eq"], duration_s=duration_s),
         problems=finished.problems,
         warnings=run.folder.warnings(),
         ledger_path=str(run.folder.ledger),
         ledger_sha256=sha256_of(run.folder.ledger),
+        **figures,
         **result.model_dump(exclude={"versions"}),
         versions=result.versions | finished.meter.versions,
-    )
-
-
-def _energy(summary: LedgerSummary, methods: dict[str, str]) -> EnergyTotals:
-    return EnergyTotals.model_validate(
-        {
-            "total": summary.total_energy_kwh,
-            "cpu": summary.cpu_energy_kwh,
-            "gpu": summary.gpu_energy_kwh,
-            "ram": summary.ram_energy_kwh,
-            "methods": methods,
-        }
     )
 
 
@@ -148,14 +115,11 @@ def _interruptions(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> tuple[Inter
 
 def _uncovered_s(run: TrainingRun, contents: LedgerContents) -> float | None:
     interval_s = run.config.values.tracker.interval.total_seconds()
-    speed = run.anchor.speed if run.anchor else 1.0
-    return uncovered_s(contents.rows, contents.events, interval_s=interval_s, speed=speed)
+    return uncovered_s(contents.rows, contents.events, interval_s=interval_s, speed=_speed(run))
 
 
-def _real_duration_s(run: TrainingRun, rows: tuple[LedgerRow, ...]) -> float:
-    # from the rows, so that failed attempts count as their energy does
-    policy_s = math.fsum((row.end - row.start).total_seconds() for row in rows)
-    return policy_s / run.anchor.speed if run.anchor else policy_s
+def _speed(run: TrainingRun) -> float:
+    return run.anchor.speed if run.anchor else 1.0
 
 
 def _at_submission(run: TrainingRun, signal: GridSignal, rows: tuple[LedgerRow, ...]) -> Counterfactual | None:
@@ -169,9 +133,3 @@ def _at_submission(run: TrainingRun, signal: GridSignal, rows: tuple[LedgerRow, 
     path = run.folder.submission_readings
     write_atomically(path, "".join(json.dumps(reading.as_json()) + "\n" for reading in readings))
     return found.model_copy(update={"readings_path": str(path), "readings_sha256": sha256_of(path)})
-
-
-def _foreign_share(signal: GridSignal, rows: tuple[LedgerRow, ...]) -> float:
-    own = (signal.signal_type, signal.emission_factor_type)
-    foreign = (row.energy_kwh for row in rows if (row.signal_type, row.emission_factor_type) != own)
-    return math.fsum(foreign) / math.fsum(row.energy_kwh for row in rows)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from include.errors import ArtifactError
 from include.files import sha256_of, write_atomically
+from include.pipeline.accounts.figures import foreign_share
 from include.pipeline.accounts.files import Account, keep_first_booking, ledger_lines, load_account, replace_account
 from include.pipeline.accounts.reading_back import account_of
 from include.pipeline.run_folder import RunFolder
@@ -175,7 +176,7 @@ def _account(
         "emissions_train_gco2eq": summary.train.emissions_gco2eq,
         "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
         "intensity_kinds": summary.intensity_kinds,
-        "foreign_signal_share": _share(rows, [r for r in rows if (r.signal_type, r.emission_factor_type) != own]),
+        "foreign_signal_share": foreign_share(rows, own),
         "counterfactual": at_submission,
         "settlement": settlement,
         "uncertainty": emissions_interval(rows, {str(part): how for part, how in before.energy_kwh.methods.items()}),

@@ -35,40 +35,33 @@ def book_interval(
 
     :raises MeasurementError: an interval that does not run forwards, or a part of it that no reading covers.
     """
-    start, end = (
-        as_utc(start),
-        as_utc(end),
-    )  # two local times of one zone are subtracted as clock readings, not as moments
+    # two local times of one zone would be subtracted as clock readings, not as moments
+    start, end = as_utc(start), as_utc(end)
     if end <= start:
         raise MeasurementError(
             f"an energy interval from {format_moment(start)} to {format_moment(end)} does not run forwards"
         )
     parts = _parts(start, end, readings)
-    left = list(energy)
-    rows = []
-    for part_start, part_end, reading in parts:
-        share = (part_end - part_start) / (end - start)
-        used = tuple(left) if part_end == end else tuple(total * share for total in energy)
-        left = [max(0.0, rest - part) for rest, part in zip(left, used, strict=True)]
-        rows.append(
-            LedgerRow(
-                start=part_start,
-                end=part_end,
-                phase=phase,
-                attempt=attempt,
-                monotonic_s=monotonic_s,
-                cpu_energy_kwh=used[0],
-                gpu_energy_kwh=used[1],
-                ram_energy_kwh=used[2],
-                carbon_intensity_gco2eq_per_kwh=reading.carbon_intensity_gco2eq_per_kwh,
-                intensity_kind=reading.kind,
-                intensity_source=reading.source,
-                signal_type=reading.signal_type,
-                emission_factor_type=reading.emission_factor_type,
-                emissions_gco2eq=emissions_gco2eq(math.fsum(used), reading.carbon_intensity_gco2eq_per_kwh, pue),
-            )
+    energies = _divided(energy, [(part_start, part_end) for part_start, part_end, _ in parts])
+    return [
+        LedgerRow(
+            start=part_start,
+            end=part_end,
+            phase=phase,
+            attempt=attempt,
+            monotonic_s=monotonic_s,
+            cpu_energy_kwh=used[0],
+            gpu_energy_kwh=used[1],
+            ram_energy_kwh=used[2],
+            carbon_intensity_gco2eq_per_kwh=reading.carbon_intensity_gco2eq_per_kwh,
+            intensity_kind=reading.kind,
+            intensity_source=reading.source,
+            signal_type=reading.signal_type,
+            emission_factor_type=reading.emission_factor_type,
+            emissions_gco2eq=emissions_gco2eq(math.fsum(used), reading.carbon_intensity_gco2eq_per_kwh, pue),
         )
-    return rows
+        for (part_start, part_end, reading), used in zip(parts, energies, strict=True)
+    ]
 
 
 def spread_monotonic(rows: Sequence[LedgerRow], monotonic_start_s: float) -> list[LedgerRow]:
@@ -86,16 +79,28 @@ def spread_machine_energy(rows: Sequence[LedgerRow], energy: Energy) -> list[Led
 
     The last row takes the remainder, so that the rows' figures sum to the given energy.
     """
-    start, end = rows[0].start, rows[-1].end
-    left = list(energy)
-    spread = []
-    for row in rows:
-        share = (row.end - row.start) / (end - start)
-        used = tuple(left) if row is rows[-1] else tuple(total * share for total in energy)
-        left = [max(0.0, rest - part) for rest, part in zip(left, used, strict=True)]
-        figures = dict(zip(_MACHINE_FIGURES, used, strict=True))
-        spread.append(replace(row, **figures))  # type: ignore[arg-type]  # three floats by name
-    return spread
+    energies = _divided(energy, [(row.start, row.end) for row in rows])
+    return [
+        replace(row, **dict(zip(_MACHINE_FIGURES, used, strict=True)))  # type: ignore[arg-type]  # three floats by name
+        for row, used in zip(rows, energies, strict=True)
+    ]
+
+
+def _divided(energy: Energy, spans: Sequence[tuple[datetime, datetime]]) -> list[Energy]:
+    """Divide energy among spans that follow one another, in proportion to time."""
+    whole = spans[-1][1] - spans[0][0]
+    shares = [(end - start) / whole for start, end in spans]
+    cpu, gpu, ram = (_shared(total_kwh, shares) for total_kwh in energy)
+    return list(zip(cpu, gpu, ram, strict=True))
+
+
+def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
+    # the last takes what is left, so that the parts sum to the whole
+    parts = [total_kwh * share for share in shares[:-1]]
+    left_kwh = total_kwh
+    for part_kwh in parts:
+        left_kwh = max(0.0, left_kwh - part_kwh)
+    return [*parts, left_kwh]
 
 
 def _parts(start: datetime, end: datetime, readings: Sequence[Reading]) -> list[tuple[datetime, datetime, Reading]]:
