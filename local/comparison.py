@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from include.report.figures import signed_grams_text
 from include.report.model import Report
-from include.report.render import render_table
+from include.report.text.figures import signed_grams_text
+from include.report.text.render import render_table
 from local.problems import RunFailed
 
 
