@@ -16,6 +16,7 @@ from include.report.fairness.differences import barring
 from include.report.model import AttributionParts, Fairness, Ours
 from include.report.sides import mean_emissions
 from include.report.waits.oracle import WaitEvidence
+from include.report.waits.queue import queue_reason
 
 
 def credited(
@@ -26,7 +27,7 @@ def credited(
     In a simulation waiting does although the intensity at submission is replayed, and efficiency although its energy is
     estimated, as all of it is: nothing is claimed there.
 
-    :param queued: no decision made the runs wait.
+    :param queued: no decision made the runs wait, or a queue came after it.
     """
     both = (*baselines, *runs)
     simulated = any(simulated_reasons(record, "record") for record in both)
@@ -47,13 +48,15 @@ def waiting_barred(runs: Sequence[TrainingRecord]) -> list[str]:
 
 
 def queued_reasons(runs: Sequence[TrainingRecord], evidence: Sequence[WaitEvidence | None]) -> list[str]:
-    """Return why runs that began late did not wait: no decision made them, so that a cleaner hour was luck."""
-    late = any(found is not None and found.waited is False for found in evidence)
-    if not late or any(run.policy == "immediate" for run in runs):
+    """Return why runs that began late did not wait, or not only: what no decision made them do was a queue, and luck."""
+    if any(run.policy == "immediate" for run in runs):
         return []
-    return [
-        "no decision made the run wait: the time from submission to start was a queue's, and is no waiting to claim"
-    ]
+    if any(found is not None and found.waited is False for found in evidence):
+        return [
+            "no decision made the run wait: the time from submission to start was a queue's, and is no waiting to claim"
+        ]
+    queues = (found.queued_s for found in evidence if found is not None)
+    return list(dict.fromkeys(queue_reason(queued_s) for queued_s in queues if queued_s))
 
 
 def ours_of(

@@ -17,6 +17,7 @@ from include.pipeline.settling.actuals import ACTUAL, ActualFigures
 from include.pipeline.settling.sources import grid_of
 from include.records import LedgerRow, Reading, TrainingRecord
 from include.report import WaitEvidence
+from include.report.waits.queue import decision_files, queue_of
 from include.scheduler.curves.coverage import Source, cover
 from include.scheduler.history import open_history, provider_key
 from include.scheduler.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
@@ -45,7 +46,10 @@ def wait_evidence(
         rows = read_ledger(folder.ledger).rows
     except (OSError, LowtideError) as error:
         return WaitEvidence(missing=f"the run's ledger cannot be read ({error})")
-    looks = [look for look in _looks(folder) if record.submitted_at <= look.decided_at <= record.ended_at]
+    kept = (look for path in decision_files(folder.path) for look in _looks(path))
+    looks = sorted(
+        (look for look in kept if record.submitted_at <= look.decided_at <= record.ended_at), key=_decided_at
+    )
     deadline = next((look.deadline for look in reversed(looks) if look.deadline is not None), None)
     end = max(record.ended_at, deadline or record.ended_at)
     looked = [look.reading for look in looks if look.reading is not None and look.reading.kind in ACTUAL]
@@ -56,7 +60,9 @@ def wait_evidence(
         lambda *_: [reading for reading in looked if reading.end <= now],
     ]
     readings = cover(record.submitted_at, end, sources)
-    return WaitEvidence(rows=rows, readings=readings, deadline=deadline, waited=_waited(looks))
+    waited = _waited(looks)
+    queued_s = None if waited is None else queue_of(record, [at for at, *_, act in looks if act == "run"]).total_s
+    return WaitEvidence(rows=rows, readings=readings, deadline=deadline, waited=waited, queued_s=queued_s)
 
 
 class _Look(NamedTuple):
@@ -76,11 +82,15 @@ def _waited(looks: Sequence[_Look]) -> bool | None:
     return None if not actions or None in actions else False
 
 
-def _looks(folder: RunFolder) -> Iterator[_Look]:
+def _decided_at(look: _Look) -> datetime:
+    return look.decided_at
+
+
+def _looks(path: Path) -> Iterator[_Look]:
     try:
-        lines = folder.decisions.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        _log.info("%s cannot be read, so the run's deadline is not known: %s", folder.decisions, error.strerror)
+        _log.info("%s cannot be read, so it says nothing of the run's deadline: %s", path, error.strerror)
         return
     for line in lines:
         try:
@@ -93,7 +103,7 @@ def _looks(folder: RunFolder) -> Iterator[_Look]:
                 action=data.get("action"),
             )
         except (ValueError, KeyError, TypeError, LowtideError) as error:  # half-written by a killed worker
-            _log.info("a line of %s is passed over: %s", folder.decisions, error)
+            _log.info("a line of %s is passed over: %s", path, error)
 
 
 def _booked(rows: Sequence[LedgerRow], zone: str) -> list[Reading]:

@@ -14,6 +14,7 @@ from include.records import Reading, TrainingRecord
 from include.report.html.json_lines import objects
 from include.report.html.ledger_columns import LedgerColumns, read_columns
 from include.report.model import RunFigures
+from include.report.waits.queue import decision_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def _read(run: RunFigures, folder: Path, ledger: Path, files: tuple[EvidenceFile
         problems.append(f"its ledger {ledger} has no rows")
     elif rows.passed_over:
         problems.append(f"{rows.passed_over} lines of {ledger} are no rows and are left out")
-    looks, seen = _decisions(folder / "decisions.jsonl", problems)
+    looks, seen = _decisions(folder, problems)
     return Evidence(
         record=_record(folder / "record.json", run, problems),
         rows=rows,
@@ -105,9 +106,9 @@ def _record(path: Path, run: RunFigures, problems: list[str]) -> TrainingRecord 
     return None
 
 
-def _decisions(path: Path, problems: list[str]) -> tuple[tuple[Look, ...], tuple[Reading, ...]]:
+def _decisions(folder: Path, problems: list[str]) -> tuple[tuple[Look, ...], tuple[Reading, ...]]:
     looks, seen = [], []
-    for data in objects(path, problems):
+    for path, data in ((file, data) for file in decision_files(folder) for data in objects(file, problems)):
         try:
             deadline = data.get("deadline")
             look = Look(
@@ -155,6 +156,8 @@ def _files(run: RunFigures, folder: Path, ledger_sha256: str | None) -> tuple[Ev
     beside = Path(run.ledger_path)
     for what, name in (("record", "record.json"), ("decisions", "decisions.jsonl")):
         found.append(_file(what, str(beside.with_name(name)), None, folder))
+    *of_the_run, _ = decision_files(folder)
+    found += [_file("decisions of the run", str(path), None, path.parent) for path in of_the_run]
     return tuple(file for file in found if file is not None)
 
 

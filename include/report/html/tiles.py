@@ -112,6 +112,8 @@ def _waiting(report: Report) -> Tile:
     waited = f"waited {time_text(waiting.wait_s)}"
     if waiting.no_wait is not None:
         waited = f"by a start {time_text(waiting.wait_s)} later, no wait: {waiting.no_wait}"
+    elif waiting.queued_s:
+        waited += f", {time_text(waiting.queued_s)} of it in a queue"
     if waiting.paused_s:
         waited += f", paused {time_text(waiting.paused_s)}"
     if waiting.avoided_gco2eq is None:
@@ -131,6 +133,6 @@ def _waiting(report: Report) -> Tile:
 def _waiting_label(waiting: Waiting) -> str:
     """Name the grams after the wait only where there was one: what a queue did is nobody's doing."""
     less = (waiting.avoided_gco2eq or 0.0) >= 0
-    if waiting.no_wait is not None:
+    if waiting.no_wait is not None or waiting.queued_s:
         return "Less than at submission" if less else "More than at submission"
     return "Avoided by waiting" if less else "Added by waiting"

@@ -121,6 +121,8 @@ def _why(report: Report) -> str:
 def _when(report: Report, spans: Sequence[Span]) -> str:
     waited, paused = total_s(spans, "waiting"), total_s(spans, "paused")
     told = [f"waited {time_text(waited)}" if waited else "started at once"]
+    if queued_s := report.waiting.queued_s:
+        told[0] += f" ({time_text(queued_s)} in a queue)"
     if paused:
         told.append(f"paused for {time_text(paused)}")
     if lost := total_s(spans, "interrupted"):

@@ -18,6 +18,7 @@ from include.report.evidence import (
 )
 from include.report.savings.model import Basis, Repeatability
 from include.report.text.figures import percent_text
+from include.report.waits.queue import queue_reason
 from include.report.waits.wait import waiting_of
 
 _NOT_ASKED = "there is no report of this run; its compare task, or `lowtide compare`, writes one"
@@ -34,14 +35,15 @@ class Avoided:
     repeatability_percent: float | None = None
 
 
-def avoided_by_waiting(record: TrainingRecord, basis: Basis, *, waited: bool | None) -> Avoided:
+def avoided_by_waiting(record: TrainingRecord, basis: Basis, *, waited: bool | None, queued_s: float = 0.0) -> Avoided:
     """Return what the same-run counterfactual says: this run's own energy, had it begun at submission.
 
     :param waited: whether it waited for the grid; None = its decisions were not kept.
+    :param queued_s: how long it stood in a queue after the decision to start.
     """
     if waited is False and record.policy != "immediate":
         return Avoided(reasons=("the run did not wait for the grid, by its decisions; a queue is no saving",))
-    reasons = _waiting_barred(record, basis)
+    reasons = _waiting_barred(record, basis) or ([queue_reason(queued_s)] if queued_s else [])
     if reasons:
         return Avoided(reasons=tuple(reasons))
     found = waiting_of(record)

@@ -21,6 +21,7 @@ from include.report.savings.claims import Avoided, avoided_by_efficiency, avoide
 from include.report.savings.decisions import WaitSeen, wait_seen
 from include.report.savings.folders import TrainingFolder
 from include.report.savings.model import Basis, LeftOut, Repeatability, SavingsRun
+from include.report.waits.queue import Queue, queue_of
 from include.report.waits.wait import paused_s
 
 Account = TrainingRecord | IncompleteRecord
@@ -122,13 +123,19 @@ def _used(account: Account) -> dict[str, Any]:
 
 def _waited(account: Account, seen: WaitSeen) -> dict[str, Any]:
     finished = isinstance(account, TrainingRecord)
+    queue = _queue(account, seen)
+    waited_s, paused = (account.wait_s, paused_s(account)) if isinstance(account, TrainingRecord) else (0.0, 0.0)
     return {
         "waited": seen.waited,
-        "wait_s": account.wait_s if seen.waited and isinstance(account, TrainingRecord) else 0.0,
-        "paused_s": paused_s(account) if isinstance(account, TrainingRecord) else 0.0,
+        "wait_s": max(0.0, waited_s - queue.before_start_s) if seen.waited else 0.0,
+        "paused_s": max(0.0, paused - queue.in_pauses_s),
         "deadline": seen.deadline,
         "deadline_met": account.ended_at <= seen.deadline if finished and seen.deadline else None,
     }
+
+
+def _queue(account: Account, seen: WaitSeen) -> Queue:
+    return queue_of(account, seen.decided_to_run) if isinstance(account, TrainingRecord) and seen.waited else Queue()
 
 
 def _basis(account: Account) -> Basis:
@@ -142,7 +149,7 @@ def _wait_of(folder: TrainingFolder, account: Account) -> WaitSeen:
     """Return what the decisions say: of the training that stands. An immediate run never waits for the grid, but may be late."""
     seen = WaitSeen(waited=None)
     if not folder.superseded:
-        seen = wait_seen(folder.decisions, account.submitted_at)
+        seen = wait_seen(folder.decisions, account.submitted_at, account.started_at)
     return replace(seen, waited=False) if account.policy == "immediate" else seen
 
 
@@ -153,7 +160,7 @@ def _avoided(
         why = "it was trained again since" if folder.superseded else "it did not finish"
         waiting = efficiency = Avoided(reasons=(why,))
     else:
-        waiting = avoided_by_waiting(account, basis, waited=seen.waited)
+        waiting = avoided_by_waiting(account, basis, waited=seen.waited, queued_s=_queue(account, seen).total_s)
         efficiency = avoided_by_efficiency(folder.report, account, repeatability=repeatability)
     return {
         "avoided_by_waiting_gco2eq": waiting.gco2eq,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from include.report.waits.queue import decision_files
+
 _MARKS = ("record.json", "ledger.jsonl", "decisions.jsonl")
 _REPLACED = re.compile(r"(finished|other)-\d+")
 _MAPPED = re.compile(r"(.+)~\d+")
@@ -36,16 +38,15 @@ class TrainingFolder:
         return self.root / "reports" / self.path.relative_to(self.root / "runs") / "report.json"
 
     @property
-    def decisions(self) -> Path:
-        """The training's own decisions; those of its run where it has none, since a mapped training's wait is not mapped."""
-        own, mapped = self.path / "decisions.jsonl", _MAPPED.fullmatch(self.path.name)
-        return self.path.with_name(mapped.group(1)) / own.name if mapped and not own.exists() else own
+    def decisions(self) -> tuple[Path, ...]:
+        """The training's own decisions, and those of its run, since a mapped training's wait is not mapped."""
+        return decision_files(self.path)
 
     def fingerprint(self) -> Fingerprint:
         """Return what changes when the account does."""
         record, ledger = self.path / "record.json", self.path / "ledger.jsonl"
         # an attempt appends to its ledger all the time, and nothing here is read from it: that it is there is enough
-        return (_stat(record), (0, 0, 0) if ledger.exists() else None, _stat(self.decisions), _stat(self.report))
+        return (_stat(record), (0, 0, 0) if ledger.exists() else None, *map(_stat, self.decisions), _stat(self.report))
 
     def last_change(self) -> datetime:
         """Return when the newest of its files was written."""

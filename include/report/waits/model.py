@@ -47,6 +47,13 @@ class Waiting(Frozen):
     no_wait: Annotated[
         str | None, Field(description="why that was no wait for the grid; null = it was, or that is not known")
     ] = None
+    queued_s: Annotated[
+        NonNegative | None,
+        Field(
+            description="part of wait_s and paused_s that came after the decision to start: a queue, no wait for the grid;"
+            " 0 up to what a start usually takes; null = the decisions were not kept"
+        ),
+    ] = None
     avoided_gco2eq: Annotated[
         _Change, Field(description="counterfactual minus actual emissions; negative = waiting added emissions")
     ] = None

@@ -22,6 +22,7 @@ class WaitEvidence:
     :param readings: the grid from submission on, in time order without overlap; what is no actual figure is left aside.
     :param missing: why there are no rows, where there are none.
     :param waited: whether a decision made it wait or pause; None = its decisions were not kept. A queue is no wait.
+    :param queued_s: policy time in a queue after the decision to start; None = its decisions were not kept.
     """
 
     rows: Sequence[LedgerRow] = ()
@@ -29,6 +30,7 @@ class WaitEvidence:
     deadline: datetime | None = None
     missing: str | None = None
     waited: bool | None = None
+    queued_s: float | None = None
 
 
 def oracle_of(run: TrainingRecord, evidence: WaitEvidence) -> Oracle | str:

@@ -16,6 +16,11 @@ def waiting_sentences(report: Report) -> Iterator[str]:
         yield f"The time from submission to start, {waited}, was no wait for the grid: {waiting.no_wait}."
     else:
         yield f"The runs waited {waited} on average." if several else f"The run waited {waited}."
+        if waiting.queued_s:
+            yield (
+                f"Of that, {figures.duration_text(waiting.queued_s)}{' on average' if several else ''} came after the decision to"
+                " start: a queue, which is no wait for the grid. What follows holds both, so that none of it is claimed."
+            )
     yield _avoided(waiting, "They" if several else "It")
     if report.attribution_gco2eq.total is not None and waiting.avoided_gco2eq is not None:
         yield "The table under Why weighs waiting by the emissions of both runs, this section by the run's alone."

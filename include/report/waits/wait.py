@@ -24,6 +24,7 @@ def waiting_of(run: TrainingRecord, evidence: WaitEvidence | None = None) -> Wai
     return Waiting(
         wait_s=run.wait_s,
         no_wait=_no_wait(run, evidence),
+        queued_s=evidence.queued_s if evidence else None,
         avoided_gco2eq=avoided,
         avoided_percent=avoided_percent([run]),
         avoided_low_gco2eq=low,
@@ -46,6 +47,7 @@ def mean_waiting(runs: Sequence[TrainingRecord], waits: Sequence[Waiting]) -> Wa
     return Waiting(
         wait_s=_mean([wait.wait_s for wait in waits]),
         no_wait=next((wait.no_wait for wait in waits if wait.no_wait is not None), None),
+        queued_s=_known_mean([wait.queued_s for wait in waits]),
         avoided_gco2eq=avoided,
         avoided_percent=avoided_percent(runs),
         avoided_low_gco2eq=_known_mean([wait.avoided_low_gco2eq for wait in waits]),
