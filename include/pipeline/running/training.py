@@ -46,10 +46,7 @@ def run_training(
     :raises ArtifactError: the run's folder cannot be written, or another process is training in it.
     """
     training_id = begin(run)
-    clock = clock_for(run.anchor)
     metering = open_metering(run) if meter is None else Metering(meter=meter, child_environment={})
-    meter = metering.meter
-    poke_s = run.config.values.scheduler.poke_interval.total_seconds() / (run.anchor.speed if run.anchor else 1.0)
     hands = Hands(
         stop=stop or threading.Event(),
         pause=pause or threading.Event(),
@@ -57,25 +54,34 @@ def run_training(
         on_checkpoint=on_checkpoint,
     )
     with (
-        SignalRefresher(signal, clock, interval_s=poke_s, look=look),
+        SignalRefresher(signal, clock_for(run.anchor), interval_s=_poke_s(run), look=look),
         LedgerWriter(run.folder.ledger, patience_s=SETTLEMENT_S) as ledger,
     ):
-        before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
-        attempt = next_attempt(before.rows, before.events)
-        recorder = _recorder(run, signal, meter, ledger, attempt)
-        supervision = Supervision(
-            run, training_id, recorder, hands, attempt=attempt, environment=metering.child_environment
-        )
-        with (
-            ledger_copies(run),
-            attempt_in(ledger, attempt, run_details(run, signal, meter), problems=lambda: told(recorder)),
-        ):
-            done = measured(recorder, meter, supervision.train)
-        problems = (*before.problems, *recorder.problems)
-    finished = FinishedTraining(result=done.result, meter=meter, problems=problems, shortfall=done.shortfall)
+        finished = _attempt(run, training_id, signal, ledger, metering, hands)
     record = write_record(run, signal, finished)
     CheckpointFolder(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing will be gone on with
     return record
+
+
+def _poke_s(run: TrainingRun) -> float:
+    speed = run.anchor.speed if run.anchor else 1.0
+    return run.config.values.scheduler.poke_interval.total_seconds() / speed
+
+
+def _attempt(
+    run: TrainingRun, training_id: str, signal: GridSignal, ledger: LedgerWriter, metering: Metering, hands: Hands
+) -> FinishedTraining:
+    before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
+    attempt, meter = next_attempt(before.rows, before.events), metering.meter
+    recorder = _recorder(run, signal, meter, ledger, attempt)
+    supervision = Supervision(
+        run, training_id, recorder, hands, attempt=attempt, environment=metering.child_environment
+    )
+    details = run_details(run, signal, meter)
+    with ledger_copies(run), attempt_in(ledger, attempt, details, problems=lambda: told(recorder)):
+        done = measured(recorder, meter, supervision.train)
+    problems = (*before.problems, *recorder.problems)
+    return FinishedTraining(result=done.result, meter=meter, problems=problems, shortfall=done.shortfall)
 
 
 def _recorder(
