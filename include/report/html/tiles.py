@@ -75,10 +75,15 @@ def _before(report: Report, figure: _Figure) -> Iterator[str]:
     write = figures.points_text if figure is _ACCURACY else figures.change_text
     change = report.changes.model_dump()[figure.change]
     told = figure.write(before)
-    yield f"{told} before; not comparable" if change is None else f"{write(change)} against {told}"
+    if change is None:
+        yield f"{told} before; not comparable"
+    elif figure is _EMISSIONS and report.attribution_gco2eq.total is not None:
+        yield f"{figures.signed_grams_text(report.attribution_gco2eq.total)}, {write(change)} of the baseline's {told}"
+    else:
+        yield f"{write(change)} against {told}"
     repeats = report.repeats
     if figure is _ACCURACY and report.accuracy is not None and report.accuracy.change_points is not None:
-        yield f"by the test set's size {open_text(report.accuracy.change_points)}"
+        yield f"{open_text(report.accuracy.change_points)} by the test set's size"
     if repeats is not None and figure.change in repeats.changes:
         yield f"{interval_text(repeats.changes[figure.change], write)} over {_runs(report)}"
 
@@ -100,11 +105,18 @@ def _ours(report: Report) -> Tile:
     if ours is None:
         attributed = report.attribution_gco2eq.total is not None
         why = "nothing counts as ours here" if attributed else "nothing is attributed"
-        return Tile(label="Of that, ours", now=figures.NONE_TEXT, lines=(why,))
-    lines = [f"{figures.signed_grams_text(ours.change_gco2eq)}: {' and '.join(ours.parts)}"]
+        return Tile(label="Of that change, ours", now=figures.NONE_TEXT, lines=(why,))
+    lines = [
+        f"by {' and '.join(ours.parts)}",
+        f"{figures.change_text(ours.change_percent)} of what it would have been without",
+    ]
+    before = average(report, "baseline", _EMISSIONS.name, _EMISSIONS.read)
+    if before:
+        share = figures.change_text(100 * ours.change_gco2eq / before)
+        lines.insert(0, f"{share} of the baseline's {figures.grams_text(before)}")
     if report.repeats is not None and report.repeats.ours_percent is not None:
         lines.append(f"{interval_text(report.repeats.ours_percent, figures.change_text)} over {_runs(report)}")
-    return Tile(label="Of that, ours", now=figures.change_text(ours.change_percent), lines=tuple(lines))
+    return Tile(label="Of that change, ours", now=figures.signed_grams_text(ours.change_gco2eq), lines=tuple(lines))
 
 
 def _waiting(report: Report) -> Tile:

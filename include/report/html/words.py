@@ -35,6 +35,11 @@ TERMS: Final = (
         "The change in grams, divided without a residual into work, efficiency, grid conditions and waiting"
         " (LMDI-I: Ang, Energy Policy 32, 2004).",
     ),
+    (
+        "Of that change, ours",
+        "The grams of the parts that count as ours, and what percentage of the baseline's emissions they are, as of the whole"
+        " change. The headline's percentage has another base: what the same samples would have emitted without those parts.",
+    ),
     ("Work", "More or fewer samples than the baseline."),
     ("Efficiency", "Energy per sample, PUE included. Counts as ours where the meters can tell it."),
     (

@@ -16,6 +16,8 @@ from include.pipeline.waiting.evidence import wait_evidence
 from include.report import compare_runs
 from include.report.html import CONTENT_SECURITY_POLICY, render_html
 from include.report.html.rendering import _environment
+from include.report.html.tiles import tiles_of
+from include.report.text import figures
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.day_runs import evening_baseline, night_run
 from tests.support.pages import CASES, NOW, WrittenPage
@@ -249,3 +251,20 @@ def test_a_best_time_far_away_is_told_and_does_not_shrink_the_run(tmp_path: Path
     said = Document(render_html(report)).said()
     assert "Perfect knowledge of the grid until" in said
     assert "when perfect knowledge would have run" not in said
+
+
+def test_the_tile_of_ours_has_the_same_base_as_the_change_beside_it(page: Page) -> None:
+    shown = page("night")
+    ours, total = shown.report.ours, shown.report.attribution_gco2eq.total
+    assert ours is not None
+    assert total is not None
+    assert shown.report.baseline is not None
+    emissions, mine, *_ = tiles_of(shown.report)
+    before = shown.report.baseline.emissions_gco2eq
+    base = f"of the baseline's {figures.grams_text(before)}"
+    assert (
+        emissions.lines[0] == f"{figures.signed_grams_text(total)}, {figures.change_text(100 * total / before)} {base}"
+    )
+    assert (mine.label, mine.now) == ("Of that change, ours", figures.signed_grams_text(ours.change_gco2eq))
+    assert mine.lines[0] == f"{figures.change_text(100 * ours.change_gco2eq / before)} {base}"
+    assert mine.lines[2] == f"{figures.change_text(ours.change_percent)} of what it would have been without"
