@@ -20,6 +20,7 @@ from include.pipeline.run_folder import RunFolder
 from include.pipeline.waiting.evidence import wait_evidence
 from include.records import TrainingRecord
 from include.report import Report, compare_repeats, load_record, render_table, write_report
+from include.report.text.accuracy import accuracy_sentences
 from include.report.text.escape import plain
 from include.report.waits.text import waiting_sentences
 
@@ -103,7 +104,7 @@ def _folder(path: Path) -> RunFolder:
 
 
 def print_report(report: Report) -> None:
-    """Print the headline, the table of a report, and what the wait was worth."""
+    """Print the headline, the table of a report, how sure the accuracy is, and what the wait was worth."""
     console = Console(file=sys.stdout)
     console.print(Text(report.headline.text, style="bold"))
     for reason in report.headline.reasons:
@@ -112,5 +113,5 @@ def print_report(report: Report) -> None:
     for row in render_table(report):
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
-    for sentence in waiting_sentences(report):
+    for sentence in (*accuracy_sentences(report), *waiting_sentences(report)):
         console.print(Text(plain(sentence)))

@@ -141,3 +141,12 @@ def test_a_repeatability_that_is_none_is_refused_in_one_sentence(tmp_path: Path,
     assert (done.returncode, done.stdout) == (2, "")
     assert f"--repeatability-percent {percent!r} is no percentage; write a number from 0 to 100" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_terminal_says_how_sure_a_single_accuracy_is(tmp_path: Path, folders: list[Path]) -> None:
+    for folder in folders[:2]:
+        record = json.loads((folder / "record.json").read_text())
+        (folder / "record.json").write_text(json.dumps(record | {"test_samples": 10_000}))
+    words = " ".join(compare(tmp_path, "--baseline", folders[0], "--run", folders[1]).stdout.split())
+    assert "the run's 98.24 to 98.72 % (10,000 test samples)." in words
+    assert "The change of 0.00 points is no more than the choice of the test samples alone may make" in words
