@@ -39,13 +39,18 @@ class AccuracySampling(Frozen):
     ] = None
 
 
-def accuracy_sampling(baseline: TrainingRecord | None, run: TrainingRecord) -> AccuracySampling | None:
-    """Return the intervals; None where neither record knows its number of test samples."""
+def accuracy_sampling(
+    baseline: TrainingRecord | None, run: TrainingRecord, *, same_data: bool
+) -> AccuracySampling | None:
+    """Return the intervals; None where neither record knows its number of test samples.
+
+    :param same_data: of two data sets, the difference of the accuracies is no change, and has no interval.
+    """
     sides = [_side(record) for record in (baseline, run)]
     if sides == [None, None]:
         return None
     before, after = sides
-    change = None if before is None or after is None else newcombe_points(before, after)
+    change = newcombe_points(before, after) if before and after and same_data else None
     return AccuracySampling(
         baseline_test_samples=None if before is None else before[1],
         run_test_samples=None if after is None else after[1],

@@ -61,16 +61,17 @@ def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence 
             baselines, runs, same_meters=agree_on(fairness, METERS), comparable=parts.total is not None
         ),
         repeats=repeats_of(baselines, runs, waits, fairness, names),
-        accuracy=_accuracy(baselines, runs),
+        accuracy=_accuracy(baselines, runs, fairness),
         notes=tuple(notes),
     )
 
 
-def _accuracy(baselines: Records, runs: Records) -> AccuracySampling | None:
+def _accuracy(baselines: Records, runs: Records, fairness: Fairness) -> AccuracySampling | None:
     """Return how sure single runs are; of several, their spread tells more."""
     if len(runs) > 1 or len(baselines) > 1:
         return None
-    return accuracy_sampling(baselines[0] if baselines else None, runs[0])
+    same_data = agree_on(fairness, ("data",))
+    return accuracy_sampling(baselines[0] if baselines else None, runs[0], same_data=same_data)
 
 
 def _attribution(baselines: Records, runs: Records, fairness: Fairness) -> tuple[AttributionParts, list[str]]:

@@ -53,7 +53,7 @@ def test_intervals_hold_the_figure_and_exchanging_the_runs_flips_the_change(
         (
             0.9862,
             False,
-            "Test accuracy had no measurable change (+0.12 points; 10,000 test samples leave -0.21 to +0.45 points open).",
+            "Test accuracy +0.12 points, which may be none (10,000 test samples leave -0.21 to +0.45 points open).",
             "The change of +0.12 points is no more than the choice of the test samples alone may make: -0.21 to +0.45 points",
         ),
         (
@@ -85,6 +85,16 @@ def test_test_sets_of_different_sizes_are_not_called_the_same() -> None:
     page = render_markdown(compared(make_record(test_samples=10_000), waiting_run(test_samples=500)))
     assert "the two test sets are not the same size" in page
     assert "Both saw the same test set" not in page
+
+
+def test_of_two_data_sets_the_accuracies_have_intervals_and_their_difference_has_none() -> None:
+    """MNIST and Fashion-MNIST have ten thousand test samples each."""
+    other = "model=shop.models:net; data=shop.data:clothes; zone=GB; effective_batch_size=512"
+    report = compared(make_record(test_samples=10_000), waiting_run(test_samples=10_000, comparison_key=other))
+    assert report.accuracy is not None
+    assert report.accuracy.run_percent is not None
+    assert (report.accuracy.change_points, report.accuracy.beyond_sampling) == (None, None)
+    assert "same test set" not in render_markdown(report)
 
 
 def test_a_record_that_does_not_know_its_test_samples_is_told_as_before() -> None:

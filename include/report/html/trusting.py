@@ -87,7 +87,11 @@ def _accuracy(report: Report) -> Iterator[str]:
         yield f"{bounds_text(found.run_percent)} by the {found.run_test_samples:,} samples of the test set"
     if found.beyond_sampling is not None:
         more = "more" if found.beyond_sampling else "no more"
-        yield f"the change is {more} than other test samples may make; both runs saw the same, so that is an upper bound"
+        same = found.baseline_test_samples == found.run_test_samples
+        bound = (
+            "both runs saw the same, so that is an upper bound" if same else "the two test sets are not the same size"
+        )
+        yield f"the change is {more} than other test samples may make; {bound}"
 
 
 def _fairness(report: Report) -> str:

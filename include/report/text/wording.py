@@ -58,8 +58,8 @@ def _single_accuracy(sampling: AccuracySampling | None, points: str) -> str:
     if sampling is None or sampling.change_points is None:
         return f"Test accuracy {points}."
     may_be = f"{samples_text(sampling)} leave {open_text(sampling.change_points)} open"
-    if not sampling.beyond_sampling:
-        return f"Test accuracy had no measurable change ({points}; {may_be})."
+    if not sampling.beyond_sampling:  # not "no measurable change": the bounds are too wide to say so of a loss
+        return f"Test accuracy {points}, which may be none ({may_be})."
     return f"Test accuracy {points} ({may_be})."
 
 
