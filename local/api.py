@@ -56,7 +56,8 @@ class AirflowApi:
     def open_runs(self, prefix: str) -> list[dict[str, Any]]:
         """Return the runs of any DAG that have not ended and whose ids begin like this; a hundred at most."""
         query = f"limit=100&state=queued&state=running&run_id_prefix_pattern={prefix}"
-        return list(self._json("GET", f"dags/~/dagRuns?{query}")["dag_runs"])
+        found = self._json("GET", f"dags/~/dagRuns?{query}")["dag_runs"]
+        return [run for run in found if run["dag_run_id"].startswith(prefix)]  # Airflow leaves the pattern's last _ out
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run."""

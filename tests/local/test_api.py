@@ -28,6 +28,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(401, {"detail": "Invalid JWT token"})
         if self.path.endswith("/missing"):
             return self.answer(404, {"detail": "not found"})
+        if (
+            "run_id_prefix_pattern=demo__" in self.path
+        ):  # as Airflow answers: it strips the underscores from the pattern
+            ids = ("demo__2026", "demolition", "demo-of-mine")
+            return self.answer(200, {"dag_runs": [{"dag_id": "x", "dag_run_id": run_id} for run_id in ids]})
         return self.answer(200, {"import_errors": [], "dag_id": "x", "state": "running"})
 
     def answer(self, status: int, body: dict[str, Any]) -> None:
@@ -99,3 +104,8 @@ def test_a_proxy_in_the_environment_is_not_used(server: Any, monkeypatch: pytest
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     assert api_of(server).import_errors() == []
+
+
+def test_of_the_open_runs_only_those_are_meant_whose_ids_begin_so(server: Any) -> None:
+    """They are marked as failed at the next start, and a user's own run must not be among them."""
+    assert [run["dag_run_id"] for run in api_of(server).open_runs("demo__")] == ["demo__2026"]
