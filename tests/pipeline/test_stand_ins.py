@@ -59,7 +59,7 @@ def test_a_provider_that_was_away_in_one_attempt_is_told_once_in_record_report_a
         record = run_training(run, open_signal(run.config.values.grid, access=access, limits=ONE_TRY))
 
     assert len(sentences(killed.problems)) == 1
-    assert "100.0 % of the energy; they were booked at typical figures instead (profile:" in killed.problems[-1]
+    assert "100.0 % of the energy; they were first booked at typical figures instead (profile:" in killed.problems[-1]
     (said,) = sentences(record.problems)
     assert said.startswith(f"neso {SAID} ")
     share = record.intensity_kinds[IntensityKind.MODELLED]
@@ -79,8 +79,8 @@ def test_rows_share_and_time_are_those_of_the_rows_in_question(tmp_path: Path) -
     folder = write_killed_run(tmp_path, booked_rows(STARTED, readings, minutes=40), opening(SUBMITTED))
     first, last = (f"{STARTED + timedelta(minutes=m):%Y-%m-%dT%H:%M:%SZ}" for m in (30, 40))
     assert sentences(account_of(folder).problems) == [
-        f"neso {SAID} 10 of 40 rows between {first} and {last}, 25.0 % of the energy; they were booked at typical figures"
-        " instead (neso)"
+        f"neso {SAID} 10 of 40 rows between {first} and {last}, 25.0 % of the energy; they were first booked at typical"
+        " figures instead (neso)"
     ]
 
 

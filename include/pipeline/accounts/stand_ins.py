@@ -37,5 +37,5 @@ def _sentences(without: Sequence[LedgerRow], asked: dict[int, str], *, of: int, 
         instead = ", ".join(sorted({row.intensity_source for row in rows}))
         yield (
             f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_moment(rows[0].start)} and"
-            f" {format_moment(rows[-1].end)}{share}; they were booked at typical figures instead ({instead})"
+            f" {format_moment(rows[-1].end)}{share}; they were first booked at typical figures instead ({instead})"
         )
