@@ -3,6 +3,7 @@
 import fcntl
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from include.errors import ArtifactError, MeasurementError
 from include.records import LedgerRow
-from include.tracker import LedgerWriter, read_ledger, repair_ledger
+from include.tracker import LedgerWriter, hold_ledger, read_ledger, repair_ledger
 from tests.tracker.tracker_tools import row
 
 SCHEMA = Path(__file__).resolve().parents[2] / "include/records/ledger_row.schema.json"
@@ -189,6 +190,18 @@ def test_no_file_descriptor_is_left_open(tmp_path: Path) -> None:
         with pytest.raises(MeasurementError):
             write(tmp_path / f"{k}.jsonl", [row(0)])
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) <= before + 1
+
+
+def test_who_holds_a_ledger_has_it_open_for_writing_and_leaves_its_time(tmp_path: Path) -> None:
+    """NFS makes a byte-range lock of flock, and gives an exclusive one to writers only: each retry there would fail."""
+    path = tmp_path / "l"
+    write(path, [row(0)])
+    os.utime(path, (1.0, 1.0))
+    with hold_ledger(path):
+        opened = [entry for entry in Path("/proc/self/fd").iterdir() if entry.exists() and entry.samefile(path)]
+        flags = [fcntl.fcntl(int(entry.name), fcntl.F_GETFL) for entry in opened]
+    assert [flag & os.O_ACCMODE for flag in flags] == [os.O_RDWR]
+    assert path.stat().st_mtime == 1.0
 
 
 def test_a_ledger_that_was_replaced_while_it_was_opened_is_refused(

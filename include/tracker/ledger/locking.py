@@ -42,8 +42,10 @@ def hold_ledger(path: Path, *, patience_s: float = 0.0) -> Iterator[None]:
     :raises LedgerInUse: another process writes to it.
     :raises ArtifactError: the file cannot be opened.
     """
+    # over NFS nobody gets an exclusive lock who may not write
+    flags = os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY
     try:
-        file = open_held(path, os.O_RDONLY, patience_s=patience_s)
+        file = open_held(path, flags, patience_s=patience_s)
     except OSError as error:
         raise ArtifactError(
             f"{path}: cannot be opened ({error.strerror}); check the path and its permissions"
