@@ -116,6 +116,16 @@ def test_going_on_after_a_pause_may_stand_in_a_queue_too_and_a_mishap_does_not()
     assert queue_of(run, [after(60), after(200)]) == Queue(0.0, 2400.0)
 
 
+def test_a_queue_in_a_pause_is_not_said_to_be_of_the_wait_before_the_start(tmp_path: Path) -> None:
+    """Else a run would have waited two minutes, and stood in a queue for forty of them."""
+    gap = Interruption(attempt=2, start=after(120), end=after(240), resumed_from_optimizer_step=1)
+    run = waiting_run(submitted_at=SUBMITTED, wait_s=120.0, interruptions=(gap,), policy="interruptible")
+    found = WaitEvidence(waited=True, queued_s=2400.0)
+    told = compare_runs(None, run, settings=ReportConfig(), now=NOW, evidence=found)
+    assert "Of that and the pauses, 40:00 came after the decision to start: a queue" in render_markdown(told)
+    assert "paused 2\u00a0h, 40\u00a0min of both in a queue" in render_html(told, run_folder=tmp_path)
+
+
 def test_under_replay_the_usual_time_of_a_start_is_counted_in_real_seconds() -> None:
     """At 360 virtual seconds a second, a start that takes a minute takes six virtual hours."""
     anchor = ReplayAnchor(real_start=SUBMITTED, virtual_start=SUBMITTED, speed=360.0)

@@ -124,10 +124,10 @@ def _waiting(report: Report) -> Tile:
     waited = f"waited {time_text(waiting.wait_s)}"
     if waiting.no_wait is not None:
         waited = f"by a start {time_text(waiting.wait_s)} later, no wait: {waiting.no_wait}"
-    elif waiting.queued_s:
-        waited += f", {time_text(waiting.queued_s)} of it in a queue"
     if waiting.paused_s:
         waited += f", paused {time_text(waiting.paused_s)}"
+    if waiting.no_wait is None and waiting.queued_s:
+        waited += f", {time_text(waiting.queued_s)} of {'both' if waiting.paused_s else 'it'} in a queue"
     if waiting.avoided_gco2eq is None:
         return Tile(
             label="Avoided by waiting", now=figures.NONE_TEXT, lines=(waited, "intensity at submission not known")

@@ -121,10 +121,10 @@ def _why(report: Report) -> str:
 def _when(report: Report, spans: Sequence[Span]) -> str:
     waited, paused = total_s(spans, "waiting"), total_s(spans, "paused")
     told = [f"waited {time_text(waited)}" if waited else "started at once"]
-    if queued_s := report.waiting.queued_s:
-        told[0] += f" ({time_text(queued_s)} in a queue)"
     if paused:
         told.append(f"paused for {time_text(paused)}")
+    if queued_s := report.waiting.queued_s:  # before the start, or before going on after a pause
+        told[-1] += f" ({time_text(queued_s)} {'of both ' if waited and paused else ''}in a queue)"
     if lost := total_s(spans, "interrupted"):
         told.append(f"was interrupted for {time_text(lost)}")
     replayed = (

@@ -17,8 +17,9 @@ def waiting_sentences(report: Report) -> Iterator[str]:
     else:
         yield f"The runs waited {waited} on average." if several else f"The run waited {waited}."
         if waiting.queued_s:
+            whose = "Of that and the pauses" if waiting.paused_s else "Of that"
             yield (
-                f"Of that, {figures.duration_text(waiting.queued_s)}{' on average' if several else ''} came after the decision to"
+                f"{whose}, {figures.duration_text(waiting.queued_s)}{' on average' if several else ''} came after the decision to"
                 " start: a queue, which is no wait for the grid. What follows holds both, so that none of it is claimed."
             )
     yield _avoided(waiting, "They" if several else "It")
