@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 from lowtide.operators.history import DEFAULT_DAYS, RecordGridHistoryOperator
+from lowtide.operators.reading_back import ReadBackRunsOperator
 from lowtide.operators.savings import RefreshSavingsOperator
 from lowtide.operators.settling import SettleRunsOperator
 from lowtide.params import dag_params
@@ -17,9 +18,10 @@ DOC = """
 Asks the provider of the configuration file's `grid` section for the hours to come, for the last two days (which are
 revised), and for gaps of the last `days` days, and keeps every value with its origin and the moment when it was learnt
 under `history/` of the artifact root. Then it merges small files. Clearing or running it again changes nothing.
-**settle** reads back the runs of the last `days` days that were killed and left no record, books runs again where actual
-figures have come in, keeps what was booked first, and renews the reports that rest on them. **savings** then renews
-`savings/`: what all runs used, emitted and avoided, by month and model, also on a grid without a history.
+**read_back** makes an account of each run that was killed, that left no record, and that nobody goes on with. **settle** books
+the runs of the last `days` days again where actual figures have come in, keeps what was booked first, and renews the reports
+that rest on them. **savings** then renews `savings/`: what all runs used, emitted and avoided, by month and model, also on a
+grid without a history.
 
 To fill the past once, trigger it with `days` as far back as the provider goes; `zone` chooses another zone than the file.
 """
@@ -48,8 +50,8 @@ with DAG(
     default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=2)},
 ) as dag:
     record = RecordGridHistoryOperator(task_id="record", config=CONFIG)
-    # none_failed: a replayed grid has nothing to record or settle, and those two are skipped; its runs are accounted all the
-    # same, and killed ones read back before that
-    settle = SettleRunsOperator(task_id="settle", config=CONFIG, trigger_rule="none_failed")
+    read_back = ReadBackRunsOperator(task_id="read_back", config=CONFIG)  # also while the provider is away
+    settle = SettleRunsOperator(task_id="settle", config=CONFIG)
+    # none_failed: a replayed grid has nothing to record or settle, and those two are skipped; its runs are accounted all the same
     savings = RefreshSavingsOperator(task_id="savings", config=CONFIG, trigger_rule="none_failed")
-    record >> settle >> savings
+    [record, read_back] >> settle >> savings

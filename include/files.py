@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from include.errors import ArtifactError
@@ -17,15 +18,18 @@ def write_atomically(path: Path, text: str) -> Path:
     return write_bytes_atomically(path, text.encode("utf-8"))
 
 
-def write_bytes_atomically(path: Path, data: bytes) -> Path:
+def write_bytes_atomically(path: Path, data: bytes, *, before_rename: Callable[[Path], object] | None = None) -> Path:
     """Write bytes beside the target, fsync them and rename them over the target; create missing folders.
 
+    :param before_rename: called with the file that is about to take the target's name, to lock it for example.
     :raises ArtifactError: full disk, no permission, not a folder; an older file at ``path`` is then still whole.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_durably(temporary, data)
+        if before_rename is not None:
+            before_rename(temporary)
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:

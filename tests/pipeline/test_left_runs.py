@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from include.config import ReportConfig, load_config
-from include.errors import ArtifactError
+from include.errors import ArtifactError, LedgerInUse
 from include.moments import utc_now
 from include.pipeline import RunFolder, TrainingRun, settle_run
+from include.pipeline.accounts import files as account_files
 from include.pipeline.accounts.files import load_account
 from include.pipeline.running.beginning import begin
 from include.pipeline.settling import run as settling
@@ -62,7 +63,7 @@ def closed(folder: RunFolder, outcome: str, quiet: timedelta) -> None:
 
 
 def read_back(root: Path) -> LeftRuns:
-    return read_back_left_runs(root, now=utc_now(), look_back=TWO_WEEKS)
+    return read_back_left_runs(root, now=utc_now())
 
 
 def run_in(folder: Path, config_folder: Path) -> TrainingRun:
@@ -120,9 +121,9 @@ def test_a_pause_that_never_ended_is_one_day_taken_for_the_end(tmp_path: Path) -
     assert len(read_back(tmp_path).read_back) == 1
 
 
-def test_a_run_longer_ago_than_the_look_back_is_left_alone(tmp_path: Path) -> None:
-    left(tmp_path / "runs" / "old", quiet=TWO_WEEKS + timedelta(hours=1))
-    assert read_back(tmp_path) == LeftRuns()
+def test_a_run_is_read_back_however_long_nobody_has_looked(tmp_path: Path) -> None:
+    folder = left(tmp_path / "runs" / "old", quiet=timedelta(days=400))
+    assert [found.path for found in read_back(tmp_path).read_back] == [folder.path]
 
 
 def test_of_what_was_set_aside_only_trainings_without_an_end_are_read_back(tmp_path: Path) -> None:
@@ -236,3 +237,35 @@ def test_a_settlement_gives_way_to_an_attempt_that_began_meanwhile(
     assert folder.ledger.read_bytes() == first
     assert not folder.record.exists()
     assert not folder.booked.exists()
+
+
+def test_nobody_waits_for_a_ledger_while_the_grid_is_asked(tmp_path: Path) -> None:
+    folder = left(tmp_path / "runs" / "one")
+
+    def slow_provider(*_: object) -> list[Reading]:
+        with hold_ledger(folder.ledger):  # free
+            return grid(IntensityKind.ESTIMATED, 150.0)
+
+    assert settle_run(folder, slow_provider, now=NOW).changed
+
+
+def test_a_settled_ledger_is_held_until_its_record_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an attempt that waits for it begins between the two, and finds the settlement's record when it has its first row."""
+    folder = left(tmp_path / "runs" / "one")
+    read_back(tmp_path)
+    before, refusals = folder.ledger.stat().st_ino, []
+    write = account_files.write_json_atomically
+
+    def looked_at(path: Path, text: str) -> Path:
+        with pytest.raises(LedgerInUse) as refused, hold_ledger(folder.ledger):
+            pass
+        refusals.append((str(refused.value), folder.ledger.stat().st_ino))
+        return write(path, text)
+
+    monkeypatch.setattr(account_files, "write_json_atomically", looked_at)
+    assert settle_run(folder, lambda *_: grid(IntensityKind.ESTIMATED, 150.0), now=NOW).changed
+    ((sentence, inode),) = refusals
+    assert "another process writes to this ledger" in sentence
+    assert inode != before
+    with hold_ledger(folder.ledger):
+        assert load_account(folder, held=True).settlement is not None

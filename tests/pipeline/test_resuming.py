@@ -118,9 +118,9 @@ _HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def nightly(root):
-    """What the task ``settle`` finds two hours later."""
+    """What the task ``read_back`` finds two hours later."""
     later = utc_now() + timedelta(hours=2)
-    return read_back_left_runs(root, now=later, look_back=timedelta(days=1)).read_back
+    return read_back_left_runs(root, now=later).read_back
 
 
 def checkpoint_in(folder, process):

@@ -81,9 +81,7 @@ def test_recent_runs_are_settled_and_their_reports_renewed(run_probe, tmp_path: 
 
 
 @pytest.mark.airflow
-def test_a_killed_run_is_read_back_first_and_then_settled_like_any_other(
-    run_probe, tmp_path: Path, monkeypatch
-) -> None:
+def test_a_killed_run_is_read_back_and_then_settled_like_any_other(run_probe, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", "carbon-intensity://127.0.0.1:1/http")
     root = tmp_path / "artifacts"
     config = write_config(tmp_path, grid={"zone": "GB", "provider": "neso", "threshold_gco2eq_per_kwh": 120})
@@ -91,23 +89,26 @@ def test_a_killed_run_is_read_back_first_and_then_settled_like_any_other(
     damaged = killed(root, "damaged", policy=None)
     store(root, connection=CONNECTION).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
 
+    found = run_probe("read_back_runs", file=config).xcoms["read_back"]
     xcom = run_probe("settle_runs", file=config, days=2).xcoms["settle"]
 
-    assert xcom["read_back"] == [str(folder.record)]
+    assert found["read_back"] == [str(folder.record)]
     assert [run["record"] for run in xcom["settled"]] == [str(folder.record)]
-    assert len(xcom["failures"]) == 1
-    assert str(damaged.ledger) in xcom["failures"][0]
+    (failure,) = found["failures"]
+    assert str(damaged.ledger) in failure
     check_contract(folder)
-    assert run_probe("settle_runs", file=config, days=2).xcoms["settle"]["read_back"] == []
+    assert run_probe("read_back_runs", file=config).xcoms["read_back"]["read_back"] == []
 
 
 @pytest.mark.airflow
-def test_under_a_replay_killed_runs_are_read_back_before_the_task_is_skipped(
+def test_under_a_replay_killed_runs_are_read_back_though_there_is_nothing_to_settle(
     run_probe, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", "carbon-intensity://127.0.0.1:1/http")
     folder = killed(tmp_path / "artifacts")
-    assert run_probe("settle_runs", file=write_config(tmp_path), days=2).states == {"settle": "skipped"}
+    config = write_config(tmp_path)
+    assert run_probe("read_back_runs", file=config).xcoms["read_back"]["read_back"] == [str(folder.record)]
+    assert run_probe("settle_runs", file=config, days=2).states == {"settle": "skipped"}
     assert not load_account(folder).energy_complete
 
 

@@ -89,10 +89,17 @@ def replace_account(folder: RunFolder, ledger_lines: str, account: Account) -> N
     """
     intent, written = folder.settling, folder.ledger.stat()
     write_atomically(intent, account.model_dump_json())
-    write_atomically(folder.ledger, ledger_lines)
-    _keep_time(written, folder.ledger)
-    write_json_atomically(folder.record, account.model_dump_json(indent=2))
-    intent.unlink(missing_ok=True)  # who took hold of the new ledger may have finished this
+    with contextlib.ExitStack() as held:
+
+        def hold(
+            replacement: Path,
+        ) -> None:  # the caller holds the old file, and an attempt may begin as soon as that is gone
+            held.enter_context(hold_ledger(replacement))
+
+        write_bytes_atomically(folder.ledger, ledger_lines.encode("utf-8"), before_rename=hold)
+        _keep_time(written, folder.ledger)
+        write_json_atomically(folder.record, account.model_dump_json(indent=2))
+        intent.unlink()
 
 
 def ledger_lines(path: Path, old: Sequence[LedgerRow], new: Sequence[LedgerRow]) -> str:

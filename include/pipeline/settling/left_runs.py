@@ -33,15 +33,15 @@ class LeftRuns:
     failures: list[str] = field(default_factory=list)
 
 
-def read_back_left_runs(artifacts_root: Path, *, now: datetime, look_back: timedelta) -> LeftRuns:
-    """Read back every run without a record whose ledger was last touched in the last days, but not in the last hour.
+def read_back_left_runs(artifacts_root: Path, *, now: datetime) -> LeftRuns:
+    """Read back every run without a record whose ledger nobody touched in the last hour, however old it is.
 
     Of any grid, replayed too. One that used nothing is no run; one that another process holds is left alone.
     """
     done = LeftRuns()
     for folder in _without_record(artifacts_root):
         try:
-            if now - look_back <= _last_sign(folder) <= now - QUIET and _is_read_back(folder, now):
+            if _last_sign(folder) <= now - QUIET and _is_read_back(folder, now):
                 done.read_back.append(folder)
         except (LedgerInUse, MeasurementError) as error:
             _log.info("%s is not read back: %s", folder.path, error)

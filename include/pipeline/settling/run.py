@@ -71,15 +71,17 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
     before = account_of(folder)
     if before.replay is not None:
         return SettledRun(folder=folder, before=before, after=before)
-    with hold_ledger(folder.ledger):  # so that no attempt appends while rows are replaced
+    rows = read_ledger(folder.ledger).rows
+    evidence = _evidence(before, rows, actuals, folder, now)
+    settled = settle_rows(rows, evidence.actuals, pue=before.pue, settled_at=now)
+    paused = before.policy == "interruptible"
+    at_submission = counterfactual(settled, before.submitted_at, evidence.at_submission, in_one_piece=paused)
+    if settled == list(rows) and not _moved(before.counterfactual, at_submission):
+        return SettledRun(folder=folder, before=before, after=before)
+    with hold_ledger(
+        folder.ledger
+    ):  # only now: a provider may take its time, and an attempt that begins waits for the ledger
         _refuse_if_changed(folder, before)
-        rows = read_ledger(folder.ledger).rows
-        evidence = _evidence(before, rows, actuals, folder, now)
-        settled = settle_rows(rows, evidence.actuals, pue=before.pue, settled_at=now)
-        paused = before.policy == "interruptible"
-        at_submission = counterfactual(settled, before.submitted_at, evidence.at_submission, in_one_piece=paused)
-        if settled == list(rows) and not _moved(before.counterfactual, at_submission):
-            return SettledRun(folder=folder, before=before, after=before)
         after = _write(folder, before, settled, at_submission or before.counterfactual, evidence)
     return SettledRun(folder=folder, before=before, after=after)
 
@@ -191,7 +193,6 @@ def _share(rows: Sequence[LedgerRow], part: Sequence[LedgerRow]) -> float:
 
 
 def _sha256(text: str) -> str:
-
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 

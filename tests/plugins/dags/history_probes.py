@@ -4,6 +4,7 @@ from datetime import datetime
 
 from airflow.sdk import DAG, Param
 from lowtide.operators.history import RecordGridHistoryOperator
+from lowtide.operators.reading_back import ReadBackRunsOperator
 from lowtide.operators.savings import RefreshSavingsOperator
 from lowtide.operators.settling import SettleRunsOperator
 
@@ -22,6 +23,14 @@ with DAG(
     params={"file": Param(None, type=["string", "null"]), "days": Param(None, type=["integer", "null"])},
 ):
     SettleRunsOperator(task_id="settle", config="{{ params.file }}", grid_conn_id="grid_history_test")
+
+with DAG(
+    "read_back_runs",
+    schedule=None,
+    start_date=datetime(2026, 1, 1),  # noqa: DTZ001 as above
+    params={"file": Param(None, type=["string", "null"])},
+):
+    ReadBackRunsOperator(task_id="read_back", config="{{ params.file }}")
 
 with DAG(
     "refresh_savings",
