@@ -99,6 +99,7 @@ class Report(Frozen):
     baseline: RunFigures | None
     run: RunFigures
     baseline_notes: Annotated[
-        tuple[str, ...], Field(description="about the choice of the baseline; the first of notes, kept by a renewal")
+        tuple[str, ...],
+        Field(description="about the choice of the baseline; they are among the notes, and kept by a renewal"),
     ] = ()
     notes: tuple[str, ...]

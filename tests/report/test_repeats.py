@@ -96,7 +96,7 @@ def test_a_change_of_2_percent_beyond_the_spread_is_measurable() -> None:
 @pytest.mark.parametrize(
     ("accuracies", "said"),
     [
-        ((0.980, 0.990, 0.989), "had no measurable change (+0.13 points, 95 % interval -"),
+        ((0.980, 0.990, 0.989), "+0.13 points, which may be none (95 % interval -"),
         ((0.951, 0.952, 0.953), "-3.30 points (95 %"),
     ],
 )

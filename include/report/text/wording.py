@@ -48,8 +48,10 @@ def _accuracy(comparison: Comparison) -> str:
     if interval is None:
         return _single_accuracy(comparison.accuracy, points)
     sure = f"95 % interval {points_text(interval.low)} to {points_text(interval.high)}"
-    if interval.low <= 0 <= interval.high:
-        return f"Test accuracy had no measurable change ({points}, {sure})."
+    if (
+        interval.low <= 0 <= interval.high
+    ):  # not "no measurable change": with few seeds the bounds are wide, and a loss may be real
+        return f"Test accuracy {points}, which may be none ({sure})."
     return f"Test accuracy {points} ({sure})."
 
 
@@ -58,7 +60,7 @@ def _single_accuracy(sampling: AccuracySampling | None, points: str) -> str:
     if sampling is None or sampling.change_points is None:
         return f"Test accuracy {points}."
     may_be = f"{samples_text(sampling)} leave {open_text(sampling.change_points)} open"
-    if not sampling.beyond_sampling:  # not "no measurable change": the bounds are too wide to say so of a loss
+    if not sampling.beyond_sampling:
         return f"Test accuracy {points}, which may be none ({may_be})."
     return f"Test accuracy {points} ({may_be})."
 
