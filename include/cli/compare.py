@@ -1,7 +1,6 @@
 """``lowtide compare``: set one run or several against a baseline and write the report."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from include.cli.places import artifacts_root
 from include.cli.printing import print_json
 from include.cli.repeatability import DEFAULT_PERCENT, add_repeatability
-from include.config import PROJECT_ROOT, ReportConfig
-from include.config.loader import ARTIFACTS_VARIABLE
+from include.config import ReportConfig
 from include.moments import utc_now
 from include.pipeline.report_settings import report_settings
 from include.pipeline.run_folder import RunFolder
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     now = utc_now()
     baselines, runs = ([load_record(path) for path in side] for side in (options.baseline_folders, options.run_folders))
-    root = (options.artifacts or Path(os.environ.get(ARTIFACTS_VARIABLE) or PROJECT_ROOT / "artifacts")).resolve()
+    root = artifacts_root(options.artifacts)
     evidence = [
         wait_evidence(record, _folder(path), root, now=now)
         for record, path in zip(runs, options.run_folders, strict=True)

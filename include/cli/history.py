@@ -1,14 +1,13 @@
 """``lowtide history``: bring a history in from a file, and look at what there is."""
 
 import argparse
-import os
 from datetime import datetime
 from pathlib import Path
 
 from include.cli.history_view import show_stores
+from include.cli.places import artifacts_root
 from include.cli.printing import print_json
-from include.config import PROJECT_ROOT, Zone, find_zone
-from include.config.loader import ARTIFACTS_VARIABLE
+from include.config import Zone, find_zone
 from include.errors import ConfigurationError
 from include.moments import parse_moment, utc_now
 from include.records import EmissionFactorType, SignalType
@@ -57,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     zone = find_zone(options.zone)
-    root = (options.artifacts or Path(os.environ.get(ARTIFACTS_VARIABLE) or PROJECT_ROOT / "artifacts")).resolve()
+    root = artifacts_root(options.artifacts)
     return _import(options, zone, root) if options.action == "import" else _show(options, zone, root)
 
 

@@ -1,7 +1,6 @@
 """``lowtide report``: what all runs used, emitted and avoided over time."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -11,10 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from include.cli.places import artifacts_root
 from include.cli.printing import print_json
 from include.cli.repeatability import DEFAULT_PERCENT, add_repeatability
-from include.config import PROJECT_ROOT
-from include.config.loader import ARTIFACTS_VARIABLE
 from include.errors import ArtifactError, ConfigurationError
 from include.files import write_atomically
 from include.moments import format_moment, parse_moment, utc_now
@@ -54,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    root = (options.root or Path(os.environ.get(ARTIFACTS_VARIABLE) or PROJECT_ROOT / "artifacts")).resolve()
+    root = artifacts_root(options.root)
     if not (root / "runs").is_dir():
         raise ArtifactError(f"{root}: there is no folder 'runs' in it; give the artifact root")
     if options.since and options.until and options.until <= options.since:

@@ -1,14 +1,13 @@
 """``lowtide settle``: book a run again where the grid's actual figures have arrived."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 from include.cli.access import open_from_environment
+from include.cli.places import artifacts_root
 from include.cli.printing import print_json
-from include.config import PROJECT_ROOT, GridConfig, load_config
-from include.config.loader import ARTIFACTS_VARIABLE
+from include.config import GridConfig, load_config
 from include.errors import ArtifactError
 from include.moments import utc_now
 from include.pipeline import RunFolder, SettledRun, settle_run
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _actuals(options: argparse.Namespace, folder: RunFolder, account: Account) -> ActualFigures:
     grid: GridConfig = load_config(Path(options.config)).values.grid if options.config else grid_of(folder)
-    root = (options.artifacts or Path(os.environ.get(ARTIFACTS_VARIABLE) or PROJECT_ROOT / "artifacts")).resolve()
+    root = artifacts_root(options.artifacts)
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
     check_same_grid(account, grid, signal)

@@ -36,13 +36,21 @@ class LoadedConfig:
 
         :raises ConfigurationError: that variable names an object store.
         """
-        deployed = os.environ.get(ARTIFACTS_VARIABLE)
-        if not deployed:
-            return self.values.artifacts_path(PROJECT_ROOT)
-        try:
-            return artifacts_folder(deployed, PROJECT_ROOT)
-        except ValueError as error:
-            raise ConfigurationError(f"{ARTIFACTS_VARIABLE}: {error}") from None
+        return deployed_artifacts_path() or self.values.artifacts_path(PROJECT_ROOT)
+
+
+def deployed_artifacts_path() -> Path | None:
+    """Return the artifact root of the whole deployment, which goes before any file's; None where none is set.
+
+    :raises ConfigurationError: ``LOWTIDE_ARTIFACTS_ROOT`` names an object store.
+    """
+    deployed = os.environ.get(ARTIFACTS_VARIABLE)
+    if not deployed:
+        return None
+    try:
+        return artifacts_folder(deployed, PROJECT_ROOT)
+    except ValueError as error:
+        raise ConfigurationError(f"{ARTIFACTS_VARIABLE}: {error}") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
