@@ -97,7 +97,8 @@ def _figures(account: FirstBooked | Account) -> dict[str, Any]:
 def _show(done: SettledRun, notes: list[str]) -> None:
     first, after = _first(done), done.after
     if isinstance(after, IncompleteRecord):
-        print(f"run         {after.run_id} did not finish; read back from its ledger: {'; '.join(after.problems)}")
+        missing = f": {'; '.join(after.problems)}" if after.problems else ""
+        print(f"run         {after.run_id} did not finish; read back from its ledger{missing}")
     print(f"first       {grams_text(first.emissions_gco2eq)} ({_kinds(first)})")
     change = relative_change_percent(after.emissions_gco2eq, first.emissions_gco2eq)
     print(f"now         {grams_text(after.emissions_gco2eq)} ({_kinds(after)}), {change_text(change)}")
