@@ -49,15 +49,6 @@ class NeverTrains(Flat):
         return super().forward(inputs)
 
 
-class Growing(Flat):
-    """Keeps 64 MiB more at its first forward pass: pages that no earlier work of the process can have left behind."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        if not hasattr(self, "kept"):
-            self.kept = torch.ones(16 * 2**20)
-        return super().forward(inputs)
-
-
 class TooMuchData(TrainingData):
     def to(self, device: torch.device) -> TrainingData:
         raise torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported")

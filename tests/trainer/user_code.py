@@ -52,6 +52,23 @@ class Slow(nn.Module):
         return outputs
 
 
+class Growing(nn.Module):
+    """Needs 256 MiB more after a thousand passes: later than a trial of micro-batches looks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+        self.kept: Tensor | None = None
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.passes += 1
+        if self.passes == 1000:
+            self.kept = torch.ones(64 * 2**20)
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
 class Unsettled(nn.Module):
     """Draws and remembers at every step (dropout, BatchNorm), and takes a little while for each micro-batch."""
 

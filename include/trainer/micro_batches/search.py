@@ -51,12 +51,13 @@ def chosen_micro_batch(training: TrainingConfig, tell: Callable[[str], None], wa
             "training.micro_batch_size auto: memory does not suffice for a micro-batch of 1 sample; choose a smaller model or"
             " inputs, training.precision bf16, or a device with more memory"
         )
-    limit_mib, smallest = _limit_bytes(peaks, target, effective) / BYTES_PER_MIB, max(peaks)
-    smallest_mib, how = min(peaks.values()) / BYTES_PER_MIB, _how(peaks)
+    limit_mib, how = _limit_bytes(peaks, target, effective) / BYTES_PER_MIB, _how(peaks)
+    smallest, smallest_bytes = max(peaks.items())
     pieces = _fewest_within(peaks, held, effective)
     if held != target:
         pieces = _confirmed(training, peaks, _limit_bytes(peaks, held, effective), watch)
     if pieces is None:
+        smallest_mib = peaks.get(smallest, smallest_bytes) / BYTES_PER_MIB  # the second look may have found more
         raise ConfigurationError(
             f"training.memory_target {training.memory_target} ({limit_mib:.0f} MiB) cannot be met: even a micro-batch of"
             f" {_size(effective, smallest)} peaks at {smallest_mib:.0f} MiB{_margin_told(held != target)}, most of it model,"
