@@ -58,6 +58,8 @@ def param_schemas() -> dict[str, dict[str, Any]]:
     for name, key in SETTING_OF_PARAM.items():
         schemas[name] = _nullable(_find(root, key))
     schemas["zone"]["enum"] = [None, *sorted(zone_table())]
+    schemas["zone"]["description"] = "zone key of Electricity Maps, e.g. GB; a cloud region goes into the file"
+    schemas["micro_batch_size"]["description"] = "samples per forward and backward pass; auto goes into the file"
     return schemas | {name: dict(schema) for name, schema in _CONTROL.items()}
 
 

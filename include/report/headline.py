@@ -69,12 +69,12 @@ def _barred(comparison: Comparison) -> list[str]:
 
 
 def _no_baseline(comparison: Comparison, repeatability_percent: float) -> Headline:
-    text = f"Nothing to compare with: there is no baseline with the same comparison key; {HOW_TO_MAKE_A_BASELINE}."
+    text = f"Nothing to compare with: no baseline was given, or none has the same comparison key; {HOW_TO_MAKE_A_BASELINE}."
     return Headline(
         status="no_baseline",
         direction=None,
         text=text + _waiting_alone(comparison, repeatability_percent),
-        reasons=("no baseline with the same comparison key", *_unsound_run(comparison)),
+        reasons=("no baseline was given, or none has the same comparison key", *_unsound_run(comparison)),
     )
 
 

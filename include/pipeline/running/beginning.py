@@ -99,7 +99,8 @@ def _begin(run: TrainingRun) -> str:
     earlier, wanted = unfinished(folder), run.training_id
     identity = run_identity(run.config.values, run.anchor)
     if folder.is_finished:
-        _move_to(folder, "finished")
+        moved = _move_to(folder, "finished")
+        _log.warning("the finished training in %s is in %s now: it trains anew", folder.path, moved)
     elif earlier is None or (wanted is not None and wanted != earlier.training_id):
         _set_aside(folder, "they belong to another training")
     else:

@@ -38,7 +38,7 @@ TERMS: Final = (
     (
         "Of that change, ours",
         "The grams of the parts that count as ours, and what percentage of the baseline's emissions they are, as of the whole"
-        " change. The headline's percentage has another base: what the same samples would have emitted without those parts.",
+        " change. The last line, and a headline that claims, have another base: what the same samples would have emitted without them.",
     ),
     ("Work", "More or fewer samples than the baseline."),
     ("Efficiency", "Energy per sample, PUE included. Counts as ours where the meters can tell it."),

@@ -50,7 +50,7 @@ class RefreshSavingsOperator(BaseOperator):
             for remark in remarks(group):
                 self.log.info("%s", remark)
         if savings.left_out:
-            self.log.info("%d runs are in no sum; runs.csv says why", len(savings.left_out))
+            self.log.info("runs that are in no sum: %d; runs.csv says why", len(savings.left_out))
         return {
             "paths": {name: str(path) for name, path in paths.items()},
             "groups": [
