@@ -90,10 +90,8 @@ def replace_account(folder: RunFolder, ledger_lines: str, account: Account) -> N
     intent, written = folder.settling, folder.ledger.stat()
     write_atomically(intent, account.model_dump_json())
     with contextlib.ExitStack() as held:
-
-        def hold(
-            replacement: Path,
-        ) -> None:  # the caller holds the old file, and an attempt may begin as soon as that is gone
+        # the caller holds the old file, and an attempt may begin as soon as that is gone
+        def hold(replacement: Path) -> None:
             held.enter_context(hold_ledger(replacement))
 
         write_bytes_atomically(folder.ledger, ledger_lines.encode("utf-8"), before_rename=hold)
@@ -125,9 +123,8 @@ def _finish_interrupted(folder: RunFolder, *, held: bool) -> None:
     intent = folder.settling
     if not intent.exists():
         return
-    with (
-        contextlib.nullcontext() if held else hold_ledger(folder.ledger)
-    ):  # else one that is still at work would lose its intent
+    # held: else one that is still at work would lose its intent
+    with contextlib.nullcontext() if held else hold_ledger(folder.ledger):
         data = _json(intent)
         if isinstance(data, dict) and sha256_of(folder.ledger) == data.get("ledger_sha256"):
             write_json_atomically(folder.record, json.dumps(data, indent=2))

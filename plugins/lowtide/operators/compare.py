@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from pydantic import ValidationError
 
 from include.errors import ArtifactError
@@ -19,16 +18,15 @@ from include.report.text.summary import summary_lines
 from lowtide.assets import BASELINE
 from lowtide.baselines import FoundBaseline, named_baseline, newest_baselines
 from lowtide.errors import airflow_errors
+from lowtide.operators.configured import ConfiguredOperator
 from lowtide.report_link import ReportLink
 from lowtide.run_context import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from airflow.sdk import Context
 
 
-class CompareRunsOperator(BaseOperator):
+class CompareRunsOperator(ConfiguredOperator):
     """Writes ``report.json``, ``.md`` and ``.html``; the XCom is the headline, the changes and the paths, the log a summary.
 
     The baseline is the run named by the Param ``baseline_run_id``, else the newest successful one with the same
@@ -39,16 +37,11 @@ class CompareRunsOperator(BaseOperator):
     :param train_task_id: the task whose XCom is the training record.
     """
 
-    template_fields: Sequence[str] = ("config", "settings")
     operator_extra_links = (ReportLink(),)
     ui_color = "#dce6f5"
 
-    def __init__(
-        self, *, config: str, settings: Mapping[str, Any] | None = None, train_task_id: str = "train", **kwargs: Any
-    ) -> None:
+    def __init__(self, *, train_task_id: str = "train", **kwargs: Any) -> None:
         super().__init__(**{"inlets": [BASELINE], **kwargs})
-        self.config = config
-        self.settings = dict(settings or {})
         self.train_task_id = train_task_id
 
     def execute(self, context: Context) -> dict[str, Any]:

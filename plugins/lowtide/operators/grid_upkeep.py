@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from lowtide.operators.configured import ConfiguredOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.sdk import Context
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_DAYS = 14
 
 
-class GridUpkeepOperator(BaseOperator):
+class GridUpkeepOperator(ConfiguredOperator):
     """Looks after what is kept of one grid. Running it again changes nothing.
 
     :param config: configuration file; its ``grid`` section says zone, provider and connection. (templated)
@@ -32,15 +32,11 @@ class GridUpkeepOperator(BaseOperator):
     def __init__(
         self,
         *,
-        config: str,
-        settings: Mapping[str, Any] | None = None,
         days: int = DEFAULT_DAYS,
         grid_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config = config
-        self.settings = dict(settings or {})
         self.days = days
         self.grid_conn_id = grid_conn_id
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from include.moments import utc_now
 from include.pipeline.settling.left_runs import read_back_left_runs
 from lowtide.errors import airflow_errors
+from lowtide.operators.configured import ConfiguredOperator
 from lowtide.run_context import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from airflow.sdk import Context
 
 
-class ReadBackRunsOperator(BaseOperator):
+class ReadBackRunsOperator(ConfiguredOperator):
     """Reads back runs that were killed, failed or stopped from their ledgers: without a record they were in no account.
 
     Asks nobody, and looks at every run under the artifact root, of any grid. The XCom says which runs were read back, and
@@ -27,13 +24,7 @@ class ReadBackRunsOperator(BaseOperator):
     :param settings: dotted keys to lay over the file. (templated)
     """
 
-    template_fields: Sequence[str] = ("config", "settings")
     ui_color = "#d9ead3"
-
-    def __init__(self, *, config: str, settings: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config = config
-        self.settings = dict(settings or {})
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read back and return the records' paths; one that cannot be is told, and the others go on."""

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from include.moments import utc_now
 from include.report.savings import refresh_savings
 from include.report.savings.text import HEADER, remarks, rows, title
 from lowtide.errors import airflow_errors
+from lowtide.operators.configured import ConfiguredOperator
 from lowtide.run_context import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from airflow.sdk import Context
 
 
-class RefreshSavingsOperator(BaseOperator):
+class RefreshSavingsOperator(ConfiguredOperator):
     """Writes ``savings.json``, ``savings.csv`` and ``runs.csv`` under ``savings/`` of the artifact root; asks nobody.
 
     Only runs that have changed since the last time are read. The XCom has the paths and each group's totals.
@@ -27,13 +24,7 @@ class RefreshSavingsOperator(BaseOperator):
     :param settings: dotted keys to lay over the file. (templated)
     """
 
-    template_fields: Sequence[str] = ("config", "settings")
     ui_color = "#dce6f5"
-
-    def __init__(self, *, config: str, settings: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config = config
-        self.settings = dict(settings or {})
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Refresh the files and return where they are.

@@ -6,8 +6,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from include.errors import TrainingPaused
 from include.files import sha256_of
 from include.pipeline import LogPace, Progress, TrainingRun, run_training
@@ -17,12 +15,13 @@ from lowtide.deferring import SAFE_RESUME_S, deferral
 from lowtide.errors import airflow_errors
 from lowtide.hooks.carbon_intensity import CarbonIntensityHook
 from lowtide.metrics import final_metrics, metric_tags, power_ends, progress_metrics
+from lowtide.operators.configured import ConfiguredOperator
 from lowtide.pause_state import PauseState
 from lowtide.run_context import FirstLook, configuration, first_look, job_id, job_of, run_folder
 from lowtide.training_state import TrainingPointer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.sdk import Context
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from include.scheduler import Job
 
 
-class GpuTrainingOperator(BaseOperator):
+class GpuTrainingOperator(ConfiguredOperator):
     """Runs the training loop on CUDA where there is one, else on the CPU, under CodeCarbon.
 
     The XCom is the training record: figures and paths, never weights. Each asset among the task's outlets gets an
@@ -54,8 +53,6 @@ class GpuTrainingOperator(BaseOperator):
     def __init__(
         self,
         *,
-        config: str,
-        settings: Mapping[str, Any] | None = None,
         decision_task_id: str | None = None,
         grid_conn_id: str | None = None,
         safe_resume_s: float = SAFE_RESUME_S,
@@ -63,8 +60,6 @@ class GpuTrainingOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.safe_resume_s = safe_resume_s
-        self.config = config
-        self.settings = dict(settings or {})
         self.decision_task_id = decision_task_id
         self.grid_conn_id = grid_conn_id
         self._stop: threading.Event | None = None  # made in execute: an operator is copied and serialized
