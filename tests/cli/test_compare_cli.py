@@ -63,6 +63,14 @@ def test_several_runs_a_side_are_compared_by_their_means_with_intervals(tmp_path
     assert interval["low"] < report["changes"]["emissions_percent"] < interval["high"]
 
 
+def test_a_run_is_not_held_against_itself(tmp_path: Path, folders: list[Path]) -> None:
+    """By its folder or by its record: the two would be one energy on two grids, and a part of each "avoided" by the other."""
+    done = compare(tmp_path, "--baseline", *folders[:2], "--run", folders[1] / "record.json")
+    assert done.returncode == 2
+    assert "record.json is given as --baseline and as --run; give two runs, or leave --baseline out" in done.stderr
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_run_alone_is_told_what_its_wait_was_worth(tmp_path: Path, folders: list[Path]) -> None:
     """At submission 295 g/kWh, run at 215, and at best the last hour before the deadline, at 115."""
     done = compare(tmp_path, "--run", folders[3])
