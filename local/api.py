@@ -3,10 +3,28 @@
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from include.errors import LowtideError
 
 _TIMEOUT_S = 30
+
+# On SQLite, Airflow's API server holds itself up: it notes a call in its event loop, and waits there for the write that
+# another call has made (a task's heartbeat, say) and can commit only when the loop is free. After five seconds SQLite
+# gives up, "database is locked", and nothing of the call is done. Again, then; a server that is away is not asked again.
+_AGAIN = Retry(
+    total=None,
+    status=4,
+    connect=0,
+    read=0,
+    other=0,
+    allowed_methods=None,
+    status_forcelist=(requests.codes.internal_server_error, requests.codes.service_unavailable),
+    backoff_factor=0.2,
+    backoff_jitter=0.5,
+    raise_on_status=False,
+)
 
 
 class ApiError(LowtideError):
@@ -20,6 +38,7 @@ class AirflowApi:
         self._url = url
         self._credentials = {"username": user, "password": password}
         self._session = requests.Session()
+        self._session.mount(url, HTTPAdapter(max_retries=_AGAIN))
         self._session.trust_env = False  # neither a proxy nor ~/.netrc has a say in a call to loopback
 
     def health(self) -> dict[str, Any] | None:

@@ -5,8 +5,9 @@ An open run goes on as soon as its DAG is unpaused; a DAG that is left unpaused 
 
 import json
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from include.files import write_atomically
 from local.api import AirflowApi, ApiError
@@ -26,11 +27,16 @@ def unpaused(airflow: LocalAirflow, api: AirflowApi, dag_ids: list[str]) -> Iter
             api.set_paused(dag_id, False)
         yield
     finally:
-        with suppress(ApiError):  # the API server may be what failed: then the next start does it
+        try:
             fail_open_runs(api)
             for dag_id in paused:
                 api.set_paused(dag_id, True)
             note.unlink()
+        except ApiError as error:  # the API server may be what failed
+            reason = str(error).rstrip(".")
+            print(
+                f"What the demo began may still be open in Airflow: {reason}. The next start ends it.", file=sys.stderr
+            )
 
 
 def fail_open_runs(api: AirflowApi) -> None:

@@ -4,15 +4,27 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.api import AirflowApi, ApiError
+from local.components import LocalAirflow
+from local.open_runs import unpaused
+from local.places import Places
 from local.ports import free_port
 
 
 class Handler(BaseHTTPRequestHandler):
+    def do_PATCH(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.seen.append((self.path, body))  # type: ignore[attr-defined]
+        if self.server.locked > 0:  # type: ignore[attr-defined]
+            self.server.locked -= 1  # type: ignore[attr-defined]
+            return self.answer(500, {"detail": "database is locked"})
+        return self.answer(200, {})
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.seen.append((self.path, body))  # type: ignore[attr-defined]
@@ -51,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[Any]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.daemon_threads = True
-        running.logins, running.valid, running.seen = 0, 1, []  # type: ignore[attr-defined]
+        running.logins, running.valid, running.seen, running.locked = 0, 1, [], 0  # type: ignore[attr-defined]
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield running
@@ -109,3 +121,32 @@ def test_a_proxy_in_the_environment_is_not_used(server: Any, monkeypatch: pytest
 def test_of_the_open_runs_only_those_are_meant_whose_ids_begin_so(server: Any) -> None:
     """They are marked as failed at the next start, and a user's own run must not be among them."""
     assert [run["dag_run_id"] for run in api_of(server).open_runs("demo__")] == ["demo__2026"]
+
+
+def test_a_call_that_airflow_could_not_write_down_is_made_again(server: Any) -> None:
+    """On SQLite, its API server may lock the database against itself; that call alone has failed."""
+    server.locked = 3
+    api_of(server).fail_run("x", "demo__1")
+    patched = [call for call in server.seen if call[0] == "/api/v2/dags/x/dagRuns/demo__1"]
+    assert patched == [("/api/v2/dags/x/dagRuns/demo__1", {"state": "failed"})] * 4
+
+
+def test_a_call_that_fails_every_time_is_an_error_in_the_end(server: Any) -> None:
+    server.locked = 100
+    with pytest.raises(ApiError, match=r"answered 500 to PATCH .*: database is locked"):
+        api_of(server).fail_run("x", "demo__1")
+    assert server.locked == 95, "asked five times"
+
+
+def test_runs_that_cannot_be_ended_are_told_of_and_left_to_the_next_start(
+    server: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = Places.of_project(tmp_path)
+    places.prepare()
+    airflow = LocalAirflow(places, port=free_port(), scheduled=False)
+    with unpaused(airflow, api_of(server), ["x"]):
+        server.locked = 100
+    said = capsys.readouterr().err
+    assert said.startswith("What the demo began may still be open in Airflow: Airflow's API answered 500")
+    assert said.endswith("database is locked. The next start ends it.\n")
+    assert places.unpaused.exists()
