@@ -24,6 +24,7 @@ INPUTS = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt", 
 STAMP = "lowtide-setup.sha256"
 UNFINISHED = "lowtide-setup-unfinished"
 LOG = "lowtide-setup.log"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NEEDED_BYTES = 3 * 1024**3
 """Airflow and the CPU build of torch take 1.5 GB, and pip unpacks beside them."""
 
@@ -42,7 +43,7 @@ class Interrupted(BaseException):
 
 def main(root: Path = ROOT) -> int:
     """Set up, or find that it is done; 0 when .venv can be used."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
         with _alone(root):
@@ -143,16 +144,18 @@ def _install(root: Path, venv: Path) -> None:
 
 def _run(command: list[str], log: Path, *, label: str) -> None:
     """Run a command in a session of its own, its output in the log; end it when we are ended."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    process = None
     try:
+        with log.open("wb") as output, _signals_put_off():
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
         while process.poll() is None:
             _show(log)
             time.sleep(0.2)
     except BaseException:
-        _end_group(process)
+        if process:
+            _end_group(process)
         raise
     finally:
         _show(None)
@@ -194,6 +197,23 @@ def _alone(root: Path) -> Iterator[None]:
         except BlockingIOError:
             raise SetupFailed(f"Another set-up is at work in {root}; wait for it to finish.") from None
         yield
+
+
+@contextlib.contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """Let a signal count only when the block is done: in the middle of Popen it would leave a process that nobody knows.
+
+    They are not blocked: the new process would inherit that, and could not be asked to leave.
+    """
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda one, _frame: came.append(one)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,25 @@ def test_an_interrupted_set_up_leaves_no_process_and_is_begun_again(root: Path) 
     assert again.returncode == 0
     assert "creating" in again.stdout
     assert bootstrap.is_ready(root / ".venv", bootstrap.checksum(root))
+
+
+def test_a_signal_in_the_middle_of_a_start_does_not_lose_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the fork and the moment when its parent knows of it, a child could outlive an interrupted set-up."""
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    before = signal.signal(signal.SIGINT, bootstrap._interrupt)
+    try:
+        with no_process_left(), pytest.raises(bootstrap.Interrupted):
+            bootstrap._run(["sleep", "60"], tmp_path / "log", label="sleep")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_failing_pip_shows_its_last_lines_and_the_next_set_up_starts_afresh(root: Path) -> None:
