@@ -30,10 +30,12 @@ def with_airflow(places: Places, port: int, job: Job, *, keep: bool, console: Co
         airflow = LocalAirflow(places, port=port, scheduled=keep)
         finished = False
         try:
-            job(airflow, console)
-            finished = True
-        finally:
-            ignore_signals()  # a second Ctrl-C must not interrupt the stopping
+            try:
+                job(airflow, console)
+                finished = True
+            finally:
+                ignore_signals()  # a second Ctrl-C must not interrupt the stopping
+        finally:  # one that comes before they are ignored must not prevent it
             if not (keep and finished):
                 airflow.stop()
 
