@@ -155,9 +155,11 @@ def _sentence(error: ValidationError, path: Path, settings: Mapping[str, Any], s
     # unknown keys first: of a misspelt key, "is missing" would be the half that does not help
     first, *more = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
-    place = f"{settings_name} {key}" if key in settings else str(path)
+    place = settings_name if key in settings else str(path)
+    # "--set training.epochs is 0, which cannot be used": the key is the place
+    joint = " " if key in settings and first["type"] != "extra_forbidden" else ": "
     rest = f" (and {len(more)} more)" if more else ""
-    return f"{place}: {_problem(first, key)}{rest}"
+    return f"{place}{joint}{_problem(first, key)}{rest}"
 
 
 def _problem(error: ErrorDetails, key: str) -> str:

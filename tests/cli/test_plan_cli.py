@@ -97,5 +97,5 @@ def test_without_provider_and_history_it_says_what_it_goes_by(tmp_path):
 def test_a_mistake_is_one_sentence(tmp_path):
     done = plan(live(tmp_path), "--set", "scheduler.policy=windows")
     assert done.returncode == 2
-    assert done.stderr.startswith("lowtide: --set scheduler.policy: ")
+    assert done.stderr.startswith("lowtide: --set scheduler.policy is ")
     assert len(done.stderr.splitlines()) == 1

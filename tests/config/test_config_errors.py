@@ -101,9 +101,11 @@ def test_a_long_value_is_cut_short(tmp_path: Path) -> None:
 def test_a_setting_is_named_as_the_user_gave_it(tmp_path: Path) -> None:
     path = write_config(tmp_path)
     sentence = refusal(path, {"training.epochs": 0})
-    assert sentence.startswith("--set training.epochs: training.epochs is 0, which cannot be used")
-    assert refusal(path, {"training.epoch": 3}).endswith("did you mean 'training.epochs'?")
-    with pytest.raises(ConfigurationError, match=r"^Param training\.epochs: "):
+    assert sentence.startswith("--set training.epochs is 0, which cannot be used: ")
+    assert (
+        refusal(path, {"training.epoch": 3}) == "--set: unknown key 'training.epoch'; did you mean 'training.epochs'?"
+    )
+    with pytest.raises(ConfigurationError, match=r"^Param training\.epochs is 0, "):
         load_config(path, {"training.epochs": 0}, settings_name="Param")
 
 
