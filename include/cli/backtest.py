@@ -46,10 +46,11 @@ def run(options: argparse.Namespace) -> int:
     from include.cli.backtest_view import show, tell_notes  # noqa: PLC0415
     from include.scheduler.backtest import check_picture_path, draw, read_grid, run_backtest, write_starts  # noqa: PLC0415
 
+    grid = read_grid(options.trace, options.history)  # first: a file that is not there is not to be said to lack a zone
     plan = plan_of(options)
     if options.plot:
         check_picture_path(options.plot)
-    backtest = run_backtest(plan, read_grid(options.trace, options.history), workers=options.workers)
+    backtest = run_backtest(plan, grid, workers=options.workers)
     if options.starts:
         write_starts(options.starts, [(line.combination, line.runs) for line in backtest.lines])
     if options.plot:

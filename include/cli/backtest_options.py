@@ -124,8 +124,6 @@ def zone_and_timezone(options: argparse.Namespace) -> tuple[str, ZoneInfo]:
     """
     trace: Path = options.trace
     key = options.zone or trace.name.split("_")[0].removesuffix(".gz").removesuffix(".csv")
-    if not trace.exists():  # else the name of a file that is not there would be said to lack a zone
-        raise ConfigurationError(f"{trace}: there is no such trace file; check --trace")
     known = key in zone_table() or is_cloud_region(key)
     if not options.zone and not known:
         raise ConfigurationError(f"{trace.name} does not begin with a zone, as DE_2023.csv does; give --zone")

@@ -13,7 +13,6 @@ from include.cli.places import artifacts_root
 from include.cli.printing import print_json
 from include.cli.repeatability import DEFAULT_PERCENT, add_repeatability
 from include.config import ReportConfig
-from include.errors import ConfigurationError
 from include.moments import utc_now
 from include.pipeline.report_settings import report_settings
 from include.pipeline.run_folder import RunFolder
@@ -59,7 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    _refuse_itself(options)
     now = utc_now()
     baselines, runs = ([load_record(path) for path in side] for side in (options.baseline_folders, options.run_folders))
     root = artifacts_root(options.artifacts)
@@ -86,14 +84,6 @@ def run(options: argparse.Namespace) -> int:
     print(f"report: {paths['report.json']}")
     print(f"page: {paths['report.html']}")
     return 0
-
-
-def _refuse_itself(options: argparse.Namespace) -> None:
-    for path in options.run_folders:
-        if _folder(path).path.resolve() in {_folder(one).path.resolve() for one in options.baseline_folders or ()}:
-            raise ConfigurationError(
-                f"{path} is given as --baseline and as --run; give two runs, or leave --baseline out"
-            )
 
 
 def settings_of(runs: Sequence[TrainingRecord], options: argparse.Namespace) -> tuple[ReportConfig, str]:

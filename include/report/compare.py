@@ -45,10 +45,11 @@ def compare_repeats(
     """Return the report of one or more runs beside one or more baselines: means, and intervals where both have several.
 
     :param evidence: of the runs' waits, in their order; empty for none.
-    :raises ArtifactError: no run, one that is given twice, or a record that contradicts itself.
+    :raises ArtifactError: no run, one that is given twice or as its own baseline, or a record that contradicts itself.
     """
     _refuse_repetitions(baselines, "baseline")
     _refuse_repetitions(runs, "run")
+    _refuse_own_baseline(baselines, runs)
     if not runs:
         raise ArtifactError("there is no run to compare; give at least one")
     comparison = compared(baselines, runs, evidence or [None] * len(runs))
@@ -82,6 +83,15 @@ def _refuse_repetitions(records: Sequence[TrainingRecord], side: str) -> None:
                 " than they are; give it once"
             )
         seen[record.ledger_sha256] = record.run_id
+
+
+def _refuse_own_baseline(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord]) -> None:
+    ledgers = {baseline.ledger_sha256 for baseline in baselines}
+    for run in runs:
+        if run.ledger_sha256 in ledgers:
+            raise ArtifactError(
+                f"run {run.run_id!r} is given as a baseline, too: it would be held against itself; give two runs, or no baseline"
+            )
 
 
 def _notes(comparison: Comparison, settings: ReportConfig, now: datetime) -> list[str]:

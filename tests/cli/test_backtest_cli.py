@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -129,7 +130,6 @@ def test_deciding_once_gains_less_than_perfect_knowledge_and_looks_again_differ(
         (("--trace", "{trace}", "--history", "{trace}"), "nothing in it is older than the trace"),
         (("--trace", "{trace}", "--history", "gone.csv"), "no such trace file; check --history"),
         (("--trace", "gone.csv"), "gone.csv: there is no such trace file; check --trace"),
-        (("--trace", os.devnull), "null does not begin with a zone"),
         (("--trace", "DE_gone.csv"), "no such trace file; check --trace"),
         (("--trace", "{trace}", "--slack", "90d"), "leaves no job to run"),
         (("--trace", "{trace}", "--plot", "x.txt"), "x.txt is no picture"),
@@ -145,6 +145,14 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_trace_whose_name_has_no_zone_wants_one(files: tuple[Path, Path]) -> None:
+    nameless = files[0].with_name("mine.csv")
+    shutil.copy(files[0], nameless)
+    done = backtest("--trace", nameless)
+    assert done.returncode == 2
+    assert done.stderr == "lowtide: mine.csv does not begin with a zone, as DE_2023.csv does; give --zone\n"
 
 
 def test_a_zone_that_nobody_knows_is_only_a_name_where_the_time_zone_is_given(files: tuple[Path, Path]) -> None:

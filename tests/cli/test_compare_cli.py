@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,10 +65,11 @@ def test_several_runs_a_side_are_compared_by_their_means_with_intervals(tmp_path
 
 
 def test_a_run_is_not_held_against_itself(tmp_path: Path, folders: list[Path]) -> None:
-    """By its folder or by its record: the two would be one energy on two grids, and a part of each "avoided" by the other."""
-    done = compare(tmp_path, "--baseline", *folders[:2], "--run", folders[1] / "record.json")
+    """Nor is a copy of it: the two would be one energy, and what its wait avoided would be made up for by "the grid"."""
+    copy = shutil.copytree(folders[1], tmp_path / "copy")
+    done = compare(tmp_path, "--baseline", *folders[:2], "--run", copy)
     assert done.returncode == 2
-    assert "record.json is given as --baseline and as --run; give two runs, or leave --baseline out" in done.stderr
+    assert "is given as a baseline, too: it would be held against itself; give two runs, or no baseline" in done.stderr
     assert not (tmp_path / "report").exists()
 
 

@@ -66,7 +66,8 @@ def test_a_report_that_was_withheld_may_claim_once_the_figures_are_in(tmp_path: 
     folder, before = finished(tmp_path)
 
     def status(record: TrainingRecord) -> str:
-        return compare_runs(record, record, settings=ReportConfig(), now=NOW).headline.status
+        baseline = record.model_copy(update={"ledger_sha256": "a" * 64})  # another training with the same figures
+        return compare_runs(baseline, record, settings=ReportConfig(), now=NOW).headline.status
 
     assert status(before) == "withheld"
     settle_run(folder, actuals, now=NOW)
