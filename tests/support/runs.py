@@ -86,7 +86,17 @@ def write_killed_run(path: Path, rows: list[LedgerRow], details: dict[str, Any])
     with LedgerWriter(folder.ledger) as ledger:
         ledger.open_attempt(1, details)
         ledger.append(rows)
+    if rows:
+        _open_with_the_first_row(folder.ledger)
     return folder
+
+
+def _open_with_the_first_row(ledger: Path) -> None:
+    """Date the opening line by the rows' own clocks: this machine's uptime has nothing to do with theirs."""
+    first, *rest = ledger.read_text().splitlines(keepends=True)
+    row = json.loads(rest[0])
+    begun = {"at": row["start"], "monotonic_s": row["monotonic_s"] - 60.0}
+    ledger.write_text("".join([json.dumps(json.loads(first) | begun) + "\n", *rest]))
 
 
 def write_run(
