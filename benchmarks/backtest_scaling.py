@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-
-from include.config import find_zone
-from include.scheduler.backtest import Grid, Plan, Truth, run_backtest
-from include.scheduler.signals.profile import profile_readings
+from lowtide.config.zones import find_zone
+from lowtide.grid.providers.offline import profile_readings
+from lowtide.scheduler.backtest.results import run_backtest
+from lowtide.scheduler.backtest.simulate import Grid, Plan, Truth
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)

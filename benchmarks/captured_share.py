@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from include.config import find_zone
-from include.scheduler.backtest import Grid, Plan, Rules, read_grid, run_backtest
+from lowtide.config.zones import find_zone
+from lowtide.scheduler.backtest.results import run_backtest
+from lowtide.scheduler.backtest.simulate import Grid, Plan, Rules, read_grid
 
 DURATIONS = tuple(timedelta(hours=h) for h in (1, 2, 4, 8))
 SLACKS = tuple(timedelta(hours=h) for h in (4, 8, 12, 24, 48))

@@ -21,21 +21,18 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from include.config import PROJECT_ROOT, TrainingConfig, load_config
-from include.config.params import CONFIGS_FOLDER
-from include.trainer.checkpoint.identity import CheckpointPlan
-from include.trainer.checkpoint.keeper import CheckpointKeeper
-from include.trainer.checkpoint.snapshot import Snapshot
-from include.trainer.data_sets.folder import default_data_folder
-from include.trainer.memory import start_measuring
-from include.trainer.models import small_cnn
-from include.trainer.optimization.precision import Precision
-from include.trainer.optimization.schedules import Schedule
-from include.trainer.processes.control import Requests
-from include.trainer.processes.protocol import EventKind
-from include.trainer.processes.supervisor import TrainingChild
-from include.trainer.progress import Progress
-from include.trainer.state import LoopState
+from lowtide.config.airflow_params import CONFIGS_FOLDER
+from lowtide.config.loader import PROJECT_ROOT, load_config
+from lowtide.config.schema import TrainingConfig
+from lowtide.trainer.checkpoint_manager import CheckpointKeeper, Snapshot
+from lowtide.trainer.device import start_measuring
+from lowtide.trainer.mnist import default_data_folder
+from lowtide.trainer.models import small_cnn
+from lowtide.trainer.optim import Precision, Schedule
+from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.progress import Progress
+from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests
+from lowtide.trainer.state import LoopState
 
 ASKED = 10_000
 MODELS: dict[str, Callable[[], nn.Module]] = {

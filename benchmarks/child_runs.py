@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from include.config import PROJECT_ROOT, TrainingConfig, load_config
-from include.trainer.data_sets.folder import default_data_folder
-from include.trainer.processes.protocol import EventKind
-from include.trainer.processes.supervisor import TrainingChild
-from include.trainer.result import TrainingResult
+from lowtide.config.loader import PROJECT_ROOT, load_config
+from lowtide.config.schema import TrainingConfig
+from lowtide.trainer.mnist import default_data_folder
+from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.protocol import EventKind, TrainingResult
 
 CONFIGS = PROJECT_ROOT / "include" / "configs"
 

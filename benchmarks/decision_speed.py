@@ -15,8 +15,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler import IntensityCurve, Job, Outlook, PausingLimits, Prediction, Progress, decide
+from lowtide.grid.outlook import Outlook, Prediction
+from lowtide.grid.series import IntensityCurve
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.job import Job, PausingLimits, Progress
 
 HOUR, T0 = timedelta(hours=1), datetime(2026, 3, 2, 22, tzinfo=UTC)
 NOW = T0 + timedelta(minutes=7)

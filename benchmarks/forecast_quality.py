@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from include.scheduler.forecast import HistoryForecaster, Series
-from include.scheduler.signals.trace import Trace, read_trace
+from lowtide.grid.forecast.features import Series
+from lowtide.grid.forecast.model import HistoryForecaster
+from lowtide.grid.providers.offline import Trace, read_trace
 
 Floats = npt.NDArray[np.float64]
 DURATIONS, SLACKS = (1, 2, 4, 8), (4, 8, 12, 24, 48)

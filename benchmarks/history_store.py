@@ -15,8 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler.history import HistoryKey, HistoryStore, open_history
+from lowtide.grid.history import HistoryStore, open_history
+from lowtide.grid.history_files import HistoryKey
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from include.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType
-from include.tracker import counterfactual, machine_totals, read_ledger, summarise
-from include.tracker.recording.booking import book_interval, spread_machine_energy
+from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType
+from lowtide.tracker.emissions import book_interval, counterfactual, machine_totals, spread_machine_energy, summarise
+from lowtide.tracker.ledger import read_ledger
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)

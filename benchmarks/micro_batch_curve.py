@@ -9,9 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from lowtide.units import BYTES_PER_MIB
+
 from benchmarks.child_runs import ChildRun, configured, run_child
 from benchmarks.intervals import Interval, median_interval
-from include.units import BYTES_PER_MIB
 
 WIDTH, HEIGHT, MARGIN = 720, 400, 60
 
@@ -38,7 +39,7 @@ def main() -> None:
 
 
 def settings(options: argparse.Namespace, size: int) -> dict[str, object]:
-    from include.config import parse_setting
+    from lowtide.config.loader import parse_setting
 
     given = dict(parse_setting(text) for text in options.set)
     batching = {

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.units import BYTES_PER_MIB
+
 from benchmarks.intervals import Interval, mean_interval, median_interval
-from include.config import PROJECT_ROOT
-from include.units import BYTES_PER_MIB
 
 CANDIDATES = ("baseline", "optimized")
 
@@ -36,7 +37,7 @@ def run(name: str, seed: int, settings: list[str], folder: Path) -> Run:
     """Train once through the command line."""
     output = folder / f"{name}-{seed}"
     common = ["grid.provider=profile", f"training.seed={seed}", *settings]
-    command = [sys.executable, "-m", "include.cli", "train", f"include/configs/{name}.yaml", "--now"]
+    command = [sys.executable, "-m", "lowtide.cli", "train", f"include/configs/{name}.yaml", "--now"]
     command += ["--output", str(output), *(part for setting in common for part in ("--set", setting))]
     with (folder / "output.txt").open("ab") as log:
         child = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=log, stderr=log)

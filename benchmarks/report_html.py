@@ -15,7 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from include.records import TrainingRecord
+from lowtide.records import TrainingRecord
+
 from tests.support.day_runs import evening_baseline, night_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,10 +24,10 @@ PAGE = """
 import json, sys, time
 wall, cpu = time.perf_counter(), time.process_time()
 from pathlib import Path
-from include.config import ReportConfig
-from include.moments import utc_now
-from include.report import compare_runs, load_record, render_markdown
-from include.report.html import render_html
+from lowtide.config import ReportConfig
+from lowtide.timeutil import utc_now
+from lowtide.report import compare_runs, load_record, render_markdown
+from lowtide.report.html import render_html
 records = [load_record(Path(path)) for path in sys.argv[1:3]]
 report = compare_runs(*records, settings=ReportConfig(), now=utc_now())
 page = render_html(report)
@@ -48,7 +49,7 @@ def whole_command(folders: list[Path], output: Path) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "include.cli",
+        "lowtide.cli",
         "compare",
         "--baseline",
         str(folders[0]),

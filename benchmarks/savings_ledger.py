@@ -18,10 +18,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from include.config import PROJECT_ROOT, ReportConfig
-from include.moments import format_moment
-from include.records import IntensityKind, TrainingRecord
-from include.report import compare_runs
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.config.schema import ReportConfig
+from lowtide.records import IntensityKind, TrainingRecord
+from lowtide.report.compare import compare_runs
+from lowtide.timeutil import format_moment
+
 from tests.support.comparisons import waiting_run
 from tests.support.records import make_record
 from tests.support.runs import slot_reading
@@ -88,7 +90,7 @@ def write_run(root: Path, number: int, looks: int) -> None:
 
 def timed(root: Path, *arguments: str) -> tuple[float, float, dict[str, Any]]:
     """Return wall and CPU seconds of the command, and what it printed."""
-    command = [sys.executable, "-m", "include.cli", "report", str(root), "--since", "2020-01-01", "--json", *arguments]
+    command = [sys.executable, "-m", "lowtide.cli", "report", str(root), "--since", "2020-01-01", "--json", *arguments]
     before, start = os.times(), time.perf_counter()
     answer = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
     wall_s, after = time.perf_counter() - start, os.times()

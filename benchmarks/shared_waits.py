@@ -67,10 +67,9 @@ def point(zone: str, value: int, now: float) -> dict[str, Any]:
 
 
 def trigger(zone: str, number: int, interval_s: float) -> Any:
-    from lowtide.triggers.carbon_intensity import CarbonIntensityTrigger
-
-    from include.moments import format_moment, utc_now
-    from include.scheduler import Job
+    from lowtide.airflow.trigger import CarbonIntensityTrigger
+    from lowtide.scheduler.job import Job
+    from lowtide.timeutil import format_moment, utc_now
 
     now = utc_now()
     job = Job(
@@ -135,7 +134,7 @@ async def run(options: argparse.Namespace, zones: list[str]) -> dict[str, Any]:
 
 async def wait_for_warm_up() -> None:
     """Import what the first wait would import, so that memory by wait is the waits' own."""
-    for module in ("include.scheduler.network.exchange", "lowtide.triggers.carbon_intensity"):
+    for module in ("lowtide.grid.exchange", "lowtide.airflow.trigger"):
         importlib.import_module(module)
     await asyncio.sleep(0.1)
 
@@ -169,7 +168,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     prepare()
-    from include.config.zones import zone_table
+    from lowtide.config.zones import zone_table
 
     zones = sorted(zone_table())[: options.zones]
     start = time.time() + options.clean_after

@@ -18,9 +18,12 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from include.moments import utc_now
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.tracker import AttributedMeter, CodeCarbonMeter, EnergyRecorder, LedgerWriter, ProcessTree
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
+from lowtide.timeutil import utc_now
+from lowtide.tracker.codecarbon import CodeCarbonMeter
+from lowtide.tracker.ledger import LedgerWriter
+from lowtide.tracker.process_share import AttributedMeter, ProcessTree
+from lowtide.tracker.recorder import EnergyRecorder
 
 LOOP = """
 import sys

@@ -12,21 +12,19 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
+from lowtide.config.schema import ImportedConfig, TrainingConfig
+from lowtide.trainer.datasets import mnist
+from lowtide.trainer.device import device_name, select_device, synchronize
+from lowtide.trainer.loaders import ResidentSource
+from lowtide.trainer.loop import OptimizationLoop
+from lowtide.trainer.models import mlp, small_cnn
+from lowtide.trainer.optim import Schedule, make_optimizer, make_precision
+from lowtide.trainer.progress import Progress
+from lowtide.trainer.state import LoopState
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.intervals import median_interval, paired_ratio
-from include.config import ImportedConfig, TrainingConfig
-from include.trainer.datasets import mnist
-from include.trainer.device import device_name, select_device, synchronize
-from include.trainer.feeding.resident import ResidentSource
-from include.trainer.models import mlp, small_cnn
-from include.trainer.optimization.loop import OptimizationLoop
-from include.trainer.optimization.optimizers import make_optimizer
-from include.trainer.optimization.precision import make_precision
-from include.trainer.optimization.schedules import Schedule
-from include.trainer.progress import Progress
-from include.trainer.state import LoopState
 
 MODELS = {"small_cnn": small_cnn, "mlp": mlp}
 CLOCKS = {"wall": time.perf_counter, "CPU": time.process_time}
@@ -43,8 +41,8 @@ class Setting:
         self.precision = options.precision
         self.source = ResidentSource(mnist(), device=self.device, seed=0)
         self.config = TrainingConfig(
-            model=ImportedConfig(path="include.trainer.models:" + options.model),
-            data=ImportedConfig(path="include.trainer.datasets:mnist"),
+            model=ImportedConfig(path="lowtide.trainer.models:" + options.model),
+            data=ImportedConfig(path="lowtide.trainer.datasets:mnist"),
             epochs=1_000,
             learning_rate=1e-3,
             micro_batch_size=self.micro,

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
-from lowtide.operators.compare import CompareRunsOperator
-from lowtide.operators.training import GpuTrainingOperator
-from lowtide.params import dag_params
-from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
+from lowtide.airflow.compare import CompareRunsOperator
+from lowtide.airflow.context import dag_params
+from lowtide.airflow.sensor import CarbonIntensitySensor
+from lowtide.airflow.training import GpuTrainingOperator
 
 CONFIG = "optimized.yaml"
 

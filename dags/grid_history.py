@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
-from lowtide.operators.history import DEFAULT_DAYS, RecordGridHistoryOperator
-from lowtide.operators.reading_back import ReadBackRunsOperator
-from lowtide.operators.savings import RefreshSavingsOperator
-from lowtide.operators.settling import SettleRunsOperator
-from lowtide.params import dag_params
+from lowtide.airflow.context import dag_params
+from lowtide.airflow.maintenance import (
+    DEFAULT_DAYS,
+    ReadBackRunsOperator,
+    RecordGridHistoryOperator,
+    RefreshSavingsOperator,
+    SettleRunsOperator,
+)
 
 CONFIG = "optimized.yaml"
 LONGEST_DAYS = 3660

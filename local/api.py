@@ -3,10 +3,9 @@
 from typing import Any
 
 import requests
+from lowtide.errors import LowtideError
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
-
-from include.errors import LowtideError
 
 _TIMEOUT_S = 30
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from lowtide.report.model import Report
+from lowtide.report.text import render_table
+from lowtide.units import signed_grams_text
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from include.report.model import Report
-from include.report.text.figures import signed_grams_text
-from include.report.text.render import render_table
 from local.problems import RunFailed
 
 

@@ -44,7 +44,7 @@ DEMO = DemoPlan(
         ),
     ),
     report_task="compare",
-    fetch=("-m", "include.trainer.data_sets.mnist_files"),
+    fetch=("-m", "lowtide.trainer.mnist"),
 )
 
 

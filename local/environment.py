@@ -73,7 +73,7 @@ def _process(places: Places, instance_id: str, parent: Mapping[str, str]) -> dic
     loopback = ",".join(filter(None, [parent.get("NO_PROXY") or parent.get("no_proxy"), HOST, "localhost"]))
     return {
         "AIRFLOW_HOME": str(places.home),
-        "PYTHONPATH": str(places.project_root),  # the Astro Runtime image does this; `include` is imported from it
+        "PYTHONPATH": str(places.project_root / "include"),
         "PYTHONUNBUFFERED": "1",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{parent.get('PATH', os.defpath)}",
         "NO_PROXY": loopback,  # tasks call the execution API over HTTP: a proxy must not see that

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from include.files import write_atomically
+from lowtide.io import write_atomically
+
 from local.api import AirflowApi, ApiError
 from local.components import AIRFLOW_COMMAND, LocalAirflow
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from include.errors import LowtideError, UserError
+from lowtide.errors import LowtideError, UserError
 
 
 class LocalProblem(UserError):

@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Callable
 
+from lowtide.errors import LowtideError, UserError
 from rich.console import Console
 
-from include.errors import LowtideError, UserError
 from local import preflight
 from local.components import LocalAirflow
 from local.lock import only_one

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from include.moments import format_moment, parse_moment, utc_now
-from include.records import ReplayAnchor
+from lowtide.records import ReplayAnchor
+from lowtide.timeutil import format_moment, parse_moment, utc_now
 
 
 @dataclass(frozen=True, slots=True)

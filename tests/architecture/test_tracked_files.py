@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 from jsonschema.validators import validator_for
+from lowtide.config.loader import PROJECT_ROOT
 
-from include.config import PROJECT_ROOT
-from tests.architecture.tracked import (
-    LINE_CAP,
-    TEST_LINE_CAP,
-    bad_constraints,
-    forbidden_words,
-    text_of,
-    tracked_files,
-)
+from tests.architecture.tracked import LINE_CAP, TEST_LINE_CAP, bad_constraints, forbidden_words, text_of, tracked_files
 
 SOURCE = ("include", "plugins", "dags", "local", "benchmarks")
 CONSTRAINTS = PROJECT_ROOT / "constraints.txt"

@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
 
-from include.config import PROJECT_ROOT
 from tests.support.traces import SPRING, grid_like, write_trace
 
 KEYS = {

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.trainer.mnist import ensure_mnist
 
-from include.config import PROJECT_ROOT
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 
 CLEAN_REPLAY = {"virtual_start": "2025-04-15T11:00", "speed": 60.0}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from lowtide.config.loader import PROJECT_ROOT, load_config
+from lowtide.records import IntensityKind, Reading
+from lowtide.report.model import REPORT_SCHEMA
+from lowtide.runs.evidence import report_settings
 
-from include.config import PROJECT_ROOT, load_config
-from include.pipeline.report_settings import report_settings
-from include.records import IntensityKind, Reading
-from include.report.schemas import REPORT_SCHEMA
 from tests.support.runs import booked_rows, slot_reading, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)

@@ -12,10 +12,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.records import INCOMPLETE_RECORD_SCHEMA, RECORD_SCHEMA, IncompleteRecord, IntensityKind, schema_text
 
-from include.config import PROJECT_ROOT
-from include.records import IncompleteRecord, IntensityKind
-from include.records.schemas import INCOMPLETE_RECORD_SCHEMA, RECORD_SCHEMA, schema_text
 from tests.support.runs import booked_rows, opening, slot_reading, write_killed_run, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
 
-from include.config import PROJECT_ROOT
 from tests.support.history import LATER, actual, forecast, store
 from tests.support.history_files import portal, trace
 

@@ -7,9 +7,9 @@ import sys
 from datetime import timedelta
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.timeutil import utc_now
 
-from include.config import PROJECT_ROOT
-from include.moments import utc_now
 from tests.support import carbon_aware_sdk, neso, watttime
 from tests.support.loopback import Loopback, json_answer
 from tests.support.providers import SECRET, SERVERS

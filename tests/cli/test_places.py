@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-
-from include.cli.places import artifacts_root
-from include.config import PROJECT_ROOT
-from include.errors import ConfigurationError
+from lowtide.cli.common import artifacts_root
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.errors import ConfigurationError
 
 
 def test_what_is_given_goes_before_the_deployment_and_that_before_the_project(

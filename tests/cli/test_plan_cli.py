@@ -7,9 +7,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.timeutil import parse_moment, utc_now
 
-from include.config import PROJECT_ROOT
-from include.moments import parse_moment, utc_now
 from tests.support.config_files import write_config
 from tests.support.loopback import Loopback
 from tests.support.neso_server import grid_value, serve_neso

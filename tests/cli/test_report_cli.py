@@ -9,9 +9,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.report.savings_model import SAVINGS_SCHEMA
 
-from include.config import PROJECT_ROOT
-from include.report.savings.schemas import SAVINGS_SCHEMA
 from tests.support.records import make_record
 from tests.support.savings import nightly, waited_until_start, write_training
 

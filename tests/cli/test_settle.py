@@ -9,11 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.records import IntensityKind, Reading, TrainingRecord
+from lowtide.runs.folder import RunFolder
+from lowtide.timeutil import utc_now
 
-from include.config import PROJECT_ROOT
-from include.moments import utc_now
-from include.pipeline import RunFolder
-from include.records import IntensityKind, Reading, TrainingRecord
 from tests.support.history import store
 from tests.support.loopback import Loopback, status
 from tests.support.neso import HALF_HOUR, slot_start

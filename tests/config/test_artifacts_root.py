@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from include.config import PROJECT_ROOT, load_config
-from include.config.loader import ARTIFACTS_VARIABLE
+from lowtide.config.loader import ARTIFACTS_VARIABLE, PROJECT_ROOT, load_config
 
 DEMO = PROJECT_ROOT / "include/configs/demo.yaml"
 

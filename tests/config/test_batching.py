@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.config.schema import largest_divisor
 
-from include.config import load_config
-from include.config.batching import largest_divisor
 from tests.support.configs import refusal, write_config
 
 BATCHING = "  micro_batch_size: 128\n  accumulation_steps: 4\n"

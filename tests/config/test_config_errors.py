@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import load_config, parse_setting
+from lowtide.errors import ConfigurationError
 
-from include.config import load_config, parse_setting
-from include.errors import ConfigurationError
 from tests.support.configs import VALID, refusal, write_config
 
 

@@ -2,17 +2,17 @@
 
 import jsonschema
 import pytest
-
-from include.config import (
+from lowtide.config.airflow_params import (
+    CONFIGS_FOLDER,
+    SETTING_OF_PARAM,
     config_path_from_params,
     configuration_files,
-    load_config,
     param_schemas,
     settings_from_params,
-    zone_table,
 )
-from include.config.params import CONFIGS_FOLDER, SETTING_OF_PARAM
-from include.errors import ConfigurationError
+from lowtide.config.loader import load_config
+from lowtide.config.zones import zone_table
+from lowtide.errors import ConfigurationError
 
 SCHEMAS = param_schemas()
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.config.schema import SchedulerConfig
 
-from include.config import SchedulerConfig, load_config
 from tests.support.configs import refusal, write_config
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from include.config import PROJECT_ROOT, GridConfig, configuration_files, find_zone, load_config, zone_table
-from include.config.cloud_regions import cloud_regions
-from include.config.params import CONFIGS_FOLDER
-from include.errors import ConfigurationError
+from lowtide.config.airflow_params import CONFIGS_FOLDER, configuration_files
+from lowtide.config.loader import PROJECT_ROOT, load_config
+from lowtide.config.schema import GridConfig
+from lowtide.config.zones import cloud_regions, find_zone, zone_table
+from lowtide.errors import ConfigurationError
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

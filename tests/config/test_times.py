@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.loader import load_config
+from lowtide.timeutil import Duration, format_duration, parse_duration, resolve_deadline
 from pydantic import TypeAdapter
 
-from include.config import format_duration, load_config, parse_duration, resolve_deadline
-from include.config.times import Duration
 from tests.support.configs import refusal, write_config
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from include.config import param_schemas
+from lowtide.config.airflow_params import param_schemas
 
 DAGS = {"baseline_training", "carbon_aware_retraining", "grid_history"}
 
@@ -12,8 +11,7 @@ DAGS = {"baseline_training", "carbon_aware_retraining", "grid_history"}
 @pytest.fixture(scope="module")
 def dag_bag(airflow_db):
     from airflow.dag_processing.dagbag import DagBag
-
-    from include.config import PROJECT_ROOT
+    from lowtide.config.loader import PROJECT_ROOT
 
     return DagBag(dag_folder=str(PROJECT_ROOT / "dags"))
 

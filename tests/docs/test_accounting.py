@@ -1,9 +1,8 @@
 """docs/accounting.md says what the code does: each known error with its bounds and source."""
 
 import pytest
-
-from include.config import PROJECT_ROOT
-from include.tracker.accounts.known_errors import ENERGY_ERRORS, INTENSITY_ERRORS
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.tracker.uncertainty import ENERGY_ERRORS, INTENSITY_ERRORS
 
 PAGE = (PROJECT_ROOT / "docs" / "accounting.md").read_text(encoding="utf-8")
 ERRORS = {**{name: error for name, error in ENERGY_ERRORS.items() if name != "none"}, **INTENSITY_ERRORS}

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
-
-from include.config import PROJECT_ROOT, TrainingConfig
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.config.schema import TrainingConfig
 
 TEXT = (PROJECT_ROOT / "docs" / "own_model.md").read_text(encoding="utf-8")
 RUN = """
 import json, sys
 import torch
 torch.set_num_threads(1)
-from include.config import TrainingConfig
-from include.trainer.training import Training
+from lowtide.config import TrainingConfig
+from lowtide.trainer.trainer import Training
 warnings = []
 emit = lambda kind, data: warnings.append(data["message"]) if kind == "warning" else None
 result = Training(TrainingConfig.model_validate_json(sys.argv[1]), emit=emit).run()
@@ -63,7 +63,7 @@ def test_the_photos_example_streams_real_files(project: Path) -> None:
     """A few image files in folders, by the documented function and torchvision's ImageFolder, with two workers."""
     code = (
         "from pathlib import Path\n"
-        "from include.trainer.data_sets.torchvision_guard import import_torchvision\n"
+        "from lowtide.trainer.user_code import import_torchvision\n"
         "import_torchvision()\n"
         "from PIL import Image\n"
         "for part in ('train', 'test'):\n"

@@ -7,11 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT, _section_of
+from lowtide.config.schema import LowtideConfig
+from lowtide.timeutil import format_duration
 from pydantic_core import PydanticUndefined
-
-from include.config import PROJECT_ROOT, format_duration
-from include.config.loader import _section_of
-from include.config.models import LowtideConfig
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -45,7 +44,7 @@ def test_the_configuration_table_has_every_key_with_its_default_and_meaning(row)
 @pytest.mark.parametrize("command", re.findall(r"^\./lowtide (\w+)", README, flags=re.MULTILINE))
 def test_every_command_in_the_readme_exists(command):
     done = subprocess.run(
-        [sys.executable, "-m", "include.cli", command, "--help"], cwd=PROJECT_ROOT, capture_output=True, check=False
+        [sys.executable, "-m", "lowtide.cli", command, "--help"], cwd=PROJECT_ROOT, capture_output=True, check=False
     )
     assert done.returncode == 0
 

@@ -4,9 +4,9 @@ import math
 import re
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.report.comparability import CHECKS
 
-from include.config import PROJECT_ROOT
-from include.report.fairness.checks import CHECKS
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.records import make_record
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from include.config import PROJECT_ROOT
+from lowtide.config.loader import PROJECT_ROOT
+
 from local.api import AirflowApi
 from local.components import LocalAirflow
 from local.dag_runs import wait_until_parsed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, CronTriggerTimetable, task
-from lowtide.operators.training import GpuTrainingOperator
+from lowtide.airflow.training import GpuTrainingOperator
 
 with DAG("pausing_training", schedule=None):
     GpuTrainingOperator(task_id="train", config=str(Path(__file__).with_name("config.yaml")), pool="gpu")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.records import TrainingRecord
+from lowtide.report.files import load_record
+from lowtide.timeutil import parse_moment
+from lowtide.tracker.ledger import read_ledger
+from lowtide.trainer.mnist import ensure_mnist
 
-from include.config import PROJECT_ROOT
-from include.moments import parse_moment
-from include.records import TrainingRecord
-from include.report import load_record
-from include.tracker import read_ledger
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from local.api import AirflowApi
 from local.components import AIRFLOW_COMMAND, COMPONENTS, LocalAirflow
 from tests.e2e.instances import airflow_in, wait_for
@@ -52,7 +52,7 @@ def training_children(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
-            if "include.trainer.child" in (process.info["cmdline"] or []) and any(
+            if "lowtide.trainer.worker" in (process.info["cmdline"] or []) and any(
                 f.path == log for f in process.open_files()
             ):
                 found.append(process)

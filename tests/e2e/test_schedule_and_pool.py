@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.timeutil import parse_moment
+from lowtide.trainer.mnist import ensure_mnist
 
-from include.config import PROJECT_ROOT
-from include.moments import parse_moment
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from local.api import AirflowApi
 from tests.e2e.instances import airflow_in, wait_for
 from tests.support.two_tides import NOON, two_tides

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lowtide.errors import ConfigurationError
 
-from include.errors import ConfigurationError
 from local.components import LocalAirflow
 from local.dag_runs import _why
 from local.places import Places

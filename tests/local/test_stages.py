@@ -4,7 +4,8 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-from include.moments import format_moment, utc_now
+from lowtide.timeutil import format_moment, utc_now
+
 from local.stages import describe
 
 PROGRESS = {

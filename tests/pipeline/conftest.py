@@ -1,9 +1,8 @@
 """What tests need that really train."""
 
 import pytest
-
-from include.config import PROJECT_ROOT
-from include.trainer.data_sets.mnist_files import ensure_mnist
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.trainer.mnist import ensure_mnist
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import GridConfig
+from lowtide.config.zones import find_zone
+from lowtide.grid.client import GridSignal
+from lowtide.grid.factory import open_signal
+from lowtide.scheduler.backtest.results import run_backtest
+from lowtide.scheduler.backtest.simulate import Plan, Rules, read_grid
+from lowtide.scheduler.job import Job
+from lowtide.scheduler.types import Action
+from lowtide.scheduler.waiting import OwnSource, wait_on_loop
+from lowtide.timeutil import utc_now
 
-from include.config import GridConfig, find_zone
-from include.moments import utc_now
-from include.pipeline.waiting.shared import OwnSource, wait_on_loop
-from include.scheduler import Action, GridSignal, Job, open_signal
-from include.scheduler.backtest import Plan, Rules, read_grid, run_backtest
 from tests.support.traces import SPRING, grid_like, write_trace
 
 ZONE = "DE"

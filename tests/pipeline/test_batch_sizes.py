@@ -5,21 +5,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.config import load_config
-from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, run_training
-from include.pipeline.accounts.reading_back import account_of
-from include.pipeline.running.batch_sizes import note_sizes
-from include.records import IntensityKind
-from include.scheduler import open_signal
-from include.tracker import ReplayMeter
+from lowtide.config.loader import load_config
+from lowtide.grid.factory import open_signal
+from lowtide.records import IntensityKind
+from lowtide.runs.account import account_of
+from lowtide.runs.context import TrainingRun, note_sizes
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.run import run_training
+from lowtide.timeutil import utc_now
+
 from tests.support.config_files import write_config
+from tests.support.replay_meter import ReplayMeter
 from tests.support.runs import booked_rows, check_contract, opening, slot_reading, write_killed_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 READINGS = [slot_reading(SUBMITTED + k * timedelta(minutes=30), 200.0, IntensityKind.MEASURED) for k in range(20)]
 UNKNOWN = {"micro_batch_size": None, "accumulation_steps": None}
-MODEL = {"path": "include.trainer.models:mlp", "kwargs": {"hidden": 8}}
+MODEL = {"path": "lowtide.trainer.models:mlp", "kwargs": {"hidden": 8}}
 
 
 def killed(path: Path) -> RunFolder:

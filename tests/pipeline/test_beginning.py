@@ -4,15 +4,16 @@ import fcntl
 from dataclasses import replace
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.errors import ArtifactError, ConfigurationError
+from lowtide.grid.factory import replay_anchor
+from lowtide.runs import run as runs_run
+from lowtide.runs.context import TrainingRun
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.run import begin, goes_on, last_checkpoint, new_training_id, unfinished
+from lowtide.timeutil import parse_moment, utc_now
+from lowtide.trainer.checkpoint import Manifest
 
-from include.config import load_config
-from include.errors import ArtifactError, ConfigurationError
-from include.moments import parse_moment, utc_now
-from include.pipeline import RunFolder, TrainingRun, new_training_id, unfinished
-from include.pipeline.running import beginning
-from include.pipeline.running.beginning import begin, goes_on, last_checkpoint
-from include.scheduler import replay_anchor
-from include.trainer.checkpoint.manifest import Manifest
 from tests.support.config_files import write_config
 
 SUBMITTED = parse_moment("2026-01-01T00:00:00Z")
@@ -108,7 +109,7 @@ def test_a_mistake_that_was_mended_before_anything_was_saved_is_submitted_anew(t
     """Its wait is another one's: only what has a checkpoint, or the same configuration, is gone on with at once."""
     run = prepared(tmp_path)
     begin(run)
-    mended = changed(run, tmp_path, training__model={"path": "include.trainer.models:mlp"})
+    mended = changed(run, tmp_path, training__model={"path": "lowtide.trainer.models:mlp"})
     assert goes_on(run.folder, run.config.values).training_id
     assert goes_on(run.folder, mended.config.values) is None
     write_checkpoint(run.folder)
@@ -156,7 +157,7 @@ def test_a_move_that_was_broken_off_is_taken_up_as_a_finished_trainings(tmp_path
 
 
 def test_a_folder_in_which_another_process_trains_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(beginning, "SETTLEMENT_S", 0.2)
+    monkeypatch.setattr(runs_run, "SETTLEMENT_S", 0.2)
     run = prepared(tmp_path)
     begin(run)
     run.folder.ledger.write_text("")

@@ -5,11 +5,11 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.records import ReplayAnchor
+from lowtide.runs.context import comparison_key
+from lowtide.runs.durations import LATEST_RUNS, expected_duration
 
-from include.config import load_config
-from include.pipeline import comparison_key
-from include.pipeline.durations import LATEST_RUNS, expected_duration
-from include.records import ReplayAnchor
 from tests.support.config_files import write_config
 from tests.support.records import make_record
 

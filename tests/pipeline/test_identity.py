@@ -1,7 +1,8 @@
 """Runs are comparable where model, data, zone and effective batch are equal."""
 
-from include.config import load_config
-from include.pipeline import comparison_key
+from lowtide.config.loader import load_config
+from lowtide.runs.context import comparison_key
+
 from tests.support.config_files import write_config
 
 
@@ -16,8 +17,8 @@ def test_micro_batch_and_accumulation_may_differ_with_the_same_product(tmp_path)
 
 
 def test_model_data_their_arguments_and_zone_are_part_of_it(tmp_path):
-    model = {"path": "include.trainer.models:small_cnn", "kwargs": {"width": 8}}
-    data = {"path": "include.trainer.datasets:mnist", "kwargs": {"train_limit": 7}}
+    model = {"path": "lowtide.trainer.models:small_cnn", "kwargs": {"width": 8}}
+    data = {"path": "lowtide.trainer.datasets:mnist", "kwargs": {"train_limit": 7}}
     keys = {
         key(tmp_path),
         key(tmp_path, training__model=model),

@@ -10,23 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT, load_config
+from lowtide.errors import LowtideError
+from lowtide.grid.factory import open_signal
+from lowtide.runs.account import account_of
+from lowtide.runs.context import TrainingRun
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.run import run_details
+from lowtide.timeutil import parse_moment, utc_now
+from lowtide.tracker.ledger import read_ledger
+from lowtide.tracker.process_share import AttributedMeter, Usage
 
-from include.config import PROJECT_ROOT, load_config
-from include.errors import LowtideError
-from include.moments import parse_moment, utc_now
-from include.pipeline import RunFolder, TrainingRun
-from include.pipeline.accounts.reading_back import account_of
-from include.pipeline.running.attempt import run_details
-from include.scheduler import open_signal
-from include.tracker import AttributedMeter, ReplayMeter, Usage, read_ledger
 from tests.support.config_files import write_config
+from tests.support.replay_meter import ReplayMeter
 
 RUNNER = """
 import json, os, signal, sys, time
 from pathlib import Path
-from include.moments import utc_now
-from include.records import Phase
-from include.tracker import AttributedMeter, EnergyRecorder, LedgerWriter, ProcessTree, ReplayMeter
+from lowtide.timeutil import utc_now
+from lowtide.records import Phase
+from lowtide.tracker import AttributedMeter, EnergyRecorder, LedgerWriter, ProcessTree, ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 def run(folder, details):

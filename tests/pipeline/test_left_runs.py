@@ -10,21 +10,23 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.config.schema import ReportConfig
+from lowtide.errors import ArtifactError, LedgerInUse
+from lowtide.io import hold_ledger
+from lowtide.records import IncompleteRecord, IntensityKind, Reading
+from lowtide.report.savings import refresh_savings
+from lowtide.runs import account as account_files
+from lowtide.runs import settlement as settling
+from lowtide.runs.account import load_account
+from lowtide.runs.context import TrainingRun
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.maintenance import PAUSED_QUIET, QUIET, LeftRuns, read_back_left_runs, settle_recent_runs
+from lowtide.runs.run import begin
+from lowtide.runs.settlement import ActualFigures, settle_run
+from lowtide.timeutil import utc_now
+from lowtide.tracker.ledger import LedgerWriter
 
-from include.config import ReportConfig, load_config
-from include.errors import ArtifactError, LedgerInUse
-from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, settle_run
-from include.pipeline.accounts import files as account_files
-from include.pipeline.accounts.files import load_account
-from include.pipeline.running.beginning import begin
-from include.pipeline.settling import run as settling
-from include.pipeline.settling.actuals import ActualFigures
-from include.pipeline.settling.left_runs import PAUSED_QUIET, QUIET, LeftRuns, read_back_left_runs
-from include.pipeline.settling.runs import settle_recent_runs
-from include.records import IncompleteRecord, IntensityKind, Reading
-from include.report.savings import refresh_savings
-from include.tracker import LedgerWriter, hold_ledger
 from tests.support.config_files import write_config
 from tests.support.history import store
 from tests.support.neso import HALF_HOUR, slot_start

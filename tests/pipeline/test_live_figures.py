@@ -4,10 +4,9 @@ import io
 from itertools import pairwise
 
 import pytest
+from lowtide.cli.train import Display
+from lowtide.runs.run import LogPace, Progress
 from rich.console import Console
-
-from include.cli.display import Display
-from include.pipeline import LogPace, Progress
 
 
 def snapshot(**changes: object) -> Progress:

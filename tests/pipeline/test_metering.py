@@ -7,16 +7,21 @@ import time
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT, load_config
+from lowtide.errors import MeasurementError, TrainingError
+from lowtide.runs.context import TrainingRun
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.run import measured, open_metering
+from lowtide.timeutil import utc_now
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
+from lowtide.tracker.meter import MeterReading
+from lowtide.tracker.recorder import EnergyRecorder
+from lowtide.trainer.protocol import TrainingResult
 
-from include.config import PROJECT_ROOT, load_config
-from include.errors import MeasurementError, TrainingError
-from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun
-from include.pipeline.running.metering import measured, open_metering
-from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, NullMeter, ReplayMeter, read_ledger
-from include.trainer.result import TrainingResult
 from tests.support.config_files import write_config
+from tests.support.null_meter import NullMeter
 from tests.support.nvml import Device, driver
+from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 
@@ -100,8 +105,8 @@ def test_a_training_on_a_gpu_that_nobody_measures_is_marked(tmp_path: Path, capl
 DISK_FULL = """
 import resource, sys, time
 from pathlib import Path
-from include.pipeline.running.metering import measured
-from include.tracker import ReplayMeter
+from lowtide.runs.run import measured
+from lowtide.tracker import ReplayMeter
 from tests.pipeline.test_metering import recorder, result
 
 def train():
@@ -156,7 +161,7 @@ def test_where_shares_cannot_be_read_the_machine_is_charged_and_that_is_told(
     def no_proc() -> None:
         raise MeasurementError("/proc/stat cannot be read (No such file or directory)")
 
-    monkeypatch.setattr("include.pipeline.running.metering.ProcessTree", no_proc)
+    monkeypatch.setattr("lowtide.runs.run.ProcessTree", no_proc)
     assert open_metering(prepared(tmp_path, training__device="cpu")).meter.scope == "machine"
     assert "charged all that the machine uses" in caplog.text
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lowtide.records import IntensityKind
+from lowtide.runs.account import account_of, differing_methods, methods_of, scope_of
+from lowtide.runs.folder import RunFolder
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
-from include.pipeline import RunFolder
-from include.pipeline.accounts.methods import differing_methods, methods_of, scope_of
-from include.pipeline.accounts.reading_back import account_of
-from include.records import IntensityKind
-from include.tracker import LedgerWriter, read_ledger
 from tests.support.runs import booked_rows, opening, slot_reading
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)

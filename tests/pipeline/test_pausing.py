@@ -4,15 +4,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.errors import ArtifactError
+from lowtide.grid.factory import open_signal
+from lowtide.runs.pausing import PauseWatch, resumed
+from lowtide.runs.run import Progress as Snapshot
+from lowtide.runs.run import SignalRefresher
+from lowtide.scheduler.job import Progress, job_from_config
+from lowtide.scheduler.types import Action
 
-from include.config import load_config
-from include.errors import ArtifactError
-from include.pipeline.running.pauses import resumed
-from include.pipeline.running.pausing import PauseWatch
-from include.pipeline.running.progress import Progress as Snapshot
-from include.pipeline.running.refresher import SignalRefresher
-from include.scheduler import Action, job_from_config, open_signal
-from include.scheduler.pausing import Progress
 from tests.support.two_tides import EXPECTED, NOON, two_tides
 
 

@@ -4,14 +4,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import ReportConfig
+from lowtide.records import Interruption, ReplayAnchor, TrainingRecord
+from lowtide.report.compare import compare_runs
+from lowtide.report.html import render_html
+from lowtide.report.markdown import render_markdown
+from lowtide.report.model import Report
+from lowtide.report.waiting import Queue, WaitEvidence, decision_files, queue_of
+from lowtide.runs.evidence import wait_evidence
+from lowtide.runs.folder import RunFolder
 
-from include.config import ReportConfig
-from include.pipeline import RunFolder
-from include.pipeline.waiting.evidence import wait_evidence
-from include.records import Interruption, ReplayAnchor, TrainingRecord
-from include.report import Report, WaitEvidence, compare_runs, render_markdown
-from include.report.html import render_html
-from include.report.waits.queue import Queue, decision_files, queue_of
 from tests.support.comparisons import compared, waiting_run
 from tests.support.mapped import SUBMITTED, mapped_run
 from tests.support.records import make_record

@@ -11,15 +11,16 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.errors import ConfigurationError, TrainingError, TrainingPaused, TrainingStopped
+from lowtide.records import IncompleteRecord, TrainingRecord
+from lowtide.runs.account import account_of
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.maintenance import read_back_left_runs
+from lowtide.runs.run import last_checkpoint, run_training, unfinished
+from lowtide.timeutil import utc_now
+from lowtide.tracker.ledger import read_ledger
 
-from include.config import PROJECT_ROOT
-from include.errors import ConfigurationError, TrainingError, TrainingPaused, TrainingStopped
-from include.moments import utc_now
-from include.pipeline import RunFolder, last_checkpoint, run_training, unfinished
-from include.pipeline.accounts.reading_back import account_of
-from include.pipeline.settling.left_runs import read_back_left_runs
-from include.records import IncompleteRecord, TrainingRecord
-from include.tracker import read_ledger
 from tests.support.config_files import write_config
 from tests.support.prepared_runs import LONG, prepared
 from tests.support.processes import children, is_gone
@@ -109,7 +110,7 @@ def test_a_stop_saves_the_step_it_was_at(tmp_path):
 
 def lowtide(*arguments, **options):
     # a test run in the background of a shell ignores SIGINT, and its children would inherit that; a terminal's do not
-    hearing = [sys.executable, "-c", _HEARING, sys.executable, "-m", "include.cli"]
+    hearing = [sys.executable, "-c", _HEARING, sys.executable, "-m", "lowtide.cli"]
     command = [*hearing, *(str(part) for part in arguments)]
     return subprocess.Popen(command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True, **options)
 

@@ -6,9 +6,8 @@ from pathlib import PurePosixPath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.errors import ArtifactError
-from include.pipeline.run_folder import RunFolder, path_name, report_folder
+from lowtide.errors import ArtifactError
+from lowtide.runs.folder import RunFolder, path_name, report_folder
 
 
 @given(st.text(min_size=1))

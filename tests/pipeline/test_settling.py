@@ -8,17 +8,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import ReportConfig
+from lowtide.errors import ArtifactError
+from lowtide.io import sha256_of
+from lowtide.records import IntensityKind, TrainingRecord
+from lowtide.report.compare import compare_runs
+from lowtide.report.files import load_record
+from lowtide.runs import account as account_files
+from lowtide.runs.account import account_of, load_account
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.settlement import settle_run
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
-from include.config import ReportConfig
-from include.errors import ArtifactError
-from include.files import sha256_of
-from include.pipeline import RunFolder, settle_run
-from include.pipeline.accounts import files as account_files
-from include.pipeline.accounts.files import load_account
-from include.pipeline.accounts.reading_back import account_of
-from include.records import IntensityKind, TrainingRecord
-from include.report import compare_runs, load_record
-from include.tracker import LedgerWriter, read_ledger
 from tests.support.night_runs import ACTUAL, NOW, actuals, finished, grid
 from tests.support.runs import check_contract
 
@@ -153,7 +154,7 @@ def killed_in_settlement(path: Path, after: int) -> None:
 
         return write
 
-    from include.pipeline.settling import run as settling
+    from lowtide.runs import settlement as settling
 
     for module in (account_files, settling):
         for name in ("write_atomically", "write_json_atomically", "write_bytes_atomically"):

@@ -6,14 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import ReportConfig
+from lowtide.records import IntensityKind, Reading
+from lowtide.report.compare import compare_runs
+from lowtide.report.files import load_record, write_report
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.maintenance import Settling, settle_recent_runs
+from lowtide.runs.settlement import ActualFigures, settle_run
+from lowtide.timeutil import utc_now
 
-from include.config import ReportConfig
-from include.moments import utc_now
-from include.pipeline import RunFolder, settle_run
-from include.pipeline.settling.actuals import ActualFigures
-from include.pipeline.settling.runs import Settling, settle_recent_runs
-from include.records import IntensityKind, Reading
-from include.report import compare_runs, load_record, write_report
 from tests.support.history import store
 from tests.support.neso import HALF_HOUR, slot_start
 from tests.support.runs import booked_rows, check_contract, slot_reading, write_run

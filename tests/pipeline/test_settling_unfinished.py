@@ -6,16 +6,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.errors import ArtifactError
+from lowtide.records import IncompleteRecord, IntensityKind
+from lowtide.report.files import load_record
+from lowtide.runs.account import account_of, load_account
+from lowtide.runs.context import TrainingRun
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.run import begin, goes_on, new_training_id, unfinished
+from lowtide.runs.settlement import settle_run
+from lowtide.tracker.emissions import counterfactual
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
-from include.config import load_config
-from include.errors import ArtifactError
-from include.pipeline import RunFolder, TrainingRun, goes_on, new_training_id, settle_run, unfinished
-from include.pipeline.accounts.files import load_account
-from include.pipeline.accounts.reading_back import account_of
-from include.pipeline.running.beginning import begin
-from include.records import IncompleteRecord, IntensityKind
-from include.report import load_record
-from include.tracker import LedgerWriter, counterfactual, read_ledger
 from tests.support.config_files import write_config
 from tests.support.night_runs import ACTUAL, FORECAST, NOW, STARTED, SUBMITTED, actuals, finished
 from tests.support.runs import booked_rows, check_contract, opening, write_killed_run

@@ -7,16 +7,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from lowtide.config.schema import GridConfig
+from lowtide.grid.client import GridSignal
+from lowtide.grid.clock import SystemClock
+from lowtide.grid.factory import open_signal
+from lowtide.grid.http import ONE_TRY, Access
+from lowtide.grid.outlook import Outlook, Prediction
+from lowtide.grid.series import IntensityCurve
+from lowtide.grid.shared import SharedLook, SharedSource, in_network_thread
+from lowtide.scheduler.job import Job
+from lowtide.scheduler.types import Action, Decision, Reason
+from lowtide.scheduler.waiting import wait_on_loop
+from lowtide.timeutil import utc_now
 
-from include.config import GridConfig
-from include.moments import utc_now
-from include.pipeline.waiting.shared import wait_on_loop
-from include.scheduler import Access, Action, Decision, GridSignal, Job, Outlook, Reason, SystemClock, open_signal
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.network.sharing import SharedLook, SharedSource
-from include.scheduler.network.threads import in_network_thread
-from include.scheduler.network.transport import ONE_TRY
-from include.scheduler.outlooks.outlook import Prediction
 from tests.support import loopback
 from tests.support.grid import job
 from tests.support.loopback import Behaviour, Loopback, json_answer

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.config.schema import ReportConfig
+from lowtide.errors import TrainingStopped
+from lowtide.grid.factory import open_signal
+from lowtide.grid.http import ONE_TRY, Access
+from lowtide.records import IntensityKind
+from lowtide.report.compare import compare_runs
+from lowtide.report.export import csv_text
+from lowtide.runs.account import account_of
+from lowtide.runs.context import TrainingRun
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.run import run_training
+from lowtide.timeutil import utc_now
 
-from include.config import ReportConfig, load_config
-from include.errors import TrainingStopped
-from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, run_training
-from include.pipeline.accounts.reading_back import account_of
-from include.records import IntensityKind
-from include.report import compare_runs
-from include.report.export.codecarbon_csv import csv_text
-from include.scheduler import Access, open_signal
-from include.scheduler.network.transport import ONE_TRY
 from tests.support.config_files import write_config
 from tests.support.loopback import Loopback, status
 from tests.support.neso import slot_start

@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-
-from include.config import PROJECT_ROOT
-from include.errors import ArtifactError
-from include.pipeline import report_folder
-from include.pipeline.stored_report import LARGEST_PAGE_BYTES, artifacts_roots, read_stored_report
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.errors import ArtifactError
+from lowtide.runs.folder import report_folder
+from lowtide.runs.stored_report import LARGEST_PAGE_BYTES, artifacts_roots, read_stored_report
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from include.pipeline.running.telling import Looked, sparkline
-from include.pipeline.waiting.foreground import decided
-from include.scheduler import Outlook
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.outlooks.outlook import Prediction
+from lowtide.grid.outlook import Outlook, Prediction
+from lowtide.grid.series import IntensityCurve
+from lowtide.scheduler.waiting import Looked, decided, sparkline
+
 from tests.support.grid import HOUR, T0, job, reading
 
 NIGHT = [200.0, 180.0, 150.0, 100.0, 100.0, 150.0, 180.0, 200.0, 220.0, 240.0, 250.0, 260.0]

@@ -4,18 +4,18 @@ import json
 from datetime import timedelta
 
 import pytest
+from lowtide.cli.train import Display, go_on
+from lowtide.config.loader import load_config
+from lowtide.grid.clock import clock_for
+from lowtide.grid.factory import open_signal, replay_anchor
+from lowtide.runs.context import TrainingRun
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.pausing import earlier_pauses, note_pause, train_with_pauses
+from lowtide.runs.run import begin, goes_on, new_training_id
+from lowtide.scheduler.job import Progress, job_from_config
+from lowtide.timeutil import utc_now
+from lowtide.tracker.ledger import read_ledger
 
-from include.cli.display import Display
-from include.cli.resuming import go_on
-from include.config import load_config
-from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun, goes_on, new_training_id
-from include.pipeline.running.beginning import begin
-from include.pipeline.running.pauses import earlier_pauses, note_pause
-from include.pipeline.running.pausing import train_with_pauses
-from include.scheduler import clock_for, job_from_config, open_signal, replay_anchor
-from include.scheduler.pausing import Progress
-from include.tracker import read_ledger
 from tests.support.two_tides import EXPECTED, NOON, two_tides
 
 ONE_PM = NOON + timedelta(hours=1)

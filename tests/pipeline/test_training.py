@@ -8,14 +8,16 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.errors import LowtideError, TrainingStopped
+from lowtide.records import TrainingRecord
+from lowtide.runs.run import run_training
+from lowtide.tracker.codecarbon import CodeCarbonMeter
+from lowtide.tracker.ledger import read_ledger
 
-from include.config import load_config
-from include.errors import LowtideError, TrainingStopped
-from include.pipeline import run_training
-from include.records import TrainingRecord
-from include.tracker import CodeCarbonMeter, ReplayMeter, read_ledger
 from tests.support.config_files import write_config
 from tests.support.prepared_runs import prepared
+from tests.support.replay_meter import ReplayMeter
 
 pytestmark = pytest.mark.usefixtures("mnist")
 
@@ -120,7 +122,7 @@ def test_codecarbon_is_the_meter_unless_another_is_given(tmp_path):
 
 def test_what_another_configuration_used_is_kept_apart(tmp_path):
     run, signal = prepared(tmp_path)
-    broken = load_config(write_config(tmp_path / "broken", training__model={"path": "include.trainer.models:gone"}))
+    broken = load_config(write_config(tmp_path / "broken", training__model={"path": "lowtide.trainer.models:gone"}))
     with pytest.raises(LowtideError, match="gone"):
         run_training(replace(run, config=broken), signal)
     record = run_training(run, signal)

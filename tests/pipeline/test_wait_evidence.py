@@ -6,15 +6,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import GridConfig, ReportConfig
+from lowtide.grid.history import open_history
+from lowtide.grid.history_files import HistoryKey
+from lowtide.grid.providers.offline import open_replay
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
+from lowtide.report.compare import compare_runs
+from lowtide.report.files import write_report
+from lowtide.report.model import Report
+from lowtide.runs.evidence import wait_evidence
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.maintenance import renew_reports
 
-from include.config import GridConfig, ReportConfig
-from include.pipeline import RunFolder
-from include.pipeline.settling.report_renewal import renew_reports
-from include.pipeline.waiting.evidence import wait_evidence
-from include.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
-from include.report import Report, compare_runs, write_report
-from include.scheduler.history import HistoryKey, open_history
-from include.scheduler.providers.replay import open_replay
 from tests.support.runs import booked_rows, slot_reading, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)

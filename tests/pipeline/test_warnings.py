@@ -3,14 +3,14 @@
 import threading
 
 import pytest
+from lowtide.config.schema import ReportConfig
+from lowtide.errors import TrainingStopped
+from lowtide.report.compare import compare_runs
+from lowtide.report.export import csv_text
+from lowtide.runs.account import account_of
+from lowtide.runs.run import run_training
+from lowtide.timeutil import utc_now
 
-from include.config import ReportConfig
-from include.errors import TrainingStopped
-from include.moments import utc_now
-from include.pipeline import run_training
-from include.pipeline.accounts.reading_back import account_of
-from include.report import compare_runs
-from include.report.export.codecarbon_csv import csv_text
 from tests.support.prepared_runs import LONG, prepared
 
 HALVED = [f"memory ran out at optimizer step 1 with micro-batches of {size}" for size in (50, 25)]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.timeutil import utc_now
 
-from include.config import PROJECT_ROOT
-from include.moments import utc_now
 from tests.support.loopback import Loopback, json_answer, status
 from tests.support.neso import slot, slot_start
 
@@ -47,7 +47,7 @@ def connect(monkeypatch):
 
 
 def hook(conn_id: str):
-    from lowtide.hooks.carbon_intensity import CarbonIntensityHook
+    from lowtide.airflow.hook import CarbonIntensityHook
 
     return CarbonIntensityHook(conn_id)
 
@@ -63,7 +63,7 @@ def test_airflow_finds_the_type_and_its_form_by_the_project_s_folder_alone(tmp_p
     )
     assert "\nANSWER" in done.stdout, done.stderr
     answer = json.loads(done.stdout.rpartition("\nANSWER")[2])
-    assert answer["hook"] == "lowtide.hooks.carbon_intensity.CarbonIntensityHook"
+    assert answer["hook"] == "lowtide.airflow.hook.CarbonIntensityHook"
     assert answer["testable"]
     fields = answer["form"]["standard_fields"]
     assert fields["host"]["title"] == "Address"
@@ -74,10 +74,9 @@ def test_airflow_finds_the_type_and_its_form_by_the_project_s_folder_alone(tmp_p
 
 def test_what_is_announced_is_what_airflow_s_schema_wants_and_what_the_code_has():
     import airflow
-    from lowtide.hooks.carbon_intensity import CarbonIntensityHook
-    from lowtide.provider_info import TESTED_PROVIDERS, provider_info
-
-    from include.scheduler import HTTP_PROVIDERS
+    from lowtide.airflow.hook import CarbonIntensityHook
+    from lowtide.airflow.provider_info import TESTED_PROVIDERS, provider_info
+    from lowtide.grid.providers import HTTP_PROVIDERS
 
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(provider_info(), schema)

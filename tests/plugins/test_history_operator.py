@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.timeutil import parse_moment, utc_now
 
-from include.moments import parse_moment, utc_now
 from tests.support.config_files import write_config
 from tests.support.history import HOUR, store
 from tests.support.loopback import Loopback, status

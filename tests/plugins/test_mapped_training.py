@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.records import TrainingRecord
+from lowtide.trainer.mnist import ensure_mnist
 
-from include.config import PROJECT_ROOT
-from include.records import TrainingRecord
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 
 pytestmark = pytest.mark.airflow

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.runs.run import Progress
+from lowtide.trainer.mnist import ensure_mnist
 
-from include.config import PROJECT_ROOT
-from include.pipeline import Progress
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 from tests.support.records import make_record
 
@@ -64,7 +64,7 @@ def progress(**changes: float | None) -> Progress:
 
 
 def test_power_energy_emissions_and_intensity_are_sent_with_dag_and_task(packets: socket.socket) -> None:
-    from lowtide.metrics import progress_metrics
+    from lowtide.airflow.training import progress_metrics
 
     told: list[Progress] = []
     send = progress_metrics(TAGS, then=told.append)
@@ -81,7 +81,7 @@ def test_power_energy_emissions_and_intensity_are_sent_with_dag_and_task(packets
 
 
 def test_no_intensity_is_sent_before_there_is_one_and_the_last_figures_are_the_records(packets: socket.socket) -> None:
-    from lowtide.metrics import final_metrics, progress_metrics
+    from lowtide.airflow.training import final_metrics, progress_metrics
 
     progress_metrics(TAGS, then=lambda _: None)(progress(carbon_intensity_gco2eq_per_kwh=None))
     assert not [name for name, _ in received(packets) if "intensity" in name]
@@ -99,7 +99,7 @@ def test_a_training_that_fails_or_defers_leaves_no_power_behind(packets: socket.
     """A gauge keeps its last value: the dashboard would show a training for ever."""
     from airflow.sdk.exceptions import TaskDeferred
     from airflow.triggers.testing import SuccessTrigger
-    from lowtide.metrics import power_ends, progress_metrics
+    from lowtide.airflow.training import power_ends, progress_metrics
 
     for error in (RuntimeError(), TaskDeferred(trigger=SuccessTrigger(), method_name="resume")):
         with pytest.raises(type(error)), power_ends(TAGS):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.records import TrainingRecord
+from lowtide.tracker.ledger import read_ledger
+from lowtide.trainer.mnist import ensure_mnist
 
-from include.config import PROJECT_ROOT
-from include.records import TrainingRecord
-from include.tracker import read_ledger
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 
 pytestmark = pytest.mark.airflow
@@ -75,7 +75,7 @@ def test_a_named_baseline_that_does_not_exist_fails_with_a_sentence(run_probe, t
 
 
 def test_a_failing_training_keeps_its_ledger_and_says_why(run_probe, tmp_path):
-    model = {"path": "include.trainer.models:no_such_model", "kwargs": {}}
+    model = {"path": "lowtide.trainer.models:no_such_model", "kwargs": {}}
     config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__model=model)
     outcome = run_probe("baseline", file=config)
     assert outcome.states == {"train": "failed"}
@@ -127,9 +127,8 @@ def test_a_baseline_whose_xcom_is_gone_is_read_from_its_file_if_the_checksum_hol
 
 def test_a_full_disk_is_tried_again_and_a_wrong_configuration_is_not():
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
-    from lowtide.errors import airflow_errors
-
-    from include.errors import ArtifactError, ConfigurationError
+    from lowtide.airflow.context import airflow_errors
+    from lowtide.errors import ArtifactError, ConfigurationError
 
     with pytest.raises(AirflowException) as raised, airflow_errors():
         raise ArtifactError("no room")

@@ -5,11 +5,10 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from lowtide.config.loader import load_config
+from lowtide.runs.pausing import PauseWatch
+from lowtide.scheduler.job import Progress, job_from_config
 
-from include.config import load_config
-from include.pipeline.running.pausing import PauseWatch
-from include.scheduler import job_from_config
-from include.scheduler.pausing import Progress
 from tests.support.state_store import Store
 from tests.support.two_tides import EXPECTED, NOON, two_tides
 
@@ -22,7 +21,7 @@ def job(tmp_path):
 
 
 def state_of(store, training_id="t"):
-    from lowtide.pause_state import PauseState
+    from lowtide.airflow.context import PauseState
 
     return PauseState({"task_state_store": store}, training_id)
 

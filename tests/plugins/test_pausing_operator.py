@@ -5,11 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.timeutil import format_moment, parse_moment
+from lowtide.tracker.ledger import read_ledger
+from lowtide.trainer.mnist import ensure_mnist
 
-from include.config import PROJECT_ROOT
-from include.moments import format_moment, parse_moment
-from include.tracker import read_ledger
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.state_store import stored_state
 from tests.support.two_tides import CLEAN, NOON, two_tides
 

@@ -42,7 +42,7 @@ def test_a_viewer_sees_the_report_and_nobody_does_without_a_login(run_probe, tmp
 )
 def test_the_address_has_no_host_and_stays_below_airflows_own(monkeypatch, base_url, address):
     from airflow.models.taskinstancekey import TaskInstanceKey
-    from lowtide.operators.compare import CompareRunsOperator
+    from lowtide.airflow.compare import CompareRunsOperator
 
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
     operator = CompareRunsOperator(task_id="compare", config="optimized.yaml")

@@ -6,10 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.runs.folder import RunFolder
+from lowtide.trainer.mnist import ensure_mnist
 
-from include.config import PROJECT_ROOT
-from include.pipeline import RunFolder
-from include.trainer.data_sets.mnist_files import ensure_mnist
 from tests.support.config_files import write_config
 from tests.support.state_store import Store, stored_state
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.airflow
 
 LONG = {
     "grid__replay": {"virtual_start": "2025-04-15T11:00", "speed": 60.0},
-    "training__model": {"path": "include.trainer.models:mlp"},
+    "training__model": {"path": "lowtide.trainer.models:mlp"},
     "training__epochs": 100,
     "training__checkpoint_steps": 50,
 }
@@ -59,7 +59,7 @@ def test_a_run_that_was_deleted_and_made_again_under_its_id_begins_anew(probe_da
 
 
 def pointer_of(store, *, try_number, max_tries, fresh, retries=2):
-    from lowtide.training_state import TrainingPointer
+    from lowtide.airflow.context import TrainingPointer
 
     context = {
         "task_state_store": store,

@@ -46,8 +46,7 @@ def test_a_root_that_cannot_be_written_fails_the_task(run_probe, tmp_path):
 def test_on_a_grid_without_a_history_the_shipped_dag_still_accounts_its_runs(airflow_db, tmp_path, monkeypatch):
     """The demo's grid is replayed: recording and settling are skipped."""
     from airflow.dag_processing.dagbag import DagBag
-
-    from include.config import PROJECT_ROOT
+    from lowtide.config.loader import PROJECT_ROOT
 
     monkeypatch.setenv("LOWTIDE_ARTIFACTS_ROOT", str(tmp_path / "artifacts"))
     write_training(tmp_path / "artifacts", "nightly/1", nightly())

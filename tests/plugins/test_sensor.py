@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.timeutil import parse_moment
 
-from include.moments import parse_moment
 from tests.support.config_files import write_config
 from tests.support.loopback import refusing_url
 
@@ -118,7 +118,7 @@ def test_a_misspelt_key_in_a_runs_conf_fails_the_run(run_probe, tmp_path):
 
 
 def test_reschedule_mode_is_refused_with_the_remedy():
-    from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
+    from lowtide.airflow.sensor import CarbonIntensitySensor
 
     with pytest.raises(ValueError, match="deferrable=True holds no worker"):
         CarbonIntensitySensor(task_id="wait", config="demo.yaml", deferrable=False, mode="reschedule")

@@ -6,15 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import ReportConfig
+from lowtide.io import sha256_of
+from lowtide.records import IntensityKind, Reading, TrainingRecord
+from lowtide.report.compare import compare_runs
+from lowtide.report.files import load_record, write_report
+from lowtide.runs.account import load_account
+from lowtide.runs.folder import RunFolder
+from lowtide.runs.settlement import is_record_of, settle_run, settled_record
+from lowtide.timeutil import utc_now
 
-from include.config import ReportConfig
-from include.files import sha256_of
-from include.moments import utc_now
-from include.pipeline import RunFolder, settle_run
-from include.pipeline.accounts.files import load_account
-from include.pipeline.settling.settled_record import is_record_of, settled_record
-from include.records import IntensityKind, Reading, TrainingRecord
-from include.report import compare_runs, load_record, write_report
 from tests.support.config_files import write_config
 from tests.support.history import store
 from tests.support.neso import HALF_HOUR, slot_start

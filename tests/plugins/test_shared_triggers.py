@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from lowtide.timeutil import format_moment, utc_now
 
-from include.moments import format_moment, utc_now
 from tests.support.grid import job
 from tests.support.loopback import Behaviour, Loopback, json_answer, status
 from tests.support.neso import slot, slot_start
@@ -33,7 +33,7 @@ def answer(value: float) -> Behaviour:
 
 
 def triggers(count: int, **changes: Any) -> list[Any]:
-    from lowtide.triggers.carbon_intensity import CarbonIntensityTrigger
+    from lowtide.airflow.trigger import CarbonIntensityTrigger
 
     now = utc_now()
     values = {"submitted_at": now, "deadline": now + timedelta(hours=9), "poke_interval": INTERVAL, **changes}

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 from airflow.sdk.module_loading import import_string
+from lowtide.config.loader import load_config
+from lowtide.grid.factory import replay_anchor
+from lowtide.records import ReplayAnchor
+from lowtide.scheduler.job import job_from_config
+from lowtide.timeutil import format_moment, utc_now
 
-from include.config import load_config
-from include.moments import format_moment, utc_now
-from include.records import ReplayAnchor
-from include.scheduler import job_from_config, replay_anchor
 from tests.support.config_files import write_config
 
 
@@ -30,7 +31,7 @@ def arguments(tmp_path):
 
 
 def rebuilt(arguments):
-    from lowtide.triggers.carbon_intensity import CarbonIntensityTrigger
+    from lowtide.airflow.trigger import CarbonIntensityTrigger
 
     path, kwargs = CarbonIntensityTrigger(**arguments).serialize()
     # what Airflow does: the arguments go through its database as JSON, and the class is found by its path

@@ -9,11 +9,9 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
-
-from include.errors import InvalidAnswer
-from include.moments import format_moment, parse_moment
-from include.records import (
+from lowtide.errors import InvalidAnswer
+from lowtide.records import (
+    RECORD_SCHEMA,
     EmissionFactorType,
     Forecast,
     IntensityKind,
@@ -23,8 +21,11 @@ from include.records import (
     ReplayAnchor,
     SignalType,
     TrainingRecord,
+    schema_text,
 )
-from include.records.schemas import RECORD_SCHEMA, schema_text
+from lowtide.timeutil import format_moment, parse_moment
+from pydantic import ValidationError
+
 from tests.support.records import make_record
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

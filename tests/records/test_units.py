@@ -1,8 +1,7 @@
 """Conversions against their definitions."""
 
 import pytest
-
-from include.units import emissions_gco2eq, gco2eq_per_kwh_from_lb_per_mwh, relative_change_percent
+from lowtide.units import emissions_gco2eq, gco2eq_per_kwh_from_lb_per_mwh, relative_change_percent
 
 
 def test_pounds_per_mwh_become_grams_per_kwh_by_the_international_pound() -> None:

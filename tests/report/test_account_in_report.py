@@ -1,10 +1,11 @@
 """Bounds, score and settlement stand beside the figures that they are about."""
 
-from include.records import Counterfactual, FirstBooked, Settlement
-from include.report import render_table
-from include.report.text.render import render_markdown
-from include.report.text.table import Row
-from include.tracker import emissions_interval, sci_score
+from lowtide.records import Counterfactual, FirstBooked, Settlement
+from lowtide.report.markdown import render_markdown
+from lowtide.report.text import Row, render_table
+from lowtide.tracker.emissions import sci_score
+from lowtide.tracker.uncertainty import emissions_interval
+
 from tests.support.comparisons import NOW, compared, waiting_run
 from tests.support.records import make_record
 from tests.support.runs import METHODS

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.report.markdown import render_markdown
+from lowtide.report.statistics import newcombe_points, wilson_percent
+from lowtide.report.text import render_table, summary_lines
 
-from include.report import render_markdown, render_table
-from include.report.accuracy import newcombe_points, wilson_percent
-from include.report.text.summary import summary_lines
 from tests.support.comparisons import compared, compared_several, waiting_run
 from tests.support.records import make_record
 

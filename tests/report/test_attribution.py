@@ -7,8 +7,7 @@ from decimal import Decimal, localcontext
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.report import RunFactors, attribute, logarithmic_mean
+from lowtide.report.attribution import RunFactors, attribute, logarithmic_mean
 
 positive = st.floats(1e-6, 1e6)
 intensity = st.floats(0.1, 3000)

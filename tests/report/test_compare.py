@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from lowtide.errors import ArtifactError
+from lowtide.records import ReplayAnchor
 
-from include.errors import ArtifactError
-from include.records import ReplayAnchor
 from tests.support.comparisons import NOW, compared, waiting_run
 from tests.support.records import make_record
 

@@ -13,10 +13,8 @@ import pytest
 from codecarbon.output_methods.emissions_data import EmissionsData  # noqa: TID253 its own columns are what is tested
 from codecarbon.output_methods.file import FileOutput  # noqa: TID253 as above
 from huggingface_hub import ModelCard
-
-from include.records import ReplayAnchor, TrainingRecord
-from include.records.schemas import RECORD_SCHEMA
-from include.report.export import (
+from lowtide.records import RECORD_SCHEMA, ReplayAnchor, TrainingRecord
+from lowtide.report.export import (
     CODECARBON_COLUMNS,
     OUR_COLUMNS,
     csv_text,
@@ -24,6 +22,7 @@ from include.report.export import (
     model_card_block,
     model_card_text,
 )
+
 from tests.support.records import SUBMITTED, make_record
 
 

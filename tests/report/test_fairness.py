@@ -1,9 +1,9 @@
 """Everything that two runs should have in common is looked at; what makes a comparison meaningless blocks the headline."""
 
 import pytest
+from lowtide.records import EmissionsInterval
+from lowtide.report.model import Report
 
-from include.records import EmissionsInterval
-from include.report import Report
 from tests.support.comparisons import compared, compared_several, waiting_run
 from tests.support.records import make_record
 

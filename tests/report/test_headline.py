@@ -1,14 +1,17 @@
 """Each rule for claims, with the record that breaks it."""
 
 import pytest
+from lowtide.config.schema import ReportConfig
+from lowtide.records import TrainingRecord
+from lowtide.report.compare import compare_runs
+from lowtide.report.html import render_html
+from lowtide.report.html.charts import bars_of
+from lowtide.report.html.page import tiles_of
+from lowtide.report.markdown import render_markdown
+from lowtide.report.model import Report
+from lowtide.report.text import waiting_sentences
+from lowtide.report.waiting import WaitEvidence
 
-from include.config import ReportConfig
-from include.records import TrainingRecord
-from include.report import Report, WaitEvidence, compare_runs, render_markdown
-from include.report.html import render_html
-from include.report.html.charts.waterfall import bars_of
-from include.report.html.tiles import tiles_of
-from include.report.waits.text import waiting_sentences
 from tests.support.comparisons import NOW, compared, waiting_run
 from tests.support.records import make_record
 

@@ -6,10 +6,10 @@ import math
 import jsonschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lowtide.records import TrainingRecord
+from lowtide.report.markdown import render_markdown
+from lowtide.report.model import REPORT_SCHEMA, Report
 
-from include.records import TrainingRecord
-from include.report import Report, render_markdown
-from include.report.schemas import REPORT_SCHEMA
 from tests.support.comparisons import compared, known_bounds, waiting_run
 from tests.support.records import make_record
 

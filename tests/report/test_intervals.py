@@ -7,8 +7,7 @@ from statistics import mean, stdev, variance
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.report.repeats.intervals import intervals_of, spread_of, t_975
+from lowtide.report.replicates import intervals_of, spread_of, t_975
 
 values = st.integers(-(10**6), 10**6).map(lambda n: n / 1000)
 groups = st.lists(values, min_size=2, max_size=8)

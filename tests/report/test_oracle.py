@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lowtide.records import IntensityKind, LedgerRow, Phase, Reading, TrainingRecord
+from lowtide.report.model import Oracle
+from lowtide.report.optimal import Piece, Steps, best_slots, best_start, curve_of, emissions_at, search
+from lowtide.report.waiting import WaitEvidence, oracle_of
 
-from include.records import IntensityKind, LedgerRow, Phase, Reading, TrainingRecord
-from include.report import WaitEvidence
-from include.report.waits.model import Oracle
-from include.report.waits.oracle import oracle_of
-from include.report.waits.oracle_search import Piece, Steps, best_slots, best_start, curve_of, emissions_at, search
 from tests.support.records import make_record
 
 SUBMITTED = datetime(2026, 3, 2, 20, 0, tzinfo=UTC)

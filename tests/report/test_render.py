@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide import units
+from lowtide.report.markdown import render_markdown
+from lowtide.report.text import markdown, plain, render_table
 
-from include.report import render_markdown, render_table
-from include.report.text import figures
-from include.report.text.escape import markdown, plain
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.records import make_record
 
@@ -123,34 +123,34 @@ def test_a_name_becomes_neither_emphasis_nor_a_link(text: str, shown: str) -> No
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (figures.grams_text(0.0), "0 g"),
-        (figures.grams_text(3e-17), "0 g"),
-        (figures.grams_text(0.000_000_5), "0.500 µg"),
-        (figures.grams_text(0.0123), "12.3 mg"),
-        (figures.grams_text(0.123), "0.123 g"),
-        (figures.grams_text(999.0), "999 g"),
-        (figures.grams_text(1234.0), "1.23 kg"),
-        (figures.grams_text(2_500_000.0), "2.50 t"),
-        (figures.signed_grams_text(12.0), "+12.0 g"),
-        (figures.signed_grams_text(-12.0), "-12.0 g"),
-        (figures.signed_grams_text(0.0), "0 g"),
-        (figures.energy_text(0.0), "0 Wh"),
-        (figures.energy_text(0.000_5), "500 mWh"),
-        (figures.energy_text(0.0067), "6.70 Wh"),
-        (figures.energy_text(12.34), "12.3 kWh"),
-        (figures.energy_text(1234.0), "1.23 MWh"),
-        (figures.memory_text(1024**3), "1,024.0 MiB"),
-        (figures.change_text(None), "n/a"),
-        (figures.change_text(-0.04), "0.0 %"),
-        (figures.change_text(12.34), "+12.3 %"),
-        (figures.points_text(-0.125), "-0.12 points"),
-        (figures.duration_text(59.6), "1:00"),
-        (figures.duration_text(3599), "59:59"),
-        (figures.duration_text(3661), "1:01:01"),
-        (figures.duration_text(100 * 3600), "100:00:00"),
-        (figures.significant(123_456.0), "123000"),
-        (figures.significant(-0.00123), "-0.00123"),
-        (figures.significant(9.999), "10.0"),
+        (units.grams_text(0.0), "0 g"),
+        (units.grams_text(3e-17), "0 g"),
+        (units.grams_text(0.000_000_5), "0.500 µg"),
+        (units.grams_text(0.0123), "12.3 mg"),
+        (units.grams_text(0.123), "0.123 g"),
+        (units.grams_text(999.0), "999 g"),
+        (units.grams_text(1234.0), "1.23 kg"),
+        (units.grams_text(2_500_000.0), "2.50 t"),
+        (units.signed_grams_text(12.0), "+12.0 g"),
+        (units.signed_grams_text(-12.0), "-12.0 g"),
+        (units.signed_grams_text(0.0), "0 g"),
+        (units.energy_text(0.0), "0 Wh"),
+        (units.energy_text(0.000_5), "500 mWh"),
+        (units.energy_text(0.0067), "6.70 Wh"),
+        (units.energy_text(12.34), "12.3 kWh"),
+        (units.energy_text(1234.0), "1.23 MWh"),
+        (units.memory_text(1024**3), "1,024.0 MiB"),
+        (units.change_text(None), "n/a"),
+        (units.change_text(-0.04), "0.0 %"),
+        (units.change_text(12.34), "+12.3 %"),
+        (units.points_text(-0.125), "-0.12 points"),
+        (units.duration_text(59.6), "1:00"),
+        (units.duration_text(3599), "59:59"),
+        (units.duration_text(3661), "1:01:01"),
+        (units.duration_text(100 * 3600), "100:00:00"),
+        (units.significant(123_456.0), "123000"),
+        (units.significant(-0.00123), "-0.00123"),
+        (units.significant(9.999), "10.0"),
     ],
 )
 def test_figures_are_written_for_people(written: str, expected: str) -> None:

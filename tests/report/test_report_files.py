@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lowtide.errors import ArtifactError
+from lowtide.io import write_atomically, write_json_atomically
+from lowtide.report.files import load_record, write_report
+from lowtide.report.markdown import render_markdown
+from lowtide.report.model import Report
 
-from include.errors import ArtifactError
-from include.files import write_atomically, write_json_atomically
-from include.report import Report, load_record, render_markdown, write_report
 from tests.support.comparisons import compared, waiting_run
 from tests.support.records import make_record
 

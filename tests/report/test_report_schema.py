@@ -5,10 +5,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-
-from include.records.schemas import schema_text
-from include.report import Report
-from include.report.schemas import REPORT_SCHEMA
+from lowtide.records import schema_text
+from lowtide.report.model import REPORT_SCHEMA, Report
 
 GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.json"))
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from lowtide.report.text import MOST_LINES, summary_lines
 
-from include.report.text.summary import MOST_LINES, summary_lines
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.records import make_record
 

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from lowtide.config.schema import GridConfig
+from lowtide.errors import SignalError
+from lowtide.grid.client import GridSignal
+from lowtide.grid.factory import open_signal
+from lowtide.grid.outlook import Wanted
+from lowtide.timeutil import utc_now
 
-from include.config import GridConfig
-from include.errors import SignalError
-from include.moments import utc_now
-from include.scheduler import GridSignal, Wanted, open_signal
 from tests.support import electricity_maps
 from tests.support.loopback import Loopback, json_answer, status
 

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from math import exp, isnan, nan
 
-from include.records import Forecast
-from include.scheduler.curves.blending import DECAY_S, prolonged, provider_curve
-from include.scheduler.curves.curve import IntensityCurve
+from lowtide.grid.series import DECAY_S, IntensityCurve, prolonged, provider_curve
+from lowtide.records import Forecast
+
 from tests.support.grid import reading
 
 HOUR = 3600.0

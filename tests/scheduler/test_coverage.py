@@ -6,11 +6,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.zones import find_zone
+from lowtide.grid.providers.offline import country_mean_reading, profile_readings
+from lowtide.grid.series import cover
+from lowtide.records import Reading
 
-from include.config import find_zone
-from include.records import Reading
-from include.scheduler import country_mean_reading, profile_readings
-from include.scheduler.curves.coverage import cover
 from tests.support.grid import HOUR, T0, reading
 
 GB = find_zone("GB")

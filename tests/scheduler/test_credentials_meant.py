@@ -1,10 +1,10 @@
 """Credentials go to the provider they are for, and to no other."""
 
 import pytest
-
-from include.config import GridConfig, find_zone
-from include.scheduler.providers import HTTP_PROVIDERS
-from include.scheduler.signals.choosing import open_provider, takes_credentials
+from lowtide.config.schema import GridConfig
+from lowtide.config.zones import find_zone
+from lowtide.grid.factory import open_provider, takes_credentials
+from lowtide.grid.providers import HTTP_PROVIDERS
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from math import isnan, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.grid.series import IntensityCurve
 
-from include.scheduler.curves.curve import IntensityCurve
 from tests.support.grid import HOUR, T0, curve
 
 VALUES = st.lists(st.integers(0, 900).map(float), min_size=1, max_size=40)

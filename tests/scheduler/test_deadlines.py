@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT, load_config
+from lowtide.config.schema import LowtideConfig
+from lowtide.scheduler.job import Job, job_from_config
 
-from include.config import PROJECT_ROOT, LowtideConfig, load_config
-from include.scheduler import Job, job_from_config
 from tests.support.grid import job
 
 
@@ -49,7 +50,7 @@ def test_the_job_of_a_configuration_survives_json_and_keeps_its_deadline() -> No
 
 
 def test_a_local_deadline_loses_no_hour_when_the_clocks_change() -> None:
-    from include.config import find_zone
+    from lowtide.config.zones import find_zone
 
     london = find_zone("GB").timezone
     local = job(deadline=datetime(2026, 3, 29, 3, 0, tzinfo=london), expected_duration=timedelta(hours=4))

@@ -8,11 +8,14 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.schema import PolicyName
+from lowtide.errors import ConfigurationError
+from lowtide.grid.outlook import Outlook
+from lowtide.records import IntensityKind
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.job import Job, PausingLimits, Progress
+from lowtide.scheduler.types import Action, Decision, Reason
 
-from include.config.scheduler import PolicyName
-from include.errors import ConfigurationError
-from include.records import IntensityKind
-from include.scheduler import Action, Decision, Job, Outlook, PausingLimits, Progress, Reason, decide
 from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 
 VALUES = st.floats(min_value=0, max_value=1_000)

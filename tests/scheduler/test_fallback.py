@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from lowtide.config.zones import find_zone
+from lowtide.errors import ArtifactError
+from lowtide.grid.client import GridSignal, LiveFeed
+from lowtide.grid.http import Transport
+from lowtide.grid.providers.neso import NesoProvider
+from lowtide.records import EmissionFactorType, IntensityKind, Reading
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.types import Action, Reason
 
-from include.config import find_zone
-from include.errors import ArtifactError
-from include.records import EmissionFactorType, IntensityKind, Reading
-from include.scheduler import Action, GridSignal, Reason, Transport, decide
-from include.scheduler.providers.neso import NesoProvider
-from include.scheduler.signals.feeds import LiveFeed
 from tests.support.grid import HOUR, job, reading
 from tests.support.loopback import Loopback, json_answer, status
 from tests.support.neso import HALF_HOUR, slots

@@ -3,13 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from lowtide.config.zones import find_zone
+from lowtide.grid.forecast.uncertainty import DAYS, StoredForecasts
+from lowtide.grid.outlook import LOOK_BACK, Foresight, Foreteller, Outlook, StoredPast, TracedPast, Wanted
+from lowtide.records import Forecast, IntensityKind
 
-from include.config import find_zone
-from include.records import Forecast, IntensityKind
-from include.scheduler import Outlook, Wanted
-from include.scheduler.outlooks.foresight import LOOK_BACK, Foresight, StoredPast, TracedPast
-from include.scheduler.outlooks.foretelling import Foreteller
-from include.scheduler.outlooks.stored_forecasts import DAYS, StoredForecasts
 from tests.support.grid import HOUR, T0, reading
 from tests.support.history import store
 from tests.support.traces import grid_like

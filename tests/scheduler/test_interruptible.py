@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lowtide.grid.outlook import Outlook, Prediction
+from lowtide.grid.series import IntensityCurve
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.job import Job, PausingLimits, Progress
+from lowtide.scheduler.types import Action, Reason
 
-from include.scheduler import Action, Job, Outlook, Reason, decide
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.outlooks.outlook import Prediction
-from include.scheduler.pausing import PausingLimits, Progress
 from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 from tests.support.walking import walked
 

@@ -7,9 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lowtide.grid.outlook import Outlook
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.job import Job
+from lowtide.scheduler.policies import delayed, fraction
+from lowtide.scheduler.types import Action, Reason
 
-from include.scheduler import Action, Job, Outlook, Reason, decide
-from include.scheduler.jitter import delayed, fraction
 from tests.support.grid import HOUR, T0, job, prediction, reading
 from tests.support.walking import started
 

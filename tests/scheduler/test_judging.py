@@ -3,8 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from include.scheduler import Decision, Outlook, decide, judged
-from include.scheduler.curves.curve import IntensityCurve
+from lowtide.grid.outlook import Outlook
+from lowtide.grid.series import IntensityCurve
+from lowtide.scheduler.decision import decide, judged
+from lowtide.scheduler.types import Decision
+
 from tests.support.grid import HOUR, T0, job, prediction
 
 JOB = job(policy="window", minimum_gain_percent=0.0)

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+from lowtide.config.schema import GridConfig
+from lowtide.errors import ConfigurationError, ProviderUnavailable
+from lowtide.grid.factory import open_signal
+from lowtide.grid.http import Access, LoginLine, Transport
+from lowtide.grid.providers.base import Request
+from lowtide.grid.providers.watttime import WattTimeProvider
 
-from include.config import GridConfig
-from include.errors import ConfigurationError, ProviderUnavailable
-from include.scheduler import Access, Request, Transport, open_signal
-from include.scheduler.network.login import LoginLine
-from include.scheduler.providers.watttime import WattTimeProvider
 from tests.support.loopback import Loopback, answer, json_answer, redirect, status
 
 ASK = Request(path="/v3/forecast")

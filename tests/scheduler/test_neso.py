@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.zones import find_zone
+from lowtide.errors import InvalidAnswer
+from lowtide.grid.providers.neso import NesoProvider
+from lowtide.records import EmissionFactorType, IntensityKind, Reading
 
-from include.config import find_zone
-from include.errors import InvalidAnswer
-from include.records import EmissionFactorType, IntensityKind, Reading
-from include.scheduler.providers.neso import NesoProvider
 from tests.support.grid import HOUR, T0
 from tests.support.neso import HALF_HOUR, slot
 

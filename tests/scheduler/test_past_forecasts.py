@@ -3,9 +3,8 @@
 import random
 
 import pytest
-
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.outlooks.past_forecasts import LEAST_FORECASTS, PastForecast, PastForecasts
+from lowtide.grid.forecast.uncertainty import LEAST_FORECASTS, PastForecast, PastForecasts
+from lowtide.grid.series import IntensityCurve
 
 HOUR, DAY = 3600.0, 86_400.0
 

@@ -1,9 +1,8 @@
 """Retry-After: kept, bounded, and not forgotten by a shorter one."""
 
 import pytest
-
-from include.errors import ProviderUnavailable
-from include.scheduler.network.patience import LONGEST_HOLD_S, Patience
+from lowtide.errors import ProviderUnavailable
+from lowtide.grid.http import LONGEST_HOLD_S, Patience
 
 
 class Watch:

@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
+from lowtide.grid.outlook import Outlook
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.types import Action, Reason
 
-from include.scheduler import Action, Outlook, Reason, decide
 from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 
 WAITING = job(policy="percentile", threshold_gco2eq_per_kwh=None, percentile=25.0, percentile_window=timedelta(days=3))

@@ -6,12 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-
-from include.config import find_zone, zone_table
-from include.records import EmissionFactorType, IntensityKind
-from include.scheduler import country_mean_reading, profile_readings
-from include.scheduler.signals import profile as profile_module
-from include.scheduler.signals.profile import profiles
+from lowtide.config.zones import find_zone, zone_table
+from lowtide.grid.providers import offline as profile_module
+from lowtide.grid.providers.offline import country_mean_reading, profile_readings, profiles
+from lowtide.records import EmissionFactorType, IntensityKind
 
 DAY = timedelta(days=1)
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from lowtide.config.schema import GridConfig
+from lowtide.config.zones import find_zone
+from lowtide.errors import ConfigurationError
+from lowtide.grid.factory import choose_provider, open_signal
+from lowtide.grid.http import Access
 
-from include.config import GridConfig, find_zone
-from include.errors import ConfigurationError
-from include.scheduler import open_signal
-from include.scheduler.network.access import Access
-from include.scheduler.signals.choosing import choose_provider
 from tests.support.grid import T0
 from tests.support.loopback import Loopback, json_answer
 from tests.support.providers import QUICK, SECRET, SERVERS

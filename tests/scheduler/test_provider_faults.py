@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from lowtide.grid.outlook import Wanted
+from lowtide.records import IntensityKind
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.types import Action, Reason
 
-from include.records import IntensityKind
-from include.scheduler import Action, Reason, Wanted, decide
 from tests.support import energy_charts, loopback, watttime
 from tests.support.grid import HOUR, job
 from tests.support.loopback import Behaviour, Loopback, answer, json_answer, status

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lowtide.config.zones import Zone, find_zone
+from lowtide.errors import InvalidAnswer
+from lowtide.grid.providers.base import HttpProvider
+from lowtide.grid.providers.carbon_aware_sdk import CarbonAwareSdkProvider
+from lowtide.grid.providers.electricity_maps import ElectricityMapsProvider
+from lowtide.grid.providers.energy_charts import EnergyChartsProvider
+from lowtide.grid.providers.neso import NesoProvider
+from lowtide.grid.providers.watttime import WattTimeProvider
+from lowtide.records import Reading, SignalType
 
-from include.config import Zone, find_zone
-from include.errors import InvalidAnswer
-from include.records import Reading, SignalType
-from include.scheduler.providers.base import HttpProvider
-from include.scheduler.providers.carbon_aware_sdk import CarbonAwareSdkProvider
-from include.scheduler.providers.electricity_maps import ElectricityMapsProvider
-from include.scheduler.providers.energy_charts import EnergyChartsProvider
-from include.scheduler.providers.neso import NesoProvider
-from include.scheduler.providers.watttime import WattTimeProvider
 from tests.support import carbon_aware_sdk, electricity_maps, energy_charts, neso, watttime
 from tests.support.fuzzing import near
 from tests.support.grid import T0

@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from lowtide.config.zones import find_zone
+from lowtide.errors import ConfigurationError, InvalidAnswer
+from lowtide.grid.providers.base import HttpProvider
+from lowtide.grid.providers.carbon_aware_sdk import CarbonAwareSdkProvider
+from lowtide.grid.providers.electricity_maps import ElectricityMapsProvider
+from lowtide.grid.providers.energy_charts import EnergyChartsProvider
+from lowtide.grid.providers.neso import NesoProvider
+from lowtide.grid.providers.watttime import WattTimeProvider
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
-from include.config import find_zone
-from include.errors import ConfigurationError, InvalidAnswer
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler.providers.base import HttpProvider
-from include.scheduler.providers.carbon_aware_sdk import CarbonAwareSdkProvider
-from include.scheduler.providers.electricity_maps import ElectricityMapsProvider
-from include.scheduler.providers.energy_charts import EnergyChartsProvider
-from include.scheduler.providers.neso import NesoProvider
-from include.scheduler.providers.watttime import WattTimeProvider
 from tests.support import carbon_aware_sdk, electricity_maps, energy_charts, neso, watttime
 from tests.support.grid import HOUR, T0
 

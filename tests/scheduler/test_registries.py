@@ -3,13 +3,11 @@
 from datetime import timedelta
 from typing import get_args
 
+import lowtide.scheduler as room
 import pytest
-
-import include.scheduler as room
-from include.config.grid import ProviderName
-from include.config.scheduler import PolicyName
-from include.scheduler import HTTP_PROVIDERS, LOCAL_PROVIDERS
-from include.scheduler.policies import POLICIES
+from lowtide.config.schema import PolicyName, ProviderName
+from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
+from lowtide.scheduler.policies import POLICIES
 
 
 def test_every_configurable_provider_exists_exactly_once() -> None:

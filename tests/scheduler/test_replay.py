@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.schema import GridConfig
+from lowtide.errors import ArtifactError, ConfigurationError
+from lowtide.grid.clock import ReplayClock, SystemClock, clock_for
+from lowtide.grid.factory import open_signal, replay_anchor
+from lowtide.grid.providers.offline import read_trace
+from lowtide.records import IntensityKind, ReplayAnchor
+from lowtide.timeutil import format_moment, utc_now
 
-from include.config import GridConfig
-from include.errors import ArtifactError, ConfigurationError
-from include.moments import format_moment, utc_now
-from include.records import IntensityKind, ReplayAnchor
-from include.scheduler import ReplayClock, SystemClock, clock_for, open_signal, replay_anchor
-from include.scheduler.signals.trace import read_trace
 from tests.support.grid import HOUR
 
 START = datetime(2025, 4, 15, 0, 0, tzinfo=UTC)

@@ -6,10 +6,8 @@ from math import ceil, floor, inf
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.curves.segment_search import grid_s
-from include.scheduler.curves.segments import Segment, State, Task, pauses, plans, priced
+from lowtide.grid.planner import Segment, State, Task, grid_s, pauses, plans, priced
+from lowtide.grid.series import IntensityCurve
 
 SLOT = 900.0
 BEGIN = 1_700_000_100.0 // SLOT * SLOT

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from lowtide.config.schema import GridConfig
+from lowtide.errors import ConfigurationError
+from lowtide.grid.client import GridSignal
+from lowtide.grid.factory import open_signal
+from lowtide.grid.http import ONE_TRY, Access
+from lowtide.grid.shared import SharedSource, SharedSources, in_network_thread
+from lowtide.timeutil import utc_now
 
-from include.config import GridConfig
-from include.errors import ConfigurationError
-from include.moments import utc_now
-from include.scheduler import Access, GridSignal, open_signal
-from include.scheduler.network.sharing import SharedSource, SharedSources
-from include.scheduler.network.threads import in_network_thread
-from include.scheduler.network.transport import ONE_TRY
 from tests.support import loopback
 from tests.support.loopback import Behaviour, Loopback, json_answer, status
 from tests.support.neso import slot, slot_start

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from lowtide.config.schema import GridConfig
+from lowtide.config.zones import find_zone
+from lowtide.errors import ConfigurationError
+from lowtide.grid.client import GridSignal, LiveFeed
+from lowtide.grid.factory import open_signal
+from lowtide.grid.http import Transport
+from lowtide.grid.providers.neso import NesoProvider
+from lowtide.records import EmissionFactorType, IntensityKind
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.types import Action, Reason
 
-from include.config import GridConfig, find_zone
-from include.errors import ConfigurationError
-from include.records import EmissionFactorType, IntensityKind
-from include.scheduler import Action, GridSignal, Reason, Transport, decide, open_signal
-from include.scheduler.providers.neso import NesoProvider
-from include.scheduler.signals.feeds import LiveFeed
 from tests.support import loopback
 from tests.support.grid import HOUR, job
 from tests.support.loopback import Behaviour, Loopback, json_answer, status

@@ -6,9 +6,8 @@ from math import isnan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.outlooks.trailing import TrailingCurve
+from lowtide.grid.outlook import TrailingCurve
+from lowtide.grid.series import IntensityCurve
 
 HOUR_S = 3600.0
 VALUES = st.lists(st.floats(0, 1000) | st.just(float("nan")), min_size=1, max_size=60)

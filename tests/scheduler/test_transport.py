@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from lowtide.errors import ConfigurationError, ProviderUnavailable
+from lowtide.grid.http import Transport
+from lowtide.grid.providers.base import Request
 
-from include.errors import ConfigurationError, ProviderUnavailable
-from include.scheduler import Request, Transport
 from tests.support import loopback
 from tests.support.loopback import Loopback, answer, redirect, status
 

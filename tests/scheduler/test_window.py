@@ -7,9 +7,12 @@ from math import nan
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from lowtide.grid.outlook import Outlook
+from lowtide.grid.series import IntensityCurve
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.job import Job
+from lowtide.scheduler.types import Action, Reason
 
-from include.scheduler import Action, Job, Outlook, Reason, decide
-from include.scheduler.curves.curve import IntensityCurve
 from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 from tests.support.walking import started
 

@@ -6,8 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from lowtide.scheduler.backtest.simulate import Grid, Plan, Truth
 
-from include.scheduler.backtest import Grid, Plan, Truth
 from tests.support.traces import SPRING
 
 HOUR_S = 3600.0

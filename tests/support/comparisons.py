@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from include.config import ReportConfig
-from include.records import EmissionsInterval, IntensityKind, Phase, Reading, TrainingRecord
-from include.report import Report, WaitEvidence, compare_repeats, compare_runs
-from include.tracker import book_interval
+from lowtide.config.schema import ReportConfig
+from lowtide.records import EmissionsInterval, IntensityKind, Phase, Reading, TrainingRecord
+from lowtide.report.compare import compare_repeats, compare_runs
+from lowtide.report.model import Report
+from lowtide.report.waiting import WaitEvidence
+from lowtide.tracker.emissions import book_interval
+
 from tests.support.records import make_record
 
 NOW = datetime(2026, 3, 3, 8, 0, tzinfo=UTC)

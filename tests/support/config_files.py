@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from include.config import PROJECT_ROOT
+from lowtide.config.loader import PROJECT_ROOT
 
 
 def write_config(folder: Path, **changes: Any) -> Path:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-
-from include.config import load_config
-from include.errors import ConfigurationError
+from lowtide.config.loader import load_config
+from lowtide.errors import ConfigurationError
 
 VALID = """\
 artifacts_root: artifacts

@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.files import sha256_of
-from include.moments import format_moment
-from include.pipeline import RunFolder
-from include.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType, TrainingRecord
-from include.tracker import LedgerWriter, book_interval, counterfactual, emissions_interval, summarise
+from lowtide.io import sha256_of
+from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType, TrainingRecord
+from lowtide.runs.folder import RunFolder
+from lowtide.timeutil import format_moment
+from lowtide.tracker.emissions import book_interval, counterfactual, summarise
+from lowtide.tracker.ledger import LedgerWriter
+from lowtide.tracker.uncertainty import emissions_interval
+
 from tests.support.records import make_record
 from tests.support.runs import METHODS, opening
 

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler import Job
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.outlooks.outlook import Prediction
+from lowtide.grid.outlook import Prediction
+from lowtide.grid.series import IntensityCurve
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
+from lowtide.scheduler.job import Job
 
 T0 = datetime(2026, 3, 2, 22, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

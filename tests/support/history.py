@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler.history import HistoryKey, HistoryStore, open_history
+from lowtide.grid.history import HistoryStore, open_history
+from lowtide.grid.history_files import HistoryKey
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
+
 from tests.support.grid import reading
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)

@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from include.config import TrainingConfig
-from include.errors import TrainingError
-from include.trainer.checkpoint.identity import CheckpointPlan
-from include.trainer.checkpoint.keeper import CheckpointKeeper
-from include.trainer.processes.control import Requests
-from include.trainer.processes.protocol import EventKind
-from include.trainer.result import TrainingResult
-from include.trainer.training import Training
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import TrainingError
+from lowtide.trainer.checkpoint_manager import CheckpointKeeper
+from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests, TrainingResult
+from lowtide.trainer.trainer import Training
 
 Heard = list[tuple[EventKind, dict[str, Any]]]
 

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from include.moments import parse_moment
+from lowtide.timeutil import parse_moment
+
 from tests.support.loopback import Behaviour, Loopback
 from tests.support.neso import HALF_HOUR, slot, slot_start
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from include.pipeline import RunFolder
-from include.records import IntensityKind, Reading, TrainingRecord
+from lowtide.records import IntensityKind, Reading, TrainingRecord
+from lowtide.runs.folder import RunFolder
+
 from tests.support.runs import booked_rows, slot_reading, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.config import ReportConfig
-from include.pipeline import RunFolder
-from include.pipeline.waiting.evidence import wait_evidence
-from include.records import TrainingRecord
-from include.report import Report, compare_repeats, compare_runs, write_report
+from lowtide.config.schema import ReportConfig
+from lowtide.records import TrainingRecord
+from lowtide.report.compare import compare_repeats, compare_runs
+from lowtide.report.files import write_report
+from lowtide.report.model import Report
+from lowtide.runs.evidence import wait_evidence
+from lowtide.runs.folder import RunFolder
+
 from tests.support.day_runs import EVENING, evening_baseline, night_run
 
 NOW = datetime(2026, 3, 5, 8, 0, tzinfo=UTC)

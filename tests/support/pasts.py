@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from lowtide.grid.forecast.features import Series
+from lowtide.grid.forecast.model import HistoryForecaster
 
-from include.scheduler.forecast import HistoryForecaster, Series
 from tests.support.traces import grid_like
 
 BERLIN = ZoneInfo("Europe/Berlin")

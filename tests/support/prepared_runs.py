@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from include.config import load_config
-from include.moments import utc_now
-from include.pipeline import RunFolder, TrainingRun
-from include.scheduler import GridSignal, open_signal, replay_anchor
+from lowtide.config.loader import load_config
+from lowtide.grid.client import GridSignal
+from lowtide.grid.factory import open_signal, replay_anchor
+from lowtide.runs.context import TrainingRun
+from lowtide.runs.folder import RunFolder
+from lowtide.timeutil import utc_now
+
 from tests.support.config_files import write_config
 
 LONG = {
-    "training__model": {"path": "include.trainer.models:mlp"},
+    "training__model": {"path": "lowtide.trainer.models:mlp"},
     "training__epochs": 30,
     "training__checkpoint_steps": 25,
 }

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from include.config import GridConfig
-from include.scheduler import GridSignal, open_signal
-from include.scheduler.network.access import Access
-from include.scheduler.network.transport import Limits
+from lowtide.config.schema import GridConfig
+from lowtide.grid.client import GridSignal
+from lowtide.grid.factory import open_signal
+from lowtide.grid.http import Access, Limits
+
 from tests.support import electricity_maps, energy_charts, neso, watttime
 from tests.support.loopback import Behaviour, Loopback, answer
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.records import Counterfactual, EnergyTotals, TrainingRecord
+from lowtide.records import Counterfactual, EnergyTotals, TrainingRecord
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 

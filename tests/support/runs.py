@@ -7,10 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from include.files import sha256_of
-from include.pipeline import RunFolder
-from include.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType, TrainingRecord
-from include.tracker import LedgerWriter, book_interval, counterfactual, emissions_interval, sci_score, summarise
+from lowtide.io import sha256_of
+from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType, TrainingRecord
+from lowtide.runs.folder import RunFolder
+from lowtide.tracker.emissions import book_interval, counterfactual, sci_score, summarise
+from lowtide.tracker.ledger import LedgerWriter
+from lowtide.tracker.uncertainty import emissions_interval
+
 from tests.support.records import make_record
 
 METHODS = {"cpu": "rapl", "gpu": "nvml", "ram": "constant"}

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.files import sha256_of
-from include.records import TrainingRecord
-from include.report.savings import Savings, SavingsQuery, savings_ledger
+from lowtide.io import sha256_of
+from lowtide.records import TrainingRecord
+from lowtide.report.savings import SavingsQuery, savings_ledger
+from lowtide.report.savings_model import Savings
+
 from tests.support.comparisons import compared, waiting_run
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from include.config import find_zone
-from include.moments import format_moment
-from include.scheduler.signals.profile import profiles
+from lowtide.config.zones import find_zone
+from lowtide.grid.providers.offline import profiles
+from lowtide.timeutil import format_moment
 
 SPRING = datetime(2031, 2, 3, tzinfo=UTC)
 HEADER = "timestamp,carbon_intensity_gco2eq_per_kwh\n"

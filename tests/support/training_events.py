@@ -2,8 +2,8 @@
 
 import time
 
-from include.trainer.processes.protocol import EventKind, TrainingEvent
-from include.trainer.processes.supervisor import TrainingChild
+from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.protocol import EventKind, TrainingEvent
 
 
 def heard_until(

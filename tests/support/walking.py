@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from include.scheduler import Action, Job, Outlook, decide
-from include.scheduler.pausing import Progress
+from lowtide.grid.outlook import Outlook
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.job import Job, Progress
+from lowtide.scheduler.types import Action
 
 Look = Callable[[datetime], Outlook]
 NOTHING = timedelta(0)

@@ -7,10 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from lowtide.records import LedgerRow, Reading
+from lowtide.timeutil import utc_now
+from lowtide.tracker.ledger import LedgerWriter
+from lowtide.tracker.meter import MeterReading
+from lowtide.tracker.recorder import EnergyRecorder
 
-from include.moments import utc_now
-from include.records import LedgerRow, Reading
-from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, PowerW, ReplayMeter
+from tests.support.replay_meter import PowerW, ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 CONSTANT_W = PowerW(cpu=36.0, gpu=300.0, ram=24.0)

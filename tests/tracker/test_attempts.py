@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from lowtide.records import LEDGER_SCHEMA_VERSION, LedgerEventKind
+from lowtide.tracker.ledger import LedgerWriter, next_attempt, read_ledger, repair_ledger
 
-from include.records import LEDGER_SCHEMA_VERSION, LedgerEventKind
-from include.tracker import LedgerWriter, next_attempt, read_ledger, repair_ledger
 from tests.tracker.tracker_tools import row
 
 DETAILS = {"run_id": "nightly", "interval_s": 5.0}

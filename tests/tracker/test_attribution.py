@@ -8,24 +8,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.errors import MeasurementError
+from lowtide.records import Phase
+from lowtide.timeutil import utc_now
+from lowtide.tracker.emissions import machine_totals, summarise
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
+from lowtide.tracker.meter import MeterReading
+from lowtide.tracker.process_share import AttributedMeter, Usage
+from lowtide.tracker.recorder import EnergyRecorder
+from lowtide.units import JOULES_PER_KWH
 
-from include.errors import MeasurementError
-from include.moments import utc_now
-from include.records import Phase
-from include.tracker import (
-    AttributedMeter,
-    EnergyRecorder,
-    LedgerWriter,
-    MeterReading,
-    NullMeter,
-    PowerW,
-    ReplayMeter,
-    Usage,
-    machine_totals,
-    read_ledger,
-    summarise,
-)
-from include.units import JOULES_PER_KWH
+from tests.support.null_meter import NullMeter
+from tests.support.replay_meter import PowerW, ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 GIB = 1024**3

@@ -8,11 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.errors import MeasurementError
+from lowtide.records import LedgerRow, Phase, Reading
+from lowtide.tracker.emissions import book_interval, spread_monotonic
 
-from include.errors import MeasurementError
-from include.records import LedgerRow, Phase, Reading
-from include.tracker import book_interval
-from include.tracker.recording.booking import spread_monotonic
 from tests.tracker.tracker_tools import T0, reading, sampled
 
 HALF_HOURS = 1800.0

@@ -7,10 +7,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from lowtide.records import LedgerRow, Phase, Reading
+from lowtide.tracker.emissions import book_interval, spread_monotonic, summarise
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
-from include.records import LedgerRow, Phase, Reading
-from include.tracker import LedgerWriter, ReplayMeter, book_interval, read_ledger, summarise
-from include.tracker.recording.booking import spread_monotonic
+from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import T0, reading
 
 ROW_S = 60.0

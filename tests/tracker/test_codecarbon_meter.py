@@ -12,13 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lowtide.errors import MeasurementError
+from lowtide.records import EnergyTotals, Phase
+from lowtide.timeutil import utc_now
+from lowtide.tracker.codecarbon import CodeCarbonMeter, energy_methods, tracker_settings
+from lowtide.tracker.emissions import summarise
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
+from lowtide.tracker.meter import MeterReading
+from lowtide.tracker.recorder import EnergyRecorder
+from lowtide.units import JOULES_PER_KWH
 
-from include.errors import MeasurementError
-from include.moments import utc_now
-from include.records import EnergyTotals, Phase
-from include.tracker import CodeCarbonMeter, EnergyRecorder, LedgerWriter, MeterReading, read_ledger, summarise
-from include.tracker.meters.codecarbon_quirks import energy_methods, tracker_settings
-from include.units import JOULES_PER_KWH
 from tests.tracker.tracker_tools import constant
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +125,7 @@ def test_it_prints_nothing_leaves_logging_alone_and_obeys_no_configuration_but_o
 import json, logging, os, signal, sys, time, warnings
 warnings.simplefilter("error")
 before = (logging.root.level, list(logging.root.handlers), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
-from include.tracker import CodeCarbonMeter
+from lowtide.tracker import CodeCarbonMeter
 assert "codecarbon" not in sys.modules
 meter = CodeCarbonMeter(); meter.start(); time.sleep(1.2); last = meter.stop()
 assert before == (logging.root.level, list(logging.root.handlers), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lowtide.tracker.codecarbon import CodeCarbonMeter
+from lowtide.units import JOULES_PER_KWH
 
-from include.tracker import CodeCarbonMeter
-from include.units import JOULES_PER_KWH
 from tests.support.nvml import GPU_IS_LOST, NOT_SUPPORTED, Device, driver
 
 A = "GPU-4e817856-1fb8-192a-7ab7-0e0e4476c184"
@@ -128,7 +128,7 @@ def test_a_counter_that_stands_still_marks_the_figures(
     gpus: list[Device], monkeypatch: pytest.MonkeyPatch, stands_at: float
 ) -> None:
     """NVML reports 0, or the same for ever: a GPU draws power whenever it answers."""
-    monkeypatch.setattr("include.tracker.meters.codecarbon_watch._STUCK_S", 0.05)
+    monkeypatch.setattr("lowtide.tracker.counter_health._STUCK_S", 0.05)
     gpus[0].counter = lambda: stands_at
     meter = CodeCarbonMeter()
     meter.start()

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from lowtide.tracker.gpu import Gpu, gpus_of_this_machine, select_gpus
 
-from include.tracker.meters.gpu_selection import Gpu, gpus_of_this_machine, select_gpus
 from tests.support.nvml import Device, driver
 
 A = "GPU-4e817856-1fb8-192a-7ab7-0e0e4476c184"

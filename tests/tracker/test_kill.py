@@ -11,15 +11,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-
-from include.tracker import LedgerWriter, read_ledger, repair_ledger
+from lowtide.tracker.ledger import LedgerWriter, read_ledger, repair_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import os, sys, time
 from pathlib import Path
-from include.moments import utc_now
-from include.tracker import EnergyRecorder, LedgerWriter, ReplayMeter
+from lowtide.timeutil import utc_now
+from lowtide.tracker import EnergyRecorder, LedgerWriter, ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 class Acknowledging(LedgerWriter):

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from lowtide.errors import ArtifactError, MeasurementError
+from lowtide.io import hold_ledger
+from lowtide.records import LedgerRow
+from lowtide.tracker.ledger import LedgerWriter, read_ledger, repair_ledger
 
-from include.errors import ArtifactError, MeasurementError
-from include.records import LedgerRow
-from include.tracker import LedgerWriter, hold_ledger, read_ledger, repair_ledger
 from tests.tracker.tracker_tools import row
 
 SCHEMA = Path(__file__).resolve().parents[2] / "include/records/ledger_row.schema.json"
@@ -135,8 +136,8 @@ def test_a_full_disk_is_one_sentence_leaves_no_torn_line_and_is_survived(tmp_pat
     script = """
 import resource, sys
 from pathlib import Path
-from include.errors import ArtifactError
-from include.tracker import LedgerWriter
+from lowtide.errors import ArtifactError
+from lowtide.tracker import LedgerWriter
 from tests.tracker.tracker_tools import row
 ledger = LedgerWriter(Path(sys.argv[1]))
 limit = len(row(0).as_json_line()) * 2 + 100

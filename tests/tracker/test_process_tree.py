@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-
-from include.errors import MeasurementError
-from include.tracker import ProcessTree
+from lowtide.errors import MeasurementError
+from lowtide.tracker.process_share import ProcessTree
 
 ROOT = Path(__file__).resolve().parents[2]
 BURN = "import time\nend = time.process_time() + {s}\nwhile time.process_time() < end: pass\n"
@@ -117,8 +116,8 @@ time.sleep(60)
 RUN = """
 import json, sys, time
 from pathlib import Path
-from include.moments import utc_now
-from include.tracker import *
+from lowtide.timeutil import utc_now
+from lowtide.tracker import *
 from tests.tracker.tracker_tools import constant
 meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), ProcessTree())
 ledger = LedgerWriter(Path(sys.argv[1]))
@@ -197,7 +196,7 @@ for folder, limit, value in (("cpu", "cpu.cfs_quota_us", 20000), ("memory", "mem
     group = Path("/sys/fs/cgroup") / folder / sys.argv[1]
     (group / limit).write_text(str(value))
     (group / "cgroup.procs").write_text(str(os.getpid()))
-from include.tracker import *
+from lowtide.tracker import *
 tree = ProcessTree()
 meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), tree)
 before = tree.usage()
@@ -252,7 +251,7 @@ def test_a_look_costs_a_small_part_of_a_row() -> None:
 
 def test_too_many_open_files_are_no_end_of_the_runs_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a child would be taken for ended, its time not counted, and all of it counted once more when it is seen again."""
-    from include.tracker.meters import process_tree
+    from lowtide.tracker import process_share as process_tree
 
     child = burn(0.2)
     try:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lowtide.errors import ArtifactError
+from lowtide.tracker.codecarbon import CodeCarbonMeter
+from lowtide.tracker.counter_health import CounterWatch
+from lowtide.tracker.ledger import LedgerWriter
+from lowtide.units import JOULES_PER_KWH
 
-from include.errors import ArtifactError
-from include.tracker import CodeCarbonMeter, LedgerWriter
-from include.tracker.meters.codecarbon_watch import CounterWatch
-from include.units import JOULES_PER_KWH
 from tests.tracker.tracker_tools import row
 
 NOBODY = 65534
@@ -143,7 +144,7 @@ def test_a_counter_that_was_not_read_for_longer_than_it_counts_marks_the_figures
 
 def test_a_counter_that_stands_still_marks_the_figures(counter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some virtual machines show a counter that never moves: 0 W would be claimed as measured."""
-    monkeypatch.setattr("include.tracker.meters.codecarbon_watch._STUCK_S", 0.05)
+    monkeypatch.setattr("lowtide.tracker.counter_health._STUCK_S", 0.05)
     meter = CodeCarbonMeter(gpu_ids=[])
     meter.start()
     time.sleep(0.1)

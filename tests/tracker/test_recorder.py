@@ -7,12 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from lowtide.records import Phase, ReplayAnchor
+from lowtide.timeutil import utc_now
+from lowtide.tracker.emissions import summarise
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
+from lowtide.tracker.meter import MeterReading
+from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, cut_at_marks
+from lowtide.units import JOULES_PER_KWH
 
-from include.moments import utc_now
-from include.records import Phase, ReplayAnchor
-from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, ReplayMeter, read_ledger, summarise
-from include.tracker.recording.phases import Edge, Mark, cut_at_marks
-from include.units import JOULES_PER_KWH
+from tests.support.replay_meter import ReplayMeter
 from tests.tracker.recordings import CONSTANT_W, LastReading, assert_complete, recorder
 from tests.tracker.tracker_tools import T0, constant, sampled
 

@@ -8,11 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from lowtide.errors import ArtifactError, MeasurementError, ProviderUnavailable
+from lowtide.records import Phase, Reading
+from lowtide.timeutil import utc_now
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
+from lowtide.tracker.meter import MeterReading
+from lowtide.tracker.recorder import EnergyRecorder
 
-from include.errors import ArtifactError, MeasurementError, ProviderUnavailable
-from include.moments import utc_now
-from include.records import Phase, Reading
-from include.tracker import EnergyRecorder, LedgerWriter, MeterReading, ReplayMeter, read_ledger
+from tests.support.replay_meter import ReplayMeter
 from tests.tracker.recordings import CONSTANT_W, LastReading, assert_complete, recorder
 from tests.tracker.tracker_tools import constant, reading
 

@@ -3,10 +3,11 @@
 import math
 
 import pytest
+from lowtide.errors import MeasurementError
+from lowtide.tracker.meter import MeterReading
+from lowtide.units import JOULES_PER_KWH
 
-from include.errors import MeasurementError
-from include.tracker import MeterReading, ReplayMeter
-from include.units import JOULES_PER_KWH
+from tests.support.replay_meter import ReplayMeter
 
 
 def test_the_replay_meter_integrates_a_given_power() -> None:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lowtide.errors import ArtifactError, ConfigurationError
+from lowtide.tracker.ledger import LedgerSegments, LedgerWriter, open_folder, read_ledger, read_segments
 
-from include.errors import ArtifactError, ConfigurationError
-from include.tracker import LedgerWriter, read_ledger
-from include.tracker.ledger.segments import LedgerSegments, open_folder, read_segments
 from tests.tracker.tracker_tools import row
 
 HOUR_S = 3600.0

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Reading, SignalType
+from lowtide.tracker.emissions import actual_readings, settle_rows
 
-from include.records import EmissionFactorType, IntensityKind, LedgerRow, Reading, SignalType
-from include.tracker import actual_readings, settle_rows
 from tests.tracker.tracker_tools import T0, reading, row
 
 LATER = T0 + timedelta(days=2)

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.errors import MeasurementError
+from lowtide.records import EnergyTotals, IntensityKind, Phase
+from lowtide.tracker.emissions import book_interval, counterfactual, summarise
 
-from include.errors import MeasurementError
-from include.records import EnergyTotals, IntensityKind, Phase
-from include.tracker import book_interval, counterfactual, summarise
 from tests.tracker.tracker_tools import T0, reading, row, sampled
 
 
@@ -103,8 +103,9 @@ def test_readings_that_do_not_cover_the_shifted_run_give_no_counterfactual() -> 
 
 def test_the_methods_of_both_meters_fit_the_record() -> None:
     """The record's vocabulary is closed."""
-    from include.tracker import ReplayMeter
-    from include.tracker.meters.codecarbon_quirks import energy_methods
+    from lowtide.tracker.codecarbon import energy_methods
+
+    from tests.support.replay_meter import ReplayMeter
 
     for methods in (ReplayMeter().methods, energy_methods([])):
         assert EnergyTotals(total=1, cpu=1, gpu=0, ram=0, methods=methods).methods == methods

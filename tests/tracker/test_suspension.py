@@ -7,15 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lowtide.records import Phase
+from lowtide.timeutil import utc_now
+from lowtide.tracker import recorder
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
+from lowtide.tracker.meter import MeterReading
+from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, PolicyClock, cut_awake
 
-from include.moments import utc_now
-from include.records import Phase
-from include.tracker import EnergyRecorder, LedgerWriter, ReplayMeter, read_ledger
-from include.tracker.meters.meter import MeterReading
-from include.tracker.recording import policy_clock
-from include.tracker.recording.phases import Edge, Mark
-from include.tracker.recording.policy_clock import PolicyClock
-from include.tracker.recording.suspension import cut_awake
+from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import T0, sampled
 
 NIGHT_S = 8 * 3600.0
@@ -67,7 +66,7 @@ def test_a_night_asleep_is_a_night_although_the_clocks_are_compared_only_to_some
         nonlocal passed_s
         passed_s += seconds
 
-    monkeypatch.setattr(policy_clock, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: passed_s))
+    monkeypatch.setattr(recorder, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: passed_s))
     clock = PolicyClock(now, steady=steady)
     sleep(0.5)
     clock.moment()

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from lowtide.records import IntensityKind
+from lowtide.tracker.emissions import embodied_part_gco2eq, functional_units, rescored, sci_score
+from lowtide.tracker.meter import Method
+from lowtide.tracker.uncertainty import ENERGY_ERRORS, INTENSITY_ERRORS, emissions_interval
 
-from include.records import IntensityKind
-from include.tracker import embodied_part_gco2eq, emissions_interval, functional_units, rescored, sci_score
-from include.tracker.accounts.known_errors import ENERGY_ERRORS, INTENSITY_ERRORS
-from include.tracker.meters.meter import Method
 from tests.tracker.tracker_tools import row
 
 METHODS = {"cpu": "rapl", "gpu": "nvml", "ram": "constant"}

@@ -8,19 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.tracker.ledger import INCOMPLETE, LedgerContents, LedgerWriter, read_ledger, repair_ledger, uncovered_s
 
-from include.config import PROJECT_ROOT
-from include.tracker import LedgerContents, LedgerWriter, read_ledger, repair_ledger
-from include.tracker.ledger.attempts import INCOMPLETE
-from include.tracker.ledger.uncovered import uncovered_s
 from tests.tracker.tracker_tools import row
 
 CHILD = """
 import resource, sys, time
 from pathlib import Path
-from include.errors import MeasurementError
-from include.moments import utc_now
-from include.tracker import EnergyRecorder, LedgerWriter, ReplayMeter
+from lowtide.errors import MeasurementError
+from lowtide.timeutil import utc_now
+from lowtide.tracker import EnergyRecorder, LedgerWriter, ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 path, fault = Path(sys.argv[1]), sys.argv[2]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from include.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType
+from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType
 
 T0 = datetime(2025, 4, 15, 5, 0, tzinfo=UTC)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.config.schema import TrainingConfig
+from lowtide.trainer.mnist import default_data_folder, ensure_mnist
+from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.protocol import CheckpointPlan
 
-from include.config import PROJECT_ROOT, TrainingConfig
-from include.trainer.checkpoint.identity import CheckpointPlan
-from include.trainer.data_sets.folder import default_data_folder
-from include.trainer.data_sets.mnist_files import ensure_mnist
-from include.trainer.processes.supervisor import TrainingChild
 from tests.support.kept_trainings import train
 
 MakeConfig = Callable[..., TrainingConfig]
@@ -42,8 +42,8 @@ def training_config(mnist_root: Path) -> MakeConfig:
     def make(**changes: Any) -> TrainingConfig:
         subset = {"root": str(mnist_root), "train_limit": 2000, "test_limit": 1000}
         parts: dict[str, Any] = {
-            "model": {"path": "include.trainer.models:mlp"},
-            "data": {"path": "include.trainer.datasets:mnist", "kwargs": subset},
+            "model": {"path": "lowtide.trainer.models:mlp"},
+            "data": {"path": "lowtide.trainer.datasets:mnist", "kwargs": subset},
             "epochs": 1,
             "learning_rate": 0.002,
             "micro_batch_size": 32,

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import torch
+from lowtide.trainer.data import TrainingData
 from torch import Tensor, nn
 
-from include.trainer.data import TrainingData
 from tests.trainer.user_code import _data
 
 

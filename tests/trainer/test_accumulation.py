@@ -7,16 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lowtide.trainer.data import TrainingData
+from lowtide.trainer.loaders import ResidentSource, sample_order
+from lowtide.trainer.loop import OptimizationLoop, accuracy
+from lowtide.trainer.optim import Precision, Schedule, make_precision
+from lowtide.trainer.state import LoopState
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-
-from include.trainer.data import TrainingData
-from include.trainer.feeding.order import sample_order
-from include.trainer.feeding.resident import ResidentSource
-from include.trainer.optimization.loop import OptimizationLoop, accuracy
-from include.trainer.optimization.precision import Precision, make_precision
-from include.trainer.optimization.schedules import Schedule
-from include.trainer.state import LoopState
 
 CPU = torch.device("cpu")
 

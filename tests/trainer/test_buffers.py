@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from lowtide.trainer.oom import BufferCopies
 from torch import Tensor, nn
-
-from include.trainer.optimization.buffers import BufferCopies
 
 LARGE, SMALL = 300_000, 8
 

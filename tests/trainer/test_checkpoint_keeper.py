@@ -6,17 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import TrainingError
+from lowtide.trainer.checkpoint import CheckpointFolder
+from lowtide.trainer.checkpoint_manager import CheckpointKeeper, Snapshot, read_state
+from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests
+from lowtide.trainer.trainer import Training
 
-from include.config import TrainingConfig
-from include.errors import TrainingError
-from include.trainer.checkpoint.folder import CheckpointFolder
-from include.trainer.checkpoint.identity import CheckpointPlan
-from include.trainer.checkpoint.keeper import CheckpointKeeper
-from include.trainer.checkpoint.payload import read_state
-from include.trainer.checkpoint.snapshot import Snapshot
-from include.trainer.processes.control import Requests
-from include.trainer.processes.protocol import EventKind
-from include.trainer.training import Training
 from tests.support.kept_trainings import Heard, spoil, told, train
 
 MakeConfig = Callable[..., TrainingConfig]
@@ -179,7 +175,7 @@ def test_weights_that_are_nan_after_the_last_step_are_an_error(
     keeps: bool, training_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last step's loss is still finite; the step itself leaves a gradient of NaN in the weights."""
-    from include.trainer import models
+    from lowtide.trainer import models
 
     class Spoilt(torch.nn.Sequential):
         calls = 0

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from include.config import TrainingConfig
-from include.errors import ArtifactError, CheckpointDamaged
-from include.trainer.checkpoint.identity import fingerprint, first_difference
-from include.trainer.checkpoint.manifest import Manifest
-from include.trainer.checkpoint.payload import read_state, write_state
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import ArtifactError, CheckpointDamaged
+from lowtide.trainer.checkpoint import Manifest, fingerprint, first_difference
+from lowtide.trainer.checkpoint_manager import read_state, write_state
 
 MakeConfig = Callable[..., TrainingConfig]
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import ArtifactError
+from lowtide.trainer.checkpoint import CheckpointFolder
+from lowtide.trainer.checkpoint_manager import read_state
 
-from include.config import PROJECT_ROOT, TrainingConfig
-from include.errors import ArtifactError
-from include.trainer.checkpoint.folder import CheckpointFolder
-from include.trainer.checkpoint.payload import read_state
 from tests.support.kept_trainings import train
 
 MakeConfig = Callable[..., TrainingConfig]
@@ -69,9 +70,9 @@ def test_a_passing_read_error_ends_the_training_and_touches_nothing(
 READ = """
 import resource, sys
 from pathlib import Path
-from include.errors import ArtifactError
-from include.trainer.checkpoint.folder import CheckpointFolder
-from include.trainer.checkpoint.payload import read_state
+from lowtide.errors import ArtifactError
+from lowtide.trainer.checkpoint import CheckpointFolder
+from lowtide.trainer.checkpoint_manager import read_state
 folder = Path(sys.argv[1])
 manifest = CheckpointFolder(folder).newest()
 size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) * 1024
@@ -86,7 +87,7 @@ except ArtifactError as error:
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="needs RLIMIT_AS")
 def test_too_little_memory_to_load_a_state_is_no_damage(training_config: MakeConfig, tmp_path: Path) -> None:
     """A real allocator under a limit of address space."""
-    model = {"path": "include.trainer.models:mlp", "kwargs": {"hidden": 3000}}
+    model = {"path": "lowtide.trainer.models:mlp", "kwargs": {"hidden": 3000}}
     train(training_config(model=model, checkpoint_interval=None), tmp_path / "c")
     done = subprocess.run(
         [sys.executable, "-c", READ, str(tmp_path / "c")], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True

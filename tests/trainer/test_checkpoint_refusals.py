@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import ConfigurationError
+from lowtide.trainer.checkpoint import CheckpointFolder
+from lowtide.trainer.protocol import EventKind
 
-from include.config import TrainingConfig
-from include.errors import ConfigurationError
-from include.trainer.checkpoint.folder import CheckpointFolder
-from include.trainer.processes.protocol import EventKind
 from tests.support.kept_trainings import told, train
 
 MakeConfig = Callable[..., TrainingConfig]
@@ -23,7 +23,7 @@ def test_another_configuration_is_refused_and_the_difference_named(
     for changes, difference in (
         ({"learning_rate": 0.001}, r"training\.learning_rate was 0\.002 and is 0\.001 now"),
         (
-            {"model": "include.trainer.models:small_cnn"},
+            {"model": "lowtide.trainer.models:small_cnn"},
             r"training\.model\.path was 'include\.trainer\.models:mlp' and is",
         ),
         ({"clip_gradient_norm": 1.0}, r"training\.clip_gradient_norm was not set and is 1\.0 now"),
@@ -49,7 +49,7 @@ def test_another_runs_checkpoint_is_refused(kept: tuple[TrainingConfig, Path], o
 
 def test_data_of_another_length_are_refused(kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The same import path, other data behind it."""
-    from include.trainer import datasets
+    from lowtide.trainer import datasets
 
     training, folder = kept
     load = datasets.mnist
@@ -61,7 +61,7 @@ def test_data_of_another_length_are_refused(kept: tuple[TrainingConfig, Path], m
 def test_a_model_that_was_changed_meanwhile_is_refused(
     kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from include.trainer import models
+    from lowtide.trainer import models
 
     training, folder = kept
     mlp = models.mlp
@@ -83,7 +83,7 @@ def test_another_number_of_threads_is_told(kept: tuple[TrainingConfig, Path]) ->
 
 def test_another_device_is_told_by_its_name(kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The same kind of device, another model: its kernels may add in another order."""
-    from include.trainer import device
+    from lowtide.trainer import device
 
     training, folder = kept
     mine = device.device_name(torch.device("cpu"))

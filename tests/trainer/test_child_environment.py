@@ -1,11 +1,12 @@
 """What the training child may see of its parent's environment."""
 
+import os
 from pathlib import Path
 
+import lowtide
 import pytest
-
-from include.errors import ConfigurationError
-from include.trainer.processes.environment import child_environment
+from lowtide.errors import ConfigurationError
+from lowtide.trainer.process import child_environment
 
 
 def environment(parent: dict[str, str], *extra: str) -> dict[str, str]:
@@ -29,10 +30,10 @@ def test_what_a_training_needs_gets_in() -> None:
     assert parent.items() <= environment(parent).items()
 
 
-def test_the_project_alone_is_on_the_python_path() -> None:
+def test_the_project_and_the_package_alone_are_on_the_python_path() -> None:
     """A parent's PYTHONPATH could put another module of the same name before the project's."""
     child = environment({"PYTHONPATH": "/elsewhere", "LOWTIDE_DATA_DIR": "/old"})
-    assert child["PYTHONPATH"] == "/project"
+    assert child["PYTHONPATH"].split(os.pathsep) == ["/project", str(Path(lowtide.__file__).parents[1])]
     assert child["LOWTIDE_DATA_DIR"] == "/data"
 
 

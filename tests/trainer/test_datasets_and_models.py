@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from include.config.training import ImportedConfig
-from include.trainer.data_sets.torchvision_guard import import_torchvision
-from include.trainer.datasets import mnist
-from include.trainer.imports import load_callable
-from include.trainer.models import mlp, small_cnn
+from lowtide.config.schema import ImportedConfig
+from lowtide.trainer.datasets import mnist
+from lowtide.trainer.models import mlp, small_cnn
+from lowtide.trainer.user_code import import_torchvision, load_callable
 
 
 def test_mnist_is_whole_and_normalised(mnist_root: Path) -> None:
@@ -55,8 +53,8 @@ def test_the_guard_works_in_a_users_module_that_imports_torchvision_by_itself(
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
     code = (
-        "from include.config.training import ImportedConfig\n"
-        "from include.trainer.imports import load_callable\n"
+        "from lowtide.config.schema import ImportedConfig\n"
+        "from lowtide.trainer.user_code import load_callable\n"
         "print(type(load_callable(ImportedConfig(path='their_model:net'), key='training.model')()).__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,16 +7,14 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from lowtide.trainer.data import TrainingData
+from lowtide.trainer.loaders import ResidentSource
+from lowtide.trainer.loop import OptimizationLoop
+from lowtide.trainer.optim import BFloat16, Float16, Precision, Schedule, make_optimizer
+from lowtide.trainer.random_state import RandomState, seed_everything
+from lowtide.trainer.state import LoopState
 from torch import Tensor, nn
 
-from include.trainer.data import TrainingData
-from include.trainer.feeding.resident import ResidentSource
-from include.trainer.optimization.loop import OptimizationLoop
-from include.trainer.optimization.optimizers import make_optimizer
-from include.trainer.optimization.precision import BFloat16, Float16, Precision
-from include.trainer.optimization.schedules import Schedule
-from include.trainer.random_state import RandomState, seed_everything
-from include.trainer.state import LoopState
 from tests.trainer.conftest import MakeConfig
 
 CPU = torch.device("cpu")

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-
-from include.trainer.memory import KernelMemory, MemoryMeter, SampledMemory, start_measuring
-from include.units import BYTES_PER_MIB
+from lowtide.trainer.device import KernelMemory, MemoryMeter, SampledMemory, start_measuring
+from lowtide.units import BYTES_PER_MIB
 
 SIZE_MIB = 200
 

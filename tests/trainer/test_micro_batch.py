@@ -11,17 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.schema import MemoryTarget, parse_memory_target
+from lowtide.errors import ConfigurationError, TrainingStopped
+from lowtide.trainer.batch_size import Measure, Peaks, search, unaccumulated_peak_bytes
+from lowtide.trainer.checkpoint_manager import CheckpointKeeper
+from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests, TrainingEvent, TrainingResult
+from lowtide.trainer.trainer import Training
 
-from include.config.batching import MemoryTarget, parse_memory_target
-from include.errors import ConfigurationError, TrainingStopped
-from include.trainer.checkpoint.identity import CheckpointPlan
-from include.trainer.checkpoint.keeper import CheckpointKeeper
-from include.trainer.micro_batches.search import Measure, Peaks, search, unaccumulated_peak_bytes
-from include.trainer.processes.control import Requests
-from include.trainer.processes.protocol import EventKind, TrainingEvent
-from include.trainer.processes.supervisor import TrainingChild
-from include.trainer.result import TrainingResult
-from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
 
 MIB = 2**20
@@ -103,7 +100,7 @@ def test_auto_measures_real_steps_and_keeps_the_effective_batch(training_config:
             startups.append(time.monotonic())
 
     parts: dict[str, Any] = {
-        "model": "include.trainer.models:small_cnn",
+        "model": "lowtide.trainer.models:small_cnn",
         "effective_batch_size": 128,
         "accumulation_steps": None,
     }
@@ -128,7 +125,7 @@ def test_the_training_itself_keeps_within_the_target(
 ) -> None:
     """In a child as always, whose resident set differs from the trial's by a tenth and more."""
     parts: dict[str, Any] = {
-        "model": "include.trainer.models:small_cnn",
+        "model": "lowtide.trainer.models:small_cnn",
         "effective_batch_size": 128,
         "accumulation_steps": None,
         "micro_batch_size": "auto",
@@ -230,4 +227,4 @@ def trial_processes() -> list[str]:
     found = subprocess.run(
         ["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
     )
-    return [line for line in found.stdout.splitlines() if "include.trainer.micro_batches.trial" in line]
+    return [line for line in found.stdout.splitlines() if "lowtide.trainer.batch_size" in line]

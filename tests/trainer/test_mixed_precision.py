@@ -2,15 +2,13 @@
 
 import pytest
 import torch
+from lowtide.trainer.data import TrainingData
+from lowtide.trainer.loaders import ResidentSource
+from lowtide.trainer.loop import OptimizationLoop, summed_cross_entropy
+from lowtide.trainer.optim import Float16, Precision, Schedule
+from lowtide.trainer.state import LoopState
 from torch import nn
 from torch.nn.functional import cross_entropy
-
-from include.trainer.data import TrainingData
-from include.trainer.feeding.resident import ResidentSource
-from include.trainer.optimization.loop import OptimizationLoop, summed_cross_entropy
-from include.trainer.optimization.precision import Float16, Precision
-from include.trainer.optimization.schedules import Schedule
-from include.trainer.state import LoopState
 
 CPU = torch.device("cpu")
 CLIP = 0.25

@@ -10,10 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
-from include.errors import DataSetError
-from include.trainer.data_sets.mnist_files import MD5_OF_FILE, ensure_mnist, is_complete, main
-from include.trainer.data_sets.mnist_sources import Mirror, SourceFailed, rebuild_idx
+from lowtide.errors import DataSetError
+from lowtide.trainer.mnist import MD5_OF_FILE, Mirror, SourceFailed, ensure_mnist, is_complete, main, rebuild_idx
 
 NAMES = tuple(MD5_OF_FILE)
 

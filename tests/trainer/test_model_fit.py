@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from lowtide.trainer import models
+from lowtide.trainer.checkpoint_manager import weights_are_finite
+from lowtide.trainer.trainer import Training
 from torch import Tensor, nn
 
-from include.trainer import models
-from include.trainer.checkpoint.writer import weights_are_finite
-from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from lowtide.errors import TrainingError
+from lowtide.trainer import trainer as child_side
+from lowtide.trainer.checkpoint_manager import Snapshot
+from lowtide.trainer.loop import accuracy
+from lowtide.trainer.oom import is_out_of_memory
+from lowtide.trainer.optim import Precision
+from lowtide.trainer.protocol import EventKind
+from lowtide.trainer.trainer import Training
 
-from include.errors import TrainingError
-from include.trainer import training as child_side
-from include.trainer.checkpoint.snapshot import Snapshot
-from include.trainer.optimization.loop import accuracy
-from include.trainer.optimization.precision import Precision
-from include.trainer.optimization.shortage import is_out_of_memory
-from include.trainer.processes.protocol import EventKind
-from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
 from tests.trainer.test_shortage import Greedy, new_loop, source
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.config.schema import TrainingConfig
+from lowtide.trainer.loop import OptimizationLoop
+from lowtide.trainer.oom import batch_norm_warning
+from lowtide.trainer.optim import make_optimizer, rate_factor
+from lowtide.trainer.setup import assemble, make_parts
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from include.config import PROJECT_ROOT, TrainingConfig
-from include.trainer.assembly import assemble, make_parts
-from include.trainer.optimization.loop import OptimizationLoop
-from include.trainer.optimization.normalisation import batch_norm_warning
-from include.trainer.optimization.optimizers import make_optimizer
-from include.trainer.optimization.schedules import rate_factor
 from tests.trainer.conftest import MakeConfig
 
 
@@ -30,14 +30,14 @@ def trained(config: TrainingConfig, steps: int = 3) -> tuple[OptimizationLoop, l
 
 @pytest.mark.parametrize("option", ["channels_last", "fused_optimizer"])
 def test_an_option_changes_no_more_than_rounding(training_config: MakeConfig, option: str) -> None:
-    _, warnings, with_it = trained(training_config(model="include.trainer.models:small_cnn", **{option: True}))
-    _, _, without = trained(training_config(model="include.trainer.models:small_cnn", **{option: False}))
+    _, warnings, with_it = trained(training_config(model="lowtide.trainer.models:small_cnn", **{option: True}))
+    _, _, without = trained(training_config(model="lowtide.trainer.models:small_cnn", **{option: False}))
     assert warnings == []
     assert with_it == pytest.approx(without, rel=1e-4)
 
 
 def test_channels_last_lays_out_weights_and_inputs(training_config: MakeConfig) -> None:
-    config = training_config(model="include.trainer.models:small_cnn", channels_last=True)
+    config = training_config(model="lowtide.trainer.models:small_cnn", channels_last=True)
     source, loop = assemble(make_parts(config, micro_batch_size=32, warn=pytest.fail))
     weight = next(loop.state.model.parameters())
     batch = next(next(iter(source.groups(size=8, epoch=0))).batches(8))
@@ -70,8 +70,8 @@ COMPILED = """
 import json, sys
 import torch
 torch.set_num_threads(1)
-from include.config import TrainingConfig
-from include.trainer.assembly import assemble, make_parts
+from lowtide.config import TrainingConfig
+from lowtide.trainer.setup import assemble, make_parts
 warnings, losses = [], []
 for compile in (True, False):
     config = TrainingConfig.model_validate_json(json.dumps(json.loads(sys.argv[1]) | {"compile": compile}))

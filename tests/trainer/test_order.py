@@ -3,8 +3,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.trainer.feeding.order import sample_order
+from lowtide.trainer.loaders import sample_order
 
 
 @given(seed=st.integers(0, 2**63 - 1), epoch=st.integers(0, 10_000), count=st.integers(1, 200))

@@ -7,18 +7,15 @@ from types import ModuleType
 
 import pytest
 import torch
+from lowtide.config.schema import ImportedConfig
+from lowtide.errors import ConfigurationError, DataSetError
+from lowtide.trainer.data import TrainingData
+from lowtide.trainer.datasets import digits, fashion_mnist, mnist, normaliser
+from lowtide.trainer.mnist import DATA_DIR_VARIABLE, FASHION_MNIST, DebianPackage, SourceFailed, ensure_fashion_mnist
+from lowtide.trainer.protocol import EventKind
+from lowtide.trainer.torchvision import load_data
+from lowtide.trainer.trainer import Training
 
-from include.config import ImportedConfig
-from include.errors import ConfigurationError, DataSetError
-from include.trainer.data import TrainingData
-from include.trainer.data_sets.folder import DATA_DIR_VARIABLE
-from include.trainer.data_sets.images import normaliser
-from include.trainer.data_sets.mnist_files import FASHION_MNIST, ensure_fashion_mnist
-from include.trainer.data_sets.mnist_sources import DebianPackage, SourceFailed
-from include.trainer.data_sets.torchvision_data import load_data
-from include.trainer.datasets import digits, fashion_mnist, mnist
-from include.trainer.processes.protocol import EventKind
-from include.trainer.training import Training
 from tests.trainer.conftest import MakeConfig
 
 
@@ -126,7 +123,7 @@ def test_digits_come_with_the_package_and_are_learned_in_a_second(training_confi
         *(182, 181, 179, 174, 180),
     ]
     config = training_config(
-        data={"path": "include.trainer.datasets:digits"},
+        data={"path": "lowtide.trainer.datasets:digits"},
         model="user_code_digits:net",
         epochs=8,
         micro_batch_size=32,

@@ -4,8 +4,8 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from lowtide.trainer import progress
 
-from include.trainer import progress
 from tests.trainer.conftest import MakeConfig
 
 

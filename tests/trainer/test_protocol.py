@@ -7,10 +7,9 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.config import PROJECT_ROOT
-from include.errors import ConfigurationError, DataSetError, TrainingError
-from include.trainer.processes.protocol import EventKind, TrainingEvent
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.errors import ConfigurationError, DataSetError, TrainingError
+from lowtide.trainer.protocol import EventKind, TrainingEvent
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -77,7 +76,7 @@ def test_a_failure_becomes_the_exception_that_it_was_if_it_is_ours(name: str, ex
 def test_the_parents_side_imports_neither_torch_nor_numpy() -> None:
     """An Airflow worker that supervises a training must not carry PyTorch's 220 MB."""
     code = (
-        "import sys, include.trainer.processes.supervisor, include.trainer.result, include.trainer.data_sets.mnist_files;"
+        "import sys, lowtide.trainer.process, lowtide.trainer.protocol, lowtide.trainer.data_sets.mnist_files;"
         "print([name for name in ('torch', 'torchvision', 'numpy', 'airflow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)

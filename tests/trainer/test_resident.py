@@ -1,10 +1,9 @@
 """Data on the device: how many samples are prepared at once, and that it makes no difference to what the model sees."""
 
 import torch
+from lowtide.trainer.data import TrainingData
+from lowtide.trainer.loaders import ResidentSource
 from torch import Tensor
-
-from include.trainer.data import TrainingData
-from include.trainer.feeding.resident import ResidentSource
 
 CPU = torch.device("cpu")
 

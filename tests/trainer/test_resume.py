@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import TrainingError, TrainingPaused, TrainingStopped
+from lowtide.trainer.checkpoint import CheckpointFolder
+from lowtide.trainer.checkpoint_manager import read_state
+from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
 
-from include.config import TrainingConfig
-from include.errors import TrainingError, TrainingPaused, TrainingStopped
-from include.trainer.checkpoint.folder import CheckpointFolder
-from include.trainer.checkpoint.identity import CheckpointPlan
-from include.trainer.checkpoint.payload import read_state
-from include.trainer.processes.protocol import EventKind, TrainingEvent
-from include.trainer.processes.supervisor import TrainingChild
-from include.trainer.result import TrainingResult
 from tests.support.training_events import heard_until
 
 MakeChild = Callable[..., TrainingChild]

@@ -9,18 +9,16 @@ import weakref
 import numpy
 import pytest
 import torch
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.errors import TrainingError
+from lowtide.trainer.data import TrainingData
+from lowtide.trainer.loaders import ResidentSource
+from lowtide.trainer.loop import OptimizationLoop
+from lowtide.trainer.oom import is_out_of_memory
+from lowtide.trainer.optim import Float16, Precision, Schedule
+from lowtide.trainer.random_state import seed_everything
+from lowtide.trainer.state import LoopState
 from torch import Tensor, nn
-
-from include.config import PROJECT_ROOT
-from include.errors import TrainingError
-from include.trainer.data import TrainingData
-from include.trainer.feeding.resident import ResidentSource
-from include.trainer.optimization.loop import OptimizationLoop
-from include.trainer.optimization.precision import Float16, Precision
-from include.trainer.optimization.schedules import Schedule
-from include.trainer.optimization.shortage import is_out_of_memory
-from include.trainer.random_state import seed_everything
-from include.trainer.state import LoopState
 
 CPU = torch.device("cpu")
 
@@ -142,8 +140,8 @@ REAL_SHORTAGE = """
 import resource, torch
 from torch import nn
 torch.set_num_threads(1)
-from include.trainer.data import TrainingData
-from include.trainer.feeding.resident import ResidentSource
+from lowtide.trainer.data import TrainingData
+from lowtide.trainer.loaders import ResidentSource
 from tests.trainer.test_shortage import new_loop, CPU
 inputs, targets = torch.randn(96, 64), torch.randint(0, 4, (96,))
 data = TrainingData(train_inputs=inputs, train_targets=targets, test_inputs=inputs, test_targets=targets)

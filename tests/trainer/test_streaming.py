@@ -11,18 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import ConfigurationError, DataSetError
+from lowtide.trainer.data import StreamedData, TrainingData
+from lowtide.trainer.loaders import BatchSource, Prefetch, ResidentSource, StreamedSource, make_source
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
-from include.config import TrainingConfig
-from include.errors import ConfigurationError, DataSetError
-from include.trainer.data import TrainingData
-from include.trainer.feeding.batches import BatchSource
-from include.trainer.feeding.placement import make_source
-from include.trainer.feeding.prefetch import Prefetch
-from include.trainer.feeding.resident import ResidentSource
-from include.trainer.feeding.streamed import StreamedSource
-from include.trainer.streamed_data import StreamedData
 from tests.trainer.conftest import MakeConfig
 
 CPU = torch.device("cpu")

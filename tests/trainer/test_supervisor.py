@@ -12,13 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import ConfigurationError, TrainingError, TrainingStopped
+from lowtide.trainer.process import StallWatch, TrainingChild
+from lowtide.trainer.protocol import ChildRequest, EventKind, TrainingEvent, TrainingResult
 
-from include.config import TrainingConfig
-from include.errors import ConfigurationError, TrainingError, TrainingStopped
-from include.trainer.processes.protocol import ChildRequest, EventKind, TrainingEvent
-from include.trainer.processes.supervisor import TrainingChild
-from include.trainer.result import TrainingResult
-from include.trainer.stall import StallWatch
 from tests.support.processes import is_gone, processes_of_group
 from tests.support.training_events import heard_until
 
@@ -118,9 +116,9 @@ def test_ending_takes_less_than_4_s_though_the_child_ignores_sigterm_in_c_code(
 PARENT = """
 import sys, threading, time
 from pathlib import Path
-from include.config import TrainingConfig
-from include.trainer.processes.supervisor import TrainingChild
-from include.trainer.processes.protocol import EventKind
+from lowtide.config import TrainingConfig
+from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.protocol import EventKind
 child = TrainingChild(
     TrainingConfig.model_validate_json(sys.argv[1]), data_folder=Path(sys.argv[2]), log_path=Path("parent.log"), project_root=Path.cwd()
 )
@@ -171,7 +169,7 @@ def test_a_child_whose_control_pipe_closes_leaves_with_status_70(
 ) -> None:
     request = ChildRequest(training=training_config(model="user_code:Slow", epochs=100), die_with_parent_thread=False)
     read_fd, write_fd = os.pipe()
-    command = [sys.executable, "-m", "include.trainer.child", str(write_fd)]
+    command = [sys.executable, "-m", "lowtide.trainer.worker", str(write_fd)]
     with subprocess.Popen(command, cwd=project, stdin=subprocess.PIPE, pass_fds=(write_fd,)) as process:
         os.close(write_fd)
         assert process.stdin is not None

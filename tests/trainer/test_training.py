@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from include.config import TrainingConfig
-from include.trainer.processes.protocol import EventKind
-from include.trainer.result import TrainingResult
-from include.trainer.training import Training
+from lowtide.config.schema import TrainingConfig
+from lowtide.trainer.protocol import EventKind, TrainingResult
+from lowtide.trainer.trainer import Training
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -26,7 +24,7 @@ def result_of(training: TrainingConfig) -> TrainingResult:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_small_cnn_learns_mnist(training_config: MakeConfig, precision: str) -> None:
     """2,000 images, two passes: far above the 10 % of guessing, within what this little data allows."""
-    result = result_of(training_config(model="include.trainer.models:small_cnn", epochs=2, precision=precision))
+    result = result_of(training_config(model="lowtide.trainer.models:small_cnn", epochs=2, precision=precision))
     assert result.test_accuracy > 0.88
     assert result.test_samples == 1000
     assert result.train_loss < 0.6

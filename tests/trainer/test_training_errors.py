@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from include.config import TrainingConfig
-from include.errors import ConfigurationError, DataSetError, LowtideError, TrainingError
-from include.trainer.processes.protocol import EventKind
-from include.trainer.training import Training
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import ConfigurationError, DataSetError, LowtideError, TrainingError
+from lowtide.trainer.protocol import EventKind
+from lowtide.trainer.trainer import Training
 
 MakeConfig = Callable[..., TrainingConfig]
 

@@ -4,18 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import DataSetError
+from lowtide.trainer.data import TrainingData, check_data, weights_of
+from lowtide.trainer.loaders import ResidentSource
+from lowtide.trainer.loop import OptimizationLoop, accuracy
+from lowtide.trainer.optim import Precision, Schedule
+from lowtide.trainer.state import LoopState
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from include.config import TrainingConfig
-from include.errors import DataSetError
-from include.trainer.data import TrainingData, weights_of
-from include.trainer.data_sets.checks import check_data
-from include.trainer.feeding.resident import ResidentSource
-from include.trainer.optimization.loop import OptimizationLoop, accuracy
-from include.trainer.optimization.precision import Precision
-from include.trainer.optimization.schedules import Schedule
-from include.trainer.state import LoopState
 from tests.trainer.conftest import MakeConfig
 
 CPU = torch.device("cpu")

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy
 import torch
+from lowtide.trainer.data import TrainingData
+from lowtide.trainer.datasets import mnist
 from torch import Tensor, nn
-
-from include.trainer.data import TrainingData
-from include.trainer.datasets import mnist
 
 NOT_CALLABLE = 3
 

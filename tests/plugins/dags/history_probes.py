@@ -3,10 +3,12 @@
 from datetime import datetime
 
 from airflow.sdk import DAG, Param
-from lowtide.operators.history import RecordGridHistoryOperator
-from lowtide.operators.reading_back import ReadBackRunsOperator
-from lowtide.operators.savings import RefreshSavingsOperator
-from lowtide.operators.settling import SettleRunsOperator
+from lowtide.airflow.maintenance import (
+    ReadBackRunsOperator,
+    RecordGridHistoryOperator,
+    RefreshSavingsOperator,
+    SettleRunsOperator,
+)
 
 with DAG(
     "record_history",

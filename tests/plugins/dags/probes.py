@@ -10,13 +10,11 @@ from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Param
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
-from lowtide.assets import BASELINE
-from lowtide.operators.compare import CompareRunsOperator
-from lowtide.operators.training import GpuTrainingOperator
-from lowtide.run_context import configuration, first_look, run_folder
-from lowtide.sensors.carbon_intensity import CarbonIntensitySensor
-
-from include.pipeline import last_checkpoint
+from lowtide.airflow.compare import BASELINE, CompareRunsOperator
+from lowtide.airflow.context import configuration, first_look, run_folder
+from lowtide.airflow.sensor import CarbonIntensitySensor
+from lowtide.airflow.training import GpuTrainingOperator
+from lowtide.runs.run import last_checkpoint
 
 
 class RaisingOperator(BaseOperator):
@@ -103,7 +101,7 @@ def _kill_children() -> int:
     killed = 0
     for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
         for pid in path.read_text().split():
-            if b"include.trainer.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"lowtide.trainer.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(int(pid), signal.SIGKILL)
                 killed += 1
     return killed

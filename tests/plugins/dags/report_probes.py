@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Param
-from lowtide.assets import BASELINE
-from lowtide.operators.compare import CompareRunsOperator
+from lowtide.airflow.compare import BASELINE, CompareRunsOperator
 
 PARAMS = {name: Param(None, type=["string", "null"]) for name in ("file", "record", "baseline_run_id")}
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.report.html.run_data import Bins, LedgerColumns, binned, edges_of, nice_width_s, read_columns, since_start
 
-from include.report.html.bins import Bins, binned, edges_of, nice_width_s, since_start
-from include.report.html.ledger_columns import LedgerColumns, read_columns
 from tests.support.day_runs import DayRun
 
 _BEGIN = datetime(2026, 3, 2, 17, tzinfo=UTC).timestamp()

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from lowtide.report.html.run_data import Evidence, gather
+from lowtide.report.model import RunFigures
 
-from include.report.html.evidence import Evidence, gather
-from include.report.model import RunFigures
 from tests.support.day_runs import night_run
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lowtide import units
+from lowtide.config.schema import ReportConfig
+from lowtide.report.compare import compare_runs
+from lowtide.report.html import CONTENT_SECURITY_POLICY, _environment, render_html
+from lowtide.report.html.page import tiles_of
+from lowtide.runs.evidence import wait_evidence
 
-from include.config import ReportConfig
-from include.pipeline.waiting.evidence import wait_evidence
-from include.report import compare_runs
-from include.report.html import CONTENT_SECURITY_POLICY, render_html
-from include.report.html.rendering import _environment
-from include.report.html.tiles import tiles_of
-from include.report.text import figures
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.day_runs import evening_baseline, night_run
 from tests.support.pages import CASES, NOW, WrittenPage
@@ -108,13 +107,13 @@ def test_the_first_heading_is_the_headline_and_headings_go_down_one_step_at_a_ti
 def test_every_chart_has_a_name_a_description_and_a_table(page: Page, case: str) -> None:
     document = Document(page(case).html)
     charts = document.tags("svg")
-    figures = document.tags("figure")
-    assert len(charts) == 2 * len(figures) >= 6
+    units = document.tags("figure")
+    assert len(charts) == 2 * len(units) >= 6
     assert all(chart["role"] == "img" for chart in charts)
     told = [text for tag, text in document.texts if tag == "desc"]
     assert len(told) == len(charts)
     assert all(any(character.isdigit() for character in text) for text in told)
-    assert len(document.tags("details")) >= len(figures)
+    assert len(document.tags("details")) >= len(units)
     assert len(document.tags("caption")) == len(document.tags("table"))
     assert all("scope" in attributes for attributes in document.tags("th"))
 
@@ -261,10 +260,8 @@ def test_the_tile_of_ours_has_the_same_base_as_the_change_beside_it(page: Page) 
     assert shown.report.baseline is not None
     emissions, mine, *_ = tiles_of(shown.report)
     before = shown.report.baseline.emissions_gco2eq
-    base = f"of the baseline's {figures.grams_text(before)}"
-    assert (
-        emissions.lines[0] == f"{figures.signed_grams_text(total)}, {figures.change_text(100 * total / before)} {base}"
-    )
-    assert (mine.label, mine.now) == ("Of that change, ours", figures.signed_grams_text(ours.change_gco2eq))
-    assert mine.lines[0] == f"{figures.change_text(100 * ours.change_gco2eq / before)} {base}"
-    assert mine.lines[2] == f"{figures.change_text(ours.change_percent)} of what it would have been without"
+    base = f"of the baseline's {units.grams_text(before)}"
+    assert emissions.lines[0] == f"{units.signed_grams_text(total)}, {units.change_text(100 * total / before)} {base}"
+    assert (mine.label, mine.now) == ("Of that change, ours", units.signed_grams_text(ours.change_gco2eq))
+    assert mine.lines[0] == f"{units.change_text(100 * ours.change_gco2eq / before)} {base}"
+    assert mine.lines[2] == f"{units.change_text(ours.change_percent)} of what it would have been without"

@@ -5,15 +5,13 @@ import re
 from importlib.resources import files
 
 import pytest
+from lowtide.grid.providers import HTTP_PROVIDERS, licences_of
+from lowtide.report.html.charts import COLOURS, inlined
+from lowtide.units import time_text, typeset
 
-from include.report.html.charts.canvas import COLOURS
-from include.report.html.charts.inline_svg import inlined
-from include.report.html.licences import licences_of
-from include.report.html.typography import time_text, typeset
-from include.scheduler.providers import HTTP_PROVIDERS
 from tests.support.style_sheet import contrast, over, variables
 
-CSS = (files("include.report.html") / "page" / "style.css").read_text(encoding="utf-8")
+CSS = (files("lowtide.report.html") / "page" / "style.css").read_text(encoding="utf-8")
 BADGES = ("claimed", "simulated", "withheld", "no-baseline")
 SHADES = ("waiting", "running", "paused", "interrupted")
 DRAWN = ("run", "baseline", "less", "more", "others", "grid", "submission", "muted", "link")

@@ -6,11 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from lowtide.records import TrainingRecord
+from lowtide.report.html.run_data import Evidence, activities, gather, intensity_steps, total_s
+from lowtide.report.model import RunFigures
 
-from include.records import TrainingRecord
-from include.report.html.evidence import Evidence, gather
-from include.report.html.timeline import activities, intensity_steps, total_s
-from include.report.model import RunFigures
 from tests.support.day_runs import DayRun, night_run, tide_gco2eq_per_kwh
 
 HOUR_S = 3600.0
@@ -85,7 +84,7 @@ def test_what_nobody_knows_stays_empty(tmp_path: Path) -> None:
 
 
 def test_weeks_of_five_minute_figures_are_averaged_by_energy(tmp_path: Path) -> None:
-    from include.report.html import timeline
+    from lowtide.report.html import run_data as timeline
 
     _, record = DayRun(hours=6, row_s=300, pue=1.3).write(tmp_path / "run")
     evidence = replace(gather(RunFigures.of(record)), at_submission=(), seen=())

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.schema import ReportConfig
+from lowtide.report.savings import _cell, cells_csv, refresh_savings, runs_csv
+from lowtide.report.savings_model import Savings
 
-from include.config import ReportConfig
-from include.report.savings import Savings, cells_csv, refresh_savings, runs_csv
-from include.report.savings.export import _cell
 from tests.support.savings import NOW, nightly, savings_of, write_training
 
 HOSTILE = [

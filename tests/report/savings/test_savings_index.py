@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lowtide.report.savings import savings_folder
+from lowtide.report.savings_model import Savings
 
-from include.report.savings import Savings, savings_folder
 from tests.support.records import make_record
 from tests.support.savings import NOW, decided, nightly, savings_of, waited_until_start, write_training
 

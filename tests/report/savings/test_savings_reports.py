@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import ReportConfig
+from lowtide.records import TrainingRecord
+from lowtide.report.compare import compare_repeats
+from lowtide.report.savings import repeatability_told
+from lowtide.report.savings_model import Savings, SavingsRun
 
-from include.config import ReportConfig
-from include.records import TrainingRecord
-from include.report import compare_repeats
-from include.report.savings.model import Savings, SavingsRun
-from include.report.savings.text import repeatability_told
 from tests.support.records import make_record
 from tests.support.savings import nightly, savings_of, write_training
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.records import ReplayAnchor
+from lowtide.report.savings_model import Figures, Group, Savings, SavingsRun
 
-from include.records import ReplayAnchor
-from include.report.savings.model import Figures, Group, Savings, SavingsRun
 from tests.support.records import make_record
 from tests.support.savings import decided, nightly, savings_of, waited_until_start, write_training
 

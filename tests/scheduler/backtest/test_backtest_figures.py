@@ -6,11 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from lowtide.errors import ConfigurationError
+from lowtide.scheduler.backtest.results import pooled, run_backtest, write_starts
+from lowtide.scheduler.backtest.simulate import Rules
+from lowtide.scheduler.job import PausingLimits
+from lowtide.timeutil import parse_moment
 
-from include.errors import ConfigurationError
-from include.moments import parse_moment
-from include.scheduler.backtest import Rules, pooled, run_backtest, write_starts
-from include.scheduler.pausing import PausingLimits
 from tests.support.backtests import HOUR_S, grid, hours, plan
 from tests.support.traces import SPRING, grid_like
 

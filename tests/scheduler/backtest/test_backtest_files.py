@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lowtide.errors import ArtifactError
+from lowtide.scheduler.backtest.simulate import read_grid
 
-from include.errors import ArtifactError
-from include.scheduler.backtest import read_grid
 from tests.support.traces import SPRING, write_trace
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

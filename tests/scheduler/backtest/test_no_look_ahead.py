@@ -4,9 +4,9 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from lowtide.scheduler.backtest.results import run_backtest
+from lowtide.scheduler.backtest.simulate import Grid, Plan, Rules, predicting, recalling
 
-from include.scheduler.backtest import Grid, Plan, Rules, run_backtest
-from include.scheduler.backtest.past import predicting, recalling
 from tests.support.backtests import HOUR_S, POLICIES, grid, hours, plan
 from tests.support.traces import grid_like
 

@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.scheduler.backtest.costs import PauseCosts
-from include.scheduler.backtest.oracle import best_blocks
-from include.scheduler.backtest.pausing_oracle import best_slots, slot_length
-from include.scheduler.backtest.slot_search import SlotSearch
-from include.scheduler.backtest.truth import Floats, Truth
+from lowtide.scheduler.backtest.results import SlotSearch, best_blocks, best_slots, slot_length
+from lowtide.scheduler.backtest.simulate import Floats, PauseCosts, Truth
 
 STEP = 3600.0
 SERIES = st.lists(st.floats(1, 1000), min_size=4, max_size=40)

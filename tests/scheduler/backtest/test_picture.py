@@ -6,11 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.errors import ArtifactError
+from lowtide.scheduler.backtest.plot import draw, shown_line, typical_week
+from lowtide.scheduler.backtest.results import run_backtest
+from lowtide.scheduler.backtest.simulate import Plan
 
-from include.config import PROJECT_ROOT
-from include.errors import ArtifactError
-from include.scheduler.backtest import Plan, draw, run_backtest
-from include.scheduler.backtest.picture.selection import shown_line, typical_week
 from tests.support.backtests import grid, hours, plan
 from tests.support.traces import grid_like
 
@@ -67,7 +68,7 @@ def test_the_week_that_is_shown_is_nearest_to_the_whole_not_the_best() -> None:
 
 
 def test_neither_backtest_nor_policies_load_matplotlib() -> None:
-    code = "import sys, include.scheduler.backtest, include.cli.main; print([m for m in sys.modules if m.startswith('matplotlib')])"
+    code = "import sys, lowtide.scheduler.backtest, lowtide.cli.main; print([m for m in sys.modules if m.startswith('matplotlib')])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False, timeout=60
     )

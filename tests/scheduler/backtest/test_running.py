@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.errors import LowtideError
+from lowtide.grid.outlook import Outlook, Prediction
+from lowtide.grid.series import IntensityCurve
+from lowtide.scheduler.backtest.simulate import Work, as_planned_at_submission, in_one_piece, in_slices, next_look
+from lowtide.scheduler.job import Job, PausingLimits
+from lowtide.scheduler.types import Action, Decision, Reason
 
-from include.errors import LowtideError
-from include.scheduler import Action, Decision, Job, Outlook, Reason
-from include.scheduler.backtest.running import as_planned_at_submission, in_one_piece, in_slices, next_look
-from include.scheduler.backtest.work import Work
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.outlooks.outlook import Prediction
-from include.scheduler.pausing import PausingLimits
 from tests.support.grid import HOUR, T0, job, reading
 
 MINUTE = timedelta(minutes=1)

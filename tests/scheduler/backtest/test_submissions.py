@@ -6,10 +6,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from include.config import resolve_deadline
-from include.errors import ConfigurationError
-from include.scheduler.backtest.submissions import submissions
+from lowtide.errors import ConfigurationError
+from lowtide.scheduler.backtest.simulate import submissions
+from lowtide.timeutil import resolve_deadline
 
 YEAR = (datetime(2023, 1, 1, tzinfo=UTC).timestamp(), datetime(2024, 1, 1, tzinfo=UTC).timestamp())
 ZONES = st.sampled_from(

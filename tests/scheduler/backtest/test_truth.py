@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.errors import ArtifactError
+from lowtide.grid.providers.offline import read_trace
+from lowtide.scheduler.backtest.simulate import Truth, truth_of
 
-from include.errors import ArtifactError
-from include.scheduler.backtest.truth import Truth, truth_of
-from include.scheduler.signals.trace import read_trace
 from tests.support.traces import SPRING, write_trace
 
 VALUES = st.lists(st.floats(0, 1000) | st.just(float("nan")), min_size=1, max_size=30)

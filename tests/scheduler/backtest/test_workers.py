@@ -3,9 +3,9 @@
 import os
 from datetime import timedelta
 
-from include.scheduler.backtest import run_backtest
-from include.scheduler.backtest.jobs import choose_jobs
-from include.scheduler.backtest.workers import worth
+from lowtide.scheduler.backtest.results import run_backtest
+from lowtide.scheduler.backtest.simulate import choose_jobs, worth
+
 from tests.support.backtests import grid, hours, plan
 from tests.support.traces import grid_like
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from lowtide.grid.forecast.features import Series
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler.forecast import Series
 from tests.support.pasts import HOUR, MONDAY, series_of
 
 

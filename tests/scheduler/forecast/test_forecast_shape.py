@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from lowtide.grid.forecast.model import HistoryForecast
 
-from include.scheduler.forecast import HistoryForecast
 from tests.support.pasts import BERLIN, DAY, HOUR, MONDAY, forecaster_of
 from tests.support.traces import grid_like
 

@@ -5,8 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-
-from include.scheduler.forecast.local_clock import local_hours
+from lowtide.grid.forecast.features import local_hours
 
 
 @pytest.mark.parametrize(

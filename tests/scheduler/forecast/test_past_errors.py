@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from lowtide.grid.forecast.model import HistoryForecaster
+from lowtide.grid.forecast.uncertainty import LeadErrors
+from lowtide.grid.series import IntensityCurve
 
-from include.scheduler.curves.curve import IntensityCurve
-from include.scheduler.forecast import HistoryForecaster
-from include.scheduler.forecast.past_errors import LeadErrors
 from tests.support.pasts import DAY, HOUR, MONDAY, forecaster_of, grid_forecaster
 from tests.support.traces import grid_like
 

@@ -5,13 +5,9 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from lowtide.grid.forecast.features import Anchor, HourlyPast
+from lowtide.grid.forecast.model import Blends, Learning, block_sums, last_monday, seasonal, solve_ridge
 
-from include.scheduler.forecast.blend import Blends
-from include.scheduler.forecast.features import Anchor
-from include.scheduler.forecast.learning import Learning, last_monday
-from include.scheduler.forecast.past import HourlyPast
-from include.scheduler.forecast.ridge import solve_ridge
-from include.scheduler.forecast.sums import block_sums, seasonal
 from tests.support.pasts import BERLIN, HOUR, MONDAY, forecaster_of, series_of
 from tests.support.traces import grid_like
 

@@ -12,11 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from lowtide.config.loader import PROJECT_ROOT
+from lowtide.errors import ArtifactError
+from lowtide.grid.history_files import Part, encode_part, value_of
 
-from include.config import PROJECT_ROOT
-from include.errors import ArtifactError
-from include.scheduler.history.parts import Part, encode_part
-from include.scheduler.history.values import value_of
 from tests.support.history import DAY, HOUR, KEY, LATER, actual, grams, hours, store
 from tests.support.history_writer import SPAN
 
@@ -154,7 +153,7 @@ def test_a_full_disk_is_one_sentence_and_the_store_stays_whole(tmp_path: Path) -
 READ_AND_WRITE = """
 import os, sys
 from pathlib import Path
-from include.errors import ArtifactError
+from lowtide.errors import ArtifactError
 from tests.support.history import DAY, HOUR, LATER, actual, grams, store
 if os.getuid() == 0:
     os.setuid(65534)  # the superuser may write anywhere

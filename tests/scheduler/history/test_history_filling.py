@@ -6,18 +6,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from lowtide.config.zones import find_zone
+from lowtide.errors import ProviderUnavailable
+from lowtide.grid.backfill import Filling, HistoryRecorder, fill, provider_key
+from lowtide.grid.client import LiveFeed
+from lowtide.grid.history import HistoryStore, open_history
+from lowtide.grid.http import Limits, Transport
+from lowtide.grid.providers.base import HttpProvider
+from lowtide.grid.providers.electricity_maps import ElectricityMapsProvider
+from lowtide.grid.providers.neso import NesoProvider
+from lowtide.records import IntensityKind
+from lowtide.timeutil import parse_moment
 
-from include.config import find_zone
-from include.errors import ProviderUnavailable
-from include.moments import parse_moment
-from include.records import IntensityKind
-from include.scheduler import Transport
-from include.scheduler.history import Filling, HistoryRecorder, HistoryStore, fill, open_history, provider_key
-from include.scheduler.network.transport import Limits
-from include.scheduler.providers import HttpProvider
-from include.scheduler.providers.electricity_maps import ElectricityMapsProvider
-from include.scheduler.providers.neso import NesoProvider
-from include.scheduler.signals.feeds import LiveFeed
 from tests.support.history import HOUR, store
 from tests.support.loopback import Loopback, json_answer, status
 from tests.support.neso import slots

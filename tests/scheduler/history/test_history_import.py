@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lowtide.config.zones import find_zone
+from lowtide.errors import ArtifactError
+from lowtide.grid.history_import import read_history_file
+from lowtide.records import EmissionFactorType, IntensityKind
 
-from include.config import find_zone
-from include.errors import ArtifactError
-from include.records import EmissionFactorType, IntensityKind
-from include.scheduler.history import read_history_file
 from tests.support.history import grams
 from tests.support.history_files import NEW_COLUMNS, OLD_COLUMNS, portal, trace
 

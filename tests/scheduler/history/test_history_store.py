@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lowtide.errors import ArtifactError, InvalidAnswer
+from lowtide.grid.backfill import HistoryRecorder
+from lowtide.grid.history import HistoryStore, open_history, stores_of_zone
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
-from include.errors import ArtifactError, InvalidAnswer
-from include.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from include.scheduler.history import HistoryRecorder, HistoryStore, open_history, stores_of_zone
 from tests.support.history import DAY, HOUR, KEY, LATER, actual, forecast, grams, hours, store
 
 HALF_HOUR = timedelta(minutes=30)

@@ -1,5 +1,0 @@
-import sys
-
-from include.cli.main import main
-
-sys.exit(main())

@@ -1,0 +1,1 @@
+"""Lowtide: the carbon layer of Apache Airflow."""

@@ -1,0 +1,5 @@
+import sys
+
+from lowtide.cli.main import main
+
+sys.exit(main())

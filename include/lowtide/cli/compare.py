@@ -1,0 +1,114 @@
+"""``lowtide compare``: set one run or several against a baseline and write the report."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lowtide.cli.common import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
+from lowtide.config.schema import ReportConfig
+from lowtide.records import TrainingRecord
+from lowtide.report.claims import accuracy_sentences
+from lowtide.report.compare import compare_repeats
+from lowtide.report.files import load_record, write_report
+from lowtide.report.model import Report
+from lowtide.report.text import plain, render_table, waiting_sentences
+from lowtide.runs.evidence import report_settings, wait_evidence
+from lowtide.runs.folder import RunFolder
+from lowtide.timeutil import utc_now
+
+NAME = "compare"
+HELP = "compare a run, or several, with a baseline and write report.json, report.md and report.html"
+EXAMPLES = """examples:
+  lowtide compare --baseline artifacts/runs/base --run artifacts/runs/mine --output artifacts/reports/mine
+  lowtide compare --run artifacts/runs/mine --output artifacts/reports/mine   (no baseline: the waiting part only)
+  lowtide compare --baseline artifacts/runs/base-* --run artifacts/runs/mine-* --output artifacts/reports/seeds
+                  (several runs a side, of different seeds: means, and 95 % intervals from two runs a side on)
+
+environment: LOWTIDE_ARTIFACTS_ROOT (where the grid's history is, for what perfect knowledge would have saved;
+             default: the project's artifacts folder)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    several = {"--baseline": "folder of the baseline run, or of several", "--run": "folder of the run, or of several"}
+    for name, help_text in several.items():
+        parser.add_argument(
+            name,
+            metavar="DIR",
+            type=Path,
+            nargs="+",
+            action="extend",
+            default=[],
+            required=name == "--run",
+            dest=f"{name.removeprefix('--')}_folders",
+            help=help_text,
+        )
+    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the report goes")
+    add_repeatability(parser, "here; default: as the run's configuration has it")
+    parser.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root with the grid's history")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    now = utc_now()
+    baselines, runs = ([load_record(path) for path in side] for side in (options.baseline_folders, options.run_folders))
+    root = artifacts_root(options.artifacts)
+    evidence = [
+        wait_evidence(record, _folder(path), root, now=now)
+        for record, path in zip(runs, options.run_folders, strict=True)
+    ]
+    settings, whose = settings_of(runs, options)
+    report = compare_repeats(baselines, runs, settings=settings, now=now, evidence=evidence)
+    paths = write_report(
+        report,
+        options.output,
+        baseline_folder=_folder(options.baseline_folders[0]).path if options.baseline_folders else None,
+        run_folder=_folder(options.run_folders[0]).path,
+    )
+    if options.json:
+        print_json(report.model_dump(mode="json"))
+        return 0
+    print_report(report)
+    if settings.repeatability_percent != DEFAULT_PERCENT:
+        print(
+            f"A change within {settings.repeatability_percent:g} % counts as none, {whose} (default {DEFAULT_PERCENT:g} %)."
+        )
+    print(f"report: {paths['report.json']}")
+    print(f"page: {paths['report.html']}")
+    return 0
+
+
+def settings_of(runs: Sequence[TrainingRecord], options: argparse.Namespace) -> tuple[ReportConfig, str]:
+    """Return by which settings the runs are compared, and in words whose they are."""
+    found = [report_settings(run, _folder(path)) for run, path in zip(runs, options.run_folders, strict=True)]
+    if options.repeatability_percent is not None:
+        asked = {"repeatability_percent": options.repeatability_percent}
+        return (found[0] or ReportConfig()).model_copy(update=asked), "as asked for"
+    # of several the least that is claimed: what one run's configuration calls noise is noise
+    largest = max((one or ReportConfig() for one in found), key=lambda one: one.repeatability_percent)
+    return largest, "as the run's configuration has it" if len(runs) == 1 else "the largest of the runs' configurations"
+
+
+def _folder(path: Path) -> RunFolder:
+    # a record may be given as the file, too
+    return RunFolder(path if path.is_dir() else path.parent)
+
+
+def print_report(report: Report) -> None:
+    """Print the headline, the table of a report, how sure the accuracy is, and what the wait was worth."""
+    console = Console(file=sys.stdout)
+    console.print(Text(report.headline.text, style="bold"))
+    for reason in report.headline.reasons:
+        console.print(Text(f"  - {reason}"))
+    table = Table("figure", "baseline", "this run", "change", box=None, pad_edge=False)
+    for row in render_table(report):
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+    for sentence in (*accuracy_sentences(report), *waiting_sentences(report)):
+        console.print(Text(plain(sentence)))

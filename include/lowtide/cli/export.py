@@ -1,0 +1,78 @@
+"""``lowtide export``: runs in formats that others read."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lowtide.errors import ArtifactError, ConfigurationError
+from lowtide.io import write_atomically
+from lowtide.records import IncompleteRecord
+from lowtide.report.export import csv_text, json_text, model_card_text
+from lowtide.runs.account import Account, account_of
+from lowtide.runs.folder import RunFolder
+
+NAME = "export"
+HELP = "write runs as CSV with CodeCarbon's columns, as a Hugging Face model card's block, or as JSON"
+EXAMPLES = """examples:
+  lowtide export artifacts/runs/mine --format csv
+  lowtide export artifacts/runs/*/* --format codecarbon --output emissions.csv
+  lowtide export artifacts/runs/mine --format huggingface --training-type fine-tuning
+  lowtide export artifacts/runs/mine --format json
+
+csv is CodeCarbon's columns and ours; codecarbon is its columns only, so that CodeCarbon can go on writing into the file.
+A run that was killed is read back from its ledger; the column `complete` and the JSON's `complete` say so.
+"""
+FORMATS = ("csv", "codecarbon", "huggingface", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("run_folders", metavar="DIR", nargs="+", type=Path, help="folders of runs")
+    parser.add_argument("--format", choices=FORMATS, default="csv", help="default: csv")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="default: standard output")
+    parser.add_argument(
+        "--project", metavar="NAME", default="lowtide", help="project_name in the CSV (default: lowtide)"
+    )
+    parser.add_argument(
+        "--training-type",
+        choices=("pre-training", "fine-tuning"),
+        default="pre-training",
+        help="for the model card (default: pre-training)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    text = _text(options)
+    if options.output:
+        print(write_atomically(options.output.resolve(), text))
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def _text(options: argparse.Namespace) -> str:
+    for folder in options.run_folders:
+        if not folder.is_dir():
+            raise ArtifactError(f"{folder}: there is no such folder; give folders of runs")
+    accounts = [account_of(RunFolder(folder.resolve())) for folder in options.run_folders]
+    if options.json or options.format == "json":
+        return json_text(accounts)
+    if options.format == "huggingface":
+        if len(accounts) > 1:
+            raise ConfigurationError("a model card tells of one training; give one folder")
+        return model_card_text(accounts[0], training_type=options.training_type)
+    if options.format == "codecarbon":
+        _tell_incomplete(accounts)
+    return csv_text(accounts, project_name=options.project, ours=options.format == "csv")
+
+
+def _tell_incomplete(accounts: list[Account]) -> None:
+    # CodeCarbon's columns have no place for it, and the figures would pass for whole
+    for account in accounts:
+        if isinstance(account, IncompleteRecord) or not account.energy_complete:
+            print(
+                f"lowtide: run {account.run_id}: energy is missing from its figures, and CodeCarbon's columns cannot say so;"
+                f" leave it out, or use --format csv: {'; '.join(account.problems)}",
+                file=sys.stderr,
+            )

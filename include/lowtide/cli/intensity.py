@@ -1,0 +1,85 @@
+"""``lowtide intensity``: what the grid emits per kWh now, and how anyone knows."""
+
+import argparse
+from typing import Any, get_args
+
+from lowtide.cli.common import open_from_environment, print_json
+from lowtide.config.schema import FactorTypeName, GridConfig, ProviderName, SignalTypeName
+from lowtide.config.zones import find_zone
+from lowtide.errors import ProviderUnavailable
+from lowtide.grid.outlook import Wanted
+from lowtide.records import Forecast, Reading
+from lowtide.timeutil import format_moment, utc_now
+
+NAME = "intensity"
+HELP = "show a zone's carbon intensity now, with its origin"
+EXAMPLES = """examples:
+  lowtide intensity --zone GB
+  lowtide intensity --zone GB --region 13
+  lowtide intensity --zone aws:eu-west-1 --json
+  LOWTIDE_GRID_TOKEN=... lowtide intensity --zone US-CAL-CISO --provider electricity_maps
+
+environment: LOWTIDE_GRID_URL (another address), LOWTIDE_GRID_TOKEN (the provider's token, or the password of a login),
+             LOWTIDE_GRID_LOGIN (for watttime)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    live = [name for name in get_args(ProviderName) if name != "replay"]
+    parser.add_argument(
+        "--zone", required=True, help="zone key, e.g. GB, US-CAL-CISO, or cloud region, e.g. aws:eu-west-1"
+    )
+    parser.add_argument(
+        "--provider", choices=live, default="auto", help="default: one without a key, else the one whose key is given"
+    )
+    parser.add_argument("--forecast", action="store_true", help="also show the provider's forecast, where it has one")
+    parser.add_argument("--region", help="part of the zone in the provider's words, e.g. 13 or SW1 for neso")
+    parser.add_argument("--signal-type", choices=get_args(SignalTypeName), help="where the provider does not say")
+    parser.add_argument("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    zone = find_zone(options.zone)
+    wanted = {name: getattr(options, name) for name in ("provider", "region", "signal_type", "emission_factor_type")}
+    grid = GridConfig.model_validate({"zone": zone.key, **wanted})
+    now = utc_now()
+    signal, _ = open_from_environment(grid, now)
+    outlook = signal.outlook(now, Wanted(forecast=options.forecast))
+    reading = outlook.reading
+    if reading is None:
+        raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")
+    if options.json:
+        answer = {"asked_at": format_moment(now), "reading": reading.as_json(), "steps": list(outlook.steps)}
+        print_json(answer | ({"forecast": _forecast_json(outlook.forecast)} if options.forecast else {}))
+    else:
+        _print(reading, outlook.steps)
+        if options.forecast:
+            _print_forecast(outlook.forecast)
+    return 0
+
+
+def _print(reading: Reading, steps: tuple[str, ...]) -> None:
+    print(f"{reading.zone}: {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh, {reading.kind.value}")
+    print(f"  {format_moment(reading.start)} to {format_moment(reading.end)}")
+    print(
+        f"  source {reading.source}; {reading.signal_type.value} signal, {reading.emission_factor_type.value} emission factors"
+    )
+    for step in steps:
+        print(f"  {step}")
+
+
+def _forecast_json(forecast: Forecast | None) -> dict[str, Any] | None:
+    if forecast is None:
+        return None
+    return {"issued_at": format_moment(forecast.issued_at), "readings": [r.as_json() for r in forecast.readings]}
+
+
+def _print_forecast(forecast: Forecast | None) -> None:
+    if forecast is None:
+        print("  forecast: none")
+        return
+    lowest = min(forecast.readings, key=lambda r: r.carbon_intensity_gco2eq_per_kwh)
+    print(f"  forecast until {format_moment(forecast.horizon)}, issued {format_moment(forecast.issued_at)}")
+    print(f"  lowest: {lowest.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh at {format_moment(lowest.start)}")

@@ -1,0 +1,157 @@
+"""``lowtide report``: what all runs used, emitted and avoided over time."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lowtide.cli.common import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
+from lowtide.errors import ArtifactError, ConfigurationError
+from lowtide.io import write_atomically
+from lowtide.report.savings import (
+    HEADER,
+    SavingsQuery,
+    cells_csv,
+    left_out,
+    remarks,
+    repeatability_told,
+    rows,
+    runs_csv,
+    savings_ledger,
+    title,
+)
+from lowtide.report.savings_model import Savings
+from lowtide.timeutil import format_moment, parse_moment, utc_now
+
+NAME = "report"
+HELP = "sum up all runs over time: energy, emissions, what waiting and efficiency avoided, waits, missed deadlines"
+EXAMPLES = """examples:
+  lowtide report --since 2026-01-01
+  lowtide report --since 2026-01-01 --until 2026-03-31 --dag carbon_aware_retraining
+  lowtide report --since 2026-01-01 --csv savings.csv --runs-csv runs.csv
+  lowtide report --json /mnt/artifacts
+
+Measured, estimated and simulated runs are never added up. A run counts in the month (UTC) in which it ended.
+environment: LOWTIDE_ARTIFACTS_ROOT (where artifacts are; default: the project's artifacts folder)
+"""
+_MOST_SHOWN = 20
+_WIDTH_IN_A_FILE = 160
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("root", metavar="ROOT", nargs="?", type=Path, help="artifact root")
+    parser.add_argument("--since", metavar="DATE", type=_since, help="runs that ended on this day or later (UTC)")
+    parser.add_argument("--until", metavar="DATE", type=_until, help="runs that ended on this day or earlier (UTC)")
+    parser.add_argument("--dag", metavar="ID", help="only the runs of this DAG")
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="write one line per basis, month and model")
+    parser.add_argument("--runs-csv", metavar="FILE", type=Path, help="write one line per run, with those left out")
+    add_repeatability(parser, "of every run; default: what each run's report was written with")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read every record, not the index, and hold each ledger against its checksum",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    root = artifacts_root(options.root)
+    if not (root / "runs").is_dir():
+        raise ArtifactError(f"{root}: there is no folder 'runs' in it; give the artifact root")
+    if options.since and options.until and options.until <= options.since:
+        raise ConfigurationError("--until is before --since; swap them")
+    query = SavingsQuery(
+        since=options.since,
+        until=options.until,
+        dag=options.dag,
+        verify=options.verify,
+        repeatability_percent=options.repeatability_percent,
+    )
+    savings = savings_ledger(root, query, repeatability_percent=DEFAULT_PERCENT, now=utc_now())
+    written = [write_atomically(file.resolve(), text(savings)) for file, text in _files(options)]
+    if options.json:
+        print_json(savings.model_dump(mode="json"))
+        return 0
+    _show(savings)
+    for path in written:
+        print(f"written: {path}")
+    return 0
+
+
+def _files(options: argparse.Namespace) -> list[tuple[Path, Callable[[Savings], str]]]:
+    return [(file, text) for file, text in ((options.csv, cells_csv), (options.runs_csv, runs_csv)) if file]
+
+
+def _since(text: str) -> datetime:
+    day = _day(text)
+    return _moment(text) if day is None else _midnight(day)
+
+
+def _until(text: str) -> datetime:
+    day = _day(text)
+    try:
+        return _moment(text) if day is None else _midnight(day) + timedelta(days=1)
+    except OverflowError:
+        raise ConfigurationError(f"{text!r} is the last day that there is; leave --until out") from None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_moment(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"{text!r} is neither a date nor a moment with an offset; write e.g. 2026-01-01"
+        ) from None
+
+
+def _show(savings: Savings) -> None:
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_IN_A_FILE
+    console.print(f"Runs {_span(savings)}", soft_wrap=True)
+    for group in savings.groups:
+        console.print(Text(f"\n{title(group)}", style="bold"), soft_wrap=True)
+        table = Table(*HEADER, box=None, pad_edge=False)
+        for name, *cells in rows(group):
+            table.add_row(Text(name), *(Text(cell) for cell in cells))
+        console.print(table)
+        for remark in remarks(group):
+            console.print(f"- {remark}", soft_wrap=True)
+    for line in repeatability_told(savings, DEFAULT_PERCENT):
+        console.print(f"- {line}", soft_wrap=True)
+    _show_left_out(console, savings)
+
+
+def _show_left_out(console: Console, savings: Savings) -> None:
+    if not savings.groups:
+        console.print("No run with an account ended in this time.")
+    lines = left_out(savings)
+    if lines:
+        console.print(Text(f"\nLeft out: {len(lines)}", style="bold"))
+    for line in lines[:_MOST_SHOWN]:
+        console.print(f"- {line}", soft_wrap=True)
+    if len(lines) > _MOST_SHOWN:
+        console.print(f"- and {len(lines) - _MOST_SHOWN} more; --runs-csv and --json list all")
+
+
+def _span(savings: Savings) -> str:
+    since = f"from {format_moment(savings.since)}" if savings.since else "from the first one"
+    until = f"before {format_moment(savings.until)}" if savings.until else "to now"
+    return f"{f'of {savings.dag} ' if savings.dag else ''}that ended {since} {until}"

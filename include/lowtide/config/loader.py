@@ -1,0 +1,204 @@
+"""One YAML file and a few settings become one validated configuration, or one sentence that says why not."""
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lowtide.config.schema import LowtideConfig, artifacts_folder
+from lowtide.errors import ConfigurationError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
+ARTIFACTS_VARIABLE = "LOWTIDE_ARTIFACTS_ROOT"
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedConfig:
+    """A validated configuration, where it came from and which bytes it stands for."""
+
+    values: LowtideConfig
+    source: str
+    sha256: str
+
+    @property
+    def artifacts_path(self) -> Path:
+        """The artifact root as an absolute path; ``LOWTIDE_ARTIFACTS_ROOT`` sets it for a whole deployment.
+
+        :raises ConfigurationError: that variable names an object store.
+        """
+        return deployed_artifacts_path() or self.values.artifacts_path(PROJECT_ROOT)
+
+
+def deployed_artifacts_path() -> Path | None:
+    """Return the artifact root of the whole deployment, which goes before any file's; None where none is set.
+
+    :raises ConfigurationError: ``LOWTIDE_ARTIFACTS_ROOT`` names an object store.
+    """
+    deployed = os.environ.get(ARTIFACTS_VARIABLE)
+    if not deployed:
+        return None
+    try:
+        return artifacts_folder(deployed, PROJECT_ROOT)
+    except ValueError as error:
+        raise ConfigurationError(f"{ARTIFACTS_VARIABLE}: {error}") from None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping: YAML would silently take the last."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == _MERGE_TAG:  # "<<: *anchor" may stand beside the keys that it supplies
+            continue
+        key = loader.construct_object(key_node)
+        if not isinstance(key, Hashable):
+            raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key_node.start_mark)
+        if key in seen:
+            raise yaml.MarkedYAMLError(problem=f"the key '{key}' stands there twice", problem_mark=key_node.start_mark)
+        seen.add(key)
+    return dict(loader.construct_mapping(node, deep=True))
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+# YAML 1.1 reads 1e-3, the usual way to write a learning rate, as text, since it has no dot
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def load_config(path: Path, settings: Mapping[str, Any] | None = None, *, settings_name: str = "--set") -> LoadedConfig:
+    """Read a configuration file and lay settings such as ``{"training.epochs": 3}`` over it.
+
+    :param settings_name: how the user gave the settings, for the error sentence.
+    :raises ConfigurationError: one sentence that names the file or setting, the key, the value and the remedy.
+    """
+    raw = _read_mapping(path)
+    settings = settings or {}
+    for key, value in settings.items():
+        _apply(raw, key, value, settings_name)
+    try:
+        values = LowtideConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigurationError(_sentence(error, path, settings, settings_name)) from None
+    canonical = json.dumps(values.model_dump(mode="json"), sort_keys=True)
+    return LoadedConfig(values=values, source=str(path), sha256=hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Read ``training.epochs=3``; the value is read as YAML reads it.
+
+    :raises ConfigurationError: no ``=``, or a value that is not YAML.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise ConfigurationError(f"--set {text!r} is not key=value; write e.g. --set training.epochs=3")
+    try:
+        return key.strip(), yaml.load(value, Loader=_UniqueKeyLoader)  # noqa: S506 it is a SafeLoader
+    except yaml.YAMLError:
+        raise ConfigurationError(f"--set {key.strip()}: {value!r} is not a YAML value; quote it") from None
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        # _UniqueKeyLoader is a SafeLoader
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path}: there is no such configuration file; see include/configs for examples"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error}); check the path and its permissions") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}{_yaml_problem(error)}; mend the YAML there") from None
+    if not isinstance(raw, dict):
+        raise ConfigurationError(
+            f"{path}: is not a mapping of sections; see include/configs/optimized.yaml for the shape"
+        )
+    return raw
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{where}: {getattr(error, 'problem', None) or 'is not YAML'}"
+
+
+def _apply(raw: dict[str, Any], key: str, value: Any, settings_name: str) -> None:
+    *parents, leaf = key.split(".")
+    node = raw
+    for parent in parents:
+        below = node.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise ConfigurationError(
+                f"{settings_name} {key}: '{parent}' is not a section; name a key such as training.epochs"
+            )
+        node[parent] = below
+        node = below
+    node[leaf] = value
+
+
+def _sentence(error: ValidationError, path: Path, settings: Mapping[str, Any], settings_name: str) -> str:
+    # unknown keys first: of a misspelt key, "is missing" would be the half that does not help
+    first, *more = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    key = ".".join(str(part) for part in first["loc"])
+    place = settings_name if key in settings else str(path)
+    # "--set training.epochs is 0, which cannot be used": the key is the place
+    joint = " " if key in settings and first["type"] != "extra_forbidden" else ": "
+    rest = f" (and {len(more)} more)" if more else ""
+    return f"{place}{joint}{_problem(first, key)}{rest}"
+
+
+def _problem(error: ErrorDetails, key: str) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{_near(key)}"
+    if error["type"] == "missing":
+        return f"the key '{key}' is missing; add it"
+    message = str(error.get("ctx", {}).get("error", error["msg"]))
+    if not key:  # a check across sections names its keys itself
+        return message
+    message = message.replace("Input should be", "it should be")
+    return f"{key} is {_shown(error['input'])}, which cannot be used: {message}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _near(key: str) -> str:
+    close = difflib.get_close_matches(key, all_keys(), n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    section = key.rpartition(".")[0]
+    allowed = [k for k in all_keys() if k.rpartition(".")[0] == section]
+    return f"; known here: {', '.join(allowed)}" if allowed else "; remove it"
+
+
+def all_keys(model: type[BaseModel] = LowtideConfig, prefix: str = "") -> list[str]:
+    """Return every dotted key that a configuration file may hold."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        section = _section_of(field.annotation)
+        if section is not None:
+            keys.extend(all_keys(section, f"{prefix}{name}."))
+    return keys
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

@@ -1,0 +1,190 @@
+"""From a configuration to a signal in working order, and to the anchor of a replay."""
+
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from lowtide.config.schema import GridConfig, ProviderName
+from lowtide.config.zones import Zone, find_zone
+from lowtide.errors import ConfigurationError, SignalError
+from lowtide.grid.backfill import provider_key
+from lowtide.grid.client import Feed, GridSignal, LiveFeed, LocalFeed
+from lowtide.grid.history import HistoryStore, open_history
+from lowtide.grid.http import Access, Limits, Line, LoginLine, Transport
+from lowtide.grid.outlook import Foresight, Foreteller, StoredPast, TracedPast
+from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
+from lowtide.grid.providers.base import HttpProvider, LocalProvider
+from lowtide.grid.providers.offline import TraceReplay
+from lowtide.records import EmissionFactorType, ReplayAnchor, SignalType
+from lowtide.timeutil import as_utc
+
+# Which provider ``auto`` means for a zone: one without a key, else the one whose key is given, else the typical hours.
+
+
+def choose_provider(grid: GridConfig, zone: Zone, *, has_token: bool, has_login: bool) -> ProviderName:
+    """Return the configured provider, or what ``auto`` comes to; the registry's order is the order of preference.
+
+    :raises ConfigurationError: ``auto`` with a region factor or signal type that no provider of the zone gives.
+    """
+    if grid.provider != "auto":
+        return grid.provider
+    public = [name for name, kind in HTTP_PROVIDERS.items() if kind.base_url is not None]
+    without_key = [name for name in public if not _asks_for_credentials(HTTP_PROVIDERS[name])]
+    with_key = [name for name in public if _has_credentials(HTTP_PROVIDERS[name], has_token, has_login)]
+    candidates = [*without_key, *with_key]
+    fitting = [name for name in candidates if _fits(HTTP_PROVIDERS[name], grid, zone)]
+    if fitting:
+        return fitting[0]
+    if any(wanted is not None for wanted in (grid.region, grid.emission_factor_type, grid.signal_type)):
+        _refuse([name for name in candidates if HTTP_PROVIDERS[name].covers(zone)], grid, zone)
+    return "profile"
+
+
+def takes_credentials(grid: GridConfig, provider: HttpProvider, *, own_address: bool) -> bool:
+    """Return whether credentials are meant for a provider: one that asks for none is never sent another's.
+
+    :param own_address: the user named provider and address, e.g. a gateway that wants a token before a keyless provider.
+    """
+    return _asks_for_credentials(type(provider)) or (own_address and grid.provider != "auto")
+
+
+def open_provider(kind: type[HttpProvider], grid: GridConfig, zone: Zone) -> HttpProvider:
+    """Return a provider in the way that a configuration wants it.
+
+    :raises ConfigurationError: a zone, region, factor or signal type that it cannot give.
+    """
+    factors, signal = grid.emission_factor_type, grid.signal_type
+    provider = kind(
+        region=grid.region,
+        factor_type=EmissionFactorType(factors) if factors else None,
+        signal_type=SignalType(signal) if signal else None,
+    )
+    provider.check(zone)
+    return provider
+
+
+def _asks_for_credentials(kind: type[HttpProvider]) -> bool:
+    return kind.needs_key or kind.needs_login
+
+
+def _has_credentials(kind: type[HttpProvider], has_token: bool, has_login: bool) -> bool:
+    # a login tells a password from a token: the two must not be sent to each other's provider
+    return _asks_for_credentials(kind) and has_token and has_login == kind.needs_login
+
+
+def _fits(kind: type[HttpProvider], grid: GridConfig, zone: Zone) -> bool:
+    try:
+        open_provider(kind, grid, zone)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _refuse(candidates: list[ProviderName], grid: GridConfig, zone: Zone) -> None:
+    for name in candidates:
+        open_provider(HTTP_PROVIDERS[name], grid, zone)  # raises, with the reason
+    raise ConfigurationError(
+        f"grid.provider is 'auto' but no provider of zone {zone.key} can be used as wanted, so grid.region,"
+        " grid.emission_factor_type and grid.signal_type mean nothing; leave them null, or give a key"
+    )
+
+
+_EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
+"""A replay elsewhere is a slip of the pen, and a deadline after it would leave the calendar."""
+
+
+def open_signal(
+    grid: GridConfig,
+    *,
+    anchor: ReplayAnchor | None = None,
+    access: Access | None = None,
+    artifacts: Path | None = None,
+    limits: Limits | None = None,
+    base_url: str | None = None,
+    token: str | None = None,
+) -> GridSignal:
+    """Return the signal that a configuration asks for; nothing is asked of a network yet.
+
+    :param anchor: under replay, checked here, so that a start outside the trace is told before anything waits on it.
+    :param access: a connection's address and credentials; ``base_url`` and ``token`` are short for one.
+    :param artifacts: the artifact root, where the history of this signal lies; None to do without one.
+    :param limits: bounds of a request, instead of those for a caller who may block.
+    :raises ConfigurationError: an unusable address, zone, region or replay, or credentials that are missing.
+    :raises ArtifactError: a trace that cannot be used.
+    """
+    access = access or Access(base_url=base_url, token=token)
+    zone = find_zone(grid.zone)
+    name = choose_provider(grid, zone, has_token=bool(access.token), has_login=bool(access.login))
+    if name in HTTP_PROVIDERS:
+        provider = open_provider(HTTP_PROVIDERS[name], grid, zone)
+        own_address = access.base_url is not None
+        meant = takes_credentials(grid, provider, own_address=own_address)
+        line = _line(provider, access if meant else access.anonymous(), limits)
+        store = None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
+        feed = LiveFeed(provider=provider, transport=line, zone=zone)
+        return GridSignal(zone, feed, history=store, foreteller=None if store is None else _from_store(store))
+    local = LocalFeed(provider=LOCAL_PROVIDERS[name](grid))
+    if name == "replay" and anchor is not None:
+        _check_start(local, anchor.virtual_start)
+    return GridSignal(zone, local, is_replay=name == "replay", foreteller=_from_trace(local.provider, zone))
+
+
+def _line(provider: HttpProvider, access: Access, limits: Limits | None) -> Line:
+    address = access.base_url or provider.base_url
+    if address is None:
+        raise ConfigurationError(
+            f"{provider.name} has no public address; name a connection with yours in grid.connection,"
+            " or set LOWTIDE_GRID_URL"
+        )
+    transport = Transport(
+        address,
+        token=None if provider.needs_login else access.token,
+        token_header=provider.token_header,
+        limits=limits,
+        credentials_place=access.place,
+    )
+    return LoginLine(provider, transport, access) if provider.needs_login else transport
+
+
+def _from_store(store: HistoryStore) -> Foreteller:
+    from lowtide.grid.forecast.uncertainty import StoredForecasts  # numpy: not for DAG parsing
+
+    return Foreteller(Foresight(StoredPast(store), store.timezone), StoredForecasts(store))
+
+
+def _from_trace(provider: LocalProvider, zone: Zone) -> Foreteller | None:
+    """Return what is foretold under a replay: by the trace's own past, as a history would; a profile has none."""
+    if not isinstance(provider, TraceReplay):
+        return None
+    return Foreteller(Foresight(TracedPast(provider.whole), zone.timezone))
+
+
+def _check_start(feed: Feed, start: datetime) -> None:
+    with suppress(SignalError):  # a gap in the trace: the outlook tells of it and falls back
+        feed.current(start)
+
+
+def replay_anchor(grid: GridConfig, real_now: datetime) -> ReplayAnchor | None:
+    """Return the anchor of a replay that begins now; None where the provider is no replay.
+
+    ``virtual_start`` without an offset is the zone's local time; the first of two when the clocks go back.
+
+    :raises ConfigurationError: ``virtual_start`` is no moment.
+    """
+    if grid.provider != "replay" or grid.replay is None:
+        return None
+    start = _virtual_start(grid.replay.virtual_start, find_zone(grid.zone).timezone)
+    return ReplayAnchor(real_start=as_utc(real_now), virtual_start=start, speed=grid.replay.speed)
+
+
+def _virtual_start(text: str, timezone: ZoneInfo) -> datetime:
+    refusal = f"grid.replay.virtual_start is {text!r}, which is not a moment; write e.g. '2025-04-15T05:00'"
+    try:
+        start = datetime.fromisoformat(text)
+        start = as_utc(start if start.tzinfo else start.replace(tzinfo=timezone))
+    except (ValueError, OverflowError):
+        raise ConfigurationError(refusal) from None
+    if not _EARLIEST_YEAR <= start.year <= _LATEST_YEAR:
+        raise ConfigurationError(f"{refusal}; the year is between {_EARLIEST_YEAR} and {_LATEST_YEAR}")
+    return start

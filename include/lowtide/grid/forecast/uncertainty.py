@@ -1,0 +1,198 @@
+"""How wrong the forecast was in the last weeks, and what that says of an expected saving."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+
+import numpy as np
+
+from lowtide.errors import LowtideError
+from lowtide.grid.forecast.features import DAY, FORECAST_HOURS, HOUR_S, Flags, Floats, HourlyPast, Integers
+from lowtide.grid.history import HistoryStore
+from lowtide.grid.series import IntensityCurve
+from lowtide.records import IntensityKind, Reading
+
+_DAYS = 56
+_EVERY_HOURS = 3
+_NEAR_HOURS = 3
+"""Errors of forecasts made at about the same hour of the day count: at night a grid errs otherwise than at noon."""
+_FEWEST = 40
+_LEAST_KNOWN = 0.75
+_QUANTILES = (0.1, 0.9)
+
+
+class LeadErrors:
+    """What was minus what was expected, in g/kWh, by origin (hours since 1970) and lead in hours; NaN where unknown."""
+
+    def __init__(self, origins: Integers, errors: Floats) -> None:
+        self._origins = origins
+        self._errors = errors
+
+    def saving_interval_percent(
+        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
+    ) -> tuple[float, float] | None:
+        """Return the 10 % and 90 % quantile of 100 x (1 - block / block from now) with past errors laid over the curve.
+
+        Each past forecast's errors move both blocks, so what errs alike in both cancels. None where the curve or the
+        errors do not reach as far, or fewer than 40 forecasts are known.
+        """
+        expected_now = curve.mean_over(now_s, now_s + duration_s)
+        expected_then = curve.mean_over(start_s, start_s + duration_s)
+        if expected_now is None or expected_then is None:
+            return None
+        origin_s = now_s // HOUR_S * HOUR_S
+        near = self._errors[self._near(int(origin_s // HOUR_S))]
+        now = expected_now + _block_means(near, now_s - origin_s, duration_s)
+        then = expected_then + _block_means(near, start_s - origin_s, duration_s)
+        usable = ~np.isnan(now) & ~np.isnan(then) & (now > 0)
+        if usable.sum() < _FEWEST:
+            return None
+        low, high = np.quantile(100.0 * (1.0 - np.maximum(then[usable], 0.0) / now[usable]), _QUANTILES)
+        return float(low), float(high)
+
+    def _near(self, hour: int) -> Flags:
+        apart = np.abs(self._origins - hour) % DAY
+        near: Flags = np.minimum(apart, DAY - apart) <= _NEAR_HOURS
+        return near
+
+
+def past_errors_before(past: HourlyPast, index: int, forecast: Callable[[int], Floats | None]) -> LeadErrors | None:
+    """Return the errors of the forecasts whose week had ended by an index; None where there are too few.
+
+    :param forecast: the forecast as it was at an earlier index.
+    """
+    first, last = index - FORECAST_HOURS - _DAYS * DAY, index - FORECAST_HOURS
+    origins, errors = [], []
+    for origin in range(max(0, first), last + 1, _EVERY_HOURS):
+        expected = forecast(origin)
+        if expected is not None:
+            origins.append(origin + past.first_hour)
+            errors.append(past.values[origin : origin + FORECAST_HOURS] - expected)
+    if len(errors) < _FEWEST:
+        return None
+    return LeadErrors(np.array(origins, dtype=np.int64), np.stack(errors))
+
+
+def _block_means(errors: Floats, begin_s: float, duration_s: float) -> Floats:
+    """Return each row's mean over ``[begin_s, begin_s + duration_s)`` after its origin; NaN where a quarter is unknown."""
+    hours = np.arange(errors.shape[1] + 1) * HOUR_S
+    end_s = begin_s + duration_s
+    if begin_s < 0 or end_s > hours[-1]:
+        return np.full(len(errors), np.nan)
+    weights = np.clip(np.minimum(hours[1:], end_s) - np.maximum(hours[:-1], begin_s), 0.0, None)
+    known = (~np.isnan(errors)) @ weights
+    means = np.full(len(errors), np.nan)
+    np.divide(np.nan_to_num(errors) @ weights, known, out=means, where=known >= _LEAST_KNOWN * duration_s)
+    return means
+
+
+# How far forecasts were from what came: the past error of a block, laid over the same block of today's forecast.
+
+
+LEAST_FORECASTS = 10
+"""From fewer past forecasts no interval is given: two quantiles of nine numbers are two of the numbers."""
+LOW, HIGH = 0.1, 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastForecast:
+    """A forecast as it was known at ``origin_s`` (UNIX seconds), and what the grid then did."""
+
+    origin_s: float
+    forecast: IntensityCurve
+    actual: IntensityCurve
+
+    def error(self, lead_s: float, duration_s: float) -> float | None:
+        """Return actual minus forecast mean of the block that began ``lead_s`` after the origin, in g/kWh."""
+        start_s = self.origin_s + lead_s
+        forecast = self.forecast.mean_over(start_s, start_s + duration_s)
+        actual = self.actual.mean_over(start_s, start_s + duration_s)
+        return None if forecast is None or actual is None else actual - forecast
+
+
+@dataclass(frozen=True, slots=True)
+class PastForecasts:
+    """Forecasts of the same kind and of the same hour of day; tells how well a saving that they promise was kept."""
+
+    forecasts: Sequence[PastForecast]
+
+    def saving_interval_percent(
+        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
+    ) -> tuple[float, float] | None:
+        """Return the 10 % and 90 % quantile of the saving of a block against starting now, in percent.
+
+        Both blocks' errors come from the same past forecast: a level that was too high for one was too high for the other.
+        None where the curve does not cover both blocks, or too few past forecasts do.
+        """
+        now = curve.mean_over(now_s, now_s + duration_s)
+        block = curve.mean_over(start_s, start_s + duration_s)
+        if now is None or block is None:
+            return None
+        savings = sorted(
+            100.0 * (1.0 - max(0.0, block + late) / (now + early))
+            for early, late in self._errors(start_s - now_s, duration_s)
+            if now + early > 0.0
+        )
+        if len(savings) < LEAST_FORECASTS:
+            return None
+        return _quantile(savings, LOW), _quantile(savings, HIGH)
+
+    def _errors(self, lead_s: float, duration_s: float) -> list[tuple[float, float]]:
+        pairs = ((past.error(0.0, duration_s), past.error(lead_s, duration_s)) for past in self.forecasts)
+        return [(early, late) for early, late in pairs if early is not None and late is not None]
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return a quantile by linear interpolation between the two nearest ranks."""
+    at = share * (len(ordered) - 1)
+    below = int(at)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
+
+
+# How good a provider's forecasts were: those that were stored as they came, against what the grid then did.
+
+
+DAYS = 28
+_AHEAD = timedelta(hours=72)
+
+
+class StoredForecasts:
+    """The provider's forecasts of the last four weeks, each as it was known at the hour of day that is asked about."""
+
+    def __init__(self, store: HistoryStore) -> None:
+        self._store = store
+        self._lock = Lock()
+        self._hour: datetime | None = None
+        self._found = PastForecasts(())
+
+    def saving_interval_percent(
+        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
+    ) -> tuple[float, float] | None:
+        """See ``lowtide.grid.outlook.PastErrors``; None also where the store cannot be read."""
+        hour = datetime.fromtimestamp(now_s // 3600 * 3600, tz=self._store.timezone)
+        with self._lock:
+            if self._hour != hour:  # reading four weeks takes a good part of a second; jobs ask many times an hour
+                self._hour, self._found = hour, PastForecasts(self._forecasts(hour))
+            found = self._found
+        return found.saving_interval_percent(curve, now_s, start_s, duration_s)
+
+    def _forecasts(self, hour: datetime) -> list[PastForecast]:
+        origins = (hour - timedelta(days=day) for day in range(1, DAYS + 1))
+        try:
+            return [past for origin in origins if (past := self._forecast_of(origin)) is not None]
+        except LowtideError:
+            return []
+
+    def _forecast_of(self, origin: datetime) -> PastForecast | None:
+        end = origin + _AHEAD
+        forecast = [r for r in self._store.known_at(origin, end, origin) if r.kind is IntensityKind.FORECAST]
+        actual = [r for r in self._store.known_now(origin, end) if r.kind is not IntensityKind.FORECAST]
+        if not forecast or not actual:
+            return None
+        return PastForecast(origin_s=origin.timestamp(), forecast=_curve(forecast), actual=_curve(actual))
+
+
+def _curve(readings: list[Reading]) -> IntensityCurve:
+    return IntensityCurve.from_readings(readings)

@@ -1,0 +1,187 @@
+"""Reads histories from files: our own trace format, and the yearly CSV of the Electricity Maps portal.
+
+Rules for the portal's file (names of columns as of 2021 to 2025, capitals aside):
+
+- ``Datetime (UTC)`` is the interval's start; the interval is as long as the shortest step in the file, an hour at most.
+- each of the columns ``(direct)`` and ``(Life cycle)`` / ``(LCA)`` is a signal of its own; an empty field is a gap.
+- ``Data estimated`` true: kind ``estimated``, false: ``measured``; without the column: ``estimated``.
+- another ``Zone id`` than the one asked for: the file is refused, since its figures are of another grid.
+
+A trace says nothing of its origin but perhaps the zone, in its name (``DE_2023.csv``): it is average lifecycle intensity
+(the contract of trace files) unless the user says otherwise, kind ``estimated``.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from lowtide.config.zones import Zone, zone_table
+from lowtide.errors import ArtifactError, InvalidAnswer
+from lowtide.grid.providers.offline import INTENSITY, TIMESTAMP, read_trace
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
+
+PORTAL_SOURCE, TRACE_SOURCE = "electricity_maps", "trace"
+_START, _ZONE, _ESTIMATED = "datetime (utc)", "zone id", "data estimated"
+_FACTOR_COLUMNS = {
+    "carbon intensity gco₂eq/kwh (life cycle)": EmissionFactorType.LIFECYCLE,
+    "carbon intensity gco₂eq/kwh (lca)": EmissionFactorType.LIFECYCLE,
+    "carbon intensity gco₂eq/kwh (direct)": EmissionFactorType.DIRECT,
+}
+_HOUR = timedelta(hours=1)
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedFile:
+    """A file's readings, oldest first, which may be of several factor types, and the source that they come from."""
+
+    source: str
+    readings: tuple[Reading, ...]
+
+    def by_factor_type(self) -> Iterator[tuple[EmissionFactorType, list[Reading]]]:
+        """Yield the readings of each factor type that the file has."""
+        for factor_type in EmissionFactorType:
+            found = [reading for reading in self.readings if reading.emission_factor_type is factor_type]
+            if found:
+                yield factor_type, found
+
+
+def read_history_file(
+    path: Path, zone: Zone, *, factor_type: EmissionFactorType | None = None, source: str | None = None
+) -> ImportedFile:
+    """Read a file of either format, plain or gzip.
+
+    :param factor_type: of a trace, which does not say it; of a portal's file, the only column to take.
+    :param source: another name for where a trace comes from.
+    :raises ArtifactError: missing, unreadable, of neither format, of another zone, or with a line that is no reading.
+    """
+    text = _text(path)
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        columns = {name.strip().lower() for name in next(reader, [])}
+    except csv.Error as error:
+        raise ArtifactError(f"{path}, line 1: is not CSV ({error}); check the file") from None
+    if {TIMESTAMP, INTENSITY} <= columns:
+        readings = _trace(path, zone, factor_type or EmissionFactorType.LIFECYCLE, source or TRACE_SOURCE)
+        return ImportedFile(source=source or TRACE_SOURCE, readings=readings)
+    if _START in columns:
+        found = _Portal(path, zone).readings(text)
+        wanted = tuple(r for r in found if factor_type is None or r.emission_factor_type is factor_type)
+        if not wanted:
+            raise ArtifactError(
+                f"{path}: holds no {factor_type.value if factor_type else ''} intensity; check the file"
+            )
+        return ImportedFile(source=source or PORTAL_SOURCE, readings=wanted)
+    raise ArtifactError(
+        f"{path}: is neither a trace (columns {TIMESTAMP}, {INTENSITY}) nor a CSV of the Electricity Maps portal"
+        " (column 'Datetime (UTC)'); name the columns in the first line"
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: there is no such file; check the path") from None
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); give a CSV file in UTF-8, plain or gzip") from None
+
+
+def _trace(path: Path, zone: Zone, factor_type: EmissionFactorType, source: str) -> tuple[Reading, ...]:
+    named = path.name.partition("_")[0]
+    if named != zone.key and named in zone_table():
+        raise ArtifactError(
+            f"{path}: is of zone {named!r} by its name, not {zone.key!r}; give --zone {named} or rename it"
+        )
+    trace = read_trace(path)
+    _refuse_coarse(path, trace.resolution)
+    return tuple(
+        Reading(
+            zone=zone.key,
+            start=start,
+            end=start + trace.resolution,
+            carbon_intensity_gco2eq_per_kwh=value,
+            source=source,
+            kind=IntensityKind.ESTIMATED,
+            signal_type=SignalType.AVERAGE,
+            emission_factor_type=factor_type,
+        )
+        for start, value in zip(trace.starts, trace.values, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Portal:
+    path: Path
+    zone: Zone
+
+    def readings(self, text: str) -> tuple[Reading, ...]:
+        reader = csv.reader(io.StringIO(text, newline=""))
+        columns = [name.strip().lower() for name in next(reader)]
+        try:
+            rows = [(reader.line_num, dict(zip(columns, row, strict=False))) for row in reader if row]
+        except csv.Error as error:
+            raise ArtifactError(f"{self.path}, line {reader.line_num}: is not CSV ({error}); check the file") from None
+        starts = [self._start(line, row) for line, row in rows]
+        length = self._length(sorted(starts))
+        found = [
+            reading
+            for (line, row), start in zip(rows, starts, strict=True)
+            for reading in self._row(line, row, start, length)
+        ]
+        return tuple(sorted(found, key=lambda reading: reading.start))
+
+    def _start(self, line: int, row: Mapping[str, str]) -> datetime:
+        told = row.get(_ZONE)
+        if told is not None and told.strip() != self.zone.key:
+            raise self._wrong(line, f"is of zone {told!r}, not {self.zone.key!r}; give --zone {told} or another file")
+        try:
+            moment = datetime.fromisoformat(row[_START].strip())
+        except ValueError:
+            raise self._wrong(line, f"{row[_START]!r} is not a moment; mend or remove the line") from None
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+    def _length(self, starts: list[datetime]) -> timedelta:
+        steps = [later - earlier for earlier, later in pairwise(starts)]
+        if not steps:
+            raise ArtifactError(f"{self.path}: a history needs at least two rows, this one has {len(starts)}")
+        if min(steps) == timedelta(0):
+            twice = starts[steps.index(timedelta(0))]
+            raise ArtifactError(f"{self.path}: {twice.isoformat()} stands there twice; remove one of the two rows")
+        _refuse_coarse(self.path, min(steps))
+        return min(steps)
+
+    def _row(self, line: int, row: Mapping[str, str], start: datetime, length: timedelta) -> Iterable[Reading]:
+        measured = row.get(_ESTIMATED, "").strip().lower() == "false"
+        for column, factor_type in _FACTOR_COLUMNS.items():
+            text = row.get(column, "").strip()
+            if text:
+                try:
+                    yield Reading(
+                        zone=self.zone.key,
+                        start=start,
+                        end=start + length,
+                        carbon_intensity_gco2eq_per_kwh=float(text),
+                        source=PORTAL_SOURCE,
+                        kind=IntensityKind.MEASURED if measured else IntensityKind.ESTIMATED,
+                        signal_type=SignalType.AVERAGE,
+                        emission_factor_type=factor_type,
+                    )
+                except (ValueError, InvalidAnswer):
+                    wanted = "an intensity of at least 0 g/kWh"
+                    raise self._wrong(line, f"{text!r} is not {wanted}; mend or remove the line") from None
+
+    def _wrong(self, line: int, problem: str) -> ArtifactError:
+        return ArtifactError(f"{self.path}, line {line}: {problem}")
+
+
+def _refuse_coarse(path: Path, length: timedelta) -> None:
+    if length > _HOUR:
+        raise ArtifactError(f"{path}: holds means over {length}, which say nothing of an hour; give the hourly file")

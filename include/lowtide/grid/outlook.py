@@ -1,0 +1,341 @@
+"""What is known about the grid at one moment: the other half of a decision."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache
+from math import isnan
+from typing import TYPE_CHECKING, Protocol
+
+from lowtide.errors import LowtideError
+from lowtide.grid.series import IntensityCurve, prolonged, provider_curve
+from lowtide.records import Forecast, IntensityKind, Reading
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from lowtide.grid.forecast.model import HistoryForecaster
+    from lowtide.grid.history import HistoryStore
+
+
+class PastErrors(Protocol):
+    """How wrong predictions of a kind were before."""
+
+    def saving_interval_percent(
+        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
+    ) -> tuple[float, float] | None:
+        """Return the 10 % and 90 % quantile of the saving of a block against starting now, in percent.
+
+        The past errors of the same leads are laid over the curve; None where there are too few of them.
+        """
+        ...
+
+
+class Trailing(Protocol):
+    """What the grid was like before now."""
+
+    def percentile(self, percent: float, window: timedelta) -> float | None:
+        """Return the time-weighted percentile in g/kWh of the window before now; None if less than half is known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """The grid of the hours to come, as somebody expects it.
+
+    ``source`` says who, e.g. "neso" or "history: 365 days, ridge". ``threshold_comparable`` is False where its grams do not
+    mean what the provider's do: it may order hours, but is not held against a limit or a reading. The curve may begin before
+    now; with jitter it should, by as much as the jitter is.
+    """
+
+    curve: IntensityCurve
+    source: str
+    issued_at: datetime
+    threshold_comparable: bool = True
+    past_errors: PastErrors | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a policy goes by beside the reading.
+
+    ``forecast``: the provider's, which may cost a request. ``prediction``: what is made of it and of the history, or of the
+    history alone. ``trailing``: the days before.
+    """
+
+    forecast: bool = False
+    prediction: bool = False
+    trailing: bool = False
+
+
+READING = Wanted()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """The grid as it looks from one moment.
+
+    ``reading`` holds now, from the provider, the cache or the profile. ``shape`` is the modelled curve of the hours to
+    come and only ever orders them. ``forecast`` is the provider's raw answer; ``prediction`` is what is made of all that is
+    known, and what policies go by. ``trailing`` is what held before now. ``failed_looks`` counts the provider's failures in
+    a row, this look included, 0 where it answered. ``steps`` names each step of the fallback in one line.
+    ``threshold_comparable`` is False where the reading's grams do not mean what the provider's would. ``worth_retrying`` is
+    False where another look cannot help.
+    """
+
+    reading: Reading | None = None
+    shape: tuple[Reading, ...] = ()
+    forecast: Forecast | None = None
+    prediction: Prediction | None = None
+    trailing: Trailing | None = None
+    failed_looks: int = 0
+    steps: tuple[str, ...] = ()
+    threshold_comparable: bool = True
+    worth_retrying: bool = True
+
+
+class TypicalHours(Protocol):
+    """What is usual for the hours to come, from values of the same signal; a history store is one."""
+
+    def typical(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        """Return the usual hours that overlap ``[start, end)``, in time order; there may be gaps, or none at all.
+
+        :raises LowtideError: the stored values cannot be used.
+        """
+        ...
+
+
+# What the grid was like over the days before a moment.
+
+
+LEAST_KNOWN = 0.5
+"""A window of which less is known says nothing about it."""
+
+
+class TrailingCurve:
+    """The values of a curve before a moment; ``lowtide.grid.outlook.Trailing``.
+
+    :param until_s: UNIX seconds; what the curve holds from there on is not looked at.
+    """
+
+    def __init__(self, curve: IntensityCurve, until_s: float) -> None:
+        self._curve = curve
+        self._until_s = until_s
+        self._found: dict[tuple[float, timedelta], float | None] = {}
+
+    def percentile(self, percent: float, window: timedelta) -> float | None:
+        """Return the least value at or below which the intensity was for ``percent`` of the known time of the window.
+
+        In g/kWh; None if less than half of the window before ``until_s`` is known.
+        """
+        asked = (percent, window)
+        if asked not in self._found:  # many jobs ask the same
+            self._found[asked] = self._percentile(percent, window.total_seconds())
+        return self._found[asked]
+
+    def _percentile(self, percent: float, window_s: float) -> float | None:
+        known = sorted(self._weighted(self._until_s - window_s))
+        total_s = sum(weight_s for _, weight_s in known)
+        if total_s < LEAST_KNOWN * window_s:
+            return None
+        reached_s = 0.0
+        for value, weight_s in known:
+            reached_s += weight_s
+            if reached_s >= total_s * percent / 100.0 * (
+                1.0 - 1e-12
+            ):  # a sum of floats may miss its share by a rounding error
+                return value
+        return known[-1][0]
+
+    def _weighted(self, since_s: float) -> list[tuple[float, float]]:
+        """Return value and seconds of each known step in the window."""
+        edges, values = self._curve.edges_s, self._curve.values
+        first = max(0, bisect_right(edges, since_s) - 1)
+        last = min(len(values), bisect_left(edges, self._until_s))
+        spans = ((values[i], min(edges[i + 1], self._until_s) - max(edges[i], since_s)) for i in range(first, last))
+        return [(value, length_s) for value, length_s in spans if length_s > 0 and not isnan(value)]
+
+
+# What a signal's own past says: of the hours to come, and of the days before.
+
+
+LOOK_BACK = timedelta(days=800)
+"""Two years and the weeks before them: what is older taught the forecast nothing more, and would have to be read each time."""
+
+
+class Past(Protocol):
+    """A signal's past."""
+
+    def readings(self, now: datetime) -> tuple[Reading, ...]:
+        """Return the actual values that are known, in time order; what ends after ``now`` is not looked at.
+
+        :raises LowtideError: the stored values cannot be used.
+        """
+        ...
+
+
+class StoredPast:
+    """The past as a history store has it."""
+
+    def __init__(self, store: HistoryStore) -> None:
+        self._store = store
+        self._read: tuple[frozenset[str], datetime] | None = None
+        self._readings: tuple[Reading, ...] = ()
+
+    def readings(self, now: datetime) -> tuple[Reading, ...]:
+        """Return the actual values of the last 800 days."""
+        start = (now - LOOK_BACK).replace(hour=0, minute=0, second=0, microsecond=0)
+        start -= timedelta(days=start.weekday())  # a beginning that moved each day would change Monday's fit each day
+        found = self._store.part_names(), start
+        if found != self._read:  # two years are read in a tenth of a second: not at each look of each wait
+            known = self._store.known_now(start, now)
+            self._read, self._readings = found, tuple(r for r in known if r.kind is not IntensityKind.FORECAST)
+        if self._readings and self._readings[-1].end > now:
+            return tuple(r for r in self._readings if r.end <= now)
+        return self._readings
+
+
+class TracedPast:
+    """The past under a replay: the trace itself, of which nothing is looked at that ends after now."""
+
+    def __init__(self, whole: Callable[[], tuple[Reading, ...]]) -> None:
+        self._whole = cache(whole)  # tens of megabytes for a year: not before a policy asks
+
+    def readings(self, now: datetime) -> tuple[Reading, ...]:  # noqa: ARG002 the forecaster keeps to what has ended
+        """Return the whole trace."""
+        return self._whole()
+
+
+class Foresight:
+    """Reads a past, and keeps what it made of it until the past has grown. Thread-safe.
+
+    :param timezone: the zone's; days and weeks follow its clock.
+    """
+
+    def __init__(self, past: Past, timezone: ZoneInfo) -> None:
+        self._past = past
+        self._timezone = timezone
+        self._lock = threading.Lock()
+        self._readings: tuple[Reading, ...] = ()
+        self._forecaster: HistoryForecaster | None = None
+        self._curve: IntensityCurve | None = None
+
+    def prediction(self, now: datetime) -> Prediction | None:
+        """Return a forecast from what had ended by now; None where too little is known.
+
+        :raises LowtideError: the stored values cannot be used.
+        """
+        with self._lock:
+            self._read(now)
+            return None if self._forecaster is None else prediction_of(self._forecaster, now, lock=self._lock)
+
+    def trailing(self, now: datetime) -> Trailing | None:
+        """Return what the grid was like before now; None where nothing is known.
+
+        :raises LowtideError: the stored values cannot be used.
+        """
+        with self._lock:
+            self._read(now)
+            if not self._readings:
+                return None
+            self._curve = self._curve or IntensityCurve.from_readings(self._readings)
+            step_s = (self._readings[-1].end - self._readings[-1].start).total_seconds()
+            return TrailingCurve(self._curve, now.timestamp() // step_s * step_s)
+
+    def _read(self, now: datetime) -> None:
+        from lowtide.grid.forecast.features import Series
+        from lowtide.grid.forecast.model import HistoryForecaster  # numpy: not for DAG parsing
+
+        readings = self._past.readings(now)
+        if readings is self._readings or readings == self._readings:
+            return
+        self._readings, self._curve = readings, None
+        self._forecaster = HistoryForecaster(Series.from_readings(readings), self._timezone) if readings else None
+
+
+def prediction_of(
+    forecaster: HistoryForecaster, now: datetime, *, lock: threading.Lock | None = None
+) -> Prediction | None:
+    """Return a history's forecast as policies read it; None where it knows too little.
+
+    :param lock: held while the forecaster is asked for its past errors, later and on another thread.
+    """
+    forecast = forecaster.forecast(now)
+    if forecast is None:
+        return None
+    edges = [forecast.start_s + i * forecast.step_s for i in range(len(forecast.values) + 1)]
+    return Prediction(
+        curve=IntensityCurve(edges, forecast.values),
+        source=f"the history ({forecast.days_of_history} days, {forecast.method})",
+        issued_at=forecast.issued_at,
+        past_errors=_PastErrors(forecaster, now, lock or threading.Lock()),
+    )
+
+
+class _PastErrors:
+    """Asks the forecaster for its past errors only when somebody wants to know: to find them takes a while."""
+
+    def __init__(self, forecaster: HistoryForecaster, now: datetime, lock: threading.Lock) -> None:
+        self._forecaster, self._now, self._lock = forecaster, now, lock
+
+    def saving_interval_percent(
+        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
+    ) -> tuple[float, float] | None:
+        """See ``lowtide.grid.outlook.PastErrors``."""
+        with self._lock:
+            errors = self._forecaster.past_errors(self._now)
+        return None if errors is None else errors.saving_interval_percent(curve, now_s, start_s, duration_s)
+
+
+# Adds to an outlook what planning policies go by: one prediction of the hours to come, and the days before.
+
+
+class Foreteller:
+    """Makes a prediction of the provider's forecast, the history's, or both.
+
+    :param foresight: what this signal's own past says; None where it has none.
+    :param provider_errors: how good the provider's forecasts were; None where they are not stored.
+    """
+
+    def __init__(self, foresight: Foresight | None, provider_errors: PastErrors | None = None) -> None:
+        self._foresight = foresight
+        self._provider_errors = provider_errors
+
+    def foretold(self, outlook: Outlook, now: datetime, wanted: Wanted, provider: str) -> Outlook:
+        """Return the outlook with what is wanted beside the reading; a history that cannot be used is one of its steps."""
+        if self._foresight is None or not (wanted.prediction or wanted.trailing):
+            return replace(outlook, prediction=self._of_provider(outlook, provider)) if wanted.prediction else outlook
+        try:
+            trailing = self._foresight.trailing(now) if wanted.trailing else None
+            own = self._foresight.prediction(now) if wanted.prediction else None
+        except LowtideError as error:
+            outlook = replace(outlook, steps=(*outlook.steps, f"the history cannot be used: {error}"))
+            trailing, own = None, None
+        prediction = self._blended(outlook, now, own, provider) if wanted.prediction else None
+        return replace(outlook, prediction=prediction, trailing=trailing)
+
+    def _blended(self, outlook: Outlook, now: datetime, own: Prediction | None, provider: str) -> Prediction | None:
+        """Return the provider's forecast, prolonged by the history's; without one that holds now, the history's."""
+        theirs = self._of_provider(outlook, provider)
+        if theirs is None or own is None:
+            return theirs or own
+        if theirs.curve.value_at(now.timestamp()) is None:
+            return own
+        if own.curve.end_s <= theirs.curve.end_s:
+            return theirs
+        return replace(theirs, curve=prolonged(theirs.curve, own.curve), source=f"{provider}, then {own.source}")
+
+    def _of_provider(self, outlook: Outlook, provider: str) -> Prediction | None:
+        reading, forecast = outlook.reading, outlook.forecast
+        if reading is None or forecast is None:
+            return None
+        return Prediction(
+            curve=provider_curve(reading, forecast),
+            source=provider,
+            issued_at=forecast.issued_at,
+            past_errors=self._provider_errors,
+        )

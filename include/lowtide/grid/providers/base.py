@@ -1,0 +1,326 @@
+"""What a provider is: a pure pair, build a request and parse an answer. Input and output live in the transport."""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Final, Protocol
+
+from lowtide.config.zones import Zone
+from lowtide.errors import ConfigurationError, InvalidAnswer
+from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
+from lowtide.timeutil import format_moment, parse_moment
+
+# Guards that parsers share: bytes to JSON, JSON to a number, readings without repeats.
+
+
+STALE_FORECAST: Final = timedelta(hours=24)
+"""A forecast issued longer ago is no forecast of today's weather."""
+SHOWN: Final = 60
+"""Characters of a strange value that an error shows."""
+
+
+def decode_json(body: bytes, provider: str) -> Any:
+    """Return the JSON of a body.
+
+    :raises InvalidAnswer: not JSON (an HTML page sent with status 200, say), or nested beyond reason.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        shown = body[:40].decode("utf-8", errors="replace")
+        raise InvalidAnswer(f"{provider} answered with something that is not JSON, beginning {shown!r}") from None
+
+
+def as_number(value: Any, provider: str, absurd_above: float, unit: str = "g/kWh") -> float:
+    """Return an intensity in the unit given.
+
+    :raises InvalidAnswer: no number (a bool or a string is none), negative, non-finite or absurd; never read as 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidAnswer(f"{provider} answered with the intensity {str(value)[:60]!r}, which is not a number")
+    if not 0 <= value <= absurd_above or not math.isfinite(value):
+        raise InvalidAnswer(
+            f"{provider} answered with {str(value)[:60]} {unit}; an intensity lies from 0 to {absurd_above:g}"
+        )
+    return float(value)
+
+
+def without_repeats(readings: Iterable[Reading]) -> tuple[Reading, ...]:
+    """Return the readings in time order, equal repeats kept once.
+
+    :raises InvalidAnswer: two readings overlap and are not the same.
+    """
+    kept: list[Reading] = []
+    for reading in sorted(readings, key=lambda r: (r.start, r.end)):
+        if kept and reading == kept[-1]:
+            continue
+        if kept and reading.start < kept[-1].end:
+            raise InvalidAnswer(f"{reading.source} answered with two different values for {reading.start.isoformat()}")
+        kept.append(reading)
+    return tuple(kept)
+
+
+def as_list(value: Any, provider: str, what: str) -> list[Any]:
+    """Return a list of an answer.
+
+    :raises InvalidAnswer: it is none; an error text in the answer is shown.
+    """
+    if not isinstance(value, list):
+        raise InvalidAnswer(f"{provider} answered without a list of {what}")
+    return value
+
+
+def as_mapping(value: Any, provider: str, what: str) -> Mapping[str, Any]:
+    """Return a JSON object of an answer.
+
+    :raises InvalidAnswer: it is none.
+    """
+    if not isinstance(value, dict):
+        raise InvalidAnswer(f"{provider} answered with {what} that is {str(value)[:SHOWN]!r}, not an object")
+    return value
+
+
+def as_moment(value: Any, provider: str) -> datetime:
+    """Return a moment of an answer, in UTC; fractions beyond microseconds are cut.
+
+    :raises InvalidAnswer: no text, not ISO-8601, or without an offset.
+    """
+    try:
+        return parse_moment(value)
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidAnswer(
+            f"{provider} answered with the moment {str(value)[:SHOWN]!r}, which is not ISO-8601 with an offset"
+        ) from None
+
+
+def refuse_wrong_zone(told: Any, asked: str, provider: str) -> None:
+    """Check the zone that an answer names against the one that was asked for.
+
+    :raises InvalidAnswer: they differ, or the answer names none.
+    """
+    if told is None:
+        raise InvalidAnswer(f"{provider} answered without naming a zone, so it may be for another than {asked!r}")
+    if told != asked:
+        raise InvalidAnswer(f"{provider} answered for zone {str(told)[:SHOWN]!r}, but {asked!r} was asked for")
+
+
+def checked(readings: Iterable[Reading], provider: str, zone: str) -> tuple[Reading, ...]:
+    """Return the readings in time order without repeats; the rules of docs/providers.md that all parsers share.
+
+    :raises InvalidAnswer: none at all, only zeros, or two that contradict.
+    """
+    kept = without_repeats(readings)
+    if not kept:
+        raise InvalidAnswer(f"{provider} answered without a single value for zone {zone}")
+    if all(reading.carbon_intensity_gco2eq_per_kwh == 0 for reading in kept):
+        raise InvalidAnswer(f"{provider} answered only zeros for zone {zone}; no grid is that clean")
+    return kept
+
+
+def as_forecast(readings: Iterable[Reading], issued_at: datetime, now: datetime) -> Forecast:
+    """Return what of a checked series lies ahead; values that are no forecast (an ``actual``) stay out of it.
+
+    :raises InvalidAnswer: nothing ahead, or issued too long ago or later than the next interval.
+    """
+    ahead = tuple(r for r in readings if r.end > now and r.kind is IntensityKind.FORECAST)
+    if not ahead:
+        raise InvalidAnswer(f"the forecast has nothing after {format_moment(now)}")
+    source = ahead[0].source
+    if now - issued_at > STALE_FORECAST:
+        raise InvalidAnswer(f"{source} gave a forecast issued at {format_moment(issued_at)}, which is stale")
+    if issued_at - now > timedelta(hours=1):
+        raise InvalidAnswer(
+            f"{source} gave a forecast issued at {format_moment(issued_at)}, which is dated in the future;"
+            " check this machine's clock if it persists"
+        )
+    return Forecast(issued_at=issued_at, readings=ahead)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One GET below a provider's base address; no token in here, the transport adds it."""
+
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Provider(Protocol):
+    """What all providers say about their signal."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name in the configuration."""
+        ...
+
+    @property
+    def signal_type(self) -> SignalType:
+        """Average or marginal."""
+        ...
+
+    @property
+    def emission_factor_type(self) -> EmissionFactorType:
+        """Lifecycle or direct."""
+        ...
+
+
+class LocalProvider(Provider, Protocol):
+    """A provider that needs no network: a trace, a profile."""
+
+    @property
+    def can_recover(self) -> bool:
+        """Whether a later moment may have a reading where this one has none."""
+        ...
+
+    def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        """Return what it has of ``[start, end)``, in time order, not clipped; there may be gaps."""
+        ...
+
+    def explain_gap(self, moment: datetime) -> str:
+        """Return why it has nothing at a moment, in one sentence.
+
+        :raises ConfigurationError: the moment is one that the user chose wrongly.
+        """
+        ...
+
+
+class HttpProvider(ABC):
+    """A live provider: facts as class variables, pure functions, no input or output.
+
+    :param region: the part of a zone to ask for, where the provider knows parts (``grid.region``).
+    :param factor_type: which emission factors to ask for, where the provider offers a choice; None = its own.
+    :param signal_type: likewise average or marginal.
+    :raises ConfigurationError: a factor or signal type that this provider cannot give.
+    """
+
+    name: ClassVar[str]
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    base_url: ClassVar[str | None]
+    """The public address; None where everyone runs their own."""
+    token_header: ClassVar[str | None] = None
+    needs_key: ClassVar[bool] = False
+    needs_login: ClassVar[bool] = False
+    """Whether login and password are exchanged for a token by ``login_request`` and ``parse_login``."""
+    token_lifetime: ClassVar[timedelta | None] = None
+    max_age: ClassVar[timedelta]
+    """How long after its interval a last good reading may stand in for an answer."""
+    resolution: ClassVar[timedelta]
+    max_range: ClassVar[timedelta]
+    """The longest span that one range request may ask for."""
+    attribution: ClassVar[str]
+    """Whose data it is, and its licence where known."""
+
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        factor_type: EmissionFactorType | None = None,
+        signal_type: SignalType | None = None,
+    ) -> None:
+        self.region = region
+        self._accept("grid.emission_factor_type", factor_type, self.emission_factor_type)
+        self._accept("grid.signal_type", signal_type, self.signal_type)
+
+    def _accept(self, key: str, wanted: StrEnum | None, given: StrEnum) -> None:
+        if wanted is not None and wanted is not given:
+            raise ConfigurationError(
+                f"{key} is '{wanted.value}', but {self.name} gives '{given.value}' only; leave it null or choose another"
+                " grid.provider"
+            )
+
+    @property
+    def source(self) -> str:
+        """The provider's name with the region, where one is asked for: what readings and stores are labelled with."""
+        return f"{self.name}:{self.region}" if self.region else self.name
+
+    @classmethod
+    @abstractmethod
+    def covers(cls, zone: Zone) -> bool:
+        """Return whether the provider has a signal for a zone."""
+
+    def check(self, zone: Zone) -> None:
+        """Refuse a zone and region that cannot be asked for, before anything waits on it.
+
+        :raises ConfigurationError: not covered, or a region that is missing or unknown.
+        """
+        if not self.covers(zone):
+            raise ConfigurationError(
+                f"grid.provider '{self.name}' does not cover zone '{zone.key}'; use provider 'auto', or a zone that it covers"
+            )
+        if self.region is not None:
+            raise ConfigurationError(
+                f"grid.region is {self.region!r}, but {self.name} knows no parts of zone {zone.key}; leave it null"
+            )
+
+    @abstractmethod
+    def current_request(self, zone: Zone, now: datetime) -> Request:
+        """Return the request for what holds now."""
+
+    @abstractmethod
+    def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
+        """Return the request for ``[start, end)``, past and where it can future, at most ``max_range`` long."""
+
+    @abstractmethod
+    def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
+        """Return the readings of a current or range answer in time order, without overlap, at least one.
+
+        :raises InvalidAnswer: anything that is not such an answer; never another exception, whatever the bytes.
+        """
+
+    def forecast_request(self, zone: Zone, now: datetime) -> Request | None:
+        """Return the request for the hours to come; None where there is no forecast.
+
+        Equal to ``current_request`` where one answer holds both: then one body serves both parsers.
+        """
+        del zone, now
+        return None
+
+    def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
+        """Return the forecast of an answer to ``forecast_request``; its horizon may be short, and it may have gaps.
+
+        :raises InvalidAnswer: anything that is not such an answer, or one that ends before ``now``.
+        """
+        del body, now
+        raise InvalidAnswer(f"{self.name} has no forecast for zone {zone.key}")
+
+    def access_request(self) -> Request | None:
+        """Return the request that tells what the token may use; None where there is no such thing."""
+        return None
+
+    def grant(self, body: bytes, zone: Zone) -> None:
+        """Take note of an answer to ``access_request`` (else InvalidAnswer); later requests keep to what is granted."""
+        del body, zone
+
+    def login_request(self) -> Request | None:
+        """Return the request that exchanges login and password (HTTP basic, added by the transport) for a token."""
+        return None
+
+    def parse_login(self, body: bytes) -> str:
+        """Return the token of an answer to ``login_request``; raises InvalidAnswer where there is none."""
+        del body
+        raise InvalidAnswer(f"{self.name} has no login")
+
+    def reading(self, zone: Zone, start: datetime, length: timedelta, value: float, kind: IntensityKind) -> Reading:
+        """Return one interval with this provider's labels.
+
+        :raises InvalidAnswer: an interval that runs past the end of time.
+        """
+        try:
+            end = start + length
+        except OverflowError:
+            raise InvalidAnswer(f"{self.name} answered with the moment {start.isoformat()}") from None
+        return Reading(
+            zone=zone.key,
+            start=start,
+            end=end,
+            carbon_intensity_gco2eq_per_kwh=value,
+            source=self.source,
+            kind=kind,
+            signal_type=self.signal_type,
+            emission_factor_type=self.emission_factor_type,
+        )

@@ -1,0 +1,113 @@
+"""Energy-Charts (Fraunhofer ISE): European countries, no key, quarter-hours or hours, measured and forecast in one answer.
+
+Rules of its own, beside those in docs/providers.md:
+
+- three columns of equal length; a shorter one is refused, since values would stand against the wrong moments.
+- ``co2eq`` where there is one, kind ``estimated`` (computed from generation and factors per source); else
+  ``co2eq_forecast``, kind ``forecast``; both null: a gap, also at the end, where several such slots are usual.
+- the length of an interval is the shortest step between two moments: 15, 30 or 60 minutes.
+- the answer does not name its country, so a wrong one cannot be noticed; an unknown country is a status 400.
+"""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, ClassVar, Final
+
+from lowtide.config.zones import Zone
+from lowtide.errors import InvalidAnswer
+from lowtide.grid.providers.base import (
+    SHOWN,
+    HttpProvider,
+    Request,
+    as_forecast,
+    as_list,
+    as_mapping,
+    as_number,
+    checked,
+    decode_json,
+)
+from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
+from lowtide.timeutil import as_utc
+
+_STEPS_S: Final = (900, 1800, 3600)
+_LAST_UNIX_SECOND: Final = 4_102_444_800
+"""The year 2100: what lies beyond is no moment but a value in another column's place."""
+_ABSURD_GCO2EQ_PER_KWH: Final = 2_000.0
+"""Beyond lignite's lifecycle factor with a wide margin."""
+
+
+class EnergyChartsProvider(HttpProvider):
+    """A country's average intensity. The unit is given as gCO2eq/kWh, which is taken as lifecycle factors."""
+
+    name: ClassVar[str] = "energy_charts"
+    signal_type: SignalType = SignalType.AVERAGE
+    emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
+    base_url: ClassVar[str | None] = "https://api.energy-charts.info"
+    max_age: ClassVar[timedelta] = timedelta(hours=2)
+    resolution: ClassVar[timedelta] = timedelta(minutes=15)
+    max_range: ClassVar[timedelta] = timedelta(days=14)
+    attribution: ClassVar[str] = "energy-charts.info, Fraunhofer ISE"
+
+    @classmethod
+    def covers(cls, zone: Zone) -> bool:
+        """Return whether a source that was read shows the country."""
+        return zone.energy_charts is not None
+
+    def current_request(self, zone: Zone, now: datetime) -> Request:
+        """Return the request without a span: the present day, measured until lately and forecast from there."""
+        del now
+        return Request(path="/co2eq", params={"country": str(zone.energy_charts)})
+
+    def forecast_request(self, zone: Zone, now: datetime) -> Request:
+        """Return the same request: its answer holds the forecast as well."""
+        return self.current_request(zone, now)
+
+    def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
+        """Return the request for a span."""
+        span = {"start": f"{as_utc(start):%Y-%m-%dT%H:%MZ}", "end": f"{as_utc(end):%Y-%m-%dT%H:%MZ}"}
+        return Request(path="/co2eq", params={"country": str(zone.energy_charts), **span})
+
+    def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
+        """Return the answer's intervals; the rules stand at the head of this file."""
+        answer = as_mapping(decode_json(body, self.name), self.name, "something")
+        seconds = [_second(value) for value in as_list(answer.get("unix_seconds"), self.name, "moments")]
+        measured = self._column(answer, "co2eq", len(seconds))
+        forecast = self._column(answer, "co2eq_forecast", len(seconds))
+        step = _step(seconds)
+        found = zip(seconds, measured, forecast, strict=True)
+        readings = (self._interval(zone, second, step, values) for second, *values in found)
+        return checked((r for r in readings if r is not None), self.name, zone.key)
+
+    def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
+        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` stands for it."""
+        return as_forecast(self.parse(body, zone), now, now)
+
+    def _column(self, answer: Any, name: str, length: int) -> list[Any]:
+        column = as_list(answer.get(name), self.name, f"'{name}'")
+        if len(column) != length:
+            raise InvalidAnswer(f"{self.name} answered with {len(column)} values of {name} for {length} moments")
+        return column
+
+    def _interval(self, zone: Zone, second: int, step: timedelta, values: list[Any]) -> Reading | None:
+        measured, forecast = values
+        value = forecast if measured is None else measured
+        if value is None:
+            return None
+        kind = IntensityKind.FORECAST if measured is None else IntensityKind.ESTIMATED
+        start = datetime.fromtimestamp(second, UTC)
+        return self.reading(zone, start, step, as_number(value, self.name, _ABSURD_GCO2EQ_PER_KWH), kind)
+
+
+def _second(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LAST_UNIX_SECOND:
+        raise InvalidAnswer(f"energy_charts answered with the moment {str(value)[:SHOWN]!r}, which is no unix second")
+    return value
+
+
+def _step(seconds: list[int]) -> timedelta:
+    """Return the length of the intervals; a gap makes a longer step, so the shortest is the true one."""
+    steps = [later - earlier for earlier, later in pairwise(sorted(set(seconds)))]
+    step = min(steps, default=_STEPS_S[0])
+    if step not in _STEPS_S:
+        raise InvalidAnswer(f"energy_charts answered with intervals of {step} s; they should be 15, 30 or 60 minutes")
+    return timedelta(seconds=step)

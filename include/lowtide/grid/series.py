@@ -1,0 +1,323 @@
+"""An intensity over time as a step function: its mean over any block, and the block that is cheapest.
+
+Pure Python on UNIX seconds: a decision looks at some hundreds of blocks, and neither ``Reading`` nor numpy is quick there.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import accumulate
+from math import exp, isfinite, isnan, nan
+from operator import lt, mul, sub
+from typing import NamedTuple, Self
+
+from lowtide.records import Forecast, Reading
+
+# The blocks of one duration on a curve, by prefix sums; on a regular curve in one pass instead of a search per block.
+
+
+_TIE = 1e-9
+"""Means closer than this share are equal: sums of floats differ by their order, and a tie must go to the earliest."""
+
+
+class Block(NamedTuple):
+    """A block that begins at ``start_s`` (UNIX seconds) and its mean intensity in g/kWh."""
+
+    start_s: float
+    mean_gco2eq_per_kwh: float
+
+
+class Blocks(NamedTuple):
+    """The starts at which a block of one duration begins or ends at an edge, in time order.
+
+    ``totals`` are the blocks' integrals in g/kWh x s: what is only compared need not be divided.
+    """
+
+    starts_s: tuple[float, ...]
+    totals: tuple[float, ...]
+
+
+def regular_blocks(
+    edges_s: Sequence[float], values: Sequence[float], sums: Sequence[float], step_s: float, duration_s: float
+) -> Blocks:
+    """Return the blocks of a curve without gaps whose steps are all ``step_s`` long.
+
+    :param sums: the integral of the curve up to each edge.
+    """
+    whole, rest_s = divmod(duration_s, step_s)
+    k, n = int(whole), len(values)
+    if duration_s > edges_s[-1] - edges_s[0]:
+        return Blocks((), ())
+    if rest_s == 0:
+        return Blocks(tuple(edges_s[: n - k + 1]), tuple(map(sub, sums[k:], sums)))
+    # a block that begins at an edge reaches rest_s into step i + k; one that ends at an edge begins rest_s before an edge
+    rests = [rest_s * value for value in values]
+    starts: list[float] = [0.0] * (2 * (n - k))
+    totals = starts.copy()
+    starts[0::2], starts[1::2] = edges_s[: n - k], [edge - duration_s for edge in edges_s[k + 1 :]]
+    totals[0::2] = [b - a + rest for a, b, rest in zip(sums, sums[k:n], rests[k:], strict=False)]
+    totals[1::2] = [b - a + rest for a, b, rest in zip(sums[1:], sums[k + 1 :], rests, strict=False)]
+    return Blocks(tuple(starts), tuple(totals))
+
+
+def general_blocks(
+    edges_s: Sequence[float], duration_s: float, mean_over: Callable[[float, float], float | None]
+) -> Blocks:
+    """Return the blocks of any curve; those that it does not cover are left out."""
+    starts = sorted({*edges_s, *(edge - duration_s for edge in edges_s)})
+    found = [(start, mean) for start in starts if (mean := mean_over(start, start + duration_s)) is not None]
+    return Blocks(tuple(start for start, _ in found), tuple(mean * duration_s for _, mean in found))
+
+
+def nearly(mean: float) -> float:
+    """Return the greatest mean in g/kWh that counts as equal."""
+    return mean + _TIE * (1.0 + mean)
+
+
+_MOST_DURATIONS = 8
+
+
+class IntensityCurve:
+    """Intensity in g/kWh over time, constant over each step; a NaN value is a gap. Immutable; times are UNIX seconds, UTC.
+
+    :param edges_s: where the steps begin and the last one ends, strictly increasing; one more than there are values.
+    :raises ValueError: no value, edges that do not increase or do not fit, a value that is infinite or negative.
+    """
+
+    __slots__ = ("_blocks", "_gap_sums", "_sums", "edges_s", "step_s", "values")
+
+    edges_s: tuple[float, ...]
+    values: tuple[float, ...]
+    step_s: float | None
+    """The length of every step, None where they differ."""
+
+    def __init__(self, edges_s: Sequence[float], values: Sequence[float]) -> None:
+        self.edges_s, self.values = tuple(edges_s), tuple(values)
+        if not self.values or len(self.edges_s) != len(self.values) + 1:
+            raise ValueError(f"a curve of {len(self.values)} values cannot have {len(self.edges_s)} edges")
+        if not all(map(lt, self.edges_s, self.edges_s[1:])):
+            raise ValueError("the edges of a curve must increase")
+        steps = tuple(map(sub, self.edges_s[1:], self.edges_s))
+        self.step_s = steps[0] if min(steps) == max(steps) else None
+        self._gap_sums: tuple[float, ...] | None = None
+        known = self.values
+        if isnan(sum(known)):
+            known = tuple(0.0 if isnan(value) else value for value in known)
+            missing = (s if isnan(v) else 0.0 for s, v in zip(steps, self.values, strict=True))
+            self._gap_sums = tuple(accumulate(missing, initial=0.0))
+        if min(known) < 0 or not isfinite(max(known)):
+            raise ValueError("an intensity is finite and >= 0, or NaN for a gap")
+        self._sums: tuple[float, ...] = tuple(accumulate(map(mul, steps, known), initial=0.0))
+        self._blocks: dict[float, Blocks] = {}
+
+    @classmethod
+    def from_readings(cls, readings: Iterable[Reading]) -> Self:
+        """Return the curve of readings in time order; what lies between two that do not touch is a gap.
+
+        :raises ValueError: no reading, or readings that overlap.
+        """
+        edges: list[float] = []
+        values: list[float] = []
+        for reading in readings:
+            start = reading.start.timestamp()
+            if edges and start > edges[-1]:
+                values.append(nan)
+                edges.append(start)
+            if not edges:
+                edges.append(start)
+            elif start < edges[-1]:
+                raise ValueError(f"readings overlap at {reading.start}")
+            values.append(reading.carbon_intensity_gco2eq_per_kwh)
+            edges.append(reading.end.timestamp())
+        return cls(edges, values)
+
+    @property
+    def start_s(self) -> float:
+        """Where the first step begins."""
+        return self.edges_s[0]
+
+    @property
+    def end_s(self) -> float:
+        """Where the last step ends."""
+        return self.edges_s[-1]
+
+    @property
+    def integrals(self) -> tuple[float, ...]:
+        """The integral in g/kWh x s from the start up to each edge; a gap adds nothing."""
+        return self._sums
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a step's value is missing."""
+        return self._gap_sums is not None
+
+    def value_at(self, moment_s: float) -> float | None:
+        """Return the intensity that holds at a moment; None outside the curve and in a gap."""
+        i = bisect_right(self.edges_s, moment_s) - 1
+        if not 0 <= i < len(self.values) or isnan(self.values[i]):
+            return None
+        return self.values[i]
+
+    def mean_over(self, start_s: float, end_s: float) -> float | None:
+        """Return the mean over ``[start_s, end_s)`` in g/kWh; None where the curve does not cover all of it."""
+        edges = self.edges_s
+        if not edges[0] <= start_s < end_s <= edges[-1]:
+            return None
+        i = bisect_right(edges, start_s) - 1
+        j = bisect_left(edges, end_s, lo=i + 1) - 1
+        gaps = self._gap_sums
+        # steps i to j are touched, and none of them may be missing
+        if gaps is not None and gaps[j + 1] > gaps[i]:
+            return None
+        values, sums = self.values, self._sums
+        inside = sums[j] - sums[i] + (end_s - edges[j]) * values[j] - (start_s - edges[i]) * values[i]
+        return inside / (end_s - start_s)
+
+    def best_start(self, earliest_s: float, latest_s: float, duration_s: float) -> Block | None:
+        """Return the cheapest block that begins in ``[earliest_s, latest_s]``, of equal ones the earliest.
+
+        None where the curve covers no such block.
+        """
+        blocks = self._blocks_of(duration_s)
+        i, j = bisect_right(blocks.starts_s, earliest_s), bisect_left(blocks.starts_s, latest_s)
+        found = [*self._one(earliest_s, duration_s), *self._last(earliest_s, latest_s, duration_s)]
+        if i < j:
+            totals = blocks.totals[i:j]
+            limit = nearly(min(totals) / duration_s) * duration_s
+            k = next(k for k, total in enumerate(totals, i) if total <= limit)
+            found.append(Block(blocks.starts_s[k], blocks.totals[k] / duration_s))
+        if not found:
+            return None
+        limit = nearly(min(block.mean_gco2eq_per_kwh for block in found))
+        return min(block for block in found if block.mean_gco2eq_per_kwh <= limit)
+
+    def extended_by(self, other: "IntensityCurve") -> "IntensityCurve":
+        """Return this curve, and ``other`` where this one has ended; what neither covers between them is a gap."""
+        if other.end_s <= self.end_s:
+            return self
+        i = max(0, bisect_right(other.edges_s, self.end_s) - 1)
+        values = other.values[i:]
+        edges = other.edges_s[i + 1 :]
+        if other.start_s > self.end_s:
+            values, edges = (nan, *values), (other.start_s, *edges)
+        return IntensityCurve((*self.edges_s, *edges), (*self.values, *values))
+
+    def forget(self) -> None:
+        """Drop the block means that were kept for the durations asked for so far."""
+        self._blocks.clear()
+
+    def _one(self, start_s: float, duration_s: float) -> list[Block]:
+        mean = self.mean_over(start_s, start_s + duration_s)
+        return [] if mean is None else [Block(start_s, mean)]
+
+    def _last(self, earliest_s: float, latest_s: float, duration_s: float) -> list[Block]:
+        return self._one(latest_s, duration_s) if latest_s > earliest_s else []
+
+    def _blocks_of(self, duration_s: float) -> Blocks:
+        """Return the starts at and before edges for a duration; many jobs of one duration look at one curve."""
+        blocks = self._blocks.get(duration_s)
+        if blocks is None:
+            if len(self._blocks) >= _MOST_DURATIONS:
+                self._blocks.clear()
+            blocks = self._blocks[duration_s] = self._all_blocks(duration_s)
+        return blocks
+
+    def _all_blocks(self, duration_s: float) -> Blocks:
+        if self.step_s is not None and self._gap_sums is None:
+            return regular_blocks(self.edges_s, self.values, self._sums, self.step_s, duration_s)
+        return general_blocks(self.edges_s, duration_s, self.mean_over)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IntensityCurve):
+            return NotImplemented
+        mine = (self.edges_s, self._sums, self._gap_sums)  # not the values: a NaN does not equal itself
+        return mine == (other.edges_s, other._sums, other._gap_sums)
+
+    def __hash__(self) -> int:
+        return hash((self.edges_s, self._sums))
+
+    def __repr__(self) -> str:
+        return f"IntensityCurve({len(self.values)} steps from {self.start_s:.0f} to {self.end_s:.0f} s)"
+
+
+# One curve from two: what a provider forecasts for the next hours, and the history's forecast where that ends.
+
+
+SOON = timedelta(hours=3)
+OVERLAP_S = 6 * 3600.0
+"""The provider's last hours, over which the two levels are compared."""
+DECAY_S = 12 * 3600.0
+"""How fast a difference in level is forgotten: after half a day the history's own level holds again to 37 %."""
+
+
+def provider_curve(reading: Reading, forecast: Forecast) -> IntensityCurve:
+    """Return a provider's forecast as a curve; it begins with the reading that holds now where the forecast begins soon."""
+    first = forecast.readings[0]
+    before = timedelta(0) <= first.start - reading.end <= SOON and reading.comparable_with(first)
+    return IntensityCurve.from_readings((reading, *forecast.readings) if before else forecast.readings)
+
+
+def prolonged(curve: IntensityCurve, later: IntensityCurve) -> IntensityCurve:
+    """Return a curve with another one's hours after its end, moved to its level by a difference that decays.
+
+    A history knows the usual order of the hours to come, not that this week is windier than the last; a jump at the seam
+    would pass for a clean or a dirty hour.
+    """
+    offset = _level_difference(curve, later)
+    if offset == 0.0 or later.end_s <= curve.end_s:
+        return curve.extended_by(later)
+    steps = zip(later.edges_s, later.values, strict=False)
+    moved = [value + offset * exp(-max(0.0, start_s - curve.end_s) / DECAY_S) for start_s, value in steps]
+    # not max(0.0, value): that makes a gap, which is NaN, a perfectly clean hour
+    return curve.extended_by(IntensityCurve(later.edges_s, [0.0 if value < 0.0 else value for value in moved]))
+
+
+def _level_difference(curve: IntensityCurve, later: IntensityCurve) -> float:
+    start_s = max(curve.start_s, later.start_s, curve.end_s - OVERLAP_S)
+    if start_s >= curve.end_s:
+        return 0.0
+    mine, theirs = curve.mean_over(start_s, curve.end_s), later.mean_over(start_s, curve.end_s)
+    return 0.0 if mine is None or theirs is None else mine - theirs
+
+
+# Covering a span of time with readings: the best source first, the next one for what is left.
+
+
+Source = Callable[[datetime, datetime], Iterable[Reading]]
+Span = tuple[datetime, datetime]
+
+
+def cover(start: datetime, end: datetime, sources: Sequence[Source]) -> tuple[Reading, ...]:
+    """Return readings over ``[start, end)`` in time order, clipped to it, split at every source's boundaries.
+
+    Each source is asked only for the gaps that the sources before it have left. Kinds and sources are kept.
+
+    :raises ValueError: the span runs backwards.
+    """
+    if end < start:
+        raise ValueError(f"the span from {start.isoformat()} to {end.isoformat()} runs backwards")
+    pieces: list[Reading] = []
+    gaps: list[Span] = [(start, end)] if end > start else []
+    for source in sources:
+        found = {gap: _clip(source(*gap), *gap) for gap in gaps}
+        gaps = [rest for gap, inside in found.items() for rest in _gaps(inside, *gap)]
+        pieces += [piece for inside in found.values() for piece in inside]
+    return tuple(sorted(pieces, key=lambda piece: piece.start))
+
+
+def _clip(readings: Iterable[Reading], start: datetime, end: datetime) -> list[Reading]:
+    """Return the parts within the span, in time order; of two that overlap the earlier one holds."""
+    clipped: list[Reading] = []
+    filled_until = start
+    for reading in sorted(readings, key=lambda r: r.start):
+        begin, stop = max(filled_until, reading.start), min(end, reading.end)
+        if begin < stop:
+            clipped.append(replace(reading, start=begin, end=stop))
+            filled_until = stop
+    return clipped
+
+
+def _gaps(pieces: Sequence[Reading], start: datetime, end: datetime) -> list[Span]:
+    edges = [start, *(edge for piece in pieces for edge in (piece.start, piece.end)), end]
+    return [(begin, stop) for begin, stop in zip(edges[::2], edges[1::2], strict=True) if begin < stop]

@@ -1,0 +1,225 @@
+"""One request for all the waits of a process that ask for the same signal. Lives on an event loop and never blocks it."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar, Self, TypeVar
+from weakref import WeakKeyDictionary
+
+from lowtide.errors import ProviderUnavailable, SignalError
+from lowtide.grid.client import Answer, GridSignal
+from lowtide.grid.outlook import READING, Outlook, Wanted
+from lowtide.timeutil import utc_now
+
+# Threads of our own for what blocks: asyncio's default ones are Airflow's too, and there are few on a small machine.
+
+
+NETWORK_THREADS = 16
+"""Requests at a time; each is bounded in time, and holds its thread for no pause."""
+
+Result = TypeVar("Result")
+
+
+@cache
+def _network() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(NETWORK_THREADS, thread_name_prefix="lowtide-grid")
+
+
+@cache
+def _thinking() -> ThreadPoolExecutor:
+    # one thread: Python lets only one compute at a time, and each further one would make the event loop wait its turn
+    return ThreadPoolExecutor(1, thread_name_prefix="lowtide-decide")
+
+
+async def in_network_thread(work: Callable[[], Result]) -> Result:
+    """Run what waits for the network or a disk."""
+    return await asyncio.get_running_loop().run_in_executor(_network(), work)
+
+
+async def in_thinking_thread(work: Callable[[], Result]) -> Result:
+    """Run what computes for more than a moment."""
+    return await asyncio.get_running_loop().run_in_executor(_thinking(), work)
+
+
+TRIES = 3
+LONGEST_PAUSE_S = 60.0
+"""A Retry-After up to this is slept within one look; a longer one is left to the looks to come."""
+_REFUSED = frozenset({401, 403})
+
+Opener = Callable[[], Awaitable[GridSignal]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKey:
+    """What must be equal for two waits to share a request. No secret is in it: it may be logged."""
+
+    zone: str
+    provider: str
+    address: str | None
+    connection: str | None
+    region: str | None
+    factor_type: str | None
+    signal_type: str | None
+    artifacts: str | None
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedLook:
+    """An outlook that all waits of a source see; ``number`` grows by one with each.
+
+    :param begun_s: on the monotonic clock; None for a look of one's own, which is never old.
+    """
+
+    outlook: Outlook
+    number: int
+    begun_s: float | None
+
+    def age_s(self) -> float:
+        """Return how long ago the look began, in seconds."""
+        return 0.0 if self.begun_s is None else max(0.0, time.monotonic() - self.begun_s)
+
+
+class SharedSource:
+    """One signal with many waits: at most one request at a time, and one per interval.
+
+    :param wanted: what the waits go by beside the reading.
+    :param opener: opens the signal; called again after the provider has refused the credentials, which may be new by then.
+    """
+
+    def __init__(
+        self, opener: Opener, *, wanted: Wanted = READING, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._opener = opener
+        self._wanted = wanted
+        self._monotonic = monotonic
+        self._signal: GridSignal | None = None
+        self._refused = False
+        self._latest: SharedLook | None = None
+        self._flight: asyncio.Task[SharedLook] | None = None
+        self._news = asyncio.Event()
+
+    async def look(self, max_age_s: float) -> SharedLook:
+        """Return the latest look if it is young enough, else a new one; who comes during a request waits for that one.
+
+        :raises LowtideError: the signal cannot be opened.
+        """
+        latest = self._latest
+        if latest is not None and latest.begun_s is not None and self._monotonic() - latest.begun_s < max_age_s:
+            return latest
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._look(), name="lowtide-look")
+            self._flight.add_done_callback(self._landed)
+        return await asyncio.shield(self._flight)  # a wait that is cancelled must not take the others' look with it
+
+    async def sleep(self, seconds: float, *, after: int) -> None:
+        """Sleep, but no longer than until there is a look newer than number ``after``."""
+        if self._latest is not None and self._latest.number > after:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    def held_s(self) -> float:
+        """Return for how much longer the provider asked to be left alone."""
+        return 0.0 if self._signal is None else self._signal.held_s()
+
+    def close(self) -> None:
+        """Give up a look in flight; nobody waits for it."""
+        if self._flight is not None:
+            self._flight.cancel()
+
+    def _landed(self, flight: "asyncio.Task[SharedLook]") -> None:
+        self._flight = None
+        if not flight.cancelled() and flight.exception() is None:
+            self._latest = flight.result()
+            news, self._news = self._news, asyncio.Event()
+            news.set()
+
+    async def _look(self) -> SharedLook:
+        begun_s = self._monotonic()
+        signal = await self._open()
+        asked = await self._ask(signal)
+        self._refused = isinstance(asked, ProviderUnavailable) and asked.status in _REFUSED
+        outlook = await in_network_thread(lambda: signal.conclude(utc_now(), asked, self._wanted))
+        number = 1 if self._latest is None else self._latest.number + 1
+        return SharedLook(outlook=outlook, number=number, begun_s=begun_s)
+
+    async def _open(self) -> GridSignal:
+        if self._signal is None or self._refused:
+            opened = await self._opener()
+            if self._signal is not None:
+                opened.inherit(self._signal)
+            self._signal = opened
+        return self._signal
+
+    async def _ask(self, signal: GridSignal) -> Answer | SignalError:
+        """Ask, and again after a passing failure; the pauses are slept here, where they hold no thread."""
+        for attempt in range(1, TRIES):
+            asked = await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
+            pause_s = _pause_s(asked, attempt)
+            if pause_s is None:
+                return asked
+            await asyncio.sleep(pause_s)
+        return await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
+
+
+class SharedSources:
+    """The sources of one event loop, by key; one that nobody has used for an interval is dropped."""
+
+    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Self]] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._sources: dict[Hashable, SharedSource] = {}
+        self._users: dict[Hashable, int] = {}
+        self._expiries: dict[Hashable, asyncio.TimerHandle] = {}
+
+    @classmethod
+    def of_running_loop(cls) -> Self:
+        """Return the sources that all waits on the running loop share."""
+        return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @asynccontextmanager
+    async def lease(
+        self, key: Hashable, opener: Opener, *, linger_s: float, wanted: Wanted = READING
+    ) -> AsyncIterator[SharedSource]:
+        """Lend the source of a key.
+
+        :param wanted: what its waits go by beside the reading; a part of the key, therefore.
+        :param linger_s: how long the source outlives its last user, so that the next one need not ask anew.
+        """
+        source = self._sources.setdefault(key, SharedSource(opener, wanted=wanted))
+        self._users[key] = self._users.get(key, 0) + 1
+        if expiry := self._expiries.pop(key, None):
+            expiry.cancel()
+        try:
+            yield source
+        finally:
+            self._users[key] -= 1
+            if self._users[key] == 0:
+                # a provider that asked to be left alone stays so for those who come next
+                outlives_s = max(linger_s, source.held_s())
+                self._expiries[key] = asyncio.get_running_loop().call_later(outlives_s, self._drop, key)
+
+    def _drop(self, key: Hashable) -> None:
+        self._sources.pop(key).close()
+        del self._users[key], self._expiries[key]
+
+
+def _pause_s(asked: Answer | SignalError, attempt: int) -> float | None:
+    """Return how long to wait before another try; None where there should be none."""
+    if not isinstance(asked, ProviderUnavailable) or not asked.passing:
+        return None
+    if asked.retry_after_s is not None:
+        return asked.retry_after_s if asked.retry_after_s <= LONGEST_PAUSE_S else None
+    return 2.0**attempt * random.uniform(0.25, 0.5)  # noqa: S311 jitter, not a secret

@@ -1,0 +1,170 @@
+"""Writes a small file so that a reader never sees half of it, and so that it outlives a power cut."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lowtide.errors import ArtifactError, LedgerInUse
+
+
+def write_atomically(path: Path, text: str) -> Path:
+    """Write UTF-8 text as ``write_bytes_atomically`` does.
+
+    :raises ArtifactError: the file cannot be written.
+    """
+    return write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def write_bytes_atomically(path: Path, data: bytes, *, before_rename: Callable[[Path], object] | None = None) -> Path:
+    """Write bytes beside the target, fsync them and rename them over the target; create missing folders.
+
+    :param before_rename: called with the file that is about to take the target's name, to lock it for example.
+    :raises ArtifactError: full disk, no permission, not a folder; an older file at ``path`` is then still whole.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_durably(temporary, data)
+        if before_rename is not None:
+            before_rename(temporary)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write {path}: {error.strerror or error}; the artifact root must be visible to this worker"
+            " and have room"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # gone after the rename; after a failure the half-written file must go
+            temporary.unlink()
+    return path
+
+
+def write_json_atomically(path: Path, text: str) -> Path:
+    """Write JSON text with a final newline, as ``write_atomically`` does.
+
+    :raises ArtifactError: the file cannot be written.
+    """
+    return write_atomically(path, text.rstrip("\n") + "\n")
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    # not mkstemp: its mode 0600 would hide the report from the web server's user
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Reads a file of JSON lines that may be missing or damaged: what is wrong is told, the rest is read.
+
+
+def objects(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file; a missing file has none, a line that is no object is told."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        problems.append(f"{path} cannot be read here ({error.strerror or error})")
+        return
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line)
+        except (ValueError, RecursionError):
+            data = None
+        if isinstance(data, dict):
+            yield data
+        else:
+            problems.append(f"{path}, line {number}: is torn or not JSON, and is left out")
+
+
+# One process at a time: who appends to a ledger, or replaces it, holds it.
+
+
+_LOOK_AGAIN_S = 0.1
+
+
+def open_held(path: Path, flags: int, *, patience_s: float = 0.0) -> int:
+    """Open a ledger that nobody else holds and return its descriptor; closing it gives the ledger back.
+
+    :param patience_s: how long to wait for another process; a settlement needs a moment, a training hours.
+    :raises LedgerInUse: another process holds it still.
+    :raises OSError: the file cannot be opened.
+    """
+    until_s = time.monotonic() + patience_s
+    while True:
+        file = os.open(path, flags, 0o644)
+        try:
+            trouble = _held_by_another(file, path)
+        except BaseException:
+            os.close(file)
+            raise
+        if trouble is None:
+            return file
+        os.close(file)
+        if time.monotonic() >= until_s:
+            raise LedgerInUse(f"{path}: {trouble}")
+        time.sleep(_LOOK_AGAIN_S)
+
+
+@contextlib.contextmanager
+def hold_ledger(path: Path, *, patience_s: float = 0.0) -> Iterator[None]:
+    """Keep other writers from a ledger that is there, without opening it to append.
+
+    :raises LedgerInUse: another process writes to it.
+    :raises ArtifactError: the file cannot be opened.
+    """
+    # over NFS nobody gets an exclusive lock who may not write
+    flags = os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY
+    try:
+        file = open_held(path, flags, patience_s=patience_s)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path}: cannot be opened ({error.strerror}); check the path and its permissions"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(file)
+
+
+def _held_by_another(file: int, path: Path) -> str | None:
+    try:
+        # a worker taken for dead and its retry must not interleave their rows
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "another process writes to this ledger; wait for it, or end it"
+    # else rows would go into a file that has lost its name
+    return None if _is_at(file, path) else "another process has just replaced this ledger; try again"
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,592 @@
+"""The training record: what a run leaves in ``record.json`` and as the XCom of ``train``."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic.json_schema import GenerateJsonSchema
+
+from lowtide.errors import InvalidAnswer
+from lowtide.io import write_json_atomically
+from lowtide.timeutil import format_moment, parse_moment
+
+# What the grid emitted per kWh in an interval, and how anyone knows.
+
+
+class IntensityKind(StrEnum):
+    """How a figure came about; the kinds are never merged."""
+
+    MEASURED = "measured"
+    ESTIMATED = "estimated"
+    FORECAST = "forecast"
+    CACHED = "cached"
+    MODELLED = "modelled"
+    REPLAYED = "replayed"
+
+
+class SignalType(StrEnum):
+    """Average and marginal intensities are never compared with one another."""
+
+    AVERAGE = "average"
+    MARGINAL = "marginal"
+
+
+class EmissionFactorType(StrEnum):
+    """Lifecycle and direct (combustion only) factors are never compared with one another."""
+
+    LIFECYCLE = "lifecycle"
+    DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The intensity of one zone over ``[start, end)``, with its origin.
+
+    :raises InvalidAnswer: negative or non-finite intensity, naive moments, or an interval that does not run forwards.
+    """
+
+    zone: str
+    start: datetime
+    end: datetime
+    carbon_intensity_gco2eq_per_kwh: float
+    source: str
+    kind: IntensityKind
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+
+    def __post_init__(self) -> None:
+        value = self.carbon_intensity_gco2eq_per_kwh
+        if not math.isfinite(value) or value < 0:
+            raise InvalidAnswer(
+                f"{self.source} gave {value!r} g/kWh for zone {self.zone}; an intensity is finite and >= 0"
+            )
+        if self.start.tzinfo is None or self.end.tzinfo is None or self.end <= self.start:
+            raise InvalidAnswer(f"{self.source} gave an interval from {self.start} to {self.end} for zone {self.zone}")
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether the moment lies in ``[start, end)``."""
+        return self.start <= moment < self.end
+
+    def comparable_with(self, other: "Reading") -> bool:
+        """Whether grams of the two mean the same thing."""
+        return (self.signal_type, self.emission_factor_type) == (other.signal_type, other.emission_factor_type)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able mapping; ``from_json`` reads it back."""
+        return {
+            "zone": self.zone,
+            "start": format_moment(self.start),
+            "end": format_moment(self.end),
+            "carbon_intensity_gco2eq_per_kwh": self.carbon_intensity_gco2eq_per_kwh,
+            "source": self.source,
+            "kind": self.kind.value,
+            "signal_type": self.signal_type.value,
+            "emission_factor_type": self.emission_factor_type.value,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read what ``as_json`` wrote."""
+        return cls(
+            zone=data["zone"],
+            start=parse_moment(data["start"]),
+            end=parse_moment(data["end"]),
+            carbon_intensity_gco2eq_per_kwh=float(data["carbon_intensity_gco2eq_per_kwh"]),
+            source=data["source"],
+            kind=IntensityKind(data["kind"]),
+            signal_type=SignalType(data["signal_type"]),
+            emission_factor_type=EmissionFactorType(data["emission_factor_type"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Readings of the hours to come, oldest first, without overlap; may be short, may have gaps.
+
+    :raises InvalidAnswer: empty, unsorted, overlapping, or mixed in zone or meaning.
+    """
+
+    issued_at: datetime
+    readings: tuple[Reading, ...]
+
+    def __post_init__(self) -> None:
+        if not self.readings:
+            raise InvalidAnswer("a forecast without a single value")
+        first = self.readings[0]
+        for earlier, later in zip(self.readings, self.readings[1:], strict=False):
+            if later.start < earlier.end:
+                raise InvalidAnswer(
+                    f"{first.source} gave a forecast for {first.zone} that is unsorted or overlaps at {later.start}"
+                )
+        if any(r.zone != first.zone or not r.comparable_with(first) for r in self.readings):
+            raise InvalidAnswer(f"{first.source} gave a forecast that mixes zones or factor types")
+
+    @property
+    def horizon(self) -> datetime:
+        """The end of the last interval."""
+        return self.readings[-1].end
+
+
+# Parts of a record that say how good its figures are: first booking, settlement, uncertainty, score.
+
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1.000001)]
+FunctionalUnit = Literal["run", "epoch", "1000_samples"]
+
+
+class Frozen(BaseModel):
+    """Unknown keys are refused, and nothing is changed once it is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Counterfactual(Frozen):
+    """This run's own energy curve, replayed as if it had begun at the moment of submission."""
+
+    start: AwareDatetime
+    carbon_intensity_gco2eq_per_kwh: NonNegative
+    emissions_gco2eq: NonNegative
+    intensity_kinds: dict[IntensityKind, NonNegative]
+    readings_path: Annotated[str | None, Field(description="the readings that it was booked at, one a line")] = None
+    readings_sha256: str | None = None
+
+
+class FirstBooked(Frozen):
+    """What the record said before anything was settled."""
+
+    emissions_gco2eq: NonNegative
+    emissions_train_gco2eq: NonNegative
+    mean_carbon_intensity_gco2eq_per_kwh: NonNegative
+    intensity_kinds: dict[IntensityKind, NonNegative]
+    foreign_signal_share: NonNegative
+    counterfactual: Counterfactual | None
+    ledger_path: Annotated[str, Field(description="the ledger as it was then, byte for byte")]
+    ledger_sha256: str
+
+
+class Settlement(Frozen):
+    """The run was booked again at the grid's actual figures; the record's own figures are the settled ones."""
+
+    settled_at: Annotated[AwareDatetime, Field(description="the last time; real time")]
+    settled_energy_share: Annotated[Share, Field(description="share of the energy that was booked again, ever")]
+    sources: Annotated[tuple[str, ...], Field(description="whose actual figures")]
+    readings_path: Annotated[str, Field(description="the actual readings that the last settlement used, one a line")]
+    readings_sha256: str
+    first_booked: FirstBooked
+
+
+class EmissionsInterval(Frozen):
+    """Between which bounds the figures lie if every method errs as far as its published errors go."""
+
+    energy_low_kwh: NonNegative
+    energy_high_kwh: NonNegative
+    emissions_low_gco2eq: NonNegative
+    emissions_high_gco2eq: NonNegative
+    basis: Annotated[tuple[str, ...], Field(description="each method's share, its error and where that is published")]
+
+
+class SciScore(Frozen):
+    """Software Carbon Intensity, ISO/IEC 21031:2024: (O + M) per R. Location-based; O includes the site's PUE."""
+
+    gco2eq_per_unit: NonNegative
+    functional_unit: Annotated[FunctionalUnit, Field(description="R")]
+    units: Annotated[float, Field(gt=0, description="how many of R this run is")]
+    operational_gco2eq: Annotated[NonNegative, Field(description="O")]
+    embodied_gco2eq: Annotated[
+        NonNegative | None, Field(description="M, this run's part; null = not given, so the score is of O alone")
+    ]
+
+
+RECORD_SCHEMA_VERSION: Final = "1.1"
+READABLE_SCHEMA_VERSIONS: Final = ("1.0", RECORD_SCHEMA_VERSION)
+"""1.1 added the machine's energy, whether the energy is complete, the GPUs, the settlement, the uncertainty, the score,
+the training's warnings and the number of test samples.
+
+All of them have defaults in the model, so that a record of 1.0 is read as it stands."""
+
+
+class ReplayAnchor(Frozen):
+    """The one link between real and virtual time under replay: virtual = virtual_start + speed x (real - real_start)."""
+
+    real_start: AwareDatetime
+    virtual_start: AwareDatetime
+    speed: Annotated[float, Field(gt=0)]
+
+    def virtual(self, real: datetime) -> datetime:
+        """Return the virtual moment of a real one."""
+        return self.virtual_start + (real - self.real_start) * self.speed
+
+    def real(self, virtual: datetime) -> datetime:
+        """Return the real moment of a virtual one."""
+        return self.real_start + (virtual - self.virtual_start) / self.speed
+
+    def real_duration(self, virtual: timedelta) -> timedelta:
+        """Return how long a virtual duration takes on the clock on the wall."""
+        return virtual / self.speed
+
+
+class EnergyTotals(Frozen):
+    """Energy in kWh before PUE; ``methods`` says per component how it was obtained."""
+
+    total: NonNegative
+    cpu: NonNegative
+    gpu: NonNegative
+    ram: NonNegative
+    methods: dict[Literal["cpu", "gpu", "ram"], Literal["rapl", "nvml", "tdp_estimate", "constant", "none", "replayed"]]
+
+
+class MachineEnergy(Frozen):
+    """Energy in kWh before PUE of the whole machine over a run's rows, whoever used it; for GPUs, of the selected ones."""
+
+    total: NonNegative
+    cpu: NonNegative
+    gpu: NonNegative
+    ram: NonNegative
+
+
+class Interruption(Frozen):
+    """A gap in the ledger, between two attempts; no energy is booked in it. Times as the ledger's, virtual under replay."""
+
+    attempt: Annotated[int, Field(ge=2, description="the attempt that ended it")]
+    start: AwareDatetime
+    end: AwareDatetime
+    resumed_from_optimizer_step: Annotated[int, Field(ge=0, description="of the checkpoint; 0 = from the beginning")]
+
+
+class TrainingRecord(Frozen):
+    """One run's figures. Times are UTC; under replay ``submitted_at``, ``started_at`` and ``ended_at`` are virtual."""
+
+    schema_version: Literal["1.0", "1.1"] = RECORD_SCHEMA_VERSION
+    run_id: str
+    comparison_key: Annotated[
+        str, Field(description="model, data, zone and effective batch: runs are compared only where equal")
+    ]
+    configuration: Annotated[str, Field(description="the configuration file and its SHA-256, with settings applied")]
+    zone: str
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    policy: str
+    submitted_at: AwareDatetime
+    started_at: AwareDatetime
+    ended_at: AwareDatetime
+    wait_s: Annotated[NonNegative, Field(description="from submission to the training's start; virtual under replay")]
+    duration_s: Annotated[NonNegative, Field(description="real seconds, of all attempts together")]
+    train_duration_s: NonNegative
+    attempts: Annotated[int, Field(ge=1)]
+    interruptions: tuple[Interruption, ...] = ()
+    replay: ReplayAnchor | None
+    device: str
+    device_name: str
+    precision: Literal["fp32", "bf16", "fp16"]
+    micro_batch_size: Annotated[int, Field(ge=1)]
+    accumulation_steps: Annotated[int, Field(ge=1)]
+    effective_batch_size: Annotated[int, Field(ge=1)]
+    seed: int
+    epochs: int
+    optimizer_steps: int
+    samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
+    train_loss: float
+    test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
+    test_samples: Annotated[
+        int | None, Field(ge=1, description="samples in the test set; null = an older version did not record it")
+    ] = None
+    energy_kwh: EnergyTotals
+    machine_energy_kwh: Annotated[
+        MachineEnergy | None,
+        Field(description="upper bound of energy_kwh; null where it is not known for every row"),
+    ] = None
+    energy_complete: Annotated[
+        bool, Field(description="false: energy that the run used is missing from the figures; problems says what")
+    ] = True
+    uncovered_s: Annotated[
+        NonNegative | None,
+        Field(
+            description="real seconds, at most, that no row covers: the ends of killed attempts, gaps; null = unknown"
+        ),
+    ] = 0.0
+    gpu_devices: Annotated[tuple[str, ...], Field(description="UUIDs of the GPUs whose energy counts")] = ()
+    energy_train_kwh: NonNegative
+    measuring_scope: Annotated[
+        Literal["machine", "process_tree", "replayed"],
+        Field(description="process_tree: CPU and RAM by the run's share of CPU time and of memory in use"),
+    ]
+    pue: Annotated[float, Field(ge=1)]
+    emissions_gco2eq: NonNegative
+    emissions_train_gco2eq: NonNegative
+    mean_carbon_intensity_gco2eq_per_kwh: NonNegative
+    intensity_kinds: Annotated[
+        dict[IntensityKind, NonNegative], Field(description="share of the energy booked at each kind; sums to 1")
+    ]
+    foreign_signal_share: Annotated[
+        NonNegative,
+        Field(description="share of the energy booked at another signal or emission factor type than this record's"),
+    ]
+    counterfactual: Counterfactual | None
+    settlement: Annotated[Settlement | None, Field(description="null = all is as first booked")] = None
+    uncertainty: Annotated[EmissionsInterval | None, Field(description="from the methods' published errors")] = None
+    sci: SciScore | None = None
+    peak_memory_bytes: Annotated[int, Field(ge=0)]
+    peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
+    peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
+    peak_memory_reserved_bytes: int | None
+    base_rss_bytes: Annotated[int, Field(ge=0)]
+    problems: Annotated[
+        tuple[str, ...], Field(description="what went wrong with the measuring, mended or not, in sentences")
+    ]
+    warnings: Annotated[
+        tuple[str, ...],
+        Field(
+            description="what the training warned of in any attempt: memory that ran out, an option that fell back ..."
+        ),
+    ] = ()
+    ledger_path: str
+    ledger_sha256: str
+    versions: Annotated[
+        dict[str, str],
+        Field(
+            description="lowtide, python, torch, codecarbon, the device's name, and the GPU driver's where there is one"
+        ),
+    ]
+
+
+# The account of a run that did not finish: what it used and emitted, without a result. Also kept in ``record.json``.
+
+
+class IncompleteRecord(Frozen):
+    """Read back from the ledger alone. Names and units are those of the training record; what a result would say is null."""
+
+    schema_version: Literal["1.1"] = "1.1"
+    complete: Annotated[Literal[False], Field(description="a training record has no such key")] = False
+    run_id: str
+    comparison_key: str
+    configuration: str
+    zone: str
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    policy: str
+    submitted_at: AwareDatetime
+    started_at: AwareDatetime
+    ended_at: Annotated[AwareDatetime, Field(description="end of the last row")]
+    duration_s: NonNegative
+    attempts: Annotated[int, Field(ge=1)]
+    replay: ReplayAnchor | None
+    device: None = None
+    precision: str
+    micro_batch_size: Annotated[int | None, Field(ge=1, description="null: it was to be found (auto)")]
+    accumulation_steps: Annotated[int | None, Field(ge=1)]
+    effective_batch_size: Annotated[int, Field(ge=1)]
+    seed: int
+    epochs: None = None
+    samples: None = None
+    test_accuracy: None = None
+    test_samples: None = None
+    energy_kwh: EnergyTotals
+    machine_energy_kwh: Annotated[
+        MachineEnergy | None, Field(description="upper bound of energy_kwh; null where it is not known for every row")
+    ] = None
+    energy_train_kwh: NonNegative
+    energy_complete: Literal[False] = False
+    uncovered_s: Annotated[
+        NonNegative | None,
+        Field(
+            description="real seconds, at most, that no row covers, if the file was not touched since; null = unknown"
+        ),
+    ] = None
+    gpu_devices: tuple[str, ...] = ()
+    measuring_scope: Literal["machine", "process_tree", "replayed"]
+    pue: Annotated[float, Field(ge=1)]
+    emissions_gco2eq: NonNegative
+    emissions_train_gco2eq: NonNegative
+    mean_carbon_intensity_gco2eq_per_kwh: NonNegative
+    intensity_kinds: dict[IntensityKind, NonNegative]
+    foreign_signal_share: NonNegative
+    counterfactual: Counterfactual | None = None
+    settlement: Settlement | None = None
+    uncertainty: EmissionsInterval | None
+    sci: SciScore | None = None
+    peak_memory_bytes: None = None
+    peak_memory_kind: None = None
+    peak_memory_reserved_bytes: None = None
+    base_rss_bytes: None = None
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    ledger_path: str
+    ledger_sha256: str
+    versions: dict[str, str]
+
+
+def tells_of_an_unfinished_run(data: Any) -> bool:
+    """Whether the content of a ``record.json`` is the account of a run that did not finish."""
+    return isinstance(data, dict) and data.get("complete") is False
+
+
+# One row of the energy ledger: what was used in an interval, and what the grid was like then.
+
+
+LEDGER_SCHEMA_VERSION: Final = "1.1"
+"""1.1: lines that open and close an attempt; optional keys in rows (first booking, the machine's energy)."""
+
+
+class Phase(StrEnum):
+    """What the training child was doing; the headline includes all, train-only stands beside it."""
+
+    STARTUP = "startup"
+    TRAIN = "train"
+    CHECKPOINT = "checkpoint"
+    EVALUATE = "evaluate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """Energy of one interval in kWh (before PUE), the grid's intensity in g/kWh and the product with PUE in g.
+
+    Under replay ``start`` and ``end`` are virtual moments; ``monotonic_s`` (at the row's end) is always real.
+    The energy is what the run is charged; ``machine_...`` is all of the machine's in the interval (for GPUs: the selected
+    ones'), its upper bound. ``booked_...`` is what the row was booked at first; only settled rows have it. What is None is
+    left out of the line.
+    """
+
+    start: datetime
+    end: datetime
+    phase: Phase
+    attempt: int
+    monotonic_s: float
+    cpu_energy_kwh: float
+    gpu_energy_kwh: float
+    ram_energy_kwh: float
+    carbon_intensity_gco2eq_per_kwh: float
+    intensity_kind: IntensityKind
+    intensity_source: str
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    emissions_gco2eq: float
+    machine_cpu_energy_kwh: float | None = None
+    machine_gpu_energy_kwh: float | None = None
+    machine_ram_energy_kwh: float | None = None
+    booked_carbon_intensity_gco2eq_per_kwh: float | None = None
+    booked_intensity_kind: IntensityKind | None = None
+    booked_intensity_source: str | None = None
+    booked_emissions_gco2eq: float | None = None
+    settled_at: datetime | None = None
+
+    @property
+    def energy_kwh(self) -> float:
+        """CPU, GPU and RAM together."""
+        return self.cpu_energy_kwh + self.gpu_energy_kwh + self.ram_energy_kwh
+
+    def as_json_line(self) -> str:
+        """Return the row as one line of JSON, with the line's end."""
+        # not asdict, which copies deeply: a month has half a million rows
+        data = {key: value for key in self.__slots__ if (value := getattr(self, key)) is not None}
+        moments = {key: format_moment(value) for key, value in data.items() if isinstance(value, datetime)}
+        return json.dumps(data | moments, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read one row; keys of later versions are left aside.
+
+        :raises KeyError: a key that every row has is missing.
+        :raises ValueError: a moment or a kind that cannot be read.
+        """
+        known = {key: data[key] for key in _REQUIRED} | {key: data[key] for key in _OPTIONAL if key in data}
+        return cls(**known | {key: read(known[key]) for key, read in _READERS.items() if key in known})
+
+
+_REQUIRED = tuple(field.name for field in fields(LedgerRow) if field.default is not None)
+_OPTIONAL = tuple(field.name for field in fields(LedgerRow) if field.default is None)
+_READERS: dict[str, Any] = {
+    "intensity_source": sys.intern,  # one text for half a million rows
+    "start": parse_moment,
+    "end": parse_moment,
+    "settled_at": parse_moment,
+    "phase": Phase,
+    "intensity_kind": IntensityKind,
+    "booked_intensity_kind": IntensityKind,
+    "signal_type": SignalType,
+    "emission_factor_type": EmissionFactorType,
+}
+
+
+# Lines of the ledger that are no rows: they open and close an attempt, so that a reader can tell what is missing.
+
+
+class LedgerEventKind(StrEnum):
+    """What happened to an attempt."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEvent:
+    """An attempt began or ended. ``at`` is real time, also under replay; ``monotonic_s`` is the clock of the rows.
+
+    An opening says in ``details`` what the run is about (so a ledger stands alone), a closing how many rows the attempt
+    has and what they sum to (so that a row that was taken out is missed).
+    """
+
+    event: LedgerEventKind
+    attempt: int
+    at: datetime
+    monotonic_s: float
+    boot_id: str | None = None
+    schema_version: str = LEDGER_SCHEMA_VERSION
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json_line(self) -> str:
+        """Return the event as one line of JSON, with the line's end."""
+        head = {"event": self.event.value, "schema_version": self.schema_version, "attempt": self.attempt}
+        clocks = {"at": format_moment(self.at), "monotonic_s": self.monotonic_s, "boot_id": self.boot_id}
+        return json.dumps({**head, **clocks, "details": dict(self.details)}, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read one event; keys of later versions are left aside.
+
+        :raises KeyError: a key is missing.
+        :raises ValueError: an event or a moment that cannot be read.
+        """
+        return cls(
+            event=LedgerEventKind(data["event"]),
+            attempt=int(data["attempt"]),
+            at=parse_moment(data["at"]),
+            monotonic_s=float(data["monotonic_s"]),
+            boot_id=data.get("boot_id"),
+            schema_version=str(data["schema_version"]),
+            details=dict(data.get("details") or {}),
+        )
+
+
+# JSON schemas of the files that Lowtide writes. ``python -m lowtide.records`` renews them.
+
+
+RECORD_SCHEMA = Path(__file__).with_name("schemas") / ("record.schema.json")
+INCOMPLETE_RECORD_SCHEMA = Path(__file__).with_name("schemas") / ("incomplete_record.schema.json")
+"""Of the account of a run that did not finish, also kept in ``record.json``; told apart by ``complete``: false."""
+
+
+class _WrittenFiles(GenerateJsonSchema):
+    """A written file holds every key, also those that have a default in the model."""
+
+    def field_is_required(self, field: object, total: bool) -> bool:  # noqa: ARG002 pydantic's signature
+        return True
+
+
+def schema_text(model: type[BaseModel]) -> str:
+    """Return the JSON schema of a model's files as text, with a final newline."""
+    body = model.model_json_schema(mode="serialization", schema_generator=_WrittenFiles)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | body
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    write_json_atomically(RECORD_SCHEMA, schema_text(TrainingRecord))
+    write_json_atomically(INCOMPLETE_RECORD_SCHEMA, schema_text(IncompleteRecord))

@@ -1,0 +1,1 @@
+"""What changed against the baseline, why, and how far to trust it."""

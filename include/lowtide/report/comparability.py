@@ -1,0 +1,227 @@
+"""What two runs should have in common: every difference, whether it bars a claim, and why."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from lowtide.records import TrainingRecord
+from lowtide.report.data_quality import CLAIM_LIMIT_SHARE
+from lowtide.report.model import Bars, Difference, Fairness
+from lowtide.report.statistics import energy_per_sample_bounds
+
+# What is held against one another, and what a difference in it means.
+
+
+Value = Callable[[TrainingRecord], str]
+_KEY = re.compile(r"model=(?P<model>.*); data=(?P<data>.*); zone=(?P<zone>.*); effective_batch_size=(?P<batch>.*)")
+_NO_NAMES = "none named"
+"""There was no GPU, or a record of an older version does not say which; how GPU energy was obtained tells the two apart."""
+_WORK = "the part of work holds what that does"
+
+
+class Check(NamedTuple):
+    """One thing that two runs should have in common."""
+
+    what: str
+    label: str
+    value: Value
+    bars: Bars
+    why: str
+
+
+def _part(name: str) -> Value:
+    def value(record: TrainingRecord) -> str:
+        found = _KEY.fullmatch(record.comparison_key)
+        return found[name] if found else record.comparison_key
+
+    return value
+
+
+def _zone(record: TrainingRecord) -> str:
+    return record.zone + (" (replay)" if record.replay else "")
+
+
+def _version(package: str) -> Value:
+    return lambda record: record.versions.get(package, "unknown")
+
+
+def method(part: str) -> Value:
+    """Return how a record says that the energy of ``cpu``, ``gpu`` or ``ram`` was obtained."""
+    return lambda record: str(dict(record.energy_kwh.methods).get(part, "none"))  # type: ignore[call-overload]
+
+
+def _gpu_count(record: TrainingRecord) -> str:
+    return str(len(record.gpu_devices) or _NO_NAMES)
+
+
+def _gpu_names(record: TrainingRecord) -> str:
+    return ", ".join(sorted(record.gpu_devices)) or _NO_NAMES
+
+
+CHECKS = (
+    Check("zone", "zone", _zone, "comparison", "the grids are different ones"),
+    Check("signal_type", "signal type", lambda r: r.signal_type, "comparison", "their g/kWh are not comparable"),
+    Check(
+        "emission_factor_type",
+        "emission factor type",
+        lambda r: r.emission_factor_type,
+        "comparison",
+        "their g/kWh are not comparable",
+    ),
+    Check(
+        "measuring_scope", "measuring scope", lambda r: r.measuring_scope, "comparison", "their kWh are not comparable"
+    ),
+    Check("model", "model", _part("model"), "comparison", "another model is other work"),
+    Check("data", "data set", _part("data"), "comparison", "another data set is other work"),
+    Check(
+        "effective_batch_size",
+        "effective batch",
+        lambda r: str(r.effective_batch_size),
+        "comparison",
+        "another effective batch is another training",
+    ),
+    Check("device", "device class", lambda r: r.device, "comparison", "the change is that of the hardware"),
+    Check("pue", "PUE", lambda r: f"{r.pue:g}", "efficiency", "the site's overhead is no doing of the training"),
+    Check("samples", "samples", lambda r: str(r.samples), "nothing", _WORK),
+    Check("epochs", "epochs", lambda r: str(r.epochs), "nothing", _WORK),
+    Check("peak_memory_kind", "kind of peak memory", lambda r: r.peak_memory_kind, "nothing", "it has no percentage"),
+    Check(
+        "gpus",
+        "number of GPUs",
+        _gpu_count,
+        "efficiency",
+        "another number of GPUs is other hardware, and the change in energy is that of the hardware, too",
+    ),
+    *(
+        Check(
+            f"versions.{name}", f"version of {name}", _version(name), "nothing", "another version may work differently"
+        )
+        for name in ("lowtide", "torch", "codecarbon")
+    ),
+)
+"""All that is compared as text; seeds, meters and what the key has beside are looked at in ``fairness``."""
+
+WHOLE_KEY = Check(
+    "comparison_key",
+    "comparison key",
+    lambda r: r.comparison_key,
+    "comparison",
+    "runs of different keys are not the same work",
+)
+DEVICE_NAME = Check(
+    "device_name",
+    "device name",
+    lambda r: r.device_name,
+    "efficiency",
+    "the change in energy is that of the hardware, too, and a meter's error does not cancel",
+)
+GPU_DEVICES = Check("gpu_devices", "set of GPUs", _gpu_names, "efficiency", "")
+METHODS = tuple(
+    Check(f"methods.{part}", f"method of {part} energy", method(part), "efficiency", "")
+    for part in ("cpu", "gpu", "ram")
+)
+
+Records = Sequence[TrainingRecord]
+
+INTENSITY = ("zone", "signal_type", "emission_factor_type")
+"""Where these differ, g/kWh of the two do not mean the same thing."""
+ENERGY = ("measuring_scope",)
+"""Where these differ, kWh of the two do not mean the same thing."""
+METERS = (DEVICE_NAME.what, GPU_DEVICES.what, *(check.what for check in METHODS))
+"""Where these differ, a meter's error is not the same in both."""
+_NEGLIGIBLE_SPREAD = 0.01
+"""Of the energy per sample; a third of the change that counts as measurable by default."""
+_OTHER_METERS = "a meter's error is then not the same in both, and does not cancel"
+
+
+def fairness_of(baselines: Records, runs: Records) -> Fairness:
+    """Hold everything against one another that should agree; runs of one side must agree among themselves, too."""
+    if not baselines:
+        return Fairness()
+    found = [difference for check in CHECKS for difference in _differing(check, baselines, runs)]
+    found = [
+        _spread(difference, baselines, runs) if difference.what == "samples" else difference for difference in found
+    ]
+    found += [*_seeds(baselines, runs), *_meters(baselines, runs)]
+    if not any(d.bars == "comparison" for d in found):  # a key of another shape, or what a later version puts there
+        found += _differing(WHOLE_KEY, baselines, runs)
+    checked = (*(check.what for check in CHECKS), "seed", *METERS, WHOLE_KEY.what)
+    return Fairness(checked=checked, differences=tuple(found))
+
+
+def barring(fairness: Fairness, bars: Bars) -> list[str]:
+    """Return the reasons why something is barred, one sentence each."""
+    return [sentence(difference) for difference in fairness.differences if difference.bars == bars]
+
+
+def sentence(difference: Difference) -> str:
+    """Say a difference with what it means."""
+    d = difference
+    return f"{d.label} differs (baseline {d.baseline}, run {d.run}): {d.why}"
+
+
+def agree_on(fairness: Fairness, keys: Sequence[str]) -> bool:
+    """Whether the two sides have all of these in common."""
+    return not any(difference.what in keys for difference in fairness.differences)
+
+
+def _differing(check: Check, baselines: Records, runs: Records) -> Iterator[Difference]:
+    before, after = (sorted({check.value(record) for record in side}) for side in (baselines, runs))
+    if len({*before, *after}) > 1:
+        yield Difference(
+            what=check.what,
+            label=check.label,
+            baseline=" and ".join(before),
+            run=" and ".join(after),
+            bars=check.bars,
+            why=check.why,
+        )
+
+
+def _spread(found: Difference, baselines: Records, runs: Records) -> Difference:
+    """Bar efficiency where the energy beside training, spread over another number of samples, explains a part that counts."""
+    records = (*baselines, *runs)
+    least, most = (end(record.samples for record in records) for end in (min, max))
+    beside = max(1.0 - r.energy_train_kwh / r.energy_kwh.total if r.energy_kwh.total else 0.0 for r in records)
+    if beside * (1.0 - least / most) <= _NEGLIGIBLE_SPREAD:
+        return found
+    why = "start-up and evaluation are spread over another number of samples, which changes the energy per sample"
+    return found.model_copy(update={"bars": "efficiency", "why": why})
+
+
+def _seeds(baselines: Records, runs: Records) -> Iterator[Difference]:
+    before, after = (sorted(record.seed for record in side) for side in (baselines, runs))
+    if set(before) != set(after):
+        texts = [", ".join(map(str, side)) for side in (before, after)]
+        why = "accuracy differs from seed to seed"
+        yield Difference(what="seed", label="seed", baseline=texts[0], run=texts[1], bars="nothing", why=why)
+
+
+def _meters(baselines: Records, runs: Records) -> Iterator[Difference]:
+    """Differences in how the energy was obtained: what is counted on one side only bars all, the rest what it may explain.
+
+    Another GPU of the same kind is among them: each card has a meter, and a draw, of its own.
+    """
+    yield from _differing(DEVICE_NAME, baselines, runs)
+    bounds = energy_per_sample_bounds(baselines, runs)
+    beyond = bounds is not None and not bounds.low <= 0 <= bounds.high
+    for check in (GPU_DEVICES, *METHODS):
+        for found in _differing(check, baselines, runs):
+            bars, why = _judged(found, _largest_share(check.what, *baselines, *runs), beyond=beyond)
+            yield found.model_copy(update={"bars": bars, "why": why})
+
+
+def _judged(found: Difference, share: float, *, beyond: bool) -> tuple[Bars, str]:
+    if share <= CLAIM_LIMIT_SHARE:
+        return "nothing", "it is a small part of the energy"
+    if "none" in (*found.baseline.split(" and "), *found.run.split(" and ")):
+        return "comparison", "this part of the energy is counted on one side only"
+    if beyond:
+        return "nothing", f"{_OTHER_METERS}, but the change in energy is larger than all known errors"
+    return "efficiency", f"{_OTHER_METERS}; the change in energy is not larger than the known errors"
+
+
+def _largest_share(what: str, *records: TrainingRecord) -> float:
+    part = "gpu" if what == GPU_DEVICES.what else what.removeprefix("methods.")
+    energies = [record.energy_kwh for record in records]
+    return max((getattr(energy, part) / energy.total if energy.total else 0.0) for energy in energies)

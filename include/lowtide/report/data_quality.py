@@ -1,0 +1,107 @@
+"""How far a run's figures can carry a claim: shares of its energy, by how each was obtained."""
+
+from collections.abc import Mapping
+
+from lowtide.records import IntensityKind, TrainingRecord
+from lowtide.units import percent_text
+
+CLAIM_LIMIT_SHARE = 0.05
+"""A share of the energy above this (DESIGN.md, idea 7) decides about the claim."""
+
+_NEGLIGIBLE_GAP_SHARE = 0.01
+"""Of a run's duration, without rows; a third of the change that counts as measurable by default."""
+
+_SIMULATED = (IntensityKind.MODELLED, IntensityKind.REPLAYED)
+_UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
+_ESTIMATED_METHODS = ("tdp_estimate", "constant")
+
+
+def simulated_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where modelled or replayed intensity, or replayed energy, carries more than the limit."""
+    share = _share_of_kinds(record.intensity_kinds, _SIMULATED)
+    reasons = []
+    if share > CLAIM_LIMIT_SHARE:
+        kinds = " and ".join(k.value for k in _SIMULATED if record.intensity_kinds.get(k, 0.0) > 0)
+        reasons.append(f"{percent_text(100 * share)} of the {who}'s energy is booked at {kinds} intensity")
+    replayed = _share_of_methods(record, ("replayed",))
+    if replayed > CLAIM_LIMIT_SHARE or record.measuring_scope == "replayed":
+        reasons.append(f"the {who}'s energy is replayed, not measured")
+    return reasons
+
+
+def forecast_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where forecast or cached intensity carries more than the limit: settled only when the grid's figures are in.
+
+    A cached reading stands in for hours of which nothing has been heard; it may itself have been a forecast.
+    """
+    share = _share_of_kinds(record.intensity_kinds, _UNSETTLED)
+    if share <= CLAIM_LIMIT_SHARE:
+        return []
+    kinds = " and ".join(k.value for k in _UNSETTLED if record.intensity_kinds.get(k, 0.0) > 0)
+    return [f"{percent_text(100 * share)} of the {who}'s energy is booked at {kinds} intensity, not yet settled"]
+
+
+def foreign_signal_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where rows were booked at another signal or factor type: such grams are never added up into a claim."""
+    if record.foreign_signal_share == 0:
+        return []
+    share = percent_text(100 * record.foreign_signal_share)
+    own = f"{record.signal_type}, {record.emission_factor_type}"
+    return [f"{share} of the {who}'s energy is booked at another signal or factor type than its own ({own})"]
+
+
+def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where a part of the energy is missing; the last seconds of a killed attempt of hours bar nothing."""
+    uncovered_s = record.uncovered_s
+    known = uncovered_s is not None and uncovered_s <= _NEGLIGIBLE_GAP_SHARE * record.duration_s
+    if record.energy_complete or known:
+        return []
+    return [f"energy that the {who} used is missing from its figures (see its problems)"]
+
+
+def estimated_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where energy from a TDP or a constant carries more than the limit: it supports no efficiency claim."""
+    share = _share_of_methods(record, _ESTIMATED_METHODS)
+    if share <= CLAIM_LIMIT_SHARE:
+        return []
+    methods = record.energy_kwh.methods
+    parts = ", ".join(f"{part}: {how}" for part, how in methods.items() if how in _ESTIMATED_METHODS)
+    return [f"{percent_text(100 * share)} of the {who}'s energy is estimated, not measured ({parts})"]
+
+
+def counterfactual_reasons(record: TrainingRecord) -> list[str]:
+    """Say why waiting cannot be claimed for a run; empty where it can."""
+    return no_wait_reasons(record) or _unsure_submission_reasons(record)
+
+
+def no_wait_reasons(record: TrainingRecord) -> list[str]:
+    """Say why there is no waiting to speak of, whoever doubts it; empty where there is."""
+    if record.policy == "immediate":
+        return ["the run did not wait for the grid, so there is no waiting to claim"]
+    if record.counterfactual is None:
+        return ["the grid's intensity at submission is not known"]
+    if record.counterfactual.emissions_gco2eq == 0:
+        return ["the emissions at submission are zero, so no percentage exists"]
+    return []
+
+
+def _unsure_submission_reasons(record: TrainingRecord) -> list[str]:
+    if record.counterfactual is None:
+        return []
+    unsettled = _share_of_kinds(record.counterfactual.intensity_kinds, (*_SIMULATED, *_UNSETTLED))
+    if unsettled > CLAIM_LIMIT_SHARE:
+        share = percent_text(100 * unsettled)
+        return [f"{share} of the intensity at submission is forecast, cached, modelled or replayed"]
+    return []
+
+
+def _share_of_kinds(kinds: Mapping[IntensityKind, float], wanted: tuple[IntensityKind, ...]) -> float:
+    return sum(kinds.get(kind, 0.0) for kind in wanted)
+
+
+def _share_of_methods(record: TrainingRecord, wanted: tuple[str, ...]) -> float:
+    energy = record.energy_kwh
+    if not energy.total:
+        return 0.0
+    parts = {"cpu": energy.cpu, "gpu": energy.gpu, "ram": energy.ram}
+    return sum(parts[part] for part, method in energy.methods.items() if method in wanted) / energy.total

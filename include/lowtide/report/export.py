@@ -1,0 +1,196 @@
+"""One CSV line a run: CodeCarbon's columns with CodeCarbon's units and meanings, then ours.
+
+CodeCarbon 3 counts the PUE into every power and energy, tells emissions in kg and the moment of the end without an offset (here
+in UTC). What is not known is an empty cell, never a zero. CodeCarbon itself goes on writing only into a file that has its
+columns and no others.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from lowtide.config.zones import find_zone
+from lowtide.records import IncompleteRecord, TrainingRecord
+from lowtide.timeutil import as_utc, format_moment
+from lowtide.units import GRAMS_PER_KG, JOULES_PER_KWH
+
+Account = TrainingRecord | IncompleteRecord
+
+CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
+    "timestamp project_name run_id experiment_id duration emissions emissions_rate cpu_power gpu_power"
+    " ram_power cpu_energy gpu_energy ram_energy energy_consumed water_consumed country_name country_iso_code"
+    " region cloud_provider cloud_region os python_version codecarbon_version cpu_count cpu_model gpu_count"
+    " gpu_model longitude latitude ram_total_size tracking_mode cpu_utilization_percent"
+    " gpu_utilization_percent ram_utilization_percent ram_used_gb on_cloud pue wue"
+).split()
+"""Of CodeCarbon 3.3.2, in its order."""
+
+OUR_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
+    "complete zone submitted_at started_at ended_at wait_s policy configuration comparison_key device"
+    " device_name precision micro_batch_size accumulation_steps effective_batch_size seed epochs samples"
+    " test_accuracy attempts measuring_scope energy_before_pue_kwh machine_energy_before_pue_kwh uncovered_s"
+    " energy_low_kwh energy_high_kwh cpu_energy_method gpu_energy_method ram_energy_method"
+    " emissions_gco2eq emissions_low_gco2eq emissions_high_gco2eq emissions_train_gco2eq"
+    " mean_carbon_intensity_gco2eq_per_kwh measured_share estimated_share forecast_share cached_share"
+    " modelled_share replayed_share signal_type emission_factor_type first_booked_gco2eq settled_at"
+    " counterfactual_gco2eq sci_gco2eq_per_unit sci_functional_unit sci_embodied_gco2eq peak_memory_bytes"
+    " peak_memory_kind ledger_sha256 problems warnings"
+).split()
+
+
+def csv_text(accounts: Iterable[Account], *, project_name: str = "lowtide", ours: bool = True) -> str:
+    """Return the file's text, with a header and one line a run.
+
+    :param ours: also write our columns; without them, CodeCarbon can go on writing into the file.
+    """
+    columns = [*CODECARBON_COLUMNS, *(OUR_COLUMNS if ours else ())]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for account in accounts:
+        writer.writerow(codecarbon_row(account, project_name) | our_row(account))
+    return out.getvalue()
+
+
+def codecarbon_row(account: Account, project_name: str) -> dict[str, Any]:
+    """Return a run in CodeCarbon's columns and units; columns that say what is not known are left out."""
+    zone = find_zone(account.zone)
+    kg = account.emissions_gco2eq / GRAMS_PER_KG
+    row = {
+        "timestamp": f"{_real(account, account.ended_at):%Y-%m-%dT%H:%M:%S}",
+        "project_name": project_name,
+        "run_id": account.run_id,
+        "experiment_id": account.comparison_key,
+        "duration": account.duration_s,
+        "emissions": kg,
+        "emissions_rate": kg / account.duration_s if account.duration_s else 0.0,
+        "country_name": zone.name,
+        "country_iso_code": zone.country,
+        "region": zone.key,
+        "on_cloud": "N",  # CodeCarbon's word for "not known to be one"; its dashboard stumbles over an empty cell
+        "python_version": account.versions.get("python"),
+        "codecarbon_version": account.versions.get("codecarbon"),
+        "tracking_mode": "process" if account.measuring_scope == "process_tree" else "machine",
+        "pue": account.pue,
+        **_energies(account),
+    }
+    if isinstance(account, TrainingRecord):
+        row["gpu_model" if account.device == "cuda" else "cpu_model"] = account.device_name
+    return row
+
+
+def our_row(account: Account) -> dict[str, Any]:
+    """Return the columns of ours."""
+    methods = account.energy_kwh.methods
+    settlement, score, bounds = account.settlement, account.sci, account.uncertainty
+    plain = {name: _cell(getattr(account, name)) for name in OUR_COLUMNS if hasattr(account, name)}
+    return plain | {
+        "complete": isinstance(account, TrainingRecord) and account.energy_complete,
+        "energy_before_pue_kwh": account.energy_kwh.total,
+        "machine_energy_before_pue_kwh": account.machine_energy_kwh and account.machine_energy_kwh.total,
+        "energy_low_kwh": bounds and bounds.energy_low_kwh,
+        "energy_high_kwh": bounds and bounds.energy_high_kwh,
+        **{f"{part}_energy_method": methods.get(part, "none") for part in ("cpu", "gpu", "ram")},
+        **{f"{kind.value}_share": share for kind, share in account.intensity_kinds.items()},
+        "emissions_low_gco2eq": bounds and bounds.emissions_low_gco2eq,
+        "emissions_high_gco2eq": bounds and bounds.emissions_high_gco2eq,
+        "first_booked_gco2eq": settlement and settlement.first_booked.emissions_gco2eq,
+        "settled_at": settlement and format_moment(settlement.settled_at),
+        "counterfactual_gco2eq": account.counterfactual and account.counterfactual.emissions_gco2eq,
+        "sci_gco2eq_per_unit": score and score.gco2eq_per_unit,
+        "sci_functional_unit": score and score.functional_unit,
+        "sci_embodied_gco2eq": score and score.embodied_gco2eq,
+    }
+
+
+def _energies(account: Account) -> dict[str, float]:
+    energy, hours = account.energy_kwh, account.duration_s
+    figures = {"energy_consumed": energy.total * account.pue}
+    for part, kwh in (("cpu", energy.cpu), ("gpu", energy.gpu), ("ram", energy.ram)):
+        figures[f"{part}_energy"] = kwh * account.pue
+        figures[f"{part}_power"] = kwh * account.pue * JOULES_PER_KWH / hours if hours else math.nan
+    return figures
+
+
+def _real(account: Account, moment: datetime) -> datetime:
+    """Return when something really was: a dashboard's axis is the clock on the wall, also for a replayed run."""
+    return as_utc(moment if account.replay is None else account.replay.real(moment))
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return format_moment(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "; ".join(map(str, value))
+    return value
+
+
+# The block ``co2_eq_emissions`` of a Hugging Face model card: https://huggingface.co/docs/hub/model-cards-co2 (grams).
+
+
+_KEYS = ("pre-training", "fine-tuning")
+
+
+def model_card_block(
+    account: TrainingRecord | IncompleteRecord, *, training_type: str = "pre-training"
+) -> dict[str, Any]:
+    """Return the card's metadata: what was emitted, by what measure, where and on what.
+
+    :param training_type: ``pre-training`` or ``fine-tuning``, as the Hub knows them.
+    :raises ValueError: another training type.
+    """
+    if training_type not in _KEYS:
+        raise ValueError(f"training_type {training_type!r} is unknown to the Hub; give {' or '.join(_KEYS)}")
+    zone = find_zone(account.zone)
+    hardware = account.device_name if isinstance(account, TrainingRecord) else None
+    block = {
+        "emissions": account.emissions_gco2eq,
+        "source": _source(account),
+        "training_type": training_type,
+        "geographical_location": f"{zone.name} ({zone.key})",
+        "hardware_used": hardware,
+    }
+    return {"co2_eq_emissions": {key: value for key, value in block.items() if value is not None}}
+
+
+def model_card_text(account: TrainingRecord | IncompleteRecord, *, training_type: str = "pre-training") -> str:
+    """Return the block between the card's dashes, to be put at the top of a README.md, or merged into what is there."""
+    block = model_card_block(account, training_type=training_type)
+    return f"---\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=1000)}---\n"
+
+
+def _source(account: TrainingRecord | IncompleteRecord) -> str:
+    kinds = ", ".join(f"{100 * share:.1f} % {kind.value}" for kind, share in account.intensity_kinds.items())
+    bounds = account.uncertainty
+    within = (
+        f"; between {bounds.emissions_low_gco2eq:.4g} and {bounds.emissions_high_gco2eq:.4g} g by the methods' known errors"
+        if bounds
+        else ""
+    )
+    unfinished = "" if isinstance(account, TrainingRecord) else "; the run did not finish"
+    if isinstance(account, TrainingRecord) and not account.energy_complete:
+        unfinished = f"; a part of its energy is missing: {'; '.join(account.problems)}"
+    foreign = (
+        f"; {100 * account.foreign_signal_share:.1f} % of the energy at figures of another signal or factor type than that"
+        if account.foreign_signal_share > 0
+        else ""
+    )
+    return (
+        f"Lowtide: CodeCarbon's energy, interval by interval, times the grid's {account.signal_type.value} carbon intensity"
+        f" ({account.emission_factor_type.value} factors; {kinds}{foreign}), PUE {account.pue:g}, location-based{within}{unfinished}"
+    )
+
+
+# Records as JSON: one object for one run, a list for several; each as in ``record.json``, which has a published schema.
+
+
+def json_text(accounts: Sequence[TrainingRecord | IncompleteRecord]) -> str:
+    """Return the text with a final newline."""
+    values = [account.model_dump(mode="json") for account in accounts]
+    return json.dumps(values[0] if len(values) == 1 else values, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -1,0 +1,68 @@
+"""The report as one HTML file. matplotlib, numpy and Jinja are imported by writing a page, not by importing this."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from lowtide.report.html.page import view_of
+from lowtide.report.html.run_data import Evidence
+from lowtide.report.model import Report
+from lowtide.report.text import plain
+from lowtide.units import typeset
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+)
+"""All that the page needs: it has no script, loads nothing and sends nothing."""
+
+
+def render_html(report: Report, *, baseline_folder: Path | None = None, run_folder: Path | None = None) -> str:
+    """Return the report as one self-contained page.
+
+    :param baseline_folder: where the baseline's ledger, record and decisions lie; None = where its figures say.
+    :param run_folder: the same of the run.
+    """
+    from lowtide.report.html.run_data import Evidence, gather
+
+    baseline = Evidence() if report.baseline is None else gather(report.baseline, baseline_folder)
+    return rendered(report, baseline=baseline, run=gather(report.run, run_folder), policy=CONTENT_SECURITY_POLICY)
+
+
+# From a view to a page: Jinja with everything escaped, control and bidirectional characters taken out of every text.
+
+
+_PAGE = Path(__file__).with_name("page")
+
+
+def rendered(report: Report, *, baseline: Evidence, run: Evidence, policy: str) -> str:
+    """Return the page."""
+    style = Markup((_PAGE / "style.css").read_text(encoding="utf-8").strip())  # noqa: S704 - our own file
+    view = view_of(report, baseline=baseline, run=run)
+    return _environment().get_template("report.html.j2").render(v=view, style=style, policy=policy)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_harmless,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["fig"] = _figures
+    return environment
+
+
+def _figures(text: str) -> Markup:
+    """Escape a text that may hold figures, and set them well; here and not after, since ``plain`` makes all spaces equal."""
+    return escape(typeset(plain(text)))
+
+
+def _harmless(value: Any) -> Any:
+    """Take out what could hide or turn text around; what is drawn, and the style sheet, is ours and stays."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value

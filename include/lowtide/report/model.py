@@ -1,0 +1,340 @@
+"""The uncertainty's part of ``report.json``: several runs a side, and the methods' known errors."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AwareDatetime, Field
+
+from lowtide.io import write_json_atomically
+from lowtide.records import (
+    Counterfactual,
+    EmissionFactorType,
+    EmissionsInterval,
+    EnergyTotals,
+    Frozen,
+    IntensityKind,
+    NonNegative,
+    SciScore,
+    Settlement,
+    SignalType,
+    TrainingRecord,
+    schema_text,
+)
+
+# One run's part of ``report.json``.
+
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class RunFigures(Frozen):
+    """One record's figures and where they come from; names and units are the record's."""
+
+    run_id: str
+    configuration: str
+    zone: str
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    policy: str
+    submitted_at: AwareDatetime
+    started_at: AwareDatetime
+    ended_at: AwareDatetime
+    wait_s: _Finite
+    duration_s: _Finite
+    train_duration_s: _Finite
+    attempts: int
+    device: str
+    device_name: str
+    precision: str
+    micro_batch_size: int
+    accumulation_steps: int
+    effective_batch_size: int
+    seed: int
+    epochs: int
+    samples: int
+    test_accuracy: _Finite
+    test_samples: Annotated[int | None, Field(description="null = the record does not know")] = None
+    energy_kwh: EnergyTotals
+    energy_train_kwh: _Finite
+    measuring_scope: str
+    pue: _Finite
+    emissions_gco2eq: _Finite
+    emissions_train_gco2eq: _Finite
+    mean_carbon_intensity_gco2eq_per_kwh: _Finite
+    intensity_kinds: dict[IntensityKind, _Finite]
+    foreign_signal_share: _Finite
+    counterfactual: Counterfactual | None
+    settlement: Settlement | None
+    uncertainty: EmissionsInterval | None
+    sci: SciScore | None
+    peak_memory_bytes: int
+    peak_memory_kind: str
+    peak_memory_method: str
+    ledger_path: str
+    ledger_sha256: str
+
+    @classmethod
+    def of(cls, record: TrainingRecord) -> Self:
+        """Take over a record's figures unchanged."""
+        return cls.model_validate({name: getattr(record, name) for name in cls.model_fields})
+
+
+class Interval(Frozen):
+    """Two bounds, the lower one first."""
+
+    low: _Finite
+    high: _Finite
+
+
+class Spread(Frozen):
+    """One figure over one side's runs."""
+
+    runs: Annotated[int, Field(ge=1)]
+    mean: _Finite
+    standard_deviation: Annotated[_Finite | None, Field(description="null: one run has none")]
+    interval: Annotated[Interval | None, Field(description="of the mean; Student's t")]
+
+
+class RepeatedFigure(Frozen):
+    """One figure over the runs of both sides, in the unit that its name ends in."""
+
+    name: str
+    baseline: Spread | None
+    run: Spread
+
+
+class Repeats(Frozen):
+    """Several runs on a side. ``baseline`` and ``run`` of the report are then the first of each side."""
+
+    baselines: tuple[RunFigures, ...]
+    runs: tuple[RunFigures, ...]
+    confidence_percent: _Finite
+    method: str
+    without_interval: Annotated[str | None, Field(description="why changes have no interval; null = they have one")]
+    figures: tuple[RepeatedFigure, ...]
+    changes: Annotated[dict[str, Interval], Field(description="by the keys of the report's changes")]
+    attribution_gco2eq: Annotated[dict[str, Interval], Field(description="by the keys of the report's attribution")]
+    ours_percent: Interval | None
+    waiting_avoided_percent: Interval | None
+
+
+class KnownErrors(Frozen):
+    """Between which bounds the change lies if every method errs as far as is known, in the two runs independently."""
+
+    emissions_percent: Interval | None
+    energy_per_sample_percent: Interval | None
+    same_meters: Annotated[
+        bool,
+        Field(description="same methods on the same device: a meter's error is then in both runs, and cancels"),
+    ]
+
+
+class Ours(Frozen):
+    """What the headline's direction rests on."""
+
+    parts: Annotated[tuple[str, ...], Field(description="parts of the attribution that count as ours here")]
+    change_gco2eq: Annotated[_Finite, Field(description="sum of those parts, weighed by both sides' emissions")]
+    change_percent: Annotated[
+        _Finite,
+        Field(
+            description="of what the same samples would have emitted without them: at the baseline's energy per sample"
+            " (efficiency), begun at submission (waiting)"
+        ),
+    ]
+
+
+CONFIDENCE_PERCENT = 95.0
+METHOD = "Wilson score interval (1927); of the change, Newcombe's of two independent ones (1998, method 10)"
+
+
+class AccuracySampling(Frozen):
+    """What the choice of the test samples alone may have done to the accuracies, of one run a side; each sample one draw."""
+
+    confidence_percent: float = CONFIDENCE_PERCENT
+    method: str = METHOD
+    baseline_test_samples: int | None = None
+    run_test_samples: int | None = None
+    baseline_percent: Annotated[Interval | None, Field(description="of the test set classified right")] = None
+    run_percent: Annotated[Interval | None, Field(description="of the test set classified right")] = None
+    change_points: Annotated[
+        Interval | None,
+        Field(description="as if the test sets were independent: an upper bound where both runs saw the same one"),
+    ] = None
+    beyond_sampling: Annotated[
+        bool | None, Field(description="whether the change is more than that may make; false does not say it is none")
+    ] = None
+
+
+# The fairness' part of ``report.json``: what two runs should have in common, and where they differ.
+
+
+Bars = Literal["comparison", "efficiency", "nothing"]
+
+
+class Difference(Frozen):
+    """One thing in which a run differs from its baseline."""
+
+    what: Annotated[str, Field(description="stable key, e.g. zone, pue, methods.gpu")]
+    label: str
+    baseline: str
+    run: str
+    bars: Annotated[
+        Bars,
+        Field(description="comparison: no claim about the change; efficiency: no claim about efficiency or the total"),
+    ]
+    why: Annotated[str, Field(description="what the difference means for the reader")]
+
+
+class Fairness(Frozen):
+    """Everything that was held against one another; without a baseline nothing was."""
+
+    checked: Annotated[tuple[str, ...], Field(description="keys of all that should agree")] = ()
+    differences: tuple[Difference, ...] = ()
+
+
+# The wait's part of ``report.json``: what it avoided, what it cost in time, and what was possible.
+
+
+_Change = Annotated[float | None, Field(allow_inf_nan=False)]
+
+
+class Span(Frozen):
+    """A span of time, in policy time."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class Oracle(Frozen):
+    """What perfect knowledge would have done with this run's own energy curve, between submission and deadline.
+
+    All three emissions are booked at the same readings, so that they can be compared to the last digit.
+    """
+
+    window: Annotated[Span, Field(description="submission to deadline, or to the run's own end if that was later")]
+    may_pause: Annotated[
+        bool, Field(description="true: pauses anywhere at no cost, which no plan can beat; false: in one piece")
+    ]
+    segments: Annotated[tuple[Span, ...], Field(description="when it would have run")]
+    emissions_gco2eq: NonNegative
+    at_submission_gco2eq: NonNegative
+    as_run_gco2eq: NonNegative
+    avoided_gco2eq: Annotated[float, Field(allow_inf_nan=False, description="at submission minus the oracle's")]
+    avoided_percent: _Change
+    captured_percent: Annotated[
+        _Change, Field(description="what the run avoided, of what the oracle would have; null = nothing to avoid")
+    ]
+    intensity_kinds: Annotated[dict[IntensityKind, NonNegative], Field(description="share of the window's time")]
+    sources: tuple[str, ...]
+
+
+class Waiting(Frozen):
+    """The same-run counterfactual: this run's own energy curve, had it begun at submission. Needs no baseline."""
+
+    wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False, description="submission to start, whatever for")]
+    no_wait: Annotated[
+        str | None, Field(description="why that was no wait for the grid; null = it was, or that is not known")
+    ] = None
+    queued_s: Annotated[
+        NonNegative | None,
+        Field(
+            description="part of wait_s and paused_s that came after the decision to start: a queue, no wait for the grid;"
+            " 0 up to what a start usually takes; null = the decisions were not kept"
+        ),
+    ] = None
+    avoided_gco2eq: Annotated[
+        _Change, Field(description="counterfactual minus actual emissions; negative = waiting added emissions")
+    ] = None
+    avoided_percent: Annotated[_Change, Field(description="of the counterfactual's emissions")] = None
+    avoided_low_gco2eq: Annotated[_Change, Field(description="if the meter errs as far as is known")] = None
+    avoided_high_gco2eq: _Change = None
+    paused_s: Annotated[NonNegative, Field(description="policy time between attempts, of a run that may pause")] = 0.0
+    later_s: Annotated[
+        NonNegative, Field(description="how much later the run ended for waiting and pausing, in policy time")
+    ] = 0.0
+    avoided_gco2eq_per_hour: Annotated[_Change, Field(description="of being later; null = not later")] = None
+    deadline: Annotated[AwareDatetime | None, Field(description="null = none, or not known")] = None
+    deadline_met: Annotated[bool | None, Field(description="null = no deadline known")] = None
+    oracle: Oracle | None = None
+    oracle_unknown: Annotated[str | None, Field(description="why there is no oracle")] = None
+
+
+# ``report.json``: a run beside its baseline, what changed, why, and how far to trust it.
+
+
+REPORT_SCHEMA_VERSION: Final = "1.2"
+"""1.2 added the wait's oracle and costs, the fairness, repeated runs, the known errors, what counts as ours,
+how far the test set's size leaves the accuracies open, and what was said about the choice of the baseline."""
+
+Status = Literal["claimed", "simulated", "withheld", "no_baseline"]
+Direction = Literal["lower", "higher", "no_measurable_change"]
+
+
+class Headline(Frozen):
+    """What may be said; plain text, escaped only where it is rendered."""
+
+    status: Status
+    direction: Direction | None
+    text: str
+    reasons: tuple[str, ...]
+
+
+class Changes(Frozen):
+    """Run against baseline, negative = less; null without a baseline or where the two are not comparable."""
+
+    emissions_percent: _Change = None
+    energy_percent: _Change = None
+    mean_intensity_percent: _Change = None
+    peak_memory_percent: _Change = None
+    accuracy_points: Annotated[_Change, Field(description="percentage points of the test set classified right")] = None
+    duration_percent: _Change = None
+
+
+class AttributionParts(Frozen):
+    """LMDI-I parts of the change in grams, negative = less; without a baseline only ``waiting`` is known."""
+
+    work: _Change = None
+    efficiency: _Change = None
+    grid_conditions: _Change = None
+    waiting: _Change = None
+    total: _Change = None
+
+
+class Report(Frozen):
+    """One comparison. With several runs a side, changes and attribution are those of the means."""
+
+    schema_version: Literal["1.2"] = REPORT_SCHEMA_VERSION
+    generated_at: AwareDatetime
+    run_id: str
+    baseline_run_id: str | None
+    headline: Headline
+    changes: Changes
+    attribution_gco2eq: AttributionParts
+    ours: Annotated[Ours | None, Field(description="null where nothing is attributed, or nothing of it counts")] = None
+    waiting: Waiting
+    fairness: Fairness = Fairness()
+    known_errors: Annotated[KnownErrors | None, Field(description="null where a record does not know them")] = None
+    repeats: Annotated[Repeats | None, Field(description="null with one run a side")] = None
+    accuracy: Annotated[
+        AccuracySampling | None,
+        Field(description="null with several runs a side, or where no record knows its number of test samples"),
+    ] = None
+    repeatability_percent: Annotated[
+        _Change, Field(description="a change within this is no measurable one, where no interval over runs is known")
+    ] = None
+    baseline: RunFigures | None
+    run: RunFigures
+    baseline_notes: Annotated[
+        tuple[str, ...],
+        Field(description="about the choice of the baseline; they are among the notes, and kept by a renewal"),
+    ] = ()
+    notes: tuple[str, ...]
+
+
+# ``python -m lowtide.report.model`` renews ``report.schema.json`` after a change of the model.
+
+
+REPORT_SCHEMA = Path(__file__).parents[1] / "schemas" / ("report.schema.json")
+
+if __name__ == "__main__":
+    write_json_atomically(REPORT_SCHEMA, schema_text(Report))

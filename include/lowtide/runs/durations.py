@@ -1,0 +1,117 @@
+"""How long a training takes, learnt from the records that earlier runs of the same training left."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any, Self
+
+from lowtide.config.loader import LoadedConfig
+from lowtide.config.schema import LowtideConfig
+from lowtide.records import tells_of_an_unfinished_run
+from lowtide.runs.context import comparison_key
+from lowtide.scheduler.job import Job, job_from_config
+
+LEAST_RUNS = 3
+"""Fewer earlier runs say little of the next one: the configured duration holds."""
+LATEST_RUNS = 20
+LONGEST_S = 100 * 86_400.0
+_MOST_FILES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedDuration:
+    """A duration in policy time, and in words where it comes from."""
+
+    duration: timedelta
+    source: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON; ``from_json`` reads it back."""
+        return {"duration_s": self.duration.total_seconds(), "source": self.source}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``as_json`` wrote."""
+        return cls(duration=timedelta(seconds=data["duration_s"]), source=data["source"])
+
+
+def expected_job(config: LoadedConfig, *, job_id: str, submitted_at: datetime) -> tuple[Job, ExpectedDuration]:
+    """Return the job of a configuration, with the duration that is expected of it, and where that comes from."""
+    expected = expected_duration(config.values, config.artifacts_path)
+    job = job_from_config(config.values, job_id=job_id, submitted_at=submitted_at)
+    return replace(job, expected_duration=expected.duration), expected
+
+
+def expected_duration(config: LowtideConfig, artifacts_root: Path) -> ExpectedDuration:
+    """Return how long the next run of a configuration should be expected to take.
+
+    With ``scheduler.learn_duration`` that is the median of the last 20 runs of the same model, data, effective batch and
+    number of epochs under the artifact root, plus twice their median deviation from it, as soon as there are three: one
+    run that hung must not make the next nights' deadlines unreachable. The margin of ``duration_margin`` comes on top.
+    """
+    configured = ExpectedDuration(duration=config.scheduler.expected_duration, source="as configured")
+    if not config.scheduler.learn_duration:
+        return configured
+    seconds = [_policy_seconds(record) for record in _earlier_runs(config, artifacts_root)]
+    if len(seconds) < LEAST_RUNS:
+        return configured
+    learnt = max(1.0, math.ceil(usually_at_most(seconds)))
+    return ExpectedDuration(duration=timedelta(seconds=learnt), source=f"learnt from {len(seconds)} earlier runs")
+
+
+def usually_at_most(values: Sequence[float]) -> float:
+    """Return the median plus twice the median absolute deviation from it; a single outlier does not move it."""
+    middle = median(values)
+    return middle + 2.0 * median(abs(value - middle) for value in values)
+
+
+def _earlier_runs(config: LowtideConfig, artifacts_root: Path) -> list[dict[str, Any]]:
+    wanted = _training_key(comparison_key(config)), config.training.epochs, config.grid.provider == "replay"
+    found = []
+    for record in _records(artifacts_root):
+        replayed = record.get("replay") is not None
+        if (_training_key(str(record.get("comparison_key"))), record.get("epochs"), replayed) == wanted:
+            found.append(record)
+        if len(found) == LATEST_RUNS:
+            break
+    return found
+
+
+def _training_key(key: str) -> str:
+    """Return a comparison key without its zone: where a training runs says nothing of how long it takes."""
+    return "; ".join(part for part in key.split("; ") if not part.startswith("zone="))
+
+
+def _records(artifacts_root: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records under the artifact root, newest first; unreadable and unfinished ones say nothing of durations."""
+    files = ((_modified_s(path), path) for path in artifacts_root.glob("runs/*/*/record.json"))
+    for _, path in sorted(files, reverse=True)[:_MOST_FILES]:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if tells_of_an_unfinished_run(record):
+            continue
+        if isinstance(record, dict) and _is_duration(record.get("duration_s")):
+            yield record
+
+
+def _is_duration(seconds: object) -> bool:
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    return is_number and 0.0 < float(str(seconds)) < LONGEST_S
+
+
+def _modified_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # removed since it was listed
+        return 0.0
+
+
+def _policy_seconds(record: dict[str, Any]) -> float:
+    replay = record.get("replay") or {}
+    return float(record["duration_s"]) * float(replay.get("speed", 1.0))

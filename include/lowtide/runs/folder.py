@@ -1,0 +1,194 @@
+"""Where a run keeps its files.
+
+<artifacts root>/runs/<dag_id>/<run_id>/    record.json ledger.jsonl decisions.jsonl child.log progress.json wait.json
+                                            identity.json attempts.jsonl pauses.json checkpoints/
+                                            booked/ settled_readings-* submission_readings-*   (once settled)
+                                            (<run_id>~<map_index> where the task is mapped)
+<artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowtide.errors import ArtifactError
+from lowtide.records import tells_of_an_unfinished_run
+
+_log = logging.getLogger(__name__)
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
+
+
+def path_name(identifier: str) -> str:
+    """Return an identifier as one path component: no separator, and never ``.`` or ``..``.
+
+    Where a character had to be replaced, a short checksum keeps ``a:b`` and ``a_b`` apart.
+    """
+    name = _UNSAFE.sub("_", identifier)
+    name = f"_{name}" if name.startswith(".") else name
+    if name == identifier:
+        return name
+    return f"{name}-{hashlib.sha256(identifier.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @classmethod
+    def of_run(cls, artifacts_root: Path, dag_id: str, run_id: str, map_index: int = -1) -> "RunFolder":
+        """Return the folder of an Airflow run; each instance of a mapped task has its own."""
+        return cls(artifacts_root / "runs" / path_name(dag_id) / _instance_name(run_id, map_index))
+
+    @property
+    def record(self) -> Path:
+        """The training record; of a training that did not succeed, only what was read back from its ledger."""
+        return self.path / "record.json"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a training here succeeded; a record that cannot be read is taken for one of a training that did."""
+        try:
+            return not tells_of_an_unfinished_run(json.loads(self.record.read_bytes()))
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError):
+            return True
+
+    @property
+    def ledger(self) -> Path:
+        """The energy ledger, appended to by every attempt."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def decisions(self) -> Path:
+        """The evidence of the wait: one decision a line."""
+        return self.path / "decisions.jsonl"
+
+    @property
+    def submission_readings(self) -> Path:
+        """The grid's readings from submission on, at which the counterfactual is booked."""
+        return self.path / "submission_readings.jsonl"
+
+    @property
+    def booked(self) -> Path:
+        """Ledger and record as they were before anything was settled, byte for byte; a folder."""
+        return self.path / "booked"
+
+    @property
+    def settling(self) -> Path:
+        """The account that a settlement is about to put in place; left only by one that was killed."""
+        return self.path / "settling.json"
+
+    def settled_files(self) -> list[Path]:
+        """Return what settlements left beside ledger and record."""
+        kept = (
+            *self.path.glob("settled_readings-*"),
+            *self.path.glob("submission_readings-*"),
+            *self.path.glob("booked-*"),
+        )
+        return [path for path in (self.booked, self.settling, *sorted(kept)) if path.exists()]
+
+    @property
+    def child_log(self) -> Path:
+        """What the training child and the user's code printed."""
+        return self.path / "child.log"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        :raises ArtifactError: it cannot be made or written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot write {self.path} ({error.strerror}); artifacts_root must be a folder that this worker can write"
+            ) from error
+
+    @property
+    def identity(self) -> Path:
+        """Which training the files here belong to."""
+        return self.path / "identity.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the training's states; after a training that succeeded, it holds the trained weights."""
+        return self.path / "checkpoints"
+
+    @property
+    def attempts(self) -> Path:
+        """What each attempt's training warned of, and from where those after the first one went on."""
+        return self.path / "attempts.jsonl"
+
+    @property
+    def pauses(self) -> Path:
+        """How often the training paused, for who goes on with it from the command line."""
+        return self.path / "pauses.json"
+
+    def publish(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a small JSON file that is shown to a person while the run goes on; the last one wins.
+
+        A full disk is told and does not end the run: the ledger, which matters, has its own way to survive it.
+        """
+        temporary = self.path / f".{name}.part"
+        try:
+            temporary.write_text(json.dumps(values), encoding="utf-8")
+            temporary.replace(self.path / name)
+        except OSError as error:
+            _log.warning("%s cannot be written (%s); progress is not shown", self.path / name, error.strerror)
+
+    def note_attempt(self, values: Mapping[str, Any]) -> None:
+        """Append what the record will say of an attempt; like progress, it does not end a run that cannot write it."""
+        try:
+            with self.attempts.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            _log.warning("%s cannot be written (%s); the record will not say it", self.attempts, error.strerror)
+
+    def resumed_from(self) -> dict[int, int]:
+        """Return the optimizer step that each attempt went on from; attempts that began at the beginning are not there."""
+        return {note["attempt"]: note["optimizer_step"] for note in self._notes() if "optimizer_step" in note}
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the trainings of all attempts warned of, each sentence once."""
+        return tuple(dict.fromkeys(str(note["warning"]) for note in self._notes() if "warning" in note))
+
+    def _notes(self) -> list[dict[str, Any]]:
+        if not self.attempts.exists():
+            return []
+        found: list[dict[str, Any]] = []
+        for line in self.attempts.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # a line that a killed worker left half-written
+                found.append(json.loads(line))
+        return found
+
+    def append_decisions(self, decisions: list[dict[str, Any]]) -> None:
+        """Append decisions to the evidence of the wait.
+
+        :raises ArtifactError: the file cannot be written.
+        """
+        self.create()
+        try:
+            with self.decisions.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(decision) + "\n" for decision in decisions)
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot write {self.decisions} ({error.strerror}); free space or mend its permissions"
+            ) from error
+
+
+def report_folder(artifacts_root: Path, dag_id: str, run_id: str, map_index: int = -1) -> Path:
+    """Return where the report of an Airflow run goes; each instance of a mapped comparison has its own."""
+    return artifacts_root / "reports" / path_name(dag_id) / _instance_name(run_id, map_index)
+
+
+def _instance_name(run_id: str, map_index: int) -> str:
+    return path_name(run_id) if map_index < 0 else f"{path_name(run_id)}~{map_index}"  # no path name holds a ~

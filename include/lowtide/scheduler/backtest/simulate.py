@@ -1,0 +1,750 @@
+"""What the grid really emitted: the trace on a regular grid of numpy, with means over any stretch of it."""
+
+import math
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from itertools import chain, product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lowtide.config.schema import PolicyName
+from lowtide.errors import ArtifactError, ConfigurationError, LowtideError
+from lowtide.grid.forecast.features import Series
+from lowtide.grid.forecast.model import HistoryForecaster
+from lowtide.grid.outlook import Outlook, Prediction, Trailing, TrailingCurve, prediction_of
+from lowtide.grid.providers.offline import Trace, read_trace
+from lowtide.grid.series import IntensityCurve
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
+from lowtide.scheduler.decision import decide
+from lowtide.scheduler.job import Job, PausingLimits, Progress
+from lowtide.scheduler.types import Action, Decision
+from lowtide.timeutil import format_moment, moment_of_clock, parse_clock
+
+# One line of a backtest's result: a policy and a shape of job.
+
+
+class Combination(NamedTuple):
+    """A policy, and how long its jobs take and may wait.
+
+    ``interruptible`` says that the job may pause: the oracle then may too, and the policy ``window`` plans with pauses.
+    """
+
+    policy: PolicyName
+    duration_s: float
+    slack_s: float
+    interruptible: bool
+
+    @property
+    def rule(self) -> PolicyName:
+        """The policy that decides."""
+        return "interruptible" if self.interruptible and self.policy == "window" else self.policy
+
+
+# When a job of a backtest ran.
+
+
+Segment = tuple[float, float]
+
+
+class Run(NamedTuple):
+    """When a job was submitted, when it had to be done, and when it really ran, in UNIX seconds."""
+
+    submitted_s: float
+    deadline_s: float
+    segments: tuple[Segment, ...]
+
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """Intensity in g/kWh over steps of ``step_s`` from ``start_s`` (UNIX seconds) on; NaN is a gap."""
+
+    start_s: float
+    step_s: float
+    values: Floats
+    _sums: Floats
+    _gaps: Floats
+
+    @classmethod
+    def of(cls, start_s: float, step_s: float, values: Floats) -> "Truth":
+        """Return the truth of regular values."""
+        missing = np.isnan(values)
+        sums = np.concatenate(([0.0], np.cumsum(np.where(missing, 0.0, values) * step_s)))
+        return cls(start_s, step_s, values, sums, np.concatenate(([0.0], np.cumsum(missing))))
+
+    @property
+    def end_s(self) -> float:
+        """The end of the last step."""
+        return self.start_s + self.step_s * len(self.values)
+
+    def row_of(self, moment_s: float) -> int:
+        """Return the number of the step that holds a moment; may lie outside."""
+        return int((moment_s - self.start_s) // self.step_s)
+
+    def at(self, moment_s: Floats) -> Floats:
+        """Return the intensity that holds at moments inside the trace, in g/kWh."""
+        held: Floats = self.values[np.floor((moment_s - self.start_s) / self.step_s).astype(int)]
+        return held
+
+    def integral(self, start_s: ArrayLike, end_s: ArrayLike) -> Floats:
+        """Return the integral over stretches inside the trace, in g/kWh x s; gaps count as nothing, so ask first."""
+        return self._up_to(np.asarray(end_s, float)) - self._up_to(np.asarray(start_s, float))
+
+    def mean(self, start_s: ArrayLike, end_s: ArrayLike) -> Floats:
+        """Return the means over stretches inside the trace, in g/kWh."""
+        means: Floats = self.integral(start_s, end_s) / (np.asarray(end_s, float) - np.asarray(start_s, float))
+        return means
+
+    def touches_gap(self, start_s: Floats, end_s: Floats) -> Bools:
+        """Return which stretches overlap a step whose value is missing."""
+        first = np.floor((start_s - self.start_s) / self.step_s).astype(int)
+        last = np.ceil((end_s - self.start_s) / self.step_s).astype(int)
+        count = len(self.values)
+        touched: Bools = self._gaps[np.clip(last, 0, count)] > self._gaps[np.clip(first, 0, count)]
+        return touched
+
+    def _up_to(self, moment_s: Floats) -> Floats:
+        steps = (moment_s - self.start_s) / self.step_s
+        whole = np.clip(np.floor(steps).astype(int), 0, len(self.values) - 1)
+        value = self.values[whole]
+        sums: Floats = self._sums[whole] + (steps - whole) * self.step_s * np.where(np.isnan(value), 0.0, value)
+        return sums
+
+
+def truth_of(trace: Trace) -> Truth:
+    """Return a trace as the truth of a backtest; moments that have no row are gaps.
+
+    :raises ArtifactError: a resolution that does not divide an hour, or a row between two steps.
+    """
+    step_s = check_resolution(trace)
+    offsets = (np.array([start.timestamp() for start in trace.starts]) - trace.starts[0].timestamp()) / step_s
+    rows = np.rint(offsets).astype(int)
+    odd = np.flatnonzero(np.abs(offsets - rows) > 1e-6)
+    if odd.size:
+        raise ArtifactError(
+            f"{trace.name}: the row of {format_moment(trace.starts[int(odd[0])])} does not stand on the grid of"
+            f" {step_s / 60:g} minutes that the others keep; mend or remove it"
+        )
+    values = np.full(rows[-1] + 1, np.nan)
+    values[rows] = trace.values
+    return Truth.of(trace.starts[0].timestamp(), step_s, values)
+
+
+def check_resolution(trace: Trace) -> float:
+    """Return a trace's resolution in seconds.
+
+    :raises ArtifactError: it does not divide an hour, or the rows do not begin on the hour or a whole step after it.
+    """
+    step_s = trace.resolution.total_seconds()
+    if step_s > _HOUR_S or _HOUR_S % step_s or trace.starts[0].timestamp() % step_s:
+        raise ArtifactError(
+            f"{trace.name}: rows every {step_s / 60:g} minutes from {format_moment(trace.starts[0])} on cannot be used;"
+            " give steps that divide an hour and begin on it, e.g. 60, 30, 15 or 5 minutes"
+        )
+    return step_s
+
+
+# What a run emitted per useful kWh, with what each resumption really cost.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseCosts:
+    """What pausing costs, in seconds.
+
+    After each pause ``resume_time_s`` passes without work, on the energy of ``resume_energy_s`` at full power. A slice
+    holds work for ``minimum_slice_s`` at least, unless the whole job is shorter.
+    """
+
+    minimum_slice_s: float = 0.0
+    resume_time_s: float = 0.0
+    resume_energy_s: float = 0.0
+    maximum_pauses: int = 0
+
+    def resuming(self, truth: Truth, start_s: Floats) -> Floats:
+        """Return the integral of intensity over the full-power seconds that a resumption at each moment is worth."""
+        if self.resume_time_s > 0:
+            return self.resume_energy_s * truth.mean(start_s, start_s + self.resume_time_s)
+        return self.resume_energy_s * truth.at(start_s)
+
+
+def emitted(truth: Truth, runs: Sequence[Run], duration_s: float, costs: PauseCosts) -> Floats:
+    """Return the emissions of each run per useful kWh, in g/kWh, at constant power.
+
+    The energy of resuming is emitted too, and no work is done by it: the sum is divided by the useful time only.
+    """
+    if not runs:
+        return np.empty(0)
+    segments = [(i, k > 0, *segment) for i, run in enumerate(runs) for k, segment in enumerate(run.segments)]
+    job, resumed, start_s, end_s = (np.array(column) for column in zip(*segments, strict=True))
+    grams = truth.integral(start_s + resumed * costs.resume_time_s, end_s)
+    if resumed.any():
+        grams[resumed] += costs.resuming(truth, start_s[resumed])
+    return np.bincount(job, weights=grams, minlength=len(runs)) / duration_s
+
+
+# Reads what a backtest goes by: the trace to run on, and the history that was known before it began.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grid:
+    """A trace with its past.
+
+    ``known_from_s`` and ``known`` are history and trace on one grid, at the trace's step; the history is over where the
+    trace begins. ``notes`` are sentences for the user.
+    """
+
+    truth: Truth
+    known_from_s: float
+    known: Floats
+    notes: tuple[str, ...] = ()
+
+
+def read_grid(trace: Path, histories: Sequence[Path]) -> Grid:
+    """Read a trace and the files of its past, in any order.
+
+    :raises ArtifactError: a file that cannot be used, a history without a value before the trace, two histories that
+        contradict each other.
+    """
+    truth = truth_of(read_trace(trace, told_by="--trace"))
+    past: dict[int, tuple[float, Path]] = {}
+    notes = []
+    for path in histories:
+        rows, left_out = _before(read_trace(path, told_by="--history"), truth, path, trace)
+        if left_out:
+            notes.append(
+                f"{path}: {left_out} rows from the trace's beginning on are left out: the trace stands for them"
+            )
+        _add(past, rows, path)
+    return _joined(truth, past, tuple(notes))
+
+
+def _before(history: Trace, truth: Truth, path: Path, trace: Path) -> tuple[dict[int, float], int]:
+    """Return a history's values by trace step (0 is where the trace begins, so all are negative), and the rows dropped."""
+    step_s = check_resolution(history)
+    starts = np.array([start.timestamp() for start in history.starts])
+    early = starts + step_s <= truth.start_s
+    if not early.any():
+        raise ArtifactError(
+            f"{path}: nothing in it is older than the trace {trace.name}, which begins at"
+            f" {format_moment(datetime.fromtimestamp(truth.start_s, UTC))}; --history takes what was before"
+        )
+    values = np.asarray(history.values)[early]
+    if step_s >= truth.step_s:
+        return _spread(starts[early], values, step_s, truth), int((~early).sum())
+    return _averaged(starts[early], values, step_s, truth), int((~early).sum())
+
+
+def _spread(starts: Floats, values: Floats, step_s: float, truth: Truth) -> dict[int, float]:
+    times = round(step_s / truth.step_s)
+    first = np.rint((starts - truth.start_s) / truth.step_s).astype(int)
+    return {int(row) + i: float(v) for row, v in zip(first, values, strict=True) for i in range(times)}
+
+
+def _averaged(starts: Floats, values: Floats, step_s: float, truth: Truth) -> dict[int, float]:
+    rows = np.floor((starts - truth.start_s) / truth.step_s).astype(int)
+    found, where, counts = np.unique(rows, return_inverse=True, return_counts=True)
+    means = np.bincount(where, weights=values) / counts
+    whole = counts == round(truth.step_s / step_s)  # half an hour does not say what the hour was
+    return {int(row): float(mean) for row, mean in zip(found[whole], means[whole], strict=True)}
+
+
+def _add(past: dict[int, tuple[float, Path]], rows: dict[int, float], path: Path) -> None:
+    for row, value in rows.items():
+        known = past.setdefault(row, (value, path))
+        if not math.isclose(known[0], value, rel_tol=1e-6, abs_tol=1e-6):
+            raise ArtifactError(
+                f"{path} and {known[1]} overlap and do not agree ({value:g} and {known[0]:g} g/kWh for the same moment);"
+                " give only one of them"
+            )
+
+
+def _joined(truth: Truth, past: dict[int, tuple[float, Path]], notes: tuple[str, ...]) -> Grid:
+    length = -min(past, default=0)
+    before = np.full(length, np.nan)
+    for row, (value, _) in past.items():
+        before[length + row] = value
+    known = np.concatenate((before, truth.values))
+    return Grid(truth=truth, known_from_s=truth.start_s - length * truth.step_s, known=known, notes=notes)
+
+
+# The rules that all jobs of a backtest keep, whatever their policy and shape.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a job is told beyond its policy and its times; minimum gain and jitter are off unless asked for."""
+
+    threshold_gco2eq_per_kwh: float | None = None
+    minimum_gain_percent: float = 0.0
+    percentile: float = 30.0
+    percentile_window: timedelta = timedelta(days=7)
+    run_now_below_gco2eq_per_kwh: float | None = None
+    jitter: timedelta = timedelta(0)
+    pausing: PausingLimits = field(default_factory=PausingLimits)
+
+    def job(self, zone: str, combination: Combination, submitted_s: float, poll: timedelta) -> Job:
+        """Return a job; its id depends on its times only, so that policies are compared on the same jobs."""
+        submitted_at = datetime.fromtimestamp(submitted_s, UTC)
+        duration, slack = timedelta(seconds=combination.duration_s), timedelta(seconds=combination.slack_s)
+        return Job(
+            job_id=f"backtest {zone} {submitted_at:%Y-%m-%dT%H:%MZ} {duration} {slack}",
+            zone=zone,
+            policy=combination.rule,
+            submitted_at=submitted_at,
+            deadline=submitted_at + duration + slack,
+            expected_duration=duration,
+            duration_margin=0.0,
+            on_latest_start="start",
+            threshold_gco2eq_per_kwh=self.threshold_gco2eq_per_kwh,
+            minimum_gain_percent=self.minimum_gain_percent,
+            poke_interval=poll,
+            failure_budget=1,
+            percentile=self.percentile,
+            percentile_window=self.percentile_window,
+            run_now_below_gco2eq_per_kwh=self.run_now_below_gco2eq_per_kwh,
+            jitter=self.jitter,
+            pausing=self.pausing if combination.rule == "interruptible" else None,
+        )
+
+    def pause_costs(self) -> PauseCosts:
+        """Return the costs of pausing in seconds."""
+        pausing = self.pausing
+        return PauseCosts(
+            minimum_slice_s=pausing.minimum_slice.total_seconds(),
+            resume_time_s=pausing.resume_time.total_seconds(),
+            resume_energy_s=pausing.resume_energy.total_seconds(),
+            maximum_pauses=pausing.maximum_pauses,
+        )
+
+
+# What a backtest asks: which jobs, under which rules, seen through which forecast.
+
+
+ForecastName = Literal["history", "perfect"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that a backtest asks of a trace.
+
+    ``duration_error`` is the real duration over the expected one, which is all that the policy and its deadline know.
+    ``decide_once`` keeps what was planned at submission: no second look. ``history_limit`` is how far back the forecast
+    may look; None is all of it.
+    """
+
+    zone: str
+    timezone: ZoneInfo
+    policies: tuple[PolicyName, ...]
+    durations: tuple[timedelta, ...]
+    slacks: tuple[timedelta, ...]
+    submit: str = "22:00"
+    seed: int = 0
+    interruptible: bool = False
+    forecast: ForecastName = "history"
+    history_limit: timedelta | None = None
+    poll: timedelta | None = None
+    decide_once: bool = False
+    duration_error: float = 1.0
+    rules: Rules = field(default_factory=Rules)
+
+    def combinations(self) -> list[Combination]:
+        """Return one combination per policy, duration and slack, in the user's order."""
+        return [
+            Combination(
+                policy, duration.total_seconds(), slack.total_seconds(), self.interruptible or policy == "interruptible"
+            )
+            for policy, duration, slack in product(self.policies, self.durations, self.slacks)
+        ]
+
+
+# When the jobs of a backtest are submitted: nightly by the clock on the wall, or once a day at a random full hour.
+
+
+RANDOM = "random"
+
+
+def submissions(start_s: float, end_s: float, timezone: ZoneInfo, submit: str, seed: int) -> list[float]:
+    """Return one submission a day in ``[start_s, end_s)``, in UNIX seconds and time order.
+
+    A random hour depends on the seed and the day only: neither the trace's length nor the jobs change it.
+
+    :param submit: a clock time in ``timezone``, or ``random``.
+    :raises ConfigurationError: anything else.
+    """
+    clock = _clock(submit)
+    days = _days(start_s, end_s, timezone)
+    moments = (moment_of_clock(day, clock or _random_hour(seed, day), timezone).timestamp() for day in days)
+    return sorted({moment for moment in moments if start_s <= moment < end_s})
+
+
+def _clock(submit: str) -> time | None:
+    if submit == RANDOM:
+        return None
+    try:
+        return parse_clock(submit)
+    except ValueError as error:
+        raise ConfigurationError(f"--submit {submit!r} is no time of day; {error}, or random") from None
+
+
+def _random_hour(seed: int, day: date) -> time:
+    return time(random.Random(f"{seed} {day.isoformat()}").randrange(24))  # noqa: S311 a sample of hours, no secret
+
+
+def _days(start_s: float, end_s: float, timezone: ZoneInfo) -> Iterator[date]:
+    day = datetime.fromtimestamp(start_s, UTC).astimezone(timezone).date()
+    last = datetime.fromtimestamp(end_s, UTC).astimezone(timezone).date()
+    while day <= last:
+        yield day
+        day += timedelta(days=1)
+
+
+# Which jobs a backtest can judge: those that end within the trace, away from its gaps.
+
+
+class Counts(NamedTuple):
+    """How many jobs were not run, over all combinations, of how many."""
+
+    jobs: int
+    past_end: int
+    at_gaps: int
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return what the user must know of jobs that are missing."""
+        told = []
+        if self.past_end:
+            told.append(f"{self.past_end:,} of {self.jobs:,} jobs pass the trace's end and are dropped")
+        if self.at_gaps:
+            told.append(
+                f"{self.at_gaps:,} of {self.jobs:,} jobs meet a gap of the trace before their deadline and are left out"
+            )
+        return tuple(told)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Jobs:
+    """The submissions of a backtest, and for each combination which of them are run."""
+
+    submitted_s: Floats
+    chosen: tuple[Bools, ...]
+    counts: Counts
+
+    def of(self, number: int) -> Floats:
+        """Return the submissions that are run of a combination, by its number."""
+        return self.submitted_s[self.chosen[number]]
+
+
+def choose_jobs(plan: Plan, truth: Truth) -> Jobs:
+    """Return the jobs that a trace can judge."""
+    submitted_s = np.array(submissions(truth.start_s, truth.end_s, plan.timezone, plan.submit, plan.seed))
+    chosen, past_end, at_gaps = [], 0, 0
+    for combination in plan.combinations():
+        ends_s = submitted_s + room_s(plan, combination)
+        inside = ends_s <= truth.end_s
+        whole = inside & ~truth.touches_gap(submitted_s, ends_s)
+        past_end += int((~inside).sum())
+        at_gaps += int((inside & ~whole).sum())
+        chosen.append(whole)
+    return Jobs(submitted_s, tuple(chosen), Counts(len(submitted_s) * len(chosen), past_end, at_gaps))
+
+
+def room_s(plan: Plan, combination: Combination) -> float:
+    """Return the time from submission to deadline, or to the end of a late run that takes longer than expected."""
+    return combination.slack_s + combination.duration_s * max(1.0, plan.duration_error)
+
+
+# What could be known at each moment of a backtest, and nothing more; all jobs that look at one moment share one outlook.
+
+
+Predict = Callable[[datetime], Prediction | None]
+Recall = Callable[[datetime], Trailing | None]
+
+
+class Outlooks:
+    """Outlooks by the step of the trace that holds the moment: nothing that is known changes within a step.
+
+    :param predict: the forecast made when a step begins, from what had ended by then; None for policies that want none.
+    :param recall: what was known then over the days before.
+    """
+
+    def __init__(self, truth: Truth, zone: str, *, predict: Predict | None, recall: Recall) -> None:
+        self._truth = truth
+        self._zone = zone
+        self._predict = predict
+        self._recall = recall
+        self._by_row: dict[int, Outlook] = {}
+
+    def __call__(self, now: datetime) -> Outlook:
+        """Return what is known at a moment."""
+        row = self._truth.row_of(now.timestamp())
+        outlook = self._by_row.get(row)
+        if outlook is None:
+            outlook = self._by_row[row] = self._look(row)
+        return outlook
+
+    def forget_before(self, moment_s: float) -> None:
+        """Drop what no later job will ask for: the memory in use does not grow with the years."""
+        first = self._truth.row_of(moment_s)
+        for row in [row for row in self._by_row if row < first]:
+            del self._by_row[row]
+
+    def _look(self, row: int) -> Outlook:
+        truth = self._truth
+        start = datetime.fromtimestamp(truth.start_s + row * truth.step_s, UTC)
+        reading = Reading(
+            zone=self._zone,
+            start=start,
+            end=datetime.fromtimestamp(truth.start_s + (row + 1) * truth.step_s, UTC),
+            carbon_intensity_gco2eq_per_kwh=float(truth.values[row]),
+            source="trace",
+            kind=IntensityKind.REPLAYED,
+            signal_type=SignalType.AVERAGE,
+            emission_factor_type=EmissionFactorType.LIFECYCLE,
+        )
+        # what had ended when this step began: at any moment within the step that is all there is
+        prediction = None if self._predict is None else self._predict(start)
+        return Outlook(reading=reading, prediction=prediction, trailing=self._recall(start))
+
+
+# Where a backtest's outlooks come from: the days before, forecasts from them alone, or perfect knowledge.
+
+
+def recalling(grid: Grid) -> Recall:
+    """Return what tells the window before a step of the trace; only what had ended by then is in it."""
+    step_s = grid.truth.step_s
+    edges = [grid.known_from_s + i * step_s for i in range(len(grid.known) + 1)]
+    curve = IntensityCurve(edges, grid.known.tolist())
+    return lambda step_start: TrailingCurve(curve, step_start.timestamp())
+
+
+def perfect(plan: Plan, truth: Truth) -> Predict:
+    """Return what foretells the trace itself, as far as the longest job can look."""
+    ahead = int(max(room_s(plan, combination) for combination in plan.combinations()) // truth.step_s) + 2
+    behind = int(plan.rules.jitter.total_seconds() // truth.step_s) + 1  # a job with jitter sees the curve later
+
+    def predict(step_start: datetime) -> Prediction:
+        row = truth.row_of(step_start.timestamp())
+        first, last = max(0, row - behind), min(len(truth.values), row + ahead)
+        edges = [truth.start_s + i * truth.step_s for i in range(first, last + 1)]
+        curve = IntensityCurve(edges, truth.values[first:last].tolist())
+        return Prediction(curve=curve, source="the trace itself", issued_at=step_start)
+
+    return predict
+
+
+def predicting(plan: Plan, grid: Grid) -> Predict:
+    """Return what forecasts from history alone: the same forecaster as in production, on the same values."""
+    series = Series(start_s=round(grid.known_from_s), step_s=round(grid.truth.step_s), values=grid.known)
+    forecaster = HistoryForecaster(series, plan.timezone, history_limit=plan.history_limit)
+    return lambda step_start: prediction_of(forecaster, step_start)
+
+
+# How far a job has come that may pause: what it has done, and the stretches of time in which it ran.
+
+
+_NONE = timedelta(0)
+
+
+class Work:
+    """The work of one job, of which only the real length says when it is over.
+
+    :param real_s: the time that the job really takes without pauses; decisions know the expected one only.
+    """
+
+    def __init__(self, job: Job, real_s: float) -> None:
+        self._job = job
+        self._left = timedelta(seconds=real_s)
+        self._done = _NONE  # in earlier slices
+        self._begun: datetime | None = None  # the work of the present slice, after the resume
+        self.segments: list[Segment] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all is done."""
+        return self._left <= _NONE
+
+    def job_at(self, now: datetime) -> Job:
+        """Return the job with its progress."""
+        if not self.segments:
+            return self._job
+        running = self._begun is not None
+        here = self._in_slice(now)
+        pauses = len(self.segments) - (1 if running else 0)
+        progress = Progress(
+            done=self._done + here, running=running, pauses=pauses, slice_done=here if running else None
+        )
+        return replace(self._job, progress=progress)
+
+    def go_on(self, now: datetime, until: datetime) -> datetime:
+        """Run, or resume, until a moment or the end of the work, and return which came first."""
+        if self._begun is None:
+            lost = self._job.limits.resume_time if self.segments else _NONE
+            self._begun = now + lost
+            self.segments.append((now.timestamp(), now.timestamp()))
+        end = self._begun + self._left
+        if until < end:
+            return until
+        self.stop(end)
+        return end
+
+    def stop(self, now: datetime) -> None:
+        """End the present slice, if there is one."""
+        if self._begun is None:
+            return
+        here = self._in_slice(now)
+        self._done, self._left = self._done + here, self._left - here
+        self.segments[-1] = (self.segments[-1][0], now.timestamp())
+        self._begun = None
+
+    def _in_slice(self, now: datetime) -> timedelta:
+        return _NONE if self._begun is None else max(_NONE, now - self._begun)
+
+
+# Runs one job through decide(), look by look, as the trigger and the command line do.
+
+
+Sight = Callable[[datetime], Outlook]
+Segments = tuple[Segment, ...]
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def in_one_piece(job: Job, sight: Sight, real_s: float) -> Segments:
+    """Return the run of a job that does not pause, looking again whenever a decision says so."""
+    now = job.submitted_at
+    while (decision := decide(job, now, sight(now))).action is Action.WAIT:
+        now = next_look(decision)
+    return ((now.timestamp(), now.timestamp() + real_s),)
+
+
+def in_slices(job: Job, sight: Sight, real_s: float) -> Segments:
+    """Return the run of a job that may pause: its progress goes back into every decision."""
+    now, work = job.submitted_at, Work(job, real_s)
+    while not work.is_over:
+        decision = decide(work.job_at(now), now, sight(now))
+        if decision.action is Action.RUN:
+            now = work.go_on(now, _look_while_running(job, decision))
+        else:
+            work.stop(now)
+            now = next_look(decision)
+    return tuple(work.segments)
+
+
+def as_planned_at_submission(job: Job, sight: Sight, real_s: float) -> Segments:
+    """Return the run of a job that keeps to its first decision; without a plan it starts when it must."""
+    now, work = job.submitted_at, Work(job, real_s)
+    decision = decide(job, now, sight(now))
+    start = now if decision.action is Action.RUN else decision.planned_start or job.latest_start or now
+    *pieces, (last, _) = decision.segments or ((start, start),)
+    for begin, end in pieces:
+        work.stop(work.go_on(begin, end))
+    if not work.is_over:  # what takes longer than expected runs on in the last piece
+        work.go_on(last, _NEVER)
+    return tuple(work.segments)
+
+
+def next_look(decision: Decision) -> datetime:
+    """Return when a decision to wait or to pause wants the next look.
+
+    :raises LowtideError: not after the decision; such a wait would never end.
+    """
+    if decision.until is None or decision.until <= decision.decided_at:
+        raise LowtideError(f"a decision to wait must name a later look: {decision.text}")
+    return decision.until
+
+
+def _look_while_running(job: Job, decision: Decision) -> datetime:
+    # a slice of the plan may end between two polls
+    ends = [end for _, end in decision.segments[:1] if end > decision.decided_at]
+    return min([decision.decided_at + job.poke_interval, *ends])
+
+
+# Places the jobs of one process: opens what they see of the grid, and runs each of them.
+
+
+class Placing:
+    """Runs jobs one after the other; their outlooks are shared, and dropped once no later job can ask for them."""
+
+    def __init__(self, plan: Plan, grid: Grid) -> None:
+        self._plan = plan
+        self._poll = plan.poll or timedelta(seconds=grid.truth.step_s)
+        recall = recalling(grid)
+        predict = perfect(plan, grid.truth) if plan.forecast == "perfect" else predicting(plan, grid)
+        self._foretold = Outlooks(grid.truth, plan.zone, predict=predict, recall=recall)
+        self._plain = Outlooks(grid.truth, plan.zone, predict=None, recall=recall)
+
+    def place(self, combination: Combination, submitted_s: float) -> Run:
+        """Return the run of one job."""
+        plan = self._plan
+        job = plan.rules.job(plan.zone, combination, submitted_s, self._poll)
+        sight = self._foretold if job.wanted.prediction else self._plain
+        run = as_planned_at_submission if plan.decide_once else in_slices if job.pausing else in_one_piece
+        segments = run(job, sight, combination.duration_s * plan.duration_error)
+        deadline_s = submitted_s + combination.duration_s + combination.slack_s
+        return Run(submitted_s, deadline_s, segments)
+
+    def forget_before(self, moment_s: float) -> None:
+        """Drop what was known before a moment, and is not asked for again."""
+        self._foretold.forget_before(moment_s)
+        self._plain.forget_before(moment_s)
+
+
+# Places the jobs of a backtest, over the cores where that pays off.
+
+
+_LEAST_JOBS = 2_000
+"""A process takes most of a second to begin; fewer jobs than these are done sooner by one."""
+
+Placed = list[list[Run]]
+
+
+def place_jobs(plan: Plan, grid: Grid, jobs: Jobs, *, workers: int | None = None) -> Placed:
+    """Return the runs of each combination's jobs, in the order of their submission.
+
+    The jobs are cut by their time of submission, so that each process needs the forecasts of its part only.
+    """
+    count = min(worth(jobs) if workers is None else workers, len(jobs.submitted_s))
+    if count < 2:
+        return place_part(plan, grid, jobs.submitted_s, jobs.chosen)
+    cuts = np.array_split(np.arange(len(jobs.submitted_s)), count)
+    parts = [(jobs.submitted_s[cut], [chosen[cut] for chosen in jobs.chosen]) for cut in cuts]
+    # spawn: a forked copy of a process with threads (numpy's, a notebook's) may hang
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        placed = list(pool.map(partial(place_part, plan, grid), *zip(*parts, strict=True)))
+    return [list(chain.from_iterable(part)) for part in zip(*placed, strict=True)]
+
+
+def place_part(plan: Plan, grid: Grid, submitted_s: Floats, chosen: Sequence[Bools]) -> Placed:
+    """Return the runs of one process's part: submission by submission, so that outlooks are made once and then dropped."""
+    combinations = plan.combinations()
+    placed: Placed = [[] for _ in combinations]
+    placing = Placing(plan, grid)
+    for i, moment_s in enumerate(submitted_s):
+        placing.forget_before(moment_s)
+        for number, combination in enumerate(combinations):
+            if chosen[number][i]:
+                placed[number].append(placing.place(combination, float(moment_s)))
+    return placed
+
+
+def worth(jobs: Jobs) -> int:
+    """Return how many processes pay off."""
+    total = sum(int(chosen.sum()) for chosen in jobs.chosen)
+    return max(1, min(_cores(), total // _LEAST_JOBS))
+
+
+def _cores() -> int:
+    # a container may be given fewer cores than the machine has
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,243 @@
+"""A wait on an event loop beside many others: looks are shared where they can be, and nothing blocks the loop."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from lowtide.config.zones import find_zone
+from lowtide.grid.client import GridSignal
+from lowtide.grid.clock import Clock
+from lowtide.grid.outlook import Outlook, Wanted
+from lowtide.grid.series import IntensityCurve
+from lowtide.grid.shared import Opener, SharedLook, SharedSources, SourceKey, in_network_thread, in_thinking_thread
+from lowtide.scheduler.decision import decide, judged
+from lowtide.scheduler.job import Job
+from lowtide.scheduler.types import Action, Decision
+from lowtide.timeutil import utc_now
+
+# A look at the grid in words for a log: the decision, the steps of a fallback, and the hours to come as one line.
+
+
+_EIGHTHS = "▁▂▃▄▅▆▇█"
+_UNKNOWN = "·"
+_MOST_HOURS = 48
+_HOUR_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One look of a job: what was decided, on which outlook."""
+
+    job: Job
+    decision: Decision
+    outlook: Outlook
+
+    def lines(self) -> list[str]:
+        """Return the look for a log, in one to three lines."""
+        steps = self.decision.steps
+        fallen_back = [f"[{'; '.join(steps)}]"] if len(steps) > 1 else []
+        return [self.decision.text, *fallen_back, *self._hours_to_come()]
+
+    def _hours_to_come(self) -> list[str]:
+        prediction, decision = self.outlook.prediction, self.decision
+        if prediction is None or decision.action not in (Action.WAIT, Action.PAUSE) or not decision.segments:
+            return []
+        now_s = decision.decided_at.timestamp()
+        end_s = prediction.curve.end_s if decision.deadline is None else decision.deadline.timestamp()
+        end_s = min(end_s, prediction.curve.end_s, now_s + _MOST_HOURS * _HOUR_S)
+        means = _hourly(prediction.curve, now_s, end_s)
+        known = [mean for mean in means if mean is not None]
+        if len(known) < 2:
+            return []
+        zone = find_zone(self.job.zone).timezone
+        start, end = (datetime.fromtimestamp(s, UTC).astimezone(zone) for s in (now_s, now_s + len(means) * _HOUR_S))
+        chosen = decision.segments[0][0].astimezone(zone)
+        return [
+            f"{start:%H:%M} {sparkline(means)} {end:%H:%M} ({zone.key}), {min(known):.0f} to {max(known):.0f} g/kWh by the"
+            f" hour; chosen {chosen:%a %H:%M}{_more(decision)}"
+        ]
+
+
+def sparkline(means: list[float | None]) -> str:
+    """Return one character a value, scaled between the least and the greatest; a gap is a dot."""
+    known = [mean for mean in means if mean is not None]
+    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    return "".join(_UNKNOWN if m is None else _EIGHTHS[int(7 * (m - low) / span + 0.5) if span else 0] for m in means)
+
+
+def _hourly(curve: IntensityCurve, start_s: float, end_s: float) -> list[float | None]:
+    count = int((end_s - start_s) // _HOUR_S)
+    return [curve.mean_over(start_s + i * _HOUR_S, start_s + (i + 1) * _HOUR_S) for i in range(count)]
+
+
+def _more(decision: Decision) -> str:
+    first, rest = decision.segments[0], decision.segments[1:]
+    told = f" for {_duration(first[1] - first[0])}"
+    return told if not rest else f"{told} and {len(rest)} more piece{'s' if len(rest) > 1 else ''}"
+
+
+def _duration(duration: timedelta) -> str:
+    minutes = round(duration.total_seconds() / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+# One look at the grid, and a wait made of looks: the same for the sensor and the command line; the trigger's is shared.
+
+
+MINIMUM_PAUSE_S = 0.5
+"""Real seconds between two looks at least: a fast replay must not become a busy loop."""
+
+
+def look(job: Job, signal: GridSignal, clock: Clock) -> Looked:
+    """Look at the grid once and decide. A job that starts at once asks nobody."""
+    now = clock.now()
+    outlook = Outlook() if job.policy == "immediate" else signal.outlook(now, job.wanted)
+    return decided(job, now, outlook)
+
+
+def decided(job: Job, now: datetime, outlook: Outlook) -> Looked:
+    """Decide, and say how sure the expected saving is."""
+    return Looked(job, judged(decide(job, now, outlook), job, outlook), outlook)
+
+
+def pause_s(decision: Decision, clock: Clock) -> float:
+    """Return the real seconds until the next look that a decision to wait asks for."""
+    if decision.until is None:
+        return MINIMUM_PAUSE_S
+    return max(MINIMUM_PAUSE_S, clock.seconds_until(decision.until))
+
+
+def wait_in_foreground(
+    job: Job,
+    signal: GridSignal,
+    clock: Clock,
+    *,
+    on_look: Callable[[Looked], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Decision:
+    """Look until the decision is no longer to wait, and return it."""
+    while True:
+        looked = look(job, signal, clock)
+        on_look(looked)
+        decision = looked.decision
+        if decision.action is not Action.WAIT:
+            return decision
+        sleep(pause_s(decision, clock))
+
+
+LONGEST_SHARED_S = 1800.0
+"""A look older than half an hour, the interval of most providers, is not shared, however long the poke interval is."""
+
+
+FRESH_S = 60.0
+"""A start is decided on a look no older than this."""
+
+
+class Source(Protocol):
+    """Where a wait looks."""
+
+    async def look(self, max_age_s: float) -> SharedLook:
+        """Return a look that is no older than this."""
+        ...
+
+    async def sleep(self, seconds: float, *, after: int) -> None:
+        """Sleep, or shorter if a look newer than number ``after`` comes in."""
+        ...
+
+
+@dataclass(slots=True)
+class OwnSource:
+    """A replay or a profile: every wait has a time of its own, so there is nothing to share, and nothing is asked."""
+
+    signal: GridSignal
+    clock: Clock
+    wanted: Wanted
+    looks: int = 0
+
+    async def look(self, max_age_s: float) -> SharedLook:
+        """Look at what lies at hand; always fresh."""
+        del max_age_s
+        self.looks += 1
+        outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now(), self.wanted))
+        return SharedLook(outlook=outlook, number=self.looks, begun_s=None)
+
+    async def sleep(self, seconds: float, *, after: int) -> None:
+        """Sleep."""
+        del after
+        await asyncio.sleep(seconds)
+
+
+def shared_source(key: SourceKey, opener: Opener, *, linger_s: float) -> AbstractAsyncContextManager[Source]:
+    """Lend the source that all waits of this loop on the same key share."""
+    return SharedSources.of_running_loop().lease(key, opener, linger_s=linger_s, wanted=key.wanted)
+
+
+@asynccontextmanager
+async def own_source(opener: Opener, clock: Clock, wanted: Wanted) -> AsyncIterator[Source]:
+    """Lend a source that nobody else uses."""
+    yield OwnSource(await opener(), clock, wanted)
+
+
+async def wait_on_loop(
+    job: Job, source: Source, clock: Clock, *, not_before: datetime, on_look: Callable[[Looked], None]
+) -> Decision:
+    """Look until the decision is no longer to wait and the real moment ``not_before`` has come; return that decision.
+
+    :raises LowtideError: the signal cannot be opened, or a replay has left its trace.
+    """
+    interval_s = max_age_s = pause_s_of(job, clock)
+    while True:
+        number, outlook, age_s = 0, Outlook(), 0.0
+        if job.policy != "immediate":
+            shared = await _look_in_time(job, source, clock, max_age_s)
+            number, outlook, age_s = shared.number, shared.outlook, shared.age_s()
+        looked = await _decided(job, clock, outlook)
+        on_look(looked)
+        decision = looked.decision
+        if decision.action is Action.WAIT:
+            at_a_start = decision.until is not None and decision.until < decision.decided_at + job.poke_interval
+            # a look that was shared is as old as it is: the next one is due an interval after it began, not after now.
+            # A planned or latest start is a moment of its own, and is not decided on what was seen long before it.
+            pause = pause_s(decision, clock) - (0.0 if at_a_start else age_s)
+            max_age_s = min(interval_s, FRESH_S) if at_a_start else interval_s
+            await source.sleep(max(MINIMUM_PAUSE_S, pause), after=number)
+            continue
+        remaining_s = remaining(not_before)
+        if remaining_s <= 0:
+            return decision
+        await asyncio.sleep(remaining_s)
+
+
+async def _look_in_time(job: Job, source: Source, clock: Clock, interval_s: float) -> SharedLook:
+    """Look, but no longer than until the latest start: a provider that hangs must not carry the wait past it."""
+    interval_s = min(interval_s, LONGEST_SHARED_S)
+    left_s = clock.seconds_until(job.latest_start) if job.latest_start else None
+    if not left_s:  # no latest start, or it has come: one last look, bounded by the transport's own limits
+        return await source.look(interval_s)
+    try:
+        async with asyncio.timeout(left_s):
+            return await source.look(interval_s)
+    except TimeoutError:
+        return SharedLook(
+            outlook=Outlook(steps=("the provider did not answer before the latest start",)), number=0, begun_s=None
+        )
+
+
+def remaining(not_before: datetime) -> float:
+    """Return the real seconds until a moment; 0.0 once it has passed."""
+    return max(0.0, (not_before - utc_now()).total_seconds())
+
+
+def pause_s_of(job: Job, clock: Clock) -> float:
+    """Return a job's poke interval in real seconds."""
+    now = clock.now()
+    return clock.seconds_until(now + job.poke_interval)
+
+
+async def _decided(job: Job, clock: Clock, outlook: Outlook) -> Looked:
+    # a decision takes a part of a millisecond, but judging its saving by four weeks of past errors would be felt on the loop
+    return await in_thinking_thread(lambda: decided(job, clock.now(), outlook))

@@ -1,0 +1,159 @@
+"""Durations ("90s", "1h30m") and deadlines ("06:00", "12h", a moment) as people write them in YAML."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, PlainSerializer
+
+# Moments are aware UTC datetimes everywhere; this is the one place that reads and writes them as text.
+
+
+def utc_now() -> datetime:
+    """Return the present moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return the same moment in UTC.
+
+    :raises ValueError: the moment is naive; guessing its zone would shift a deadline by hours.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no UTC offset")
+    return moment.astimezone(UTC)
+
+
+def format_moment(moment: datetime) -> str:
+    """Write ISO-8601 in UTC, with ``Z`` and with microseconds only where there are any."""
+    return as_utc(moment).isoformat().replace("+00:00", "Z")
+
+
+def parse_moment(text: str) -> datetime:
+    """Read ISO-8601 with an offset.
+
+    :raises ValueError: not ISO-8601, or without an offset.
+    """
+    return as_utc(datetime.fromisoformat(text))
+
+
+_UNIT_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_LONGEST_S = 36_525 * 86_400  # beyond it, moments leave the calendar
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+
+
+def parse_duration(text: object) -> timedelta:
+    """Read ``2h``, ``90m``, ``1h30m``, ``45s`` or ``2d``.
+
+    :raises ValueError: anything else, zero, or more than a hundred years.
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    seconds = (
+        sum(float(n) * _UNIT_SECONDS[u] for n, u in zip(match.groups(), "dhms", strict=True) if n) if match else 0.0
+    )
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError("write a duration like 45s, 30m, 2h or 1h30m")
+    return timedelta(seconds=seconds)
+
+
+def format_duration(duration: timedelta) -> str:
+    """Write ``1h30m``; whole seconds, at least ``0s``."""
+    seconds = round(duration.total_seconds())
+    parts = []
+    for unit, size in _UNIT_SECONDS.items():
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _exact_duration(duration: timedelta) -> str:
+    # unlike format_duration it keeps fractions: 1.5s and 2s must not have the same checksum
+    if duration.microseconds == 0:
+        return format_duration(duration)
+    return f"{duration.total_seconds():.6f}".rstrip("0") + "s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_exact_duration, return_type=str)]
+
+
+def check_deadline(text: object) -> str:
+    """Check that a deadline can be read; it becomes a moment only at submission, with ``resolve_deadline``.
+
+    :raises ValueError: neither a clock time, nor a duration, nor an aware moment.
+    """
+    if isinstance(text, datetime):  # YAML reads an unquoted timestamp by itself
+        text = text.isoformat()
+    if isinstance(text, int) and not isinstance(text, bool) and 0 <= text < 24 * 60:
+        # YAML 1.1 reads an unquoted 22:30 as the base-60 number 1350; 06:00 stays text
+        text = f"{text // 60:02d}:{text % 60:02d}"
+    if not isinstance(text, str):
+        raise ValueError(  # noqa: TRY004 pydantic reads ValueError
+            "write a clock time like '06:00', a time after submission like '12h', or a moment with an offset"
+        )
+    if _CLOCK.fullmatch(text):
+        return text
+    try:
+        parse_duration(text)
+    except ValueError:
+        _check_moment(text)
+    return text
+
+
+def _check_moment(text: str) -> None:
+    try:
+        as_utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise ValueError(
+            "write a clock time like '06:00', a time after submission like '12h', or a moment with an offset"
+            " like '2026-03-01T06:00+01:00'"
+        ) from None
+
+
+Deadline = Annotated[str, BeforeValidator(check_deadline)]
+
+
+def resolve_deadline(text: str, submitted_at: datetime, timezone: ZoneInfo) -> datetime:
+    """Return the aware UTC moment that a deadline means for a submission.
+
+    A clock time is its next occurrence in the zone's time zone, strictly after submission. On the day the clocks go
+    forward a time that does not exist is moved forward by the gap; on the day they go back the first of the two is taken.
+    """
+    submitted_at = as_utc(submitted_at)
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        return _next_occurrence(time(int(clock[1]), int(clock[2])), submitted_at, timezone)
+    try:
+        return submitted_at + parse_duration(text)
+    except ValueError:
+        return as_utc(datetime.fromisoformat(text))
+
+
+def parse_clock(text: str) -> time:
+    """Read a clock time like ``22:00``.
+
+    :raises ValueError: anything else.
+    """
+    clock = _CLOCK.fullmatch(text.strip())
+    if clock is None:
+        raise ValueError("write a clock time like 22:00")
+    return time(int(clock[1]), int(clock[2]))
+
+
+def moment_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
+    """Return the aware UTC moment of a clock time on a day, by the rules of ``resolve_deadline`` when the clocks change."""
+    # fold=0: the first of two equal clock times; a time in a gap is read with the offset before it, that is later
+    return datetime.combine(day, clock, tzinfo=timezone).astimezone(UTC)
+
+
+def _next_occurrence(clock: time, after: datetime, timezone: ZoneInfo) -> datetime:
+    day = after.astimezone(timezone).date()
+    while True:
+        moment = moment_of_clock(day, clock, timezone)
+        if moment > after:
+            return moment
+        day += timedelta(days=1)

@@ -1,0 +1,401 @@
+"""CodeCarbon behind one adapter: energy only, offline, no race, no exception swallowed."""
+
+import logging
+import os
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from lowtide.errors import MeasurementError
+from lowtide.tracker.counter_health import CounterWatch
+from lowtide.tracker.gpu import GpuSelection, gpus_of_this_machine, select_gpus
+from lowtide.tracker.meter import Component, MeterReading, Method, Scope
+
+# What CodeCarbon 3.3.2 must be told so that nothing but us decides what it measures, and what it hides.
+#
+# Everything here was checked against its source: an argument that is not passed is read from ``.codecarbon.config`` files and
+# ``CODECARBON_*`` variables; exceptions in its constructor, ``start``, ``flush`` and ``stop`` end as a warning in its own log.
+
+
+NEVER_S = 10 * 365 * 86_400
+"""CodeCarbon's own timer must never fire: meeting our flush it would count an interval twice."""
+
+_CPU_METHODS: dict[str, Method] = {
+    "intel_rapl": "rapl",
+    "windows_emi": "rapl",
+    "cpu_load": "tdp_estimate",
+    "constant": "constant",
+}
+
+
+def tracker_settings(output: object, gpu_ids: list[int] | None) -> dict[str, Any]:
+    """Return every argument of ``OfflineEmissionsTracker`` that is read when ``output_methods`` is given.
+
+    The deprecated ``save_to_*`` and ``co2_signal_api_token`` are left out: ``output_methods=[]`` and a token that is not
+    None keep them from being read, and passing them warns.
+    """
+    return _measuring(gpu_ids) | _no_other_output(output) | _no_location()
+
+
+def _measuring(gpu_ids: list[int] | None) -> dict[str, Any]:
+    return {
+        "measure_power_secs": NEVER_S,
+        "tracking_mode": "machine",
+        "gpu_ids": gpu_ids,
+        "force_cpu_power": None,
+        "force_ram_power": None,
+        "force_mode_cpu_load": False,
+        "rapl_include_dram": False,  # its RAM estimate is counted beside it: DRAM would be counted twice
+        "rapl_prefer_psys": False,
+        "pue": 1.0,  # ours is applied once, when a row is booked
+        "wue": 0.0,
+        "allow_multiple_runs": True,  # False takes over SIGINT and SIGTERM and leaves a lock file behind
+    }
+
+
+def _no_other_output(output: object) -> dict[str, Any]:
+    return {
+        "output_methods": [],
+        "output_handlers": [output],
+        "api_call_interval": -1,
+        "api_endpoint": "",
+        "api_key": "",
+        "emissions_endpoint": None,
+        "prometheus_url": "",
+        "logging_logger": None,
+        "logger_preamble": "",
+        "log_level": "warning",  # swallowed exceptions are warnings; SwallowedErrors keeps them from the terminal
+        "on_csv_write": "append",
+        "output_dir": tempfile.gettempdir(),  # must exist, nothing is written to it
+        "output_file": "",
+        "project_name": "lowtide",
+        "experiment_id": "",
+        "experiment_name": "",
+        "metadata": None,
+    }
+
+
+def _no_location() -> dict[str, Any]:
+    return {
+        "force_carbon_intensity_g_co2e_kwh": 0,  # energy only; grams are ours
+        "electricitymaps_api_token": "",
+        "country_iso_code": None,
+        "country_2letter_iso_code": None,
+        "region": None,
+        "cloud_provider": None,
+        "cloud_region": None,
+    }
+
+
+class _Silence(logging.Filter):
+    """Stands before CodeCarbon's log handlers: nothing is printed, and every meter hears of it.
+
+    One for all: of several filters the first that says no keeps a record from the others, so that a meter which was made
+    and never stopped would make each later one deaf.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners: weakref.WeakSet[SwallowedErrors] = weakref.WeakSet()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell the listeners; the handlers get nothing."""
+        for listener in tuple(self.listeners):
+            listener.hear(record)
+        return False
+
+
+class SwallowedErrors:
+    """Keeps what CodeCarbon swallowed on our thread."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        self.last: str | None = None
+
+    def install(self) -> None:
+        """Begin to listen; also silences the lines that CodeCarbon writes while it is imported."""
+        _SILENCE.listeners.add(self)
+        _audible_logger().addFilter(_SILENCE)
+
+    def remove(self) -> None:
+        """Leave CodeCarbon's log as it was."""
+        _SILENCE.listeners.discard(self)
+        if not _SILENCE.listeners:
+            logger = logging.getLogger("codecarbon")
+            logger.removeFilter(_SILENCE)
+            vars(logger).pop("isEnabledFor", None)
+
+    def expect(self) -> None:
+        """Forget what was heard and listen to the calling thread."""
+        self._thread, self.last = threading.get_ident(), None
+        _audible_logger()
+
+    def hear(self, record: logging.LogRecord) -> None:
+        """Keep exceptions of our thread; its one-second monitor thread may miss a utilisation figure without harm."""
+        if record.exc_info and record.exc_info[1] is not None and record.thread == self._thread:
+            self.last = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+
+
+_SILENCE = _Silence()
+
+
+def _audible_logger() -> logging.Logger:
+    """Return CodeCarbon's logger, switched on: the host's logging configuration may have switched it off, or all logging.
+
+    Airflow does the latter (``logging.disable``). CodeCarbon's GPU class tells a driver that broke by a warning alone;
+    unheard, energy would be silently low.
+    """
+    logger = logging.getLogger("codecarbon")
+    logger.disabled = False
+    vars(logger)["isEnabledFor"] = _from_warnings_on  # on this logger alone: others stay as the host wants them
+    return logger
+
+
+def _from_warnings_on(level: int) -> bool:
+    return level >= logging.WARNING  # below, it tells of what it tries and does without
+
+
+def energy_methods(hardware: Iterable[Any]) -> dict[Component, Method]:
+    """Say how CodeCarbon obtains each component, from the objects that it built.
+
+    What we do not know gets the weakest label, ``tdp_estimate``, so that no claim rests on it.
+    """
+    methods: dict[Component, Method] = {"cpu": "none", "gpu": "none", "ram": "none"}
+    for item in hardware:
+        kind = type(item).__name__
+        if kind == "RAM":
+            methods["ram"] = "constant"
+        elif kind == "CPU":
+            methods["cpu"] = _CPU_METHODS.get(item._mode, "tdp_estimate")
+        elif kind == "GPU":
+            methods["gpu"] = _gpu_method(item)
+        else:  # Raspberry, AppleSiliconChip: one object per part of the chip
+            part: Component = item.chip_part.lower()
+            methods[part] = "tdp_estimate"
+    return methods
+
+
+def _gpu_method(gpu: Any) -> Method:
+    if not gpu.gpu_ids:
+        return "none"
+    kinds = {type(device).__name__ for device in gpu.devices.devices}
+    return "nvml" if kinds == {"NvidiaGPUDevice"} else "tdp_estimate"
+
+
+# Takes the place of CodeCarbon's one-second timer, which costs more than all the rest and never forgets a figure.
+#
+# That timer starts a thread a second and keeps four lists of utilisation figures, which every flush sums from the beginning:
+# after a month millions of figures, every five seconds. Nothing of ours reads them.
+
+
+_PERIOD_S = 1.0
+
+
+class PowerSampler:
+    """Once a second, samples the power of what has no energy counter; the energy of the rest needs no help.
+
+    Has the two methods of CodeCarbon's ``PeriodicScheduler`` that the tracker calls.
+    """
+
+    def __init__(self, hardware: Iterable[Any]) -> None:
+        self._sampled = [item for item in hardware if _may_need_it(item)]
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, if there is anything to sample."""
+        if self._sampled and self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="power-sampler", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End; a sample under way is waited for, so that none meets the tracker's last measurement."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_PERIOD_S):
+            for item in self._sampled:
+                try:
+                    item.monitor_power()
+                except Exception:  # noqa: BLE001, S112 the next measurement covers this second, and says what is wrong
+                    continue
+
+
+def _may_need_it(item: Any) -> bool:
+    # a GPU's own code looks at once whether its counter fails it
+    kind = type(item).__name__
+    return kind == "GPU" or (kind == "CPU" and item._mode not in ("intel_rapl", "windows_emi", "constant"))
+
+
+_FRESH_S = 0.05
+"""CodeCarbon skips a measurement this soon after the last and would report the old totals at a new time."""
+
+
+class _Output:
+    """CodeCarbon's output handler: keeps the latest totals, each with the moment at which they were complete."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.monotonic_s = 0.0
+        self.total: Any = None
+
+    def out(self, total: Any, delta: Any) -> None:  # noqa: ARG002 CodeCarbon's signature
+        self.monotonic_s, self.total = time.monotonic(), total
+        self.count += 1
+
+    def exit(self) -> None:
+        """Nothing to close; CodeCarbon calls it."""
+
+
+class CodeCarbonMeter:
+    """The whole machine's energy from CodeCarbon; the constructor takes 1 to 2 s the first time, ``start`` none.
+
+    :param gpu_ids: NVML indices to count; None = those that a training in this environment can use; empty = no GPU.
+    :raises MeasurementError: CodeCarbon cannot be set up, or does not find a GPU that was asked for.
+    """
+
+    scope: Scope = "machine"
+
+    def __init__(self, gpu_ids: list[int] | None = None) -> None:
+        self.selection, self._gpu_ids = _chosen(gpu_ids)
+        self._output = _Output()
+        self._errors = SwallowedErrors()
+        self._errors.install()
+        try:
+            self._tracker = self._set_up()
+        except MeasurementError:
+            self._errors.remove()
+            raise
+        self.methods: dict[Component, Method] = energy_methods(self._tracker._hardware)
+        if self._gpu_ids == []:  # CodeCarbon's cache of the hardware reads an empty list as "all"
+            self.methods["gpu"] = "none"
+        self.versions = _versions(self.methods["gpu"])
+        self._watch = CounterWatch(self._tracker)
+
+    @property
+    def gpu_devices(self) -> tuple[str, ...]:
+        """UUIDs of the GPUs whose energy is counted."""
+        return self.selection.uuids
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was charged for want of a better figure, and counters that were reset or could not be read."""
+        return (*self.selection.problems, *self._watch.problems)
+
+    @property
+    def shortfall(self) -> str | None:
+        """Which counter CodeCarbon takes for 0 although it cannot read it."""
+        return self._watch.shortfall
+
+    def _set_up(self) -> Any:
+        import codecarbon
+        import codecarbon.core.emissions  # otherwise imported inside the measuring window
+
+        self._errors.expect()
+        tracker: Any = codecarbon.OfflineEmissionsTracker(**tracker_settings(self._output, self._gpu_ids))
+        if not hasattr(tracker, "run_id"):
+            raise self._failed("could not be set up")
+        try:
+            tracker.get_detected_hardware()
+        except Exception as error:
+            raise MeasurementError(f"CodeCarbon cannot read this machine's hardware ({error})") from error
+        self._check_gpus(tracker)
+        tracker._scheduler_monitor_power = PowerSampler(tracker._hardware)
+        return tracker
+
+    def _check_gpus(self, tracker: Any) -> None:
+        found = {i for item in tracker._hardware if type(item).__name__ == "GPU" for i in item.gpu_ids}
+        missing = sorted(set(self._gpu_ids or ()) - found)
+        if missing:
+            raise MeasurementError(
+                f"CodeCarbon does not find the GPU with NVML index {missing[0]}; it finds {found or 'none'}"
+                " (it looks only where nvidia-smi is on the PATH)"
+            )
+
+    def start(self) -> MeterReading:
+        """Open the measuring window.
+
+        :raises MeasurementError: CodeCarbon swallowed an exception.
+        """
+        self._errors.expect()
+        self._tracker.start()
+        return self._flush("start")
+
+    def sample(self) -> MeterReading:
+        """Return the totals so far; waits up to 50 ms where CodeCarbon would repeat its last figure.
+
+        :raises MeasurementError: CodeCarbon swallowed an exception or gave no new record.
+        """
+        self._wait_until_fresh()
+        self._errors.expect()
+        return self._flush("measure")
+
+    def stop(self) -> MeterReading:
+        """Measure once more and close the window.
+
+        :raises MeasurementError: CodeCarbon swallowed an exception or gave no final figure.
+        """
+        self._wait_until_fresh()
+        self._errors.expect()
+        before = self._output.count
+        try:
+            if self._tracker.stop() is None or self._output.count == before or self._errors.last:
+                raise self._failed("gave no final figure")
+        finally:
+            self._errors.remove()
+        self._watch.look()
+        return self._reading()
+
+    def _flush(self, verb: str) -> MeterReading:
+        before = self._output.count
+        self._tracker.flush()
+        if self._output.count == before or self._errors.last:
+            raise self._failed(f"could not {verb}")
+        self._watch.look()
+        return self._reading()
+
+    def _wait_until_fresh(self) -> None:
+        time.sleep(max(0.0, _FRESH_S - (time.perf_counter() - self._tracker._last_measured_time)))
+
+    def _failed(self, what: str) -> MeasurementError:
+        reason = self._errors.last or "it gave no reason"
+        return MeasurementError(f"CodeCarbon {what} ({reason}); the energy of this run is incomplete")
+
+    def _reading(self) -> MeterReading:
+        total = self._output.total
+        gpu_kwh = 0.0 if self.methods["gpu"] == "none" else total.gpu_energy
+        return MeterReading(
+            monotonic_s=self._output.monotonic_s,
+            cpu_energy_kwh=total.cpu_energy,
+            gpu_energy_kwh=gpu_kwh,
+            ram_energy_kwh=total.ram_energy,
+            machine_energy_kwh=(total.cpu_energy, gpu_kwh, total.ram_energy),
+        )
+
+
+def _chosen(gpu_ids: list[int] | None) -> tuple[GpuSelection, list[int] | None]:
+    """Return the GPUs to count, and what CodeCarbon is told; None = all that it finds, which are not NVIDIA's."""
+    gpus = gpus_of_this_machine()
+    if gpu_ids is None and not gpus:
+        return GpuSelection(), None
+    if gpu_ids is None:
+        selection = select_gpus(os.environ, gpus)
+        return selection, list(selection.indices)
+    uuids = tuple(gpus[index].uuid for index in gpu_ids if index < len(gpus))
+    return GpuSelection(indices=tuple(gpu_ids), uuids=uuids), gpu_ids
+
+
+def _versions(gpu_method: str) -> dict[str, str]:
+    versions = {"codecarbon": version("codecarbon")}
+    if gpu_method == "nvml":
+        # comes with CodeCarbon, which has initialised it by now
+        driver = import_module("pynvml").nvmlSystemGetDriverVersion()
+        versions["nvidia_driver"] = driver.decode() if isinstance(driver, bytes) else str(driver)
+    return versions

@@ -1,0 +1,606 @@
+"""Reading a ledger back: whole rows are kept, and what is missing is said."""
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lowtide.errors import ArtifactError, ConfigurationError, MeasurementError
+from lowtide.io import open_held
+from lowtide.records import LedgerEvent, LedgerEventKind, LedgerRow
+from lowtide.timeutil import format_moment, utc_now
+
+# One attempt in a ledger, from the line that opens it to the line that closes it.
+
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TOLERANCE = 1e-9
+
+INCOMPLETE = "the energy of this run is incomplete: "
+"""Begins a sentence of a closing line that says that energy is missing for good; the run's later attempts heed it."""
+
+
+class Attempt:
+    """Counts the rows of an attempt while they are written."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._rows = 0
+        self._energies_kwh: list[float] = []
+
+    def opened(self, details: Mapping[str, Any]) -> LedgerEvent:
+        """Return the line that opens the attempt."""
+        return self._event(LedgerEventKind.OPENED, details)
+
+    def count(self, rows: Sequence[LedgerRow]) -> None:
+        """Take rows into account that are on the disk."""
+        self._rows += len(rows)
+        self._energies_kwh.append(math.fsum(row.energy_kwh for row in rows))
+
+    def closed(self, outcome: str, problems: Sequence[str]) -> LedgerEvent:
+        """Return the line that closes the attempt."""
+        energy_kwh = math.fsum(self._energies_kwh)
+        details = {"outcome": outcome, "rows": self._rows, "energy_kwh": energy_kwh, "problems": list(problems)}
+        return self._event(LedgerEventKind.CLOSED, details)
+
+    def _event(self, kind: LedgerEventKind, details: Mapping[str, Any]) -> LedgerEvent:
+        return LedgerEvent(
+            event=kind,
+            attempt=self.number,
+            at=utc_now(),
+            monotonic_s=time.monotonic(),
+            boot_id=_boot_id(),
+            details=details,
+        )
+
+
+def attempt_problems(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> Iterator[str]:
+    """Say what is missing of each attempt: its end, or rows that it had when it was closed."""
+    opened = {event.attempt: event for event in events if event.event is LedgerEventKind.OPENED}
+    closed = {event.attempt: event for event in events if event.event is LedgerEventKind.CLOSED}
+    for number, opening in opened.items():
+        own = [row for row in rows if row.attempt == number]
+        if number in closed:
+            yield from _missing_rows(own, closed[number])
+        else:
+            yield _without_end(own, opening)
+
+
+def lost_energy(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> Iterator[str]:
+    """Say which energy is known to be missing: rows that an attempt had when it was closed, and what its closing line tells."""
+    for event in events:
+        if event.event is LedgerEventKind.CLOSED:
+            yield from _missing_rows([row for row in rows if row.attempt == event.attempt], event)
+        yield from (said for said in map(str, event.details.get("problems", ())) if said.startswith(INCOMPLETE))
+
+
+def next_attempt(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> int:
+    """Return the number of the attempt that follows; one that was killed before its first row counts too."""
+    return 1 + max((*(row.attempt for row in rows), *(event.attempt for event in events)), default=0)
+
+
+def _without_end(rows: Sequence[LedgerRow], opened: LedgerEvent) -> str:
+    known = f"what it used after {format_moment(rows[-1].end)}" if rows else "all that it used"
+    interval_s = opened.details.get("interval_s")
+    window = f" (normally less than {interval_s:g} s of it)" if isinstance(interval_s, (int, float)) and rows else ""
+    return f"attempt {opened.attempt} was not closed, so it was killed or still runs; {known} is missing{window}"
+
+
+def _missing_rows(rows: Sequence[LedgerRow], closed: LedgerEvent) -> Iterator[str]:
+    said, found = closed.details.get("energy_kwh"), math.fsum(row.energy_kwh for row in rows)
+    if isinstance(said, (int, float)) and not math.isclose(said, found, rel_tol=_TOLERANCE, abs_tol=1e-15):
+        yield (
+            f"attempt {closed.attempt} had {said:.6g} kWh in {closed.details.get('rows')} rows when it was closed, but"
+            f" {found:.6g} kWh in {len(rows)} rows are left; restore the file"
+        )
+
+
+def _boot_id() -> str | None:
+    # monotonic seconds of two attempts are comparable only within one boot
+    with suppress(OSError):
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    return None
+
+
+TORN_SUFFIX = ".torn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerContents:
+    """The rows that are whole, and one sentence for each thing that is missing or out of place."""
+
+    rows: tuple[LedgerRow, ...]
+    problems: tuple[str, ...]
+    events: tuple[LedgerEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    number: int
+    raw: bytes
+    row: LedgerRow | None = None
+    event: LedgerEvent | None = None
+    problem: str | None = None
+
+
+def read_ledger(path: Path) -> LedgerContents:
+    """Read every whole row; torn and corrupt lines, overlaps, uncovered time and attempts without an end are named.
+
+    :raises ArtifactError: the file is missing or cannot be read.
+    """
+    problems: list[str] = []
+    rows: list[LedgerRow] = []
+    numbers: list[int] = []
+    events: list[LedgerEvent] = []
+    for line in _lines(path):  # one at a time: the ledger of a month is 300 MB of text
+        if line.problem:
+            problems.append(f"{path}, line {line.number}: {line.problem}; this row is missing")
+        elif line.row is not None:
+            rows.append(line.row)
+            numbers.append(line.number)
+        elif line.event is not None:
+            events.append(line.event)
+    problems += [f"{path}, line {number}: {what}" for number, what in _out_of_place(numbers, rows)]
+    problems += [f"{path}: {what}" for what in attempt_problems(rows, events)]
+    return LedgerContents(rows=tuple(rows), problems=tuple(problems), events=tuple(events))
+
+
+def repair_ledger(path: Path) -> list[str]:
+    """Make every line of a ledger a whole row: broken lines are moved to ``<name>.torn``, whole rows stay byte for byte.
+
+    Call it when nothing writes to the ledger. Does nothing to a ledger in order. Returns what was moved or mended.
+
+    :raises ArtifactError: the file is missing, or cannot be read or written.
+    """
+    broken = [line for line in _lines(path) if line.problem]
+    if not broken and _is_ended(path):
+        return []
+    try:
+        if broken:
+            _append_synced(path.with_name(path.name + TORN_SUFFIX), b"".join(line.raw + b"\n" for line in broken))
+        _replace_synced(path, (line.raw + b"\n" for line in _lines(path) if not line.problem))
+    except OSError as error:
+        raise ArtifactError(
+            f"{path}: cannot be repaired ({error.strerror}); free space or mend its permissions"
+        ) from error
+    moved = [f"{path}, line {line.number}: {line.problem}; moved to {path.name}{TORN_SUFFIX}" for line in broken]
+    return moved or [f"{path}: ended the last line, whose row was whole"]
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                if raw.strip():
+                    yield _parse(number, raw.removesuffix(b"\n"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: there is no such ledger; give the folder of a run") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
+def _is_ended(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read() in (b"", b"\n")
+
+
+def _parse(number: int, raw: bytes) -> _Line:
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        return _Line(number=number, raw=raw, problem="is torn or not JSON")
+    try:
+        if "event" in data:
+            return _Line(number=number, raw=raw, event=LedgerEvent.from_json(data))
+        row = LedgerRow.from_json(data)
+        figures = _figures(row)
+        sound = row.start < row.end and all(math.isfinite(figure) and figure >= 0 for figure in figures)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return _Line(number=number, raw=raw, problem=f"is not a ledger row ({type(error).__name__}: {error})")
+    if not sound:
+        what = "holds an impossible figure or an interval that does not run forwards"
+        return _Line(number=number, raw=raw, problem=what)
+    return _Line(number=number, raw=raw, row=row)
+
+
+def _figures(row: LedgerRow) -> Iterator[float]:
+    yield from (row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh)
+    yield from (row.carbon_intensity_gco2eq_per_kwh, row.emissions_gco2eq)
+    more = (row.machine_cpu_energy_kwh, row.machine_gpu_energy_kwh, row.machine_ram_energy_kwh)
+    yield from (kwh for kwh in more if kwh is not None)
+    first = (row.booked_carbon_intensity_gco2eq_per_kwh, row.booked_emissions_gco2eq)
+    yield from (figure for figure in first if figure is not None)
+
+
+def _out_of_place(numbers: Sequence[int], rows: Sequence[LedgerRow]) -> Iterator[tuple[int, str]]:
+    for number, (earlier, later) in zip(numbers[1:], pairwise(rows), strict=True):
+        if later.start < earlier.end:
+            yield number, f"begins at {format_moment(later.start)}, before the row above ends"
+        elif later.start > earlier.end and later.attempt == earlier.attempt:
+            yield number, f"no row covers {format_moment(earlier.end)} to {format_moment(later.start)}"
+
+
+def _append_synced(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace_synced(path: Path, lines: Iterable[bytes]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    kept = path.stat()
+    with temporary.open("wb") as file:
+        file.writelines(lines)
+        file.flush()
+        os.utime(file.fileno(), ns=(kept.st_atime_ns, kept.st_mtime_ns))  # a sign of when its run was last alive
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Make a file's name survive a power failure, not only its content."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+# Copies of a growing ledger in pieces: an object store cannot append, so each piece is an object that is written once.
+#
+# What a lost machine costs: the rows since the last piece (``interval_s``, a minute unless told otherwise) and the row under way.
+
+
+_NAME = "ledger-{:06d}.jsonl"
+_PATTERN = "ledger-*.jsonl"
+
+
+class LedgerSegments:
+    """Writes what is new of a ledger to ``<root>/<name>/ledger-000001.jsonl`` and so on; whole lines only.
+
+    An earlier attempt's pieces are continued; those of another ledger stay, and this one's go to ``<name>-2``.
+
+    A store that cannot be written is tried again with the next piece, which then holds what is missing; ``problems`` tells.
+
+    :param root: folder or URL that fsspec knows: ``file://``, ``s3://``, ``gs://``, ``memory://`` ...
+    :raises ConfigurationError: a URL whose protocol is unknown, or whose driver is not installed.
+    """
+
+    def __init__(self, ledger: Path, root: str, name: str, *, interval_s: float) -> None:
+        self._ledger, self._interval_s = ledger, interval_s
+        self._folder, self._copied, self._number = _own_folder(root, name, ledger)
+        self._failing = False
+        self.problems: list[str] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lowtide-segments", daemon=True)
+
+    def copy(self) -> bool:
+        """Write one piece with all whole lines that no piece has yet; say whether there was one to write."""
+        try:
+            whole = self._new_lines()
+            if not whole:
+                return False
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / _NAME.format(self._number + 1)).write_bytes(whole)
+        except Exception as error:  # noqa: BLE001 each store has errors of its own; the training goes on
+            self._note(error)
+            return False
+        self._copied, self._number, self._failing = self._copied + len(whole), self._number + 1, False
+        return True
+
+    def _new_lines(self) -> bytes:
+        with self._ledger.open("rb") as file:
+            file.seek(self._copied)
+            new = file.read()
+        return new[: new.rfind(b"\n") + 1]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.copy()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self.copy()
+
+    def _note(self, error: Exception) -> None:
+        if not self._failing:
+            self.problems.append(f"the ledger's copy in {self._folder} is behind: {error}")
+        self._failing = True
+
+
+def _own_folder(root: str, name: str, ledger: Path) -> tuple[Any, int, int]:
+    """Return the folder of a ledger's pieces with their bytes and number; pieces of another ledger are left alone.
+
+    A run that was trained again has a new ledger under its old name: ``<name>-2``, and so on.
+    """
+    content = ledger.read_bytes() if ledger.exists() else b""
+    for number in itertools.count(1):
+        folder = open_folder(root) / (name if number == 1 else f"{name}-{number}")
+        pieces = _pieces(folder)
+        there = b"".join(piece.read_bytes() for piece in pieces)
+        if content.startswith(there):
+            return folder, len(there), len(pieces)
+    raise AssertionError
+
+
+def open_folder(root: str) -> Any:
+    """Return a folder of a file system that fsspec knows.
+
+    :raises ConfigurationError: an unknown protocol, or one whose driver is not installed.
+    """
+    from upath import UPath  # fsspec takes a while to import, and few runs need it
+
+    try:
+        folder = UPath(root)
+        folder.fs  # noqa: B018 the driver is imported here
+    except (ImportError, ValueError) as error:
+        raise ConfigurationError(
+            f"{root!r} cannot be opened ({error}); install the driver of its protocol, or give a folder"
+        ) from None
+    return folder
+
+
+def read_segments(root: str, name: str) -> bytes:
+    """Return the ledger that a run's pieces make up.
+
+    :raises ArtifactError: no pieces, or one in between is missing.
+    """
+    folder = open_folder(root) / name
+    pieces = _pieces(folder)
+    if not pieces:
+        raise ArtifactError(f"{folder}: there are no pieces of a ledger; check the place and the run's name")
+    return b"".join(piece.read_bytes() for piece in pieces)
+
+
+def _pieces(folder: Any) -> list[Any]:
+    found = sorted(folder.glob(_PATTERN), key=lambda piece: piece.name) if folder.exists() else []
+    for number, piece in enumerate(found, start=1):
+        if piece.name != _NAME.format(number):
+            raise ArtifactError(f"{folder}: piece {_NAME.format(number)} of the ledger is missing; restore it")
+    return found
+
+
+# For how long, at most, a ledger does not know what its run used.
+
+
+HELD_UP = "held_up_s"
+"""In an opening line: how long the attempt before it, which was killed, had gone on without a row on the disk."""
+
+
+def uncovered_s(
+    rows: Sequence[LedgerRow],
+    events: Sequence[LedgerEvent],
+    *,
+    interval_s: float,
+    speed: float = 1.0,
+    held_up_s: float = 0.0,
+) -> float | None:
+    """Return the real seconds, at most, that no row covers: gaps within attempts, and the ends of those that were killed.
+
+    :param interval_s: of a row, for attempts whose opening line does not tell.
+    :param speed: of policy time, above 1 under replay.
+    :param held_up_s: of the last attempt, if it is open; ``held_up_s`` measures it.
+    :returns: None where energy is missing and nobody knows for how long.
+    """
+    if any(lost_energy(rows, events)):
+        return None
+    gaps = [b.start - a.end for a, b in pairwise(rows) if a.attempt == b.attempt and b.start > a.end]
+    gaps_s = math.fsum(gap.total_seconds() for gap in gaps) / speed
+    opened = {event.attempt: event for event in events if event.event is LedgerEventKind.OPENED}
+    closed = {event.attempt for event in events if event.event is LedgerEventKind.CLOSED}
+    killed = {*opened, *(row.attempt for row in rows)} - closed
+    ends_s = [_interval_s(opened.get(number), interval_s) + _waited_s(number, opened, held_up_s) for number in killed]
+    return gaps_s + math.fsum(ends_s)
+
+
+def held_up_s(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent], touched_s: float) -> float:
+    """Return for how long the last attempt went on without writing a row; 0 where it was closed.
+
+    A recorder that cannot write touches the file instead, which needs no room: rows that waited when it was killed are
+    lost, and may be many more than the one under way.
+
+    :param touched_s: when the ledger's file was last modified, in seconds of the clock on the wall.
+    """
+    if not events or events[-1].event is LedgerEventKind.CLOSED:
+        return 0.0
+    opened = events[-1]
+    own = [row.monotonic_s for row in rows if row.attempt == opened.attempt]
+    went_s = own[-1] - opened.monotonic_s if own else 0.0
+    return max(0.0, touched_s - (opened.at.timestamp() + went_s))
+
+
+def _waited_s(number: int, opened: dict[int, LedgerEvent], last_s: float) -> float:
+    later = [event for attempt, event in sorted(opened.items()) if attempt > number]
+    told = later[0].details.get(HELD_UP, 0.0) if later else last_s
+    return float(told) if isinstance(told, (int, float)) else 0.0
+
+
+def _interval_s(opened: LedgerEvent | None, unless_told_s: float) -> float:
+    told = opened.details.get("interval_s") if opened else None
+    return float(told) if isinstance(told, (int, float)) else unless_told_s
+
+
+# The figures of the moment, for the task's log and the progress line.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveFigures:
+    """What has been booked so far, by earlier attempts too; intensity is None until this one's first row, seconds are real."""
+
+    power_w: float = 0.0
+    energy_kwh: float = 0.0
+    emissions_gco2eq: float = 0.0
+    carbon_intensity_gco2eq_per_kwh: float | None = None
+    elapsed_s: float = 0.0
+
+
+def figures_of(rows: Sequence[LedgerRow]) -> LiveFigures:
+    """Return what a run had used when an attempt of it begins."""
+    return LiveFigures(
+        energy_kwh=math.fsum(row.energy_kwh for row in rows),
+        emissions_gco2eq=math.fsum(row.emissions_gco2eq for row in rows),
+    )
+
+
+# The ledger: append-only JSON lines, one row a line, on the disk before ``append`` returns.
+
+
+class LedgerWriter:
+    """Appends rows to a ledger, new or of an earlier attempt; a torn line of a killed attempt is first moved aside.
+
+    A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` says for how long an attempt that
+    was killed had gone on without a row that could be written, ``so_far`` what earlier attempts used.
+
+    :param patience_s: how long to wait for another process that holds the file, as a settlement does for a moment.
+    :raises ArtifactError: the file cannot be opened, or another process writes to it (LedgerInUse).
+    """
+
+    def __init__(self, path: Path, *, patience_s: float = 0.0) -> None:
+        self.path = path
+        self._patience_s = patience_s
+        self.problems: tuple[str, ...] = ()
+        self.last_end: datetime | None = None
+        self.held_up_s = 0.0
+        self.so_far = LiveFigures()
+        self._file = -1
+        self._attempt: Attempt | None = None
+        try:
+            self._resume()
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, rows: Sequence[LedgerRow]) -> None:
+        """Write the rows in one piece and wait until they are on the disk; all of them are in the ledger, or none.
+
+        :raises ArtifactError: the disk is full, the folder is gone ...; what was written in part is taken back.
+        :raises MeasurementError: rows that overlap the ledger, or are out of order.
+        """
+        self._check_order(rows)
+        self._append("".join(row.as_json_line() for row in rows))
+        self.last_end = rows[-1].end if rows else self.last_end
+        if self._attempt:
+            self._attempt.count(rows)
+
+    def open_attempt(self, attempt: int, details: Mapping[str, Any]) -> None:
+        """Begin an attempt with a line that says what the run is about; until it is closed, a reader tells of it.
+
+        :raises ArtifactError: as ``append``.
+        """
+        self._attempt = Attempt(attempt)
+        held_up = {HELD_UP: self.held_up_s} if self.held_up_s > 0 else {}
+        self._append_event(self._attempt.opened({**details, **held_up}))
+
+    def close_attempt(self, outcome: str, problems: Sequence[str] = ()) -> None:
+        """End the attempt with a line that says how it went, how many rows it has and what they sum to.
+
+        :raises ArtifactError: as ``append``; a reader then takes the attempt for one that was killed.
+        """
+        if self._attempt:
+            self._append_event(self._attempt.closed(outcome, problems))
+            self._attempt = None
+
+    def touch(self) -> None:
+        """Leave a sign that the run goes on although no row can be written: it needs no room on the disk."""
+        with contextlib.suppress(OSError):
+            os.utime(self._file)
+
+    def _append_event(self, event: LedgerEvent) -> None:
+        self._append(event.as_json_line())
+
+    def _append(self, lines: str) -> None:
+        content = lines.encode()
+        try:
+            self._take_back()
+            _write_all(self._file, content)
+            os.fsync(self._file)
+        except OSError as error:
+            # a torn line would break every reader; where this fails too, the next append or repair takes it away
+            with contextlib.suppress(OSError):
+                self._take_back()
+            raise self._refused("cannot be written", error) from error
+        self._size += len(content)
+
+    def close(self) -> None:
+        """Close the file; appending is over."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __del__(self) -> None:
+        # the lock of a writer that nobody closed must not outlive it: the next attempt may run in this process
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _resume(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
+            touched_s = os.fstat(self._file).st_mtime
+            self.problems = tuple(repair_ledger(self.path))
+            if self.problems:  # the repair put a new file in the place of the one that is open
+                self.close()
+                self._open()
+            sync_folder(self.path)
+            self._size = os.fstat(self._file).st_size
+        except OSError as error:
+            raise self._refused("cannot be opened", error) from error
+        found = read_ledger(self.path)
+        self.last_end = found.rows[-1].end if found.rows else None
+        self.held_up_s = held_up_s(found.rows, found.events, touched_s)
+        self.so_far = figures_of(found.rows)
+
+    def _open(self) -> None:
+        self._file = open_held(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, patience_s=self._patience_s)
+
+    def _check_order(self, rows: Sequence[LedgerRow]) -> None:
+        end = self.last_end
+        for row in rows:
+            if row.end <= row.start or (end is not None and row.start < end):
+                raise MeasurementError(
+                    f"{self.path}: a row from {format_moment(row.start)} is out of order and was refused"
+                )
+            end = row.end
+
+    def _take_back(self) -> None:
+        if os.fstat(self._file).st_size > self._size:
+            os.ftruncate(self._file, self._size)
+
+    def _refused(self, what: str, error: OSError) -> ArtifactError:
+        return ArtifactError(
+            f"{self.path}: the ledger {what} ({error.strerror}); free space there, mend the permissions, or give another folder"
+        )
+
+
+def _write_all(file: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(file, content) :]

@@ -1,0 +1,546 @@
+"""One thread that samples the meter, books the energy against the grid and appends it to the ledger."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from lowtide.errors import MeasurementError
+from lowtide.records import LedgerRow, Phase, Reading
+from lowtide.timeutil import as_utc, format_moment
+from lowtide.tracker.emissions import Energy, book_interval, spread_machine_energy, spread_monotonic
+from lowtide.tracker.ledger import LedgerWriter, LiveFigures
+from lowtide.tracker.meter import EnergyMeter, MeterReading
+from lowtide.units import JOULES_PER_KWH
+
+# Measured energy on its way into the ledger: what is booked, and what happens when it cannot be booked yet.
+
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredInterval:
+    """Energy of one phase between two moments of policy time, and the meter's seconds at both.
+
+    ``machine_energy`` is the whole machine's in the same interval; None where it is not known.
+    """
+
+    start: datetime
+    end: datetime
+    phase: Phase
+    energy: Energy
+    monotonic_start_s: float
+    monotonic_end_s: float
+    machine_energy: Energy | None = None
+
+
+class BookingQueue:
+    """Books intervals in their order; keeps them through a full disk or a grid that has no answer.
+
+    An interval without a reading is tried at three ticks and then given up, so that one hole in the grid's history does not
+    keep every later row in memory, where a SIGKILL would lose them all. A ledger that cannot be written is tried for ever.
+    """
+
+    def __init__(
+        self,
+        ledger: LedgerWriter,
+        readings_for: Callable[[datetime, datetime], Sequence[Reading]],
+        *,
+        pue: float,
+        attempt: int,
+    ) -> None:
+        self._ledger, self._readings_for = ledger, readings_for
+        self._pue, self._attempt = pue, attempt
+        self._waiting: deque[MeasuredInterval] = deque()
+        self._tries, self._patience = 0, _TRIES
+        self.trouble: Exception | None = None
+        self.lost: Exception | None = None
+        self.problems: list[str] = []
+
+    def add(self, interval: MeasuredInterval) -> None:
+        """Put an interval behind those that wait."""
+        self._waiting.append(interval)
+
+    def book(self) -> list[LedgerRow]:
+        """Write what can be written and return the new rows; ``trouble`` says why something still waits."""
+        written: list[LedgerRow] = []
+        while self._waiting:
+            rows = self._rows_in_time(self._waiting[0])
+            if rows is None or not self._append(rows):
+                break
+            if rows:
+                self._done()
+            written += rows
+        if not written:  # the meter fails, or the disk is full: killed now, more is lost than the row under way
+            self._ledger.touch()
+        return written
+
+    def book_all(self) -> list[LedgerRow]:
+        """Book for the last time: what has no reading now is left out, what follows it is written."""
+        self._patience = 1
+        return self.book()
+
+    def _rows_in_time(self, interval: MeasuredInterval) -> list[LedgerRow] | None:
+        """Return the interval's rows; None: try again at the next tick; empty: it was left out."""
+        try:
+            return self._rows(interval)
+        except Exception as error:  # noqa: BLE001 training goes on; the recorder raises it at its stop
+            self.trouble = error
+            self._tries += 1
+            if self._tries < self._patience:
+                return None
+            self._give_up(interval)
+            return []
+
+    def _append(self, rows: list[LedgerRow]) -> bool:
+        try:
+            self._ledger.append(rows)
+        except Exception as error:  # noqa: BLE001 as above
+            self.trouble = error
+            return False
+        return True
+
+    def _give_up(self, interval: MeasuredInterval) -> None:
+        self._waiting.popleft()
+        self.lost = self.lost or self.trouble
+        self.problems.append(
+            f"{sum(interval.energy):.3g} kWh from {format_moment(interval.start)} to {format_moment(interval.end)}"
+            f" are not in the ledger: {self.trouble}"
+        )
+        self.trouble, self._tries = None, 0
+
+    def _rows(self, interval: MeasuredInterval) -> list[LedgerRow]:
+        rows = book_interval(
+            interval.start,
+            interval.end,
+            interval.energy,
+            self._readings_for(interval.start, interval.end),
+            phase=interval.phase,
+            attempt=self._attempt,
+            monotonic_s=interval.monotonic_end_s,
+            pue=self._pue,
+        )
+        rows = spread_monotonic(rows, interval.monotonic_start_s)
+        return rows if interval.machine_energy is None else spread_machine_energy(rows, interval.machine_energy)
+
+    def _done(self) -> None:
+        interval = self._waiting.popleft()
+        if self.trouble is not None:
+            self.problems.append(f"rows from {format_moment(interval.start)} were written late: {self.trouble}")
+        self.trouble, self._tries = None, 0
+
+
+# Cuts measured energy at the moments at which the phase changed.
+
+
+class Mark(NamedTuple):
+    """From this moment on the phase is another."""
+
+    moment: datetime
+    phase: Phase
+
+
+class Edge(NamedTuple):
+    """The meter's totals at a moment of policy time."""
+
+    moment: datetime
+    reading: MeterReading
+
+
+def cut_at_marks(before: Edge, after: Edge, phase: Phase, marks: Sequence[Mark]) -> list[MeasuredInterval]:
+    """Split the energy between two edges at the marks, in proportion to time; the last part takes the remainder.
+
+    The sample follows a mark at once, so that the part in which the power is taken as even is short.
+    """
+    inside = [mark for mark in marks if before.moment < mark.moment < after.moment]
+    phases = [_phase_at(before.moment, phase, marks), *(mark.phase for mark in inside)]
+    moments = [before.moment, *(mark.moment for mark in inside), after.moment]
+    seconds = [_meter_second(before, after, moment) for moment in moments]
+    shares = _Shares(before, after)
+    intervals = []
+    for k, cut_phase in enumerate(phases):
+        charged, machine = shares.take(moments[k], None if k == len(inside) else moments[k + 1])
+        intervals.append(
+            MeasuredInterval(
+                start=moments[k],
+                end=moments[k + 1],
+                phase=cut_phase,
+                energy=charged,
+                monotonic_start_s=seconds[k],
+                monotonic_end_s=seconds[k + 1],
+                machine_energy=machine,
+            )
+        )
+    return intervals
+
+
+class _Shares:
+    """Hands out the energy between two edges in proportion to time, and the remainder at the end."""
+
+    def __init__(self, before: Edge, after: Edge) -> None:
+        self._lasts = after.moment - before.moment
+        self._knows_machine = None not in (before.reading.machine_energy_kwh, after.reading.machine_energy_kwh)
+        self._used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
+        self._left = list(self._used)
+
+    def take(self, start: datetime, end: datetime | None) -> tuple[Energy, Energy | None]:
+        """Return what the run is charged and what the machine used until ``end``; None = all that is left."""
+        if end is None:
+            taken = self._left
+        else:
+            share = (end - start) / self._lasts
+            taken = [total * share for total in self._used]
+        self._left = [max(0.0, rest - part) for rest, part in zip(self._left, taken, strict=True)]
+        cpu, gpu, ram, *machine = taken
+        return (cpu, gpu, ram), ((machine[0], machine[1], machine[2]) if self._knows_machine else None)
+
+
+def totals(reading: MeterReading) -> tuple[float, ...]:
+    """Return the six totals of a reading: CPU, GPU and RAM, charged and the machine's; the latter 0 where not known."""
+    return (*reading.energy_kwh, *(reading.machine_energy_kwh or (0.0, 0.0, 0.0)))
+
+
+def _phase_at(moment: datetime, phase: Phase, marks: Sequence[Mark]) -> Phase:
+    due = [mark.phase for mark in marks if mark.moment <= moment]
+    return due[-1] if due else phase
+
+
+def _meter_second(before: Edge, after: Edge, moment: datetime) -> float:
+    share = (moment - before.moment) / (after.moment - before.moment)
+    return before.reading.monotonic_s + share * (after.reading.monotonic_s - before.reading.monotonic_s)
+
+
+# Row boundaries in policy time (virtual under replay) that run forwards whatever the clock on the wall does.
+
+
+_SMALLEST = timedelta(microseconds=1)
+_CALIBRATION_S = 0.02
+_TOLERANCE_S = 0.1
+"""Real seconds by which the clock may deviate between two looks before it counts as stepped."""
+_SLEEP_S = 1.0
+"""Real seconds that a machine must have been suspended between two looks to count."""
+
+
+def steady_s() -> float:
+    """Seconds that never step; where the system can, they go on while it is suspended, as the grid does."""
+    boot_time = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
+
+
+class _Look(NamedTuple):
+    steady_s: float
+    now: datetime
+    doubt_s: float
+    awake_s: float
+
+
+class PolicyClock:
+    """``now()`` with its steps taken out: anchored at the first look, every later moment is strictly later.
+
+    ``start`` is the anchor. Under replay policy time runs ``speed`` times as fast as real time. The speed is not a
+    parameter: it is learnt from ``now`` itself, so that the one anchor of the run stays the only place that knows it.
+
+    :param not_before: the end of the ledger so far; a clock set back between two attempts must not make rows overlap.
+    """
+
+    def __init__(
+        self, now: Callable[[], datetime], *, steady: Callable[[], float] = steady_s, not_before: datetime | None = None
+    ) -> None:
+        self._now, self._steady = now, steady
+        self._lock = threading.Lock()
+        self._asleep = timedelta(0)
+        self.problems: list[str] = []
+        self._first = self._last = self._look()
+        self._offset = timedelta(0)
+        if not_before is not None and self._first.now < not_before:
+            self._offset = not_before - self._first.now
+            self._note(-self._offset, "since the ledger's last row")
+        self.start = self._latest = self._first.now + self._offset
+        self._travelled = timedelta(0)
+        self._calibrate()
+
+    def moment(self) -> datetime:
+        """Return the policy moment, strictly later than any before; may be called from any thread."""
+        with self._lock:
+            look = self._look()
+            went = look.now - self._last.now
+            expected = self._speed * (look.steady_s - self._last.steady_s)
+            step = went - timedelta(seconds=expected)
+            if abs(step.total_seconds()) > self._tolerance(look):
+                self._offset -= step
+                self._note(step, f"at {format_moment(look.now)}")
+                went = timedelta(seconds=expected)
+            self._note_sleep(look, went)
+            self._travelled += went
+            self._last = look
+            self._latest = max(look.now + self._offset, self._latest + _SMALLEST)
+            self._learn_speed()
+            return self._latest
+
+    def take_sleep(self) -> timedelta:
+        """Return the policy time for which the machine was suspended since the last call; nothing was used in it."""
+        with self._lock:
+            asleep, self._asleep = self._asleep, timedelta(0)
+            return asleep
+
+    def _note_sleep(self, look: _Look, went: timedelta) -> None:
+        awake_s = look.awake_s - self._last.awake_s
+        asleep_s = (look.steady_s - self._last.steady_s) - awake_s
+        if asleep_s > _SLEEP_S:
+            # what was not awake: the speed is known to a ten-thousandth, which over a night would be seconds
+            self._asleep += max(timedelta(0), went - timedelta(seconds=self._speed * awake_s))
+            self.problems.append(
+                f"the machine was suspended for {asleep_s:.1f} s before {format_moment(look.now)};"
+                " that time is in the ledger without energy"
+            )
+
+    def _calibrate(self) -> None:
+        time.sleep(_CALIBRATION_S)
+        self._last = self._look()
+        self._travelled = self._last.now - self._first.now
+        self._speed = 1.0
+        self._learn_speed()
+
+    def _learn_speed(self) -> None:
+        lasted_s = self._last.steady_s - self._first.steady_s
+        if lasted_s > 0 and self._travelled > timedelta(0):
+            self._speed = self._travelled.total_seconds() / lasted_s
+
+    def _tolerance(self, look: _Look) -> float:
+        lasted_s = max(self._last.steady_s - self._first.steady_s, _CALIBRATION_S)
+        known_within = (self._first.doubt_s + self._last.doubt_s) / lasted_s
+        return self._speed * (_TOLERANCE_S + 2 * known_within * (look.steady_s - self._last.steady_s))
+
+    def _look(self) -> _Look:
+        # another process may get the processor between the two clocks: the closest pair of a few counts
+        looks = []
+        for _ in range(5):
+            before_s = self._steady()
+            now = as_utc(self._now())
+            doubt_s = self._steady() - before_s
+            looks.append(_Look(before_s + doubt_s / 2, now, doubt_s, time.monotonic()))
+            if doubt_s < 1e-4:
+                break
+        return min(looks, key=lambda look: look.doubt_s)
+
+    def _note(self, step: timedelta, when: str) -> None:
+        self.problems.append(
+            f"the clock was set {'back' if (step < timedelta(0)) else 'forward'} by {abs(step.total_seconds()):.1f} s {when};"
+            " rows go on in the time of the run's start"
+        )
+
+
+# Energy between two looks between which the machine was suspended: it was used while the machine was awake.
+
+
+def cut_awake(
+    before: Edge, after: Edge, asleep: timedelta, phase: Phase, marks: Sequence[Mark]
+) -> list[MeasuredInterval]:
+    """Split the energy between two edges at the marks; the time asleep follows, with no energy.
+
+    When in an interval the machine fell asleep is not known. It is booked at the grid of before, not spread over a night's
+    hours in which nothing was used; the doubt is the length of one row.
+    """
+    if asleep <= timedelta(0):
+        return cut_at_marks(before, after, phase, marks)
+    awake_until = max(before.moment + timedelta(microseconds=1), after.moment - asleep)
+    awake = cut_at_marks(before, Edge(awake_until, after.reading), phase, marks)
+    return [*awake, _nothing(awake[-1], after.moment)] if awake_until < after.moment else awake
+
+
+def _nothing(last: MeasuredInterval, end: datetime) -> MeasuredInterval:
+    none = (0.0, 0.0, 0.0)
+    return MeasuredInterval(
+        start=last.end,
+        end=end,
+        phase=last.phase,
+        energy=none,
+        monotonic_start_s=last.monotonic_end_s,
+        monotonic_end_s=last.monotonic_end_s,
+        machine_energy=None if last.machine_energy is None else none,
+    )
+
+
+_ZERO = {"cpu_energy_kwh": 0.0, "gpu_energy_kwh": 0.0, "ram_energy_kwh": 0.0}
+_NO_ENERGY = (0.0, 0.0, 0.0)
+
+
+class EnergyRecorder:
+    """Records from ``start`` to ``stop``; training goes on whatever happens here, and nothing that happens is silent.
+
+    An error of the meter, the grid or the ledger is kept in ``failure`` and raised at ``stop``. What can be made good is: the
+    meter's totals are cumulative, so a failed sample is covered by the next, and rows that a full disk refused are written as
+    soon as there is room. Made good or not, ``problems`` tells of it.
+
+    :param readings_for: the grid's readings for a span of policy time; called on the recorder's thread.
+    :param now: policy time, virtual under replay.
+    :param interval_s: real seconds between two rows.
+    """
+
+    def __init__(
+        self,
+        meter: EnergyMeter,
+        ledger: LedgerWriter,
+        readings_for: Callable[[datetime, datetime], Sequence[Reading]],
+        *,
+        now: Callable[[], datetime],
+        interval_s: float,
+        pue: float,
+        attempt: int,
+    ) -> None:
+        self._meter, self._ledger, self._now, self._interval_s = meter, ledger, now, interval_s
+        self._queue = BookingQueue(ledger, readings_for, pue=pue, attempt=attempt)
+        self._thread = threading.Thread(target=self._run, name="energy-recorder", daemon=True)
+        self._wake, self._stopping, self._marks_lock = threading.Event(), threading.Event(), threading.Lock()
+        self._marks: list[Mark] = []
+        self._phase = Phase.STARTUP
+        self._fatal: Exception | None = None
+        self._meter_trouble: Exception | None = None
+        self._live = ledger.so_far
+        self._power_w = 0.0
+        self._problems: list[str] = []
+        self._started_s: float | None = None
+
+    def start(self) -> None:
+        """Open the measuring window, in phase STARTUP.
+
+        :raises MeasurementError: the meter does not start, or the recorder was started before.
+        """
+        if self._started_s is not None:
+            raise MeasurementError("the energy recorder was started twice; make a new one for each attempt")
+        opened = self._meter.start()
+        self._clock = PolicyClock(self._now, not_before=self._ledger.last_end)
+        # totals count from the meter's start: what its start itself used belongs to the first row
+        machine = None if opened.machine_energy_kwh is None else _NO_ENERGY
+        self._edge = Edge(self._clock.start, replace(opened, **_ZERO, machine_energy_kwh=machine))
+        self._started_s = time.monotonic()
+        self._thread.start()
+
+    def set_phase(self, phase: Phase) -> None:
+        """Begin another phase now; returns at once and may be called from any thread."""
+        if self._started_s is None:
+            raise MeasurementError(f"phase {phase} was set before the energy recorder was started")
+        with self._marks_lock:
+            last = self._marks[-1].phase if self._marks else self._phase
+            if phase is last:
+                return
+            self._marks.append(Mark(self._clock.moment(), phase))
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Write the final row, stop the meter and raise what is still wrong; a second call only raises.
+
+        :raises LowtideError: rows are missing from the ledger; the message says why.
+        """
+        self._stopping.set()
+        self._wake.set()
+        if self._started_s is not None:
+            self._thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    @property
+    def failure(self) -> Exception | None:
+        """What keeps the ledger from being complete, now or for good; None when all is well."""
+        return self._fatal or self._queue.lost or self._queue.trouble or self._meter_trouble or self._shortfall()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that went wrong, mended or not, in sentences: clock steps, late rows, energy left out."""
+        clock = self._clock.problems if self._started_s is not None else []
+        return (*self._ledger.problems, *self._problems, *self._meter.problems, *clock, *self._queue.problems)
+
+    def live(self) -> LiveFigures:
+        """Return the figures of the rows so far; may be called from any thread."""
+        elapsed_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
+        return replace(self._live, elapsed_s=elapsed_s)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except Exception as failure:
+            if error is None:
+                raise
+            error.add_note(f"the energy ledger is incomplete as well: {failure}")
+
+    def _shortfall(self) -> MeasurementError | None:
+        reason = self._meter.shortfall
+        return None if reason is None else MeasurementError(reason)
+
+    def _run(self) -> None:
+        try:
+            next_s = time.monotonic() + self._interval_s
+            while not self._stopping.is_set():
+                if self._wake.wait(max(0.0, next_s - time.monotonic())):
+                    self._wake.clear()
+                else:
+                    next_s = max(next_s, time.monotonic()) + self._interval_s
+                if not self._stopping.is_set():
+                    self._measure(self._meter.sample)
+                    self._show(self._queue.book())
+        except Exception as error:  # noqa: BLE001 raised at stop(); a thread's traceback would reach nobody
+            self._fatal = error
+        self._finish()
+
+    def _finish(self) -> None:
+        try:
+            self._measure(self._meter.stop)
+            self._show(self._queue.book_all())
+        except Exception as error:  # noqa: BLE001 as above
+            self._fatal = self._fatal or error
+
+    def _measure(self, read: Callable[[], MeterReading]) -> None:
+        try:
+            reading = read()
+        except Exception as error:  # noqa: BLE001 the next sample covers this one's energy
+            if self._meter_trouble is None:
+                self._problems.append(f"the meter failed: {error}")
+            self._meter_trouble = error
+            return
+        self._meter_trouble = None
+        before, self._edge = self._edge, Edge(self._clock.moment(), reading)
+        self._queue_energy(before, self._edge)
+
+    def _queue_energy(self, before: Edge, after: Edge) -> None:
+        phase, marks = self._pass_marks(after.moment)
+        used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
+        if min(used) < 0:
+            self._fatal = self._fatal or MeasurementError(
+                "the energy meter ran backwards; this run's energy is too low"
+            )
+            return
+        lasted_s = after.reading.monotonic_s - before.reading.monotonic_s
+        if lasted_s > 0:
+            self._power_w = sum(used[:3]) * JOULES_PER_KWH / lasted_s
+        for interval in cut_awake(before, after, self._clock.take_sleep(), phase, marks):
+            self._queue.add(interval)
+
+    def _pass_marks(self, until: datetime) -> tuple[Phase, list[Mark]]:
+        with self._marks_lock:
+            due = [mark for mark in self._marks if mark.moment <= until]
+            self._marks = self._marks[len(due) :]
+            phase = self._phase
+            self._phase = due[-1].phase if due else phase
+        return phase, due
+
+    def _show(self, rows: Sequence[LedgerRow]) -> None:
+        if rows:
+            last, live = rows[-1], self._live
+            self._live = replace(
+                live,
+                power_w=self._power_w,
+                energy_kwh=live.energy_kwh + sum(row.energy_kwh for row in rows),
+                emissions_gco2eq=live.emissions_gco2eq + sum(row.emissions_gco2eq for row in rows),
+                carbon_intensity_gco2eq_per_kwh=last.carbon_intensity_gco2eq_per_kwh,
+            )

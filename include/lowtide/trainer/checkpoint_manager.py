@@ -1,0 +1,455 @@
+"""Decides at each optimizer step whether to save, to pause or to stop; goes on from the newest checkpoint that is whole."""
+
+import contextlib
+import hashlib
+import math
+import os
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import ArtifactError, CheckpointDamaged, ConfigurationError, TrainingPaused, TrainingStopped
+from lowtide.io import write_json_atomically
+from lowtide.records import Phase
+from lowtide.trainer.checkpoint import (
+    CheckpointFolder,
+    Manifest,
+    fingerprint,
+    first_difference,
+    payload_name,
+    unreadable,
+)
+from lowtide.trainer.device import versions
+from lowtide.trainer.oom import shortage_told
+from lowtide.trainer.protocol import CheckpointPlan, Emit, EventKind, Requests
+
+if TYPE_CHECKING:
+    from lowtide.trainer.device import MemoryMeter
+    from lowtide.trainer.progress import Progress
+    from lowtide.trainer.state import LoopState
+
+
+# A whole training between two optimizer steps: what the loop is, and what has been counted and measured so far.
+
+
+@dataclass(slots=True, kw_only=True)
+class Snapshot:
+    """Reads and sets the live training; ``earlier_peak_bytes`` is the peak memory of the processes before this one."""
+
+    training: TrainingConfig
+    loop: "LoopState"
+    progress: "Progress"
+    memory: "MemoryMeter"
+    train_count: int
+    earlier_peak_bytes: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it for ``torch.load(weights_only=True)``; call ``progress.settle`` first."""
+        return {
+            "loop": self.loop.state_dict(),
+            "progress": self.progress.state_dict(),
+            "train_count": self.train_count,
+            "peak_memory_bytes": max(self.earlier_peak_bytes, self.memory.peak_bytes_so_far()),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned; the loop is set last, with the random generators at its end.
+
+        :raises ConfigurationError: the user's data or model are others by now.
+        """
+        training = self.training
+        if saved["train_count"] != self.train_count:
+            raise ConfigurationError(
+                f"training.data '{training.data.path}' gives {self.train_count} training samples, but this run began with"
+                f" {saved['train_count']}; bring them back, or start over with fresh"
+            )
+        self.earlier_peak_bytes = int(saved["peak_memory_bytes"])
+        self.progress.load_state_dict(saved["progress"])
+        try:
+            with shortage_told(
+                "while a checkpoint was brought to the device", "end what else uses its memory, then go on"
+            ):
+                self.loop.load_state_dict(saved["loop"])
+        except (RuntimeError, ValueError) as error:
+            lines = " ".join(str(error).split())
+            raise ConfigurationError(
+                f"training.model '{training.model.path}' is another by now than when this run began ({lines[:200]});"
+                " bring its code back, or start over with fresh"
+            ) from error
+
+
+# What a training asks of whoever keeps its state, and the one who keeps nothing.
+
+
+class Keeper(Protocol):
+    """What the training calls before it begins and between optimizer steps."""
+
+    def saved_micro_batch(self) -> int | None:
+        """Return the micro-batch of the state that will be gone on from: it need not be searched for again."""
+
+    def leave_if_stopped(self) -> None:
+        """Call it before the first step, where nothing is to be saved yet.
+
+        :raises TrainingStopped: asked to stop.
+        """
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from an earlier process's state, if there is one."""
+
+    def after_step(self, snapshot: Snapshot) -> None:
+        """Save if it is time or asked for.
+
+        :raises TrainingStopped: asked to leave (TrainingPaused: with the state saved).
+        """
+
+    def finish(self, snapshot: Snapshot) -> None:
+        """Save what the training came to."""
+
+
+class NoCheckpoints:
+    """Keeps nothing; stops on request."""
+
+    def __init__(self, stop_requested: Callable[[], bool]) -> None:
+        self._stop_requested = stop_requested
+
+    def saved_micro_batch(self) -> int | None:
+        """Nothing was kept."""
+        return None
+
+    def leave_if_stopped(self) -> None:
+        """Leave if asked to."""
+        if self._stop_requested():
+            raise TrainingStopped("stopped on request")
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Nothing was kept."""
+
+    def after_step(self, snapshot: Snapshot) -> None:  # noqa: ARG002 nothing is kept of it
+        """Leave if asked to; a pause would lose what was done, so it is not one."""
+        self.leave_if_stopped()
+
+    def finish(self, snapshot: Snapshot) -> None:
+        """Nothing is kept."""
+
+
+# The state file: written with a checksum on the way, read back only if it is the same, and never unpickled freely.
+
+
+_CHUNK_BYTES = 1 << 20
+State = dict[str, Any]
+
+
+class _HashingWriter:
+    """Passes on what is written and keeps its SHA-256; keeps the first error, which PyTorch would hide behind its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+        self._hash.update(data)
+        self.size_bytes += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def write_state(state: State, folder: Path) -> tuple[Path, str, int]:
+    """Write a state beside its place, on the disk before this returns; return its path, SHA-256 and size.
+
+    :raises ArtifactError: full disk, no permission ...; nothing is left behind.
+    """
+    temporary = folder / f".state-{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sha256, size_bytes = _write(state, temporary)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise ArtifactError(
+            f"a checkpoint cannot be written to {folder} ({error.strerror or error}); free space or mend the permissions"
+        ) from error
+    return temporary, sha256, size_bytes
+
+
+def _write(state: State, path: Path) -> tuple[str, int]:
+    with path.open("wb") as file:
+        writer = _HashingWriter(file)
+        try:
+            torch.save(state, writer)  # type: ignore[arg-type]  # only write and flush are used
+        except RuntimeError:
+            if writer.error is None:
+                raise
+        if writer.error is not None:
+            raise writer.error
+        file.flush()
+        os.fsync(file.fileno())
+    return writer.sha256, writer.size_bytes
+
+
+def read_state(manifest: Manifest, folder: Path) -> State:
+    """Read the state of a manifest, on the CPU.
+
+    :raises CheckpointDamaged: it is not byte for byte what was written, or holds what must not be unpickled.
+    :raises ArtifactError: the storage or the memory fails at the moment, which says nothing of the state.
+    """
+    path = folder / manifest.file
+    try:
+        _check(path, manifest)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, pickle.UnpicklingError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise CheckpointDamaged(f"{manifest.file} cannot be read ({type(error).__name__}: {first})") from error
+    except (OSError, RuntimeError, MemoryError) as error:  # its checksum was right, or could not be told
+        raise unreadable(path, error) from error
+    if not isinstance(state, dict):
+        raise CheckpointDamaged(f"{manifest.file} holds {type(state).__name__}, not a training's state")
+    return state
+
+
+def _check(path: Path, manifest: Manifest) -> None:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            found.update(chunk)
+    if found.hexdigest() != manifest.sha256:
+        raise CheckpointDamaged(f"{manifest.file} is damaged: its checksum is not the one in {manifest.name}")
+
+
+# Writes one checkpoint: state first, manifest last, and only then lets an older one go.
+
+
+KEPT = 2
+
+
+def write_checkpoint(snapshot: Snapshot, plan: CheckpointPlan) -> Manifest:
+    """Write the next checkpoint of a training, and delete those that it supersedes.
+
+    :raises ArtifactError: full disk, no permission ...; nothing is left behind, and the older ones stay.
+    :raises OSError: likewise.
+    """
+    folder = CheckpointFolder(plan.folder)
+    temporary, sha256, size_bytes = write_state(snapshot.state_dict(), plan.folder)
+    number = folder.next_number()
+    manifest = Manifest(
+        run_id=plan.run_id,
+        training_id=plan.training_id,
+        number=number,
+        optimizer_step=snapshot.loop.global_step,
+        epoch=snapshot.loop.epoch,
+        micro_batch_size=snapshot.loop.micro_batch_size,
+        written_at=datetime.now(UTC),
+        file=payload_name(number, sha256),
+        size_bytes=size_bytes,
+        sha256=sha256,
+        training=fingerprint(snapshot.training),
+        versions=versions(snapshot.loop.device),
+    ).sealed()
+    _put_in_place(temporary, manifest, plan.folder)
+    folder.prune(KEPT)
+    return manifest
+
+
+def _put_in_place(temporary: Path, manifest: Manifest, folder: Path) -> None:
+    state = folder / manifest.file
+    try:
+        temporary.replace(state)
+        write_json_atomically(folder / manifest.name, manifest.model_dump_json(indent=2))
+    except (ArtifactError, OSError):
+        for path in (temporary, state):  # without its manifest it does not count, but it takes room
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+
+
+@torch.no_grad()
+def weights_are_finite(model: torch.nn.Module) -> bool:
+    """Whether no weight is NaN or infinite."""
+    # the greatest magnitude needs no copy of the weights, which would raise the training's peak memory
+    weights = [weight for weight in model.parameters() if weight.numel() and _can_be_nan(weight)]
+    greatest = [torch.linalg.vector_norm(weight, math.inf).cpu() for weight in weights]
+    return all(bool(figure.isfinite()) for figure in greatest)
+
+
+def _can_be_nan(weight: torch.Tensor) -> bool:
+    return weight.is_floating_point() or weight.is_complex()
+
+
+class CheckpointKeeper:
+    """Saves by time, by steps, on request, before it leaves, and when the training is complete; the last two are kept.
+
+    A checkpoint that cannot be written is a warning: the training goes on, the last one that could be written stays.
+    """
+
+    def __init__(self, plan: CheckpointPlan, training: TrainingConfig, *, emit: Emit, requests: Requests) -> None:
+        self._plan, self._training, self._emit, self._requests = plan, training, emit, requests
+        self._folder = CheckpointFolder(plan.folder)
+        self._interval_s = training.checkpoint_interval.total_seconds() if training.checkpoint_interval else None
+        self._saved_s = time.monotonic()
+        self._saved_step = -1
+
+    def saved_micro_batch(self) -> int | None:
+        """Return the micro-batch of the newest checkpoint; ``restore`` will say whether that one can be used."""
+        newest = self._folder.newest()
+        return newest.micro_batch_size if newest else None
+
+    def leave_if_stopped(self) -> None:
+        """Leave before the first step, if asked to; a pause has nothing to save yet, and waits for the first step."""
+        if self._requests.stop.is_set():
+            self._leave(0, None, TrainingStopped("stopped on request"))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from the newest checkpoint that is whole.
+
+        :raises ConfigurationError: it belongs to another run or configuration; the message names the difference.
+        """
+        damaged: list[str] = []
+        for name in self._folder.names():
+            try:
+                manifest = self._folder.manifest(name)
+                self._check_ours(manifest)
+                saved = read_state(manifest, self._plan.folder)
+            except CheckpointDamaged as error:
+                self._folder.set_aside(name)
+                damaged.append(str(error))
+                continue
+            snapshot.load_state_dict(saved)
+            del saved
+            snapshot.memory.forget_peak()  # the state was there twice for a moment, which is not the training's need
+            self._tell_resumed(manifest, damaged, versions(snapshot.loop.device))
+            break
+        else:
+            if damaged:
+                self._warn(f"{'; '.join(damaged)}; no checkpoint is left, so the training starts over")
+        self._saved_s = time.monotonic()
+
+    def _check_ours(self, manifest: Manifest) -> None:
+        if (manifest.run_id, manifest.training_id) != (self._plan.run_id, self._plan.training_id):
+            raise ConfigurationError(
+                f"{self._plan.folder / manifest.name} belongs to another training (run {manifest.run_id!r}), not to this"
+                f" one of run {self._plan.run_id!r}; give each run a folder of its own, or start over with fresh"
+            )
+        difference = first_difference(manifest.training, fingerprint(self._training), "training")
+        if difference:
+            raise ConfigurationError(
+                f"{difference}, so {self._plan.folder / manifest.name} cannot be gone on with; set it back, or start over"
+                " with fresh"
+            )
+
+    def _tell_resumed(self, manifest: Manifest, damaged: list[str], now: dict[str, str]) -> None:
+        if damaged:
+            self._warn(
+                f"{'; '.join(damaged)}; going on from {manifest.name} (optimizer step {manifest.optimizer_step}) instead"
+            )
+        difference = first_difference(manifest.versions, now, "")
+        if difference:
+            self._warn(f"{difference}: the result may differ in its last bits from that of an unbroken run")
+        self._saved_step = manifest.optimizer_step
+        self._emit(EventKind.RESUMED, _position(manifest))
+
+    def after_step(self, snapshot: Snapshot) -> None:
+        """Save if it is time or asked for.
+
+        :raises TrainingStopped: asked to leave (TrainingPaused: with the state saved).
+        """
+        requests = self._requests
+        if requests.stop.is_set():
+            self._leave(snapshot.loop.global_step, self._save(snapshot), TrainingStopped("stopped on request"))
+        if requests.pause.is_set():
+            saved = self._save(snapshot)
+            if saved:
+                self._leave(snapshot.loop.global_step, saved, TrainingPaused("paused on request"))
+            requests.pause.clear()
+            self._warn("the training goes on instead of pausing: a pause without a checkpoint would lose what was done")
+            self._emit_phase(Phase.TRAIN)
+        elif requests.checkpoint.is_set() or self._is_due(snapshot.loop.global_step):
+            requests.checkpoint.clear()
+            self._save(snapshot)
+            self._emit_phase(Phase.TRAIN)
+
+    def finish(self, snapshot: Snapshot) -> None:
+        """Save the complete training: a failure after it costs no step, and the weights are there to be used.
+
+        Where that fails, it is said that what lies there are not the trained weights.
+        """
+        step = snapshot.loop.global_step
+        if step != self._saved_step and self._save(snapshot) is None:
+            there = f"holds optimizer step {self._saved_step}" if self._saved_step >= 0 else "does not exist"
+            self._warn(
+                f"the trained weights (optimizer step {step}) could not be saved: the newest checkpoint in"
+                f" {self._plan.folder} {there}, so do not use it as the result; free space and run the training again"
+            )
+
+    def _is_due(self, step: int) -> bool:
+        every = self._training.checkpoint_steps
+        by_steps = every is not None and step % every == 0
+        return by_steps or (self._interval_s is not None and time.monotonic() - self._saved_s >= self._interval_s)
+
+    def _leave(self, step: int, saved: Manifest | None, how: TrainingStopped) -> None:
+        requested = "pause" if isinstance(how, TrainingPaused) else "stop"
+        checkpoint = saved.name if saved else None
+        self._emit(EventKind.STOPPED, {"requested": requested, "optimizer_step": step, "checkpoint": checkpoint})
+        raise how
+
+    def _save(self, snapshot: Snapshot) -> Manifest | None:
+        self._emit_phase(Phase.CHECKPOINT)
+        began_s = time.monotonic()
+        with snapshot.progress.standing_still():
+            manifest = self._try_to_write(snapshot)
+        self._saved_s = time.monotonic()
+        if manifest:
+            self._saved_step = manifest.optimizer_step
+            cost = {"size_bytes": manifest.size_bytes, "duration_s": self._saved_s - began_s}
+            self._emit(EventKind.CHECKPOINT, _position(manifest) | cost)
+        return manifest
+
+    def _try_to_write(self, snapshot: Snapshot) -> Manifest | None:
+        snapshot.progress.settle()  # raises before a state is saved that came from a broken loss
+        if not weights_are_finite(snapshot.loop.model):
+            self._warn("no checkpoint was written, because a weight is NaN or infinite; the last good ones are kept")
+            return None
+        try:
+            return write_checkpoint(snapshot, self._plan)
+        except (ArtifactError, OSError) as error:
+            self._warn(f"{error}; the training goes on, and the last checkpoint that was written stays")
+            return None
+
+    def _warn(self, message: str) -> None:
+        self._emit(EventKind.WARNING, {"message": message})
+
+    def _emit_phase(self, phase: Phase) -> None:
+        self._emit(EventKind.PHASE, {"phase": phase.value})
+
+
+def make_keeper(plan: CheckpointPlan | None, training: TrainingConfig, *, emit: Emit, requests: Requests) -> Keeper:
+    """Return the keeper of a plan; without one, nothing is kept."""
+    return (
+        CheckpointKeeper(plan, training, emit=emit, requests=requests) if plan else NoCheckpoints(requests.stop.is_set)
+    )
+
+
+def _position(manifest: Manifest) -> dict[str, object]:
+    return {
+        "optimizer_step": manifest.optimizer_step,
+        "epoch": manifest.epoch,
+        "checkpoint": manifest.name,
+    }

@@ -1,0 +1,409 @@
+"""Data too large for the device: fetched ahead by a DataLoader, pinned, and copied a micro-batch at a time."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from lowtide.config.schema import TrainingConfig
+from lowtide.trainer.data import (
+    Fetch,
+    Rows,
+    StreamedData,
+    TensorRows,
+    TrainingData,
+    as_streamed,
+    check_data,
+    check_rows,
+    weights_of,
+)
+
+# What the loop is fed: groups (one effective batch each) that can be cut into micro-batches of any size, and again.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What the model is shown at once, on the device; ``weights`` has the shape of ``targets``, None means 1 each."""
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor | None = None
+
+
+class Group(Protocol):
+    """The samples of one optimizer step."""
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        ...
+
+    @property
+    def weight(self) -> float | Tensor:
+        """What the summed loss is divided by: the sum of all weights, or the number of targets."""
+        ...
+
+    def batches(self, micro_batch_size: int) -> Iterator[Batch]:
+        """Give the samples in order, in micro-batches as even as can be and no larger than that."""
+        ...
+
+
+class BatchSource(Protocol):
+    """Training and test data, wherever they live; the order of samples is a pure function of (seed, epoch).
+
+    ``to_model`` is what is done to prepared inputs last (their memory format, say). ``class_count`` is how many classes the
+    model gives, once that is known: a source that reads as it goes checks targets against it.
+    """
+
+    to_model: Callable[[Tensor], Tensor] | None
+    class_count: int | None
+
+    @property
+    def highest_target(self) -> int | None:
+        """The highest class number in the data; None where only reading all of it would tell."""
+        ...
+
+    @property
+    def train_count(self) -> int:
+        """Number of training samples."""
+        ...
+
+    @property
+    def test_count(self) -> int:
+        """Number of test samples."""
+        ...
+
+    def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
+        """Give the groups of one pass from its sample number ``start`` on; the last one may be short."""
+        ...
+
+    def test_batches(self, size: int) -> Iterator[Batch]:
+        """Give the test data once, in order."""
+        ...
+
+
+def piece_count(count: int, micro_batch_size: int) -> int:
+    """Return into how many micro-batches a group is cut.
+
+    They are made as even as can be: 513 samples at 512 become 257 + 256, not 512 + 1, on which BatchNorm would fail.
+    """
+    return math.ceil(count / micro_batch_size)
+
+
+# The order of samples is a pure function of seed and epoch, so that any position in a run can be found again.
+
+
+def sample_order(*, seed: int, epoch: int, count: int) -> Tensor:
+    """Return a permutation of ``range(count)``; epochs count from 0.
+
+    Drawn on the CPU by a generator of its own: the same on every device, and untouched by what the model draws.
+    """
+    digest = hashlib.sha256(f"sample order:{seed}:{epoch}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.randperm(count, generator=generator)
+
+
+# Data that live on the device whole: a micro-batch is an index into tensors, and nothing is copied from the host.
+
+
+_SMALL_GROUP_BYTES = 4 * 2**20
+"""Up to this size, stored and prepared, the samples of a group are fetched and prepared at once: for each of eight micro-batches these
+small kernels would take a tenth of a small model's step. Larger groups are fetched a micro-batch at a time, so that no
+memory is spent on samples whose turn has not come."""
+
+
+class ResidentSource:
+    """A ``BatchSource`` over tensors."""
+
+    def __init__(self, data: TrainingData, *, device: torch.device, seed: int) -> None:
+        self.data, self._seed = data.to(device), seed
+        self.to_model: Callable[[Tensor], Tensor] | None = None
+        self.class_count: int | None = None
+        self._sample_bytes: int | None = None
+
+    @property
+    def train_count(self) -> int:
+        """Number of training samples."""
+        return self.data.train_count
+
+    @property
+    def test_count(self) -> int:
+        """Number of test samples."""
+        return len(self.data.test_inputs)
+
+    @property
+    def highest_target(self) -> int:
+        """The highest class number in the data."""
+        return int(torch.maximum(self.data.train_targets.max(), self.data.test_targets.max()))
+
+    def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
+        """Give the groups of one pass from its sample number ``start`` on."""
+        order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).to(self.data.train_inputs.device)
+        for first in range(start, self.train_count, size):  # none where a pass is taken up at its end
+            indices = order[first : first + size]
+            yield _IndexedGroup(source=self, indices=indices, weight=self._weight(indices))
+
+    def test_batches(self, size: int) -> Iterator[Batch]:
+        """Give the test data once, in order."""
+        data = self.data
+        for first in range(0, len(data.test_inputs), size):
+            part = slice(first, first + size)
+            yield Batch(
+                inputs=self._changed(data.test_inputs[part], data.prepare),
+                targets=data.test_targets[part],
+                weights=None if data.test_weights is None else data.test_weights[part],
+            )
+
+    def training_batches(self, indices: Tensor, pieces: int) -> Iterator[Batch]:
+        """Give these training samples in so many batches, prepared and augmented."""
+        data = self.data
+        small = self._largest_sample_bytes() * len(indices) <= _SMALL_GROUP_BYTES
+        for part in (indices,) if small else indices.tensor_split(pieces):
+            cut = pieces if small else 1
+            inputs = data.prepared(data.train_inputs[part]).tensor_split(cut)
+            targets = data.train_targets[part].tensor_split(cut)
+            weights = (None,) * cut if data.train_weights is None else data.train_weights[part].tensor_split(cut)
+            for prepared, target, weight in zip(inputs, targets, weights, strict=True):
+                yield Batch(inputs=self._changed(prepared, data.augment), targets=target, weights=weight)
+
+    def _largest_sample_bytes(self) -> int:
+        """Return the size of a sample as it is stored or prepared, whichever is larger: preparing may enlarge an image."""
+        if self._sample_bytes is None:
+            stored = self.data.train_inputs[:1]
+            self._sample_bytes = max(stored.nbytes, self.data.prepared(stored).nbytes)
+        return self._sample_bytes
+
+    def _changed(self, inputs: Tensor, *changes: Callable[[Tensor], Tensor] | None) -> Tensor:
+        for change in (*changes, self.to_model):
+            inputs = inputs if change is None else change(inputs)
+        return inputs
+
+    def _weight(self, indices: Tensor) -> int | Tensor:
+        weights = self.data.train_weights
+        if weights is None:
+            return len(indices) * self.data.targets_per_sample
+        return weights[indices].sum().clamp(min=torch.finfo(weights.dtype).tiny)  # a group of padding alone: 0, not NaN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _IndexedGroup:
+    source: ResidentSource
+    indices: Tensor
+    weight: int | Tensor
+
+    @property
+    def count(self) -> int:
+        return len(self.indices)
+
+    def batches(self, micro_batch_size: int) -> Iterator[Batch]:
+        return self.source.training_batches(self.indices, piece_count(self.count, micro_batch_size))
+
+
+# How far ahead samples are fetched: a group in pieces, so that what lies ready in shared memory is about two groups at most.
+
+
+_GROUPS_AHEAD = 2
+_PIECES = 8
+"""A group's pieces are fetched by several workers at once. Their number must not depend on that of the workers: what a data
+set draws at random is seeded by piece."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefetch:
+    """Into how many pieces a group is cut, how many processes fetch them, and how many each has in hand (None: no processes)."""
+
+    pieces: int
+    workers: int
+    in_hand: int | None
+
+    @classmethod
+    def of(cls, workers: int, *, whole: bool) -> Self:
+        """Return what keeps within the limit.
+
+        :param whole: a group must be fetched in one piece.
+        """
+        pieces = 1 if whole else _PIECES
+        most = _GROUPS_AHEAD * pieces
+        workers = min(workers, most)
+        return cls(pieces=pieces, workers=workers, in_hand=most // workers if workers else None)
+
+    def lists(self, numbers: Sequence[int], size: int) -> Iterator[list[list[int]]]:
+        """Give for each group of ``size`` the sample numbers of its pieces."""
+        for first in range(0, len(numbers), size):
+            group = list(numbers[first : first + size])
+            step = -(-len(group) // self.pieces)
+            yield [group[start : start + step] for start in range(0, len(group), step)]
+
+
+class StreamedSource:
+    """A ``BatchSource`` over data sets or host tensors.
+
+    :param workers: processes that fetch ahead, as many of them as two groups take; their number changes no figure.
+    :param place: how the data are called in an error sentence.
+    """
+
+    highest_target = None  # not known before all has been read: each group is looked at when it comes
+
+    def __init__(self, data: StreamedData, *, device: torch.device, seed: int, workers: int, place: str) -> None:
+        self._data, self._device, self._seed = data, device, seed
+        self._workers, self._place = workers, place
+        self.to_model: Callable[[Tensor], Tensor] | None = None
+        self.class_count: int | None = None
+
+    @property
+    def train_count(self) -> int:
+        """Number of training samples."""
+        return len(cast("Sized", self._data.train))
+
+    @property
+    def test_count(self) -> int:
+        """Number of test samples."""
+        return len(cast("Sized", self._data.test))
+
+    def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
+        """Give the groups of one pass from its sample number ``start`` on."""
+        order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).tolist()
+        fetch = Fetch(self._data.train, self._data.collate, f"train:{self._seed}:{epoch}", device=self._device)
+        for parts in self._fetched(fetch, self._data.train, order[start:], size):
+            weight = sum(_weight_of(targets, weights) for _, targets, weights in parts)
+            yield _HostGroup(source=self, parts=parts, weight=max(weight, 1e-30))
+
+    def test_batches(self, size: int) -> Iterator[Batch]:
+        """Give the test data once, in order."""
+        fetch = Fetch(self._data.test, self._data.collate, f"test:{self._seed}", device=self._device)
+        for parts in self._fetched(fetch, self._data.test, list(range(self.test_count)), size):
+            yield self.on_device(parts, training=False)
+
+    def on_device(self, parts: list[Rows], *, training: bool) -> Batch:
+        """Copy rows to the device, without waiting for it, and put them together and prepare them there."""
+        inputs, targets, weights = zip(*parts, strict=True)
+        augment = self._data.augment if training else None
+        changed = self._joined(inputs)
+        for change in (self._data.prepare, augment, self.to_model):
+            changed = changed if change is None else change(changed)
+        return Batch(
+            inputs=changed,
+            targets=self._joined(targets),
+            weights=None if weights[0] is None else self._joined(weights),
+        )
+
+    def _joined(self, tensors: Sequence[Tensor]) -> Tensor:
+        copies = [tensor.to(self._device, non_blocking=True) for tensor in tensors]
+        return copies[0] if len(copies) == 1 else torch.cat(copies)
+
+    def _fetched(self, fetch: Fetch, samples: Dataset[Any], numbers: list[int], size: int) -> Iterator[list[Rows]]:
+        prefetch = Prefetch.of(self._workers, whole=self._in_one_piece(samples))
+        groups = list(prefetch.lists(numbers, size))
+        if not groups:
+            return  # a pass that is taken up at its end
+        pieces = [piece for group in groups for piece in group]
+        loader: DataLoader[Rows] = DataLoader(
+            fetch,
+            batch_size=None,  # what the sampler gives is a piece of a group already
+            sampler=cast("Any", pieces),
+            num_workers=min(prefetch.workers, len(pieces)),
+            prefetch_factor=prefetch.in_hand,
+            pin_memory=self._device.type == "cuda",
+            generator=torch.Generator(),  # else each pass would draw from the model's
+        )
+        fetched = iter(loader)
+        for group in groups:
+            yield _alike([self._checked(next(fetched)) for _ in group])
+
+    def _in_one_piece(self, samples: Dataset[Any]) -> bool:
+        if isinstance(samples, TensorRows):
+            return self._workers == 0  # nothing is drawn, and one index operation is enough
+        return self._data.collate is not default_collate  # a user's own may pad to the longest of all that it is given
+
+    def _checked(self, rows: Rows) -> Rows:
+        inputs, targets, weights = rows
+        check_rows(inputs, targets, weights, place=self._place, class_count=self.class_count)
+        return inputs, targets.long(), weights_of(targets, weights)
+
+
+def _weight_of(targets: Tensor, weights: Tensor | None) -> float:
+    return float(targets.numel()) if weights is None else float(weights.sum())
+
+
+def _alike(parts: list[Rows]) -> list[Rows]:
+    """Give all parts weights if one has some: a part without an ignored target came without."""
+    if all(weights is None for _, _, weights in parts):
+        return parts
+    return [
+        (inputs, targets, torch.ones(targets.shape) if weights is None else weights)
+        for inputs, targets, weights in parts
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HostGroup:
+    source: StreamedSource
+    parts: list[Rows]
+    weight: float
+
+    @property
+    def count(self) -> int:
+        return sum(len(inputs) for inputs, _, _ in self.parts)
+
+    def batches(self, micro_batch_size: int) -> Iterator[Batch]:
+        pieces = piece_count(self.count, micro_batch_size)
+        least, more = divmod(self.count, pieces)  # as Tensor.tensor_split cuts
+        start = 0
+        for number in range(pieces):
+            stop = start + least + (number < more)
+            yield self.source.on_device(list(_between(self.parts, start, stop)), training=True)
+            start = stop
+
+
+def _between(parts: list[Rows], start: int, stop: int) -> Iterator[Rows]:
+    # views, which stay in pinned memory: an index would copy out of it, and the copy to the device would wait
+    offset = 0
+    for inputs, targets, weights in parts:
+        part = slice(max(0, start - offset), max(0, min(len(inputs), stop - offset)))
+        if part.start < part.stop:
+            yield inputs[part], targets[part], None if weights is None else weights[part]
+        offset += len(inputs)
+
+
+# Where the data live during the training: on the device if they are small enough, else on the host.
+
+
+_SHARE_OF_FREE_MEMORY = 0.25
+_MOST_WORKERS = 4
+
+
+def make_source(found: Any, training: TrainingConfig, device: torch.device) -> BatchSource:
+    """Return what the loop is fed by, from what the data callable gave.
+
+    :raises UserError: the data cannot be used.
+    """
+    data = check_data(found, training)
+    if isinstance(data, TrainingData) and _belongs_on_device(data, training, device):
+        return ResidentSource(data, device=device, seed=training.seed)
+    return StreamedSource(
+        data if isinstance(data, StreamedData) else as_streamed(data),
+        device=device,
+        seed=training.seed,
+        workers=_workers(training, device),
+        place=f"training.data '{training.data.path}'",
+    )
+
+
+def _belongs_on_device(data: TrainingData, training: TrainingConfig, device: torch.device) -> bool:
+    if training.data_placement != "auto" or device.type != "cuda":
+        return training.data_placement != "host"
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return data.byte_count <= _SHARE_OF_FREE_MEMORY * free_bytes
+
+
+def _workers(training: TrainingConfig, device: torch.device) -> int:
+    if training.loader_workers is not None:
+        return training.loader_workers
+    # on the CPU they would take the processor from the training itself
+    return min(_MOST_WORKERS, os.cpu_count() or 1) if device.type == "cuda" else 0

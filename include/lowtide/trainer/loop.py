@@ -1,0 +1,180 @@
+"""The optimisation loop: accumulate, unscale, clip, step, schedule, zero."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from lowtide.trainer.loaders import Batch, BatchSource, Group
+from lowtide.trainer.oom import StepStarts, halve_micro_batch, shortage_in_words, shortage_of, smaller_evaluation
+from lowtide.trainer.optim import Precision
+from lowtide.trainer.state import LoopState
+
+# Signs of life while test data go by: a long evaluation must not look like a hang.
+
+
+_INTERVAL_S = 10.0
+
+
+class TestData(Protocol):
+    """The part of a ``BatchSource`` that an evaluation needs."""
+
+    def test_batches(self, size: int) -> Iterator[Batch]:
+        """Give the test data once, in order."""
+        ...
+
+
+class SignsOfLife:
+    """Test data that give a sign about every ten seconds, between two batches."""
+
+    def __init__(self, data: TestData, sign: Callable[[], None], *, interval_s: float = _INTERVAL_S) -> None:
+        self._data, self._sign, self._interval_s = data, sign, interval_s
+
+    def test_batches(self, size: int) -> Iterator[Batch]:
+        """Give the test data once, in order."""
+        given_s = time.monotonic()
+        for batch in self._data.test_batches(size):
+            yield batch
+            if time.monotonic() - given_s >= self._interval_s:
+                given_s = time.monotonic()
+                self._sign()
+
+
+def summed_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the loss summed over all targets, times their weights; class scores lie in the last dimension.
+
+    At least in fp32: sums of many bf16 figures lose digits.
+    """
+    wide = outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
+    scores, classes = (
+        (wide, targets) if (wide.dim(), targets.dim()) == (2, 1) else (wide.flatten(0, -2), targets.flatten())
+    )
+    if weights is None:
+        return cross_entropy(scores, classes, reduction="sum")
+    return (cross_entropy(scores, classes, reduction="none") * weights.flatten()).sum()
+
+
+_LESS_STATE = "choose training.optimizer sgd, which keeps no state, a smaller model, or a device with more memory"
+
+
+class OptimizationLoop:
+    """Trains a model in micro-batches so that each optimizer step equals one on the whole effective batch.
+
+    :param forward: how the model is called, where that is not the model itself (compiled, say).
+    :param warn: told, once each, when memory ran out and the micro-batch was halved.
+    :param summed_loss: the loss summed over a micro-batch, times its weights; the loop divides by what the group really
+        held, so an uneven last group is exact too.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: LoopState,
+        effective_batch_size: int,
+        clip_gradient_norm: float | None = None,
+        forward: Callable[[Tensor], Tensor] | None = None,
+        summed_loss: Callable[[Tensor, Tensor, Tensor | None], Tensor] = summed_cross_entropy,
+        warn: Callable[[str], None] = print,
+    ) -> None:
+        self.state, self.effective_batch_size = state, effective_batch_size
+        self.clip_gradient_norm, self.summed_loss = clip_gradient_norm, summed_loss
+        self.forward, self.warn = forward or state.model, warn
+        self._starts = StepStarts(state)
+
+    def epoch(self, data: BatchSource) -> Iterator[tuple[Tensor, int]]:
+        """Go on with the present pass to its end, an optimizer step at a time: between two, ``state`` may be saved.
+
+        Gives each step's loss times its samples (a tensor on the device) and the number of its samples.
+        """
+        state = self.state
+        state.model.train()
+        for group in data.groups(size=self.effective_batch_size, epoch=state.epoch, start=state.epoch_samples):
+            yield self.optimizer_step(group) * group.count, group.count
+        state.finish_epoch()
+
+    def optimizer_step(self, group: Group, *, may_shrink: bool = True) -> Tensor:
+        """Take one step and return the group's mean loss, without waiting for the device.
+
+        :param may_shrink: halve the micro-batch and try again where memory runs out; else that is raised.
+        :raises TrainingError: memory ran out where a smaller micro-batch does not help.
+        """
+        state = self.state
+        mean_loss = self._accumulate_within_memory(group) if may_shrink else self.accumulate(group)
+        try:
+            state.precision.unscale(state.optimizer)
+            if self.clip_gradient_norm is not None:
+                nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
+            state.precision.step(state.optimizer)
+        except Exception as error:  # not tried again: a part of the parameters may have moved
+            raise shortage_in_words(
+                error, f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE
+            ) from error
+        state.advance(group.count)
+        state.optimizer.zero_grad(set_to_none=True)
+        return mean_loss
+
+    def accumulate(self, group: Group) -> Tensor:
+        """Add up the gradients of the group's mean loss, a micro-batch at a time, and return that loss."""
+        precision = self.state.precision
+        losses = []
+        for batch in group.batches(self.state.micro_batch_size):
+            with precision.autocast():
+                loss = self.summed_loss(self.forward(batch.inputs), batch.targets, batch.weights) / group.weight
+            precision.backward(loss)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum(dtype=torch.float64)
+
+    def _accumulate_within_memory(self, group: Group) -> Tensor:
+        state = self.state
+        start = self._starts.capture()
+        while True:
+            try:
+                mean_loss = self.accumulate(group)
+            except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
+                cause = shortage_of(error)
+            else:
+                self._starts.finish()
+                return mean_loss
+            # out here the traceback, which holds the activations, is gone
+            effective = self.effective_batch_size
+            self.warn(halve_micro_batch(state, group_count=group.count, effective_batch_size=effective, cause=cause))
+            start.restore()
+
+
+def accuracy(
+    model: nn.Module,
+    data: TestData,
+    *,
+    precision: Precision,
+    batch_size: int,
+    warn: Callable[[str], None] = print,
+) -> float:
+    """Return the share of the test targets that are classified right, 0 to 1, each counted by its weight.
+
+    :param batch_size: the training's micro-batch, which mostly needs less memory here; where it does not fit it is halved.
+    :param warn: told, once each, when memory ran out and the batch was halved.
+    :raises TrainingError: memory does not suffice for a single sample.
+    """
+    while True:
+        try:
+            return _accuracy(model, data, precision, batch_size)
+        except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
+            cause = shortage_of(error)
+        batch_size, told = smaller_evaluation(batch_size, cause=cause)
+        warn(told)
+
+
+@torch.inference_mode()
+def _accuracy(model: nn.Module, data: TestData, precision: Precision, batch_size: int) -> float:
+    model.eval()
+    right = total = torch.zeros((), dtype=torch.float64)
+    for batch in data.test_batches(batch_size):
+        with precision.autocast():
+            outputs = model(batch.inputs)
+        hits = (outputs.argmax(dim=-1) == batch.targets).double()
+        weights = torch.ones_like(hits) if batch.weights is None else batch.weights.double()
+        right, total = right + (hits * weights).sum(), total + weights.sum()
+    return float(right / total)

@@ -1,0 +1,234 @@
+"""What to do when memory runs out in the middle of a step: set everything back and take the same batch in smaller pieces."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lowtide.config.schema import largest_divisor
+from lowtide.errors import TrainingError
+from lowtide.trainer.random_state import HostGenerators, set_torch_generators, torch_generators
+from lowtide.trainer.state import LoopState
+from lowtide.trainer.user_code import describe
+
+# Copies of a model's buffers, so that a step that failed half-way can be taken again; large ones only where they change.
+
+
+_SMALL_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Copy:
+    buffer: Tensor
+    version: int | None  # None: what changes it cannot be told from its version
+    saved: Tensor
+    proved: bool = False  # a comparison has found the version to be right
+
+
+class BufferCopies:
+    """The buffers at the last ``capture``.
+
+    A large buffer (a table, a mask) is copied again only where PyTorch's version counter says that it was written to.
+    BatchNorm's kernels and what is written through ``.data`` do not count: small buffers are always copied, and large ones
+    are compared at some captures; one that changed unnoticed is copied each time from then on.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._copies: list[_Copy] = []
+
+    @torch.no_grad()
+    def capture(self, *, compare: bool) -> None:
+        """Copy what changed, on the device and without a wait.
+
+        :param compare: look whether a large buffer changed unnoticed; this waits for the device.
+        """
+        known = {id(copy.buffer): copy for copy in self._copies}
+        self._copies = [_copy(buffer, known.get(id(buffer)), compare) for buffer in self._model.buffers()]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Set back what changed since the capture."""
+        for buffer, copy in zip(self._model.buffers(), self._copies, strict=True):
+            if buffer is not copy.buffer or not copy.proved or copy.version != buffer._version:
+                buffer.copy_(copy.saved)
+
+
+def _copy(buffer: Tensor, known: _Copy | None, compare: bool) -> _Copy:
+    version = None if buffer.nbytes <= _SMALL_BYTES or buffer.is_inference() else buffer._version
+    if known is not None and version is not None:
+        if known.version is None:
+            version = None  # it changed unnoticed once
+        elif known.version == version:
+            if not compare:
+                return known
+            if torch.equal(known.saved, buffer):
+                return replace(known, proved=True)
+            version = None
+    return _Copy(buffer=buffer, version=version, saved=buffer.detach().clone())
+
+
+# BatchNorm and accumulation: what cannot be made equal is said.
+
+
+def batch_norm_warning(model: nn.Module, *, micro_batch_size: int, effective_batch_size: int) -> str | None:
+    """Return a sentence where a model normalises by a micro-batch while its baseline would by the whole batch, else None."""
+    count = sum(1 for module in model.modules() if isinstance(module, _BatchNorm))
+    if count == 0 or micro_batch_size >= effective_batch_size:
+        return None
+    return (
+        f"the model has {count} BatchNorm layer{'s' if count > 1 else ''}: under accumulation they see micro-batches of"
+        f" {micro_batch_size} and not the effective batch of {effective_batch_size}, so the result is not that of the"
+        " unaccumulated training; use GroupNorm or LayerNorm, or training.accumulation_steps 1"
+    )
+
+
+_LOOK_EVERY = 100
+_MESSAGES = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",  # AcceleratorError: what the driver itself refuses, to its context or to pinned memory
+)
+"""Shortages that PyTorch raises as a plain RuntimeError."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, the device's or the host's, ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
+
+
+class StepStart:
+    """What accumulating changes beside the gradients: the random generators and the model's buffers (BatchNorm's).
+
+    :param host: NumPy's and Python's generators; None where nothing draws from them.
+    :param buffers: as they were captured at the start of this step.
+    """
+
+    def __init__(self, state: LoopState, host: HostGenerators | None, buffers: BufferCopies) -> None:
+        self._state, self._host, self._buffers = state, host, buffers
+        self._torch = torch_generators(state.device)
+
+    @classmethod
+    def whole(cls, state: LoopState) -> Self:
+        """Capture all of it, at the start of a single step."""
+        buffers = BufferCopies(state.model)
+        buffers.capture(compare=False)
+        return cls(state, HostGenerators.capture(), buffers)
+
+    def restore(self) -> None:
+        """Set it back, and drop the gradients of what was accumulated so far."""
+        self._buffers.restore()
+        self._state.optimizer.zero_grad(set_to_none=True)
+        set_torch_generators(self._state.device, self._torch)
+        if self._host is not None:
+            self._host.restore()
+
+
+class StepStarts:
+    """Captures the start of each step, with the costly generators only where the model or the data draw from them.
+
+    Whether they do is looked at in the first step and, while they do not, every hundredth. Large buffers are looked at after
+    the first step and after every hundredth.
+    """
+
+    def __init__(self, state: LoopState) -> None:
+        self._state = state
+        self._steps = 0
+        self._draws = False
+        self._host: HostGenerators | None = None
+        self._buffers = BufferCopies(state.model)
+
+    def capture(self) -> StepStart:
+        """Capture the start of a step."""
+        looks = self._draws or self._steps % _LOOK_EVERY == 0
+        self._host = HostGenerators.capture() if looks else None
+        self._buffers.capture(compare=self._steps % _LOOK_EVERY == 1)
+        self._steps += 1
+        return StepStart(self._state, self._host, self._buffers)
+
+    def finish(self) -> None:
+        """Take note of what the step has drawn."""
+        if self._host is not None and not self._draws:
+            self._draws = HostGenerators.capture().differs_from(self._host)
+
+
+def halve_micro_batch(state: LoopState, *, group_count: int, effective_batch_size: int, cause: str) -> str:
+    """Halve the micro-batch for the rest of the training, give memory back to the device, and return a sentence to warn with.
+
+    Where half does not divide the effective batch, it is the next smaller size that does.
+
+    :raises TrainingError: the micro-batch is a single sample already.
+    """
+    before = min(state.micro_batch_size, group_count)
+    if before == 1:
+        raise TrainingError(
+            f"memory ran out at optimizer step {state.global_step + 1} with a micro-batch of 1 sample ({cause}); choose a"
+            " smaller model or inputs, training.precision bf16, or a device with more memory"
+        )
+    state.micro_batch_size = largest_divisor(effective_batch_size, most=before // 2)
+    if state.device.type == "cuda":
+        torch.cuda.empty_cache()  # blocks cut for larger tensors are of no use to smaller ones
+    told = (
+        f"memory ran out at optimizer step {state.global_step + 1} with micro-batches of {before} ({cause}); going on with"
+        f" {state.micro_batch_size}, the effective batch stays the same"
+    )
+    if before < group_count:  # it was split already, and warned of
+        return told
+    size = state.micro_batch_size
+    warning = batch_norm_warning(state.model, micro_batch_size=size, effective_batch_size=group_count)
+    return f"{told}; {warning}" if warning else told
+
+
+@contextmanager
+def shortage_told(when: str, remedy: str) -> Iterator[None]:
+    """Tell a shortage of memory in a sentence, where smaller micro-batches would not help.
+
+    :raises TrainingError: memory ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise shortage_in_words(error, when, remedy) from error
+
+
+def shortage_in_words(error: Exception, when: str, remedy: str) -> TrainingError:
+    """Return the sentence of a shortage.
+
+    :raises Exception: the error itself, where it is none.
+    """
+    return TrainingError(f"memory ran out {when} ({shortage_of(error)}); {remedy}")
+
+
+def smaller_evaluation(batch_size: int, *, cause: str) -> tuple[int, str]:
+    """Give memory back to the device, and return the next batch size to evaluate with and a sentence to warn with.
+
+    :raises TrainingError: the batch is a single sample already.
+    """
+    if batch_size == 1:
+        raise TrainingError(
+            f"memory ran out in the evaluation with a batch of 1 sample ({cause}); choose smaller test inputs, or a device"
+            " with more memory; the last checkpoint holds the trained weights"
+        )
+    smaller = -(-batch_size // 2)
+    torch.cuda.empty_cache()  # nothing on a CPU
+    return smaller, (
+        f"memory ran out in the evaluation with batches of {batch_size} ({cause}); evaluating again with {smaller}"
+    )
+
+
+def shortage_of(error: Exception) -> str:
+    """Return the shortage's cause in a line.
+
+    :raises Exception: the error itself, where it is none.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    return describe(error)

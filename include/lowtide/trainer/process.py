@@ -1,0 +1,506 @@
+"""A child process as the kernel sees it: started, waited for, ended with its whole process group, reaped with its usage."""
+
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import lowtide
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import (
+    ArtifactError,
+    ConfigurationError,
+    LowtideError,
+    TrainingError,
+    TrainingPaused,
+    TrainingStopped,
+)
+from lowtide.timeutil import format_duration
+from lowtide.trainer.protocol import (
+    STACK_SIGNAL,
+    CheckpointPlan,
+    ChildRequest,
+    Command,
+    EventKind,
+    ExitStatus,
+    TrainingEvent,
+)
+
+# Which environment variables the training child may see: an allow-list, so that a new secret stays out by default.
+
+
+ALLOWED = (
+    *("PATH", "HOME", "USER", "LANG", "LC_*", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME"),
+    *("CUDA_*", "NVIDIA_*", "OMP_*", "MKL_*", "OPENBLAS_*", "PYTORCH_*", "TORCH_*"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_*", "REQUESTS_CA_BUNDLE"),
+)
+"""Patterns of names; ``training.environment`` adds single names to them."""
+
+
+def child_environment(
+    parent: Mapping[str, str], *, extra: tuple[str, ...], project_root: Path, data_folder: Path
+) -> dict[str, str]:
+    """Return the child's whole environment.
+
+    :param extra: the names in ``training.environment``; one that is not set is left out.
+    :raises ConfigurationError: an ``AIRFLOW*`` name in ``extra``: those carry connections, keys and the database's address.
+    """
+    for name in extra:
+        if name.upper().startswith("AIRFLOW"):
+            raise ConfigurationError(
+                f"training.environment lists '{name}', but Airflow's own variables hold secrets and never reach the"
+                " training child; remove it and pass what the model needs under another name"
+            )
+    allowed = {name: value for name, value in parent.items() if name in extra or _is_allowed(name)}
+    return allowed | {
+        # the users' code, and the very Lowtide that runs here
+        "PYTHONPATH": os.pathsep.join([str(project_root), str(Path(lowtide.__file__).parents[1])]),
+        "PYTHONUNBUFFERED": "1",  # a killed child's last words must be in the log, not in its buffer
+        "LOWTIDE_DATA_DIR": str(data_folder),
+    }
+
+
+def _is_allowed(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in ALLOWED)
+
+
+# Lines out of a pipe with a time limit, and the last lines of a file.
+
+
+_TAIL_BYTES = 32 * 1024
+
+
+class LineReader:
+    """Complete lines from a pipe's descriptor, which it owns; an unfinished last line is never given out."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
+        self._open = True
+
+    def next_line(self, timeout_s: float) -> str | None:
+        """Return the next line; None when there is none within the time."""
+        while not self._lines and self._is_readable(timeout_s):
+            self._read()
+        if not self._lines:
+            return None
+        return self._lines.popleft().decode(errors="replace")
+
+    def _is_readable(self, timeout_s: float) -> bool:
+        if not self._open:
+            # closed at the far end: without the wait, a caller that polls a child still on its way out would spin
+            time.sleep(timeout_s)
+            return False
+        poll = select.poll()  # select() refuses descriptors above 1023, which a busy worker may well have
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+
+    def _read(self) -> None:
+        chunk = os.read(self._descriptor, 65_536)
+        if not chunk:
+            self.close()
+            return
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._lines.extend(lines)
+
+    def close(self) -> None:
+        """Close the descriptor; lines already read can still be had."""
+        if self._open:
+            self._open = False
+            os.close(self._descriptor)
+
+
+def last_lines(path: Path, *, start: int, count: int) -> list[str]:
+    """Return the last lines of a file that lie behind an offset; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-count:]
+
+
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessUsage:
+    """What the kernel booked on the child and the processes that it waited for (``os.wait4``)."""
+
+    peak_rss_bytes: int
+    cpu_time_s: float
+
+    @classmethod
+    def from_rusage(cls, usage: resource.struct_rusage) -> Self:
+        """Linux gives ``ru_maxrss`` in KiB."""
+        return cls(peak_rss_bytes=usage.ru_maxrss * 1024, cpu_time_s=usage.ru_utime + usage.ru_stime)
+
+
+class ChildProcess:
+    """One child that leads a session and process group of its own.
+
+    Its death is looked at without reaping it: until ``reap`` its zombie keeps the number of the process group from being
+    given to strangers, so that a signal to the group can only meet its own.
+    """
+
+    def __init__(
+        self, command: list[str], *, folder: Path, environment: Mapping[str, str], output: IO[bytes], events_fd: int
+    ) -> None:
+        self._popen = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(events_fd,),
+            start_new_session=True,
+            bufsize=0,
+        )
+        self.pid = self._popen.pid
+        self.usage: ProcessUsage | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the child lives; a zombie does not."""
+        if self._popen.returncode is not None:
+            return False
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        if self._popen.returncode is not None:
+            return self._popen.returncode
+        state = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if state is None:
+            return None
+        return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
+
+    def write(self, line: str) -> bool:
+        """Write to the child's control pipe; False when nobody reads there any more."""
+        pipe = self._popen.stdin
+        if pipe is None or pipe.closed:
+            return False
+        try:
+            pipe.write(line.encode())
+        except BrokenPipeError:
+            return False
+        return True
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the child ended within the time."""
+        until = time.monotonic() + timeout_s
+        while self.is_running:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def signal_child(self, number: signal.Signals) -> None:
+        """Signal the child alone; nothing once it is reaped."""
+        if self._popen.returncode is None:
+            os.kill(self.pid, number)  # at worst a zombie, which is never given to strangers before it is reaped
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Signal the child and what it started; nothing once it is reaped."""
+        if self._popen.returncode is not None:
+            return
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return  # it has not made its session yet, or nobody is left in it
+
+    def reap(self) -> None:
+        """Collect the child's status and usage, waiting for it if need be; idempotent."""
+        if self._popen.returncode is None:
+            _, status, usage = os.wait4(self.pid, 0)
+            self._popen.returncode = os.waitstatus_to_exitcode(status)
+            self.usage = ProcessUsage.from_rusage(usage)
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
+
+
+def describe_exit(status: int) -> str:
+    """Say an exit status in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
+
+
+# Notices that a training no longer moves, whatever it hangs in.
+
+
+_HEARTBEAT_LATE_S = 15.0
+"""Three heartbeats."""
+
+
+class StallWatch:
+    """Every event but a heartbeat is a sign of progress: the training sends one about once a second as long as it moves.
+
+    The heartbeat, which the child sends from a thread of its own, only tells two causes apart: a training that waits for
+    something for ever, and a process that cannot run at all (stopped, or held by C code that keeps the interpreter's lock).
+    """
+
+    def __init__(self, limit: timedelta | None) -> None:
+        self._limit = limit
+        self._progress_s = self._heartbeat_s = time.monotonic()
+
+    def start(self) -> None:
+        """Count from now."""
+        self._progress_s = self._heartbeat_s = time.monotonic()
+
+    def heard(self, event: TrainingEvent) -> None:
+        """Take an event into account; its clock is ours."""
+        self._heartbeat_s = max(self._heartbeat_s, event.monotonic_s)
+        if event.kind is not EventKind.HEARTBEAT:
+            self._progress_s = max(self._progress_s, event.monotonic_s)
+
+    def is_over(self) -> bool:
+        """Whether the last sign of progress is longer ago than allowed."""
+        return self._limit is not None and time.monotonic() - self._progress_s > self._limit.total_seconds()
+
+    def sentence(self) -> str:
+        """Say what is wrong, in words."""
+        limit = format_duration(self._limit or timedelta())
+        alive = time.monotonic() - self._heartbeat_s <= _HEARTBEAT_LATE_S
+        state = "its process lives, but the training in it waits" if alive else "its process does not answer either"
+        return f"the training gave no sign of progress for {limit} (training.stall_timeout), so it was ended: {state}"
+
+
+# The parent's hand on the training child: start it, hear it, ask it to stop, end it for certain.
+
+
+_SHOWN_LINES = 20
+_SIGTERM_GRACE_S = 1.0
+_LONGEST_GRACE_S = 2.5
+"""With the second after SIGTERM this stays below the 4 s that ``end`` promises."""
+_LOOK_S = 0.1
+_STACK_S = 0.5
+"""For the child's signal handler to write where it hangs."""
+
+
+class TrainingChild:
+    """A training in a process of its own, never forked from this one; used as a context manager it always ends.
+
+    :param data_folder: where data sets are kept; the child gets it as ``LOWTIDE_DATA_DIR``.
+    :param log_path: what the child and the user's code in it print is appended here.
+    :param checkpoints: where its state is kept, and gone on from if there is one; None: nowhere.
+    :param environment: variables that it must see whatever this process has.
+    """
+
+    def __init__(
+        self,
+        training: TrainingConfig,
+        *,
+        data_folder: Path,
+        log_path: Path,
+        project_root: Path,
+        checkpoints: CheckpointPlan | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._training = training
+        self._checkpoints = checkpoints
+        self._stall = StallWatch(training.stall_timeout)
+        self._log_path = log_path
+        self._project_root = project_root
+        self._environment = child_environment(
+            {**os.environ, **(environment or {})},
+            extra=training.environment,
+            project_root=project_root,
+            data_folder=data_folder.absolute(),
+        )
+        self._process: ChildProcess | None = None
+        self._events: LineReader | None = None
+        self._log_offset = 0
+        self._outcome: TrainingEvent | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def start(self) -> None:
+        """Start the child and hand it its configuration.
+
+        :raises ArtifactError: the log file cannot be written.
+        :raises TrainingError: started before, or the process cannot be made.
+        """
+        if self._process is not None:
+            raise TrainingError("this training child has been started already; make a new TrainingChild")
+        read_fd, write_fd = os.pipe()
+        self._events = LineReader(read_fd)
+        try:
+            self._process = self._spawn(write_fd)
+        finally:
+            os.close(write_fd)  # the child's copy must be the only one, or its death would not close the pipe
+        request = ChildRequest(
+            training=self._training,
+            # PR_SET_PDEATHSIG fires when the starting thread ends; only the main thread is sure to outlive the child
+            die_with_parent_thread=threading.current_thread() is threading.main_thread(),
+            checkpoints=self._checkpoints,
+        )
+        self._stall.start()
+        self._process.write(request.model_dump_json() + "\n")  # a child that died at once is next_event's business
+
+    def _spawn(self, events_fd: int) -> ChildProcess:
+        command = [sys.executable, "-m", "lowtide.trainer.worker", str(events_fd)]
+        with self._open_log() as log:
+            self._log_offset = log.tell()
+            try:
+                return ChildProcess(
+                    command, folder=self._project_root, environment=self._environment, output=log, events_fd=events_fd
+                )
+            except OSError as error:
+                raise TrainingError(f"the training child cannot be started ({error})") from error
+
+    def _open_log(self) -> IO[bytes]:
+        try:
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+            return self._log_path.open("ab")
+        except OSError as error:
+            raise ArtifactError(
+                f"the training child's log {self._log_path} cannot be written ({error.strerror}); check the folder"
+            ) from error
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, which is also its process group's."""
+        return self._started().pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the child lives."""
+        return self._process is not None and self._process.is_running
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the child ended (``protocol.ExitStatus``), negative for a signal; None while it runs."""
+        return self._process.exit_status if self._process is not None else None
+
+    @property
+    def usage(self) -> ProcessUsage | None:
+        """Peak RSS and CPU time; None before ``end``."""
+        return self._process.usage if self._process is not None else None
+
+    def next_event(self, timeout_s: float) -> TrainingEvent | None:
+        """Return the next event; None when none came in time, and after ``finished``. Heartbeats are kept back.
+
+        :raises TrainingStopped: the child stopped on request (TrainingPaused: with all its state saved).
+        :raises LowtideError: what a ``failed`` event said, when asked again after it.
+        :raises TrainingError: the child died without ``finished``, with its last lines, sent what is not an event, or gave
+            no sign of progress for ``training.stall_timeout``.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            # looked at before reading: what a child wrote before it died is then surely in the pipe
+            ended = not self._started().is_running
+            line = self._reader().next_line(0.0 if ended else min(_LOOK_S, max(0.0, until - time.monotonic())))
+            event = None if line is None else self._heard(TrainingEvent.decode(line))
+            if event is not None:
+                return event
+            if line is not None:
+                continue
+            if self._outcome is not None and self._outcome.kind is EventKind.FINISHED:
+                return None
+            if ended:
+                raise self._death()
+            if self._stall.is_over():  # only now that the pipe is empty: a parent that slept has not looked
+                raise self._hung()
+            if time.monotonic() >= until:
+                return None
+
+    def _heard(self, event: TrainingEvent) -> TrainingEvent | None:
+        self._stall.heard(event)
+        if event.kind in (EventKind.FINISHED, EventKind.FAILED, EventKind.STOPPED):
+            self._outcome = event
+        return None if event.kind is EventKind.HEARTBEAT else event
+
+    def _hung(self) -> TrainingError:
+        self._started().signal_child(STACK_SIGNAL)
+        time.sleep(_STACK_S)
+        return TrainingError(f"{self._stall.sentence()}; where it hangs is at the end of {self._log_path}")
+
+    def _death(self) -> LowtideError:
+        status = self._started().exit_status or 0
+        if status == ExitStatus.STOPPED:
+            return _left_on_request(self._outcome)
+        if self._outcome is not None and self._outcome.kind is EventKind.FAILED:
+            return self._outcome.as_error()
+        lines = last_lines(self._log_path, start=self._log_offset, count=_SHOWN_LINES)
+        shown = "; it printed nothing" if not lines else "; its last lines:\n" + "\n".join(lines)
+        return TrainingError(f"the training child ended with {describe_exit(status)} before it had finished{shown}")
+
+    def request_stop(self) -> None:
+        """Ask the child to save and leave at the next optimizer step, with status 75. Nothing if it has ended."""
+        self._started().write(Command.STOP.as_line())
+
+    def request_pause(self) -> None:
+        """Ask the child to leave at the next optimizer step, status 75, but only once its checkpoint is on the disk.
+
+        Where none can be written it says so (a ``warning`` event) and goes on training.
+        """
+        self._started().write(Command.PAUSE.as_line())
+
+    def request_checkpoint(self) -> None:
+        """Ask the child to save at the next optimizer step and to go on."""
+        self._started().write(Command.CHECKPOINT.as_line())
+
+    def end(self, grace_s: float = 2.0) -> None:
+        """End the child and all that it started, and reap it: asked first, then SIGTERM, then SIGKILL; within 4 s.
+
+        :param grace_s: seconds between the request and SIGTERM, at most 2.5.
+        """
+        process = self._process
+        if process is not None and process.usage is None:
+            if process.is_running:
+                self.request_stop()
+                if not process.wait(min(grace_s, _LONGEST_GRACE_S)):
+                    process.signal_group(signal.SIGTERM)
+                    process.wait(_SIGTERM_GRACE_S)
+            process.signal_group(signal.SIGKILL)  # also for what a dead child left in its group
+            process.reap()
+        if self._events is not None:
+            self._events.close()
+
+    def _started(self) -> ChildProcess:
+        if self._process is None:
+            raise TrainingError("the training child has not been started; call start() first")
+        return self._process
+
+    def _reader(self) -> LineReader:
+        if self._events is None:
+            raise TrainingError("the training child has not been started; call start() first")
+        return self._events
+
+
+def _left_on_request(stopped: TrainingEvent | None) -> TrainingStopped:
+    if stopped is None or stopped.data.get("checkpoint") is None:
+        return TrainingStopped("the training stopped on request, before it was complete")
+    step, paused = stopped.data["optimizer_step"], stopped.data["requested"] == "pause"
+    kind = TrainingPaused if paused else TrainingStopped
+    return kind(
+        f"the training {'paused' if paused else 'stopped'} on request at optimizer step {step}; its state is saved"
+    )

@@ -1,0 +1,279 @@
+"""What parent and child say to one another: JSON lines, events up and commands down.
+
+Events travel on a descriptor of their own, so that nothing a user's code prints can be taken for one. The first line
+down is a ``ChildRequest``; further lines are commands. End of file on that pipe means that the parent is gone.
+
+Exit statuses of the child: 0 finished, 1 failed (a ``failed`` event says why), 70 orphaned, 75 paused or stopped on
+request (a ``stopped`` event says which, and what was saved).
+"""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lowtide import errors
+from lowtide.config.schema import TrainingConfig
+from lowtide.errors import LowtideError, TrainingError
+
+
+class CheckpointPlan(BaseModel):
+    """Where a training's checkpoints lie and whose they are; part of the request to the child.
+
+    :param training_id: made once when a training begins from nothing. A run that was deleted and made again has the same
+        run id and the same folder, and must not go on where the deleted one stopped.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    run_id: str
+    training_id: str
+
+
+STACK_SIGNAL: Final = signal.SIGUSR2
+"""Makes the child write what each of its threads is doing into its log, also while C code holds the interpreter's lock."""
+
+
+class Command(StrEnum):
+    """What the parent may ask for; all are done between two optimizer steps.
+
+    ``pause`` leaves only once a checkpoint is on the disk, and goes on training where none can be written; ``stop`` saves
+    what it can and leaves; ``checkpoint`` saves and goes on.
+    """
+
+    STOP = "stop"
+    PAUSE = "pause"
+    CHECKPOINT = "checkpoint"
+
+    def as_line(self) -> str:
+        """Return the command as a line, with the line's end."""
+        return json.dumps({"command": self.value}) + "\n"
+
+
+class ExitStatus(IntEnum):
+    """How the child ended; 70 and 75 are EX_SOFTWARE and EX_TEMPFAIL of sysexits.h."""
+
+    FINISHED = 0
+    FAILED = 1
+    ORPHANED = 70
+    STOPPED = 75
+    PAUSED = 75  # the same: left on request, to be gone on with
+
+
+class EventKind(StrEnum):
+    """What an event tells; its data are listed in ``TrainingEvent``."""
+
+    READY = "ready"
+    PHASE = "phase"
+    PROGRESS = "progress"
+    RESUMED = "resumed"
+    CHECKPOINT = "checkpoint"
+    WARNING = "warning"
+    NOTE = "note"
+    HEARTBEAT = "heartbeat"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class ChildRequest(BaseModel):
+    """The first line down: what to train, and whether the kernel may tie the child's life to its parent's thread.
+
+    ``checkpoints`` is where the state is kept, and gone on from if some is there already; None: nowhere.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training: TrainingConfig
+    die_with_parent_thread: bool
+    checkpoints: CheckpointPlan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingEvent:
+    """One line up. ``monotonic_s`` is the child's CLOCK_MONOTONIC, which is also the parent's: same machine, same boot.
+
+    Data by kind:
+
+    - ready: device, device_name, torch_version, base_rss_bytes, peak_memory_method, versions, micro_batch_size,
+      accumulation_steps
+    - phase: phase (startup | train | checkpoint | evaluate)
+    - progress: epoch (from 1), epochs, optimizer_step, optimizer_steps, samples, samples_total, loss, samples_per_s
+    - resumed: optimizer_step, epoch (from 0), checkpoint (its manifest's name)
+    - checkpoint: optimizer_step, epoch (from 0), checkpoint, size_bytes, duration_s
+    - warning: message (one line for the log and the record; the training goes on)
+    - note: message (one line for the log)
+    - heartbeat: nothing; sent every few seconds by a thread of its own, so it says that the process lives, no more
+    - stopped: requested (stop | pause), optimizer_step, checkpoint (null: none could be written)
+    - finished: the fields of ``TrainingResult``
+    - failed: error_type, message
+    """
+
+    kind: EventKind
+    monotonic_s: float
+    data: dict[str, Any]
+
+    def encode(self) -> str:
+        """Return the event as one line of JSON, with the line's end.
+
+        :raises ValueError: a figure that is not finite; JSON has no word for it.
+        """
+        return (
+            json.dumps({"kind": self.kind, "monotonic_s": self.monotonic_s, "data": self.data}, allow_nan=False) + "\n"
+        )
+
+    @classmethod
+    def decode(cls, line: str) -> Self:
+        """Read one line; keys of later versions are left aside.
+
+        :raises TrainingError: the line is not an event; the message shows it.
+        """
+        try:
+            raw = json.loads(line)
+            # dict() of what is not a mapping is one of the two errors below
+            return cls(kind=EventKind(raw["kind"]), monotonic_s=float(raw["monotonic_s"]), data=dict(raw["data"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f"the training child sent a line that is not an event: {line.strip()[:200]!r}"
+            ) from error
+
+    def as_error(self) -> LowtideError:
+        """Return the exception that a ``failed`` event stands for: of our own type where it has one, else TrainingError."""
+        kind = getattr(errors, str(self.data.get("error_type")), None)
+        if not (isinstance(kind, type) and issubclass(kind, LowtideError)):
+            kind = TrainingError
+        return kind(str(self.data.get("message")))
+
+
+# The child's end of the control pipe, and its end of the event pipe.
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What has been asked for and not yet been done."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    pause: threading.Event = field(default_factory=threading.Event)
+    checkpoint: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, line: bytes) -> None:
+        """Note what a command line asks for; one of a later version, or a torn one, asks for nothing."""
+        try:
+            command = Command(json.loads(line)["command"])
+        except (ValueError, KeyError, TypeError):
+            return
+        {Command.STOP: self.stop, Command.PAUSE: self.pause, Command.CHECKPOINT: self.checkpoint}[command].set()
+
+
+class Control:
+    """Reads the request from standard input, then listens for commands and for the parent's death."""
+
+    def __init__(self) -> None:
+        # A copy, not inherited by what the user's code starts; standard input itself becomes empty, so that a user's
+        # input() cannot swallow a command.
+        self._pipe = os.fdopen(
+            os.dup(0), "rb", buffering=0
+        )  # a buffer's lock, held by a daemon thread, aborts the exit
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        line = self._pipe.readline()
+        if not line:
+            leave_as_orphan()
+        self.request = ChildRequest.model_validate_json(line)
+        self.requests = Requests()
+
+    @property
+    def descriptor(self) -> int:
+        """The control pipe's; it hangs up when the parent is gone."""
+        return self._pipe.fileno()
+
+    def listen(self) -> None:
+        """Start the thread that hears commands and leaves with the parent."""
+        threading.Thread(target=self._listen, name="control", daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in self._pipe:
+            self.requests.take(line)
+        leave_as_orphan()
+
+
+class Events:
+    """Writes events to a descriptor that only this process has: what the user's code starts does not inherit it."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self.descriptor = descriptor
+        self._pipe = os.fdopen(descriptor, "wb", buffering=0)
+        self._lock = threading.Lock()  # a line longer than a pipe's atomic write must not mix with a heartbeat
+
+    def emit(self, kind: EventKind, data: dict[str, object]) -> None:
+        """Write one event, stamped now."""
+        line = TrainingEvent(kind=kind, monotonic_s=time.monotonic(), data=data).encode().encode()
+        try:
+            with self._lock:
+                while line:
+                    line = line[self._pipe.write(line) or 0 :]
+        except BrokenPipeError:
+            leave_as_orphan()
+
+    def start_heartbeat(self, interval_s: float) -> None:
+        """Send a heartbeat from a thread of its own as long as this process can run one."""
+        threading.Thread(target=self._beat, args=(interval_s,), name="heartbeat", daemon=True).start()
+
+    def _beat(self, interval_s: float) -> None:
+        while True:
+            time.sleep(interval_s)
+            self.emit(EventKind.HEARTBEAT, {})
+
+
+def leave_as_orphan() -> None:
+    """Leave at once, whatever the main thread is doing: nobody is left to whom a result could be given."""
+    os._exit(ExitStatus.ORPHANED)
+
+
+Emit = Callable[[EventKind, dict[str, object]], None]
+
+
+# What a finished training leaves.
+
+
+class TrainingResult(BaseModel):
+    """The figures of one finished training; durations in seconds, memory in bytes.
+
+    ``train_loss`` is the mean loss per sample over the last epoch. ``train_duration_s`` covers the optimizer steps only,
+    neither start-up nor evaluation. ``peak_memory_bytes`` counts data, model, gradients, optimizer state and activations:
+    what CUDA allocated, or by how much the resident set rose above ``base_rss_bytes`` (its size after all imports).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    device_name: str
+    precision: Literal["fp32", "bf16", "fp16"]
+    micro_batch_size: Annotated[int, Field(ge=1)]
+    accumulation_steps: Annotated[int, Field(ge=1)]
+    effective_batch_size: Annotated[int, Field(ge=1)]
+    seed: int
+    epochs: Annotated[int, Field(ge=1)]
+    optimizer_steps: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=1, description="training samples processed, each epoch counted")]
+    train_loss: Annotated[float, Field(allow_inf_nan=False)]
+    test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
+    test_samples: Annotated[int | None, Field(ge=1, description="samples in the test set; null = not recorded")] = None
+    train_duration_s: Annotated[float, Field(ge=0)]
+    peak_memory_bytes: Annotated[int, Field(ge=0)]
+    peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
+    peak_memory_reserved_bytes: int | None
+    peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
+    base_rss_bytes: Annotated[int, Field(ge=0)]
+    versions: dict[str, str]

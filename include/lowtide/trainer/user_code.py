@@ -1,0 +1,153 @@
+"""From an import path in the YAML file to the callable, with one sentence for each way in which it can be wrong."""
+
+import difflib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeVar
+
+import torch
+
+from lowtide.config.schema import ImportedConfig
+from lowtide.errors import ConfigurationError, UserError
+
+# Imports torchvision also where its compiled operators do not fit the PyTorch that is installed.
+#
+# torchvision has no CPU wheel for Linux: beside a CPU build of PyTorch, torchvision 0.28 installs cleanly, but every import
+# ends in "operator torchvision::nms does not exist", because it registers fake kernels for operators that were never
+# loaded. Declaring the two operators first lets the import through: datasets, transforms.v2 and models work then, while
+# ``torchvision.ops.nms`` itself (detection models) does not.
+
+
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_libraries: list[torch.library.Library] = []
+"""The declarations live as long as this reference."""
+
+
+def import_torchvision() -> ModuleType:
+    """Return the torchvision package, mended where it needs to be.
+
+    :raises ModuleNotFoundError: it is not installed.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if not is_missing_operator(error):
+            raise
+    _drop_half_imported()
+    if not _libraries:
+        library = torch.library.Library("torchvision", "DEF")
+        for schema in _SCHEMAS:
+            library.define(schema)
+        _libraries.append(library)
+    return importlib.import_module("torchvision")
+
+
+def is_missing_operator(error: BaseException) -> bool:
+    """Whether an import failed for the reason that this module mends."""
+    return isinstance(error, RuntimeError) and "operator torchvision::" in str(error)
+
+
+def _drop_half_imported() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+
+
+_Found = TypeVar("_Found")
+
+
+def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
+    """Import what ``package.module:callable`` names and bind its kwargs; nothing is called yet.
+
+    :param key: the section of the configuration, for the error sentence.
+    :raises ConfigurationError: no such module or name, a module that fails, not callable, or kwargs that do not fit.
+    """
+    found = load_attribute(imported, key=key)
+    _check_kwargs(found, imported.kwargs, key, imported.path)
+    return lambda: _call(found, imported.kwargs, f"{key}.path '{imported.path}'")
+
+
+def load_attribute(imported: ImportedConfig, *, key: str) -> Callable[..., Any]:
+    """Import what ``package.module:callable`` names.
+
+    :raises ConfigurationError: no such module or name, a module that fails, or not callable.
+    """
+    module_name, _, name = imported.path.partition(":")
+    place = f"{key}.path '{imported.path}'"
+    found = _attribute(_module(module_name, place), name, place)
+    if not callable(found):
+        raise ConfigurationError(
+            f"{place}: '{name}' is {type(found).__name__}, not a callable; name a function or class"
+        )
+    function: Callable[..., Any] = found
+    return function
+
+
+def _module(name: str, place: str) -> ModuleType:
+    try:
+        return _import(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigurationError(
+                f"{place}: there is no module '{error.name}'; put it into the project folder or install its package"
+            ) from error
+        raise ConfigurationError(
+            f"{place}: module '{name}' needs '{error.name}', which is not installed; install it"
+        ) from error
+    except Exception as error:  # a user's module may raise anything
+        raise ConfigurationError(f"{place}: importing '{name}' raised {describe(error)}; mend that module") from error
+
+
+def _import(name: str) -> ModuleType:
+    return _guarded(lambda: importlib.import_module(name))
+
+
+def _guarded(action: Callable[[], _Found]) -> _Found:
+    """Do something that may import torchvision, again with the guard if that failed for what it mends."""
+    try:
+        return action()
+    except RuntimeError as error:
+        if not is_missing_operator(error):
+            raise
+    import_torchvision()
+    return action()
+
+
+def _attribute(module: ModuleType, name: str, place: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        near = difflib.get_close_matches(name, dir(module), n=1)
+        offer = f"did you mean '{near[0]}'?" if near else "check the name behind the colon."
+        raise ConfigurationError(f"{place}: module '{module.__name__}' has no '{name}'; {offer}") from None
+
+
+def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str, path: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return  # some built-in callables have none
+    try:
+        signature.bind(**kwargs)
+    except TypeError as error:
+        raise ConfigurationError(f"{key}.kwargs do not fit {path}{signature}: {error}; mend them") from None
+
+
+def _call(function: Callable[..., Any], kwargs: dict[str, Any], place: str) -> Any:
+    try:
+        return _guarded(lambda: function(**kwargs))
+    except UserError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise ConfigurationError(f"{place} raised {describe(error)}; mend it or its kwargs") from error
+
+
+def describe(error: BaseException) -> str:
+    """Return type and first line of an exception: PyTorch's messages go on with pages of C++ frames."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,155 @@
+"""The training child's entry: ``python -m lowtide.trainer.worker EVENTS_FD``, started by ``supervisor.TrainingChild``.
+
+Exit statuses: 0 finished, 1 failed, 70 orphaned, 75 paused or stopped on request.
+"""
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from types import TracebackType
+from typing import Self
+
+from lowtide.errors import LowtideError, TrainingStopped
+from lowtide.records import Phase
+from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus, leave_as_orphan
+
+# A small process beside the child that outlives it for a moment, and ends its whole group when the parent is gone.
+#
+# The kernel can tie the child's own life to its parent's (PR_SET_PDEATHSIG), but not the lives of what the child started: a
+# data loader's workers, a program that a user's model calls. They share the child's process group, and the warden, a fork
+# made before PyTorch is imported, watches the control pipe, which hangs up with the parent however that died.
+
+
+_GRACE_S = 1.0
+"""For the child to leave by itself, with the exit status of an orphan."""
+
+
+class Warden:
+    """Used as a context manager around the child's work; does nothing where the child leads no process group.
+
+    :param control_fd: the read end of the control pipe; only watched, never read.
+    :param close: descriptors that the warden must not hold open.
+    """
+
+    def __init__(self, control_fd: int, *, close: tuple[int, ...]) -> None:
+        self._control_fd = control_fd
+        self._close = close
+        self._pid: int | None = None
+
+    def __enter__(self) -> Self:
+        if os.getpgrp() == os.getpid():  # else the group holds strangers
+            self._pid = os.fork()
+            if self._pid == 0:
+                self._guard()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._pid is not None:  # ended and reaped here: not every container's first process buries strangers
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+
+    def _guard(self) -> None:
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the child; this one leaves last
+            for descriptor in self._close:
+                os.close(descriptor)
+            poll = select.poll()
+            poll.register(self._control_fd, 0)  # hang-ups only
+            poll.poll()
+            time.sleep(_GRACE_S)
+            os.killpg(0, signal.SIGKILL)
+        finally:
+            os._exit(0)
+
+
+_PR_SET_PDEATHSIG = 1
+_HEARTBEAT_INTERVAL_S = 5.0
+
+
+def main(arguments: list[str]) -> int:
+    """Train what the parent asks for on standard input and return the exit status."""
+    events = Events(int(arguments[0]))
+    control = Control()
+    with Warden(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
+        if control.request.die_with_parent_thread:
+            _die_with_parent()
+        faulthandler.register(STACK_SIGNAL, all_threads=True)  # a hung child's stack, into its log
+        _stop_on_sigterm(control)
+        control.listen()
+        events.start_heartbeat(_HEARTBEAT_INTERVAL_S)
+        return _run(control, events)
+
+
+def _stop_on_sigterm(control: Control) -> None:
+    """Take SIGTERM, which a service manager sends to a whole control group, for a request to stop.
+
+    What a user's code forks must die of it, or multiprocessing's ``terminate`` would wait for ever. It is held back around
+    a fork: one that came before the new process has its default handler would be lost there.
+    """
+    sigterm = {signal.SIGTERM}
+
+    def die_of_it() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, sigterm)
+
+    signal.signal(signal.SIGTERM, lambda *_: control.requests.stop.set())
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, sigterm),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, sigterm),
+        after_in_child=die_of_it,
+    )
+
+
+def _run(control: Control, events: Events) -> int:
+    events.emit(EventKind.PHASE, {"phase": Phase.STARTUP.value})
+    try:
+        # here, not above: PyTorch takes seconds to import, and the parent's death must be noticed in them too
+        from lowtide.trainer.checkpoint_manager import make_keeper
+        from lowtide.trainer.trainer import Training
+
+        request = control.request
+        keeper = make_keeper(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
+        result = Training(request.training, emit=events.emit, keeper=keeper).run()
+    except TrainingStopped:
+        return ExitStatus.STOPPED
+    except LowtideError as error:
+        events.emit(EventKind.FAILED, {"error_type": type(error).__name__, "message": str(error)})
+        return ExitStatus.FAILED
+    except Exception as error:  # noqa: BLE001 whatever the user's code raises: told to the parent, shown in full in the log
+        traceback.print_exc()
+        events.emit(EventKind.FAILED, _unforeseen(error))
+        return ExitStatus.FAILED
+    events.emit(EventKind.FINISHED, result.model_dump(mode="json"))
+    return ExitStatus.FINISHED
+
+
+def _unforeseen(error: Exception) -> dict[str, object]:
+    first = next(iter(str(error).strip().splitlines()), "no message")
+    name = type(error).__name__
+    return {
+        "error_type": name,
+        "message": f"the training raised {name}: {first}; the traceback is in the training's log",
+    }
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process with its parent, also while C code holds the interpreter's lock (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died in between
+        leave_as_orphan()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,1 +1,0 @@
-"""What two runs should have in common, and what each difference bars."""

@@ -1,1 +1,0 @@
-"""Several runs on a side: means, spreads and intervals."""

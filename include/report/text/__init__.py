@@ -1,1 +1,0 @@
-"""The report in words: terminal, task log and Markdown; all that the three share."""

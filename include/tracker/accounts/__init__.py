@@ -1,1 +1,0 @@
-"""What rows come to: totals, bounds, the SCI score, and the same rows at the grid's actual figures."""

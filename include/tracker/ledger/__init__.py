@@ -1,1 +1,0 @@
-"""The file that every figure follows from: written, read back, copied away, and what it says is missing."""

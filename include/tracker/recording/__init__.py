@@ -1,1 +1,0 @@
-"""From a meter's readings to the ledger's rows while a run goes on."""

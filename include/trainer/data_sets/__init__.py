@@ -1,1 +1,0 @@
-"""Where the data that come with Lowtide or with torchvision are found, fetched, read and checked."""
