@@ -15,11 +15,11 @@ help:
 	@echo 'make check    lint, formatting, types, architecture'
 	@echo 'make clean    stop Airflow, remove .airflow and caches; .venv, .data and artifacts stay'
 
-# The first Python that is new enough; local/bootstrap.py refuses one that is too new, and sets .venv up.
+# The first Python of a version that is tried sets .venv up.
 setup:
 	@for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then \
-	    exec "$$python" local/bootstrap.py; \
+	    exec "$$python" -m local.bootstrap; \
 	  fi; \
 	done; \
 	echo 'No Python 3.11 to 3.14 was found on PATH; install one (Debian, Ubuntu: apt install python3 python3-venv) and run make again.' >&2; \
@@ -41,7 +41,7 @@ test: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy include plugins dags local benchmarks
+	$(BIN)/mypy include/lowtide plugins dags local benchmarks
 	$(BIN)/python -m pytest tests/architecture
 
 clean:

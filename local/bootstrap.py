@@ -1,225 +1,115 @@
-"""``make setup``: a virtual environment in .venv with the pinned dependencies, made once.
+"""``make setup``: a virtual environment in .venv with the pinned dependencies and this project, made once.
 
-Runs on the system's Python, so the standard library is all there is. A stamp inside .venv names the checksums of the
-requirement files; a marker stands there while the set-up is unfinished, so that an interrupted one is begun again.
+Runs on the system's Python, so it uses the standard library only. A stamp inside .venv names the checksum of the files
+that decide what is installed; a marker is there while a set-up is unfinished, so that the next one starts afresh.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import importlib.util
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+
+from local.supervisor import note_signals, spawn
 
 ROOT = Path(__file__).resolve().parent.parent
-INPUTS = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt", "constraints.txt")
-STAMP = "lowtide-setup.sha256"
-UNFINISHED = "lowtide-setup-unfinished"
-LOG = "lowtide-setup.log"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-NEEDED_BYTES = 3 * 1024**3
-"""Airflow and the CPU build of torch take 1.5 GB, and pip unpacks beside them."""
+INPUTS = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt", "constraints.txt", "pyproject.toml")
+STAMP, UNFINISHED, LOG = "lowtide-setup.sha256", "lowtide-setup-unfinished", "lowtide-setup.log"
+NEEDED_BYTES = 3 * 1024**3  # Airflow and the CPU build of torch take 1.5 GB, and pip unpacks beside them
 
 
-class SetupFailed(Exception):
-    """The set-up cannot go on; the message is one sentence."""
+class LocalError(Exception):
+    """One sentence for a person; ``status`` is the exit status: 2 where the user can fix it."""
+
+    def __init__(self, message: str, status: int = 2) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-class Interrupted(BaseException):
-    """A signal asked for the end; ``number`` is the signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def main(root: Path = ROOT) -> int:
-    """Set up, or find that it is done; 0 when .venv can be used."""
-    for number in SIGNALS:
-        signal.signal(number, _interrupt)
+def carry_out(action: Callable[[], None], lock: Path) -> int:
+    """Do something that one process at a time may do in a folder; return the exit status, a failure being one sentence."""
+    message, status = "", 0
     try:
-        with _alone(root):
-            set_up(root)
-    except Interrupted as interruption:
-        print("\nSet-up interrupted; make setup begins it again.", file=sys.stderr)
-        return 128 + interruption.number
-    except SetupFailed as failure:
-        print(failure, file=sys.stderr)
-        return 2
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with lock.open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            action()
+    except LocalError as error:
+        message, status = str(error), error.status
+    except BlockingIOError:
+        message, status = f"Another make is running in {lock.parent}; wait for it, or end it with Ctrl-C.", 2
     except OSError as error:
-        print(
-            f"Set-up failed: {error.strerror} ({error.filename or root / '.venv'}); mend that and run make setup again.",
-            file=sys.stderr,
-        )
-        return 2
-    return 0
+        where, why = error.filename or "A file", error.strerror or error
+        message, status = f"{where} cannot be used ({why}); free some space or fix its permissions.", 2
+    if status:
+        print(message, file=sys.stderr)
+    return status
 
 
-def set_up(root: Path) -> None:
-    """Bring .venv to the state that the requirement files describe.
-
-    :raises SetupFailed: no venv module, no space, or pip failed.
-    """
-    venv = root / ".venv"
-    wanted = checksum(root)
-    if is_ready(venv, wanted):
+def set_up(root: Path, signals: list[int]) -> None:
+    """Bring .venv to the state that the requirement files describe; a LocalError says why that is not possible."""
+    venv, log, started = root / ".venv", root / ".venv" / LOG, time.monotonic()
+    stamp, unfinished = venv / STAMP, venv / UNFINISHED
+    wanted = hashlib.sha256(b"\0".join((root / name).read_bytes() for name in INPUTS)).hexdigest()
+    is_new = unfinished.exists() or not _python_works(venv)
+    if not is_new and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
-    started = time.monotonic()
-    _check_space(root)
-    if (venv / UNFINISHED).exists() or not _python_works(venv):
-        _create(venv)
-    (venv / UNFINISHED).touch()
-    (venv / STAMP).unlink(missing_ok=True)
-    _install(root, venv)
-    (venv / STAMP).write_text(wanted, encoding="utf-8")
-    (venv / UNFINISHED).unlink()
+    check_space(root, NEEDED_BYTES)
+    if is_new and importlib.util.find_spec("ensurepip") is None:
+        advice = "install it (Debian, Ubuntu: apt install python3-venv) and run make again"
+        raise LocalError(f"{sys.executable} has no module ensurepip; {advice}.")
+    if is_new and venv.exists():
+        shutil.rmtree(venv)
+    venv.mkdir(exist_ok=True)
+    unfinished.touch()  # first: what follows may be interrupted
+    if is_new:
+        print(f"Set-up: creating {venv} with {sys.executable}", flush=True)
+        _run([sys.executable, "-m", "venv", str(venv)], log, signals)
+    print(f"Set-up: installing the pinned packages, some minutes (log: {log})", flush=True)
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    local, dev, pins = (str(root / name) for name in INPUTS[1:4])
+    _run([*pip, "-r", local, "-r", dev, "-c", pins], log, signals)
+    _run([*pip, "--no-deps", "-e", str(root)], log, signals)
+    stamp.write_text(wanted, encoding="utf-8")
+    unfinished.unlink()
     print(f"Set-up: done in {time.monotonic() - started:.0f} s.", flush=True)
 
 
-def checksum(root: Path) -> str:
-    """Return one SHA-256 over the files that decide what is installed."""
-    digest = hashlib.sha256()
-    for name in INPUTS:
-        digest.update(name.encode() + b"\0" + (root / name).read_bytes() + b"\0")
-    return digest.hexdigest()
+def check_space(folder: Path, needed_bytes: int) -> None:
+    """Make a folder; a LocalError says that its disk has too little space."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(folder).free) < needed_bytes:
+        space = f"needs {needed_bytes / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free"
+        raise LocalError(f"{folder} {space}; free some space and try again.")
 
 
-def is_ready(venv: Path, wanted: str) -> bool:
-    """Say whether a finished set-up of exactly these requirements is there, and its Python still runs."""
-    stamp = venv / STAMP
-    if (venv / UNFINISHED).exists() or not stamp.exists():
-        return False
-    return stamp.read_text(encoding="utf-8") == wanted and _python_works(venv)
+def last_lines(log: Path, count: int) -> list[str]:
+    """Return the last lines of a log."""
+    return log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-count:]
 
 
 def _python_works(venv: Path) -> bool:
     python = venv / "bin" / "python"  # a link: dangling after its Python was upgraded or removed
-    if not python.exists():
-        return False
     probe = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
-    return subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode == 0
+    return python.exists() and subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode == 0
 
 
-def _check_space(root: Path) -> None:
-    free = shutil.disk_usage(root).free
-    if free < NEEDED_BYTES:
-        raise SetupFailed(
-            f"Set-up needs about {NEEDED_BYTES / 1e9:.0f} GB in {root}, but {free / 1e9:.1f} GB are free;"
-            " free some space and run make setup again."
-        )
-
-
-def _create(venv: Path) -> None:
-    missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
-    if missing:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise SetupFailed(
-            f"Python {version} at {sys.executable} has no module {missing[0]}; install it"
-            f" (Debian, Ubuntu: apt install python{version}-venv) and run make again."
-        )
-    if venv.exists():
-        shutil.rmtree(venv)
-    venv.mkdir()
-    (venv / UNFINISHED).touch()  # before anything else: what follows may be interrupted
-    print(f"Set-up: creating {venv} with {sys.executable}", flush=True)
-    _run([sys.executable, "-m", "venv", str(venv)], venv / LOG, label="venv")
-
-
-def _install(root: Path, venv: Path) -> None:
-    count = sum(1 for line in (root / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line)
-    print(f"Set-up: installing up to {count} pinned packages, some minutes (log: {venv / LOG})", flush=True)
-    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    for name in ("requirements-local.txt", "requirements-dev.txt"):
-        command += ["-r", str(root / name)]
-    _run([*command, "-c", str(root / "constraints.txt")], venv / LOG, label="pip")
-
-
-def _run(command: list[str], log: Path, *, label: str) -> None:
-    """Run a command in a session of its own, its output in the log; end it when we are ended."""
-    process = None
-    try:
-        with log.open("wb") as output, _signals_put_off():
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        while process.poll() is None:
-            _show(log)
-            time.sleep(0.2)
-    except BaseException:
-        if process:
-            _end_group(process)
-        raise
-    finally:
-        _show(None)
+def _run(command: list[str], log: Path, signals: list[int]) -> None:
+    process = spawn(command, log)
+    while process.poll() is None and not signals:
+        time.sleep(0.2)
+    process.communicate()  # closes its standard input, which ends the command, and waits
+    if signals:
+        raise LocalError("\nSet-up interrupted; make setup starts it again.", 128 + signals[0])
     if process.returncode != 0:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
-        raise SetupFailed(
-            "\n".join([f"Set-up: {label} failed; its last lines, from {log}:", *(f"  {line}" for line in lines)])
-        )
-
-
-def _end_group(process: "subprocess.Popen[bytes]") -> None:
-    for number, patience_s in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)  # pip builds in children; the group is theirs too
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience_s)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _show(log: Path | None) -> None:
-    if not sys.stdout.isatty():
-        return
-    text = ""
-    if log is not None:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        text = next(
-            (line.strip() for line in reversed(lines) if line.startswith(("Collecting", "Installing", "Building"))), ""
-        )
-    print(f"\r\033[K{text[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold a lock; requirements.txt serves as its file, so that no further one lies about."""
-    with (root / "requirements.txt").open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SetupFailed(f"Another set-up is at work in {root}; wait for it to finish.") from None
-        yield
-
-
-@contextlib.contextmanager
-def _signals_put_off() -> Iterator[None]:
-    """Let a signal count only when the block is done: in the middle of Popen it would leave a process that nobody knows.
-
-    They are not blocked: the new process would inherit that, and could not be asked to leave.
-    """
-    came: list[int] = []
-    handlers = {number: signal.signal(number, lambda one, _frame: came.append(one)) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # once is enough; the cleaning up must not be interrupted
-    raise Interrupted(number)
+        lines = "\n  ".join(last_lines(log, 5))
+        raise LocalError(f"Set-up: {' '.join(command[1:4])} failed; the last lines of {log}:\n  {lines}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    noted = note_signals()
+    sys.exit(carry_out(lambda: set_up(ROOT, noted), ROOT / "requirements.txt"))

@@ -1,4 +1,4 @@
-"""Two small DAGs in the shape of Lowtide's: one deferral through the triggerer, one task with a child of its own."""
+"""Two small DAGs under the names of the demo's: one deferral through the triggerer, one child in another session."""
 
 import subprocess
 import sys
@@ -19,29 +19,27 @@ class ShortWait(BaseOperator):
         return str(event)
 
 
-with DAG("first_small", schedule=None):
+with DAG("baseline_training", schedule="@hourly", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
 
     @task
-    def work(params=None, dag_run=None):
-        if dag_run.conf.get("answer") != 42:
-            raise RuntimeError("the answer is another: " + str(dag_run.conf))
-        # in a session of its own and without the marker, as the training child is
+    def train(dag_run=None):
+        if dag_run.conf.get("precision") != "fp32":
+            raise RuntimeError("the settings of the run are others: " + str(dag_run.conf))
+        # in a session of its own and with an empty environment, as a training child may be
         code = "import time; time.sleep(600)"
         child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, env={})
         Path(__file__).with_name("child.pid").write_text(str(child.pid))
-        time.sleep(4)
+        time.sleep(10)
         child.kill()
+        child.wait()
 
-    work()
+    ShortWait(task_id="wait_for_clean_grid")
+    train()
 
-with DAG("second_small", schedule="@hourly", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
+with DAG("carbon_aware_retraining", schedule=None):
 
     @task(pool="gpu")
-    def train():
-        return "trained"
-
-    @task
     def compare():
         return {"report": "report.json"}
 
-    ShortWait(task_id="wait_for_clean_grid") >> train() >> compare()
+    compare()

@@ -1,19 +1,18 @@
 """The API's client, against a real HTTP server on loopback."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.api import AirflowApi, ApiError
-from local.components import LocalAirflow
-from local.open_runs import unpaused
-from local.places import Places
-from local.ports import free_port
+from local.airflow import Api
+from local.bootstrap import LocalError
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,10 +35,10 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(200, {})
 
     def do_GET(self) -> None:
+        if self.path.endswith("/monitor/health"):
+            return self.answer(200, self.server.health)  # type: ignore[attr-defined]
         if self.headers.get("Authorization") != f"Bearer token-{self.server.valid}":  # type: ignore[attr-defined]
             return self.answer(401, {"detail": "Invalid JWT token"})
-        if self.path.endswith("/missing"):
-            return self.answer(404, {"detail": "not found"})
         if (
             "run_id_prefix_pattern=demo__" in self.path
         ):  # as Airflow answers: it strips the underscores from the pattern
@@ -71,82 +70,104 @@ def server() -> Iterator[Any]:
         thread.join()
 
 
-def api_of(server: Any, word: str = "right") -> AirflowApi:
-    return AirflowApi(f"http://127.0.0.1:{server.server_address[1]}", "admin", word)
+HEALTHY = {
+    "metadatabase": {"status": "healthy"},
+    "scheduler": {"status": "healthy", "latest_scheduler_heartbeat": "2026-04-15T12:00:05+00:00"},
+    "triggerer": {"status": "healthy", "latest_triggerer_heartbeat": "2026-04-15T12:00:05+00:00"},
+    "dag_processor": {"status": "healthy", "latest_dag_processor_heartbeat": "2026-04-15T12:00:05+00:00"},
+}
+START = datetime(2026, 4, 15, 12, 0, tzinfo=UTC).timestamp()
+DAG = "api/v2/dags/x"
 
 
-def test_it_logs_in_once_and_again_when_the_token_has_run_out(server: Any) -> None:
-    api = api_of(server)
-    assert api.import_errors() == []
-    assert api.import_errors() == []
+@pytest.fixture
+def api(server: Any, tmp_path: Path) -> Api:
+    return api_of(server, tmp_path)
+
+
+def api_of(server: Any, home: Path, word: str = "right") -> Api:
+    (home / "passwords.json").write_text(json.dumps({"admin": word}), encoding="utf-8")
+    return Api(f"http://127.0.0.1:{server.server_address[1]}", home)
+
+
+def nobody() -> Api:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Api(f"http://127.0.0.1:{probe.getsockname()[1]}")
+
+
+def test_it_logs_in_once_and_again_when_the_token_expired(server: Any, api: Api) -> None:
+    assert api.call("GET", DAG)["state"] == "running"
+    assert api.call("GET", DAG)["state"] == "running"
     assert server.logins == 1
     server.valid = 2
-    assert api.run_state("x", "y") == "running"
+    assert api.call("GET", DAG)["state"] == "running"
     assert server.logins == 2
 
 
-def test_a_run_is_triggered_without_a_logical_date(server: Any) -> None:
-    api_of(server).trigger("some_dag", "demo__1", {"config": "demo.yaml"})
-    path, body = server.seen[-1]
-    assert path == "/api/v2/dags/some_dag/dagRuns"
-    assert body == {"dag_run_id": "demo__1", "logical_date": None, "conf": {"config": "demo.yaml"}}
-
-
-def test_a_dag_that_is_not_parsed_yet_is_none(server: Any) -> None:
-    api = api_of(server)
-    assert api.dag("missing") is None
-    assert api.dag("x") is not None
-
-
-def test_a_refused_login_says_so_without_the_password(server: Any) -> None:
-    with pytest.raises(ApiError) as raised:
-        api_of(server, word="hunter2").import_errors()
+def test_a_refused_login_says_so_without_the_password(server: Any, tmp_path: Path) -> None:
+    with pytest.raises(LocalError) as raised:
+        api_of(server, tmp_path, word="hunter2").call("GET", DAG)
     assert "answered 401" in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_server_that_is_not_there_is_one_sentence_and_no_health() -> None:
-    api = AirflowApi(f"http://127.0.0.1:{free_port()}", "admin", "x")
-    assert api.health() is None
-    with pytest.raises(ApiError, match="does not answer"):
-        api.import_errors()
+def test_a_server_that_is_not_there_is_one_sentence_and_not_healthy() -> None:
+    api = nobody()
+    assert not api.is_healthy(START)
+    with pytest.raises(LocalError, match="does not answer") as raised:
+        api.call("GET", DAG)
+    assert raised.value.status == 1
 
 
-def test_a_proxy_in_the_environment_is_not_used(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    assert api_of(server).import_errors() == []
+def test_a_proxy_in_the_environment_is_not_used(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert api.call("GET", DAG)["state"] == "running"
 
 
-def test_of_the_open_runs_only_those_are_meant_whose_ids_begin_so(server: Any) -> None:
-    """They are marked as failed at the next start, and a user's own run must not be among them."""
-    assert [run["dag_run_id"] for run in api_of(server).open_runs("demo__")] == ["demo__2026"]
+def test_only_open_runs_whose_ids_start_as_the_demos_are_failed(server: Any, api: Api) -> None:
+    """A user's own run must not be among them."""
+    api.end_demo(["x"])
+    changes = [call for call in server.seen if call[0] != "/auth/token"]
+    assert changes == [
+        ("/api/v2/dags/x/dagRuns/demo__2026", {"state": "failed"}),
+        ("/api/v2/dags/x", {"is_paused": True}),
+    ]
 
 
-def test_a_call_that_airflow_could_not_write_down_is_made_again(server: Any) -> None:
+def test_a_call_that_airflow_could_not_write_is_repeated(server: Any, api: Api) -> None:
     """On SQLite, its API server may lock the database against itself; that call alone has failed."""
     server.locked = 3
-    api_of(server).fail_run("x", "demo__1")
-    patched = [call for call in server.seen if call[0] == "/api/v2/dags/x/dagRuns/demo__1"]
-    assert patched == [("/api/v2/dags/x/dagRuns/demo__1", {"state": "failed"})] * 4
+    api.call("PATCH", DAG, {"is_paused": True})
+    assert server.seen == [("/api/v2/dags/x", {"is_paused": True})] * 4
 
 
-def test_a_call_that_fails_every_time_is_an_error_in_the_end(server: Any) -> None:
+def test_a_call_that_fails_every_time_is_an_error_in_the_end(server: Any, api: Api) -> None:
     server.locked = 100
-    with pytest.raises(ApiError, match=r"answered 500 to PATCH .*: database is locked"):
-        api_of(server).fail_run("x", "demo__1")
+    with pytest.raises(LocalError, match=r"answered 500 to PATCH .*: database is locked"):
+        api.call("PATCH", DAG, {"is_paused": True})
     assert server.locked == 95, "asked five times"
 
 
-def test_runs_that_cannot_be_ended_are_told_of_and_left_to_the_next_start(
-    server: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    places = Places.of_project(tmp_path)
-    places.prepare()
-    airflow = LocalAirflow(places, port=free_port(), scheduled=False)
-    with unpaused(airflow, api_of(server), ["x"]):
-        server.locked = 100
-    said = capsys.readouterr().err
-    assert said.startswith("What the demo began may still be open in Airflow: Airflow's API answered 500")
-    assert said.endswith("database is locked. The next start ends it.\n")
-    assert places.unpaused.exists()
+def test_all_parts_with_a_heartbeat_since_the_start_are_healthy(server: Any, api: Api) -> None:
+    server.health = HEALTHY
+    assert api.is_healthy(START)
+
+
+def test_heartbeats_of_an_earlier_instance_do_not_count(server: Any, api: Api) -> None:
+    server.health = HEALTHY
+    assert not api.is_healthy(START + 60)
+
+
+@pytest.mark.parametrize("part", HEALTHY)
+@pytest.mark.parametrize("status", ["unhealthy", None])
+def test_each_part_must_be_healthy(server: Any, api: Api, part: str, status: str | None) -> None:
+    server.health = HEALTHY | {part: HEALTHY[part] | {"status": status}}
+    assert not api.is_healthy(START)
+
+
+@pytest.mark.parametrize("part", HEALTHY)
+def test_a_part_that_is_not_known_yet_is_not_healthy(server: Any, api: Api, part: str) -> None:
+    server.health = {name: values for name, values in HEALTHY.items() if name != part} | {part: {"status": None}}
+    assert not api.is_healthy(START)

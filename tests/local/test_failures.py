@@ -1,82 +1,113 @@
-"""A failure is one sentence with the last lines of the log and its path; exit statuses tell whose it is."""
+"""A failure is one sentence, with the last lines of the log and its path; the exit status says whose it is."""
 
 import errno
-import json
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lowtide.errors import ConfigurationError
 
-from local.components import LocalAirflow
-from local.dag_runs import _why
-from local.places import Places
-from local.ports import free_port
-from local.problems import ComponentFailed, LocalProblem
-from local.runner import guarded
+from local import airflow as module
+from local.airflow import LocalAirflow
+from local.bootstrap import ROOT, LocalError, carry_out
+from tests.local.runner import variables, wait_until
 
 
 @pytest.fixture
-def airflow(tmp_path: Path) -> LocalAirflow:
-    places = Places.of_project(tmp_path)
-    places.prepare()
-    return LocalAirflow(places, port=free_port(), scheduled=False)
+def airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAirflow]:
+    monkeypatch.setattr(module, "HOME", tmp_path)
+    monkeypatch.setattr(module, "ARTIFACTS", tmp_path / "artifacts")
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    made = LocalAirflow(port, scheduled=False)
+    yield made
+    for process in made._spawned.values():
+        process.communicate()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
-def test_a_component_that_ends_during_the_start_shows_its_log(
-    airflow: LocalAirflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = "print('first'); raise SystemExit('no such table: job')"
-    monkeypatch.setattr("local.components.COMPONENTS", {"scheduler": ("-c", code)})
-    monkeypatch.setattr("local.components.AIRFLOW_COMMAND", (sys.executable,))
-    airflow.start()
-    with pytest.raises(ComponentFailed) as raised:
-        airflow.wait_until(lambda: False, what="Airflow's start", timeout_s=20)
-    airflow.stop()
+def test_a_command_that_fails_shows_its_last_lines_and_its_log(airflow: LocalAirflow, tmp_path: Path) -> None:
+    airflow.spawn("data", sys.executable, "-c", "print('first'); raise SystemExit('the mirror is away')")
+    with pytest.raises(LocalError) as raised:
+        airflow.wait_until(lambda: False, "Fetching", timeout_s=20)
     first, *rest = str(raised.value).splitlines()
-    assert first == "Airflow's scheduler ended with status 1; it said:"
-    assert "    no such table: job" in rest
-    assert rest[-1] == f"  log: {airflow.log_of('scheduler')}"
+    assert first == "Command data failed:"
+    assert "    the mirror is away" in rest
+    assert rest[-1] == f"  log: {tmp_path / 'data.log'}"
+    assert raised.value.status == 1
 
 
-def test_a_start_that_takes_too_long_says_where_the_logs_are(airflow: LocalAirflow) -> None:
-    with pytest.raises(ComponentFailed, match=r"Airflow's start took more than 0 s; the logs are in .*components"):
-        airflow.wait_until(lambda: False, what="Airflow's start", timeout_s=0.0)
+def test_a_component_that_ends_is_noticed_though_standalone_goes_on(airflow: LocalAirflow) -> None:
+    code = "import subprocess, time; child = subprocess.Popen(['sh', '-c', 'echo no such table: job']); time.sleep(60)"
+    airflow.spawn("standalone", sys.executable, "-c", code)
+    with pytest.raises(LocalError, match="no such table: job"):
+        airflow.wait_until(lambda: False, "Airflow's start", timeout_s=20)
 
 
-def test_a_failed_task_is_named_with_its_last_lines_and_its_log(tmp_path: Path) -> None:
-    folder = tmp_path / "tasks" / "dag_id=d" / "run_id=r" / "task_id=train"
-    folder.mkdir(parents=True)
-    entries = [
-        {"level": "info", "event": "starting"},
-        {
-            "level": "error",
-            "event": "Task failed",
-            "error_detail": [{"exc_type": "DataSetError", "exc_value": "no MNIST"}],
-        },
-    ]
-    log = folder / "attempt=3.log"
-    log.write_text("".join(json.dumps(entry) + "\n" for entry in entries) + "a plain line\n", encoding="utf-8")
-    tasks = {
-        "train": {"task_id": "train", "state": "failed"},
-        "compare": {"task_id": "compare", "state": "upstream_failed"},
-    }
-    assert _why(tmp_path / "tasks", "d", "r", tasks).splitlines() == [
-        "Task train of d failed; it said:",
-        "    info: starting",
-        "    error: Task failed",
-        "    DataSetError: no MNIST",
-        "    a plain line",
-        f"  log: {log}",
-    ]
+def test_a_start_that_takes_too_long_says_where_the_logs_are(airflow: LocalAirflow, tmp_path: Path) -> None:
+    with pytest.raises(LocalError) as raised:
+        airflow.wait_until(lambda: False, "Airflow's start", timeout_s=0.0)
+    assert str(raised.value) == f"Airflow's start took more than 0 s; the logs are in {tmp_path}."
 
 
-def test_a_task_that_failed_before_it_wrote_a_log_points_to_the_scheduler(tmp_path: Path) -> None:
-    tasks = {"train": {"task_id": "train", "state": "failed"}}
-    assert "before it wrote a log" in _why(tmp_path / "tasks", "d", "r", tasks)
+def test_an_airflow_runs_as_long_as_its_supervisor_and_is_stopped_through_it(airflow: LocalAirflow) -> None:
+    assert not airflow.is_running()
+    assert not airflow.stop()
+    supervisor = airflow.spawn("standalone", "sleep", "60")
+    airflow.remember(supervisor=supervisor.pid)
+    assert airflow.is_running()
+    assert airflow.stop()
+    assert not airflow.is_running()
+
+
+def test_a_state_of_an_airflow_that_ended_ends_no_other_process(airflow: LocalAirflow) -> None:
+    """The number of a process that ended may be another's by now."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        airflow.remember(supervisor=other.pid, keep=True)
+        assert not airflow.stop()
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_port_in_use_names_the_port_the_process_and_the_remedy(airflow: LocalAirflow) -> None:
+    airflow.check_machine()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", airflow.port))
+        server.listen()
+        with pytest.raises(LocalError, match=rf"Port {airflow.port} is in use by process \d+; .* PORT=8090") as raised:
+            airflow.check_machine()
+    assert raised.value.status == 2
+
+
+def test_too_little_space_is_one_sentence(airflow: LocalAirflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NEEDED_BYTES", 10**18)
+    with pytest.raises(LocalError, match=r" needs 1000000000.0 GB, but .* GB are free; free some space and try again"):
+        airflow.check_machine()
+
+
+def test_artifacts_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environment = variables(tmp_path) | {"LOCAL_ARTIFACTS": str(tmp_path / "file" / "artifacts")}
+    answer = local(["up", "--port", "18077"], environment)
+    assert answer.returncode == 2
+    sentence = f"{tmp_path}/file/artifacts cannot be used (Not a directory); free some space or fix its permissions.\n"
+    assert answer.stderr == sentence
+    assert (tmp_path / ".airflow").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_signal_is_noted_and_raised_by_the_next_check(airflow: LocalAirflow) -> None:
+    signal.raise_signal(signal.SIGTERM)
+    wait_until(lambda: bool(airflow._signals))
+    with pytest.raises(LocalError, match="Interrupted; everything that was started has been stopped") as raised:
+        airflow.check()
+    assert raised.value.status == 128 + signal.SIGTERM
 
 
 def raises(error: BaseException) -> Callable[[], None]:
@@ -89,26 +120,24 @@ def raises(error: BaseException) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (LocalProblem("Port 8080 is in use."), 2, "Port 8080 is in use."),
-        (ConfigurationError("epochs is -1"), 2, "epochs is -1"),
-        (ComponentFailed("the scheduler ended"), 1, "the scheduler ended"),
+        (LocalError("Port 8080 is in use."), 2, "Port 8080 is in use."),
+        (LocalError("the scheduler ended", 1), 1, "the scheduler ended"),
         (OSError(errno.ENOSPC, "No space left on device", "/some/file"), 2, "/some/file cannot be used (No space left"),
     ],
 )
 def test_exit_statuses_and_sentences(
-    error: BaseException, status: int, words: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, status: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        assert guarded(raises(error)) == status
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    assert words in capsys.readouterr().err
+    assert carry_out(raises(error), tmp_path / "lock") == status
+    assert capsys.readouterr().err.startswith(words)
 
 
-def test_an_unknown_port_is_a_usage_error_that_names_the_value() -> None:
-    command = [sys.executable, "-m", "local", "run", "--port", "seventy"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def test_an_unknown_port_is_a_usage_error_that_names_the_value(tmp_path: Path) -> None:
+    answer = local(["run", "--port", "seventy"], variables(tmp_path))
     assert answer.returncode == 2
-    assert "'seventy' is not a port; give a number" in answer.stderr
+    assert "argument --port: invalid int value: 'seventy'" in answer.stderr
+
+
+def local(arguments: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "local", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)

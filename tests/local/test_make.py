@@ -5,11 +5,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from local.places import PROJECT_ROOT
+from local.bootstrap import ROOT
 
 
 def make(target: str, folder: Path, path: str) -> "subprocess.CompletedProcess[str]":
-    shutil.copy(PROJECT_ROOT / "Makefile", folder)
+    shutil.copy(ROOT / "Makefile", folder)
     command = [str(shutil.which("make")), "--no-print-directory", target]
     environment = {"PATH": path, "HOME": os.environ.get("HOME", "/")}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -26,12 +26,12 @@ def test_without_python_one_sentence_says_what_to_install(tmp_path: Path) -> Non
 def test_a_python_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
     old, new = tmp_path / "python3", tmp_path / "python3.12"
     old.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")  # what the version probe exits with
-    new.write_text('#!/bin/sh\n[ "$1" = -c ] || echo "set up by $0 $1"\n', encoding="utf-8")
+    new.write_text('#!/bin/sh\n[ "$1" = -c ] || echo "set up by $0 $1 $2"\n', encoding="utf-8")
     for script in (old, new):
         script.chmod(0o755)
     answer = make("setup", tmp_path, path=str(tmp_path))
     assert answer.returncode == 0
-    assert answer.stdout.strip().endswith("python3.12 local/bootstrap.py")
+    assert answer.stdout.strip().endswith("python3.12 -m local.bootstrap")
 
 
 def test_help_is_the_default_and_names_every_target(tmp_path: Path) -> None:
