@@ -42,8 +42,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy include/lowtide plugins dags local benchmarks
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/architecture
 
 clean:
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local down; fi
-	rm -rf .airflow .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .airflow .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
