@@ -17,7 +17,7 @@ RUN = """
 import json, sys
 import torch
 torch.set_num_threads(1)
-from lowtide.config import TrainingConfig
+from lowtide.config.schema import TrainingConfig
 from lowtide.trainer.trainer import Training
 warnings = []
 emit = lambda kind, data: warnings.append(data["message"]) if kind == "warning" else None
@@ -37,7 +37,6 @@ def project(tmp_path: Path) -> Path:
         path = tmp_path / block.splitlines()[0].removeprefix("# ")
         path.parent.mkdir(exist_ok=True)
         path.write_text(block, encoding="utf-8")
-    (tmp_path / "include").symlink_to(PROJECT_ROOT / "include")
     return tmp_path
 
 

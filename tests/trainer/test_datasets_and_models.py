@@ -51,7 +51,7 @@ def test_the_guard_works_in_a_users_module_that_imports_torchvision_by_itself(
     (tmp_path / "their_model.py").write_text(
         "from torchvision.models import resnet18\ndef net():\n    return resnet18()\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2] / 'include'}")
     code = (
         "from lowtide.config.schema import ImportedConfig\n"
         "from lowtide.trainer.user_code import load_callable\n"

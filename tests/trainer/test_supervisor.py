@@ -116,7 +116,7 @@ def test_ending_takes_less_than_4_s_though_the_child_ignores_sigterm_in_c_code(
 PARENT = """
 import sys, threading, time
 from pathlib import Path
-from lowtide.config import TrainingConfig
+from lowtide.config.schema import TrainingConfig
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import EventKind
 child = TrainingChild(

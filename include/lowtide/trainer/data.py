@@ -188,7 +188,7 @@ def check_data(found: Any, training: TrainingConfig) -> TrainingData | StreamedD
     if not isinstance(found, TrainingData):
         raise ConfigurationError(
             f"training.data.path '{training.data.path}' returned {type(found).__name__}; let it return"
-            " lowtide.trainer.data.TrainingData(train_inputs=..., train_targets=..., test_inputs=..., test_targets=...)"
+            " lowtide.trainer.TrainingData(train_inputs=..., train_targets=..., test_inputs=..., test_targets=...)"
         )
     parts = (
         (found.train_inputs, found.train_targets, found.train_weights, f"{place}, training set"),

@@ -33,7 +33,7 @@ def load_data(imported: ImportedConfig) -> Callable[[], Any]:
     if split is None or split in imported.kwargs:
         raise ConfigurationError(
             f"{_KEY}.path '{imported.path}' must have a training and a test split, and leave the choice to Lowtide; write"
-            " a function of your own that returns lowtide.trainer.data.StreamedData (docs/own_model.md)"
+            " a function of your own that returns lowtide.trainer.StreamedData (docs/own_model.md)"
         )
     root = {"root": str(default_data_folder())}
     parts = [
@@ -73,7 +73,7 @@ def _tensors(samples: Any, path: str) -> tuple[Tensor, Tensor]:
     if images is None or targets is None:
         raise ConfigurationError(
             f"{_KEY}.path '{path}' keeps its images in files; write a function of your own that returns"
-            " lowtide.trainer.data.StreamedData (docs/own_model.md)"
+            " lowtide.trainer.StreamedData (docs/own_model.md)"
         )
     found = torch.as_tensor(images)
     if found.ndim == 3:
