@@ -24,7 +24,7 @@ def test_another_configuration_is_refused_and_the_difference_named(
         ({"learning_rate": 0.001}, r"training\.learning_rate was 0\.002 and is 0\.001 now"),
         (
             {"model": "lowtide.trainer.models:small_cnn"},
-            r"training\.model\.path was 'include\.trainer\.models:mlp' and is",
+            r"training\.model\.path was 'lowtide\.trainer\.models:mlp' and is",
         ),
         ({"clip_gradient_norm": 1.0}, r"training\.clip_gradient_norm was not set and is 1\.0 now"),
     ):
@@ -66,7 +66,7 @@ def test_a_model_that_was_changed_meanwhile_is_refused(
     training, folder = kept
     mlp = models.mlp
     monkeypatch.setattr(models, "mlp", lambda: mlp(hidden=64))
-    with pytest.raises(ConfigurationError, match=r"'include\.trainer\.models:mlp' is another by now.*size mismatch"):
+    with pytest.raises(ConfigurationError, match=r"'lowtide\.trainer\.models:mlp' is another by now.*size mismatch"):
         train(training, folder)
 
 

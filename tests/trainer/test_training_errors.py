@@ -32,7 +32,7 @@ USER_DATA_MISTAKES = {
     "user_code:empty_data": (DataSetError, "training set: it is empty"),
     "user_code:uneven_data": (DataSetError, r"300 inputs, but targets of shape \(299,\)"),
     "user_code:float_targets": (DataSetError, "must be class numbers from 0, but are torch.float32"),
-    "user_code:tuple_data": (ConfigurationError, r"returned tuple; let it return include\.trainer\.data\.TrainingData"),
+    "user_code:tuple_data": (ConfigurationError, r"returned tuple; let it return lowtide\.trainer\.TrainingData"),
     "user_code:nan_data": (TrainingError, "the loss became nan at optimizer step [123] .*lower training.learning_rate"),
 }
 
