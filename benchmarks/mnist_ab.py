@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.mnist_ab
 
-Each is a whole run as `./lowtide train --now` makes it, measured by CodeCarbon, in a process of its own; the two take turns,
+Each is a whole run as `lowtide train --now` makes it, measured by CodeCarbon, in a process of its own; the two take turns,
 the order changing with the seed. Every figure is from `record.json`. The grid plays no part here: intensity is the zone's profile.
 """
 

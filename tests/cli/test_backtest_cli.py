@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from lowtide.config.loader import PROJECT_ROOT
 
+from tests.support.command_line import LOWTIDE
 from tests.support.traces import SPRING, grid_like, write_trace
 
 KEYS = {
@@ -23,7 +23,7 @@ KEYS = {
 
 def backtest(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), "backtest", *map(str, arguments)],
+        [LOWTIDE, "backtest", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,

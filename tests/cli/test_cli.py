@@ -9,6 +9,7 @@ import pytest
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.trainer.mnist import ensure_mnist
 
+from tests.support.command_line import LOWTIDE
 from tests.support.config_files import write_config
 
 CLEAN_REPLAY = {"virtual_start": "2025-04-15T11:00", "speed": 60.0}
@@ -16,7 +17,7 @@ CLEAN_REPLAY = {"virtual_start": "2025-04-15T11:00", "speed": 60.0}
 
 def lowtide(*arguments, **environment):
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), *map(str, arguments)],
+        [LOWTIDE, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=200,

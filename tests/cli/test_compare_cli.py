@@ -14,6 +14,7 @@ from lowtide.records import IntensityKind, Reading
 from lowtide.report.model import REPORT_SCHEMA
 from lowtide.runs.evidence import report_settings
 
+from tests.support.command_line import LOWTIDE
 from tests.support.runs import booked_rows, slot_reading, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
@@ -42,7 +43,7 @@ def folders(tmp_path: Path) -> list[Path]:
 
 def compare(tmp_path: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), "compare", *map(str, arguments), "--output", str(tmp_path / "report")],
+        [LOWTIDE, "compare", *map(str, arguments), "--output", str(tmp_path / "report")],
         capture_output=True,
         text=True,
         timeout=120,
@@ -79,7 +80,9 @@ def test_a_run_alone_is_told_what_its_wait_was_worth(tmp_path: Path, folders: li
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
     assert "Nothing to compare with" in words
-    advice = "./lowtide train include/configs/baseline.yaml --output DIR (of this run's model, data, zone and effective batch)"
+    advice = (
+        "lowtide train include/configs/baseline.yaml --output DIR (of this run's model, data, zone and effective batch)"
+    )
     assert f"on the command line with: {advice}, and compare with --baseline DIR." in words
     assert "The deadline 2026-03-02 06:00:00 UTC was met." in words
     assert "would have run this energy from 2026-03-02 05:00:00 UTC to 2026-03-02 06:00:00 UTC" in words

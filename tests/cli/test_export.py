@@ -12,9 +12,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from lowtide.config.loader import PROJECT_ROOT
 from lowtide.records import INCOMPLETE_RECORD_SCHEMA, RECORD_SCHEMA, IncompleteRecord, IntensityKind, schema_text
 
+from tests.support.command_line import LOWTIDE
 from tests.support.runs import booked_rows, opening, slot_reading, write_killed_run, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def export(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), "export", *map(str, arguments)],
+        [LOWTIDE, "export", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from lowtide.config.loader import PROJECT_ROOT
 
+from tests.support.command_line import LOWTIDE
 from tests.support.history import LATER, actual, forecast, store
 from tests.support.history_files import portal, trace
 
@@ -18,7 +18,7 @@ HOURS = [datetime(2025, 12, 30, tzinfo=UTC) + timedelta(hours=i) for i in range(
 
 def history(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), "history", *map(str, arguments)],
+        [LOWTIDE, "history", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -11,13 +11,14 @@ from lowtide.config.loader import PROJECT_ROOT
 from lowtide.timeutil import utc_now
 
 from tests.support import carbon_aware_sdk, neso, watttime
+from tests.support.command_line import LOWTIDE
 from tests.support.loopback import Loopback, json_answer
 from tests.support.providers import SECRET, SERVERS
 
 
 def intensity(*arguments, **environment):
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), "intensity", *arguments],
+        [LOWTIDE, "intensity", *arguments],
         capture_output=True,
         text=True,
         timeout=60,

@@ -10,6 +10,7 @@ import pytest
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.timeutil import parse_moment, utc_now
 
+from tests.support.command_line import LOWTIDE
 from tests.support.config_files import write_config
 from tests.support.loopback import Loopback
 from tests.support.neso_server import grid_value, serve_neso
@@ -20,7 +21,7 @@ WINDOW = ("--set", "scheduler.policy=window", "--set", "scheduler.deadline=24h",
 
 def plan(*arguments, columns=100, **environment):
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), "plan", *arguments],
+        [LOWTIDE, "plan", *arguments],
         capture_output=True,
         text=True,
         timeout=60,

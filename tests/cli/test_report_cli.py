@@ -9,16 +9,16 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from lowtide.config.loader import PROJECT_ROOT
 from lowtide.report.savings_model import SAVINGS_SCHEMA
 
+from tests.support.command_line import LOWTIDE
 from tests.support.records import make_record
 from tests.support.savings import nightly, waited_until_start, write_training
 
 
 def report(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), "report", *map(str, arguments)],
+        [LOWTIDE, "report", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -14,6 +14,7 @@ from lowtide.records import IntensityKind, Reading, TrainingRecord
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import utc_now
 
+from tests.support.command_line import LOWTIDE
 from tests.support.history import store
 from tests.support.loopback import Loopback, status
 from tests.support.neso import HALF_HOUR, slot_start
@@ -45,7 +46,7 @@ def server() -> Iterator[Loopback]:
 
 def settle(folder: RunFolder, *arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [str(PROJECT_ROOT / "lowtide"), "settle", str(folder.path), *map(str, arguments)],
+        [LOWTIDE, "settle", str(folder.path), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from lowtide.config.loader import PROJECT_ROOT, load_config
 
+from tests.support.command_line import LOWTIDE
+
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
 MOST_WORDS = 900
 
@@ -19,7 +21,7 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.parametrize("command", re.findall(r"^\.venv/bin/lowtide (\w+)", README, flags=re.MULTILINE))
 def test_every_command_in_the_readme_exists(command: str) -> None:
     done = subprocess.run(
-        [Path(sys.executable).with_name("lowtide"), command, "--help"],
+        [LOWTIDE, command, "--help"],
         cwd=PROJECT_ROOT,
         capture_output=True,
         check=False,

@@ -301,7 +301,7 @@ def _ordinal(number: int) -> str:
 
 _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
 HOW_TO_MAKE_A_BASELINE = (
-    "make one with: airflow dags trigger baseline_training, or on the command line with: ./lowtide train"
+    "make one with: airflow dags trigger baseline_training, or on the command line with: lowtide train"
     " include/configs/baseline.yaml --output DIR (of this run's model, data, zone and effective batch), and compare with"
     " --baseline DIR"
 )
