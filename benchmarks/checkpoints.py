@@ -103,7 +103,7 @@ def start_ups(folder: Path, rounds: int) -> tuple[list[float], list[float]]:
     """Return the seconds to the first step of fresh children and of children that go on, in turns."""
     training = load_config(CONFIGS_FOLDER / "demo.yaml").values.training
     saved = CheckpointPlan(folder=folder / "saved", run_id="benchmark", training_id="b")
-    to_first_step(training, saved, folder, save=True)
+    to_first_step(training.model_copy(update={"checkpoint_steps": 1}), saved, folder, save=True)
     fresh, resumed = [], []
     for number in range(rounds):
         new = saved.model_copy(update={"folder": folder / f"fresh-{number}"})
@@ -129,7 +129,6 @@ def to_first_step(training: TrainingConfig, plan: CheckpointPlan, folder: Path, 
                 lasted_s = event.monotonic_s - began_s
                 if not save:
                     break
-                child.request_checkpoint()
             if event and event.kind is EventKind.CHECKPOINT:
                 break
         os.killpg(child.pid, signal.SIGKILL)  # at once: a stop would save once more

@@ -1,6 +1,5 @@
 """Fashion-MNIST, digits, and torchvision's data sets by import path."""
 
-import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,7 @@ from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, DataSetError
 from lowtide.trainer.data import TrainingData
 from lowtide.trainer.datasets import digits, fashion_mnist, mnist, normaliser
-from lowtide.trainer.mnist import DATA_DIR_VARIABLE, FASHION_MNIST, DebianPackage, SourceFailed, ensure_fashion_mnist
+from lowtide.trainer.mnist import DATA_DIR_VARIABLE, ensure_fashion_mnist
 from lowtide.trainer.protocol import EventKind
 from lowtide.trainer.torchvision import load_data
 from lowtide.trainer.trainer import Training
@@ -147,16 +146,3 @@ def test_digits_come_with_the_package_and_are_learned_in_a_second(training_confi
 def test_a_constant_channel_is_not_divided_by_zero() -> None:
     images = torch.full((4, 1, 2, 2), 7, dtype=torch.uint8)
     assert torch.equal(normaliser(images)(images), torch.zeros(4, 1, 2, 2))
-
-
-@pytest.mark.skipif(shutil.which("apt-get") is None, reason="not a Debian")
-def test_the_debian_package_gives_the_files_or_says_why_not(tmp_path: Path) -> None:
-    (tmp_path / "raw").mkdir()
-    source = DebianPackage(package="dataset-fashion-mnist", folder="usr/share/datasets/fashion-mnist")
-    try:
-        source.fetch(tmp_path / "raw", tuple(FASHION_MNIST.md5_of_file))
-    except SourceFailed as error:
-        pytest.skip(str(error))
-    assert FASHION_MNIST.is_complete(tmp_path / "raw")
-    with pytest.raises(SourceFailed, match="apt-get: "):
-        DebianPackage(package="no-such-package-at-all", folder="x").fetch(tmp_path / "raw", ())

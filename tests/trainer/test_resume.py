@@ -15,6 +15,7 @@ from lowtide.trainer.checkpoint_manager import read_state
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
 
+from tests.support.kept_trainings import train
 from tests.support.training_events import heard_until
 
 MakeChild = Callable[..., TrainingChild]
@@ -128,28 +129,16 @@ def _comparable(state: dict[str, Any]) -> dict[str, Any]:
     return {"loop": state["loop"], "progress": progress, "train_count": state["train_count"]}
 
 
-def test_a_checkpoint_on_request_goes_on_training_and_its_phase_is_told(
-    make_child: MakeChild, training_config: MakeConfig, tmp_path: Path
+def test_a_checkpoint_between_two_steps_has_a_phase_and_the_training_continues(
+    training_config: MakeConfig, tmp_path: Path
 ) -> None:
-    heard: list[TrainingEvent] = []
-    training = training_config(model={"path": "user_code:Slow", "kwargs": {"delay_s": 0.02}})
-    with make_child(training, plan_in(tmp_path / "c")) as child:
-        child.start()
-        heard_until(child, EventKind.PROGRESS, heard=heard)
-        child.request_checkpoint()
-        saved = heard_until(child, EventKind.CHECKPOINT, heard=heard)[-1]
-        heard_until(child, EventKind.FINISHED, heard=heard)
-    assert saved.data["size_bytes"] > 0
-    phases = [event.data["phase"] for event in heard if event.kind is EventKind.PHASE]
-    assert phases == [
-        "startup",
-        "train",
-        "checkpoint",
-        "train",
-        "checkpoint",
-        "evaluate",
-    ]  # one more when it is complete
-    assert saved.data["duration_s"] < 1
+    _, heard = train(training_config(checkpoint_steps=10), tmp_path / "c")
+    saved = [data for kind, data in heard if kind is EventKind.CHECKPOINT]
+    assert saved[0]["size_bytes"] > 0
+    assert saved[0]["duration_s"] < 1
+    phases = [data["phase"] for kind, data in heard if kind is EventKind.PHASE]
+    # the second checkpoint is that of the complete training
+    assert phases == ["train", "checkpoint", "train", "checkpoint", "evaluate"]
 
 
 def test_a_training_that_died_after_its_last_step_is_only_evaluated_again(

@@ -295,7 +295,7 @@ def _can_be_nan(weight: torch.Tensor) -> bool:
 
 
 class CheckpointKeeper:
-    """Saves by time, by steps, on request, before it leaves, and when the training is complete; the last two are kept.
+    """Saves by time, by steps, before it leaves, and when the training is complete; the last two are kept.
 
     A checkpoint that cannot be written is a warning: the training goes on, the last one that could be written stays.
     """
@@ -381,8 +381,7 @@ class CheckpointKeeper:
             requests.pause.clear()
             self._warn("the training goes on instead of pausing: a pause without a checkpoint would lose what was done")
             self._emit_phase(Phase.TRAIN)
-        elif requests.checkpoint.is_set() or self._is_due(snapshot.loop.global_step):
-            requests.checkpoint.clear()
+        elif self._is_due(snapshot.loop.global_step):
             self._save(snapshot)
             self._emit_phase(Phase.TRAIN)
 

