@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lowtide.config.airflow_params import CONFIGS_FOLDER
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.checkpoint_manager import CheckpointKeeper, Snapshot
+from lowtide.trainer.checkpoint_manager import CheckpointKeeper, Snapshot, write_checkpoint
 from lowtide.trainer.device import start_measuring
 from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.models import small_cnn
@@ -82,14 +82,12 @@ def measure(name: str, folder: Path, rounds: int) -> str:
     )
     snapshot = snapshot_of(MODELS[name](), training)
     plan = CheckpointPlan(folder=folder, run_id="benchmark", training_id="b")
-    requests = Requests()
-    keeper = CheckpointKeeper(plan, training, emit=ignore, requests=requests)
+    keeper = CheckpointKeeper(plan, training, emit=ignore, requests=Requests())
     asked = timed(lambda: ask_often(keeper, snapshot)) / ASKED
     before = snapshot.memory.peak_bytes_so_far()
     saves = []
     for _ in range(rounds):
-        requests.checkpoint.set()
-        saves.append(timed(lambda: keeper.after_step(snapshot)))
+        saves.append(timed(lambda: write_checkpoint(snapshot, plan)))
     rise = snapshot.memory.peak_bytes_so_far() - before
     loads = [timed(lambda: keeper.restore(snapshot)) for _ in range(rounds)]
     size = max(path.stat().st_size for path in folder.glob("*.pt"))
