@@ -70,7 +70,7 @@ COMPILED = """
 import json, sys
 import torch
 torch.set_num_threads(1)
-from lowtide.config import TrainingConfig
+from lowtide.config.schema import TrainingConfig
 from lowtide.trainer.setup import assemble, make_parts
 warnings, losses = [], []
 for compile in (True, False):
