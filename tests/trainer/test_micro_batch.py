@@ -4,7 +4,8 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.schema import MemoryTarget, parse_memory_target
 from lowtide.errors import ConfigurationError, TrainingStopped
-from lowtide.trainer.batch_size import Measure, Peaks, search, unaccumulated_peak_bytes
+from lowtide.trainer.batch_size import Measure, Peaks, candidates, largest_within, probe, unaccumulated_peak_bytes
 from lowtide.trainer.checkpoint_manager import CheckpointKeeper
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests, TrainingEvent, TrainingResult
@@ -24,17 +25,28 @@ from tests.trainer.conftest import MakeConfig
 MIB = 2**20
 
 
-def affine(fixed: float, each: float, effective: int, most: int | None = None) -> tuple[Measure, list[int]]:
+def affine(fixed: float, each: float, most: int | None = None) -> tuple[Measure, list[int]]:
     """Memory that grows with the micro-batch; more than ``most`` samples do not fit at all."""
     asked: list[int] = []
 
-    def measure(pieces: Iterable[int]) -> Peaks:
-        sizes = {k: effective // k for k in pieces}
-        assert all(k * size == effective for k, size in sizes.items())
+    def measure(sizes: Sequence[int], steps: int) -> Peaks:
         asked.extend(sizes)
-        return {k: int(fixed + each * size) for k, size in sizes.items() if most is None or size <= most}
+        return {size: int(fixed + each * size) for size in sizes if most is None or size <= most}
 
     return measure, asked
+
+
+@given(effective=st.integers(1, 3000))
+def test_candidates_divide_the_effective_batch_and_at_least_halve(effective: int) -> None:
+    sizes = candidates(effective)
+    assert (sizes[0], sizes[-1]) == (effective, 1)
+    assert all(effective % size == 0 for size in sizes)
+    assert all(2 * smaller <= larger for larger, smaller in pairwise(sizes))
+
+
+def test_candidates_of_a_power_of_two_are_the_powers_of_two() -> None:
+    assert candidates(512) == [512, 256, 128, 64, 32, 16, 8, 4, 2, 1]
+    assert candidates(50) == [50, 25, 10, 5, 2, 1]
 
 
 @given(
@@ -42,26 +54,27 @@ def affine(fixed: float, each: float, effective: int, most: int | None = None) -
     fixed=st.floats(0, 50),
     share=st.floats(0.05, 1.0),
 )
-def test_the_search_finds_the_fewest_pieces_that_meet_the_target(effective: int, fixed: float, share: float) -> None:
-    """Against trying every size that divides the effective batch; in no more than 40 trials."""
+def test_the_probe_finds_the_largest_candidate_that_meets_the_target(
+    effective: int, fixed: float, share: float
+) -> None:
+    """Against measuring every candidate; none is measured twice, so there are no more than 12 trials."""
     scale = 10_000.0
-    measure, asked = affine(fixed * scale, scale, effective)
+    measure, asked = affine(fixed * scale, scale)
     target = MemoryTarget(share=share)
-    peaks = search(measure, target, effective)
-    limit = target.limit_bytes(peaks[1])
-    divisors = [size for size in range(1, effective + 1) if effective % size == 0]
-    fitting = [size for size in divisors if int(fixed * scale + scale * size) <= limit]
-    found = [effective // k for k, peak in peaks.items() if peak <= limit]
-    assert max(found, default=None) == max(fitting, default=None)
-    assert len(asked) <= 40
+    peaks = probe(measure, target, effective)
+    limit = target.limit_bytes(peaks[effective])
+    fitting = [size for size in candidates(effective) if int(fixed * scale + scale * size) <= limit]
+    assert largest_within(peaks, limit) == max(fitting, default=None)
+    assert sorted(set(asked)) == sorted(asked)
+    assert len(asked) <= 12
 
 
 def test_where_the_whole_batch_does_not_fit_its_peak_is_put_on_a_line() -> None:
-    measure, _ = affine(20 * MIB, MIB, 512, most=200)
-    peaks = search(measure, MemoryTarget(share=0.5), 512)
-    assert 1 not in peaks
+    measure, _ = affine(20 * MIB, MIB, most=200)
+    peaks = probe(measure, MemoryTarget(share=0.5), 512)
+    assert 512 not in peaks
     assert unaccumulated_peak_bytes(peaks, 512) == pytest.approx(532 * MIB, rel=0.01)
-    assert min(k for k, peak in peaks.items() if peak <= 266 * MIB) == 4  # 128 samples; 256 do not fit
+    assert largest_within(peaks, 266 * MIB) == 128  # 256 do not fit
 
 
 @pytest.mark.parametrize(
@@ -227,4 +240,4 @@ def trial_processes() -> list[str]:
     found = subprocess.run(
         ["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
     )
-    return [line for line in found.stdout.splitlines() if "lowtide.trainer.batch_size" in line]
+    return [line for line in found.stdout.splitlines() if "lowtide.trainer.worker" in line]

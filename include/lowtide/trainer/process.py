@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -36,6 +37,7 @@ from lowtide.trainer.protocol import (
     EventKind,
     ExitStatus,
     TrainingEvent,
+    Trial,
 )
 
 # Which environment variables the training child may see: an allow-list, so that a new secret stays out by default.
@@ -160,7 +162,13 @@ class ChildProcess:
     """
 
     def __init__(
-        self, command: list[str], *, folder: Path, environment: Mapping[str, str], output: IO[bytes], events_fd: int
+        self,
+        command: list[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        output: IO[bytes] | None,
+        events_fd: int,
     ) -> None:
         self._popen = subprocess.Popen(
             command,
@@ -303,8 +311,9 @@ class TrainingChild:
     """A training in a process of its own, never forked from this one; used as a context manager it always ends.
 
     :param data_folder: where data sets are kept; the child gets it as ``LOWTIDE_DATA_DIR``.
-    :param log_path: what the child and the user's code in it print is appended here.
+    :param log_path: what the child and the user's code in it print is appended here; None: to this process's own output.
     :param checkpoints: where its state is kept, and gone on from if there is one; None: nowhere.
+    :param trial: micro-batch sizes that it measures instead of training.
     :param environment: variables that it must see whatever this process has.
     """
 
@@ -313,13 +322,14 @@ class TrainingChild:
         training: TrainingConfig,
         *,
         data_folder: Path,
-        log_path: Path,
+        log_path: Path | None,
         project_root: Path,
         checkpoints: CheckpointPlan | None = None,
+        trial: Trial | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._training = training
-        self._checkpoints = checkpoints
+        self._checkpoints, self._trial = checkpoints, trial
         self._stall = StallWatch(training.stall_timeout)
         self._log_path = log_path
         self._project_root = project_root
@@ -361,6 +371,7 @@ class TrainingChild:
             # PR_SET_PDEATHSIG fires when the starting thread ends; only the main thread is sure to outlive the child
             die_with_parent_thread=threading.current_thread() is threading.main_thread(),
             checkpoints=self._checkpoints,
+            trial=self._trial,
         )
         self._stall.start()
         self._process.write(request.model_dump_json() + "\n")  # a child that died at once is next_event's business
@@ -368,7 +379,7 @@ class TrainingChild:
     def _spawn(self, events_fd: int) -> ChildProcess:
         command = [sys.executable, "-m", "lowtide.trainer.worker", str(events_fd)]
         with self._open_log() as log:
-            self._log_offset = log.tell()
+            self._log_offset = log.tell() if log else 0
             try:
                 return ChildProcess(
                     command, folder=self._project_root, environment=self._environment, output=log, events_fd=events_fd
@@ -376,7 +387,9 @@ class TrainingChild:
             except OSError as error:
                 raise TrainingError(f"the training child cannot be started ({error})") from error
 
-    def _open_log(self) -> IO[bytes]:
+    def _open_log(self) -> AbstractContextManager[IO[bytes] | None]:
+        if self._log_path is None:
+            return nullcontext()
         try:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             return self._log_path.open("ab")
@@ -441,7 +454,7 @@ class TrainingChild:
     def _hung(self) -> TrainingError:
         self._started().signal_child(STACK_SIGNAL)
         time.sleep(_STACK_S)
-        return TrainingError(f"{self._stall.sentence()}; where it hangs is at the end of {self._log_path}")
+        return TrainingError(f"{self._stall.sentence()}; where it hangs is at the end of {self._log_name}")
 
     def _death(self) -> LowtideError:
         status = self._started().exit_status or 0
@@ -449,9 +462,19 @@ class TrainingChild:
             return _left_on_request(self._outcome)
         if self._outcome is not None and self._outcome.kind is EventKind.FAILED:
             return self._outcome.as_error()
+        return TrainingError(
+            f"the training child ended with {describe_exit(status)} before it had finished; {self._last_output()}"
+        )
+
+    def _last_output(self) -> str:
+        if self._log_path is None:
+            return f"its output is in {self._log_name}"
         lines = last_lines(self._log_path, start=self._log_offset, count=_SHOWN_LINES)
-        shown = "; it printed nothing" if not lines else "; its last lines:\n" + "\n".join(lines)
-        return TrainingError(f"the training child ended with {describe_exit(status)} before it had finished{shown}")
+        return "its last lines:\n" + "\n".join(lines) if lines else "it printed nothing"
+
+    @property
+    def _log_name(self) -> str:
+        return "the training's log" if self._log_path is None else str(self._log_path)
 
     def request_stop(self) -> None:
         """Ask the child to save and leave at the next optimizer step, with status 75. Nothing if it has ended."""

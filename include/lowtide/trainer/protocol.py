@@ -78,16 +78,31 @@ class EventKind(StrEnum):
     CHECKPOINT = "checkpoint"
     WARNING = "warning"
     NOTE = "note"
+    MEASURED = "measured"
     HEARTBEAT = "heartbeat"
     STOPPED = "stopped"
     FINISHED = "finished"
     FAILED = "failed"
 
 
+class Trial(BaseModel):
+    """Micro-batch sizes to measure instead of training, in ascending order, with so many optimizer steps each.
+
+    ``import_paths`` are the parent's, so that a user's modules are found.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    micro_batch_sizes: tuple[int, ...]
+    steps: int
+    import_paths: tuple[str, ...]
+
+
 class ChildRequest(BaseModel):
     """The first line down: what to train, and whether the kernel may tie the child's life to its parent's thread.
 
-    ``checkpoints`` is where the state is kept, and gone on from if some is there already; None: nowhere.
+    ``checkpoints`` is where the state is kept, and resumed from where there is one; None: nowhere. With ``trial`` the child
+    measures memory and does not train.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +110,7 @@ class ChildRequest(BaseModel):
     training: TrainingConfig
     die_with_parent_thread: bool
     checkpoints: CheckpointPlan | None = None
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +127,10 @@ class TrainingEvent:
     - checkpoint: optimizer_step, epoch (from 0), checkpoint, size_bytes, duration_s
     - warning: message (one line for the log and the record; the training goes on)
     - note: message (one line for the log)
+    - measured: micro_batch_size, peak_memory_bytes (null: memory ran out); sent by a trial only
     - heartbeat: nothing; sent every few seconds by a thread of its own, so it says that the process lives, no more
     - stopped: requested (stop | pause), optimizer_step, checkpoint (null: none could be written)
-    - finished: the fields of ``TrainingResult``
+    - finished: the fields of ``TrainingResult``; nothing after a trial
     - failed: error_type, message
     """
 

@@ -5,7 +5,7 @@ import torch
 from lowtide.config.schema import AUTO, TrainingConfig, parse_memory_target
 from lowtide.errors import TrainingError
 from lowtide.records import Phase
-from lowtide.trainer.batch_size import TrialWatch, chosen_micro_batch
+from lowtide.trainer.batch_size import chosen_micro_batch
 from lowtide.trainer.checkpoint_manager import Keeper, NoCheckpoints, Snapshot, weights_are_finite
 from lowtide.trainer.device import device_name, start_measuring, synchronize, versions
 from lowtide.trainer.loaders import BatchSource
@@ -43,11 +43,12 @@ class Training:
         emit(EventKind.READY, self._ready(micro_batch_size))
 
     def _chosen_micro_batch(self) -> int:
-        watch = TrialWatch(
+        return chosen_micro_batch(
+            self._training,
+            note=self._note,
             measured=lambda: self._emit_phase(Phase.STARTUP),  # a long trial must not look like a hang
             check=self._keeper.leave_if_stopped,
         )
-        return chosen_micro_batch(self._training, self._note, watch)
 
     def run(self) -> TrainingResult:
         """Train, evaluate and return the figures.

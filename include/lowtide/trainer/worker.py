@@ -17,7 +17,7 @@ from typing import Self
 
 from lowtide.errors import LowtideError, TrainingStopped
 from lowtide.records import Phase
-from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus, leave_as_orphan
+from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus, Trial, leave_as_orphan
 
 # A small process beside the child that outlives it for a moment, and ends its whole group when the parent is gone.
 #
@@ -112,13 +112,8 @@ def _stop_on_sigterm(control: Control) -> None:
 def _run(control: Control, events: Events) -> int:
     events.emit(EventKind.PHASE, {"phase": Phase.STARTUP.value})
     try:
-        # here, not above: PyTorch takes seconds to import, and the parent's death must be noticed in them too
-        from lowtide.trainer.checkpoint_manager import make_keeper
-        from lowtide.trainer.trainer import Training
-
-        request = control.request
-        keeper = make_keeper(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
-        result = Training(request.training, emit=events.emit, keeper=keeper).run()
+        trial = control.request.trial
+        result = _train(control, events) if trial is None else _measure(trial, control, events)
     except TrainingStopped:
         return ExitStatus.STOPPED
     except LowtideError as error:
@@ -128,8 +123,27 @@ def _run(control: Control, events: Events) -> int:
         traceback.print_exc()
         events.emit(EventKind.FAILED, _unforeseen(error))
         return ExitStatus.FAILED
-    events.emit(EventKind.FINISHED, result.model_dump(mode="json"))
+    events.emit(EventKind.FINISHED, result)
     return ExitStatus.FINISHED
+
+
+# PyTorch takes seconds to import, and the parent's death must be noticed in them too: so it is imported here.
+
+
+def _train(control: Control, events: Events) -> dict[str, object]:
+    from lowtide.trainer.checkpoint_manager import make_keeper
+    from lowtide.trainer.trainer import Training
+
+    request = control.request
+    keeper = make_keeper(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
+    return Training(request.training, emit=events.emit, keeper=keeper).run().model_dump(mode="json")
+
+
+def _measure(trial: Trial, control: Control, events: Events) -> dict[str, object]:
+    from lowtide.trainer.batch_size import run_trial
+
+    run_trial(control.request, trial, emit=events.emit, stop_requested=control.requests.stop.is_set)
+    return {}
 
 
 def _unforeseen(error: Exception) -> dict[str, object]:
