@@ -35,7 +35,7 @@ def mnist_root() -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def training_config(mnist_root: Path) -> MakeConfig:
     """Make a small training on the first 2,000 images; keywords replace its parts, ``model`` and ``data`` take a path."""
 
@@ -58,11 +58,10 @@ def training_config(mnist_root: Path) -> MakeConfig:
     return make
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder that holds the package and a user's module ``user_code``."""
-    folder = tmp_path / "project"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("project")
     (folder / "include").symlink_to(PROJECT_ROOT / "include")
     (folder / "user_code.py").symlink_to(Path(__file__).with_name("user_code.py"))
     return folder

@@ -78,30 +78,52 @@ def interrupt(child: TrainingChild, how: str, after_checkpoints: int) -> tuple[i
     return saved.data["optimizer_step"], heard
 
 
-def test_pauses_stops_and_kills_leave_no_trace_in_the_weights(
-    make_child: MakeChild, training_config: MakeConfig, tmp_path: Path
-) -> None:
-    """Dropout, BatchNorm, AdamW, a schedule with warm-up, bf16, clipping and augmentation; five interruptions, two epochs."""
-    data = training_config().data.kwargs
-    parts: dict[str, Any] = {
-        "model": "user_code:Unsettled",
-        "data": {"path": "user_code:augmented_mnist", "kwargs": data},
-        "epochs": 2,
-        "accumulation_steps": 3,
-        "optimizer": "adamw",
-        "weight_decay": 0.01,
-        "lr_schedule": "cosine",
-        "warmup_steps": 5,
-        "clip_gradient_norm": 1.0,
-        "precision": "bf16",
-    }
-    unbroken, _ = run_to_the_end(make_child(training_config(**parts), plan_in(tmp_path / "unbroken")))
+PARTS: dict[str, Any] = {
+    "model": "user_code:Unsettled",
+    "epochs": 2,
+    "accumulation_steps": 3,
+    "optimizer": "adamw",
+    "weight_decay": 0.01,
+    "lr_schedule": "cosine",
+    "warmup_steps": 5,
+    "clip_gradient_norm": 1.0,
+    "precision": "bf16",
+}
 
+
+@pytest.fixture(scope="module")
+def config(training_config: MakeConfig) -> MakeConfig:
+    """Dropout, BatchNorm, AdamW, a schedule with warm-up, bf16, clipping and augmentation; two epochs."""
+    data = {"path": "user_code:augmented_mnist", "kwargs": training_config().data.kwargs}
+    return lambda **changes: training_config(**PARTS | {"data": data} | changes)
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    config: MakeConfig, project: Path, mnist_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainingResult, Path]:
+    """A training that nothing interrupted: its result, and the folder of its checkpoints."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    child = TrainingChild(
+        config(),
+        data_folder=mnist_root,
+        log_path=folder / "training.log",
+        project_root=project,
+        checkpoints=plan_in(folder / "checkpoints"),
+    )
+    return run_to_the_end(child)[0], folder / "checkpoints"
+
+
+def test_pauses_stops_and_kills_leave_no_trace_in_the_weights(
+    make_child: MakeChild, config: MakeConfig, unbroken: tuple[TrainingResult, Path], tmp_path: Path
+) -> None:
+    """Four interruptions, each of another kind."""
+    whole, whole_folder = unbroken
     pieces = plan_in(tmp_path / "pieces")
     steps: list[int] = []
-    for how, count in (("pause", 3), ("kill", 4), ("stop", 2), ("terminate", 2), ("kill", 3)):
+    for how, count in (("pause", 3), ("kill", 4), ("stop", 2), ("terminate", 2)):
         # what is saved how often is not part of what is trained
-        child = make_child(training_config(**parts, checkpoint_steps=1 if how == "kill" else 2), pieces)
+        child = make_child(config(checkpoint_steps=1 if how == "kill" else 2), pieces)
         step, heard = interrupt(child, how, count)
         resumed = [event.data["optimizer_step"] for event in heard if event.kind is EventKind.RESUMED]
         assert len(resumed) == bool(steps)
@@ -111,17 +133,17 @@ def test_pauses_stops_and_kills_leave_no_trace_in_the_weights(
         steps.append(step)
     assert steps == sorted(steps)
     assert any(step % GROUPS_PER_EPOCH for step in steps)
-    broken, heard = run_to_the_end(make_child(training_config(**parts), pieces))
+    broken, heard = run_to_the_end(make_child(config(), pieces))
 
     ended = _comparable(final_state(pieces.folder))
-    assert_equal(ended, _comparable(final_state(tmp_path / "unbroken")))
+    assert_equal(ended, _comparable(final_state(whole_folder)))
     first = next(iter(ended["loop"]["model"].values()))
     first.view(torch.int32).flatten()[0] ^= 1  # the comparison can fail: by one bit of one weight
     with pytest.raises(AssertionError, match=r"state\.loop\.model"):
-        assert_equal(ended, _comparable(final_state(tmp_path / "unbroken")))
+        assert_equal(ended, _comparable(final_state(whole_folder)))
     same = {"test_accuracy", "train_loss", "samples", "optimizer_steps"}
-    assert broken.model_dump(include=same) == unbroken.model_dump(include=same)
-    assert broken.train_duration_s > 0.5 * unbroken.train_duration_s  # of all processes, not of the last
+    assert broken.model_dump(include=same) == whole.model_dump(include=same)
+    assert broken.train_duration_s > 0.5 * whole.train_duration_s  # of all processes, not of the last
 
 
 def _comparable(state: dict[str, Any]) -> dict[str, Any]:
@@ -142,11 +164,10 @@ def test_a_checkpoint_between_two_steps_has_a_phase_and_the_training_continues(
 
 
 def test_a_training_that_died_after_its_last_step_is_only_evaluated_again(
-    make_child: MakeChild, training_config: MakeConfig, tmp_path: Path
+    make_child: MakeChild, config: MakeConfig, unbroken: tuple[TrainingResult, Path]
 ) -> None:
-    training = training_config()
-    first, _ = run_to_the_end(make_child(training, plan_in(tmp_path / "c")))
-    again, heard = run_to_the_end(make_child(training, plan_in(tmp_path / "c")))
+    first, folder = unbroken
+    again, heard = run_to_the_end(make_child(config(), plan_in(folder)))
     assert (again.test_accuracy, again.train_loss, again.samples) == (
         first.test_accuracy,
         first.train_loss,
