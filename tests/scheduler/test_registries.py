@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import get_args
 
-import lowtide.scheduler as room
 import pytest
 from lowtide.config.schema import PolicyName, ProviderName
 from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
@@ -27,8 +26,3 @@ def test_a_live_provider_goes_by_its_name_over_tls_with_an_age_limit(name: Provi
     assert provider.attribution
     assert provider.max_age > timedelta(0)
     assert provider.max_range >= provider.resolution > timedelta(0)
-
-
-def test_the_room_s_public_names_are_all_there() -> None:
-    assert all(hasattr(room, name) for name in room.__all__)
-    assert room.__all__ == sorted(room.__all__, key=lambda name: (not name.isupper(), name))
