@@ -1,6 +1,6 @@
-"""What a checkpoint and going on from one cost. Usage: python benchmarks/checkpoints.py [--rounds 10] [--folder DIR]
+"""What a checkpoint and resuming from one cost. Usage: python benchmarks/checkpoints.py [--rounds 10] [--folder DIR]
 
-For models of three sizes under AdamW: time and size of a save (checksum, fsync and rename included), time of going on from it
+For models of three sizes under AdamW: time and size of a save (checksum, fsync and rename included), time of resuming from it
 (checksum included), what a step pays for asking whether one is due, and how much the peak memory rises by saving.
 
 Then whole child processes on real MNIST, a fresh one and one that goes on in turns: seconds from the start to the first step.
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lowtide.config.airflow_params import CONFIGS_FOLDER
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.checkpoint_manager import CheckpointKeeper, Snapshot, write_checkpoint
+from lowtide.trainer.checkpoint_manager import CheckpointManager, Snapshot, write_checkpoint
 from lowtide.trainer.device import start_measuring
 from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.models import small_cnn
@@ -64,9 +64,9 @@ def snapshot_of(model: nn.Module, training: TrainingConfig) -> Snapshot:
     return Snapshot(training=training, loop=loop, progress=progress, memory=memory, train_count=1)
 
 
-def ask_often(keeper: CheckpointKeeper, snapshot: Snapshot) -> None:
+def ask_often(checkpointer: CheckpointManager, snapshot: Snapshot) -> None:
     for _ in range(ASKED):
-        keeper.after_step(snapshot)
+        checkpointer.after_step(snapshot)
 
 
 def measure(name: str, folder: Path, rounds: int) -> str:
@@ -82,14 +82,14 @@ def measure(name: str, folder: Path, rounds: int) -> str:
     )
     snapshot = snapshot_of(MODELS[name](), training)
     plan = CheckpointPlan(folder=folder, run_id="benchmark", training_id="b")
-    keeper = CheckpointKeeper(plan, training, emit=ignore, requests=Requests())
-    asked = timed(lambda: ask_often(keeper, snapshot)) / ASKED
+    checkpointer = CheckpointManager(plan, training, emit=ignore, requests=Requests())
+    asked = timed(lambda: ask_often(checkpointer, snapshot)) / ASKED
     before = snapshot.memory.peak_bytes_so_far()
     saves = []
     for _ in range(rounds):
         saves.append(timed(lambda: write_checkpoint(snapshot, plan)))
     rise = snapshot.memory.peak_bytes_so_far() - before
-    loads = [timed(lambda: keeper.restore(snapshot)) for _ in range(rounds)]
+    loads = [timed(lambda: checkpointer.restore(snapshot)) for _ in range(rounds)]
     size = max(path.stat().st_size for path in folder.glob("*.pt"))
     return (
         f"| {name} | {size / 1e6:.1f} MB | {1000 * statistics.median(saves):.0f} ms ({1000 * max(saves):.0f}) |"

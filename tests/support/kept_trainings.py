@@ -5,7 +5,7 @@ from typing import Any
 
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import TrainingError
-from lowtide.trainer.checkpoint_manager import CheckpointKeeper
+from lowtide.trainer.checkpoint_manager import CheckpointManager
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests, TrainingResult
 from lowtide.trainer.trainer import Training
 
@@ -24,14 +24,14 @@ def train(
 
     requests = Requests()
     plan = CheckpointPlan(folder=folder, run_id=run_id, training_id=training_id)
-    keeper = CheckpointKeeper(plan, training, emit=emit, requests=requests)
+    checkpointer = CheckpointManager(plan, training, emit=emit, requests=requests)
     try:
-        return Training(training, emit=emit, keeper=keeper).run(), heard
+        return Training(training, emit=emit, checkpointer=checkpointer).run(), heard
     except TrainingError:
         return None, heard
 
 
-def told(heard: Heard, kind: EventKind) -> list[dict[str, Any]]:
+def data_of(heard: Heard, kind: EventKind) -> list[dict[str, Any]]:
     return [data for found, data in heard if found is kind]
 
 

@@ -102,7 +102,7 @@ def test_the_loop_is_the_hand_written_one() -> None:
 
 
 def test_dividing_the_mean_loss_by_the_number_of_micro_batches_would_be_wrong() -> None:
-    """The usual mistake, on an uneven group of 8 + 8 + 3: its gradient is off by percents; ours by rounding."""
+    """The usual mistake, on an uneven group of 8 + 8 + 3: its gradient is off by percents, that of the loop by rounding."""
     data = random_data(19, torch.float64)
     model = new_model(torch.float64)
 
@@ -115,9 +115,9 @@ def test_dividing_the_mean_loss_by_the_number_of_micro_batches_would_be_wrong() 
 
     micro_batches = torch.arange(19).split(8)
     true = gradient([loss(torch.arange(19), "mean")])
-    ours = gradient([loss(indices, "sum") / 19 for indices in micro_batches])
+    accumulated = gradient([loss(indices, "sum") / 19 for indices in micro_batches])
     usual = gradient([loss(indices, "mean") / 3 for indices in micro_batches])
-    assert (ours - true).norm() / true.norm() < 1e-12
+    assert (accumulated - true).norm() / true.norm() < 1e-12
     assert (usual - true).norm() / true.norm() > 0.01
 
 

@@ -5,7 +5,7 @@ import torch
 from lowtide.trainer.oom import StepSnapshot
 from torch import Tensor, nn
 
-from tests.trainer.test_shortage import new_loop
+from tests.trainer.test_out_of_memory import new_loop
 
 LARGE, SMALL = 300_000, 8
 

@@ -70,7 +70,7 @@ def test_what_is_no_manifest_is_damaged(text: str) -> None:
 
 
 def test_a_later_format_is_named() -> None:
-    with pytest.raises(ArtifactError, match=r"it has format_version 2, but this Lowtide knows up to 1; go on with"):
+    with pytest.raises(ArtifactError, match=r"it has format_version 2, but this Lowtide reads up to 1; resume with"):
         Manifest.parse(example().model_dump_json().replace('"format_version":1', '"format_version":2'), "it")
 
 

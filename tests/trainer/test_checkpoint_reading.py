@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def fail_reads_of(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    """Let every opening of the file fail as a network file system does that has lost it for a moment."""
+    """Let every opening of the file fail as a network file system does that has lost it for a short time."""
     opened = Path.open
 
     def open_or_fail(self: Path, *args: object, **kwargs: object) -> object:

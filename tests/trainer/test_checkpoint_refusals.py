@@ -1,4 +1,4 @@
-"""What must be equal for a checkpoint to be gone on with, what may change, and what is told."""
+"""What must be equal for a training to resume from a checkpoint, what may change, and what is reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from lowtide.errors import ConfigurationError
 from lowtide.trainer.checkpoint import CheckpointFolder
 from lowtide.trainer.protocol import EventKind
 
-from tests.support.kept_trainings import told, train
+from tests.support.kept_trainings import data_of, train
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -37,7 +37,7 @@ def test_how_often_it_saves_and_where_it_runs_may_change(
     kept: tuple[TrainingConfig, Path], training_config: MakeConfig
 ) -> None:
     _, heard = train(training_config(checkpoint_steps=7, device="auto", stall_timeout="1h"), kept[1])
-    assert told(heard, EventKind.RESUMED)
+    assert data_of(heard, EventKind.RESUMED)
 
 
 @pytest.mark.parametrize("other", [{"run_id": "another"}, {"training_id": "another"}])
@@ -66,22 +66,27 @@ def test_a_model_that_was_changed_meanwhile_is_refused(
     training, folder = kept
     mlp = models.mlp
     monkeypatch.setattr(models, "mlp", lambda: mlp(hidden=64))
-    with pytest.raises(ConfigurationError, match=r"'lowtide\.trainer\.models:mlp' is another by now.*size mismatch"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"'lowtide\.trainer\.models:mlp' differs from the one.*size mismatch",
+    ):
         train(training, folder)
 
 
-def test_another_number_of_threads_is_told(kept: tuple[TrainingConfig, Path]) -> None:
+def test_another_number_of_threads_is_a_warning(kept: tuple[TrainingConfig, Path]) -> None:
     training, folder = kept
     torch.set_num_threads(2)
     try:
         _, heard = train(training, folder)
     finally:
         torch.set_num_threads(1)
-    (warning,) = told(heard, EventKind.WARNING)
+    (warning,) = data_of(heard, EventKind.WARNING)
     assert warning["message"].startswith("torch_threads was '1' and is '2' now: the result may differ in its last bits")
 
 
-def test_another_device_is_told_by_its_name(kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_device_is_a_warning_with_its_name(
+    kept: tuple[TrainingConfig, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same kind of device, another model: its kernels may add in another order."""
     from lowtide.trainer import device
 
@@ -89,5 +94,5 @@ def test_another_device_is_told_by_its_name(kept: tuple[TrainingConfig, Path], m
     mine = device.device_name(torch.device("cpu"))
     monkeypatch.setattr(device, "_processor_name", lambda: "Another 9000")
     _, heard = train(training, folder)
-    (warning,) = told(heard, EventKind.WARNING)
+    (warning,) = data_of(heard, EventKind.WARNING)
     assert warning["message"].startswith(f"device_name was {mine!r} and is 'Another 9000' now: the result may differ")

@@ -33,9 +33,9 @@ def test_torchvision_reads_the_same_images_from_the_same_files(mnist_root: Path)
     import_torchvision()
     from torchvision.datasets import MNIST
 
-    theirs, ours = MNIST(str(mnist_root), train=True, download=False), mnist(root=str(mnist_root))
-    assert torch.equal(theirs.data, ours.train_inputs.squeeze(1))
-    assert torch.equal(theirs.targets, ours.train_targets)
+    found, expected = MNIST(str(mnist_root), train=True, download=False), mnist(root=str(mnist_root))
+    assert torch.equal(found.data, expected.train_inputs.squeeze(1))
+    assert torch.equal(found.targets, expected.train_targets)
 
 
 def test_a_torchvision_model_is_loaded_by_its_import_path() -> None:

@@ -1,4 +1,4 @@
-"""A training that is saved at an optimizer step and restored elsewhere goes on to the last bit as if nothing had been."""
+"""A training that is saved at an optimizer step and restored elsewhere continues to the last bit as if nothing had been."""
 
 import io
 import random

@@ -51,7 +51,7 @@ def test_samples_see_a_peak_that_lasts_and_the_sampler_ends() -> None:
     assert threading.active_count() == threads
 
 
-def test_the_meter_says_how_it_measures() -> None:
+def test_the_meter_names_its_method() -> None:
     assert start_measuring(torch.device("cpu")).method in (
         "kernel high-water mark",
         "resident set sampled every 0.02 s",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lowtide.config.schema import MemoryTarget, parse_memory_target
 from lowtide.errors import ConfigurationError, TrainingStopped
 from lowtide.trainer.batch_size import Measure, Peaks, candidates, largest_within, probe, unaccumulated_peak_bytes
-from lowtide.trainer.checkpoint_manager import CheckpointKeeper
+from lowtide.trainer.checkpoint_manager import CheckpointManager
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests, TrainingEvent, TrainingResult
 from lowtide.trainer.trainer import Training
@@ -183,7 +183,7 @@ def test_a_target_below_what_one_sample_takes_is_one_sentence(training_config: M
         Training(training_config(**parts), emit=lambda kind, data: None)
 
 
-def test_a_users_mistake_is_told_as_without_a_trial(training_config: MakeConfig) -> None:
+def test_a_users_mistake_raises_the_same_error_as_without_a_trial(training_config: MakeConfig) -> None:
     parts: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 64, "accumulation_steps": None}
     with pytest.raises(ConfigurationError, match="there is no module 'no_such_package'"):
         Training(training_config(**parts, model="no_such_package:net"), emit=lambda kind, data: None)
@@ -201,9 +201,9 @@ def test_a_stop_during_the_trial_ends_it(training_config: MakeConfig, tmp_path: 
         requests.stop.set()
 
     plan = CheckpointPlan(folder=tmp_path / "c", run_id="r", training_id="t")
-    keeper = CheckpointKeeper(plan, training, emit=hear, requests=requests)
+    checkpointer = CheckpointManager(plan, training, emit=hear, requests=requests)
     with pytest.raises(TrainingStopped):
-        Training(training, emit=hear, keeper=keeper)
+        Training(training, emit=hear, checkpointer=checkpointer)
     assert heard == [
         (EventKind.PHASE, {"phase": "startup"}),
         (EventKind.STOPPED, {"requested": "stop", "optimizer_step": 0, "checkpoint": None}),

@@ -54,7 +54,7 @@ def test_whether_weights_are_finite_is_asked_only_of_those_that_can_be_otherwise
     assert not weights_are_finite(model)
 
 
-def test_the_look_at_two_samples_draws_nothing(training_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_with_two_samples_draws_nothing(training_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that draws in evaluation too leaves the generator as it was, so that the weights are the same."""
 
     class Drawing(Caching):

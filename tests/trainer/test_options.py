@@ -51,7 +51,7 @@ def test_channels_last_of_what_is_no_image_falls_back(training_config: MakeConfi
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PROJECT_ROOT / "tests" / "trainer"))
         assemble(make_parts(config, micro_batch_size=32, warn=warnings.append))
-    assert warnings == ["training.channels_last: inputs have 2 dimensions, images have 4; going on without it"]
+    assert warnings == ["training.channels_last: inputs have 2 dimensions, images have 4; continuing without it"]
 
 
 def test_a_parameter_that_cannot_be_fused_falls_back(training_config: MakeConfig) -> None:

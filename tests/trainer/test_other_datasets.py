@@ -47,13 +47,13 @@ def test_fashion_mnist_is_whole_and_normalised(fashion_root: Path) -> None:
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
 def test_a_torchvision_data_set_is_named_in_the_yaml_and_gives_both_splits(fashion_root: Path, name: str) -> None:
     found = loaded(f"torchvision.datasets:{name}", root=str(fashion_root))
-    ours = mnist(root=str(fashion_root)) if name == "MNIST" else fashion_mnist(root=str(fashion_root))
-    assert torch.equal(found.train_inputs, ours.train_inputs)
-    assert torch.equal(found.test_inputs, ours.test_inputs)
-    assert torch.equal(found.test_targets, ours.test_targets)
-    pixels = ours.train_inputs[:100]
+    expected = mnist(root=str(fashion_root)) if name == "MNIST" else fashion_mnist(root=str(fashion_root))
+    assert torch.equal(found.train_inputs, expected.train_inputs)
+    assert torch.equal(found.test_inputs, expected.test_inputs)
+    assert torch.equal(found.test_targets, expected.test_targets)
+    pixels = expected.train_inputs[:100]
     assert torch.allclose(
-        found.prepared(pixels), ours.prepared(pixels), atol=0.005
+        found.prepared(pixels), expected.prepared(pixels), atol=0.005
     )  # its own mean against the known one
 
 

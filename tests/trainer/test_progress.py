@@ -10,7 +10,7 @@ from tests.trainer.conftest import MakeConfig
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_what_is_done_while_it_stands_still_takes_no_time_of_the_training(
+def test_what_is_excluded_takes_no_time_of_the_training(
     fails: bool, training_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A checkpoint takes ten seconds, and may fail; on a clock of the test's own."""
@@ -18,7 +18,7 @@ def test_what_is_done_while_it_stands_still_takes_no_time_of_the_training(
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
     counts = progress.Progress(lambda kind, data: None, training_config(), train_count=2000)
     now[0] += 3.0
-    with suppress(OSError), counts.standing_still():
+    with suppress(OSError), counts.excluded_from_duration():
         now[0] += 10.0
         if fails:
             raise OSError("no space left")

@@ -66,7 +66,7 @@ def test_a_figure_that_json_cannot_say_is_refused_by_the_sender() -> None:
         ("Any", TrainingError),
     ],
 )
-def test_a_failure_becomes_the_exception_that_it_was_if_it_is_ours(name: str, expected: type[Exception]) -> None:
+def test_a_failure_becomes_the_lowtide_exception_that_it_was(name: str, expected: type[Exception]) -> None:
     event = TrainingEvent(kind=EventKind.FAILED, monotonic_s=1.0, data={"error_type": name, "message": "a sentence."})
     error = event.as_error()
     assert type(error) is expected

@@ -9,7 +9,7 @@ CPU = torch.device("cpu")
 
 
 def a_source(enlarged: int, sizes: list[int]) -> ResidentSource:
-    """Samples of 16 bytes that preparing makes so many times as wide; ``sizes`` is told of each call."""
+    """Samples of 16 bytes that preparing makes so many times as wide; ``sizes`` gets each call."""
 
     def prepare(inputs: Tensor) -> Tensor:
         sizes.append(len(inputs))

@@ -101,7 +101,7 @@ def own_collate(samples: list[Any]) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than this machine has cores
-@pytest.mark.parametrize("collate", [default_collate, own_collate], ids=["ours", "own"])
+@pytest.mark.parametrize("collate", [default_collate, own_collate], ids=["default", "own"])
 @pytest.mark.parametrize("workers", [1, 3, 8, 40])
 def test_no_more_than_two_groups_are_fetched_ahead(workers: int, collate: Any) -> None:
     """They lie in shared memory, of which a container may have 64 MB; a user's own collating takes whole groups."""
@@ -225,7 +225,7 @@ def test_a_class_that_the_model_has_not_got_is_named_when_it_comes() -> None:
     source = streamed(0, highest=9)
     source.class_count = 4
     with pytest.raises(
-        DataSetError, match=r"a target is (\d), but the model gives 4 classes; give it \d+ or mend the data"
+        DataSetError, match=r"a target is (\d), but the model gives 4 classes; give it \d+ or correct the data"
     ):
         batches(source)
 
@@ -243,7 +243,7 @@ def test_data_sets_that_cannot_be_streamed(training_config: MakeConfig, train: A
         make_source(StreamedData(train=train, test=Drawing(5)), config(training_config), CPU)
 
 
-def test_a_batch_that_is_too_large_is_told_in_the_words_that_the_user_gave(training_config: MakeConfig) -> None:
+def test_a_batch_that_is_too_large_is_named_in_the_words_that_the_user_gave(training_config: MakeConfig) -> None:
     parts: dict[str, Any] = {"accumulation_steps": None, "effective_batch_size": 512}
     for micro in ("auto", 100):
         with pytest.raises(

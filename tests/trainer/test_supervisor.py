@@ -29,7 +29,7 @@ def environment_of(pid: int) -> dict[str, str]:
     return dict(entry.split("=", 1) for entry in raw.split("\0") if entry)
 
 
-def test_a_training_is_told_from_its_first_phase_to_its_result(
+def test_a_training_reports_from_its_first_phase_to_its_result(
     make_child: MakeChild,
     training_config: MakeConfig,
     tmp_path: Path,
@@ -50,8 +50,8 @@ def test_a_training_is_told_from_its_first_phase_to_its_result(
 
     kinds = [e.data["phase"] if e.kind is EventKind.PHASE else e.kind.value for e in events]
     assert list(dict.fromkeys(kinds)) == ["startup", "ready", "train", "progress", "evaluate", "finished"]
-    moments = [before_s, *(event.monotonic_s for event in events), time.monotonic()]
-    assert moments == sorted(moments)  # the child's clock is the parent's
+    times = [before_s, *(event.monotonic_s for event in events), time.monotonic()]
+    assert times == sorted(times)  # the child's clock is the parent's
 
     last_progress = [e.data for e in events if e.kind is EventKind.PROGRESS][-1]
     steps = 2 * 21  # 2,000 images at 96 a step: 20 full groups and one of 80
@@ -144,7 +144,7 @@ def test_a_child_is_gone_3_s_after_its_parent_was_killed(
 ) -> None:
     """The kernel sees to it where C code holds the interpreter's lock, the control pipe where a thread started it.
 
-    And the warden sees to what the child started: here a process that would sleep for five minutes.
+    And the process reaper sees to what the child started: here a process that would sleep for five minutes.
     """
     kwargs = {"grandchild_pid_path": str(tmp_path / "grandchild")} if model == "stubborn" else {"delay_s": 60}
     training = training_config(model={"path": f"user_code:{model}", "kwargs": kwargs}, epochs=1000)
@@ -208,7 +208,9 @@ def test_a_users_mistake_comes_as_one_event_and_then_as_its_exception(
     assert child.exit_status == 1
 
 
-def test_a_child_that_was_never_started_ends_and_says_so(make_child: MakeChild, training_config: MakeConfig) -> None:
+def test_a_child_that_was_never_started_ends_and_asks_for_start(
+    make_child: MakeChild, training_config: MakeConfig
+) -> None:
     child = make_child(training_config())
     child.end()
     assert not child.is_running
@@ -230,20 +232,20 @@ def test_leaving_the_block_ends_a_child_that_has_just_been_started(
 
 
 @pytest.mark.parametrize("end", ["by itself", "stopped", "child killed"])
-def test_nobody_is_left_of_the_childs_group_not_even_a_zombie(
+def test_no_process_of_the_childs_group_is_left_not_even_a_zombie(
     make_child: MakeChild, training_config: MakeConfig, end: str
 ) -> None:
     child = make_child(training_config(epochs=1 if end == "by itself" else 1000))
     with child:
         child.start()
         heard_until(child, EventKind.PROGRESS)
-        assert len(processes_of_group(child.pid)) == 2  # the child and its warden
+        assert len(processes_of_group(child.pid)) == 2  # the child and its process reaper
         if end == "by itself":
             heard_until(child, EventKind.FINISHED)
         elif end == "child killed":
             os.kill(child.pid, signal.SIGKILL)
     left = processes_of_group(child.pid)
-    if end == "child killed":  # the warden's zombie is the first process's to bury
+    if end == "child killed":  # the process reaper's zombie is the first process's to bury
         assert all(is_gone(pid, within_s=1) for pid in left)
     else:
         assert left == []

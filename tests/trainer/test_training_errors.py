@@ -22,7 +22,7 @@ USER_MODEL_MISTAKES = {
     "user_code:NOT_CALLABLE": "'NOT_CALLABLE' is int, not a callable",
     "user_code:no_model": "returned str, not a torch.nn.Module",
     "user_code:frozen": "has no trainable parameter",
-    "user_code:raises": "raised KeyError: 'weights.pt'; mend it",
+    "user_code:raises": "raised KeyError: 'weights.pt'; fix it",
     "user_code:stubborn": r"kwargs do not fit user_code:stubborn\(.*missing a required argument",
     "user_code:wrong_width": r"cannot take a batch of shape \(2, 1, 28, 28\).*RuntimeError: mat1 and mat2.*make the two fit",
     "user_code:images_out": r"gave \(2, 4, 26, 26\) for a batch of 2; it must give a tensor of shape \(2, classes\)",

@@ -21,7 +21,7 @@ NOT_CALLABLE = 3
 
 
 class Chatty(nn.Module):
-    """Prints on every channel that a user's code has, among it what looks like an event."""
+    """Prints on every channel that a user's code has, among it what resembles an event."""
 
     def __init__(self) -> None:
         super().__init__()

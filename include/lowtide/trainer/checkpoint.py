@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ArtifactError, CheckpointDamaged
 
-# A checkpoint's manifest: small, readable without PyTorch, and able to tell that it was altered.
+# A checkpoint's manifest: small, readable without PyTorch, and with a checksum that shows whether it was altered.
 
 
 FORMAT_VERSION: Final = 1
@@ -85,7 +85,7 @@ def _refuse_later_format(text: str, name: str) -> None:
     version = found.get("format_version") if isinstance(found, Mapping) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{name} has format_version {version}, but this Lowtide knows up to {FORMAT_VERSION}; go on with the version"
+            f"{name} has format_version {version}, but this Lowtide reads up to {FORMAT_VERSION}; resume with the version"
             " that wrote it, or start over with fresh"
         )
 
@@ -125,7 +125,7 @@ class CheckpointFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise ArtifactError(f"cannot read {self.path} ({error.strerror}); mend it, then try again") from error
+            raise ArtifactError(f"cannot read {self.path} ({error.strerror}); repair it, then try again") from error
 
     def manifest(self, name: str) -> Manifest:
         """Read one manifest and see that its state file has the right size.
@@ -160,7 +160,9 @@ class CheckpointFolder:
 
     def set_aside(self, name: str) -> None:
         """Rename a damaged manifest, so that it no longer counts as one of those that are kept."""
-        with contextlib.suppress(OSError):  # a folder that cannot be written has no say in whether a training goes on
+        with contextlib.suppress(
+            OSError
+        ):  # a folder that cannot be written does not decide whether a training continues
             (self.path / name).rename(self.path / (name + DAMAGED))
 
     def prune(self, keep: int) -> None:
@@ -193,7 +195,7 @@ def unreadable(path: Path, error: BaseException) -> ArtifactError:
     """Return the sentence for a file that cannot be read now, which says nothing of whether it is whole."""
     first = (str(error).splitlines() or [""])[0]
     return ArtifactError(
-        f"{path} cannot be read now ({type(error).__name__}: {first}); it was left as it is: mend the storage, the"
+        f"{path} cannot be read now ({type(error).__name__}: {first}); it was left as it is: repair the storage, the"
         " permissions or the memory and try again, or start over with fresh"
     )
 
@@ -203,17 +205,17 @@ def _number_of(name: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-# Whose a checkpoint is, and what must be equal for it to be gone on with.
+# Whose a checkpoint is, and what must be equal for a training to resume from it.
 
 
-_NO_MATTER = {"device", "loader_workers", "environment", "checkpoint_interval", "checkpoint_steps", "stall_timeout"}
+_IGNORED = {"device", "loader_workers", "environment", "checkpoint_interval", "checkpoint_steps", "stall_timeout"}
 """What may change between two attempts: where it runs, and how often it saves; neither is part of what is trained."""
 _SHOWN = 60
 
 
 def fingerprint(training: TrainingConfig) -> dict[str, Any]:
     """Return the part of a configuration that decides what is trained, as JSON values."""
-    return training.model_dump(mode="json", exclude=_NO_MATTER)
+    return training.model_dump(mode="json", exclude=_IGNORED)
 
 
 def first_difference(before: Any, now: Any, key: str) -> str | None:

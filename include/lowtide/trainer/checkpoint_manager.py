@@ -1,4 +1,4 @@
-"""Decides at each optimizer step whether to save, to pause or to stop; goes on from the newest checkpoint that is whole."""
+"""Decides at each optimizer step whether to save, to pause or to stop; resumes from the newest valid checkpoint."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ from lowtide.trainer.checkpoint import (
     unreadable,
 )
 from lowtide.trainer.device import versions
-from lowtide.trainer.oom import shortage_told
+from lowtide.trainer.oom import explain_out_of_memory
 from lowtide.trainer.protocol import CheckpointPlan, Emit, EventKind, Requests
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Snapshot:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` returned; the loop is set last, with the random generators at its end.
+        """Resume from what ``state_dict`` returned; the loop is set last, with the random generators at its end.
 
         :raises ConfigurationError: the user's data or model are others by now.
         """
@@ -73,14 +73,14 @@ class Snapshot:
         self.earlier_peak_bytes = int(saved["peak_memory_bytes"])
         self.progress.load_state_dict(saved["progress"])
         try:
-            with shortage_told(
-                "while a checkpoint was brought to the device", "end what else uses its memory, then go on"
+            with explain_out_of_memory(
+                "while a checkpoint was brought to the device", "end what else uses its memory, then resume"
             ):
                 self.loop.load_state_dict(saved["loop"])
         except (RuntimeError, ValueError) as error:
             lines = " ".join(str(error).split())
             raise ConfigurationError(
-                f"training.model '{training.model.path}' is another by now than when this run began ({lines[:200]});"
+                f"training.model '{training.model.path}' differs from the one that this run began with ({lines[:200]});"
                 " bring its code back, or start over with fresh"
             ) from error
 
@@ -88,11 +88,11 @@ class Snapshot:
 # What a training asks of whoever keeps its state, and the one who keeps nothing.
 
 
-class Keeper(Protocol):
+class Checkpointer(Protocol):
     """What the training calls before it begins and between optimizer steps."""
 
     def saved_micro_batch(self) -> int | None:
-        """Return the micro-batch of the state that will be gone on from: it need not be searched for again."""
+        """Return the micro-batch of the state to resume from: it need not be measured again."""
 
     def leave_if_stopped(self) -> None:
         """Call it before the first step, where nothing is to be saved yet.
@@ -101,7 +101,7 @@ class Keeper(Protocol):
         """
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from an earlier process's state, if there is one."""
+        """Resume from an earlier process's state, if there is one."""
 
     def after_step(self, snapshot: Snapshot) -> None:
         """Save if it is time or asked for.
@@ -186,7 +186,7 @@ def write_state(state: State, folder: Path) -> tuple[Path, str, int]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise ArtifactError(
-            f"a checkpoint cannot be written to {folder} ({error.strerror or error}); free space or mend the permissions"
+            f"a checkpoint cannot be written to {folder} ({error.strerror or error}); free space or correct the permissions"
         ) from error
     return temporary, sha256, size_bytes
 
@@ -210,7 +210,7 @@ def read_state(manifest: Manifest, folder: Path) -> State:
     """Read the state of a manifest, on the CPU.
 
     :raises CheckpointDamaged: it is not byte for byte what was written, or holds what must not be unpickled.
-    :raises ArtifactError: the storage or the memory fails at the moment, which says nothing of the state.
+    :raises ArtifactError: the storage or the memory fails now, which says nothing of the state.
     """
     path = folder / manifest.file
     try:
@@ -219,7 +219,7 @@ def read_state(manifest: Manifest, folder: Path) -> State:
     except (FileNotFoundError, pickle.UnpicklingError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise CheckpointDamaged(f"{manifest.file} cannot be read ({type(error).__name__}: {first})") from error
-    except (OSError, RuntimeError, MemoryError) as error:  # its checksum was right, or could not be told
+    except (OSError, RuntimeError, MemoryError) as error:  # its checksum was right, or could not be computed
         raise unreadable(path, error) from error
     if not isinstance(state, dict):
         raise CheckpointDamaged(f"{manifest.file} holds {type(state).__name__}, not a training's state")
@@ -294,10 +294,10 @@ def _can_be_nan(weight: torch.Tensor) -> bool:
     return weight.is_floating_point() or weight.is_complex()
 
 
-class CheckpointKeeper:
+class CheckpointManager:
     """Saves by time, by steps, before it leaves, and when the training is complete; the last two are kept.
 
-    A checkpoint that cannot be written is a warning: the training goes on, the last one that could be written stays.
+    A checkpoint that cannot be written is a warning: the training continues, the last one that could be written stays.
     """
 
     def __init__(self, plan: CheckpointPlan, training: TrainingConfig, *, emit: Emit, requests: Requests) -> None:
@@ -318,7 +318,7 @@ class CheckpointKeeper:
             self._leave(0, None, TrainingStopped("stopped on request"))
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from the newest checkpoint that is whole.
+        """Resume from the newest checkpoint that is whole.
 
         :raises ConfigurationError: it belongs to another run or configuration; the message names the difference.
         """
@@ -326,7 +326,7 @@ class CheckpointKeeper:
         for name in self._folder.names():
             try:
                 manifest = self._folder.manifest(name)
-                self._check_ours(manifest)
+                self._check_owner(manifest)
                 saved = read_state(manifest, self._plan.folder)
             except CheckpointDamaged as error:
                 self._folder.set_aside(name)
@@ -334,31 +334,31 @@ class CheckpointKeeper:
                 continue
             snapshot.load_state_dict(saved)
             del saved
-            snapshot.memory.forget_peak()  # the state was there twice for a moment, which is not the training's need
-            self._tell_resumed(manifest, damaged, versions(snapshot.loop.device))
+            snapshot.memory.forget_peak()  # a transient second copy of the state is not the training's need
+            self._report_resumed(manifest, damaged, versions(snapshot.loop.device))
             break
         else:
             if damaged:
                 self._warn(f"{'; '.join(damaged)}; no checkpoint is left, so the training starts over")
         self._saved_s = time.monotonic()
 
-    def _check_ours(self, manifest: Manifest) -> None:
+    def _check_owner(self, manifest: Manifest) -> None:
         if (manifest.run_id, manifest.training_id) != (self._plan.run_id, self._plan.training_id):
             raise ConfigurationError(
                 f"{self._plan.folder / manifest.name} belongs to another training (run {manifest.run_id!r}), not to this"
-                f" one of run {self._plan.run_id!r}; give each run a folder of its own, or start over with fresh"
+                f" one of run {self._plan.run_id!r}; give each run its own folder, or start over with fresh"
             )
         difference = first_difference(manifest.training, fingerprint(self._training), "training")
         if difference:
             raise ConfigurationError(
-                f"{difference}, so {self._plan.folder / manifest.name} cannot be gone on with; set it back, or start over"
+                f"{difference}, so {self._plan.folder / manifest.name} cannot be resumed from; set it back, or start over"
                 " with fresh"
             )
 
-    def _tell_resumed(self, manifest: Manifest, damaged: list[str], now: dict[str, str]) -> None:
+    def _report_resumed(self, manifest: Manifest, damaged: list[str], now: dict[str, str]) -> None:
         if damaged:
             self._warn(
-                f"{'; '.join(damaged)}; going on from {manifest.name} (optimizer step {manifest.optimizer_step}) instead"
+                f"{'; '.join(damaged)}; resuming from {manifest.name} (optimizer step {manifest.optimizer_step}) instead"
             )
         difference = first_difference(manifest.versions, now, "")
         if difference:
@@ -379,7 +379,9 @@ class CheckpointKeeper:
             if saved:
                 self._leave(snapshot.loop.global_step, saved, TrainingPaused("paused on request"))
             requests.pause.clear()
-            self._warn("the training goes on instead of pausing: a pause without a checkpoint would lose what was done")
+            self._warn(
+                "the training continues instead of pausing: a pause without a checkpoint would lose its progress"
+            )
             self._emit_phase(Phase.TRAIN)
         elif self._is_due(snapshot.loop.global_step):
             self._save(snapshot)
@@ -412,7 +414,7 @@ class CheckpointKeeper:
     def _save(self, snapshot: Snapshot) -> Manifest | None:
         self._emit_phase(Phase.CHECKPOINT)
         began_s = time.monotonic()
-        with snapshot.progress.standing_still():
+        with snapshot.progress.excluded_from_duration():
             manifest = self._try_to_write(snapshot)
         self._saved_s = time.monotonic()
         if manifest:
@@ -429,7 +431,7 @@ class CheckpointKeeper:
         try:
             return write_checkpoint(snapshot, self._plan)
         except (ArtifactError, OSError) as error:
-            self._warn(f"{error}; the training goes on, and the last checkpoint that was written stays")
+            self._warn(f"{error}; the training continues, and the last checkpoint that was written stays")
             return None
 
     def _warn(self, message: str) -> None:
@@ -439,10 +441,12 @@ class CheckpointKeeper:
         self._emit(EventKind.PHASE, {"phase": phase.value})
 
 
-def make_keeper(plan: CheckpointPlan | None, training: TrainingConfig, *, emit: Emit, requests: Requests) -> Keeper:
-    """Return the keeper of a plan; without one, nothing is kept."""
+def make_checkpointer(
+    plan: CheckpointPlan | None, training: TrainingConfig, *, emit: Emit, requests: Requests
+) -> Checkpointer:
+    """Return the checkpoint manager of a plan; without one, nothing is kept."""
     return (
-        CheckpointKeeper(plan, training, emit=emit, requests=requests) if plan else NoCheckpoints(requests.stop.is_set)
+        CheckpointManager(plan, training, emit=emit, requests=requests) if plan else NoCheckpoints(requests.stop.is_set)
     )
 
 

@@ -239,7 +239,7 @@ def check_rows(inputs: Any, targets: Any, weights: Any, *, place: str, class_cou
     if class_count is not None and int(targets.max()) >= class_count:
         raise DataSetError(
             f"{place}: a target is {int(targets.max())}, but the model gives {class_count} classes; give it"
-            f" {int(targets.max()) + 1} or mend the data"
+            f" {int(targets.max()) + 1} or correct the data"
         )
     if weights is not None:
         _check_weights(weights, targets, place, some_positive=False)
@@ -261,7 +261,7 @@ def _check_split(inputs: Any, targets: Any, place: str) -> None:
     if bool(((wide < 0) & (wide != IGNORED_TARGET)).any()):
         raise DataSetError(
             f"{place}: targets must be class numbers from 0 ({IGNORED_TARGET} is ignored), but one is"
-            f" {int(wide[wide != IGNORED_TARGET].min())}; mend it"
+            f" {int(wide[wide != IGNORED_TARGET].min())}; correct it"
         )
 
 
@@ -274,4 +274,4 @@ def _check_weights(weights: Any, targets: Tensor, place: str, *, some_positive: 
     figures = torch.where(targets.long() == IGNORED_TARGET, 0.0, weights.double())
     usable = bool(figures.isfinite().all()) and not bool((figures < 0).any())
     if not usable or (some_positive and not bool(figures.any())):
-        raise DataSetError(f"{place}: weights must be finite, not negative and not all 0; mend them")
+        raise DataSetError(f"{place}: weights must be finite, not negative and not all 0; correct them")

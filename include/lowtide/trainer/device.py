@@ -16,7 +16,7 @@ from lowtide.errors import ConfigurationError
 def select_device(name: Literal["auto", "cuda", "cpu"]) -> torch.device:
     """Return the device; ``auto`` is the current CUDA device where there is one.
 
-    :raises ConfigurationError: CUDA is demanded and there is none.
+    :raises ConfigurationError: CUDA is demanded and not available.
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
@@ -99,7 +99,7 @@ class MemoryMeter(Protocol):
     method: str
 
     def peak_bytes_so_far(self) -> int:
-        """Return the peak and go on measuring."""
+        """Return the peak and continue measuring."""
         ...
 
     def forget_peak(self) -> None:
@@ -161,7 +161,7 @@ class KernelMemory:
 
 
 class SampledMemory:
-    """The largest resident set that a thread of its own saw."""
+    """The largest resident set that a sampling thread saw."""
 
     method = f"resident set sampled every {_SAMPLE_S:g} s"
 

@@ -66,7 +66,7 @@ class BatchSource(Protocol):
 
     @property
     def highest_target(self) -> int | None:
-        """The highest class number in the data; None where only reading all of it would tell."""
+        """The highest class number in the data; None where it is known only after reading all of it."""
         ...
 
     @property
@@ -102,7 +102,7 @@ def piece_count(count: int, micro_batch_size: int) -> int:
 def sample_order(*, seed: int, epoch: int, count: int) -> Tensor:
     """Return a permutation of ``range(count)``; epochs count from 0.
 
-    Drawn on the CPU by a generator of its own: the same on every device, and untouched by what the model draws.
+    Drawn on the CPU by a separate generator: the same on every device, and untouched by what the model draws.
     """
     digest = hashlib.sha256(f"sample order:{seed}:{epoch}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
@@ -216,7 +216,7 @@ set draws at random is seeded by piece."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prefetch:
-    """Into how many pieces a group is cut, how many processes fetch them, and how many each has in hand (None: no processes)."""
+    """Into how many pieces a group is cut, how many processes fetch them, and how many each has fetched ahead (None: no processes)."""
 
     pieces: int
     workers: int
@@ -248,7 +248,7 @@ class StreamedSource:
     :param place: how the data are called in an error sentence.
     """
 
-    highest_target = None  # not known before all has been read: each group is looked at when it comes
+    highest_target = None  # not known before all has been read: each group is checked when it comes
 
     def __init__(self, data: StreamedData, *, device: torch.device, seed: int, workers: int, place: str) -> None:
         self._data, self._device, self._seed = data, device, seed

@@ -9,11 +9,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lowtide.trainer.loaders import Batch, BatchSource, Group
-from lowtide.trainer.oom import StepSnapshots, halve_micro_batch, shortage_in_words, shortage_of, smaller_evaluation
+from lowtide.trainer.oom import (
+    StepSnapshots,
+    halve_micro_batch,
+    out_of_memory_cause,
+    out_of_memory_error,
+    smaller_evaluation,
+)
 from lowtide.trainer.optim import Precision
 from lowtide.trainer.state import LoopState
 
-# Signs of life while test data go by: a long evaluation must not look like a hang.
+# A heartbeat during the evaluation: a long one must not be taken for a hang.
 
 
 _INTERVAL_S = 10.0
@@ -27,11 +33,11 @@ class TestData(Protocol):
         ...
 
 
-class SignsOfLife:
-    """Test data that give a sign about every ten seconds, between two batches."""
+class EvaluationHeartbeat:
+    """Test data that call ``beat`` about every ten seconds, between two batches."""
 
-    def __init__(self, data: TestData, sign: Callable[[], None], *, interval_s: float = _INTERVAL_S) -> None:
-        self._data, self._sign, self._interval_s = data, sign, interval_s
+    def __init__(self, data: TestData, beat: Callable[[], None], *, interval_s: float = _INTERVAL_S) -> None:
+        self._data, self._beat, self._interval_s = data, beat, interval_s
 
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Give the test data once, in order."""
@@ -40,7 +46,7 @@ class SignsOfLife:
             yield batch
             if time.monotonic() - given_s >= self._interval_s:
                 given_s = time.monotonic()
-                self._sign()
+                self._beat()
 
 
 def summed_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -64,7 +70,7 @@ class OptimizationLoop:
     """Trains a model in micro-batches so that each optimizer step equals one on the whole effective batch.
 
     :param forward: how the model is called, where that is not the model itself (compiled, say).
-    :param warn: told, once each, when memory ran out and the micro-batch was halved.
+    :param warn: called once each time memory ran out and the micro-batch was halved.
     :param summed_loss: the loss summed over a micro-batch, times its weights; the loop divides by what the group really
         held, so an uneven last group is exact too.
     """
@@ -85,7 +91,7 @@ class OptimizationLoop:
         self._snapshots = StepSnapshots(state)
 
     def epoch(self, data: BatchSource) -> Iterator[tuple[Tensor, int]]:
-        """Go on with the present pass to its end, an optimizer step at a time: between two, ``state`` may be saved.
+        """Continue the present pass to its end, an optimizer step at a time: between two, ``state`` may be saved.
 
         Gives each step's loss times its samples (a tensor on the device) and the number of its samples.
         """
@@ -109,7 +115,7 @@ class OptimizationLoop:
                 nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
             state.precision.step(state.optimizer)
         except Exception as error:  # not tried again: a part of the parameters may have moved
-            raise shortage_in_words(
+            raise out_of_memory_error(
                 error, f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE
             ) from error
         state.advance(group.count)
@@ -133,8 +139,8 @@ class OptimizationLoop:
         while True:
             try:
                 mean_loss = self.accumulate(group)
-            except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
-                cause = shortage_of(error)
+            except Exception as error:  # noqa: BLE001 any other error is raised again
+                cause = out_of_memory_cause(error)
             else:
                 self._snapshots.finish()
                 return mean_loss
@@ -155,16 +161,16 @@ def accuracy(
     """Return the share of the test targets that are classified right, 0 to 1, each counted by its weight.
 
     :param batch_size: the training's micro-batch, which mostly needs less memory here; where it does not fit it is halved.
-    :param warn: told, once each, when memory ran out and the batch was halved.
+    :param warn: called once each time memory ran out and the batch was halved.
     :raises TrainingError: memory does not suffice for a single sample.
     """
     while True:
         try:
             return _accuracy(model, data, precision, batch_size)
-        except Exception as error:  # noqa: BLE001 anything but a shortage of memory is raised again
-            cause = shortage_of(error)
-        batch_size, told = smaller_evaluation(batch_size, cause=cause)
-        warn(told)
+        except Exception as error:  # noqa: BLE001 any other error is raised again
+            cause = out_of_memory_cause(error)
+        batch_size, message = smaller_evaluation(batch_size, cause=cause)
+        warn(message)
 
 
 @torch.inference_mode()

@@ -36,7 +36,7 @@ _MESSAGES = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDA error: out of memory",  # AcceleratorError: what the driver itself refuses, to its context or to pinned memory
 )
-"""Shortages that PyTorch raises as a plain RuntimeError."""
+"""Out of memory, which PyTorch raises as a plain RuntimeError."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -109,35 +109,35 @@ def halve_micro_batch(state: LoopState, *, group_count: int, effective_batch_siz
     state.micro_batch_size = largest_divisor(effective_batch_size, most=before // 2)
     if state.device.type == "cuda":
         torch.cuda.empty_cache()  # blocks cut for larger tensors are of no use to smaller ones
-    told = (
-        f"memory ran out at optimizer step {state.global_step + 1} with micro-batches of {before} ({cause}); going on with"
+    message = (
+        f"memory ran out at optimizer step {state.global_step + 1} with micro-batches of {before} ({cause}); continuing with"
         f" {state.micro_batch_size}, the effective batch stays the same"
     )
     if before < group_count:  # it was split already, and warned of
-        return told
+        return message
     size = state.micro_batch_size
     warning = batch_norm_warning(state.model, micro_batch_size=size, effective_batch_size=group_count)
-    return f"{told}; {warning}" if warning else told
+    return f"{message}; {warning}" if warning else message
 
 
 @contextmanager
-def shortage_told(when: str, remedy: str) -> Iterator[None]:
-    """Tell a shortage of memory in a sentence, where smaller micro-batches would not help.
+def explain_out_of_memory(when: str, remedy: str) -> Iterator[None]:
+    """Raise one sentence where memory runs out and smaller micro-batches would not help.
 
     :raises TrainingError: memory ran out.
     """
     try:
         yield
     except Exception as error:
-        raise shortage_in_words(error, when, remedy) from error
+        raise out_of_memory_error(error, when, remedy) from error
 
 
-def shortage_in_words(error: Exception, when: str, remedy: str) -> TrainingError:
-    """Return the sentence of a shortage.
+def out_of_memory_error(error: Exception, when: str, remedy: str) -> TrainingError:
+    """Return one sentence for memory that ran out.
 
-    :raises Exception: the error itself, where it is none.
+    :raises Exception: the error itself, where it has another cause.
     """
-    return TrainingError(f"memory ran out {when} ({shortage_of(error)}); {remedy}")
+    return TrainingError(f"memory ran out {when} ({out_of_memory_cause(error)}); {remedy}")
 
 
 def smaller_evaluation(batch_size: int, *, cause: str) -> tuple[int, str]:
@@ -157,10 +157,10 @@ def smaller_evaluation(batch_size: int, *, cause: str) -> tuple[int, str]:
     )
 
 
-def shortage_of(error: Exception) -> str:
-    """Return the shortage's cause in a line.
+def out_of_memory_cause(error: Exception) -> str:
+    """Return in one line why memory ran out.
 
-    :raises Exception: the error itself, where it is none.
+    :raises Exception: the error itself, where it has another cause.
     """
     if not is_out_of_memory(error):
         raise error

@@ -38,7 +38,7 @@ def make_optimizer(
             return kind(parameters, fused=True, **options)
         except RuntimeError as error:
             warn(
-                f"training.fused_optimizer: {training.optimizer} cannot be fused ({describe(error)}); going on without it"
+                f"training.fused_optimizer: {training.optimizer} cannot be fused ({describe(error)}); continuing without it"
             )
     return kind(parameters, **options)
 
@@ -52,7 +52,7 @@ def _probe_fused(kind: Callable[..., Optimizer], parameters: Sequence[nn.Paramet
 
 
 def warm_up(training: TrainingConfig, device: torch.device) -> None:
-    """Take one optimizer step on a parameter that nobody needs.
+    """Take one optimizer step on a parameter that is not used.
 
     The first step of a process imports a good part of PyTorch (seconds, tens of MB); without this they would be counted
     as training time and as the model's memory.

@@ -155,9 +155,9 @@ class ProcessUsage:
 
 
 class ChildProcess:
-    """One child that leads a session and process group of its own.
+    """One child that leads a new session and process group.
 
-    Its death is looked at without reaping it: until ``reap`` its zombie keeps the number of the process group from being
+    Its death is checked without reaping it: until ``reap`` its zombie keeps the number of the process group from being
     given to strangers, so that a signal to the group can only meet its own.
     """
 
@@ -202,7 +202,7 @@ class ChildProcess:
         return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
 
     def write(self, line: str) -> bool:
-        """Write to the child's control pipe; False when nobody reads there any more."""
+        """Write to the child's control pipe; False when no process reads it any more."""
         pipe = self._popen.stdin
         if pipe is None or pipe.closed:
             return False
@@ -233,7 +233,7 @@ class ChildProcess:
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
-            return  # it has not made its session yet, or nobody is left in it
+            return  # it has not made its session yet, or no process is left in it
 
     def reap(self) -> None:
         """Collect the child's status and usage, waiting for it if need be; idempotent."""
@@ -265,7 +265,7 @@ _HEARTBEAT_LATE_S = 15.0
 class StallWatch:
     """Every event but a heartbeat is a sign of progress: the training sends one about once a second as long as it moves.
 
-    The heartbeat, which the child sends from a thread of its own, only tells two causes apart: a training that waits for
+    The heartbeat, which the child sends from a separate thread, only distinguishes two causes: a training that waits for
     something for ever, and a process that cannot run at all (stopped, or held by C code that keeps the interpreter's lock).
     """
 
@@ -278,7 +278,7 @@ class StallWatch:
         self._progress_s = self._heartbeat_s = time.monotonic()
 
     def heard(self, event: TrainingEvent) -> None:
-        """Take an event into account; its clock is ours."""
+        """Note an event; the child's clock is this process's."""
         self._heartbeat_s = max(self._heartbeat_s, event.monotonic_s)
         if event.kind is not EventKind.HEARTBEAT:
             self._progress_s = max(self._progress_s, event.monotonic_s)
@@ -295,24 +295,24 @@ class StallWatch:
         return f"the training gave no sign of progress for {limit} (training.stall_timeout), so it was ended: {state}"
 
 
-# The parent's hand on the training child: start it, hear it, ask it to stop, end it for certain.
+# The parent's side of the training child: start it, read its events, ask it to stop, end it for certain.
 
 
 _SHOWN_LINES = 20
 _SIGTERM_GRACE_S = 1.0
 _LONGEST_GRACE_S = 2.5
 """With the second after SIGTERM this stays below the 4 s that ``end`` promises."""
-_LOOK_S = 0.1
+_READ_S = 0.1
 _STACK_S = 0.5
 """For the child's signal handler to write where it hangs."""
 
 
 class TrainingChild:
-    """A training in a process of its own, never forked from this one; used as a context manager it always ends.
+    """A training in a separate process, never forked from this one; used as a context manager it always ends.
 
     :param data_folder: where data sets are kept; the child gets it as ``LOWTIDE_DATA_DIR``.
     :param log_path: what the child and the user's code in it print is appended here; None: to this process's own output.
-    :param checkpoints: where its state is kept, and gone on from if there is one; None: nowhere.
+    :param checkpoints: where its state is kept, and resumed from if there is one; None: nowhere.
     :param trial: micro-batch sizes that it measures instead of training.
     :param environment: variables that it must see whatever this process has.
     """
@@ -428,9 +428,9 @@ class TrainingChild:
         """
         until = time.monotonic() + timeout_s
         while True:
-            # looked at before reading: what a child wrote before it died is then surely in the pipe
+            # checked before reading: what a child wrote before it died is then surely in the pipe
             ended = not self._started().is_running
-            line = self._reader().next_line(0.0 if ended else min(_LOOK_S, max(0.0, until - time.monotonic())))
+            line = self._reader().next_line(0.0 if ended else min(_READ_S, max(0.0, until - time.monotonic())))
             event = None if line is None else self._heard(TrainingEvent.decode(line))
             if event is not None:
                 return event
@@ -440,7 +440,7 @@ class TrainingChild:
                 return None
             if ended:
                 raise self._death()
-            if self._stall.is_over():  # only now that the pipe is empty: a parent that slept has not looked
+            if self._stall.is_over():  # only now that the pipe is empty: a parent that slept has not read it
                 raise self._hung()
             if time.monotonic() >= until:
                 return None
@@ -483,7 +483,7 @@ class TrainingChild:
     def request_pause(self) -> None:
         """Ask the child to leave at the next optimizer step, status 75, but only once its checkpoint is on the disk.
 
-        Where none can be written it says so (a ``warning`` event) and goes on training.
+        Where none can be written it sends a ``warning`` event and continues.
         """
         self._started().write(Command.PAUSE.as_line())
 

@@ -41,8 +41,8 @@ class Progress:
         return self._earlier_s + time.monotonic() - self._started_s
 
     @contextmanager
-    def standing_still(self) -> Iterator[None]:
-        """Keep what is done inside (a checkpoint, say) out of the training's duration."""
+    def excluded_from_duration(self) -> Iterator[None]:
+        """Exclude what is done inside (a checkpoint, say) from the training's duration."""
         began_s = time.monotonic()
         try:
             yield
@@ -68,7 +68,7 @@ class Progress:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on counting from what ``state_dict`` returned."""
+        """Continue counting from what ``state_dict`` returned."""
         self.optimizer_steps, self.samples = int(saved["optimizer_steps"]), int(saved["samples"])
         self._epoch_loss, self._epoch_samples = float(saved["epoch_loss"]), int(saved["epoch_samples"])
         self._earlier_s = float(saved["train_duration_s"])

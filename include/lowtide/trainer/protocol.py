@@ -1,4 +1,4 @@
-"""What parent and child say to one another: JSON lines, events up and commands down.
+"""Messages between parent and child: JSON lines, events up and commands down.
 
 Events travel on a descriptor of their own, so that nothing a user's code prints can be taken for one. The first line
 down is a ``ChildRequest``; further lines are commands. End of file on that pipe means that the parent is gone.
@@ -29,7 +29,7 @@ class CheckpointPlan(BaseModel):
     """Where a training's checkpoints lie and whose they are; part of the request to the child.
 
     :param training_id: made once when a training begins from nothing. A run that was deleted and made again has the same
-        run id and the same folder, and must not go on where the deleted one stopped.
+        run id and the same folder, and must not resume where the deleted one stopped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,11 +65,11 @@ class ExitStatus(IntEnum):
     FAILED = 1
     ORPHANED = 70
     STOPPED = 75
-    PAUSED = 75  # the same: left on request, to be gone on with
+    PAUSED = 75  # the same: left on request, to be resumed
 
 
 class EventKind(StrEnum):
-    """What an event tells; its data are listed in ``TrainingEvent``."""
+    """The kinds of events; their data are listed in ``TrainingEvent``."""
 
     READY = "ready"
     PHASE = "phase"
@@ -125,10 +125,10 @@ class TrainingEvent:
     - progress: epoch (from 1), epochs, optimizer_step, optimizer_steps, samples, samples_total, loss, samples_per_s
     - resumed: optimizer_step, epoch (from 0), checkpoint (its manifest's name)
     - checkpoint: optimizer_step, epoch (from 0), checkpoint, size_bytes, duration_s
-    - warning: message (one line for the log and the record; the training goes on)
+    - warning: message (one line for the log and the record; the training continues)
     - note: message (one line for the log)
     - measured: micro_batch_size, peak_memory_bytes (null: memory ran out); sent by a trial only
-    - heartbeat: nothing; sent every few seconds by a thread of its own, so it says that the process lives, no more
+    - heartbeat: nothing; sent every few seconds by a separate thread, so it shows only that the process lives
     - stopped: requested (stop | pause), optimizer_step, checkpoint (null: none could be written)
     - finished: the fields of ``TrainingResult``; nothing after a trial
     - failed: error_type, message
@@ -163,7 +163,7 @@ class TrainingEvent:
             ) from error
 
     def as_error(self) -> LowtideError:
-        """Return the exception that a ``failed`` event stands for: of our own type where it has one, else TrainingError."""
+        """Return the exception that a ``failed`` event reports: a Lowtide exception where it is one, else TrainingError."""
         kind = getattr(errors, str(self.data.get("error_type")), None)
         if not (isinstance(kind, type) and issubclass(kind, LowtideError)):
             kind = TrainingError
@@ -213,7 +213,7 @@ class Control:
         return self._pipe.fileno()
 
     def listen(self) -> None:
-        """Start the thread that hears commands and leaves with the parent."""
+        """Start the thread that reads commands and leaves with the parent."""
         threading.Thread(target=self._listen, name="control", daemon=True).start()
 
     def _listen(self) -> None:
@@ -242,7 +242,7 @@ class Events:
             leave_as_orphan()
 
     def start_heartbeat(self, interval_s: float) -> None:
-        """Send a heartbeat from a thread of its own as long as this process can run one."""
+        """Send a heartbeat from a separate thread as long as this process can run one."""
         threading.Thread(target=self._beat, args=(interval_s,), name="heartbeat", daemon=True).start()
 
     def _beat(self, interval_s: float) -> None:
@@ -252,7 +252,7 @@ class Events:
 
 
 def leave_as_orphan() -> None:
-    """Leave at once, whatever the main thread is doing: nobody is left to whom a result could be given."""
+    """Leave at once, whatever the main thread is doing: no parent is left to receive a result."""
     os._exit(ExitStatus.ORPHANED)
 
 

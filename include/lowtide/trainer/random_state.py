@@ -51,7 +51,7 @@ class HostGenerators:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomState:
-    """The generators at one moment."""
+    """The generators at one time."""
 
     torch_cpu: Tensor
     torch_cuda: Tensor | None

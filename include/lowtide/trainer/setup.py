@@ -13,7 +13,7 @@ from lowtide.errors import ConfigurationError
 from lowtide.trainer.device import select_device
 from lowtide.trainer.loaders import Batch, BatchSource, make_source
 from lowtide.trainer.loop import OptimizationLoop, summed_cross_entropy
-from lowtide.trainer.oom import StepSnapshot, batch_norm_warning, is_out_of_memory, shortage_told
+from lowtide.trainer.oom import StepSnapshot, batch_norm_warning, explain_out_of_memory, is_out_of_memory
 from lowtide.trainer.optim import Precision, Schedule, make_optimizer, make_precision
 from lowtide.trainer.random_state import HostGenerators, seed_everything
 from lowtide.trainer.state import LoopState
@@ -93,7 +93,7 @@ def as_channels_last(inputs: Tensor) -> Tensor:
 def channels_last(model: nn.Module, prepared: Tensor, warn: Warn) -> Callable[[Tensor], Tensor] | None:
     """Lay the model's weights out with channels last, and return what does so with a batch of inputs; None where they are no images."""
     if prepared.ndim != _IMAGE_DIMENSIONS:
-        warn(f"training.channels_last: inputs have {prepared.ndim} dimensions, images have 4; going on without it")
+        warn(f"training.channels_last: inputs have {prepared.ndim} dimensions, images have 4; continuing without it")
         return None
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs miss it
     return as_channels_last
@@ -114,7 +114,7 @@ def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], T
     except Exception as error:  # noqa: BLE001 the compiler's, or that of the C++ compiler that it needs
         if is_out_of_memory(error):
             return forward  # it compiled; the loop finds the size that fits
-        warn(f"training.compile failed ({describe(error)}); going on without it")
+        warn(f"training.compile failed ({describe(error)}); continuing without it")
         return state.model
     finally:
         start.restore()
@@ -178,7 +178,7 @@ def assemble(parts: Parts) -> tuple[BatchSource, OptimizationLoop]:
 
 def _source(parts: Parts) -> BatchSource:
     data = parts.make_data()
-    with shortage_told(
+    with explain_out_of_memory(
         "while the data were brought to the device", "set training.data_placement: host, or take fewer samples"
     ):
         return make_source(data, parts.training, parts.device)
@@ -187,7 +187,7 @@ def _source(parts: Parts) -> BatchSource:
 def _model(parts: Parts, source: BatchSource) -> nn.Module:
     training = parts.training
     model = check_model(parts.make_model(), training)
-    with shortage_told(
+    with explain_out_of_memory(
         "while the model was brought to the device",
         "choose a smaller one, a device with more memory, or end what else uses it",
     ):

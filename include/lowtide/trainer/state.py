@@ -1,4 +1,4 @@
-"""Everything that a training is at an optimizer step: what a checkpoint holds, and all that it needs to go on bit by bit."""
+"""Everything that a training is at an optimizer step: what a checkpoint holds, and all that it needs to resume with identical bits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +44,7 @@ class LoopState:
     def state_dict(self) -> dict[str, Any]:
         """Return all of it, and the random generators as they are now, for ``torch.load(weights_only=True)``.
 
-        The tensors are the live ones: save them, or copy them, before the next step. The schedule has no state of its own.
+        The tensors are the live ones: save them, or copy them, before the next step. The schedule has no state.
         """
         return {
             "model": self.model.state_dict(),

@@ -17,7 +17,7 @@ from lowtide.trainer.user_code import describe, load_attribute, load_callable
 _MODULE = "torchvision.datasets"
 _KEY = "training.data"
 _SPLITS = {"train": (True, False), "split": ("train", "test")}
-"""The argument by which a data set is told which part it is, and its two values."""
+"""The argument that selects the split of a data set, and its two values."""
 
 
 def load_data(imported: ImportedConfig) -> Callable[[], Any]:

@@ -6,11 +6,11 @@ from lowtide.config.schema import AUTO, TrainingConfig, parse_memory_target
 from lowtide.errors import TrainingError
 from lowtide.records import Phase
 from lowtide.trainer.batch_size import chosen_micro_batch
-from lowtide.trainer.checkpoint_manager import Keeper, NoCheckpoints, Snapshot, weights_are_finite
+from lowtide.trainer.checkpoint_manager import Checkpointer, NoCheckpoints, Snapshot, weights_are_finite
 from lowtide.trainer.device import device_name, start_measuring, synchronize, versions
 from lowtide.trainer.loaders import BatchSource
-from lowtide.trainer.loop import OptimizationLoop, SignsOfLife, accuracy
-from lowtide.trainer.oom import shortage_told
+from lowtide.trainer.loop import EvaluationHeartbeat, OptimizationLoop, accuracy
+from lowtide.trainer.oom import explain_out_of_memory
 from lowtide.trainer.optim import warm_up
 from lowtide.trainer.progress import Progress
 from lowtide.trainer.protocol import Emit, EventKind, TrainingResult
@@ -22,20 +22,20 @@ from lowtide.units import BYTES_PER_MIB
 class Training:
     """Imports first, then a base of memory, then data and model, then the loop.
 
-    :param keeper: called at each optimizer step; saves, goes on from what was saved, and stops on request.
+    :param checkpointer: called at each optimizer step; saves, resumes from what was saved, and stops on request.
     :raises UserError: the configuration names something that cannot be used.
     :raises TrainingStopped: asked to while micro-batch sizes were tried.
     """
 
-    def __init__(self, training: TrainingConfig, *, emit: Emit, keeper: Keeper | None = None) -> None:
+    def __init__(self, training: TrainingConfig, *, emit: Emit, checkpointer: Checkpointer | None = None) -> None:
         self._training = training
         self._emit = emit
-        self._keeper = keeper or NoCheckpoints(lambda: False)
+        self._checkpointer = checkpointer or NoCheckpoints(lambda: False)
         # first: its trial should have the device alone
-        micro_batch_size = self._keeper.saved_micro_batch() or self._chosen_micro_batch()
+        micro_batch_size = self._checkpointer.saved_micro_batch() or self._chosen_micro_batch()
         self._parts = make_parts(training, micro_batch_size=micro_batch_size, warn=self._warn)
         self._device = self._parts.device
-        with shortage_told(
+        with explain_out_of_memory(
             "before anything was made", "end what else uses the device's memory, or choose another device"
         ):
             warm_up(training, self._device)
@@ -46,8 +46,8 @@ class Training:
         return chosen_micro_batch(
             self._training,
             note=self._note,
-            measured=lambda: self._emit_phase(Phase.STARTUP),  # a long trial must not look like a hang
-            check=self._keeper.leave_if_stopped,
+            measured=lambda: self._emit_phase(Phase.STARTUP),  # a long trial must not be taken for a hang
+            check=self._checkpointer.leave_if_stopped,
         )
 
     def run(self) -> TrainingResult:
@@ -58,17 +58,17 @@ class Training:
         """
         data, loop = assemble(self._parts)
         snapshot = self._snapshot(data, loop.state)
-        self._keeper.restore(snapshot)
+        self._checkpointer.restore(snapshot)
         self._emit_phase(Phase.TRAIN)
         self._train(data, loop, snapshot)
         synchronize(self._device)
         duration_s = snapshot.progress.train_duration_s
         self._check_weights(loop.state)
-        self._keeper.finish(snapshot)
+        self._checkpointer.finish(snapshot)
         self._emit_phase(Phase.EVALUATE)
-        state, signs = loop.state, SignsOfLife(data, lambda: self._emit_phase(Phase.EVALUATE))
+        state, test_data = loop.state, EvaluationHeartbeat(data, lambda: self._emit_phase(Phase.EVALUATE))
         test_accuracy = accuracy(
-            state.model, signs, precision=state.precision, batch_size=state.micro_batch_size, warn=self._warn
+            state.model, test_data, precision=state.precision, batch_size=state.micro_batch_size, warn=self._warn
         )
         result = self._result(
             snapshot, train_duration_s=duration_s, test_accuracy=test_accuracy, test_samples=data.test_count
@@ -98,11 +98,11 @@ class Training:
                 progress.start_epoch()
             for summed_loss, samples in loop.epoch(data):
                 progress.add(summed_loss, samples)
-                self._keeper.after_step(snapshot)
+                self._checkpointer.after_step(snapshot)
             progress.finish_epoch()
 
     def _check_weights(self, state: LoopState) -> None:
-        if not weights_are_finite(state.model):  # the loss was that before the step, so it does not tell
+        if not weights_are_finite(state.model):  # the loss was that before the step, so it does not show it
             raise TrainingError(
                 f"a weight of the model is NaN or infinite after the last optimizer step ({state.global_step}); lower"
                 f" training.learning_rate (now {self._training.learning_rate:g}) or set training.clip_gradient_norm"

@@ -30,7 +30,7 @@ _libraries: list[torch.library.Library] = []
 
 
 def import_torchvision() -> ModuleType:
-    """Return the torchvision package, mended where it needs to be.
+    """Return the torchvision package, with its missing operators declared.
 
     :raises ModuleNotFoundError: it is not installed.
     """
@@ -49,7 +49,7 @@ def import_torchvision() -> ModuleType:
 
 
 def is_missing_operator(error: BaseException) -> bool:
-    """Whether an import failed for the reason that this module mends."""
+    """Whether an import failed for want of torchvision operators."""
     return isinstance(error, RuntimeError) and "operator torchvision::" in str(error)
 
 
@@ -100,7 +100,7 @@ def _module(name: str, place: str) -> ModuleType:
             f"{place}: module '{name}' needs '{error.name}', which is not installed; install it"
         ) from error
     except Exception as error:  # a user's module may raise anything
-        raise ConfigurationError(f"{place}: importing '{name}' raised {describe(error)}; mend that module") from error
+        raise ConfigurationError(f"{place}: importing '{name}' raised {describe(error)}; fix that module") from error
 
 
 def _import(name: str) -> ModuleType:
@@ -108,7 +108,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _guarded(action: Callable[[], _Found]) -> _Found:
-    """Do something that may import torchvision, again with the guard if that failed for what it mends."""
+    """Do something that may import torchvision, again with the guard if that failed for want of torchvision operators."""
     try:
         return action()
     except RuntimeError as error:
@@ -135,7 +135,7 @@ def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str
     try:
         signature.bind(**kwargs)
     except TypeError as error:
-        raise ConfigurationError(f"{key}.kwargs do not fit {path}{signature}: {error}; mend them") from None
+        raise ConfigurationError(f"{key}.kwargs do not fit {path}{signature}: {error}; fix them") from None
 
 
 def _call(function: Callable[..., Any], kwargs: dict[str, Any], place: str) -> Any:
@@ -144,10 +144,10 @@ def _call(function: Callable[..., Any], kwargs: dict[str, Any], place: str) -> A
     except UserError:
         raise
     except Exception as error:  # a user's function may raise anything
-        raise ConfigurationError(f"{place} raised {describe(error)}; mend it or its kwargs") from error
+        raise ConfigurationError(f"{place} raised {describe(error)}; fix it or its kwargs") from error
 
 
 def describe(error: BaseException) -> str:
-    """Return type and first line of an exception: PyTorch's messages go on with pages of C++ frames."""
+    """Return type and first line of an exception: PyTorch's messages continue with pages of C++ frames."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

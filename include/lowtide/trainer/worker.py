@@ -19,10 +19,10 @@ from lowtide.errors import LowtideError, TrainingStopped
 from lowtide.records import Phase
 from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus, Trial, leave_as_orphan
 
-# A small process beside the child that outlives it for a moment, and ends its whole group when the parent is gone.
+# A small process beside the child that outlives it by a second, and ends its whole group when the parent is gone.
 #
 # The kernel can tie the child's own life to its parent's (PR_SET_PDEATHSIG), but not the lives of what the child started: a
-# data loader's workers, a program that a user's model calls. They share the child's process group, and the warden, a fork
+# data loader's workers, a program that a user's model calls. They share the child's process group, and the process reaper, a fork
 # made before PyTorch is imported, watches the control pipe, which hangs up with the parent however that died.
 
 
@@ -30,11 +30,11 @@ _GRACE_S = 1.0
 """For the child to leave by itself, with the exit status of an orphan."""
 
 
-class Warden:
+class ProcessReaper:
     """Used as a context manager around the child's work; does nothing where the child leads no process group.
 
     :param control_fd: the read end of the control pipe; only watched, never read.
-    :param close: descriptors that the warden must not hold open.
+    :param close: descriptors that the process reaper must not hold open.
     """
 
     def __init__(self, control_fd: int, *, close: tuple[int, ...]) -> None:
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
     """Train what the parent asks for on standard input and return the exit status."""
     events = Events(int(arguments[0]))
     control = Control()
-    with Warden(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
+    with ProcessReaper(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
         if control.request.die_with_parent_thread:
             _die_with_parent()
         faulthandler.register(STACK_SIGNAL, all_threads=True)  # a hung child's stack, into its log
@@ -119,7 +119,7 @@ def _run(control: Control, events: Events) -> int:
     except LowtideError as error:
         events.emit(EventKind.FAILED, {"error_type": type(error).__name__, "message": str(error)})
         return ExitStatus.FAILED
-    except Exception as error:  # noqa: BLE001 whatever the user's code raises: told to the parent, shown in full in the log
+    except Exception as error:  # noqa: BLE001 whatever the user's code raises: reported to the parent, shown in full in the log
         traceback.print_exc()
         events.emit(EventKind.FAILED, _unforeseen(error))
         return ExitStatus.FAILED
@@ -131,12 +131,12 @@ def _run(control: Control, events: Events) -> int:
 
 
 def _train(control: Control, events: Events) -> dict[str, object]:
-    from lowtide.trainer.checkpoint_manager import make_keeper
+    from lowtide.trainer.checkpoint_manager import make_checkpointer
     from lowtide.trainer.trainer import Training
 
     request = control.request
-    keeper = make_keeper(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
-    return Training(request.training, emit=events.emit, keeper=keeper).run().model_dump(mode="json")
+    checkpointer = make_checkpointer(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
+    return Training(request.training, emit=events.emit, checkpointer=checkpointer).run().model_dump(mode="json")
 
 
 def _measure(trial: Trial, control: Control, events: Events) -> dict[str, object]:

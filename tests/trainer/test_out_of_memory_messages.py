@@ -17,7 +17,7 @@ from lowtide.trainer.protocol import EventKind
 from lowtide.trainer.trainer import Training
 
 from tests.trainer.conftest import MakeConfig
-from tests.trainer.test_shortage import Greedy, new_loop, source
+from tests.trainer.test_out_of_memory import Greedy, new_loop, source
 
 AUTO: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 64, "accumulation_steps": None}
 
@@ -90,8 +90,8 @@ class Counts:
     def load_state_dict(self, saved: object) -> None: ...
 
 
-def test_an_optimizer_without_room_for_its_state_says_so_and_is_not_tried_again() -> None:
-    """AdamW allocates its moments in the first step, when the gradients are there already."""
+def test_an_optimizer_without_room_for_its_state_is_an_error_and_is_not_tried_again() -> None:
+    """AdamW allocates its state in the first step, when the gradients are there already."""
     warnings: list[str] = []
     loop = new_loop(Greedy(most=32), 16, warnings)
     tries: list[int] = []
@@ -124,7 +124,7 @@ class Evaluated(torch.nn.Module):
         return outputs
 
 
-def test_an_evaluation_that_does_not_fit_goes_on_with_half_its_batch() -> None:
+def test_an_evaluation_that_does_not_fit_continues_with_half_its_batch() -> None:
     def measured(most: int) -> tuple[float, list[str]]:
         warnings: list[str] = []
         found = accuracy(
@@ -144,6 +144,6 @@ def test_an_evaluation_that_does_not_fit_goes_on_with_half_its_batch() -> None:
         measured(0)
 
 
-def test_what_the_driver_itself_refuses_is_a_shortage_too() -> None:
+def test_what_the_driver_itself_refuses_is_out_of_memory_too() -> None:
     assert is_out_of_memory(torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be"))
     assert not is_out_of_memory(torch.AcceleratorError("CUDA error: device-side assert triggered"))

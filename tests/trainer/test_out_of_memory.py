@@ -100,7 +100,7 @@ def test_the_result_is_that_of_the_smaller_micro_batch_from_the_start(precision:
     ]  # once, when the batch is split first
 
 
-def test_a_shortage_in_the_middle_of_a_group_takes_the_same_batch_again() -> None:
+def test_out_of_memory_in_the_middle_of_a_group_takes_the_same_batch_again() -> None:
     """At the second of two micro-batches, when half the gradient is there already."""
     seed_everything(0)
     warnings: list[str] = []
@@ -127,7 +127,7 @@ def test_a_single_sample_that_does_not_fit_ends_with_advice() -> None:
         list(loop.epoch(source()))
 
 
-def test_other_errors_are_not_taken_for_a_shortage() -> None:
+def test_other_errors_are_not_taken_for_out_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
     assert not is_out_of_memory(ValueError("out of memory"))
     assert is_out_of_memory(torch.OutOfMemoryError("x"))
@@ -136,13 +136,13 @@ def test_other_errors_are_not_taken_for_a_shortage() -> None:
         list(new_loop(nn.Linear(7, 4), 8, []).epoch(source()))
 
 
-REAL_SHORTAGE = """
+REAL_OUT_OF_MEMORY = """
 import resource, torch
 from torch import nn
 torch.set_num_threads(1)
 from lowtide.trainer.data import TrainingData
 from lowtide.trainer.loaders import ResidentSource
-from tests.trainer.test_shortage import new_loop, CPU
+from tests.trainer.test_out_of_memory import new_loop, CPU
 inputs, targets = torch.randn(96, 64), torch.randint(0, 4, (96,))
 data = TrainingData(train_inputs=inputs, train_targets=targets, test_inputs=inputs, test_targets=targets)
 wide = nn.Sequential(nn.Linear(64, 1), nn.Linear(1, 200_000), nn.ReLU(), nn.AdaptiveAvgPool1d(4))
@@ -163,7 +163,7 @@ print(loop.state.micro_batch_size, counts, len(warnings), warnings[0])
 def test_a_real_allocator_that_is_refused_memory_is_survived() -> None:
     """The host's allocator under a limit of address space: the activations of 32 samples (77 MB and more) do not fit."""
     done = subprocess.run(
-        [sys.executable, "-c", REAL_SHORTAGE], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", REAL_OUT_OF_MEMORY], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
     )
     size, _, rest = done.stdout.partition(" ")
     assert int(size) in (2, 4, 8, 16)

@@ -1,4 +1,4 @@
-"""What is kept, what it takes to be gone on from, and what happens when it is not what was written."""
+"""Which checkpoints are kept, how a training resumes from one, and what happens when one is damaged."""
 
 import resource
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import torch
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import TrainingError
 from lowtide.trainer.checkpoint import CheckpointFolder
-from lowtide.trainer.checkpoint_manager import CheckpointKeeper, Snapshot, read_state
+from lowtide.trainer.checkpoint_manager import CheckpointManager, Snapshot, read_state
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests
 from lowtide.trainer.trainer import Training
 
-from tests.support.kept_trainings import Heard, spoil, told, train
+from tests.support.kept_trainings import Heard, data_of, spoil, train
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -21,7 +21,7 @@ MakeConfig = Callable[..., TrainingConfig]
 def test_it_saves_by_steps_and_at_the_end_and_keeps_the_last_two(training_config: MakeConfig, tmp_path: Path) -> None:
     training = training_config(checkpoint_steps=5)
     _, heard = train(training, tmp_path / "c")
-    assert [data["optimizer_step"] for data in told(heard, EventKind.CHECKPOINT)] == [5, 10, 15, 16]
+    assert [data["optimizer_step"] for data in data_of(heard, EventKind.CHECKPOINT)] == [5, 10, 15, 16]
     folder = CheckpointFolder(tmp_path / "c")
     assert [folder.manifest(name).optimizer_step for name in folder.names()] == [16, 15]
     assert len(list((tmp_path / "c").iterdir())) == 4  # two manifests, two states, nothing half-written
@@ -32,15 +32,15 @@ def test_a_short_interval_saves_at_every_step_and_none_only_at_the_end(
 ) -> None:
     _, often = train(training_config(checkpoint_interval="0.000001s"), tmp_path / "often")
     _, once = train(training_config(checkpoint_interval=None), tmp_path / "once")
-    assert [data["optimizer_step"] for data in told(often, EventKind.CHECKPOINT)] == list(range(1, 17))
-    assert [data["optimizer_step"] for data in told(once, EventKind.CHECKPOINT)] == [16]
+    assert [data["optimizer_step"] for data in data_of(often, EventKind.CHECKPOINT)] == list(range(1, 17))
+    assert [data["optimizer_step"] for data in data_of(once, EventKind.CHECKPOINT)] == [16]
 
 
-def test_a_stop_saves_the_very_step_and_says_so(kept: tuple[TrainingConfig, Path]) -> None:
+def test_a_stop_saves_that_very_step_and_reports_it(kept: tuple[TrainingConfig, Path]) -> None:
     training, folder = kept
-    _, heard = train(training, folder, stop=True)  # goes on at 5, saves at 8, stops at 9
-    assert told(heard, EventKind.RESUMED)[0]["optimizer_step"] == 5
-    assert told(heard, EventKind.STOPPED)[0] | {"checkpoint": ""} == {
+    _, heard = train(training, folder, stop=True)  # resumes at 5, saves at 8, stops at 9
+    assert data_of(heard, EventKind.RESUMED)[0]["optimizer_step"] == 5
+    assert data_of(heard, EventKind.STOPPED)[0] | {"checkpoint": ""} == {
         "requested": "stop",
         "optimizer_step": 9,
         "checkpoint": "",
@@ -55,28 +55,28 @@ def test_a_damaged_newest_checkpoint_falls_back_with_one_line(
     training, folder = kept
     spoil(sorted(folder.glob(f"*{suffix}"))[-1], how)
     result, heard = train(training, folder)
-    warnings = told(heard, EventKind.WARNING)
-    assert told(heard, EventKind.RESUMED)[0]["optimizer_step"] == 4
+    warnings = data_of(heard, EventKind.WARNING)
+    assert data_of(heard, EventKind.RESUMED)[0]["optimizer_step"] == 4
     if (suffix, how) == (".json", "gone"):
         assert warnings == []  # then it was never there
     else:
         assert len(warnings) == 1
-        assert "going on from checkpoint-000001.json (optimizer step 4) instead" in warnings[0]["message"]
+        assert "resuming from checkpoint-000001.json (optimizer step 4) instead" in warnings[0]["message"]
     unbroken, _ = train(training, tmp_path / "unbroken")
     assert result is not None
     assert unbroken is not None
     assert (result.train_loss, result.test_accuracy) == (unbroken.train_loss, unbroken.test_accuracy)
 
 
-def test_with_no_checkpoint_left_it_says_so_and_starts_over(kept: tuple[TrainingConfig, Path]) -> None:
+def test_with_no_checkpoint_left_it_warns_and_starts_over(kept: tuple[TrainingConfig, Path]) -> None:
     training, folder = kept
     for path in folder.glob("*.pt"):
         spoil(path, "torn")
     result, heard = train(training, folder)
-    (warning,) = told(heard, EventKind.WARNING)
+    (warning,) = data_of(heard, EventKind.WARNING)
     assert warning["message"].endswith("no checkpoint is left, so the training starts over")
     assert result is not None
-    assert told(heard, EventKind.CHECKPOINT)[0]["optimizer_step"] == 4
+    assert data_of(heard, EventKind.CHECKPOINT)[0]["optimizer_step"] == 4
 
 
 def test_a_micro_batch_that_was_found_or_shrank_is_not_searched_for_again(
@@ -92,7 +92,9 @@ def test_a_micro_batch_that_was_found_or_shrank_is_not_searched_for_again(
     )
     _, first = train(training, tmp_path / "c", stop=True)
     result, again = train(training, tmp_path / "c")
-    searched = [[data for data in told(heard, EventKind.NOTE) if "auto" in data["message"]] for heard in (first, again)]
+    searched = [
+        [data for data in data_of(heard, EventKind.NOTE) if "auto" in data["message"]] for heard in (first, again)
+    ]
     assert [len(lines) for lines in searched] == [1, 0]
     assert result is not None
     assert f"auto: {result.micro_batch_size} x" in searched[0][0]["message"]
@@ -108,9 +110,9 @@ def test_a_full_disk_is_a_warning_and_the_last_checkpoint_stays(kept: tuple[Trai
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert result is not None
-    warnings = [data["message"] for data in told(heard, EventKind.WARNING)]
+    warnings = [data["message"] for data in data_of(heard, EventKind.WARNING)]
     assert len(warnings) == 5  # after steps 8, 12 and 16, and once more at the end
-    assert all("cannot be written" in warning and "the training goes on" in warning for warning in warnings[:4])
+    assert all("cannot be written" in warning and "the training continues" in warning for warning in warnings[:4])
     assert warnings[4].startswith(
         "the trained weights (optimizer step 16) could not be saved: the newest checkpoint in"
     )
@@ -125,36 +127,38 @@ def test_a_pause_that_cannot_be_saved_is_no_pause(kept: tuple[TrainingConfig, Pa
     requests = Requests()
     requests.pause.set()
     plan = CheckpointPlan(folder=folder, run_id="r", training_id="t")
-    keeper = CheckpointKeeper(plan, training, emit=lambda *event: heard.append(event), requests=requests)
+    checkpointer = CheckpointManager(plan, training, emit=lambda *event: heard.append(event), requests=requests)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        result = Training(training, emit=lambda *event: heard.append(event), keeper=keeper).run()
+        result = Training(training, emit=lambda *event: heard.append(event), checkpointer=checkpointer).run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert result.optimizer_steps == 16
     warned = [
-        data["message"] for data in told(heard, EventKind.WARNING) if "goes on instead of pausing" in data["message"]
+        data["message"]
+        for data in data_of(heard, EventKind.WARNING)
+        if "continues instead of pausing" in data["message"]
     ]
     assert len(warned) == 1  # the request is over: the next step does not try again
     assert not requests.pause.is_set()
 
 
-def test_the_moment_in_which_a_state_is_there_twice_is_no_peak(kept: tuple[TrainingConfig, Path]) -> None:
-    """What came before going on, here 300 MiB that were given back, is forgotten when the state is in its place."""
+def test_a_transient_second_copy_of_the_state_is_not_the_peak(kept: tuple[TrainingConfig, Path]) -> None:
+    """What came before resuming, here 300 MiB that were given back, is forgotten when the state is in its place."""
     training, folder = kept
     plan = CheckpointPlan(folder=folder, run_id="r", training_id="t")
     peaks: list[float] = []
 
-    class Keeper(CheckpointKeeper):
+    class Checkpointer(CheckpointManager):
         def restore(self, snapshot: Snapshot) -> None:
             torch.ones(300 * 2**18).sum()
             peaks.append(snapshot.memory.peak_bytes_so_far() / 2**20)
             super().restore(snapshot)
             peaks.append(snapshot.memory.peak_bytes_so_far() / 2**20)
 
-    keeper = Keeper(plan, training, emit=lambda *event: None, requests=Requests())
-    result = Training(training, emit=lambda *event: None, keeper=keeper).run()
+    checkpointer = Checkpointer(plan, training, emit=lambda *event: None, requests=Requests())
+    result = Training(training, emit=lambda *event: None, checkpointer=checkpointer).run()
     assert peaks[0] > 280
     assert peaks[1] < 150
     assert result.peak_memory_bytes / 2**20 < 150
@@ -167,7 +171,7 @@ def test_a_loss_that_becomes_nan_keeps_the_last_good_checkpoint(training_config:
     newest = CheckpointFolder(tmp_path / "c").newest()
     weights = read_state(newest, tmp_path / "c")["loop"]["model"].values() if newest else []
     assert all(bool(weight.isfinite().all()) for weight in weights)
-    assert not told(heard, EventKind.FINISHED)
+    assert not data_of(heard, EventKind.FINISHED)
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -191,9 +195,9 @@ def test_weights_that_are_nan_after_the_last_step_are_an_error(
     training = training_config(checkpoint_steps=15)
     plan = CheckpointPlan(folder=tmp_path / "c", run_id="r", training_id="t")
     heard: Heard = []
-    keeper = CheckpointKeeper(plan, training, emit=lambda *event: heard.append(event), requests=Requests())
+    checkpointer = CheckpointManager(plan, training, emit=lambda *event: heard.append(event), requests=Requests())
     with pytest.raises(
         TrainingError, match=r"a weight .* is NaN or infinite after the last optimizer step \(16\); lower"
     ):
-        Training(training, emit=lambda *event: heard.append(event), keeper=keeper if keeps else None).run()
-    assert [data["optimizer_step"] for data in told(heard, EventKind.CHECKPOINT)] == ([15] if keeps else [])
+        Training(training, emit=lambda *event: heard.append(event), checkpointer=checkpointer if keeps else None).run()
+    assert [data["optimizer_step"] for data in data_of(heard, EventKind.CHECKPOINT)] == ([15] if keeps else [])
