@@ -47,6 +47,7 @@ def test_a_training_reports_from_its_first_phase_to_its_result(
     events += heard_until(child, EventKind.FINISHED)
     assert child.next_event(0.5) is None
     child.end()
+    assert processes_of_group(child.pid) == []
 
     kinds = [e.data["phase"] if e.kind is EventKind.PHASE else e.kind.value for e in events]
     assert list(dict.fromkeys(kinds)) == ["startup", "ready", "train", "progress", "evaluate", "finished"]
@@ -231,18 +232,16 @@ def test_leaving_the_block_ends_a_child_that_has_just_been_started(
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
-@pytest.mark.parametrize("end", ["by itself", "stopped", "child killed"])
+@pytest.mark.parametrize("end", ["stopped", "child killed"])
 def test_no_process_of_the_childs_group_is_left_not_even_a_zombie(
     make_child: MakeChild, training_config: MakeConfig, end: str
 ) -> None:
-    child = make_child(training_config(epochs=1 if end == "by itself" else 1000))
+    child = make_child(training_config(epochs=1000))
     with child:
         child.start()
         heard_until(child, EventKind.PROGRESS)
         assert len(processes_of_group(child.pid)) == 2  # the child and its process reaper
-        if end == "by itself":
-            heard_until(child, EventKind.FINISHED)
-        elif end == "child killed":
+        if end == "child killed":
             os.kill(child.pid, signal.SIGKILL)
     left = processes_of_group(child.pid)
     if end == "child killed":  # the process reaper's zombie is the first process's to bury
