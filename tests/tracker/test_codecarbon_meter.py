@@ -125,7 +125,7 @@ def test_it_prints_nothing_leaves_logging_alone_and_obeys_no_configuration_but_o
 import json, logging, os, signal, sys, time, warnings
 warnings.simplefilter("error")
 before = (logging.root.level, list(logging.root.handlers), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
-from lowtide.tracker import CodeCarbonMeter
+from lowtide.tracker.codecarbon import CodeCarbonMeter
 assert "codecarbon" not in sys.modules
 meter = CodeCarbonMeter(); meter.start(); time.sleep(1.2); last = meter.stop()
 assert before == (logging.root.level, list(logging.root.handlers), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))

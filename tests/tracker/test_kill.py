@@ -18,7 +18,9 @@ CHILD = """
 import os, sys, time
 from pathlib import Path
 from lowtide.timeutil import utc_now
-from lowtide.tracker import EnergyRecorder, LedgerWriter, ReplayMeter
+from lowtide.tracker.recorder import EnergyRecorder
+from lowtide.tracker.ledger import LedgerWriter
+from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 class Acknowledging(LedgerWriter):

@@ -17,7 +17,7 @@ from lowtide.tracker.ledger import LedgerWriter, read_ledger, repair_ledger
 
 from tests.tracker.tracker_tools import row
 
-SCHEMA = Path(__file__).resolve().parents[2] / "include/records/ledger_row.schema.json"
+SCHEMA = Path(__file__).resolve().parents[2] / "include/lowtide/schemas/ledger_row.schema.json"
 
 
 def write(path: Path, rows: list[LedgerRow]) -> None:
@@ -137,7 +137,7 @@ def test_a_full_disk_is_one_sentence_leaves_no_torn_line_and_is_survived(tmp_pat
 import resource, sys
 from pathlib import Path
 from lowtide.errors import ArtifactError
-from lowtide.tracker import LedgerWriter
+from lowtide.tracker.ledger import LedgerWriter
 from tests.tracker.tracker_tools import row
 ledger = LedgerWriter(Path(sys.argv[1]))
 limit = len(row(0).as_json_line()) * 2 + 100

@@ -117,7 +117,11 @@ RUN = """
 import json, sys, time
 from pathlib import Path
 from lowtide.timeutil import utc_now
-from lowtide.tracker import *
+from lowtide.tracker.codecarbon import CodeCarbonMeter
+from lowtide.tracker.process_share import AttributedMeter, ProcessTree
+from lowtide.tracker.emissions import machine_totals, summarise
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
+from lowtide.tracker.recorder import EnergyRecorder
 from tests.tracker.tracker_tools import constant
 meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), ProcessTree())
 ledger = LedgerWriter(Path(sys.argv[1]))
@@ -196,7 +200,8 @@ for folder, limit, value in (("cpu", "cpu.cfs_quota_us", 20000), ("memory", "mem
     group = Path("/sys/fs/cgroup") / folder / sys.argv[1]
     (group / limit).write_text(str(value))
     (group / "cgroup.procs").write_text(str(os.getpid()))
-from lowtide.tracker import *
+from lowtide.tracker.codecarbon import CodeCarbonMeter
+from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 tree = ProcessTree()
 meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), tree)
 before = tree.usage()

@@ -18,7 +18,9 @@ import resource, sys, time
 from pathlib import Path
 from lowtide.errors import MeasurementError
 from lowtide.timeutil import utc_now
-from lowtide.tracker import EnergyRecorder, LedgerWriter, ReplayMeter
+from lowtide.tracker.recorder import EnergyRecorder
+from lowtide.tracker.ledger import LedgerWriter
+from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 path, fault = Path(sys.argv[1]), sys.argv[2]

@@ -30,18 +30,11 @@ FunctionalUnitName = Literal["run", "epoch", "1000_samples"]
 
 
 class AccountConfig(Section):
-    """Where the ledger is copied, and the Software Carbon Intensity score (ISO/IEC 21031:2024).
+    """The Software Carbon Intensity score (ISO/IEC 21031:2024).
 
     Embodied emissions count only if they are given.
     """
 
-    ledger_copies: Annotated[
-        str | None,
-        Field(min_length=1, description="folder or URL, e.g. s3://bucket/ledgers, that gets the ledger in pieces"),
-    ] = None
-    ledger_copy_interval: Annotated[Duration, Field(description="at most this much is lost with a machine")] = (
-        parse_duration("1m")
-    )
     functional_unit: Annotated[
         FunctionalUnitName, Field(description="what the SCI score is per (R): run, epoch or 1000_samples")
     ] = "run"

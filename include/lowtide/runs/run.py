@@ -35,7 +35,7 @@ from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_moment
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.gpu import VISIBLE
-from lowtide.tracker.ledger import INCOMPLETE, LedgerSegments, LedgerWriter, LiveFigures, next_attempt, read_ledger
+from lowtide.tracker.ledger import INCOMPLETE, LedgerWriter, LiveFigures, next_attempt, read_ledger
 from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 from lowtide.tracker.recorder import EnergyRecorder
@@ -263,34 +263,6 @@ def _move_to(folder: RunFolder, name: str) -> str | None:
     for path in present:
         path.replace(target / path.name)
     return target.name
-
-
-# Copies a run's ledger away from its machine while it grows, where the configuration names a place.
-
-
-@contextmanager
-def ledger_copies(run: TrainingRun) -> Iterator[None]:
-    """Copy the run's ledger in pieces to ``account.ledger_copies``; null: do nothing.
-
-    :raises ConfigurationError: a place that no driver is there for; told before the training begins.
-    """
-    account = run.config.values.account
-    if account.ledger_copies is None:
-        yield
-        return
-    path = run.folder.path
-    segments = LedgerSegments(
-        run.folder.ledger,
-        account.ledger_copies,
-        f"{path.parent.name}/{path.name}",
-        interval_s=account.ledger_copy_interval.total_seconds(),
-    )
-    try:
-        with segments:
-            yield
-    finally:
-        for problem in segments.problems:
-            _log.warning("%s", problem)
 
 
 # How a run's energy is measured, and what becomes of the run when that goes wrong: the training itself always goes on.
@@ -711,7 +683,7 @@ def _attempt(
         run, training_id, recorder, hands, attempt=attempt, environment=metering.child_environment
     )
     details = run_details(run, signal, meter)
-    with ledger_copies(run), attempt_in(ledger, attempt, details, problems=lambda: told(recorder)):
+    with attempt_in(ledger, attempt, details, problems=lambda: told(recorder)):
         done = measured(recorder, meter, supervision.train)
     problems = (*before.problems, *recorder.problems)
     return FinishedTraining(result=done.result, meter=meter, problems=problems, shortfall=done.shortfall)

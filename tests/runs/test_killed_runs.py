@@ -29,7 +29,11 @@ import json, os, signal, sys, time
 from pathlib import Path
 from lowtide.timeutil import utc_now
 from lowtide.records import Phase
-from lowtide.tracker import AttributedMeter, EnergyRecorder, LedgerWriter, ProcessTree, ReplayMeter
+from lowtide.tracker.process_share import AttributedMeter
+from lowtide.tracker.recorder import EnergyRecorder
+from lowtide.tracker.ledger import LedgerWriter
+from lowtide.tracker.process_share import ProcessTree
+from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import constant
 
 def run(folder, details):

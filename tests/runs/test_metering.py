@@ -106,8 +106,8 @@ DISK_FULL = """
 import resource, sys, time
 from pathlib import Path
 from lowtide.runs.run import measured
-from lowtide.tracker import ReplayMeter
-from tests.pipeline.test_metering import recorder, result
+from tests.support.replay_meter import ReplayMeter
+from tests.runs.test_metering import recorder, result
 
 def train():
     time.sleep(0.1)
