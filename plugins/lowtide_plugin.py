@@ -1,3 +1,6 @@
-"""Registers Lowtide with Airflow in an Astronomer project; where the package is installed, Airflow keeps the first of the two."""
+"""Registers the plugin in an Airflow that finds the package on its path only; an installed package registers itself."""
 
-from lowtide.airflow.plugin import LowtidePlugin  # noqa: F401
+from importlib.metadata import entry_points
+
+if not entry_points(group="airflow.plugins", name="lowtide"):
+    from lowtide.airflow.plugin import LowtidePlugin  # noqa: F401

@@ -11,7 +11,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 _LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 _BUNDLES = [  # dag.test() finds a DAG only in a configured bundle
     {"name": name, "classpath": _LOCAL_BUNDLE, "kwargs": {"path": str(PROJECT_ROOT / folder)}}
-    for name, folder in (("dags-folder", "dags"), ("probes", "tests/plugins/dags"))
+    for name, folder in (("dags-folder", "dags"), ("probes", "tests/airflow/dags"))
 ]
 _HOME = tempfile.TemporaryDirectory(prefix="lowtide-tests-")
 

@@ -1,4 +1,4 @@
-"""The connection type in real Airflow: found without an installation, its form, its test, its secrets."""
+"""The connection type in real Airflow: found by the installed package's entry point, its form, its test, its secrets."""
 
 import asyncio
 import json
@@ -52,11 +52,11 @@ def hook(conn_id: str):
     return CarbonIntensityHook(conn_id)
 
 
-def test_airflow_finds_the_type_and_its_form_by_the_project_s_folder_alone(tmp_path: Path):
+def test_airflow_finds_the_type_and_its_form_by_the_entry_point(tmp_path: Path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
-        "PYTHONPATH": str(PROJECT_ROOT),
+        "PYTHONPATH": str(PROJECT_ROOT / "include"),
     }
     done = subprocess.run(
         [sys.executable, "-c", ASK_AIRFLOW], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -60,7 +60,7 @@ def test_a_run_is_held_against_the_mean_of_as_many_baselines_as_the_configuratio
 def test_the_records_xcom_equals_the_file_and_keeps_the_schema(run_probe, tmp_path):
     config = write_config(tmp_path, grid__replay=CLEAN_REPLAY)
     record = run_probe("baseline", file=config).xcoms["train"]
-    schema = json.loads((PROJECT_ROOT / "include/records/record.schema.json").read_text())
+    schema = json.loads((PROJECT_ROOT / "include/lowtide/schemas/record.schema.json").read_text())
     jsonschema.validate(record, schema)
     stored = json.loads(Path(record["ledger_path"]).with_name("record.json").read_text())
     assert TrainingRecord.model_validate(record) == TrainingRecord.model_validate(stored)
