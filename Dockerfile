@@ -2,6 +2,11 @@
 # This image has not been built by the project's own checks, which run without Docker.
 FROM astrocrpublic.azurecr.io/runtime:3.3-2
 
+# The image has copied the project into its working folder by now; what the package needs came from requirements.txt.
+RUN pip install --no-deps .
+# Configurations are read from the project, not from where pip puts the package.
+ENV LOWTIDE_PROJECT_ROOT=/usr/local/airflow
+
 # GPU route
 # 1. On the host: the NVIDIA driver and the NVIDIA Container Toolkit.
 # 2. In the image: nothing more. The torch wheel that pip installs on Linux brings its CUDA libraries along.

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
+from lowtide.airflow import GpuTrainingOperator
 from lowtide.airflow.compare import BASELINE
 from lowtide.airflow.context import dag_params
-from lowtide.airflow.training import GpuTrainingOperator
 
 CONFIG = "baseline.yaml"
 

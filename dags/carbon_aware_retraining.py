@@ -3,10 +3,8 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
-from lowtide.airflow.compare import CompareRunsOperator
+from lowtide.airflow import CarbonIntensitySensor, CompareRunsOperator, GpuTrainingOperator
 from lowtide.airflow.context import dag_params
-from lowtide.airflow.sensor import CarbonIntensitySensor
-from lowtide.airflow.training import GpuTrainingOperator
 
 CONFIG = "optimized.yaml"
 

@@ -1,8 +1,7 @@
 """What Airflow knows of Lowtide's connection type without importing the hook: the form, its labels, its fields.
 
-Airflow finds this through ``lowtide-*.dist-info`` in the project's root, by the entry point ``apache_airflow_provider``,
-so that nothing has to be installed. It is imported as ``plugins.lowtide.provider_info``: Airflow asks for it while it
-reads its configuration, before the plugins folder is on Python's path. Nothing may be imported here.
+Airflow finds ``provider_info`` by the installed package's entry point ``apache_airflow_provider``, while it reads its
+configuration. Nothing may be imported here.
 """
 
 from typing import Any

@@ -41,7 +41,7 @@ _CONTROL: dict[str, dict[str, Any]] = {
 
 
 def configuration_files() -> list[str]:
-    """Return the names of the files in include/configs: the fixed list that a trigger may choose from."""
+    """Return the names of the files in include/configs, the fixed list that a trigger may choose from; empty without any."""
     return sorted(path.name for path in CONFIGS_FOLDER.glob("*.yaml"))
 
 
@@ -77,10 +77,10 @@ def config_path_from_params(params: Mapping[str, Any], default: str) -> Path:
     :raises ConfigurationError: not one of the files in include/configs (a path would let a trigger read any file).
     """
     name = params.get("config") or default
-    if name not in configuration_files():
-        raise ConfigurationError(
-            f"config {name!r} is not in include/configs; choose one of {', '.join(configuration_files())}"
-        )
+    files = configuration_files()
+    if name not in files:
+        remedy = f"choose one of {', '.join(files)}" if files else f"put the file into {CONFIGS_FOLDER}"
+        raise ConfigurationError(f"config {name!r} is not in include/configs; {remedy}")
     return CONFIGS_FOLDER / name
 
 

@@ -17,9 +17,29 @@ from pydantic_core import ErrorDetails
 from lowtide.config.schema import LowtideConfig, artifacts_folder
 from lowtide.errors import ConfigurationError
 
-PROJECT_ROOT = Path(__file__).resolve().parents[3]
+PROJECT_VARIABLE = "LOWTIDE_PROJECT_ROOT"
 ARTIFACTS_VARIABLE = "LOWTIDE_ARTIFACTS_ROOT"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
+
+
+def find_project_root(module: Path, environment: Mapping[str, str], current: Path) -> Path:
+    """Return the project's folder as an absolute path: ``include/configs``, relative paths and defaults lie below it.
+
+    In this order: ``LOWTIDE_PROJECT_ROOT``; the checkout, if ``module`` lies in ``include/lowtide`` beside a
+    ``pyproject.toml``; ``AIRFLOW_HOME``; the current folder.
+
+    :param module: a file two folders below ``include``, where the package is a checkout.
+    """
+    include = module.parents[2]
+    checkout = include.parent
+    if given := environment.get(PROJECT_VARIABLE):
+        return Path(given).expanduser().resolve()
+    if include.name == "include" and (checkout / "pyproject.toml").is_file():
+        return checkout
+    return Path(environment.get("AIRFLOW_HOME") or current).expanduser().resolve()
+
+
+PROJECT_ROOT = find_project_root(Path(__file__).resolve(), os.environ, Path.cwd())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
