@@ -97,7 +97,6 @@ def test_exchanging_the_runs_flips_every_sign_to_the_last_bit(a: RunFactors, b: 
     there, back = attribute(a, b), attribute(b, a)
     assert parts_of(a, b) == tuple(-part for part in parts_of(b, a))
     assert there.total == -back.total
-    assert there.waiting_separated == back.waiting_separated
 
 
 @given(factors(zeros=True))
@@ -156,15 +155,15 @@ def test_a_worked_example_agrees_with_a_pocket_calculator() -> None:
     assert found.total == -450.0
 
 
-def test_without_a_known_submission_waiting_is_zero_and_said_to_be() -> None:
+def test_without_a_known_submission_waiting_is_zero() -> None:
     found = attribute(make(), make(mean=100.0))
-    assert (found.waiting, found.waiting_separated) == (0.0, False)
+    assert found.waiting == 0.0
     assert found.grid_conditions == pytest.approx(-400.0)
 
 
 def test_a_carbon_free_grid_at_submission_does_not_separate_waiting_from_a_dirtier_run() -> None:
     found = attribute(make(), make(mean=100.0, submission=0.0))
-    assert (found.waiting, found.waiting_separated) == (0.0, False)
+    assert found.waiting == 0.0
 
 
 def test_a_factor_that_vanishes_takes_the_whole_change() -> None:

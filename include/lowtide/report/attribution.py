@@ -77,7 +77,6 @@ class Attribution:
     grid_conditions: float
     waiting: float
     total: float
-    waiting_separated: bool
 
 
 class _LogRatio(NamedTuple):
@@ -107,7 +106,6 @@ def attribute(baseline: RunFactors, run: RunFactors) -> Attribution:
         grid_conditions=grid_conditions,
         waiting=waiting,
         total=c1 - c0,
-        waiting_separated=any(side.middle_intensity_gco2eq_per_kwh is not None for side in (baseline, run)),
     )
 
 
