@@ -75,12 +75,12 @@ def test_airflow_finds_the_type_and_its_form_by_the_entry_point(tmp_path: Path):
 def test_what_is_announced_is_what_airflow_s_schema_wants_and_what_the_code_has():
     import airflow
     from lowtide.airflow.hook import CarbonIntensityHook
-    from lowtide.airflow.provider_info import TESTED_PROVIDERS, provider_info
+    from lowtide.airflow.provider_info import TESTED_PROVIDERS, get_provider_info
     from lowtide.grid.providers import HTTP_PROVIDERS
 
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
-    jsonschema.validate(provider_info(), schema)
-    (announced,) = provider_info()["connection-types"]
+    jsonschema.validate(get_provider_info(), schema)
+    (announced,) = get_provider_info()["connection-types"]
     assert announced["connection-type"] == CarbonIntensityHook.conn_type
     assert announced["hook-name"] == CarbonIntensityHook.hook_name
     assert set(TESTED_PROVIDERS) == set(HTTP_PROVIDERS)

@@ -1,6 +1,6 @@
 """What Airflow knows of Lowtide's connection type without importing the hook: the form, its labels, its fields.
 
-Airflow finds ``provider_info`` by the installed package's entry point ``apache_airflow_provider``, while it reads its
+Airflow finds ``get_provider_info`` by the installed package's entry point ``apache_airflow_provider``, while it reads its
 configuration. Nothing may be imported here.
 """
 
@@ -36,7 +36,7 @@ _FORM_FIELDS: dict[str, Any] = {
 }
 
 
-def provider_info() -> dict[str, Any]:
+def get_provider_info() -> dict[str, Any]:
     """Return Lowtide as Airflow's ``provider_info.schema.json`` describes a provider."""
     return {
         "package-name": "lowtide",
