@@ -213,12 +213,12 @@ def all_keys(model: type[BaseModel] = LowtideConfig, prefix: str = "") -> list[s
     keys: list[str] = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        section = _section_of(field.annotation)
+        section = section_of(field.annotation)
         if section is not None:
             keys.extend(all_keys(section, f"{prefix}{name}."))
     return keys
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
+def section_of(annotation: Any) -> type[BaseModel] | None:
     candidates = [annotation, *getattr(annotation, "__args__", ())]
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
