@@ -220,5 +220,6 @@ def all_keys(model: type[BaseModel] = LowtideConfig, prefix: str = "") -> list[s
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section's model that a field holds; None for a field that holds a value."""
     candidates = [annotation, *getattr(annotation, "__args__", ())]
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
