@@ -112,3 +112,14 @@ def test_help_has_examples(command):
     done = lowtide(*command.split(), "--help")
     assert done.returncode == 0
     assert "examples:" in done.stdout
+
+
+def test_help_imports_no_command_and_none_of_their_libraries():
+    code = (
+        "import contextlib, io, sys; from lowtide.cli.main import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main(['--help'])\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('numpy', 'pydantic', 'requests', 'rich', 'yaml')"
+        " or m.startswith('lowtide.cli.') and m != 'lowtide.cli.main'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

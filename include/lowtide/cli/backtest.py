@@ -179,8 +179,6 @@ def plan_of(options: argparse.Namespace) -> "Plan":
     )
 
 
-NAME = "backtest"
-HELP = "what a policy would have saved on a grid's past, against starting at once and against perfect knowledge"
 EXAMPLES = """examples:
   lowtide backtest --trace GB_2023.csv.gz --history GB_2022.csv.gz
   lowtide backtest --trace GB_2023.csv.gz --history GB_2022.csv.gz --policy window,percentile --submit random --plot gb.png

@@ -21,8 +21,6 @@ from lowtide.runs.evidence import report_settings, wait_evidence
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import utc_now
 
-NAME = "compare"
-HELP = "compare a run, or several, with a baseline and write report.json, report.md and report.html"
 EXAMPLES = """examples:
   lowtide compare --baseline artifacts/runs/base --run artifacts/runs/mine --output artifacts/reports/mine
   lowtide compare --run artifacts/runs/mine --output artifacts/reports/mine   (no baseline: the waiting part only)

@@ -11,8 +11,6 @@ from lowtide.report.export import csv_text, json_text, model_card_text
 from lowtide.runs.account import Account, account_of
 from lowtide.runs.folder import RunFolder
 
-NAME = "export"
-HELP = "write runs as CSV with CodeCarbon's columns, as a Hugging Face model card's block, or as JSON"
 EXAMPLES = """examples:
   lowtide export artifacts/runs/mine --format csv
   lowtide export artifacts/runs/*/* --format codecarbon --output emissions.csv

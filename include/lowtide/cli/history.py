@@ -99,8 +99,6 @@ def _chart(store: HistoryStore, readings: Sequence[Reading], drawn: tuple[dateti
     return ["", head, *chart(readings, drawn, store.timezone, width=width)]
 
 
-NAME = "history"
-HELP = "keep and show what is known of a grid's past: import a file, show coverage, gaps and a chart"
 EXAMPLES = """examples:
   lowtide history import DE_2023_hourly.csv --zone DE
   lowtide history import my_trace.csv.gz --zone GB --factors direct --source neso

@@ -11,8 +11,6 @@ from lowtide.grid.outlook import Wanted
 from lowtide.records import Forecast, Reading
 from lowtide.timeutil import format_moment, utc_now
 
-NAME = "intensity"
-HELP = "show a zone's carbon intensity now, with its origin"
 EXAMPLES = """examples:
   lowtide intensity --zone GB
   lowtide intensity --zone GB --region 13

@@ -10,12 +10,24 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
-from lowtide.cli import backtest, compare, export, history, intensity, plan, report, settle, train
 from lowtide.errors import ConfigurationError, LowtideError, UserError
 
 _DESCRIPTION = "Lowtide trains at the low tide of the grid's carbon, and shows figures that can be followed back."
+_COMMANDS = {
+    "train": "wait until the policy says run, train under measurement, write record.json and ledger.jsonl",
+    "plan": "show what would be decided now, and why: the outlook, the chosen block, what it should save",
+    "compare": "compare a run, or several, with a baseline and write report.json, report.md and report.html",
+    "report": "sum up all runs over time: energy, emissions, what waiting and efficiency avoided, waits, missed deadlines",
+    "settle": "book a run again at the grid's actual figures, and keep what was booked first; reads back a run that was killed",
+    "export": "write runs as CSV with CodeCarbon's columns, as a Hugging Face model card's block, or as JSON",
+    "intensity": "show a zone's carbon intensity now, with its origin",
+    "history": "keep and show what is known of a grid's past: import a file, show coverage, gaps and a chart",
+    "backtest": "what a policy would have saved on a grid's past, against starting at once and against perfect knowledge",
+}
+"""What each command does; its module in this package has the same name and is imported when the command is chosen."""
 _EXAMPLES = """examples:
   lowtide intensity --zone GB
   lowtide plan include/configs/optimized.yaml
@@ -36,23 +48,40 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigurationError(f"{message} (see `{self.prog} --help`)")
 
 
+class _CommandParser(_Parser):
+    """The parser of one command, which imports the command's module when the command is chosen: imports take most of a start.
+
+    :param module: defines ``EXAMPLES``, ``add_arguments(parser)`` and ``run(options)``; None for a command's own subcommands.
+    """
+
+    def __init__(self, *, module: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._module = module
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._module is not None:
+            command, self._module = import_module(self._module), None
+            self.epilog = command.EXAMPLES
+            command.add_arguments(self)
+            self.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+            self.set_defaults(run=command.run)
+        return super().parse_known_args(args, namespace)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     root = _Parser(
         prog="lowtide", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (train, plan, compare, report, settle, export, intensity, history, backtest):
-        command = commands.add_parser(
-            module.NAME,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=module.EXAMPLES,
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser)
+    for name, help_text in _COMMANDS.items():
+        commands.add_parser(
+            name,
+            module=f"lowtide.cli.{name}",
+            help=help_text,
+            description=help_text,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(command)
-        command.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-        command.set_defaults(run=module.run)
     return root
 
 

@@ -16,8 +16,6 @@ from lowtide.scheduler.job import Job
 from lowtide.scheduler.waiting import Looked, look
 from lowtide.timeutil import as_utc, format_duration, format_moment, utc_now
 
-NAME = "plan"
-HELP = "show what would be decided now, and why: the outlook, the chosen block, what it should save"
 EXAMPLES = """examples:
   lowtide plan include/configs/optimized.yaml
   lowtide plan optimized.yaml --set grid.zone=DE --set grid.provider=energy_charts --set scheduler.deadline=12h

@@ -28,8 +28,6 @@ from lowtide.report.savings import (
 from lowtide.report.savings_model import Savings
 from lowtide.timeutil import format_moment, parse_moment, utc_now
 
-NAME = "report"
-HELP = "sum up all runs over time: energy, emissions, what waiting and efficiency avoided, waits, missed deadlines"
 EXAMPLES = """examples:
   lowtide report --since 2026-01-01
   lowtide report --since 2026-01-01 --until 2026-03-31 --dag carbon_aware_retraining

@@ -15,8 +15,6 @@ from lowtide.runs.settlement import ActualFigures, SettledRun, check_same_grid, 
 from lowtide.timeutil import utc_now
 from lowtide.units import change_text, grams_text, percent_text, relative_change_percent
 
-NAME = "settle"
-HELP = "book a run again at the grid's actual figures, and keep what was booked first; reads back a run that was killed"
 EXAMPLES = """examples:
   lowtide settle artifacts/runs/mine
   lowtide settle artifacts/runs/mine --offline          (the stored history only)

@@ -190,8 +190,6 @@ def go_on(config: LoadedConfig, folder: RunFolder, earlier: Beginning, display: 
     return foreground.train(earlier_pauses(folder, foreground.job()))
 
 
-NAME = "train"
-HELP = "wait until the policy says run, train under measurement, write record.json and ledger.jsonl"
 EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml
   lowtide train include/configs/optimized.yaml --now --set training.epochs=1 --output artifacts/runs/quick
