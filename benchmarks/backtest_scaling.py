@@ -35,7 +35,7 @@ def generated(years: float, zone: str = "DE", seed: int = 0) -> Grid:
         level = noise[i] = memory * level + shock
     known = np.array([r.carbon_intensity_gco2eq_per_kwh for r in readings]) * np.exp(noise)
     begin = round(YEAR / timedelta(hours=1))
-    truth = Truth.of((START + YEAR).timestamp(), 3600.0, known[begin:])
+    truth = Truth((START + YEAR).timestamp(), 3600.0, known[begin:])
     return Grid(truth=truth, known_from_s=START.timestamp(), known=known)
 
 

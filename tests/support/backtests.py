@@ -30,7 +30,7 @@ def plan(**changes: Any) -> Plan:
 
 def grid(values: Sequence[float], *, past: Sequence[float] = (), step_s: float = HOUR_S) -> Grid:
     """A grid that begins in SPRING; NaN is a gap."""
-    truth = Truth.of(SPRING.timestamp(), step_s, np.array(values, float))
+    truth = Truth(SPRING.timestamp(), step_s, np.array(values, float))
     known = np.array([*past, *values], float)
     return Grid(truth=truth, known_from_s=truth.start_s - len(past) * step_s, known=known)
 

@@ -1,13 +1,16 @@
 """Perfect knowledge: never worse than any schedule that keeps the rules, and reached by one of them."""
 
+from dataclasses import replace
+from datetime import timedelta
 from itertools import groupby, pairwise, product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.scheduler.backtest.results import SlotSearch, best_blocks, best_slots, slot_length
-from lowtide.scheduler.backtest.simulate import Floats, PauseCosts, Truth
+from lowtide.scheduler.backtest.results import best_blocks, best_segments
+from lowtide.scheduler.backtest.simulate import Run, Truth, emitted
+from lowtide.scheduler.job import PausingLimits
 
 STEP = 3600.0
 SERIES = st.lists(st.floats(1, 1000), min_size=4, max_size=40)
@@ -17,7 +20,7 @@ SERIES = st.lists(st.floats(1, 1000), min_size=4, max_size=40)
 def test_the_best_block_is_below_every_other_and_is_one_of_them(
     values: list[float], submitted: float, share: float, place: float
 ) -> None:
-    truth = Truth.of(0.0, STEP, np.array(values))
+    truth = Truth(0.0, STEP, np.array(values))
     begin = submitted * (truth.end_s - 2.0)
     room = truth.end_s - begin
     duration = max(1.0, share * room)
@@ -30,77 +33,80 @@ def test_the_best_block_is_below_every_other_and_is_one_of_them(
 
 
 def test_on_the_hour_it_is_every_hour_from_submission_on() -> None:
-    truth = Truth.of(0.0, STEP, np.array([5.0, 4.0, 3.0, 9.0, 1.0, 2.0, 0.5]))
+    truth = Truth(0.0, STEP, np.array([5.0, 4.0, 3.0, 9.0, 1.0, 2.0, 0.5]))
     found = best_blocks(truth, np.array([0.0, STEP]), np.array([2 * STEP, 3 * STEP]), 2 * STEP)
     assert found.tolist() == [3.5, 3.5]
     assert best_blocks(truth, np.array([0.0]), np.array([0.0]), 2 * STEP).tolist() == [4.5]
 
 
-def brute(prices: Floats, slot: float, work: float, costs: PauseCosts) -> float:
-    """The least cost over all ways to work or not in each slot; the last slot only as long as there is work."""
-    truth = Truth.of(0.0, slot, prices)
-    return min(cost(truth, ways, work, costs) for ways in product((False, True), repeat=len(prices)) if any(ways))
+QUARTER = 900.0
+"""The planner's step for short jobs."""
 
 
-def cost(truth: Truth, ways: tuple[bool, ...], work: float, costs: PauseCosts) -> float:
-    edges = [(works, [i for i, _ in group]) for works, group in groupby(enumerate(ways), key=lambda pair: pair[1])]
-    slices = [[slots[0] * truth.step_s, (slots[-1] + 1) * truth.step_s] for works, slots in edges if works]
-    spare = sum(end - begin for begin, end in slices) - work
-    if not -1e-9 <= spare < truth.step_s - 1e-9 or len(slices) - 1 > costs.maximum_pauses:
+def brute(truth: Truth, work_s: float, limits: PausingLimits) -> float:
+    """The least emissions over all ways to work or not in each step; the last step only as long as there is work."""
+    return min(
+        cost(truth, ways, work_s, limits) for ways in product((False, True), repeat=len(truth.values)) if any(ways)
+    )
+
+
+def cost(truth: Truth, ways: tuple[bool, ...], work_s: float, limits: PausingLimits) -> float:
+    runs = [(works, [i for i, _ in group]) for works, group in groupby(enumerate(ways), key=lambda pair: pair[1])]
+    slices = [[steps[0] * QUARTER, (steps[-1] + 1) * QUARTER] for works, steps in runs if works]
+    spare_s = sum(end - begin for begin, end in slices) - work_s
+    if not -1e-9 <= spare_s < QUARTER - 1e-9 or len(slices) - 1 > limits.maximum_pauses:
         return np.inf
-    slices[-1][1] -= spare
-    pauses = [later[0] - earlier[1] for earlier, later in pairwise(slices)]
-    too_short = min(end - begin for begin, end in slices) < min(work, costs.minimum_slice_s) - 1e-9
-    if too_short or any(pause <= costs.resume_time_s for pause in pauses):
+    slices[-1][1] -= spare_s
+    resume_s, least_s = limits.resume_time.total_seconds(), limits.minimum_slice.total_seconds()
+    too_short = min(end - begin for begin, end in slices) < min(work_s, least_s) - 1e-9
+    if too_short or any(later[0] - earlier[1] <= resume_s for earlier, later in pairwise(slices)):
         return np.inf
-    resumes = sum(float(costs.resuming(truth, np.array([begin - costs.resume_time_s]))[0]) for begin, _ in slices[1:])
-    return resumes + sum(float(truth.integral(begin, end)) for begin, end in slices)
+    segments = tuple((begin - resume_s * (i > 0), end) for i, (begin, end) in enumerate(slices))
+    return float(emitted(truth, [Run(0.0, truth.end_s, segments)], work_s, limits)[0])
 
 
-COSTS = st.builds(
-    PauseCosts,
-    minimum_slice_s=st.sampled_from([0.0, 40.0, 60.0, 110.0]),
-    resume_time_s=st.sampled_from([0.0, 6.0, 30.0, 60.0, 75.0]),
-    resume_energy_s=st.sampled_from([0.0, 6.0, 40.0]),
+def minutes(*amounts: float) -> st.SearchStrategy[timedelta]:
+    return st.sampled_from([timedelta(minutes=amount) for amount in amounts])
+
+
+LIMITS = st.builds(
+    PausingLimits,
+    minimum_slice=minutes(0, 10, 15, 27),
+    resume_time=minutes(0, 1.5, 7.5, 15, 18),
+    resume_energy=minutes(0, 1.5, 10),
     maximum_pauses=st.integers(0, 3),
 )
 
 
-@given(st.lists(st.floats(1, 1000), min_size=2, max_size=7), st.integers(1, 28), COSTS)
-def test_the_best_slots_are_those_that_trying_all_would_find(
-    prices: list[float], quarters: int, costs: PauseCosts
+@given(st.lists(st.floats(1, 1000), min_size=2, max_size=7), st.integers(1, 28), LIMITS)
+def test_no_way_of_working_in_steps_is_better_than_the_best_segments(
+    prices: list[float], parts: int, limits: PausingLimits
 ) -> None:
-    slot, work = 60.0, min(15.0 * quarters, 60.0 * len(prices))
-    sums = np.concatenate(([0.0], np.cumsum(prices) * slot))[None]
-    (found,) = SlotSearch(sums, slot, work, costs).best()
-    assert found == pytest.approx(brute(np.array(prices), slot, work, costs))
+    truth, work_s = Truth(0.0, QUARTER, np.array(prices)), min(QUARTER / 4 * parts, QUARTER * len(prices))
+    (found,) = best_segments(truth, np.array([0.0]), truth.end_s, work_s, limits)
+    assert found <= brute(truth, work_s, limits) * (1 + 1e-6)
+    # nor is it better than the cleanest time there is, taken without any rule
+    order = sorted(prices)
+    whole, rest_s = int(work_s // QUARTER), work_s % QUARTER
+    cleanest = sum(order[:whole]) * QUARTER + (order[whole] * rest_s if rest_s else 0.0)
+    assert found >= cleanest / work_s * (1 - 1e-9)
 
 
 @given(SERIES, st.integers(1, 10))
-def test_free_pauses_take_the_cleanest_slots_and_no_pauses_the_cleanest_block(values: list[float], slots: int) -> None:
-    slots = min(slots, len(values))
-    truth, submitted = Truth.of(0.0, STEP, np.array(values)), np.array([0.0])
-    free = best_slots(truth, submitted, truth.end_s, slots * STEP, PauseCosts(maximum_pauses=len(values)))
-    assert free[0] == pytest.approx(np.mean(sorted(values)[:slots]))
-    whole = best_slots(truth, submitted, truth.end_s, slots * STEP, PauseCosts())
-    block = best_blocks(truth, submitted, np.array([truth.end_s - slots * STEP]), slots * STEP)
+def test_free_pauses_take_the_cleanest_steps_and_no_pauses_the_cleanest_block(values: list[float], steps: int) -> None:
+    steps = min(steps, len(values))
+    truth, submitted = Truth(0.0, STEP, np.array(values)), np.array([0.0])
+    free = PausingLimits(
+        minimum_slice=timedelta(0), resume_time=timedelta(0), resume_energy=timedelta(0), maximum_pauses=len(values)
+    )
+    found = best_segments(truth, submitted, truth.end_s, steps * STEP, free)
+    assert found[0] == pytest.approx(np.mean(sorted(values)[:steps]))
+    whole = best_segments(truth, submitted, truth.end_s, steps * STEP, replace(free, maximum_pauses=0))
+    block = best_blocks(truth, submitted, np.array([truth.end_s - steps * STEP]), steps * STEP)
     assert whole == pytest.approx(block)
 
 
-@pytest.mark.parametrize(
-    ("submitted_h", "duration_h", "minutes"),
-    [([0.0, 24.0], 2.0, 15), ([22.5], 12.0, 30), ([0.0], 48.0, 60), ([1.0], 30.2, 12), ([0.0], 61 / 60, 5)],
-)
-def test_slots_fit_trace_submission_and_duration(submitted_h: list[float], duration_h: float, minutes: int) -> None:
-    truth = Truth.of(0.0, STEP, np.ones(48))
-    assert slot_length(truth, np.array(submitted_h) * STEP, duration_h * STEP) == minutes * 60
-
-
-def test_jobs_of_one_shape_are_searched_together_and_alone_alike() -> None:
-    truth = Truth.of(0.0, STEP, np.random.default_rng(3).uniform(10, 500, 24 * 40))
-    costs = PauseCosts(minimum_slice_s=1800, resume_time_s=120, resume_energy_s=120, maximum_pauses=5)
-    submitted = np.arange(30, dtype=np.float64) * 86_400.0
-    together = best_slots(truth, submitted, 40 * STEP, 16 * STEP, costs)
-    alone = [best_slots(truth, submitted[i : i + 1], 40 * STEP, 16 * STEP, costs)[0] for i in range(30)]
-    assert together == pytest.approx(alone)
-    assert best_slots(truth, np.empty(0), 40 * STEP, 16 * STEP, costs).size == 0
+def test_a_job_that_does_not_fit_runs_at_once_and_no_job_has_no_figure() -> None:
+    truth = Truth(0.0, STEP, np.array([5.0, 1.0, 3.0]))
+    assert best_segments(truth, np.array([0.0]), STEP, 2 * STEP, PausingLimits()).tolist() == [3.0]
+    assert best_segments(truth, np.empty(0), STEP, STEP, PausingLimits()).size == 0

@@ -20,7 +20,7 @@ VALUES = st.lists(st.floats(0, 1000) | st.just(float("nan")), min_size=1, max_si
 def test_a_mean_is_the_sum_of_the_overlaps_and_a_gap_is_noticed(
     values: list[float], step: float, data: st.DataObject
 ) -> None:
-    truth = Truth.of(1000.0 * step, step, np.array(values))
+    truth = Truth(1000.0 * step, step, np.array(values))
     inside = st.floats(truth.start_s, truth.end_s - 1.0)
     begin = data.draw(inside)
     end = data.draw(st.floats(begin + 1.0, truth.end_s))

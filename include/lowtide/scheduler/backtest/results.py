@@ -1,18 +1,17 @@
-"""The dynamic program behind the oracle that may pause."""
+"""The figures of a backtest: emissions of every combination against starting at once and against perfect knowledge."""
 
 import csv
 import io
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil, floor, gcd, inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lowtide.errors import ConfigurationError
+from lowtide.grid.planner import Task, plans
 from lowtide.io import write_atomically
 from lowtide.scheduler.backtest.simulate import (
     Combination,
@@ -20,7 +19,6 @@ from lowtide.scheduler.backtest.simulate import (
     Floats,
     Grid,
     Jobs,
-    PauseCosts,
     Plan,
     Run,
     Truth,
@@ -28,6 +26,7 @@ from lowtide.scheduler.backtest.simulate import (
     emitted,
     place_jobs,
 )
+from lowtide.scheduler.job import PausingLimits
 from lowtide.timeutil import format_moment
 
 # The figures of one combination: what its jobs emitted per useful kWh, against starting at once and perfect knowledge.
@@ -127,133 +126,32 @@ def best_blocks(truth: Truth, submitted_s: Floats, latest_start_s: Floats, durat
     return best
 
 
-_TINY = 1e-9
+# Perfect knowledge for jobs that may pause: the planner's best segments on the trace itself, pauses paid for.
 
 
-class SlotSearch:
-    """Finds the cheapest slots for jobs of one shape.
-
-    Work is done in whole slots, but for the last, which ends with the work; a resume is over when its slot begins. States
-    are jobs x slots worked x pauses: ``on`` while running, ``off`` while paused. A slice is entered for as many slots as it
-    must last, so that no state has to remember how long it has run.
-
-    :param sums: the integral of intensity from submission to each slot's edge, one row a job, in g/kWh x s.
-    """
-
-    def __init__(self, sums: Floats, slot_s: float, work_s: float, costs: PauseCosts) -> None:
-        self._sums, self._slot_s, self._costs = sums, slot_s, costs
-        self._count = sums.shape[1] - 1
-        self._need = work_s / slot_s - np.arange(ceil(work_s / slot_s - _TINY))
-        self._least = min(work_s, costs.minimum_slice_s) / slot_s
-        self._entry = max(1, ceil(self._least - _TINY))
-        self._gap = floor(costs.resume_time_s / slot_s + _TINY) + 1  # a pause no longer than its resume is none
-        self._best = np.full(len(sums), np.inf)
-
-    def best(self) -> Floats:
-        """Return the least integral of intensity over full-power seconds for each job."""
-        layers = min(self._costs.maximum_pauses, self._count) + 1
-        on = np.full((len(self._sums), len(self._need), layers), np.inf)
-        off = on
-        paused: deque[Floats] = deque(maxlen=self._entry + self._gap)
-        for t in range(self._count):
-            off = np.minimum(off, on)
-            paused.append(off)
-            self._end_first_slice(t)
-            self._end_running(on, t)
-            if len(paused) > self._gap:
-                self._end_later_slice(paused[-1 - self._gap], t)
-            on = self._run_on(on, paused, t)
-        return self._best
-
-    def _run_on(self, on: Floats, paused: "deque[Floats]", t: int) -> Floats:
-        """Return the running states at the end of slot ``t``: run on through it, or entered some slots before."""
-        following = np.full_like(on, np.inf)
-        following[:, 1:] = on[:, :-1] + self._between(t, t + 1)[:, None, None]
-        begun, entry = t + 1 - self._entry, self._entry
-        if begun < 0 or entry >= following.shape[1]:
-            return following
-        through = self._between(begun, t + 1)
-        following[:, entry, 0] = np.minimum(following[:, entry, 0], through)
-        if len(paused) == entry + self._gap:
-            resumed = paused[0][:, :-entry, :-1] + (self._resuming(begun) + through)[:, None, None]
-            following[:, entry:, 1:] = np.minimum(following[:, entry:, 1:], resumed)
-        return following
-
-    def _end_running(self, on: Floats, t: int) -> None:
-        """End in slot ``t`` what has one slot's work or less to do."""
-        self._note(on[:, -1].min(axis=1) + self._between(t, t + float(self._need[-1])))
-
-    def _end_first_slice(self, t: int) -> None:
-        """End in the slice that begins at ``t``, for jobs that are no longer than a slice must be."""
-        need = float(self._need[0])
-        if need <= self._entry + _TINY and t + need <= self._count + _TINY:
-            self._note(self._between(t, t + need))
-
-    def _end_later_slice(self, off: Floats, t: int) -> None:
-        """End in the slice that is resumed at ``t``; the last slice too holds as much work as a slice must."""
-        if off.shape[2] == 1:
-            return
-        for slots in np.flatnonzero((self._need <= self._entry + _TINY) & (self._need >= self._least - _TINY)):
-            end = t + float(self._need[slots])
-            if end <= self._count + _TINY:
-                self._note(off[:, slots, :-1].min(axis=1) + self._resuming(t) + self._between(t, end))
-
-    def _resuming(self, t: int) -> Floats:
-        """Return what the resume before slot ``t`` emits, as full-power seconds x g/kWh."""
-        over = self._costs.resume_time_s / self._slot_s
-        if over == 0:  # a resume that takes no time is booked at the intensity of its moment
-            return self._costs.resume_energy_s / self._slot_s * self._between(t, t + 1)
-        return self._costs.resume_energy_s / self._costs.resume_time_s * self._between(t - over, t)
-
-    def _between(self, begin: float, end: float) -> Floats:
-        return self._up_to(end) - self._up_to(begin)
-
-    def _up_to(self, edge: float) -> Floats:
-        whole = min(int(edge), self._count - 1)
-        sums = self._sums
-        return np.asarray(sums[:, whole] + (edge - whole) * (sums[:, whole + 1] - sums[:, whole]))
-
-    def _note(self, ends: Floats) -> None:
-        np.minimum(self._best, ends, out=self._best)
-
-
-# Perfect knowledge for jobs that may pause: the cheapest slots between submission and deadline, pauses paid for.
-#
-# A dynamic program over the slots, exact for work in whole slots that ends anywhere. Its state is how many slots have been
-# worked and how often was paused; all jobs of one shape go through it together.
-
-
-_STATES_AT_ONCE = 200_000
-_FINER = ((6 * 3600.0, 900), (24 * 3600.0, 1800), (inf, 3600))
-_FINEST_SHARE = 12
-"""A slot is a twelfth of the trace's step at least: a duration of 61 minutes must not make slots of one."""
-
-
-def best_slots(truth: Truth, submitted_s: Floats, room_s: float, duration_s: float, costs: PauseCosts) -> Floats:
+def best_segments(truth: Truth, submitted_s: Floats, room_s: float, duration_s: float, limits: PausingLimits) -> Floats:
     """Return the least emissions of each job per useful kWh, in g/kWh.
 
     :param room_s: from submission to deadline, the same for all jobs; a job that does not fit runs at once.
     """
-    slot_s = slot_length(truth, submitted_s, duration_s)
-    count = max(int(room_s / slot_s + 1e-9), ceil(duration_s / slot_s - 1e-9))
-    edges = submitted_s[:, None] + slot_s * np.arange(count + 1)
-    until_s = np.minimum(edges, truth.end_s)
-    sums = truth.integral(submitted_s[:, None], until_s)
-    states = (duration_s / slot_s + 1) * (costs.maximum_pauses + 1)
-    parts = np.array_split(sums, max(1, ceil(len(sums) * states / _STATES_AT_ONCE)))
-    found = [SlotSearch(part, slot_s, duration_s, costs).best() for part in parts if len(part)]
-    return np.concatenate(found) / duration_s if found else np.empty(0)
+    return np.array([_least(truth, float(at_s), room_s, duration_s, limits) for at_s in submitted_s]) / duration_s
 
 
-def slot_length(truth: Truth, submitted_s: Floats, duration_s: float) -> float:
-    """Return the longest slot that divides the trace's step, the duration and the way from a step's edge to submission.
-
-    Shorter jobs get finer slots: with little slack it matters when the minutes of a resume are made up for.
-    """
-    offsets = {round(float(offset)) for offset in (submitted_s - truth.start_s) % truth.step_s}
-    wanted = next(slot_s for limit_s, slot_s in _FINER if duration_s <= limit_s)
-    slot = gcd(round(truth.step_s), round(duration_s), wanted, *offsets)
-    return float(max(slot, round(truth.step_s / _FINEST_SHARE), 1))
+def _least(truth: Truth, submitted_s: float, room_s: float, duration_s: float, limits: PausingLimits) -> float:
+    task = Task(
+        now_s=submitted_s,
+        end_s=submitted_s + room_s,
+        work_s=duration_s,
+        state="new",
+        minimum_slice_s=limits.minimum_slice.total_seconds(),
+        resume_time_s=limits.resume_time.total_seconds(),
+        resume_energy_s=limits.resume_energy.total_seconds(),
+        pauses_left=limits.maximum_pauses,
+    )
+    found = plans(truth.curve_between(submitted_s, submitted_s + max(room_s, duration_s)), task)
+    if found is None:
+        raise ValueError(f"the trace has a gap before the deadline of the job submitted at {submitted_s:.0f} s")
+    return found.best.cost
 
 
 # Runs a backtest: every job through decide(), then the figures of every combination.
@@ -315,7 +213,7 @@ def _outcomes(plan: Plan, truth: Truth, combination: Combination, runs: Sequence
     ended = np.array([run.segments[-1][1] for run in runs])
     return Outcomes(
         run_now=truth.mean(submitted, submitted + real_s),
-        policy=emitted(truth, runs, real_s, plan.rules.pause_costs()),
+        policy=emitted(truth, runs, real_s, plan.rules.pausing),
         oracle=_oracle(plan, truth, combination, submitted),
         wait_s=ended - submitted - real_s,
         overrun_s=ended - deadline,
@@ -329,8 +227,8 @@ def _oracle(plan: Plan, truth: Truth, combination: Combination, submitted: Float
     best = best_blocks(truth, submitted, submitted + max(0.0, room_s - real_s), real_s)
     if not combination.interruptible:
         return best
-    # a block may begin within a slot, so it is compared too
-    return np.minimum(best, best_slots(truth, submitted, room_s, real_s, plan.rules.pause_costs()))
+    # a block may begin within a step of the planner, so it is compared too
+    return np.minimum(best, best_segments(truth, submitted, room_s, real_s, plan.rules.pausing))
 
 
 # Writes when every job ran, so that anyone can recompute the figures.

@@ -69,40 +69,44 @@ Bools = NDArray[np.bool_]
 _HOUR_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """Intensity in g/kWh over steps of ``step_s`` from ``start_s`` (UNIX seconds) on; NaN is a gap."""
+    """What the grid really emitted: a curve of regular steps, with means over many stretches at once.
 
-    start_s: float
-    step_s: float
-    values: Floats
-    _sums: Floats
-    _gaps: Floats
+    :param start_s: the start of the first step, in UNIX seconds.
+    :param step_s: the length of every step.
+    :param values: g/kWh, one a step; NaN is a gap.
+    :raises ValueError: no value, or one that is infinite or negative.
+    """
 
-    @classmethod
-    def of(cls, start_s: float, step_s: float, values: Floats) -> "Truth":
-        """Return the truth of regular values."""
-        missing = np.isnan(values)
-        sums = np.concatenate(([0.0], np.cumsum(np.where(missing, 0.0, values) * step_s)))
-        return cls(start_s, step_s, values, sums, np.concatenate(([0.0], np.cumsum(missing))))
+    def __init__(self, start_s: float, step_s: float, values: Floats) -> None:
+        self.start_s, self.step_s, self.values = start_s, step_s, values
+        self._edges_s = start_s + step_s * np.arange(len(values) + 1)
+        self._integrals = np.array(IntensityCurve(self._edges_s.tolist(), values.tolist()).integrals)
+        self._gaps = np.concatenate(([0], np.cumsum(np.isnan(values))))
 
     @property
     def end_s(self) -> float:
         """The end of the last step."""
-        return self.start_s + self.step_s * len(self.values)
+        return float(self._edges_s[-1])
 
-    def row_of(self, moment_s: float) -> int:
-        """Return the number of the step that holds a moment; may lie outside."""
-        return int((moment_s - self.start_s) // self.step_s)
+    def row_of(self, time_s: float) -> int:
+        """Return the number of the step that holds a time; may lie outside."""
+        return int((time_s - self.start_s) // self.step_s)
 
-    def at(self, moment_s: Floats) -> Floats:
-        """Return the intensity that holds at moments inside the trace, in g/kWh."""
-        held: Floats = self.values[np.floor((moment_s - self.start_s) / self.step_s).astype(int)]
+    def at(self, time_s: Floats) -> Floats:
+        """Return the intensity at times inside the trace, in g/kWh."""
+        held: Floats = self.values[np.floor((time_s - self.start_s) / self.step_s).astype(int)]
         return held
 
+    def curve_between(self, start_s: float, end_s: float) -> IntensityCurve:
+        """Return the steps of the trace that a stretch touches."""
+        first = max(0, self.row_of(start_s))
+        last = min(len(self.values), self.row_of(end_s) + 1)
+        return IntensityCurve(self._edges_s[first : last + 1].tolist(), self.values[first:last].tolist())
+
     def integral(self, start_s: ArrayLike, end_s: ArrayLike) -> Floats:
-        """Return the integral over stretches inside the trace, in g/kWh x s; gaps count as nothing, so ask first."""
-        return self._up_to(np.asarray(end_s, float)) - self._up_to(np.asarray(start_s, float))
+        """Return the integral over stretches inside the trace, in g/kWh x s; a gap adds nothing."""
+        return self._integral_to(end_s) - self._integral_to(start_s)
 
     def mean(self, start_s: ArrayLike, end_s: ArrayLike) -> Floats:
         """Return the means over stretches inside the trace, in g/kWh."""
@@ -117,12 +121,8 @@ class Truth:
         touched: Bools = self._gaps[np.clip(last, 0, count)] > self._gaps[np.clip(first, 0, count)]
         return touched
 
-    def _up_to(self, moment_s: Floats) -> Floats:
-        steps = (moment_s - self.start_s) / self.step_s
-        whole = np.clip(np.floor(steps).astype(int), 0, len(self.values) - 1)
-        value = self.values[whole]
-        sums: Floats = self._sums[whole] + (steps - whole) * self.step_s * np.where(np.isnan(value), 0.0, value)
-        return sums
+    def _integral_to(self, time_s: ArrayLike) -> Floats:
+        return np.asarray(np.interp(np.asarray(time_s, float), self._edges_s, self._integrals))
 
 
 def truth_of(trace: Trace) -> Truth:
@@ -141,7 +141,7 @@ def truth_of(trace: Trace) -> Truth:
         )
     values = np.full(rows[-1] + 1, np.nan)
     values[rows] = trace.values
-    return Truth.of(trace.starts[0].timestamp(), step_s, values)
+    return Truth(trace.starts[0].timestamp(), step_s, values)
 
 
 def check_resolution(trace: Trace) -> float:
@@ -161,27 +161,7 @@ def check_resolution(trace: Trace) -> float:
 # What a run emitted per useful kWh, with what each resumption really cost.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseCosts:
-    """What pausing costs, in seconds.
-
-    After each pause ``resume_time_s`` passes without work, on the energy of ``resume_energy_s`` at full power. A slice
-    holds work for ``minimum_slice_s`` at least, unless the whole job is shorter.
-    """
-
-    minimum_slice_s: float = 0.0
-    resume_time_s: float = 0.0
-    resume_energy_s: float = 0.0
-    maximum_pauses: int = 0
-
-    def resuming(self, truth: Truth, start_s: Floats) -> Floats:
-        """Return the integral of intensity over the full-power seconds that a resumption at each moment is worth."""
-        if self.resume_time_s > 0:
-            return self.resume_energy_s * truth.mean(start_s, start_s + self.resume_time_s)
-        return self.resume_energy_s * truth.at(start_s)
-
-
-def emitted(truth: Truth, runs: Sequence[Run], duration_s: float, costs: PauseCosts) -> Floats:
+def emitted(truth: Truth, runs: Sequence[Run], duration_s: float, limits: PausingLimits) -> Floats:
     """Return the emissions of each run per useful kWh, in g/kWh, at constant power.
 
     The energy of resuming is emitted too, and no work is done by it: the sum is divided by the useful time only.
@@ -190,10 +170,16 @@ def emitted(truth: Truth, runs: Sequence[Run], duration_s: float, costs: PauseCo
         return np.empty(0)
     segments = [(i, k > 0, *segment) for i, run in enumerate(runs) for k, segment in enumerate(run.segments)]
     job, resumed, start_s, end_s = (np.array(column) for column in zip(*segments, strict=True))
-    grams = truth.integral(start_s + resumed * costs.resume_time_s, end_s)
+    grams = truth.integral(start_s + resumed * limits.resume_time.total_seconds(), end_s)
     if resumed.any():
-        grams[resumed] += costs.resuming(truth, start_s[resumed])
+        grams[resumed] += _resuming(truth, start_s[resumed], limits)
     return np.bincount(job, weights=grams, minlength=len(runs)) / duration_s
+
+
+def _resuming(truth: Truth, start_s: Floats, limits: PausingLimits) -> Floats:
+    """Return the integral of intensity over the full-power seconds that a resume at each time is worth."""
+    time_s, energy_s = limits.resume_time.total_seconds(), limits.resume_energy.total_seconds()
+    return energy_s * (truth.mean(start_s, start_s + time_s) if time_s > 0 else truth.at(start_s))
 
 
 # Reads what a backtest goes by: the trace to run on, and the history that was known before it began.
@@ -318,16 +304,6 @@ class Rules:
             run_now_below_gco2eq_per_kwh=self.run_now_below_gco2eq_per_kwh,
             jitter=self.jitter,
             pausing=self.pausing if combination.rule == "interruptible" else None,
-        )
-
-    def pause_costs(self) -> PauseCosts:
-        """Return the costs of pausing in seconds."""
-        pausing = self.pausing
-        return PauseCosts(
-            minimum_slice_s=pausing.minimum_slice.total_seconds(),
-            resume_time_s=pausing.resume_time.total_seconds(),
-            resume_energy_s=pausing.resume_energy.total_seconds(),
-            maximum_pauses=pausing.maximum_pauses,
         )
 
 
