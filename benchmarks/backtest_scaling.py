@@ -17,7 +17,7 @@ import numpy as np
 from lowtide.config.zones import find_zone
 from lowtide.grid.providers.offline import profile_readings
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import Grid, Plan, Truth
+from lowtide.scheduler.backtest.simulate import ActualTrace, Grid, SimConfig
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
@@ -35,12 +35,12 @@ def generated(years: float, zone: str = "DE", seed: int = 0) -> Grid:
         level = noise[i] = memory * level + shock
     known = np.array([r.carbon_intensity_gco2eq_per_kwh for r in readings]) * np.exp(noise)
     begin = round(YEAR / timedelta(hours=1))
-    truth = Truth((START + YEAR).timestamp(), 3600.0, known[begin:])
-    return Grid(truth=truth, known_from_s=START.timestamp(), known=known)
+    actual = ActualTrace((START + YEAR).timestamp(), 3600.0, known[begin:])
+    return Grid(actual=actual, known_from_s=START.timestamp(), known=known)
 
 
-def plan(policy: str, durations: int, slacks: int) -> Plan:
-    return Plan(
+def config(policy: str, durations: int, slacks: int) -> SimConfig:
+    return SimConfig(
         zone="DE",
         timezone=ZoneInfo("Europe/Berlin"),
         policies=(policy,),  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def cpu_s() -> float:
     )
 
 
-def measured(wanted: Plan, grid: Grid, workers: int) -> str:
+def measured(wanted: SimConfig, grid: Grid, workers: int) -> str:
     begin, begin_cpu = time.perf_counter(), cpu_s()
     backtest = run_backtest(wanted, grid, workers=workers)
     wall, cpu = time.perf_counter() - begin, cpu_s() - begin_cpu
@@ -80,11 +80,11 @@ def main() -> None:
     for years in options.years:
         grid = generated(years)
         for workers in options.workers:
-            print(f"  {years} years, {workers} processes: {measured(plan(options.policy, 4, 5), grid, workers)}")
+            print(f"  {years} years, {workers} processes: {measured(config(options.policy, 4, 5), grid, workers)}")
     print("jobs, at one year and one process:")
     grid = generated(1)
     for durations, slacks in ((1, 1), (1, 5), (2, 5), (4, 5)):
-        print(f"  {durations} x {slacks}: {measured(plan(options.policy, durations, slacks), grid, 1)}")
+        print(f"  {durations} x {slacks}: {measured(config(options.policy, durations, slacks), grid, 1)}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from lowtide.config.zones import find_zone
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import Grid, Plan, Rules, read_grid
+from lowtide.scheduler.backtest.simulate import Grid, SimConfig, read_grid
 
 DURATIONS = tuple(timedelta(hours=h) for h in (1, 2, 4, 8))
 SLACKS = tuple(timedelta(hours=h) for h in (4, 8, 12, 24, 48))
@@ -44,7 +44,7 @@ def approaches(history: "np.ndarray[Any, Any]") -> list[Approach]:
         Approach(name="percentile", changes={"policies": ("percentile",)}),
         Approach(
             name="threshold",
-            changes={"policies": ("threshold",), "rules": Rules(threshold_gco2eq_per_kwh=threshold)},
+            changes={"policies": ("threshold",), "threshold_gco2eq_per_kwh": threshold},
         ),
     ]
 
@@ -64,12 +64,14 @@ def zones_of(folder: Path, year: int) -> list[str]:
 
 def measured(zone: str, grid: Grid) -> list[dict[str, Any]]:
     """Return one row per combination and approach."""
-    history = grid.known[: len(grid.known) - len(grid.truth.values)]
-    plan = Plan(zone=zone, timezone=find_zone(zone).timezone, policies=("window",), durations=DURATIONS, slacks=SLACKS)
+    history = grid.known[: len(grid.known) - len(grid.actual.values)]
+    config = SimConfig(
+        zone=zone, timezone=find_zone(zone).timezone, policies=("window",), durations=DURATIONS, slacks=SLACKS
+    )
     rows = []
     for approach in approaches(history):
         for submit in SUBMISSIONS:
-            done = run_backtest(replace(plan, submit=submit, **approach.changes), grid)
+            done = run_backtest(replace(config, submit=submit, **approach.changes), grid)
             rows += [{**line.result, "approach": approach.name} for line in done.lines]
     return rows
 

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from lowtide.scheduler.backtest.simulate import Grid, Plan, Truth
+from lowtide.scheduler.backtest.simulate import ActualTrace, Grid, SimConfig
 
 from tests.support.traces import SPRING
 
@@ -14,7 +14,7 @@ HOUR_S = 3600.0
 POLICIES = ("immediate", "threshold", "percentile", "window", "interruptible")
 
 
-def plan(**changes: Any) -> Plan:
+def config(**changes: Any) -> SimConfig:
     """One job a night of 2 hours with 8 hours of slack, seen by perfect knowledge."""
     values: dict[str, Any] = {
         "zone": "DE",
@@ -25,14 +25,14 @@ def plan(**changes: Any) -> Plan:
         "submit": "22:00",
         "forecast": "perfect",
     }
-    return Plan(**values | changes)
+    return SimConfig(**values | changes)
 
 
 def grid(values: Sequence[float], *, past: Sequence[float] = (), step_s: float = HOUR_S) -> Grid:
     """A grid that begins in SPRING; NaN is a gap."""
-    truth = Truth(SPRING.timestamp(), step_s, np.array(values, float))
+    actual = ActualTrace(SPRING.timestamp(), step_s, np.array(values, float))
     known = np.array([*past, *values], float)
-    return Grid(truth=truth, known_from_s=truth.start_s - len(past) * step_s, known=known)
+    return Grid(actual=actual, known_from_s=actual.start_s - len(past) * step_s, known=known)
 
 
 def hours(*amounts: float) -> tuple[timedelta, ...]:

@@ -21,7 +21,7 @@ from lowtide.timeutil import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from lowtide.scheduler.backtest.results import Backtest
-    from lowtide.scheduler.backtest.simulate import Plan
+    from lowtide.scheduler.backtest.simulate import SimConfig
 
 
 # The arguments of ``lowtide backtest``, and how a person's words become its plan.
@@ -32,6 +32,7 @@ SLACKS = "4h,8h,12h,24h,48h"
 _PAUSING = ("minimum_slice", "resume_time", "resume_energy", "maximum_pauses")
 _AS_THEY_ARE = (
     "submit", "seed", "interruptible", "forecast", "history_limit", "poll", "decide_once", "duration_error",
+    "percentile", "percentile_window", "jitter",
 )  # fmt: skip
 
 
@@ -145,36 +146,27 @@ def zone_and_timezone(options: argparse.Namespace) -> tuple[str, ZoneInfo]:
     return zone.key, options.timezone or zone.timezone
 
 
-def plan_of(options: argparse.Namespace) -> "Plan":
+def config_of(options: argparse.Namespace) -> "SimConfig":
     """Return the plan that the arguments mean.
 
     :raises ConfigurationError: arguments that do not go together.
     """
-    from lowtide.scheduler.backtest.simulate import (
-        Plan,  # numpy: a tenth of a second for this command only
-        Rules,
-    )
+    from lowtide.scheduler.backtest.simulate import SimConfig  # numpy: a tenth of a second for this command only
     from lowtide.scheduler.job import PausingLimits
 
     if "threshold" in options.policy and options.threshold is None:
         raise ConfigurationError("--policy threshold needs --threshold; give one in g/kWh, e.g. 150")
     zone, zone_time = zone_and_timezone(options)
-    rules = Rules(
-        threshold_gco2eq_per_kwh=options.threshold,
-        minimum_gain_percent=options.minimum_gain,
-        percentile=options.percentile,
-        percentile_window=options.percentile_window,
-        run_now_below_gco2eq_per_kwh=options.run_now_below,
-        jitter=options.jitter,
-        pausing=PausingLimits(**{name: getattr(options, name) for name in _PAUSING}),
-    )
-    return Plan(
+    return SimConfig(
         zone=zone,
         timezone=zone_time,
         policies=options.policy,
         durations=options.duration,
         slacks=options.slack,
-        rules=rules,
+        threshold_gco2eq_per_kwh=options.threshold,
+        minimum_gain_percent=options.minimum_gain,
+        run_now_below_gco2eq_per_kwh=options.run_now_below,
+        pausing=PausingLimits(**{name: getattr(options, name) for name in _PAUSING}),
         **{name: getattr(options, name) for name in _AS_THEY_ARE},
     )
 
@@ -205,16 +197,16 @@ def run(options: argparse.Namespace) -> int:
     from lowtide.scheduler.backtest.simulate import read_grid
 
     grid = read_grid(options.trace, options.history)  # first: a file that is not there is not to be said to lack a zone
-    plan = plan_of(options)
+    config = config_of(options)
     if options.plot:
         check_picture_path(options.plot)
-    backtest = run_backtest(plan, grid, workers=options.workers)
+    backtest = run_backtest(config, grid, workers=options.workers)
     if options.starts:
-        write_starts(options.starts, [(line.combination, line.runs) for line in backtest.lines])
+        write_starts(options.starts, [(line.scenario, line.runs) for line in backtest.lines])
     if options.plot:
         draw(backtest, options.plot)
     if options.json:
-        tell_notes(backtest)
+        print_notes(backtest)
         print_json([line.result for line in backtest.lines])
     else:
         show(backtest)
@@ -348,26 +340,28 @@ def show(backtest: "Backtest") -> None:
     console = Console(width=min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns), highlight=False)
     console.print(_heading(backtest), markup=False, soft_wrap=True)
     console.print(_table([line.result for line in backtest.lines]))
-    for text in (*_pooled(backtest), *_legend(backtest.plan), *backtest.notes):
+    for text in (*_pooled(backtest), *_legend(backtest.config), *backtest.notes):
         console.print(text, markup=False, soft_wrap=True)
 
 
-def tell_notes(backtest: "Backtest") -> None:
+def print_notes(backtest: "Backtest") -> None:
     """Print on standard error what the figures do not say."""
     for note in backtest.notes:
         print(f"lowtide: {note}", file=sys.stderr)
 
 
 def _heading(backtest: "Backtest") -> str:
-    plan, truth = backtest.plan, backtest.grid.truth
-    first, last = (datetime.fromtimestamp(s, UTC) for s in (truth.start_s, truth.end_s))
+    config, actual = backtest.config, backtest.grid.actual
+    first, last = (datetime.fromtimestamp(s, UTC) for s in (actual.start_s, actual.end_s))
     when = (
-        f"once a day at a random full hour (seed {plan.seed})" if plan.submit == "random" else f"daily at {plan.submit}"
+        f"once a day at a random full hour (seed {config.seed})"
+        if config.submit == "random"
+        else f"daily at {config.submit}"
     )
-    seen = "perfect forecast" if plan.forecast == "perfect" else "forecast from history only"
+    seen = "perfect forecast" if config.forecast == "perfect" else "forecast from history only"
     return (
-        f"{plan.zone}, {first:%Y-%m-%d} to {last:%Y-%m-%d}, steps of {truth.step_s / 60:g} min;"
-        f" jobs submitted {when}, {plan.timezone.key}; {seen}"
+        f"{config.zone}, {first:%Y-%m-%d} to {last:%Y-%m-%d}, steps of {actual.step_s / 60:g} min;"
+        f" jobs submitted {when}, {config.timezone.key}; {seen}"
     )
 
 
@@ -406,25 +400,25 @@ def _pooled(backtest: "Backtest") -> list[str]:
     from lowtide.scheduler.backtest.results import pooled
 
     """Say what each policy captures over all its lines: the sum of savings over the sum of the oracle's savings."""
-    told = []
-    for policy in dict.fromkeys(backtest.plan.policies):
-        results = [line.result for line in backtest.lines if line.combination.policy == policy]
+    texts = []
+    for policy in dict.fromkeys(backtest.config.policies):
+        results = [line.result for line in backtest.lines if line.scenario.policy == policy]
         share = pooled(results).captured
         if share is not None:
-            told.append(f"{policy}: {share:.1f} % of the oracle's saving, over {len(results)} lines")
-    return told
+            texts.append(f"{policy}: {share:.1f} % of the oracle's saving, over {len(results)} lines")
+    return texts
 
 
-def _legend(plan: "Plan") -> list[str]:
+def _legend(config: "SimConfig") -> list[str]:
     lines = [
         "saving: emissions against starting at once; oracle: the saving with perfect knowledge; captured: the",
         "policy's share of it; wait: by how much a job ends later than one that starts at once, mean and p95",
         "missed: jobs that end after their deadline; segments: pieces that a job runs in, mean (1: no pause)",
     ]
-    if any(combination.interruptible for combination in plan.combinations()):
+    if any(scenario.interruptible for scenario in config.scenarios()):
         lines.append("*: jobs may pause, the oracle's too; what resuming costs is counted")
-    if plan.duration_error != 1:
-        lines.append(f"jobs really take {plan.duration_error:g} times as long as their deadlines and policies expect")
-    if plan.history_limit is not None and plan.forecast == "history":
-        lines.append(f"the forecast knows the last {format_duration(plan.history_limit)} only")
+    if config.duration_error != 1:
+        lines.append(f"jobs really take {config.duration_error:g} times as long as their deadlines and policies expect")
+    if config.history_limit is not None and config.forecast == "history":
+        lines.append(f"the forecast knows the last {format_duration(config.history_limit)} only")
     return lines

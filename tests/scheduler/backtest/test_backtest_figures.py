@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from lowtide.errors import ConfigurationError
 from lowtide.scheduler.backtest.results import pooled, run_backtest, write_starts
-from lowtide.scheduler.backtest.simulate import Rules
 from lowtide.scheduler.job import PausingLimits
 from lowtide.timeutil import parse_moment
 
-from tests.support.backtests import HOUR_S, grid, hours, plan
+from tests.support.backtests import HOUR_S, config, grid, hours
 from tests.support.traces import SPRING, grid_like
 
 KEYS = [
@@ -24,7 +23,7 @@ DAY = [300.0] * 2 + [100.0] * 2 + [200.0] * 18 + [400.0] * 2  # clean from 02:00
 
 
 def test_a_day_that_repeats_gives_the_figures_of_one_night() -> None:
-    backtest = run_backtest(plan(), grid(DAY * 4))
+    backtest = run_backtest(config(), grid(DAY * 4))
     (line,) = backtest.lines
     assert line.result == {
         "zone": "DE", "policy": "window", "duration_h": 2.0, "slack_h": 8.0, "submit": "22:00", "interruptible": False,
@@ -37,7 +36,7 @@ def test_a_day_that_repeats_gives_the_figures_of_one_night() -> None:
 
 
 def test_starting_at_once_saves_nothing_and_misses_nothing() -> None:
-    (line,) = run_backtest(plan(policies=("immediate",)), grid(DAY * 4)).lines
+    (line,) = run_backtest(config(policies=("immediate",)), grid(DAY * 4)).lines
     assert (line.result["saving_percent"], line.result["captured_percent"], line.result["mean_wait_h"]) == (
         0.0,
         0.0,
@@ -46,13 +45,12 @@ def test_starting_at_once_saves_nothing_and_misses_nothing() -> None:
 
 
 def test_a_flat_grid_has_nothing_to_capture() -> None:
-    (line,) = run_backtest(plan(), grid([250.0] * 96)).lines
+    (line,) = run_backtest(config(), grid([250.0] * 96)).lines
     assert (line.result["saving_percent"], line.result["captured_percent"]) == (0.0, None)
 
 
 def test_a_threshold_starts_in_the_first_clean_hour() -> None:
-    rules = Rules(threshold_gco2eq_per_kwh=300.0)
-    (line,) = run_backtest(plan(policies=("threshold",), rules=rules), grid(DAY * 4)).lines
+    (line,) = run_backtest(config(policies=("threshold",), threshold_gco2eq_per_kwh=300.0), grid(DAY * 4)).lines
     assert line.result["mean_wait_h"] == 2.0
     assert line.result["policy_gco2eq_per_kwh"] == 300.0
 
@@ -60,10 +58,8 @@ def test_a_threshold_starts_in_the_first_clean_hour() -> None:
 def test_pausing_is_paid_for_in_time_and_energy_per_useful_kwh() -> None:
     # two clean hours, far apart: 04:00 and 07:00; the job resumes six minutes before the second
     day = [400.0] * 4 + [100.0] + [400.0] * 2 + [100.0] + [400.0] * 16
-    rules = Rules(
-        pausing=PausingLimits(resume_time=timedelta(minutes=6), resume_energy=timedelta(minutes=12), maximum_pauses=1)
-    )
-    wanted = plan(policies=("interruptible",), slacks=hours(12), rules=rules)
+    pausing = PausingLimits(resume_time=timedelta(minutes=6), resume_energy=timedelta(minutes=12), maximum_pauses=1)
+    wanted = config(policies=("interruptible",), slacks=hours(12), pausing=pausing)
     (line,) = run_backtest(wanted, grid(day * 4)).lines
     resume = 0.2 * 400.0  # twelve minutes at full power, at the intensity before the second clean hour
     assert line.result["policy_gco2eq_per_kwh"] == pytest.approx((100.0 + resume + 100.0) / 2.0)
@@ -76,7 +72,7 @@ def test_pausing_is_paid_for_in_time_and_energy_per_useful_kwh() -> None:
 def test_window_with_interruptible_pauses_and_keeps_its_name() -> None:
     day = [400.0] * 4 + [100.0] + [400.0] * 2 + [100.0] + [400.0] * 16
     lines = run_backtest(
-        plan(policies=("window", "immediate"), slacks=hours(12), interruptible=True), grid(day * 4)
+        config(policies=("window", "immediate"), slacks=hours(12), interruptible=True), grid(day * 4)
     ).lines
     window, at_once = (line.result for line in lines)
     assert (window["policy"], window["interruptible"], window["mean_segments"]) == ("window", True, 2.0)
@@ -85,17 +81,17 @@ def test_window_with_interruptible_pauses_and_keeps_its_name() -> None:
 
 @pytest.mark.parametrize("factor", [0.5, 1.5])
 def test_a_wrong_duration_breaks_the_deadline_by_no_more_than_the_error(factor: float) -> None:
-    wanted = plan(policies=("window", "interruptible", "percentile"), durations=hours(2, 8), duration_error=factor)
+    wanted = config(policies=("window", "interruptible", "percentile"), durations=hours(2, 8), duration_error=factor)
     for line in run_backtest(wanted, grid(grid_like(20), past=grid_like(8, seed=2))).lines:
-        error_s = max(0.0, (factor - 1.0) * line.combination.duration_s)
+        error_s = max(0.0, (factor - 1.0) * line.scenario.duration_s)
         assert line.outcomes.overrun_s.max() <= error_s + 1e-3
-        assert (line.result["deadline_misses"] > 0) == (factor > 1), line.combination
+        assert (line.result["deadline_misses"] > 0) == (factor > 1), line.scenario
 
 
 def test_jobs_that_meet_a_gap_are_left_out_and_counted() -> None:
     values = DAY * 6
     values[50] = float("nan")  # the third day at 02:00, in the second night's window
-    backtest = run_backtest(plan(slacks=hours(2, 8)), grid(values))
+    backtest = run_backtest(config(slacks=hours(2, 8)), grid(values))
     assert [line.result["jobs"] for line in backtest.lines] == [6 - 1, 6 - 1 - 1]  # the first ends when the gap begins
     assert backtest.notes == (
         "2 of 12 jobs pass the trace's end and are dropped",
@@ -106,11 +102,11 @@ def test_jobs_that_meet_a_gap_are_left_out_and_counted() -> None:
 
 def test_a_trace_too_short_for_any_job_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="leaves no job to run"):
-        run_backtest(plan(slacks=hours(200)), grid(DAY * 3))
+        run_backtest(config(slacks=hours(200)), grid(DAY * 3))
 
 
 def test_combinations_without_a_job_have_no_figures_but_stand_in_the_list() -> None:
-    long, short = (line.result for line in run_backtest(plan(slacks=hours(200, 8)), grid(DAY * 3)).lines)
+    long, short = (line.result for line in run_backtest(config(slacks=hours(200, 8)), grid(DAY * 3)).lines)
     assert (long["jobs"], long["saving_percent"], long["p95_wait_h"], long["deadline_misses"]) == (0, None, None, 0)
     assert short["jobs"] == 2
     assert pooled([long, short]).captured == 100.0
@@ -118,9 +114,9 @@ def test_combinations_without_a_job_have_no_figures_but_stand_in_the_list() -> N
 
 def test_the_starts_file_alone_gives_the_figures_again(tmp_path: Path) -> None:
     values = grid_like(30)
-    wanted = plan(policies=("window", "percentile"), durations=hours(1, 3), slacks=hours(4, 20), submit="random")
+    wanted = config(policies=("window", "percentile"), durations=hours(1, 3), slacks=hours(4, 20), submit="random")
     backtest = run_backtest(wanted, grid(values, past=grid_like(8, seed=2)))
-    write_starts(tmp_path / "starts.csv", [(line.combination, line.runs) for line in backtest.lines])
+    write_starts(tmp_path / "starts.csv", [(line.scenario, line.runs) for line in backtest.lines])
     with (tmp_path / "starts.csv").open() as file:
         rows = list(csv.DictReader(file))
     for line in backtest.lines:
@@ -146,7 +142,7 @@ def mean(values: list[float], start: str, end: str) -> float:
 
 
 def test_more_slack_never_costs_more_with_perfect_knowledge() -> None:
-    lines = run_backtest(plan(slacks=hours(2, 4, 8, 16, 32)), grid(grid_like(30))).lines
+    lines = run_backtest(config(slacks=hours(2, 4, 8, 16, 32)), grid(grid_like(30))).lines
     per_night = [
         {run.submitted_s: value for run, value in zip(ln.runs, ln.outcomes.policy, strict=True)} for ln in lines
     ]
@@ -158,6 +154,6 @@ def test_more_slack_never_costs_more_with_perfect_knowledge() -> None:
 def test_finer_traces_are_polled_at_their_step(step_s: float) -> None:
     times = round(HOUR_S / step_s)
     fine = grid([value for value in DAY * 3 for _ in range(times)], step_s=step_s)
-    (line,) = run_backtest(plan(), fine).lines
-    (hourly,) = run_backtest(plan(), grid(DAY * 3)).lines
+    (line,) = run_backtest(config(), fine).lines
+    (hourly,) = run_backtest(config(), grid(DAY * 3)).lines
     assert line.result == hourly.result

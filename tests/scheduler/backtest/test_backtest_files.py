@@ -32,7 +32,7 @@ def test_histories_in_any_order_stand_before_the_trace_and_gaps_stay_gaps(tmp_pa
 def test_without_a_history_only_the_trace_is_known(tmp_path: Path) -> None:
     grid = read_grid(hourly(tmp_path / "DE.csv", 0, [4.0] * 5), [])
     assert grid.known.tolist() == [4.0] * 5
-    assert grid.known_from_s == grid.truth.start_s
+    assert grid.known_from_s == grid.actual.start_s
 
 
 def test_an_hourly_history_holds_for_each_quarter_of_a_quarter_hourly_trace(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import Grid, Plan, Rules, predicting, recalling
+from lowtide.scheduler.backtest.simulate import Grid, SimConfig, history_forecast, trailing_source
 
-from tests.support.backtests import HOUR_S, POLICIES, grid, hours, plan
+from tests.support.backtests import HOUR_S, POLICIES, config, grid, hours
 from tests.support.traces import grid_like
 
 DAYS, CUT = 12, 7 * 24 + 5
@@ -20,11 +20,11 @@ def scrambled(values: list[float], seed: int) -> list[float]:
     return [*values[:CUT], *(1.7 * value for value in tail)]
 
 
-def decided_before(wanted: Plan, seen: Grid, cut_s: float) -> list[tuple[object, ...]]:
+def decided_before(wanted: SimConfig, seen: Grid, cut_s: float) -> list[tuple[object, ...]]:
     """All that ran before a moment, as far as it had been decided by then."""
     backtest = run_backtest(wanted, seen)
     return [
-        (line.combination, run.submitted_s, start, min(end, cut_s))
+        (line.scenario, run.submitted_s, start, min(end, cut_s))
         for line in backtest.lines
         for run in line.runs
         for start, end in run.segments
@@ -39,18 +39,13 @@ def decided_before(wanted: Plan, seen: Grid, cut_s: float) -> list[tuple[object,
 def test_scrambling_the_future_changes_no_decision_before_it(
     policies: tuple[str, ...], poll: timedelta | None, *, decide_once: bool
 ) -> None:
-    rules = Rules(
-        threshold_gco2eq_per_kwh=350.0,
-        minimum_gain_percent=1.0,
-        run_now_below_gco2eq_per_kwh=150.0,
-        jitter=timedelta(minutes=30),
-    )
-    wanted = plan(
+    wanted = config(
         policies=policies, durations=hours(1, 5.5), slacks=hours(6, 30), submit="random", forecast="history", poll=poll,
-        decide_once=decide_once, rules=rules,
+        decide_once=decide_once, threshold_gco2eq_per_kwh=350.0, minimum_gain_percent=1.0,
+        run_now_below_gco2eq_per_kwh=150.0, jitter=timedelta(minutes=30),
     )  # fmt: skip
     seen = grid(VALUES, past=PAST)
-    cut_s = seen.truth.start_s + CUT * HOUR_S
+    cut_s = seen.actual.start_s + CUT * HOUR_S
     before = decided_before(wanted, seen, cut_s)
     assert len(before) > 4 * 6
     for seed in (1, 2):
@@ -58,17 +53,17 @@ def test_scrambling_the_future_changes_no_decision_before_it(
 
 
 def test_the_check_would_notice_a_policy_that_knows_the_future() -> None:
-    wanted = plan(slacks=hours(6, 30), forecast="perfect")
+    wanted = config(slacks=hours(6, 30), forecast="perfect")
     seen, other = grid(VALUES), grid(scrambled(VALUES, 1))
-    cut_s = seen.truth.start_s + CUT * HOUR_S
+    cut_s = seen.actual.start_s + CUT * HOUR_S
     assert decided_before(wanted, seen, cut_s) != decided_before(wanted, other, cut_s)
 
 
 def test_at_the_start_of_a_step_the_step_itself_is_not_known_to_forecast_and_window() -> None:
     one, other = (grid([*VALUES[:CUT], first, *VALUES[CUT + 1 :]], past=PAST) for first in (1.0, 999.0))
-    moment = datetime.fromtimestamp(one.truth.start_s + CUT * HOUR_S, UTC)
-    wanted = plan(forecast="history")
-    first, second = (predicting(wanted, seen)(moment) for seen in (one, other))
+    moment = datetime.fromtimestamp(one.actual.start_s + CUT * HOUR_S, UTC)
+    wanted = config(forecast="history")
+    first, second = (history_forecast(wanted, seen)(moment) for seen in (one, other))
     assert first is not None
     assert second is not None
     assert first.curve == second.curve
@@ -77,7 +72,7 @@ def test_at_the_start_of_a_step_the_step_itself_is_not_known_to_forecast_and_win
 
 
 def _trailing(seen: Grid, moment: datetime, percent: float) -> float:
-    trailing = recalling(seen)(moment)
+    trailing = trailing_source(seen)(moment)
     assert trailing is not None
     found = trailing.percentile(percent, timedelta(days=3))
     assert found is not None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.scheduler.backtest.results import best_blocks, best_segments
-from lowtide.scheduler.backtest.simulate import Run, Truth, emitted
+from lowtide.scheduler.backtest.simulate import ActualTrace, Run, emitted
 from lowtide.scheduler.job import PausingLimits
 
 STEP = 3600.0
@@ -20,37 +20,37 @@ SERIES = st.lists(st.floats(1, 1000), min_size=4, max_size=40)
 def test_the_best_block_is_below_every_other_and_is_one_of_them(
     values: list[float], submitted: float, share: float, place: float
 ) -> None:
-    truth = Truth(0.0, STEP, np.array(values))
-    begin = submitted * (truth.end_s - 2.0)
-    room = truth.end_s - begin
+    actual = ActualTrace(0.0, STEP, np.array(values))
+    begin = submitted * (actual.end_s - 2.0)
+    room = actual.end_s - begin
     duration = max(1.0, share * room)
     latest = begin + room - duration
-    (best,) = best_blocks(truth, np.array([begin]), np.array([latest]), duration)
+    (best,) = best_blocks(actual, np.array([begin]), np.array([latest]), duration)
     other = begin + place * (latest - begin)
-    assert best <= truth.mean(other, other + duration) + 1e-8 * (1.0 + best)  # differences of prefix sums lose digits
-    fine = np.unique(np.clip([begin, latest, *np.arange(0, truth.end_s, 60.0)], begin, latest))
-    assert best == pytest.approx(truth.mean(fine, fine + duration).min(), rel=0.05)
+    assert best <= actual.mean(other, other + duration) + 1e-8 * (1.0 + best)  # differences of prefix sums lose digits
+    fine = np.unique(np.clip([begin, latest, *np.arange(0, actual.end_s, 60.0)], begin, latest))
+    assert best == pytest.approx(actual.mean(fine, fine + duration).min(), rel=0.05)
 
 
 def test_on_the_hour_it_is_every_hour_from_submission_on() -> None:
-    truth = Truth(0.0, STEP, np.array([5.0, 4.0, 3.0, 9.0, 1.0, 2.0, 0.5]))
-    found = best_blocks(truth, np.array([0.0, STEP]), np.array([2 * STEP, 3 * STEP]), 2 * STEP)
+    actual = ActualTrace(0.0, STEP, np.array([5.0, 4.0, 3.0, 9.0, 1.0, 2.0, 0.5]))
+    found = best_blocks(actual, np.array([0.0, STEP]), np.array([2 * STEP, 3 * STEP]), 2 * STEP)
     assert found.tolist() == [3.5, 3.5]
-    assert best_blocks(truth, np.array([0.0]), np.array([0.0]), 2 * STEP).tolist() == [4.5]
+    assert best_blocks(actual, np.array([0.0]), np.array([0.0]), 2 * STEP).tolist() == [4.5]
 
 
 QUARTER = 900.0
 """The planner's step for short jobs."""
 
 
-def brute(truth: Truth, work_s: float, limits: PausingLimits) -> float:
+def brute(actual: ActualTrace, work_s: float, limits: PausingLimits) -> float:
     """The least emissions over all ways to work or not in each step; the last step only as long as there is work."""
     return min(
-        cost(truth, ways, work_s, limits) for ways in product((False, True), repeat=len(truth.values)) if any(ways)
+        cost(actual, ways, work_s, limits) for ways in product((False, True), repeat=len(actual.values)) if any(ways)
     )
 
 
-def cost(truth: Truth, ways: tuple[bool, ...], work_s: float, limits: PausingLimits) -> float:
+def cost(actual: ActualTrace, ways: tuple[bool, ...], work_s: float, limits: PausingLimits) -> float:
     runs = [(works, [i for i, _ in group]) for works, group in groupby(enumerate(ways), key=lambda pair: pair[1])]
     slices = [[steps[0] * QUARTER, (steps[-1] + 1) * QUARTER] for works, steps in runs if works]
     spare_s = sum(end - begin for begin, end in slices) - work_s
@@ -62,7 +62,7 @@ def cost(truth: Truth, ways: tuple[bool, ...], work_s: float, limits: PausingLim
     if too_short or any(later[0] - earlier[1] <= resume_s for earlier, later in pairwise(slices)):
         return np.inf
     segments = tuple((begin - resume_s * (i > 0), end) for i, (begin, end) in enumerate(slices))
-    return float(emitted(truth, [Run(0.0, truth.end_s, segments)], work_s, limits)[0])
+    return float(emitted(actual, [Run(0.0, actual.end_s, segments)], work_s, limits)[0])
 
 
 def minutes(*amounts: float) -> st.SearchStrategy[timedelta]:
@@ -82,9 +82,9 @@ LIMITS = st.builds(
 def test_no_way_of_working_in_steps_is_better_than_the_best_segments(
     prices: list[float], parts: int, limits: PausingLimits
 ) -> None:
-    truth, work_s = Truth(0.0, QUARTER, np.array(prices)), min(QUARTER / 4 * parts, QUARTER * len(prices))
-    (found,) = best_segments(truth, np.array([0.0]), truth.end_s, work_s, limits)
-    assert found <= brute(truth, work_s, limits) * (1 + 1e-6)
+    actual, work_s = ActualTrace(0.0, QUARTER, np.array(prices)), min(QUARTER / 4 * parts, QUARTER * len(prices))
+    (found,) = best_segments(actual, np.array([0.0]), actual.end_s, work_s, limits)
+    assert found <= brute(actual, work_s, limits) * (1 + 1e-6)
     # nor is it better than the cleanest time there is, taken without any rule
     order = sorted(prices)
     whole, rest_s = int(work_s // QUARTER), work_s % QUARTER
@@ -95,18 +95,18 @@ def test_no_way_of_working_in_steps_is_better_than_the_best_segments(
 @given(SERIES, st.integers(1, 10))
 def test_free_pauses_take_the_cleanest_steps_and_no_pauses_the_cleanest_block(values: list[float], steps: int) -> None:
     steps = min(steps, len(values))
-    truth, submitted = Truth(0.0, STEP, np.array(values)), np.array([0.0])
+    actual, submitted = ActualTrace(0.0, STEP, np.array(values)), np.array([0.0])
     free = PausingLimits(
         minimum_slice=timedelta(0), resume_time=timedelta(0), resume_energy=timedelta(0), maximum_pauses=len(values)
     )
-    found = best_segments(truth, submitted, truth.end_s, steps * STEP, free)
+    found = best_segments(actual, submitted, actual.end_s, steps * STEP, free)
     assert found[0] == pytest.approx(np.mean(sorted(values)[:steps]))
-    whole = best_segments(truth, submitted, truth.end_s, steps * STEP, replace(free, maximum_pauses=0))
-    block = best_blocks(truth, submitted, np.array([truth.end_s - steps * STEP]), steps * STEP)
+    whole = best_segments(actual, submitted, actual.end_s, steps * STEP, replace(free, maximum_pauses=0))
+    block = best_blocks(actual, submitted, np.array([actual.end_s - steps * STEP]), steps * STEP)
     assert whole == pytest.approx(block)
 
 
 def test_a_job_that_does_not_fit_runs_at_once_and_no_job_has_no_figure() -> None:
-    truth = Truth(0.0, STEP, np.array([5.0, 1.0, 3.0]))
-    assert best_segments(truth, np.array([0.0]), STEP, 2 * STEP, PausingLimits()).tolist() == [3.0]
-    assert best_segments(truth, np.empty(0), STEP, STEP, PausingLimits()).size == 0
+    actual = ActualTrace(0.0, STEP, np.array([5.0, 1.0, 3.0]))
+    assert best_segments(actual, np.array([0.0]), STEP, 2 * STEP, PausingLimits()).tolist() == [3.0]
+    assert best_segments(actual, np.empty(0), STEP, STEP, PausingLimits()).size == 0

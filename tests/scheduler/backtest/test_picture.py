@@ -10,24 +10,24 @@ from lowtide.config.loader import PROJECT_ROOT
 from lowtide.errors import ArtifactError
 from lowtide.scheduler.backtest.plot import draw, shown_line, typical_week
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import Plan
+from lowtide.scheduler.backtest.simulate import SimConfig
 
-from tests.support.backtests import grid, hours, plan
+from tests.support.backtests import config, grid, hours
 from tests.support.traces import grid_like
 
-PLANS = {
-    "one line": plan(),
-    "many lines": plan(
+CONFIGS = {
+    "one line": config(),
+    "many lines": config(
         policies=("immediate", "percentile", "window"), durations=hours(1, 2, 4), slacks=hours(4, 8, 24)
     ),
-    "pauses": plan(policies=("window", "interruptible"), durations=hours(6), slacks=hours(12)),
-    "at once only": plan(policies=("immediate",), submit="random"),
+    "pauses": config(policies=("window", "interruptible"), durations=hours(6), slacks=hours(12)),
+    "at once only": config(policies=("immediate",), submit="random"),
 }
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_a_picture_is_drawn_of_any_backtest(name: str, tmp_path: Path) -> None:
-    draw(run_backtest(PLANS[name], grid(grid_like(20))), tmp_path / "it.png")
+    draw(run_backtest(CONFIGS[name], grid(grid_like(20))), tmp_path / "it.png")
     data = (tmp_path / "it.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert int.from_bytes(data[16:20], "big") == 1440
@@ -37,13 +37,13 @@ def test_a_picture_is_drawn_of_any_backtest(name: str, tmp_path: Path) -> None:
 def test_a_trace_with_gaps_and_finer_steps_is_drawn(tmp_path: Path) -> None:
     values = [v for v in grid_like(6) for _ in range(4)]
     values[200:215] = [float("nan")] * 15
-    draw(run_backtest(plan(), grid(values, step_s=900.0)), tmp_path / "it.svg")
+    draw(run_backtest(config(), grid(values, step_s=900.0)), tmp_path / "it.svg")
     assert "<svg" in (tmp_path / "it.svg").read_text()
 
 
 @pytest.mark.parametrize("name", ["it.txt", "it", "missing/it.png"])
 def test_a_file_that_cannot_be_drawn_is_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
-    backtest = run_backtest(plan(), grid(grid_like(5)))
+    backtest = run_backtest(config(), grid(grid_like(5)))
     with pytest.raises(ArtifactError, match="it"):
         draw(backtest, tmp_path / name)
 
@@ -52,15 +52,15 @@ def test_a_file_that_cannot_be_drawn_is_refused_in_one_sentence(name: str, tmp_p
     ("policies", "shown"), [(("immediate", "window", "percentile"), "window"), (("immediate",), "immediate")]
 )
 def test_the_line_in_the_middle_is_shown(policies: tuple[str, ...], shown: str) -> None:
-    wanted: Plan = plan(policies=policies, durations=hours(1, 2, 4), slacks=hours(4, 8, 24))
+    wanted: SimConfig = config(policies=policies, durations=hours(1, 2, 4), slacks=hours(4, 8, 24))
     line = shown_line(run_backtest(wanted, grid(grid_like(10))))
-    assert line.combination[:3] == (shown, 7200.0, 8 * 3600.0)
+    assert line.scenario[:3] == (shown, 7200.0, 8 * 3600.0)
 
 
 def test_the_week_that_is_shown_is_nearest_to_the_whole_not_the_best() -> None:
     flat, hilly = [200.0] * 24, [200.0] * 4 + [50.0] * 4 + [200.0] * 16
     half = [200.0] * 4 + [125.0] * 4 + [200.0] * 16
-    line = shown_line(run_backtest(plan(), grid(flat * 14 + half * 14 + hilly * 14)))
+    line = shown_line(run_backtest(config(), grid(flat * 14 + half * 14 + hilly * 14)))
     begin, end = typical_week(line)
     first = line.runs[0].submitted_s
     assert timedelta(seconds=end - begin) == timedelta(days=7)

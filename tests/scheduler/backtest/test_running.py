@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from lowtide.errors import LowtideError
 from lowtide.grid.outlook import Outlook, Prediction
 from lowtide.grid.series import IntensityCurve
-from lowtide.scheduler.backtest.simulate import Work, as_planned_at_submission, in_one_piece, in_slices, next_look
+from lowtide.scheduler.backtest.simulate import (
+    JobState,
+    as_planned_at_submission,
+    next_check,
+    with_pauses,
+    without_pauses,
+)
 from lowtide.scheduler.job import Job, PausingLimits
 from lowtide.scheduler.types import Action, Decision, Reason
 
@@ -51,7 +57,7 @@ def planning(**changes: object) -> Job:
 
 def test_a_waiting_job_looks_every_poke_interval_and_at_the_planned_start() -> None:
     grid = Grid(5, 5, 5, 1, 1, 5, 5, 5)
-    assert in_one_piece(planning(poke_interval=50 * MINUTE), grid, 7200.0) == (
+    assert without_pauses(planning(poke_interval=50 * MINUTE), grid, 7200.0) == (
         (seconds(T0 + 3 * HOUR), seconds(T0 + 5 * HOUR)),
     )
     assert grid.looks == [T0, T0 + 50 * MINUTE, T0 + 100 * MINUTE, T0 + 150 * MINUTE, T0 + 3 * HOUR]
@@ -61,7 +67,7 @@ def test_a_later_look_may_change_the_plan_but_not_for_a_job_that_decides_once() 
     def view() -> Grid:
         return Grid(5, 5, 5, 1, 1, 5, 5, 5, later=(5, 5, 5, 5, 5, 5, 2, 2))
 
-    assert in_one_piece(planning(), view(), 7200.0)[0][0] == seconds(T0 + 6 * HOUR)
+    assert without_pauses(planning(), view(), 7200.0)[0][0] == seconds(T0 + 6 * HOUR)
     once = view()
     assert as_planned_at_submission(planning(), once, 7200.0)[0] == (seconds(T0 + 3 * HOUR), seconds(T0 + 5 * HOUR))
     assert once.looks == [T0]
@@ -77,7 +83,7 @@ def test_deciding_once_without_a_plan_starts_when_it_must() -> None:
 LIMITS = PausingLimits(minimum_slice=30 * MINUTE, resume_time=6 * MINUTE, resume_energy=6 * MINUTE, maximum_pauses=3)
 
 
-@pytest.mark.parametrize("run", [in_slices, as_planned_at_submission])
+@pytest.mark.parametrize("run", [with_pauses, as_planned_at_submission])
 def test_a_job_that_may_pause_runs_in_the_clean_hours_and_resumes_before_them(run: type) -> None:
     pausing = planning(policy="interruptible", pausing=LIMITS)
     first, second = run(pausing, Grid(9, 1, 9, 9, 1, 9, 9, 9), 7200.0)
@@ -88,11 +94,11 @@ def test_a_job_that_may_pause_runs_in_the_clean_hours_and_resumes_before_them(ru
 def test_a_slice_that_ends_between_two_polls_is_ended_there() -> None:
     pausing = planning(policy="interruptible", pausing=LIMITS, submitted_at=T0 + 20 * MINUTE, deadline=T0 + 8 * HOUR)
     grid = Grid(9, 1, 9, 9, 1, 9, 9, 9)
-    segments = in_slices(pausing, grid, 7200.0)
+    segments = with_pauses(pausing, grid, 7200.0)
     assert [end for _, end in segments] == [seconds(T0 + 2 * HOUR), seconds(T0 + 5 * HOUR)]
 
 
-@pytest.mark.parametrize("run", [in_slices, as_planned_at_submission])
+@pytest.mark.parametrize("run", [with_pauses, as_planned_at_submission])
 @pytest.mark.parametrize("real_h", [0.5, 1.5, 2.0, 3.0])
 def test_the_real_duration_is_worked_whatever_was_expected(run: type, real_h: float) -> None:
     pausing = planning(policy="interruptible", pausing=LIMITS)
@@ -107,30 +113,30 @@ def test_work_is_what_ran_less_the_resumes(
     slices: list[tuple[timedelta, timedelta]], real: timedelta, resume: int
 ) -> None:
     limits = PausingLimits(resume_time=resume * MINUTE)
-    work, now = Work(job(pausing=limits), real.total_seconds()), T0
+    state, now = JobState(job(pausing=limits), real.total_seconds()), T0
     for run, pause in slices:
-        if work.is_over:
+        if state.is_over:
             break
         until = now + run
-        stopped = work.go_on(now, until)
+        stopped = state.run_until(now, until)
         assert stopped <= until
-        progress = work.job_at(stopped).progress
+        progress = state.job_at(stopped).progress
         assert progress is not None
-        assert progress.running == (not work.is_over)
-        work.stop(stopped)
-        paused = work.job_at(stopped).progress
+        assert progress.running == (not state.is_over)
+        state.stop(stopped)
+        paused = state.job_at(stopped).progress
         assert paused is not None
         assert paused.done >= progress.done
-        assert paused.pauses == len(work.segments)
+        assert paused.pauses == len(state.segments)
         now = stopped + pause
-    lost = [min(end - start, resume * 60.0) for start, end in work.segments[1:]]
-    ran = sum(end - start for start, end in work.segments) - sum(lost)
+    lost = [min(end - start, resume * 60.0) for start, end in state.segments[1:]]
+    ran = sum(end - start for start, end in state.segments) - sum(lost)
     assert ran == pytest.approx(min(ran, real.total_seconds()))
-    assert work.is_over == (ran >= real.total_seconds() - 1e-6)
+    assert state.is_over == (ran >= real.total_seconds() - 1e-6)
 
 
 def test_a_job_that_has_not_begun_has_no_progress() -> None:
-    assert Work(job(), 60.0).job_at(T0).progress is None
+    assert JobState(job(), 60.0).job_at(T0).progress is None
 
 
 def test_a_wait_that_would_never_end_is_refused() -> None:
@@ -138,5 +144,5 @@ def test_a_wait_that_would_never_end_is_refused() -> None:
         action=Action.WAIT, reason=Reason.ABOVE_THRESHOLD, decided_at=T0, until=T0, text="waiting", reading=None,
         threshold_gco2eq_per_kwh=None, deadline=None, latest_start=None, steps=(),
     )  # fmt: skip
-    with pytest.raises(LowtideError, match="later look"):
-        next_look(stuck)
+    with pytest.raises(LowtideError, match="later check"):
+        next_check(stuck)

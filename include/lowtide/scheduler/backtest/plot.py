@@ -11,7 +11,7 @@ import numpy as np
 
 from lowtide.errors import ArtifactError
 from lowtide.scheduler.backtest.results import HOUR_S, Backtest, Line, pooled
-from lowtide.scheduler.backtest.simulate import Floats, Run, Truth
+from lowtide.scheduler.backtest.simulate import ActualTrace, Floats, Run
 from lowtide.timeutil import format_duration, moment_of_clock
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ _MOST_ROWS = 8
 
 def draw_waits(axes: "Axes", backtest: Backtest, line: Line) -> None:
     """Draw one histogram of waits above the other, one a slack, over all durations of the shown policy."""
-    plan, policy = backtest.plan, line.combination.policy
-    slacks = sorted(slack.total_seconds() for slack in plan.slacks)[:_MOST_ROWS]
+    config, policy = backtest.config, line.scenario.policy
+    slacks = sorted(slack.total_seconds() for slack in config.slacks)[:_MOST_ROWS]
     longest_h = max(slacks) / HOUR_S
     # centred on whole steps: what waits until its latest start is not to look as if it waited longer
-    width = max(longest_h / 48, backtest.grid.truth.step_s / HOUR_S)
+    width = max(longest_h / 48, backtest.grid.actual.step_s / HOUR_S)
     bins = np.arange(-width / 2, longest_h + width, width)
     for row, slack_s in enumerate(slacks):
         found = [ln.outcomes.wait_s for ln in backtest.lines if _is(ln, policy, slack_s)]
@@ -54,12 +54,12 @@ def draw_waits(axes: "Axes", backtest: Backtest, line: Line) -> None:
 
 def draw_savings(axes: "Axes", backtest: Backtest) -> None:
     """Draw the saving by slack, over all durations: each policy's, and perfect knowledge's."""
-    slacks = sorted(slack.total_seconds() for slack in backtest.plan.slacks)
+    slacks = sorted(slack.total_seconds() for slack in backtest.config.slacks)
     names = [f"{slack_s / HOUR_S:g} h" for slack_s in slacks]
-    policies = list(dict.fromkeys(backtest.plan.policies))
-    for pausing in sorted({line.combination.interruptible for line in backtest.lines}):
-        lines = [line for line in backtest.lines if line.combination.interruptible == pausing]
-        oracle = [pooled([ln.result for ln in lines if ln.combination.slack_s == s]).oracle for s in slacks]
+    policies = list(dict.fromkeys(backtest.config.policies))
+    for pausing in sorted({line.scenario.interruptible for line in backtest.lines}):
+        lines = [line for line in backtest.lines if line.scenario.interruptible == pausing]
+        oracle = [pooled([ln.result for ln in lines if ln.scenario.slack_s == s]).oracle for s in slacks]
         label = "perfect knowledge" + (", may pause" if pausing else "")
         axes.plot(
             names,
@@ -81,7 +81,7 @@ def draw_savings(axes: "Axes", backtest: Backtest) -> None:
 
 
 def _is(line: Line, policy: str, slack_s: float) -> bool:
-    return line.combination.policy == policy and line.combination.slack_s == slack_s
+    return line.scenario.policy == policy and line.scenario.slack_s == slack_s
 
 
 def _numbers(values: list[Any]) -> list[float]:
@@ -96,18 +96,18 @@ _WEEK_S = 7 * 86_400.0
 
 def shown_line(backtest: Backtest) -> Line:
     """Return the line that is drawn: the first policy that waits, with the middle duration and slack."""
-    waiting = [policy for policy in backtest.plan.policies if policy != "immediate"]
-    policy = waiting[0] if waiting else backtest.plan.policies[0]
-    durations, slacks = sorted(backtest.plan.durations), sorted(backtest.plan.slacks)
+    waiting = [policy for policy in backtest.config.policies if policy != "immediate"]
+    policy = waiting[0] if waiting else backtest.config.policies[0]
+    durations, slacks = sorted(backtest.config.durations), sorted(backtest.config.slacks)
     wanted = (durations[len(durations) // 2].total_seconds(), slacks[len(slacks) // 2].total_seconds())
-    lines = [line for line in backtest.lines if line.combination.policy == policy and line.runs]
-    same = [line for line in lines if (line.combination.duration_s, line.combination.slack_s) == wanted]
+    lines = [line for line in backtest.lines if line.scenario.policy == policy and line.runs]
+    same = [line for line in lines if (line.scenario.duration_s, line.scenario.slack_s) == wanted]
     return (same or lines or [line for line in backtest.lines if line.runs])[0]
 
 
 def typical_week(line: Line) -> tuple[float, float]:
     """Return the week, in UNIX seconds, whose saving lies nearest to that of the whole line; longer for long waits."""
-    length_s = max(_WEEK_S, 2.0 * (line.combination.duration_s + line.combination.slack_s))
+    length_s = max(_WEEK_S, 2.0 * (line.scenario.duration_s + line.scenario.slack_s))
     submitted = np.array([run.submitted_s for run in line.runs])
     outcomes = line.outcomes
     whole = outcomes.policy.sum() / max(outcomes.run_now.sum(), 1e-9)
@@ -132,16 +132,16 @@ def shown_runs(line: Line, begin_s: float = -inf, end_s: float = inf) -> list[Ru
     return shown
 
 
-def told_share(line: Line) -> str:
+def share_text(line: Line) -> str:
     """Return how many of the jobs are shown, in words; nothing where it is all of them."""
     count = len(shown_runs(line))
     return "" if count == len(line.runs) else f" ({count} of {len(line.runs)} jobs, of which no two overlap)"
 
 
-def told_shape(line: Line) -> str:
+def shape_text(line: Line) -> str:
     """Return a line's shape of job in words."""
-    duration, slack = (format_duration(timedelta(seconds=s)) for s in line.combination[1:3])
-    return f"jobs of {duration} with {slack} of slack" + (", may pause" if line.combination.interruptible else "")
+    duration, slack = (format_duration(timedelta(seconds=s)) for s in line.scenario[1:3])
+    return f"jobs of {duration} with {slack} of slack" + (", may pause" if line.scenario.interruptible else "")
 
 
 CHOSEN, AT_ONCE, CURVE = "#00796b", "#c75b12", "#5f6b73"
@@ -151,30 +151,30 @@ _MOST_TICKS = 14
 
 def draw_week(axes: "Axes", backtest: Backtest, line: Line) -> None:
     """Draw a typical week of the intensity: the time of the chosen blocks is filled, that of starting at once hatched."""
-    truth, plan = backtest.grid.truth, backtest.plan
+    actual, config = backtest.grid.actual, backtest.config
     begin, week_end = typical_week(line)
     runs = shown_runs(line, begin, week_end)
-    end = min(truth.end_s, max(run.segments[-1][1] for run in runs) + 2 * HOUR_S)
-    axes.step(*_steps(truth, begin, end), where="post", color=CURVE, linewidth=1.0)
-    real_s = line.combination.duration_s * plan.duration_error
+    end = min(actual.end_s, max(run.segments[-1][1] for run in runs) + 2 * HOUR_S)
+    axes.step(*_steps(actual, begin, end), where="post", color=CURVE, linewidth=1.0)
+    real_s = line.scenario.duration_s * config.duration_error
     at_once = [(run.submitted_s, run.submitted_s + real_s) for run in runs]
     for start, stop in at_once:
-        _hatch(axes, *_steps(truth, start, stop))
+        _hatch(axes, *_steps(actual, start, stop))
     for start, stop in (segment for run in runs for segment in run.segments):
-        _fill(axes, *_steps(truth, start, stop))
+        _fill(axes, *_steps(actual, start, stop))
     _hatch(axes, np.empty(0), np.empty(0), label="at once")
-    _fill(axes, np.empty(0), np.empty(0), label=f"chosen by {line.combination.policy}")
+    _fill(axes, np.empty(0), np.empty(0), label=f"chosen by {line.scenario.policy}")
     axes.set(xlim=(begin, end), ylim=(0, None), ylabel="gCO₂eq/kWh")
-    marks = _midnights(begin, end, plan.timezone)
+    marks = _midnights(begin, end, config.timezone)
     axes.set_xticks([moment for _, moment in marks], [f"{day:%a %d %b}" for day, _ in marks], ha="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
-    axes.set_title(f"{plan.zone}, a typical week: {told_shape(line)}", fontweight="bold")
+    axes.set_title(f"{config.zone}, a typical week: {shape_text(line)}", fontweight="bold")
 
 
 def draw_year(axes: "Axes", backtest: Backtest, line: Line) -> None:
     """Draw the whole trace, days across and hours of the day upwards, with every chosen block."""
-    truth, timezone = backtest.grid.truth, backtest.plan.timezone
-    days, hours, means = _by_day_and_hour(truth, timezone)
+    actual, timezone = backtest.grid.actual, backtest.config.timezone
+    days, hours, means = _by_day_and_hour(actual, timezone)
     first = days.min()
     table = np.full((24, int(days.max() - first) + 1), np.nan)
     table[hours, days - first] = means  # of two equal hours in autumn the later stands
@@ -193,7 +193,7 @@ def draw_year(axes: "Axes", backtest: Backtest, line: Line) -> None:
     )
     bar = axes.figure.colorbar(shown, ax=axes, pad=0.01, aspect=14)
     bar.set_label("gCO₂eq/kWh")
-    axes.set_title(f"When the jobs ran: every line is a chosen block{told_share(line)}", fontweight="bold")
+    axes.set_title(f"When the jobs ran: every line is a chosen block{share_text(line)}", fontweight="bold")
 
 
 def _hatch(axes: "Axes", edges: Floats, values: Floats, label: str | None = None) -> None:
@@ -221,19 +221,19 @@ def _hour(local: datetime) -> float:
     return local.hour + local.minute / 60
 
 
-def _steps(truth: Truth, start_s: float, end_s: float) -> tuple[Floats, Floats]:
+def _steps(actual: ActualTrace, start_s: float, end_s: float) -> tuple[Floats, Floats]:
     """Return edges and values of a stretch for drawing steps; the last value stands twice."""
-    first, last = truth.row_of(start_s), truth.row_of(end_s - 1e-3)
-    values = truth.values[first : last + 1]
-    edges = truth.start_s + truth.step_s * np.arange(first, last + 2)
+    first, last = actual.row_of(start_s), actual.row_of(end_s - 1e-3)
+    values = actual.values[first : last + 1]
+    edges = actual.start_s + actual.step_s * np.arange(first, last + 2)
     return np.clip(edges, start_s, end_s), np.append(values, values[-1])
 
 
-def _by_day_and_hour(truth: Truth, timezone: ZoneInfo) -> tuple[np.ndarray, np.ndarray, Floats]:
-    a_step = round(HOUR_S / truth.step_s)
-    count = len(truth.values) // a_step
-    means = truth.values[: count * a_step].reshape(count, a_step).mean(axis=1)
-    moments = (datetime.fromtimestamp(truth.start_s + i * HOUR_S, UTC).astimezone(timezone) for i in range(count))
+def _by_day_and_hour(actual: ActualTrace, timezone: ZoneInfo) -> tuple[np.ndarray, np.ndarray, Floats]:
+    a_step = round(HOUR_S / actual.step_s)
+    count = len(actual.values) // a_step
+    means = actual.values[: count * a_step].reshape(count, a_step).mean(axis=1)
+    moments = (datetime.fromtimestamp(actual.start_s + i * HOUR_S, UTC).astimezone(timezone) for i in range(count))
     found = np.array([(moment.toordinal(), moment.hour) for moment in moments])
     return found[:, 0], found[:, 1], means
 

@@ -14,17 +14,17 @@ from lowtide.errors import ConfigurationError
 from lowtide.grid.planner import Task, plans
 from lowtide.io import write_atomically
 from lowtide.scheduler.backtest.simulate import (
-    Combination,
+    ActualTrace,
     Counts,
     Floats,
     Grid,
     Jobs,
-    Plan,
     Run,
-    Truth,
+    Scenario,
+    SimConfig,
     choose_jobs,
     emitted,
-    place_jobs,
+    simulate_jobs,
 )
 from lowtide.scheduler.job import PausingLimits
 from lowtide.timeutil import format_moment
@@ -47,17 +47,17 @@ class Outcomes:
     segments: Floats
 
 
-def result_of(plan: Plan, combination: Combination, outcomes: Outcomes) -> dict[str, Any]:
+def result_of(config: SimConfig, scenario: Scenario, outcomes: Outcomes) -> dict[str, Any]:
     """Return one combination's figures, as JSON has them; None where there was no job, or nothing to save."""
     run_now, policy, oracle = (_mean(v) for v in (outcomes.run_now, outcomes.policy, outcomes.oracle))
     saving, possible = _saving_percent(policy, run_now), _saving_percent(oracle, run_now)
     return {
-        "zone": plan.zone,
-        "policy": combination.policy,
-        "duration_h": combination.duration_s / HOUR_S,
-        "slack_h": combination.slack_s / HOUR_S,
-        "submit": plan.submit,
-        "interruptible": combination.interruptible,
+        "zone": config.zone,
+        "policy": scenario.policy,
+        "duration_h": scenario.duration_s / HOUR_S,
+        "slack_h": scenario.slack_s / HOUR_S,
+        "submit": config.submit,
+        "interruptible": scenario.interruptible,
         "jobs": len(outcomes.run_now),
         "run_now_gco2eq_per_kwh": run_now,
         "policy_gco2eq_per_kwh": policy,
@@ -109,7 +109,7 @@ def _hours(seconds: float | None) -> float | None:
 # Perfect knowledge for jobs that run in one piece: the cleanest block between submission and deadline.
 
 
-def best_blocks(truth: Truth, submitted_s: Floats, latest_start_s: Floats, duration_s: float) -> Floats:
+def best_blocks(actual: ActualTrace, submitted_s: Floats, latest_start_s: Floats, duration_s: float) -> Floats:
     """Return the least mean intensity of a block of ``duration_s`` for each job, in g/kWh. Exact.
 
     The mean is piecewise linear in the start, so it is least where a block begins or ends at a step's edge, or at the
@@ -117,27 +117,29 @@ def best_blocks(truth: Truth, submitted_s: Floats, latest_start_s: Floats, durat
     """
     starts = [submitted_s, latest_start_s]
     longest_s = float(np.max(latest_start_s - submitted_s, initial=0.0))
-    for shift_s in {0.0, duration_s % truth.step_s}:
-        first = submitted_s + (truth.start_s - shift_s - submitted_s) % truth.step_s
-        steps = np.arange(int(longest_s // truth.step_s) + 1) * truth.step_s
+    for shift_s in {0.0, duration_s % actual.step_s}:
+        first = submitted_s + (actual.start_s - shift_s - submitted_s) % actual.step_s
+        steps = np.arange(int(longest_s // actual.step_s) + 1) * actual.step_s
         starts.extend(np.minimum(first + step, latest_start_s) for step in steps)
     candidates = np.stack(starts, axis=1)
-    best: Floats = truth.mean(candidates, candidates + duration_s).min(axis=1)
+    best: Floats = actual.mean(candidates, candidates + duration_s).min(axis=1)
     return best
 
 
 # Perfect knowledge for jobs that may pause: the planner's best segments on the trace itself, pauses paid for.
 
 
-def best_segments(truth: Truth, submitted_s: Floats, room_s: float, duration_s: float, limits: PausingLimits) -> Floats:
+def best_segments(
+    actual: ActualTrace, submitted_s: Floats, room_s: float, duration_s: float, limits: PausingLimits
+) -> Floats:
     """Return the least emissions of each job per useful kWh, in g/kWh.
 
     :param room_s: from submission to deadline, the same for all jobs; a job that does not fit runs at once.
     """
-    return np.array([_least(truth, float(at_s), room_s, duration_s, limits) for at_s in submitted_s]) / duration_s
+    return np.array([_least(actual, float(at_s), room_s, duration_s, limits) for at_s in submitted_s]) / duration_s
 
 
-def _least(truth: Truth, submitted_s: float, room_s: float, duration_s: float, limits: PausingLimits) -> float:
+def _least(actual: ActualTrace, submitted_s: float, room_s: float, duration_s: float, limits: PausingLimits) -> float:
     task = Task(
         now_s=submitted_s,
         end_s=submitted_s + room_s,
@@ -148,7 +150,7 @@ def _least(truth: Truth, submitted_s: float, room_s: float, duration_s: float, l
         resume_energy_s=limits.resume_energy.total_seconds(),
         pauses_left=limits.maximum_pauses,
     )
-    found = plans(truth.curve_between(submitted_s, submitted_s + max(room_s, duration_s)), task)
+    found = plans(actual.curve_between(submitted_s, submitted_s + max(room_s, duration_s)), task)
     if found is None:
         raise ValueError(f"the trace has a gap before the deadline of the job submitted at {submitted_s:.0f} s")
     return found.best.cost
@@ -161,7 +163,7 @@ def _least(truth: Truth, submitted_s: float, room_s: float, duration_s: float, l
 class Line:
     """One combination: its runs, what became of them, and its figures as JSON has them."""
 
-    combination: Combination
+    scenario: Scenario
     runs: Sequence[Run]
     outcomes: Outcomes
     result: dict[str, Any]
@@ -171,7 +173,7 @@ class Line:
 class Backtest:
     """A backtest that has been run."""
 
-    plan: Plan
+    config: SimConfig
     grid: Grid
     lines: Sequence[Line]
     counts: Counts
@@ -182,18 +184,18 @@ class Backtest:
         return (*self.grid.notes, *self.counts.sentences())
 
 
-def run_backtest(plan: Plan, grid: Grid, *, workers: int | None = None) -> Backtest:
+def run_backtest(config: SimConfig, grid: Grid, *, workers: int | None = None) -> Backtest:
     """Run a backtest.
 
     :param workers: processes; None: as many as pay off. They do not change a figure.
     :raises ConfigurationError: no job of any combination can be run on the trace.
     """
-    jobs = choose_jobs(plan, grid.truth)
+    jobs = choose_jobs(config, grid.actual)
     if not any(chosen.any() for chosen in jobs.chosen):
         raise ConfigurationError(_nothing_to_run(jobs))
-    placed = place_jobs(plan, grid, jobs, workers=workers)
-    lines = [_line(plan, grid.truth, *found) for found in zip(plan.combinations(), placed, strict=True)]
-    return Backtest(plan=plan, grid=grid, lines=lines, counts=jobs.counts)
+    placed = simulate_jobs(config, grid, jobs, workers=workers)
+    lines = [_line(config, grid.actual, *found) for found in zip(config.scenarios(), placed, strict=True)]
+    return Backtest(config=config, grid=grid, lines=lines, counts=jobs.counts)
 
 
 def _nothing_to_run(jobs: Jobs) -> str:
@@ -201,34 +203,34 @@ def _nothing_to_run(jobs: Jobs) -> str:
     return f"the trace leaves no job to run ({told}); give a longer trace, shorter slacks or durations"
 
 
-def _line(plan: Plan, truth: Truth, combination: Combination, runs: Sequence[Run]) -> Line:
-    outcomes = _outcomes(plan, truth, combination, runs)
-    return Line(combination=combination, runs=runs, outcomes=outcomes, result=result_of(plan, combination, outcomes))
+def _line(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Line:
+    outcomes = _outcomes(config, actual, scenario, runs)
+    return Line(scenario=scenario, runs=runs, outcomes=outcomes, result=result_of(config, scenario, outcomes))
 
 
-def _outcomes(plan: Plan, truth: Truth, combination: Combination, runs: Sequence[Run]) -> Outcomes:
-    real_s = combination.duration_s * plan.duration_error
+def _outcomes(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Outcomes:
+    real_s = scenario.duration_s * config.duration_error
     submitted = np.array([run.submitted_s for run in runs])
     deadline = np.array([run.deadline_s for run in runs])
     ended = np.array([run.segments[-1][1] for run in runs])
     return Outcomes(
-        run_now=truth.mean(submitted, submitted + real_s),
-        policy=emitted(truth, runs, real_s, plan.rules.pausing),
-        oracle=_oracle(plan, truth, combination, submitted),
+        run_now=actual.mean(submitted, submitted + real_s),
+        policy=emitted(actual, runs, real_s, config.pausing),
+        oracle=_oracle(config, actual, scenario, submitted),
         wait_s=ended - submitted - real_s,
         overrun_s=ended - deadline,
         segments=np.array([float(len(run.segments)) for run in runs]),
     )
 
 
-def _oracle(plan: Plan, truth: Truth, combination: Combination, submitted: Floats) -> Floats:
-    real_s = combination.duration_s * plan.duration_error
-    room_s = combination.duration_s + combination.slack_s
-    best = best_blocks(truth, submitted, submitted + max(0.0, room_s - real_s), real_s)
-    if not combination.interruptible:
+def _oracle(config: SimConfig, actual: ActualTrace, scenario: Scenario, submitted: Floats) -> Floats:
+    real_s = scenario.duration_s * config.duration_error
+    room_s = scenario.duration_s + scenario.slack_s
+    best = best_blocks(actual, submitted, submitted + max(0.0, room_s - real_s), real_s)
+    if not scenario.interruptible:
         return best
     # a block may begin within a step of the planner, so it is compared too
-    return np.minimum(best, best_segments(truth, submitted, room_s, real_s, plan.rules.pausing))
+    return np.minimum(best, best_segments(actual, submitted, room_s, real_s, config.pausing))
 
 
 # Writes when every job ran, so that anyone can recompute the figures.
@@ -237,7 +239,7 @@ def _oracle(plan: Plan, truth: Truth, combination: Combination, submitted: Float
 COLUMNS = ("policy", "duration_h", "slack_h", "submit", "deadline", "segment_start", "segment_end")
 
 
-def write_starts(path: Path, runs: Sequence[tuple[Combination, Sequence[Run]]]) -> None:
+def write_starts(path: Path, runs: Sequence[tuple[Scenario, Sequence[Run]]]) -> None:
     """Write one CSV row per job and segment; moments are ISO-8601 in UTC.
 
     :raises ArtifactError: the file cannot be written.
@@ -245,8 +247,8 @@ def write_starts(path: Path, runs: Sequence[tuple[Combination, Sequence[Run]]]) 
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for combination, placed in runs:
-        shape = (combination.policy, f"{combination.duration_s / HOUR_S:.10g}", f"{combination.slack_s / HOUR_S:.10g}")
+    for scenario, placed in runs:
+        shape = (scenario.policy, f"{scenario.duration_s / HOUR_S:.10g}", f"{scenario.slack_s / HOUR_S:.10g}")
         for run in placed:
             times = (_moment(run.submitted_s), _moment(run.deadline_s))
             writer.writerows((*shape, *times, _moment(start), _moment(end)) for start, end in run.segments)

@@ -1,4 +1,4 @@
-"""What the grid really emitted: the trace on a regular grid of numpy, with means over any stretch of it."""
+"""Simulates the jobs of a backtest on a trace: the same decide() as in production, check by check."""
 
 import math
 import os
@@ -30,10 +30,10 @@ from lowtide.scheduler.job import Job, PausingLimits, Progress
 from lowtide.scheduler.types import Action, Decision
 from lowtide.timeutil import format_moment, moment_of_clock, parse_clock
 
-# One line of a backtest's result: a policy and a shape of job.
+# One line of a backtest's result: a policy and the times of its jobs.
 
 
-class Combination(NamedTuple):
+class Scenario(NamedTuple):
     """A policy, and how long its jobs take and may wait.
 
     ``interruptible`` says that the job may pause: the oracle then may too, and the policy ``window`` plans with pauses.
@@ -69,7 +69,7 @@ Bools = NDArray[np.bool_]
 _HOUR_S = 3600.0
 
 
-class Truth:
+class ActualTrace:
     """What the grid really emitted: a curve of regular steps, with means over many stretches at once.
 
     :param start_s: the start of the first step, in UNIX seconds.
@@ -125,7 +125,7 @@ class Truth:
         return np.asarray(np.interp(np.asarray(time_s, float), self._edges_s, self._integrals))
 
 
-def truth_of(trace: Trace) -> Truth:
+def actual_trace(trace: Trace) -> ActualTrace:
     """Return a trace as the truth of a backtest; moments that have no row are gaps.
 
     :raises ArtifactError: a resolution that does not divide an hour, or a row between two steps.
@@ -136,12 +136,12 @@ def truth_of(trace: Trace) -> Truth:
     odd = np.flatnonzero(np.abs(offsets - rows) > 1e-6)
     if odd.size:
         raise ArtifactError(
-            f"{trace.name}: the row of {format_moment(trace.starts[int(odd[0])])} does not stand on the grid of"
-            f" {step_s / 60:g} minutes that the others keep; mend or remove it"
+            f"{trace.name}: the row of {format_moment(trace.starts[int(odd[0])])} is not on the grid of"
+            f" {step_s / 60:g} minutes that the other rows keep; fix or remove it"
         )
     values = np.full(rows[-1] + 1, np.nan)
     values[rows] = trace.values
-    return Truth(trace.starts[0].timestamp(), step_s, values)
+    return ActualTrace(trace.starts[0].timestamp(), step_s, values)
 
 
 def check_resolution(trace: Trace) -> float:
@@ -161,7 +161,7 @@ def check_resolution(trace: Trace) -> float:
 # What a run emitted per useful kWh, with what each resumption really cost.
 
 
-def emitted(truth: Truth, runs: Sequence[Run], duration_s: float, limits: PausingLimits) -> Floats:
+def emitted(actual: ActualTrace, runs: Sequence[Run], duration_s: float, limits: PausingLimits) -> Floats:
     """Return the emissions of each run per useful kWh, in g/kWh, at constant power.
 
     The energy of resuming is emitted too, and no work is done by it: the sum is divided by the useful time only.
@@ -170,16 +170,16 @@ def emitted(truth: Truth, runs: Sequence[Run], duration_s: float, limits: Pausin
         return np.empty(0)
     segments = [(i, k > 0, *segment) for i, run in enumerate(runs) for k, segment in enumerate(run.segments)]
     job, resumed, start_s, end_s = (np.array(column) for column in zip(*segments, strict=True))
-    grams = truth.integral(start_s + resumed * limits.resume_time.total_seconds(), end_s)
+    grams = actual.integral(start_s + resumed * limits.resume_time.total_seconds(), end_s)
     if resumed.any():
-        grams[resumed] += _resuming(truth, start_s[resumed], limits)
+        grams[resumed] += _resuming(actual, start_s[resumed], limits)
     return np.bincount(job, weights=grams, minlength=len(runs)) / duration_s
 
 
-def _resuming(truth: Truth, start_s: Floats, limits: PausingLimits) -> Floats:
+def _resuming(actual: ActualTrace, start_s: Floats, limits: PausingLimits) -> Floats:
     """Return the integral of intensity over the full-power seconds that a resume at each time is worth."""
     time_s, energy_s = limits.resume_time.total_seconds(), limits.resume_energy.total_seconds()
-    return energy_s * (truth.mean(start_s, start_s + time_s) if time_s > 0 else truth.at(start_s))
+    return energy_s * (actual.mean(start_s, start_s + time_s) if time_s > 0 else actual.at(start_s))
 
 
 # Reads what a backtest goes by: the trace to run on, and the history that was known before it began.
@@ -193,7 +193,7 @@ class Grid:
     trace begins. ``notes`` are sentences for the user.
     """
 
-    truth: Truth
+    actual: ActualTrace
     known_from_s: float
     known: Floats
     notes: tuple[str, ...] = ()
@@ -205,46 +205,46 @@ def read_grid(trace: Path, histories: Sequence[Path]) -> Grid:
     :raises ArtifactError: a file that cannot be used, a history without a value before the trace, two histories that
         contradict each other.
     """
-    truth = truth_of(read_trace(trace, told_by="--trace"))
+    actual = actual_trace(read_trace(trace, told_by="--trace"))
     past: dict[int, tuple[float, Path]] = {}
     notes = []
     for path in histories:
-        rows, left_out = _before(read_trace(path, told_by="--history"), truth, path, trace)
+        rows, left_out = _before(read_trace(path, told_by="--history"), actual, path, trace)
         if left_out:
             notes.append(
-                f"{path}: {left_out} rows from the trace's beginning on are left out: the trace stands for them"
+                f"{path}: {left_out} rows from the trace's beginning on are left out: the trace itself has them"
             )
         _add(past, rows, path)
-    return _joined(truth, past, tuple(notes))
+    return _joined(actual, past, tuple(notes))
 
 
-def _before(history: Trace, truth: Truth, path: Path, trace: Path) -> tuple[dict[int, float], int]:
+def _before(history: Trace, actual: ActualTrace, path: Path, trace: Path) -> tuple[dict[int, float], int]:
     """Return a history's values by trace step (0 is where the trace begins, so all are negative), and the rows dropped."""
     step_s = check_resolution(history)
     starts = np.array([start.timestamp() for start in history.starts])
-    early = starts + step_s <= truth.start_s
+    early = starts + step_s <= actual.start_s
     if not early.any():
         raise ArtifactError(
             f"{path}: nothing in it is older than the trace {trace.name}, which begins at"
-            f" {format_moment(datetime.fromtimestamp(truth.start_s, UTC))}; --history takes what was before"
+            f" {format_moment(datetime.fromtimestamp(actual.start_s, UTC))}; --history takes what was before"
         )
     values = np.asarray(history.values)[early]
-    if step_s >= truth.step_s:
-        return _spread(starts[early], values, step_s, truth), int((~early).sum())
-    return _averaged(starts[early], values, step_s, truth), int((~early).sum())
+    if step_s >= actual.step_s:
+        return _spread(starts[early], values, step_s, actual), int((~early).sum())
+    return _averaged(starts[early], values, step_s, actual), int((~early).sum())
 
 
-def _spread(starts: Floats, values: Floats, step_s: float, truth: Truth) -> dict[int, float]:
-    times = round(step_s / truth.step_s)
-    first = np.rint((starts - truth.start_s) / truth.step_s).astype(int)
+def _spread(starts: Floats, values: Floats, step_s: float, actual: ActualTrace) -> dict[int, float]:
+    times = round(step_s / actual.step_s)
+    first = np.rint((starts - actual.start_s) / actual.step_s).astype(int)
     return {int(row) + i: float(v) for row, v in zip(first, values, strict=True) for i in range(times)}
 
 
-def _averaged(starts: Floats, values: Floats, step_s: float, truth: Truth) -> dict[int, float]:
-    rows = np.floor((starts - truth.start_s) / truth.step_s).astype(int)
+def _averaged(starts: Floats, values: Floats, step_s: float, actual: ActualTrace) -> dict[int, float]:
+    rows = np.floor((starts - actual.start_s) / actual.step_s).astype(int)
     found, where, counts = np.unique(rows, return_inverse=True, return_counts=True)
     means = np.bincount(where, weights=values) / counts
-    whole = counts == round(truth.step_s / step_s)  # half an hour does not say what the hour was
+    whole = counts == round(actual.step_s / step_s)  # half an hour does not say what the hour was
     return {int(row): float(mean) for row, mean in zip(found[whole], means[whole], strict=True)}
 
 
@@ -258,68 +258,28 @@ def _add(past: dict[int, tuple[float, Path]], rows: dict[int, float], path: Path
             )
 
 
-def _joined(truth: Truth, past: dict[int, tuple[float, Path]], notes: tuple[str, ...]) -> Grid:
+def _joined(actual: ActualTrace, past: dict[int, tuple[float, Path]], notes: tuple[str, ...]) -> Grid:
     length = -min(past, default=0)
     before = np.full(length, np.nan)
     for row, (value, _) in past.items():
         before[length + row] = value
-    known = np.concatenate((before, truth.values))
-    return Grid(truth=truth, known_from_s=truth.start_s - length * truth.step_s, known=known, notes=notes)
+    known = np.concatenate((before, actual.values))
+    return Grid(actual=actual, known_from_s=actual.start_s - length * actual.step_s, known=known, notes=notes)
 
 
-# The rules that all jobs of a backtest keep, whatever their policy and shape.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What a job is told beyond its policy and its times; minimum gain and jitter are off unless asked for."""
-
-    threshold_gco2eq_per_kwh: float | None = None
-    minimum_gain_percent: float = 0.0
-    percentile: float = 30.0
-    percentile_window: timedelta = timedelta(days=7)
-    run_now_below_gco2eq_per_kwh: float | None = None
-    jitter: timedelta = timedelta(0)
-    pausing: PausingLimits = field(default_factory=PausingLimits)
-
-    def job(self, zone: str, combination: Combination, submitted_s: float, poll: timedelta) -> Job:
-        """Return a job; its id depends on its times only, so that policies are compared on the same jobs."""
-        submitted_at = datetime.fromtimestamp(submitted_s, UTC)
-        duration, slack = timedelta(seconds=combination.duration_s), timedelta(seconds=combination.slack_s)
-        return Job(
-            job_id=f"backtest {zone} {submitted_at:%Y-%m-%dT%H:%MZ} {duration} {slack}",
-            zone=zone,
-            policy=combination.rule,
-            submitted_at=submitted_at,
-            deadline=submitted_at + duration + slack,
-            expected_duration=duration,
-            duration_margin=0.0,
-            on_latest_start="start",
-            threshold_gco2eq_per_kwh=self.threshold_gco2eq_per_kwh,
-            minimum_gain_percent=self.minimum_gain_percent,
-            poke_interval=poll,
-            failure_budget=1,
-            percentile=self.percentile,
-            percentile_window=self.percentile_window,
-            run_now_below_gco2eq_per_kwh=self.run_now_below_gco2eq_per_kwh,
-            jitter=self.jitter,
-            pausing=self.pausing if combination.rule == "interruptible" else None,
-        )
-
-
-# What a backtest asks: which jobs, under which rules, seen through which forecast.
+# What is simulated: which jobs, under which policies and limits, with which forecast.
 
 
 ForecastName = Literal["history", "perfect"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All that a backtest asks of a trace.
+class SimConfig:
+    """What a backtest simulates on a trace; minimum gain and jitter are off unless asked for.
 
     ``duration_error`` is the real duration over the expected one, which is all that the policy and its deadline know.
-    ``decide_once`` keeps what was planned at submission: no second look. ``history_limit`` is how far back the forecast
-    may look; None is all of it.
+    ``decide_once`` keeps what was planned at submission: no second check. ``history_limit`` is how far back the forecast
+    may look; None is all of it. ``poll`` is the time between two checks; None is the trace's step.
     """
 
     zone: str
@@ -335,16 +295,46 @@ class Plan:
     poll: timedelta | None = None
     decide_once: bool = False
     duration_error: float = 1.0
-    rules: Rules = field(default_factory=Rules)
+    threshold_gco2eq_per_kwh: float | None = None
+    minimum_gain_percent: float = 0.0
+    percentile: float = 30.0
+    percentile_window: timedelta = timedelta(days=7)
+    run_now_below_gco2eq_per_kwh: float | None = None
+    jitter: timedelta = timedelta(0)
+    pausing: PausingLimits = field(default_factory=PausingLimits)
 
-    def combinations(self) -> list[Combination]:
-        """Return one combination per policy, duration and slack, in the user's order."""
+    def scenarios(self) -> list[Scenario]:
+        """Return one scenario per policy, duration and slack, in the user's order."""
         return [
-            Combination(
+            Scenario(
                 policy, duration.total_seconds(), slack.total_seconds(), self.interruptible or policy == "interruptible"
             )
             for policy, duration, slack in product(self.policies, self.durations, self.slacks)
         ]
+
+    def job(self, scenario: Scenario, submitted_s: float, poll: timedelta) -> Job:
+        """Return a job; its id depends on its times only, so that policies are compared on the same jobs."""
+        submitted_at = datetime.fromtimestamp(submitted_s, UTC)
+        duration, slack = timedelta(seconds=scenario.duration_s), timedelta(seconds=scenario.slack_s)
+        return Job(
+            job_id=f"backtest {self.zone} {submitted_at:%Y-%m-%dT%H:%MZ} {duration} {slack}",
+            zone=self.zone,
+            policy=scenario.rule,
+            submitted_at=submitted_at,
+            deadline=submitted_at + duration + slack,
+            expected_duration=duration,
+            duration_margin=0.0,
+            on_latest_start="start",
+            threshold_gco2eq_per_kwh=self.threshold_gco2eq_per_kwh,
+            minimum_gain_percent=self.minimum_gain_percent,
+            poke_interval=poll,
+            failure_budget=1,
+            percentile=self.percentile,
+            percentile_window=self.percentile_window,
+            run_now_below_gco2eq_per_kwh=self.run_now_below_gco2eq_per_kwh,
+            jitter=self.jitter,
+            pausing=self.pausing if scenario.rule == "interruptible" else None,
+        )
 
 
 # When the jobs of a backtest are submitted: nightly by the clock on the wall, or once a day at a random full hour.
@@ -373,7 +363,7 @@ def _clock(submit: str) -> time | None:
     try:
         return parse_clock(submit)
     except ValueError as error:
-        raise ConfigurationError(f"--submit {submit!r} is no time of day; {error}, or random") from None
+        raise ConfigurationError(f"--submit {submit!r} is not a time of day; {error}, or random") from None
 
 
 def _random_hour(seed: int, day: date) -> time:
@@ -388,18 +378,18 @@ def _days(start_s: float, end_s: float, timezone: ZoneInfo) -> Iterator[date]:
         day += timedelta(days=1)
 
 
-# Which jobs a backtest can judge: those that end within the trace, away from its gaps.
+# Which jobs can be simulated: those that end within the trace, away from its gaps.
 
 
 class Counts(NamedTuple):
-    """How many jobs were not run, over all combinations, of how many."""
+    """How many jobs were not run, over all scenarios, of how many."""
 
     jobs: int
     past_end: int
     at_gaps: int
 
     def sentences(self) -> tuple[str, ...]:
-        """Return what the user must know of jobs that are missing."""
+        """Return one sentence for each reason why jobs are missing."""
         told = []
         if self.past_end:
             told.append(f"{self.past_end:,} of {self.jobs:,} jobs pass the trace's end and are dropped")
@@ -412,37 +402,37 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Jobs:
-    """The submissions of a backtest, and for each combination which of them are run."""
+    """The submissions of a backtest, and for each scenario which of them are run."""
 
     submitted_s: Floats
     chosen: tuple[Bools, ...]
     counts: Counts
 
     def of(self, number: int) -> Floats:
-        """Return the submissions that are run of a combination, by its number."""
+        """Return the submissions that are run of a scenario, by its number."""
         return self.submitted_s[self.chosen[number]]
 
 
-def choose_jobs(plan: Plan, truth: Truth) -> Jobs:
-    """Return the jobs that a trace can judge."""
-    submitted_s = np.array(submissions(truth.start_s, truth.end_s, plan.timezone, plan.submit, plan.seed))
+def choose_jobs(config: SimConfig, actual: ActualTrace) -> Jobs:
+    """Return the jobs that can be simulated on a trace."""
+    submitted_s = np.array(submissions(actual.start_s, actual.end_s, config.timezone, config.submit, config.seed))
     chosen, past_end, at_gaps = [], 0, 0
-    for combination in plan.combinations():
-        ends_s = submitted_s + room_s(plan, combination)
-        inside = ends_s <= truth.end_s
-        whole = inside & ~truth.touches_gap(submitted_s, ends_s)
+    for scenario in config.scenarios():
+        ends_s = submitted_s + room_s(config, scenario)
+        inside = ends_s <= actual.end_s
+        whole = inside & ~actual.touches_gap(submitted_s, ends_s)
         past_end += int((~inside).sum())
         at_gaps += int((inside & ~whole).sum())
         chosen.append(whole)
     return Jobs(submitted_s, tuple(chosen), Counts(len(submitted_s) * len(chosen), past_end, at_gaps))
 
 
-def room_s(plan: Plan, combination: Combination) -> float:
+def room_s(config: SimConfig, scenario: Scenario) -> float:
     """Return the time from submission to deadline, or to the end of a late run that takes longer than expected."""
-    return combination.slack_s + combination.duration_s * max(1.0, plan.duration_error)
+    return scenario.slack_s + scenario.duration_s * max(1.0, config.duration_error)
 
 
-# What could be known at each moment of a backtest, and nothing more; all jobs that look at one moment share one outlook.
+# What was known at each time of a backtest, and nothing more; all jobs that check at one time share one outlook.
 
 
 Predict = Callable[[datetime], Prediction | None]
@@ -456,8 +446,8 @@ class Outlooks:
     :param recall: what was known then over the days before.
     """
 
-    def __init__(self, truth: Truth, zone: str, *, predict: Predict | None, recall: Recall) -> None:
-        self._truth = truth
+    def __init__(self, actual: ActualTrace, zone: str, *, predict: Predict | None, recall: Recall) -> None:
+        self._actual = actual
         self._zone = zone
         self._predict = predict
         self._recall = recall
@@ -465,26 +455,26 @@ class Outlooks:
 
     def __call__(self, now: datetime) -> Outlook:
         """Return what is known at a moment."""
-        row = self._truth.row_of(now.timestamp())
+        row = self._actual.row_of(now.timestamp())
         outlook = self._by_row.get(row)
         if outlook is None:
-            outlook = self._by_row[row] = self._look(row)
+            outlook = self._by_row[row] = self._outlook_of_row(row)
         return outlook
 
-    def forget_before(self, moment_s: float) -> None:
+    def forget_before(self, time_s: float) -> None:
         """Drop what no later job will ask for: the memory in use does not grow with the years."""
-        first = self._truth.row_of(moment_s)
+        first = self._actual.row_of(time_s)
         for row in [row for row in self._by_row if row < first]:
             del self._by_row[row]
 
-    def _look(self, row: int) -> Outlook:
-        truth = self._truth
-        start = datetime.fromtimestamp(truth.start_s + row * truth.step_s, UTC)
+    def _outlook_of_row(self, row: int) -> Outlook:
+        actual = self._actual
+        start = datetime.fromtimestamp(actual.start_s + row * actual.step_s, UTC)
         reading = Reading(
             zone=self._zone,
             start=start,
-            end=datetime.fromtimestamp(truth.start_s + (row + 1) * truth.step_s, UTC),
-            carbon_intensity_gco2eq_per_kwh=float(truth.values[row]),
+            end=datetime.fromtimestamp(actual.start_s + (row + 1) * actual.step_s, UTC),
+            carbon_intensity_gco2eq_per_kwh=float(actual.values[row]),
             source="trace",
             kind=IntensityKind.REPLAYED,
             signal_type=SignalType.AVERAGE,
@@ -498,33 +488,33 @@ class Outlooks:
 # Where a backtest's outlooks come from: the days before, forecasts from them alone, or perfect knowledge.
 
 
-def recalling(grid: Grid) -> Recall:
-    """Return what tells the window before a step of the trace; only what had ended by then is in it."""
-    step_s = grid.truth.step_s
+def trailing_source(grid: Grid) -> Recall:
+    """Return the source of the trailing window before a step of the trace; it holds only what had ended by then."""
+    step_s = grid.actual.step_s
     edges = [grid.known_from_s + i * step_s for i in range(len(grid.known) + 1)]
     curve = IntensityCurve(edges, grid.known.tolist())
     return lambda step_start: TrailingCurve(curve, step_start.timestamp())
 
 
-def perfect(plan: Plan, truth: Truth) -> Predict:
-    """Return what foretells the trace itself, as far as the longest job can look."""
-    ahead = int(max(room_s(plan, combination) for combination in plan.combinations()) // truth.step_s) + 2
-    behind = int(plan.rules.jitter.total_seconds() // truth.step_s) + 1  # a job with jitter sees the curve later
+def perfect_forecast(config: SimConfig, actual: ActualTrace) -> Predict:
+    """Return a forecast that is the trace itself, as far as the longest job needs."""
+    ahead = int(max(room_s(config, scenario) for scenario in config.scenarios()) // actual.step_s) + 2
+    behind = int(config.jitter.total_seconds() // actual.step_s) + 1  # a job with jitter sees the curve later
 
     def predict(step_start: datetime) -> Prediction:
-        row = truth.row_of(step_start.timestamp())
-        first, last = max(0, row - behind), min(len(truth.values), row + ahead)
-        edges = [truth.start_s + i * truth.step_s for i in range(first, last + 1)]
-        curve = IntensityCurve(edges, truth.values[first:last].tolist())
+        row = actual.row_of(step_start.timestamp())
+        first, last = max(0, row - behind), min(len(actual.values), row + ahead)
+        edges = [actual.start_s + i * actual.step_s for i in range(first, last + 1)]
+        curve = IntensityCurve(edges, actual.values[first:last].tolist())
         return Prediction(curve=curve, source="the trace itself", issued_at=step_start)
 
     return predict
 
 
-def predicting(plan: Plan, grid: Grid) -> Predict:
-    """Return what forecasts from history alone: the same forecaster as in production, on the same values."""
-    series = Series(start_s=round(grid.known_from_s), step_s=round(grid.truth.step_s), values=grid.known)
-    forecaster = HistoryForecaster(series, plan.timezone, history_limit=plan.history_limit)
+def history_forecast(config: SimConfig, grid: Grid) -> Predict:
+    """Return a forecast from history alone: the same forecaster as in production, on the same values."""
+    series = Series(start_s=round(grid.known_from_s), step_s=round(grid.actual.step_s), values=grid.known)
+    forecaster = HistoryForecaster(series, config.timezone, history_limit=config.history_limit)
     return lambda step_start: prediction_of(forecaster, step_start)
 
 
@@ -534,7 +524,7 @@ def predicting(plan: Plan, grid: Grid) -> Predict:
 _NONE = timedelta(0)
 
 
-class Work:
+class JobState:
     """The work of one job, of which only the real length says when it is over.
 
     :param real_s: the time that the job really takes without pauses; decisions know the expected one only.
@@ -564,7 +554,7 @@ class Work:
         )
         return replace(self._job, progress=progress)
 
-    def go_on(self, now: datetime, until: datetime) -> datetime:
+    def run_until(self, now: datetime, until: datetime) -> datetime:
         """Run, or resume, until a moment or the end of the work, and return which came first."""
         if self._begun is None:
             lost = self._job.limits.resume_time if self.segments else _NONE
@@ -589,133 +579,135 @@ class Work:
         return _NONE if self._begun is None else max(_NONE, now - self._begun)
 
 
-# Runs one job through decide(), look by look, as the trigger and the command line do.
+# Runs one job through decide(), check by check, as the trigger and the command line do.
 
 
-Sight = Callable[[datetime], Outlook]
+OutlookAt = Callable[[datetime], Outlook]
 Segments = tuple[Segment, ...]
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def in_one_piece(job: Job, sight: Sight, real_s: float) -> Segments:
-    """Return the run of a job that does not pause, looking again whenever a decision says so."""
+def without_pauses(job: Job, outlook_at: OutlookAt, real_s: float) -> Segments:
+    """Return the run of a job that does not pause, checking again whenever a decision says so."""
     now = job.submitted_at
-    while (decision := decide(job, now, sight(now))).action is Action.WAIT:
-        now = next_look(decision)
+    while (decision := decide(job, now, outlook_at(now))).action is Action.WAIT:
+        now = next_check(decision)
     return ((now.timestamp(), now.timestamp() + real_s),)
 
 
-def in_slices(job: Job, sight: Sight, real_s: float) -> Segments:
+def with_pauses(job: Job, outlook_at: OutlookAt, real_s: float) -> Segments:
     """Return the run of a job that may pause: its progress goes back into every decision."""
-    now, work = job.submitted_at, Work(job, real_s)
-    while not work.is_over:
-        decision = decide(work.job_at(now), now, sight(now))
+    now, state = job.submitted_at, JobState(job, real_s)
+    while not state.is_over:
+        decision = decide(state.job_at(now), now, outlook_at(now))
         if decision.action is Action.RUN:
-            now = work.go_on(now, _look_while_running(job, decision))
+            now = state.run_until(now, _next_check_while_running(job, decision))
         else:
-            work.stop(now)
-            now = next_look(decision)
-    return tuple(work.segments)
+            state.stop(now)
+            now = next_check(decision)
+    return tuple(state.segments)
 
 
-def as_planned_at_submission(job: Job, sight: Sight, real_s: float) -> Segments:
+def as_planned_at_submission(job: Job, outlook_at: OutlookAt, real_s: float) -> Segments:
     """Return the run of a job that keeps to its first decision; without a plan it starts when it must."""
-    now, work = job.submitted_at, Work(job, real_s)
-    decision = decide(job, now, sight(now))
+    now, state = job.submitted_at, JobState(job, real_s)
+    decision = decide(job, now, outlook_at(now))
     start = now if decision.action is Action.RUN else decision.planned_start or job.latest_start or now
     *pieces, (last, _) = decision.segments or ((start, start),)
     for begin, end in pieces:
-        work.stop(work.go_on(begin, end))
-    if not work.is_over:  # what takes longer than expected runs on in the last piece
-        work.go_on(last, _NEVER)
-    return tuple(work.segments)
+        state.stop(state.run_until(begin, end))
+    if not state.is_over:  # what takes longer than expected runs on in the last piece
+        state.run_until(last, _NEVER)
+    return tuple(state.segments)
 
 
-def next_look(decision: Decision) -> datetime:
-    """Return when a decision to wait or to pause wants the next look.
+def next_check(decision: Decision) -> datetime:
+    """Return when a decision to wait or to pause asks for the next check.
 
     :raises LowtideError: not after the decision; such a wait would never end.
     """
     if decision.until is None or decision.until <= decision.decided_at:
-        raise LowtideError(f"a decision to wait must name a later look: {decision.text}")
+        raise LowtideError(f"a decision to wait must name a later check: {decision.text}")
     return decision.until
 
 
-def _look_while_running(job: Job, decision: Decision) -> datetime:
+def _next_check_while_running(job: Job, decision: Decision) -> datetime:
     # a slice of the plan may end between two polls
     ends = [end for _, end in decision.segments[:1] if end > decision.decided_at]
     return min([decision.decided_at + job.poke_interval, *ends])
 
 
-# Places the jobs of one process: opens what they see of the grid, and runs each of them.
+# Simulates the jobs of one process on shared outlooks.
 
 
-class Placing:
+class Simulator:
     """Runs jobs one after the other; their outlooks are shared, and dropped once no later job can ask for them."""
 
-    def __init__(self, plan: Plan, grid: Grid) -> None:
-        self._plan = plan
-        self._poll = plan.poll or timedelta(seconds=grid.truth.step_s)
-        recall = recalling(grid)
-        predict = perfect(plan, grid.truth) if plan.forecast == "perfect" else predicting(plan, grid)
-        self._foretold = Outlooks(grid.truth, plan.zone, predict=predict, recall=recall)
-        self._plain = Outlooks(grid.truth, plan.zone, predict=None, recall=recall)
+    def __init__(self, config: SimConfig, grid: Grid) -> None:
+        self._config = config
+        self._poll = config.poll or timedelta(seconds=grid.actual.step_s)
+        recall = trailing_source(grid)
+        predict = (
+            perfect_forecast(config, grid.actual) if config.forecast == "perfect" else history_forecast(config, grid)
+        )
+        self._with_forecast = Outlooks(grid.actual, config.zone, predict=predict, recall=recall)
+        self._without_forecast = Outlooks(grid.actual, config.zone, predict=None, recall=recall)
 
-    def place(self, combination: Combination, submitted_s: float) -> Run:
+    def run(self, scenario: Scenario, submitted_s: float) -> Run:
         """Return the run of one job."""
-        plan = self._plan
-        job = plan.rules.job(plan.zone, combination, submitted_s, self._poll)
-        sight = self._foretold if job.wanted.prediction else self._plain
-        run = as_planned_at_submission if plan.decide_once else in_slices if job.pausing else in_one_piece
-        segments = run(job, sight, combination.duration_s * plan.duration_error)
-        deadline_s = submitted_s + combination.duration_s + combination.slack_s
+        config = self._config
+        job = config.job(scenario, submitted_s, self._poll)
+        outlook_at = self._with_forecast if job.wanted.prediction else self._without_forecast
+        run = as_planned_at_submission if config.decide_once else with_pauses if job.pausing else without_pauses
+        segments = run(job, outlook_at, scenario.duration_s * config.duration_error)
+        deadline_s = submitted_s + scenario.duration_s + scenario.slack_s
         return Run(submitted_s, deadline_s, segments)
 
-    def forget_before(self, moment_s: float) -> None:
-        """Drop what was known before a moment, and is not asked for again."""
-        self._foretold.forget_before(moment_s)
-        self._plain.forget_before(moment_s)
+    def forget_before(self, time_s: float) -> None:
+        """Drop outlooks of an earlier time, which no later job asks for."""
+        self._with_forecast.forget_before(time_s)
+        self._without_forecast.forget_before(time_s)
 
 
-# Places the jobs of a backtest, over the cores where that pays off.
+# Simulates the jobs of a backtest, on several cores where that pays off.
 
 
 _LEAST_JOBS = 2_000
 """A process takes most of a second to begin; fewer jobs than these are done sooner by one."""
 
-Placed = list[list[Run]]
+Runs = list[list[Run]]
 
 
-def place_jobs(plan: Plan, grid: Grid, jobs: Jobs, *, workers: int | None = None) -> Placed:
-    """Return the runs of each combination's jobs, in the order of their submission.
+def simulate_jobs(config: SimConfig, grid: Grid, jobs: Jobs, *, workers: int | None = None) -> Runs:
+    """Return the runs of each scenario's jobs, in the order of their submission.
 
     The jobs are cut by their time of submission, so that each process needs the forecasts of its part only.
     """
-    count = min(worth(jobs) if workers is None else workers, len(jobs.submitted_s))
+    count = min(worker_count(jobs) if workers is None else workers, len(jobs.submitted_s))
     if count < 2:
-        return place_part(plan, grid, jobs.submitted_s, jobs.chosen)
+        return simulate_part(config, grid, jobs.submitted_s, jobs.chosen)
     cuts = np.array_split(np.arange(len(jobs.submitted_s)), count)
     parts = [(jobs.submitted_s[cut], [chosen[cut] for chosen in jobs.chosen]) for cut in cuts]
     # spawn: a forked copy of a process with threads (numpy's, a notebook's) may hang
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        placed = list(pool.map(partial(place_part, plan, grid), *zip(*parts, strict=True)))
-    return [list(chain.from_iterable(part)) for part in zip(*placed, strict=True)]
+        runs = list(pool.map(partial(simulate_part, config, grid), *zip(*parts, strict=True)))
+    return [list(chain.from_iterable(part)) for part in zip(*runs, strict=True)]
 
 
-def place_part(plan: Plan, grid: Grid, submitted_s: Floats, chosen: Sequence[Bools]) -> Placed:
+def simulate_part(config: SimConfig, grid: Grid, submitted_s: Floats, chosen: Sequence[Bools]) -> Runs:
     """Return the runs of one process's part: submission by submission, so that outlooks are made once and then dropped."""
-    combinations = plan.combinations()
-    placed: Placed = [[] for _ in combinations]
-    placing = Placing(plan, grid)
-    for i, moment_s in enumerate(submitted_s):
-        placing.forget_before(moment_s)
-        for number, combination in enumerate(combinations):
+    scenarios = config.scenarios()
+    runs: Runs = [[] for _ in scenarios]
+    simulator = Simulator(config, grid)
+    for i, time_s in enumerate(submitted_s):
+        simulator.forget_before(time_s)
+        for number, scenario in enumerate(scenarios):
             if chosen[number][i]:
-                placed[number].append(placing.place(combination, float(moment_s)))
-    return placed
+                runs[number].append(simulator.run(scenario, float(time_s)))
+    return runs
 
 
-def worth(jobs: Jobs) -> int:
+def worker_count(jobs: Jobs) -> int:
     """Return how many processes pay off."""
     total = sum(int(chosen.sum()) for chosen in jobs.chosen)
     return max(1, min(_cores(), total // _LEAST_JOBS))

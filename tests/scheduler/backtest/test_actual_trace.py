@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.errors import ArtifactError
 from lowtide.grid.providers.offline import read_trace
-from lowtide.scheduler.backtest.simulate import Truth, truth_of
+from lowtide.scheduler.backtest.simulate import ActualTrace, actual_trace
 
 from tests.support.traces import SPRING, write_trace
 
@@ -20,28 +20,28 @@ VALUES = st.lists(st.floats(0, 1000) | st.just(float("nan")), min_size=1, max_si
 def test_a_mean_is_the_sum_of_the_overlaps_and_a_gap_is_noticed(
     values: list[float], step: float, data: st.DataObject
 ) -> None:
-    truth = Truth(1000.0 * step, step, np.array(values))
-    inside = st.floats(truth.start_s, truth.end_s - 1.0)
+    actual = ActualTrace(1000.0 * step, step, np.array(values))
+    inside = st.floats(actual.start_s, actual.end_s - 1.0)
     begin = data.draw(inside)
-    end = data.draw(st.floats(begin + 1.0, truth.end_s))
+    end = data.draw(st.floats(begin + 1.0, actual.end_s))
     overlaps = [
-        (min(end, truth.start_s + (i + 1) * step) - max(begin, truth.start_s + i * step), value)
+        (min(end, actual.start_s + (i + 1) * step) - max(begin, actual.start_s + i * step), value)
         for i, value in enumerate(values)
     ]
     touched = [(length, value) for length, value in overlaps if length > 0]
-    gap = bool(truth.touches_gap(np.array([begin]), np.array([end]))[0])
+    gap = bool(actual.touches_gap(np.array([begin]), np.array([end]))[0])
     assert gap == any(np.isnan(value) for _, value in touched)
     if not gap:
         expected = sum(length * value for length, value in touched) / (end - begin)
-        assert truth.mean(begin, end) == pytest.approx(expected, rel=1e-6, abs=1e-4)
+        assert actual.mean(begin, end) == pytest.approx(expected, rel=1e-6, abs=1e-4)
 
 
 def test_missing_rows_are_gaps_and_nothing_else(tmp_path: Path) -> None:
     path = write_trace(tmp_path / "t.csv", [float(i) for i in range(10)], without=(3, 4))
-    truth = truth_of(read_trace(path))
-    assert np.flatnonzero(np.isnan(truth.values)).tolist() == [3, 4]
-    assert truth.start_s == SPRING.timestamp()
-    assert truth.end_s == (SPRING + timedelta(hours=10)).timestamp()
+    actual = actual_trace(read_trace(path))
+    assert np.flatnonzero(np.isnan(actual.values)).tolist() == [3, 4]
+    assert actual.start_s == SPRING.timestamp()
+    assert actual.end_s == (SPRING + timedelta(hours=10)).timestamp()
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_missing_rows_are_gaps_and_nothing_else(tmp_path: Path) -> None:
 def test_a_trace_off_the_clock_is_refused(step: timedelta, start: timedelta, told: str, tmp_path: Path) -> None:
     path = write_trace(tmp_path / "t.csv", [1.0, 2.0, 3.0], start=SPRING + start, step=step)
     with pytest.raises(ArtifactError, match=told):
-        truth_of(read_trace(path))
+        actual_trace(read_trace(path))
 
 
 def test_a_row_between_two_steps_is_named(tmp_path: Path) -> None:
     path = write_trace(tmp_path / "t.csv", [1.0, 2.0, 3.0])
     with path.open("a") as file:
         file.write("2031-02-03T04:20:00Z,5\n2031-02-03T05:20:00Z,5\n")
-    with pytest.raises(ArtifactError, match="2031-02-03T04:20:00Z does not stand on the grid of 60 minutes"):
-        truth_of(read_trace(path))
+    with pytest.raises(ArtifactError, match="2031-02-03T04:20:00Z is not on the grid of 60 minutes"):
+        actual_trace(read_trace(path))
