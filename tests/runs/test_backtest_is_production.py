@@ -11,7 +11,7 @@ from lowtide.config.zones import find_zone
 from lowtide.grid.client import GridSignal
 from lowtide.grid.factory import open_signal
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import Plan, Rules, read_grid
+from lowtide.scheduler.backtest.simulate import SimConfig, read_grid
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action
 from lowtide.scheduler.waiting import OwnSource, wait_on_loop
@@ -62,16 +62,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 
 def backtested(files, policies=POLICIES, **rules):
-    plan = Plan(
+    config = SimConfig(
         zone=ZONE,
         timezone=find_zone(ZONE).timezone,
         policies=policies,
         durations=DURATIONS,
         slacks=SLACKS,
         submit="random",
-        rules=Rules(threshold_gco2eq_per_kwh=330.0, **rules),
+        threshold_gco2eq_per_kwh=330.0,
+        **rules,
     )
-    return run_backtest(plan, read_grid(files[1], [files[0]]), workers=1)
+    return run_backtest(config, read_grid(files[1], [files[0]]), workers=1)
 
 
 async def start_of(job: Job, signal: GridSignal) -> datetime:
@@ -90,7 +91,7 @@ def test_two_hundred_jobs_begin_when_the_backtest_says(files, rules):
     )
     signal = open_signal(grid)
     jobs = [
-        (backtest.plan.rules.job(ZONE, line.combination, run.submitted_s, timedelta(hours=1)), run)
+        (backtest.config.job(line.scenario, run.submitted_s, timedelta(hours=1)), run)
         for line in backtest.lines
         for run in line.runs
     ]
@@ -120,9 +121,7 @@ def test_jobs_that_look_every_five_minutes_begin_at_the_same_moments(files):
     line = backtest.lines[0]
 
     async def all_starts() -> list[datetime]:
-        jobs = (
-            backtest.plan.rules.job(ZONE, line.combination, run.submitted_s, timedelta(minutes=5)) for run in line.runs
-        )
+        jobs = (backtest.config.job(line.scenario, run.submitted_s, timedelta(minutes=5)) for run in line.runs)
         return [await start_of(job, signal) for job in jobs]
 
     assert asyncio.run(all_starts()) == [datetime.fromtimestamp(run.segments[0][0], UTC) for run in line.runs]

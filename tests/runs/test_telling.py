@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from lowtide.grid.outlook import Outlook, Prediction
 from lowtide.grid.series import IntensityCurve
-from lowtide.scheduler.waiting import Looked, decided, sparkline
+from lowtide.scheduler.waiting import DecisionEvent, decided, sparkline
 
 from tests.support.grid import HOUR, T0, job, reading
 
@@ -18,7 +18,7 @@ def outlook(values=NIGHT, **changes):
     return Outlook(reading=reading(values[0]), prediction=prediction, **changes)
 
 
-def looked(seen: Outlook | None = None, **changes) -> Looked:
+def looked(seen: Outlook | None = None, **changes) -> DecisionEvent:
     return decided(job(policy="window", minimum_gain_percent=0.0, **changes), T0, seen or outlook())
 
 

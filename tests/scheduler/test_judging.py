@@ -5,7 +5,7 @@ from typing import Any
 
 from lowtide.grid.outlook import Outlook
 from lowtide.grid.series import IntensityCurve
-from lowtide.scheduler.decision import decide, judged
+from lowtide.scheduler.decision import decide, with_confidence_interval
 from lowtide.scheduler.types import Decision
 
 from tests.support.grid import HOUR, T0, job, prediction
@@ -31,7 +31,7 @@ def seen(**changes: Any) -> Outlook:
 
 
 def test_an_expected_saving_gets_its_interval_in_figures_and_in_words() -> None:
-    decision = judged(decide(JOB, T0, seen()), JOB, seen())
+    decision = with_confidence_interval(decide(JOB, T0, seen()), JOB, seen())
     assert decision.expected_saving_percent == 50.0
     assert decision.expected_saving_interval_percent == (40.0, 60.0)
     assert decision.text.endswith("going by its past errors it saves 40 to 60 % in four of five cases")
@@ -46,9 +46,9 @@ def test_what_past_errors_cannot_tell_stays_as_it_is() -> None:
         (seen(), replace(JOB, policy="immediate")),
     ):
         decision = decide(waiting, T0, outlook)
-        assert judged(decision, waiting, outlook) == decision
+        assert with_confidence_interval(decision, waiting, outlook) == decision
     starting = decide(JOB, T0 + 3 * HOUR, seen())
-    assert judged(starting, JOB, seen()) == starting
+    assert with_confidence_interval(starting, JOB, seen()) == starting
 
 
 def test_a_plan_in_pieces_gets_no_interval_of_a_block() -> None:
@@ -56,4 +56,4 @@ def test_a_plan_in_pieces_gets_no_interval_of_a_block() -> None:
     outlook = Outlook(prediction=prediction([300, 100, 300, 300, 100, 300, 300, 100, 300, 100, 300, 300.0]))
     decision = decide(pausing, T0, outlook)
     assert len(decision.segments) > 1
-    assert judged(decision, pausing, outlook) == decision
+    assert with_confidence_interval(decision, pausing, outlook) == decision

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lowtide.records import TrainingRecord
     from lowtide.runs.run import Progress
     from lowtide.scheduler.job import Job
-    from lowtide.scheduler.waiting import Looked
+    from lowtide.scheduler.waiting import DecisionEvent
 
 
 # A running training's figures as Airflow metrics: gauges through the deployment's own StatsD, Datadog or OpenTelemetry.
@@ -205,7 +205,7 @@ class GpuTrainingOperator(ConfiguredOperator):
         raise AssertionError("defer() always raises")
 
     def _look_logger(self, run: TrainingRun) -> Any:
-        def log(looked: Looked) -> None:
+        def log(looked: DecisionEvent) -> None:
             run.folder.append_decisions([looked.decision.as_json()])
             for line in looked.lines():
                 self.log.info("%s", line)

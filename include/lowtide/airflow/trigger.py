@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lowtide.records import ReplayAnchor
     from lowtide.scheduler.job import Job
     from lowtide.scheduler.types import Decision
-    from lowtide.scheduler.waiting import Looked, Source
+    from lowtide.scheduler.waiting import DecisionEvent, Source
 
 
 KEPT_LOOKS = 500
@@ -106,7 +106,7 @@ class CarbonIntensityTrigger(BaseTrigger):
         wait = await in_network_thread(lambda: _Wait(self, access))  # tables and time zones are read from files
         looks: deque[Decision] = deque(maxlen=KEPT_LOOKS)
 
-        def keep(looked: Looked) -> None:
+        def keep(looked: DecisionEvent) -> None:
             for line in looked.lines():
                 self.log.info("%s", line)
             looks.append(looked.decision)

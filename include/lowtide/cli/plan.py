@@ -13,7 +13,7 @@ from lowtide.config.zones import find_zone
 from lowtide.grid.clock import clock_for
 from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.scheduler.job import Job
-from lowtide.scheduler.waiting import Looked, look
+from lowtide.scheduler.waiting import DecisionEvent, look
 from lowtide.timeutil import as_utc, format_duration, format_moment, utc_now
 
 EXAMPLES = """examples:
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(looked: Looked, expected: ExpectedDuration, width: int) -> list[str]:
+def _lines(looked: DecisionEvent, expected: ExpectedDuration, width: int) -> list[str]:
     job, decision = looked.job, looked.decision
     lines = [decision.text, *(f"  {step}" for step in decision.steps)]
     lines.append(f"  expected duration {format_duration(expected.duration)} ({expected.source}), {_deadline(job)}")
@@ -72,7 +72,7 @@ def _deadline(job: Job) -> str:
     return f"finish by {finish:%a %d %b %H:%M}, latest start {start:%a %H:%M} ({zone.key})"
 
 
-def _chart(looked: Looked, width: int) -> list[str]:
+def _chart(looked: DecisionEvent, width: int) -> list[str]:
     prediction, job = looked.outlook.prediction, looked.job
     if prediction is None:
         return []
@@ -90,7 +90,7 @@ def _moment(seconds: float, like: datetime) -> datetime:
     return as_utc(datetime.fromtimestamp(seconds, like.tzinfo))
 
 
-def _json(looked: Looked, expected: ExpectedDuration) -> dict[str, Any]:
+def _json(looked: DecisionEvent, expected: ExpectedDuration) -> dict[str, Any]:
     prediction = looked.outlook.prediction
     curve = None
     if prediction is not None:

@@ -37,7 +37,7 @@ from lowtide.runs.run import (
 from lowtide.runs.run import Progress as TrainingProgress
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
-from lowtide.scheduler.waiting import Looked, wait_in_foreground
+from lowtide.scheduler.waiting import DecisionEvent, wait_in_foreground
 from lowtide.timeutil import format_moment, utc_now
 
 # What a person sees in the terminal: a countdown while waiting, a bar while training; plain lines without a terminal.
@@ -73,7 +73,7 @@ class Display:
         """Print one line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def look(self, looked: Looked) -> None:
+    def look(self, looked: DecisionEvent) -> None:
         """Print a look's lines."""
         for line in looked.lines():
             self.say(line)
@@ -148,7 +148,7 @@ class Foreground:
             wait=self.wait,
         )
 
-    def _keep(self, looked: Looked) -> None:
+    def _keep(self, looked: DecisionEvent) -> None:
         self.run.folder.append_decisions([looked.decision.as_json()])
         self.display.look(looked)
 

@@ -19,7 +19,7 @@ from lowtide.runs.run import Progress as Snapshot
 from lowtide.runs.run import run_training, unfinished
 from lowtide.scheduler.job import Job, Progress
 from lowtide.scheduler.types import Action, Decision
-from lowtide.scheduler.waiting import Looked, look
+from lowtide.scheduler.waiting import DecisionEvent, look
 
 # How often a training has paused and how far it was, in words that survive the process: who goes on must not count anew.
 
@@ -121,7 +121,7 @@ class PauseWatch:
     :param on_look: told of each look, on the refresher's thread.
     """
 
-    def __init__(self, job: Job, signal: GridSignal, clock: Clock, *, on_look: Callable[[Looked], None]) -> None:
+    def __init__(self, job: Job, signal: GridSignal, clock: Clock, *, on_look: Callable[[DecisionEvent], None]) -> None:
         self.request = threading.Event()
         self._begun = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
         self._job, self._signal, self._clock, self._on_look = job, signal, clock, on_look
@@ -169,7 +169,7 @@ def train_with_pauses(
     signal: GridSignal,
     clock: Clock,
     *,
-    on_look: Callable[[Looked], None],
+    on_look: Callable[[DecisionEvent], None],
     on_progress: Callable[[Snapshot], None],
     wait: Callable[[Job], Decision],
 ) -> TrainingRecord:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from lowtide.grid.outlook import Outlook
 from lowtide.scheduler.job import Job
-from lowtide.scheduler.policies import POLICIES, at_once
-from lowtide.scheduler.types import Action, Decision, Look, Reason, at
+from lowtide.scheduler.policies import POLICIES, start_below_limit
+from lowtide.scheduler.types import Action, Decision, PolicyContext, Reason, at
 
 _AT_LATEST_START = {"start": Action.RUN, "skip": Action.SKIP, "fail": Action.FAIL}
 _WORDS = {Action.RUN: "starting", Action.SKIP: "skipping the run", Action.FAIL: "failing the run"}
@@ -20,55 +20,59 @@ def decide(job: Job, now: datetime, outlook: Outlook) -> Decision:
     :param now: in policy time.
     :raises ValueError: ``now`` has no offset.
     """
-    look = Look.of(job, now, outlook)
+    context = PolicyContext.of(job, now, outlook)
     if job.policy == "immediate":
-        return POLICIES["immediate"](look)
+        return POLICIES["immediate"](context)
     if job.progress is not None:
-        return _in_progress(look)
-    if look.latest_start is not None and look.now >= look.latest_start:
-        return _at_latest_start(look, look.latest_start)
-    return at_once(look) or POLICIES[job.policy](look)
+        return _in_progress(context)
+    if context.latest_start is not None and context.now >= context.latest_start:
+        return _at_latest_start(context, context.latest_start)
+    return start_below_limit(context) or POLICIES[job.policy](context)
 
 
-def _in_progress(look: Look) -> Decision:
-    if look.job.policy != "interruptible":
-        text = f"running on: the policy {look.job.policy} does not pause a run that has begun"
-        return look.decide(Action.RUN, Reason.IN_PROGRESS, text)
-    if look.latest_start is not None and look.now >= look.latest_start and look.job.remaining > timedelta(0):
-        text = f"running on: there is no time left for a pause before the deadline {at(look.job.deadline or look.now)}"
-        return look.decide(Action.RUN, Reason.DEADLINE, text)
-    decision = at_once(look) or POLICIES["interruptible"](look)
-    if look.job.progress is not None and look.job.progress.running and decision.action is Action.WAIT:
+def _in_progress(context: PolicyContext) -> Decision:
+    if context.job.policy != "interruptible":
+        text = f"running on: the policy {context.job.policy} does not pause a run that has begun"
+        return context.decide(Action.RUN, Reason.IN_PROGRESS, text)
+    if (
+        context.latest_start is not None
+        and context.now >= context.latest_start
+        and context.job.remaining > timedelta(0)
+    ):
+        text = f"running on: there is no time left for a pause before the deadline {at(context.job.deadline or context.now)}"
+        return context.decide(Action.RUN, Reason.DEADLINE, text)
+    decision = start_below_limit(context) or POLICIES["interruptible"](context)
+    if context.job.progress is not None and context.job.progress.running and decision.action is Action.WAIT:
         # only a start is spread over time; a job that runs is paused by a plan or not at all
-        return look.decide(Action.RUN, Reason.IN_PROGRESS, f"running on: {decision.text}")
+        return context.decide(Action.RUN, Reason.IN_PROGRESS, f"running on: {decision.text}")
     return decision
 
 
-def _at_latest_start(look: Look, latest_start: datetime) -> Decision:
-    if _can_meet_deadline(look):
-        policy = at_once(look) or POLICIES[look.job.policy](look)
-        if _was_chosen(look, policy):  # clean, or planned, at the last moment: there is nothing to skip or to fail
+def _at_latest_start(context: PolicyContext, latest_start: datetime) -> Decision:
+    if _can_meet_deadline(context):
+        policy = start_below_limit(context) or POLICIES[context.job.policy](context)
+        if _was_chosen(context, policy):  # clean, or planned, at the last moment: there is nothing to skip or to fail
             return policy
-    action = _AT_LATEST_START[look.job.on_latest_start]
-    return look.decide(action, Reason.DEADLINE, f"{_situation(look, latest_start)}: {_WORDS[action]}")
+    action = _AT_LATEST_START[context.job.on_latest_start]
+    return context.decide(action, Reason.DEADLINE, f"{_situation(context, latest_start)}: {_WORDS[action]}")
 
 
-def _was_chosen(look: Look, policy: Decision) -> bool:
+def _was_chosen(context: PolicyContext, policy: Decision) -> bool:
     if policy.action is not Action.RUN:
         return False
-    planned = look.job.policy in ("window", "interruptible") and policy.forecast_source is not None
+    planned = context.job.policy in ("window", "interruptible") and policy.forecast_source is not None
     return policy.reason is Reason.BELOW_THRESHOLD or (planned and policy.reason is Reason.FORECAST_MINIMUM)
 
 
-def _can_meet_deadline(look: Look) -> bool:
-    return look.job.deadline is not None and look.now + look.job.expected_duration <= look.job.deadline
+def _can_meet_deadline(context: PolicyContext) -> bool:
+    return context.job.deadline is not None and context.now + context.job.expected_duration <= context.job.deadline
 
 
-def _situation(look: Look, latest_start: datetime) -> str:
-    deadline = look.job.deadline
-    if deadline is not None and look.now >= deadline:
+def _situation(context: PolicyContext, latest_start: datetime) -> str:
+    deadline = context.job.deadline
+    if deadline is not None and context.now >= deadline:
         return f"the deadline {at(deadline)} has already passed"
-    if deadline is not None and not _can_meet_deadline(look):
+    if deadline is not None and not _can_meet_deadline(context):
         return f"too late to meet the deadline {at(deadline)} if the run takes as long as expected"
     return f"the latest start {at(latest_start)} for the deadline {at(deadline or latest_start)} has been reached"
 
@@ -78,7 +82,7 @@ def _situation(look: Look, latest_start: datetime) -> str:
 # A step of its own: whoever shows a decision to a person takes it, the decision itself does not hang on it and stays quick.
 
 
-def judged(decision: Decision, job: Job, outlook: Outlook) -> Decision:
+def with_confidence_interval(decision: Decision, job: Job, outlook: Outlook) -> Decision:
     """Return the decision with the interval of its expected saving, in its figures and in its text.
 
     Unchanged where nothing is expected to be saved, where the plan has several pieces, and where past errors cannot tell.

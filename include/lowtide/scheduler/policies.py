@@ -12,7 +12,7 @@ from lowtide.grid.outlook import Prediction
 from lowtide.grid.series import Block, IntensityCurve
 from lowtide.records import IntensityKind, Reading
 from lowtide.scheduler.job import Job
-from lowtide.scheduler.types import Action, Decision, Look, Planned, Reason, at
+from lowtide.scheduler.types import Action, Decision, Planned, PolicyContext, Reason, at
 from lowtide.timeutil import format_duration
 
 # Spreading starts by the name of the job: many jobs that see one curve must not all begin in its best minute.
@@ -62,10 +62,10 @@ def ready_s(job: Job, reading: Reading) -> float:
 # Start at once, whatever the grid does.
 
 
-def immediate(look: Look) -> Decision:
+def immediate(context: PolicyContext) -> Decision:
     """Start at once."""
-    known = "" if look.outlook.reading is None else f"; {look.job.zone} has {look.figure()}"
-    return look.decide(Action.RUN, Reason.IMMEDIATE, f"policy immediate: starting at once{known}")
+    known = "" if context.outlook.reading is None else f"; {context.job.zone} has {context.figure()}"
+    return context.decide(Action.RUN, Reason.IMMEDIATE, f"policy immediate: starting at once{known}")
 
 
 STALE = timedelta(hours=6)
@@ -77,7 +77,7 @@ CONTRADICTION_SHARE, CONTRADICTION_GCO2EQ_PER_KWH = 0.5, 30.0
 _SLACK_S = 1.0
 
 
-class View(NamedTuple):
+class ForecastView(NamedTuple):
     """A curve of the hours to come that holds now, as a job sees it."""
 
     curve: IntensityCurve
@@ -98,32 +98,32 @@ class View(NamedTuple):
         return f" ({'; '.join(remarks)})" if remarks else ""
 
 
-def predicted(look: Look) -> tuple[View | None, str]:
+def predicted(context: PolicyContext) -> tuple[ForecastView | None, str]:
     """Return what the prediction shows, or None and in words why it shows nothing."""
-    prediction = look.outlook.prediction
+    prediction = context.outlook.prediction
     if prediction is None:
-        return None, f"no forecast for {look.job.zone}"
+        return None, f"no forecast for {context.job.zone}"
     words = f"the forecast of {prediction.source}"
     curve = prediction.curve if not prediction.curve.has_gaps else bridged(prediction.curve)
-    if curve.value_at(look.now_s) is None:
+    if curve.value_at(context.now_s) is None:
         return None, f"{words} does not cover now, only {_from_to(prediction.curve)}"
-    remarks, is_whole = _remarks(look, prediction, curve)
-    contradiction = _contradiction(look, prediction, curve)
-    curve, earliest_s = _as_seen(look, curve)
+    remarks, is_whole = _remarks(context, prediction, curve)
+    contradiction = _contradiction(context, prediction, curve)
+    curve, earliest_s = _as_seen(context, curve)
     grams = prediction.threshold_comparable
-    return View(curve, earliest_s, words, prediction.source, grams, remarks, is_whole, contradiction), ""
+    return ForecastView(curve, earliest_s, words, prediction.source, grams, remarks, is_whole, contradiction), ""
 
 
-def usual_order(look: Look) -> View | None:
+def usual_order(context: PolicyContext) -> ForecastView | None:
     """Return the usual order of the hours as a view; None where there is none for now."""
-    shape = look.outlook.shape
+    shape = context.outlook.shape
     if not shape:
         return None
     curve = IntensityCurve.from_readings(shape)
-    if curve.value_at(look.now_s) is None:
+    if curve.value_at(context.now_s) is None:
         return None
-    curve, earliest_s = _as_seen(look, curve)
-    return View(curve, earliest_s, "the usual order of hours", None)
+    curve, earliest_s = _as_seen(context, curve)
+    return ForecastView(curve, earliest_s, "the usual order of hours", None)
 
 
 def bridged(curve: IntensityCurve) -> IntensityCurve:
@@ -140,25 +140,25 @@ def bridged(curve: IntensityCurve) -> IntensityCurve:
     return IntensityCurve(curve.edges_s, values)
 
 
-def _as_seen(look: Look, curve: IntensityCurve) -> tuple[IntensityCurve, float]:
-    if not look.job.jitter:
-        return curve, look.now_s
-    by_s = delay_s(look.job, curve, look.now_s)
-    return delayed(curve, by_s), max(look.now_s, curve.start_s + by_s)
+def _as_seen(context: PolicyContext, curve: IntensityCurve) -> tuple[IntensityCurve, float]:
+    if not context.job.jitter:
+        return curve, context.now_s
+    by_s = delay_s(context.job, curve, context.now_s)
+    return delayed(curve, by_s), max(context.now_s, curve.start_s + by_s)
 
 
-def _remarks(look: Look, prediction: Prediction, curve: IntensityCurve) -> tuple[tuple[str, ...], bool]:
-    finish = look.job.latest_finish
-    finish_s = look.now_s if finish is None else finish.timestamp()
+def _remarks(context: PolicyContext, prediction: Prediction, curve: IntensityCurve) -> tuple[tuple[str, ...], bool]:
+    finish = context.job.latest_finish
+    finish_s = context.now_s if finish is None else finish.timestamp()
     remarks = []
-    if look.now - prediction.issued_at > STALE:
-        hours = (look.now - prediction.issued_at) / timedelta(hours=1)
+    if context.now - prediction.issued_at > STALE:
+        hours = (context.now - prediction.issued_at) / timedelta(hours=1)
         remarks.append(f"it is {hours:.0f} h old")
     is_whole = curve.end_s + _SLACK_S >= finish_s
     if not is_whole and finish is not None:
         remarks.append(f"it ends at {_written(curve.end_s)}, before the latest finish {at(finish)}")
     if prediction.curve.has_gaps:
-        gap_s = _gaps_s(prediction.curve, look.now_s, finish_s)
+        gap_s = _gaps_s(prediction.curve, context.now_s, finish_s)
         if gap_s > 0:
             remarks.append(f"{gap_s / 3600:.1f} h of it are missing")
             is_whole = False
@@ -170,14 +170,14 @@ def _gaps_s(curve: IntensityCurve, start_s: float, end_s: float) -> float:
     return sum(max(0.0, min(b, end_s) - max(a, start_s)) for a, b, value in steps if isnan(value))
 
 
-def _contradiction(look: Look, prediction: Prediction, curve: IntensityCurve) -> str:
+def _contradiction(context: PolicyContext, prediction: Prediction, curve: IntensityCurve) -> str:
     """Return in words how the provider's reading and the prediction contradict one another; empty where they do not."""
-    reading, outlook = look.outlook.reading, look.outlook
+    reading, outlook = context.outlook.reading, context.outlook
     if reading is None or not prediction.threshold_comparable or not outlook.threshold_comparable:
         return ""
-    if reading.kind in (IntensityKind.CACHED, IntensityKind.MODELLED) or not reading.covers(look.now):
+    if reading.kind in (IntensityKind.CACHED, IntensityKind.MODELLED) or not reading.covers(context.now):
         return ""
-    expected, found = curve.value_at(look.now_s) or 0.0, reading.carbon_intensity_gco2eq_per_kwh
+    expected, found = curve.value_at(context.now_s) or 0.0, reading.carbon_intensity_gco2eq_per_kwh
     apart = abs(expected - found)
     if apart <= CONTRADICTION_GCO2EQ_PER_KWH or apart <= CONTRADICTION_SHARE * max(expected, found):
         return ""
@@ -212,28 +212,28 @@ class Choice(NamedTuple):
         return 0.0 if self.now_mean == 0 else 100.0 * (1.0 - self.best.mean_gco2eq_per_kwh / self.now_mean)
 
 
-def window(look: Look, because: str = "") -> Decision:
+def window(context: PolicyContext, because: str = "") -> Decision:
     """Start at the beginning of the best block that can be seen.
 
     :param because: why another policy behaves as this one; ends in "; ".
     """
-    view, why = predicted(look)
+    view, why = predicted(context)
     if view is not None:
-        choice = choose(look, view)
+        choice = choose(context, view)
         if choice is not None:
-            return settle(look, view, choice, because)
+            return settle(context, view, choice, because)
         why = f"{view.words} does not cover a run that starts now{view.told()}"
-    return without_signal(look, because.removesuffix("; ") or why)
+    return without_signal(context, because.removesuffix("; ") or why)
 
 
-def choose(look: Look, view: View) -> Choice | None:
+def choose(context: PolicyContext, view: ForecastView) -> Choice | None:
     """Return the best block; None where the view does not cover a block that begins now."""
-    job, now_s = look.job, look.now_s
+    job, now_s = context.job, context.now_s
     duration_s = job.remaining.total_seconds()
     now_mean = view.curve.mean_over(now_s, now_s + duration_s)
     if now_mean is None:
         return None
-    latest_s = view.curve.end_s - duration_s if look.latest_s is None else look.latest_s
+    latest_s = view.curve.end_s - duration_s if context.latest_s is None else context.latest_s
     best = None
     if latest_s > now_s:
         best = view.curve.best_start(min(view.earliest_s, latest_s), latest_s, duration_s)
@@ -243,49 +243,49 @@ def choose(look: Look, view: View) -> Choice | None:
     return Choice(best, now_mean, best.start_s > now_s + AT_ONCE_S and best.mean_gco2eq_per_kwh < least)
 
 
-def settle(look: Look, view: View, choice: Choice, why: str = "") -> Decision:
+def settle(context: PolicyContext, view: ForecastView, choice: Choice, why: str = "") -> Decision:
     """Return the decision that a choice leads to.
 
     :param why: what makes the policy go by this view, where that is not what it is for; ends in "; " or "but ".
     """
-    job = look.job
+    job = context.job
     if choice.is_worth_it:
-        start = look.moment(choice.best.start_s)
-        plan = _block(look, view, start, choice.saving_percent)
-        return look.wait(Reason.FORECAST_MINIMUM, f"waiting: {why}{_better(view, choice, start)}", plan=plan)
+        start = context.moment(choice.best.start_s)
+        plan = _block(context, view, start, choice.saving_percent)
+        return context.wait(Reason.FORECAST_MINIMUM, f"waiting: {why}{_better(view, choice, start)}", plan=plan)
     gain = job.minimum_gain_percent
     text = f"{why}by {view.words} no later start is better{f' by at least {gain:g} %' if gain else ''}{view.told()}"
-    if view.earliest_s > look.now_s + AT_ONCE_S and (look.latest_s is None or look.now_s < look.latest_s):
-        start = look.moment(view.earliest_s)
+    if view.earliest_s > context.now_s + AT_ONCE_S and (context.latest_s is None or context.now_s < context.latest_s):
+        start = context.moment(view.earliest_s)
         text = f"waiting: {text}, but starts are spread over time"
-        return look.wait(Reason.JITTER, text, plan=_block(look, view, start, 0.0))
-    return look.decide(
-        Action.RUN, Reason.FORECAST_MINIMUM, f"{text}: starting now", plan=_block(look, view, look.now, 0.0)
+        return context.wait(Reason.JITTER, text, plan=_block(context, view, start, 0.0))
+    return context.decide(
+        Action.RUN, Reason.FORECAST_MINIMUM, f"{text}: starting now", plan=_block(context, view, context.now, 0.0)
     )
 
 
-def without_signal(look: Look, why: str) -> Decision:
+def without_signal(context: PolicyContext, why: str) -> Decision:
     """Wait for the provider while that may help, then go by what can be seen; with nothing to go by, start at once.
 
     :param why: what is missing, as the beginning of a sentence.
     """
-    outlook = look.outlook
-    if outlook.worth_retrying and 0 < outlook.failed_looks < look.job.failure_budget:
-        failed = f"{outlook.failed_looks} of {look.job.failure_budget} failed looks before the fallback decides"
-        return look.wait(Reason.SIGNAL_UNAVAILABLE, f"waiting: {why} ({failed})")
-    for view in (predicted(look)[0], usual_order(look)):
-        choice = None if view is None else choose(look, view)
+    outlook = context.outlook
+    if outlook.worth_retrying and 0 < outlook.failed_looks < context.job.failure_budget:
+        failed = f"{outlook.failed_looks} of {context.job.failure_budget} failed looks before the fallback decides"
+        return context.wait(Reason.SIGNAL_UNAVAILABLE, f"waiting: {why} ({failed})")
+    for view in (predicted(context)[0], usual_order(context)):
+        choice = None if view is None else choose(context, view)
         if view is not None and choice is not None:
-            return settle(look, view, choice, f"{why}; ")
+            return settle(context, view, choice, f"{why}; ")
     text = f"{why} and no usual order of hours to go by: starting at once"
-    return look.decide(Action.RUN, Reason.SIGNAL_UNAVAILABLE, text)
+    return context.decide(Action.RUN, Reason.SIGNAL_UNAVAILABLE, text)
 
 
-def _block(look: Look, view: View, start: datetime, saving_percent: float) -> Planned:
-    return Planned(start, ((start, start + look.job.remaining),), saving_percent, view.source)
+def _block(context: PolicyContext, view: ForecastView, start: datetime, saving_percent: float) -> Planned:
+    return Planned(start, ((start, start + context.job.remaining),), saving_percent, view.source)
 
 
-def _better(view: View, choice: Choice, start: datetime) -> str:
+def _better(view: ForecastView, choice: Choice, start: datetime) -> str:
     share = choice.saving_percent
     if not view.has_grams:
         return f"by {view.words} {at(start)} is {share:.0f} % cleaner than now{view.told()}"
@@ -297,44 +297,44 @@ def _better(view: View, choice: Choice, start: datetime) -> str:
 # The best slots before the deadline: run in the cleanest, pause in between where that saves more than it costs.
 
 
-def interruptible(look: Look) -> Decision:
+def interruptible(context: PolicyContext) -> Decision:
     """Begin, go on, pause or resume by the best plan; without a clear view, behave as window does."""
-    if look.job.progress is not None and look.job.remaining <= timedelta(0):
-        return _go_on(look, "it takes longer than expected")
-    view, why = predicted(look)
+    if context.job.progress is not None and context.job.remaining <= timedelta(0):
+        return _go_on(context, "it takes longer than expected")
+    view, why = predicted(context)
     if view is None:
-        return _as_window(look, why)
+        return _as_window(context, why)
     if view.contradiction:
-        return _as_window(look, f"{view.words} contradicts the grid: {view.contradiction}")
-    task = _task(look, view)
+        return _as_window(context, f"{view.words} contradicts the grid: {view.contradiction}")
+    task = _task(context, view)
     from lowtide.grid.planner import plans  # numpy: only where a job may pause
 
     found = plans(view.curve, task)
     if found is None:
-        return _as_window(look, f"{view.words} does not cover a run that starts now{view.told()}")
-    return _follow(look, view, task, found)
+        return _as_window(context, f"{view.words} does not cover a run that starts now{view.told()}")
+    return _follow(context, view, task, found)
 
 
-def _as_window(look: Look, why: str) -> Decision:
-    progress = look.job.progress
+def _as_window(context: PolicyContext, why: str) -> Decision:
+    progress = context.job.progress
     if progress is not None and progress.running:
-        return _go_on(look, why)
-    return window(look, f"no pauses are planned, since {why}; ")
+        return _go_on(context, why)
+    return window(context, f"no pauses are planned, since {why}; ")
 
 
-def _go_on(look: Look, why: str) -> Decision:
-    return look.decide(Action.RUN, Reason.IN_PROGRESS, f"running on without a pause: {why}")
+def _go_on(context: PolicyContext, why: str) -> Decision:
+    return context.decide(Action.RUN, Reason.IN_PROGRESS, f"running on without a pause: {why}")
 
 
-def _task(look: Look, view: View) -> "Task":
-    job, limits, progress = look.job, look.job.limits, look.job.progress
+def _task(context: PolicyContext, view: ForecastView) -> "Task":
+    job, limits, progress = context.job, context.job.limits, context.job.progress
     finish = job.latest_finish
     from lowtide.grid.planner import Task
 
     state: State = "new" if progress is None else "running" if progress.running else "paused"
     slice_done = None if progress is None else progress.slice_done
     return Task(
-        now_s=look.now_s,
+        now_s=context.now_s,
         end_s=view.curve.end_s if finish is None else min(view.curve.end_s, finish.timestamp()),
         work_s=job.remaining.total_seconds(),
         state=state,
@@ -346,30 +346,30 @@ def _task(look: Look, view: View) -> "Task":
     )
 
 
-def _follow(look: Look, view: View, task: "Task", found: "Plans") -> Decision:
+def _follow(context: PolicyContext, view: ForecastView, task: "Task", found: "Plans") -> Decision:
     plan, straight = found.best, found.straight
-    if plan.cost >= straight.cost * (1.0 - look.job.minimum_gain_percent / 100.0):
+    if plan.cost >= straight.cost * (1.0 - context.job.minimum_gain_percent / 100.0):
         plan = straight
     saving = 0.0 if straight.cost == 0 else 100.0 * (1.0 - plan.cost / straight.cost)
     begins_s = plan.segments[0][0]
-    planned = _planned(look, view, plan, saving)
-    if begins_s > look.now_s + AT_ONCE_S:
-        return _later(look, view, planned)
-    if task.state != "running" and view.earliest_s > look.now_s + AT_ONCE_S and _has_time(look):
-        start = look.moment(view.earliest_s)
+    planned = _planned(context, view, plan, saving)
+    if begins_s > context.now_s + AT_ONCE_S:
+        return _later(context, view, planned)
+    if task.state != "running" and view.earliest_s > context.now_s + AT_ONCE_S and _has_time(context):
+        start = context.moment(view.earliest_s)
         text = f"waiting: by {view.words} it is best to run now{view.told()}, but starts are spread over time"
-        return look.wait(Reason.JITTER, text, plan=planned._replace(start=start))
+        return context.wait(Reason.JITTER, text, plan=planned._replace(start=start))
     verb = "running on" if task.state == "running" else "resuming" if task.state == "paused" else "starting now"
-    told = f"{verb}: by {view.words} {_slots(planned, saving, look.job.minimum_gain_percent)}{view.told()}"
-    return look.decide(Action.RUN, Reason.FORECAST_MINIMUM, told, plan=planned)
+    told = f"{verb}: by {view.words} {_slots(planned, saving, context.job.minimum_gain_percent)}{view.told()}"
+    return context.decide(Action.RUN, Reason.FORECAST_MINIMUM, told, plan=planned)
 
 
-def _has_time(look: Look) -> bool:
-    return look.latest_s is None or look.now_s < look.latest_s
+def _has_time(context: PolicyContext) -> bool:
+    return context.latest_s is None or context.now_s < context.latest_s
 
 
-def _later(look: Look, view: View, planned: Planned) -> Decision:
-    progress, start = look.job.progress, planned.start or look.now
+def _later(context: PolicyContext, view: ForecastView, planned: Planned) -> Decision:
+    progress, start = context.job.progress, planned.start or context.now
     share = planned.saving_percent or 0.0
     action, verb, what = Action.WAIT, "waiting", "a start"
     if progress is not None:
@@ -382,7 +382,7 @@ def _later(look: Look, view: View, planned: Planned) -> Decision:
     text = (
         f"{verb}: by {view.words} {what} at {at(start)} {parts} emits {share:.0f} % less than {baseline}{view.told()}"
     )
-    return look.wait(Reason.FORECAST_MINIMUM, text, plan=planned, action=action)
+    return context.wait(Reason.FORECAST_MINIMUM, text, plan=planned, action=action)
 
 
 def _slots(planned: Planned, saving: float, gain: float) -> str:
@@ -391,95 +391,95 @@ def _slots(planned: Planned, saving: float, gain: float) -> str:
     return f"a run in {len(planned.segments)} pieces until {at(planned.segments[-1][1])} emits {saving:.0f} % less than one"
 
 
-def _planned(look: Look, view: View, plan: "Plan", saving: float) -> Planned:
-    moments = [(look.moment(plan.segments[0][0]), look.exactly(plan.segments[0][1]))]
-    moments += [(look.exactly(start_s), look.exactly(end_s)) for start_s, end_s in plan.segments[1:]]
+def _planned(context: PolicyContext, view: ForecastView, plan: "Plan", saving: float) -> Planned:
+    moments = [(context.moment(plan.segments[0][0]), context.exactly(plan.segments[0][1]))]
+    moments += [(context.exactly(start_s), context.exactly(end_s)) for start_s, end_s in plan.segments[1:]]
     return Planned(moments[0][0], tuple(moments), saving, view.source)
 
 
 # Start once the grid is at or below a limit.
 
 
-def threshold(look: Look) -> Decision:
+def threshold(context: PolicyContext) -> Decision:
     """Start when the intensity is at or below the threshold; without a usable reading, wait, then fall back."""
-    limit = look.job.threshold_gco2eq_per_kwh
+    limit = context.job.threshold_gco2eq_per_kwh
     if limit is None:  # Job rules it out; said once more for the types
-        return without_signal(look, "no threshold")
-    return hold_against(look, limit, f"the threshold of {limit:g} g/kWh")
+        return without_signal(context, "no threshold")
+    return compare_with_limit(context, limit, f"the threshold of {limit:g} g/kWh")
 
 
-def at_once(look: Look) -> Decision | None:
+def start_below_limit(context: PolicyContext) -> Decision | None:
     """Return a decision to start where the reading is below what every policy starts at; else None."""
-    limit, reading = look.job.run_now_below_gco2eq_per_kwh, usable_reading(look)
+    limit, reading = context.job.run_now_below_gco2eq_per_kwh, usable_reading(context)
     if limit is None or reading is None or reading.carbon_intensity_gco2eq_per_kwh > limit:
         return None
-    return _clean(look, reading, limit, f"the {limit:g} g/kWh below which any run starts")
+    return _clean(context, reading, limit, f"the {limit:g} g/kWh below which any run starts")
 
 
-def hold_against(look: Look, limit: float, words: str) -> Decision:
+def compare_with_limit(context: PolicyContext, limit: float, words: str) -> Decision:
     """Start at or below the limit, else wait; start also where waiting is seen to gain too little.
 
     :param limit: in g/kWh of the provider's signal.
     """
-    reading = usable_reading(look)
+    reading = usable_reading(context)
     if reading is None:
-        return without_signal(look, f"no usable signal for {look.job.zone}")
+        return without_signal(context, f"no usable signal for {context.job.zone}")
     if reading.carbon_intensity_gco2eq_per_kwh <= limit:
-        return _clean(look, reading, limit, words)
-    dirty = f"{look.job.zone} has {look.figure()}, above {words}"
-    return _not_worth_waiting(look, dirty) or look.wait(Reason.ABOVE_THRESHOLD, f"waiting: {dirty}", limit=limit)
+        return _clean(context, reading, limit, words)
+    dirty = f"{context.job.zone} has {context.figure()}, above {words}"
+    return _not_worth_waiting(context, dirty) or context.wait(Reason.ABOVE_THRESHOLD, f"waiting: {dirty}", limit=limit)
 
 
-def usable_reading(look: Look) -> Reading | None:
+def usable_reading(context: PolicyContext) -> Reading | None:
     """Return the reading if its grams may be held against a limit."""
-    outlook, reading = look.outlook, look.outlook.reading
+    outlook, reading = context.outlook, context.outlook.reading
     if reading is None or not outlook.threshold_comparable:
         return None
     answered = outlook.failed_looks == 0 or reading.kind == IntensityKind.CACHED
     # a modelled reading of the right factor type counts only once the provider has had its chances
-    is_last = not outlook.worth_retrying or outlook.failed_looks >= look.job.failure_budget
+    is_last = not outlook.worth_retrying or outlook.failed_looks >= context.job.failure_budget
     return reading if answered or is_last else None
 
 
-def _clean(look: Look, reading: Reading, limit: float, words: str) -> Decision:
-    text = f"clean enough: {look.job.zone} has {look.figure()}, at or below {words}"
-    start = look.moment(ready_s(look.job, reading)) if look.job.jitter else look.now
-    if start > look.now:
+def _clean(context: PolicyContext, reading: Reading, limit: float, words: str) -> Decision:
+    text = f"clean enough: {context.job.zone} has {context.figure()}, at or below {words}"
+    start = context.moment(ready_s(context.job, reading)) if context.job.jitter else context.now
+    if start > context.now:
         told = f"waiting: {text}, but starts are spread over time"
-        return look.wait(Reason.JITTER, told, plan=Planned(start), limit=limit)
-    return look.decide(Action.RUN, Reason.BELOW_THRESHOLD, text, limit=limit)
+        return context.wait(Reason.JITTER, told, plan=Planned(start), limit=limit)
+    return context.decide(Action.RUN, Reason.BELOW_THRESHOLD, text, limit=limit)
 
 
-def _not_worth_waiting(look: Look, dirty: str) -> Decision | None:
+def _not_worth_waiting(context: PolicyContext, dirty: str) -> Decision | None:
     """Return a decision to start where all until the latest finish is seen, and no start in it gains enough."""
-    if not look.job.minimum_gain_percent:
+    if not context.job.minimum_gain_percent:
         return None
-    view, _ = predicted(look)
+    view, _ = predicted(context)
     if view is None or not view.is_whole or view.contradiction:
         return None
-    choice = choose(look, view)
+    choice = choose(context, view)
     if choice is None or choice.is_worth_it:
         return None
-    return settle(look, view, choice, f"{dirty}, but ")
+    return settle(context, view, choice, f"{dirty}, but ")
 
 
 # Start once the grid is as clean as in the cleanest part of the last days.
 
 
-def percentile(look: Look) -> Decision:
+def percentile(context: PolicyContext) -> Decision:
     """Start at or below a percentile of the trailing window; where that is not known, fall back as threshold does."""
-    job, trailing = look.job, look.outlook.trailing
+    job, trailing = context.job, context.outlook.trailing
     window = format_duration(job.percentile_window)
     limit = None if trailing is None else trailing.percentile(job.percentile, job.percentile_window)
     if limit is None:
-        return without_signal(look, f"too little is known of the last {window} in {job.zone} for a percentile")
-    return hold_against(look, limit, f"{limit:.0f} g/kWh, percentile {job.percentile:g} of the last {window}")
+        return without_signal(context, f"too little is known of the last {window} in {job.zone} for a percentile")
+    return compare_with_limit(context, limit, f"{limit:.0f} g/kWh, percentile {job.percentile:g} of the last {window}")
 
 
 # The policies: each one small function from what is known to a decision. A new policy is a file and a line below.
 
 
-Policy = Callable[[Look], Decision]
+Policy = Callable[[PolicyContext], Decision]
 
 POLICIES: dict[PolicyName, Policy] = {
     "immediate": immediate,

@@ -115,7 +115,7 @@ _NOTHING = Planned()
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PolicyContext:
     """All that a policy may use; moments also in UNIX seconds, as curves have them."""
 
     job: Job

@@ -14,7 +14,7 @@ from lowtide.grid.clock import Clock
 from lowtide.grid.outlook import Outlook, Wanted
 from lowtide.grid.series import IntensityCurve
 from lowtide.grid.shared import Opener, SharedLook, SharedSources, SourceKey, in_network_thread, in_thinking_thread
-from lowtide.scheduler.decision import decide, judged
+from lowtide.scheduler.decision import decide, with_confidence_interval
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
 from lowtide.timeutil import utc_now
@@ -29,7 +29,7 @@ _HOUR_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class DecisionEvent:
     """One look of a job: what was decided, on which outlook."""
 
     job: Job
@@ -92,16 +92,16 @@ MINIMUM_PAUSE_S = 0.5
 """Real seconds between two looks at least: a fast replay must not become a busy loop."""
 
 
-def look(job: Job, signal: GridSignal, clock: Clock) -> Looked:
+def look(job: Job, signal: GridSignal, clock: Clock) -> DecisionEvent:
     """Look at the grid once and decide. A job that starts at once asks nobody."""
     now = clock.now()
     outlook = Outlook() if job.policy == "immediate" else signal.outlook(now, job.wanted)
     return decided(job, now, outlook)
 
 
-def decided(job: Job, now: datetime, outlook: Outlook) -> Looked:
+def decided(job: Job, now: datetime, outlook: Outlook) -> DecisionEvent:
     """Decide, and say how sure the expected saving is."""
-    return Looked(job, judged(decide(job, now, outlook), job, outlook), outlook)
+    return DecisionEvent(job, with_confidence_interval(decide(job, now, outlook), job, outlook), outlook)
 
 
 def pause_s(decision: Decision, clock: Clock) -> float:
@@ -116,7 +116,7 @@ def wait_in_foreground(
     signal: GridSignal,
     clock: Clock,
     *,
-    on_look: Callable[[Looked], None],
+    on_look: Callable[[DecisionEvent], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Decision:
     """Look until the decision is no longer to wait, and return it."""
@@ -183,7 +183,7 @@ async def own_source(opener: Opener, clock: Clock, wanted: Wanted) -> AsyncItera
 
 
 async def wait_on_loop(
-    job: Job, source: Source, clock: Clock, *, not_before: datetime, on_look: Callable[[Looked], None]
+    job: Job, source: Source, clock: Clock, *, not_before: datetime, on_look: Callable[[DecisionEvent], None]
 ) -> Decision:
     """Look until the decision is no longer to wait and the real moment ``not_before`` has come; return that decision.
 
@@ -238,6 +238,6 @@ def pause_s_of(job: Job, clock: Clock) -> float:
     return clock.seconds_until(now + job.poke_interval)
 
 
-async def _decided(job: Job, clock: Clock, outlook: Outlook) -> Looked:
+async def _decided(job: Job, clock: Clock, outlook: Outlook) -> DecisionEvent:
     # a decision takes a part of a millisecond, but judging its saving by four weeks of past errors would be felt on the loop
     return await in_thinking_thread(lambda: decided(job, clock.now(), outlook))
