@@ -14,7 +14,8 @@ from lowtide.config.zones import find_zone
 from lowtide.grid.backfill import HistoryRecorder, fill, provider_key
 from lowtide.grid.client import LiveFeed
 from lowtide.grid.history import open_history
-from lowtide.report.savings import HEADER, refresh_savings, remarks, rows, title
+from lowtide.report.savings import refresh_savings
+from lowtide.report.savings_text import HEADER, remarks, rows, title
 from lowtide.runs.maintenance import read_back_left_runs, settle_recent_runs
 from lowtide.runs.settlement import history_of
 from lowtide.timeutil import utc_now

@@ -13,19 +13,9 @@ from rich.text import Text
 from lowtide.cli.common import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
-from lowtide.report.savings import (
-    HEADER,
-    SavingsQuery,
-    cells_csv,
-    left_out,
-    remarks,
-    repeatability_told,
-    rows,
-    runs_csv,
-    savings_ledger,
-    title,
-)
+from lowtide.report.savings import SavingsQuery, savings_ledger
 from lowtide.report.savings_model import Savings
+from lowtide.report.savings_text import HEADER, cells_csv, left_out, remarks, repeatability_told, rows, runs_csv, title
 from lowtide.timeutil import format_moment, parse_moment, utc_now
 
 EXAMPLES = """examples:

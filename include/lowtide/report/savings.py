@@ -1,8 +1,6 @@
 """Turns one training's files into its line of the savings ledger, or into the reason why it has none."""
 
-import csv
 import hashlib
-import io
 import json
 import logging
 import math
@@ -18,7 +16,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lowtide import units
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError
 from lowtide.io import sha256_of, write_atomically, write_json_atomically
@@ -40,60 +37,19 @@ from lowtide.report.data_quality import (
     simulated_reasons,
 )
 from lowtide.report.savings_model import Basis, Figures, Group, LeftOut, Part, Repeatability, Savings, SavingsRun
-from lowtide.report.text import plain
-from lowtide.report.waiting import Queue, decision_files, paused_s, queue_of, queue_reason, waiting_of
-from lowtide.timeutil import as_utc, format_moment, parse_moment
+from lowtide.report.savings_text import cells_csv, runs_csv
+from lowtide.report.waiting import (
+    Queue,
+    WaitSeen,
+    decision_files,
+    paused_s,
+    queue_of,
+    queue_reason,
+    wait_seen,
+    waiting_of,
+)
+from lowtide.timeutil import as_utc
 from lowtide.units import percent_text
-
-# The savings ledger as CSV, for spreadsheets: text that a spreadsheet would take for a formula is made plain text.
-#
-# A sum is in no file: lines of different bases must not be added up, and a pivot of one basis does the rest.
-
-
-_GROUP = ("basis", "signal_type", "emission_factor_type")
-_FORMULA = re.compile(r"(^|[;,]\s*[\"']*)(?=[=+\-@＝＋－＠])")
-"""Before what spreadsheets evaluate: at the start, or after what they may take for a separator; also in full width."""
-
-
-def cells_csv(savings: Savings) -> str:
-    """Return one line for each model in each month of each group."""
-    rows = [
-        {**_names(group), "month": part.month, "model": part.model, **part.figures.model_dump()}
-        for group in savings.groups
-        for part in group.cells
-    ]
-    return _csv((*_GROUP, "month", "model", *Figures.model_fields), rows)
-
-
-def runs_csv(savings: Savings) -> str:
-    """Return one line for each run, also for those that are in no sum; ``left_out`` says why."""
-    rows = [run.model_dump() for run in savings.runs]
-    rows += [{**out.model_dump(), "left_out": out.reason, "ended_at": out.last_change} for out in savings.left_out]
-    return _csv((*SavingsRun.model_fields, "left_out"), rows)
-
-
-def _names(group: Group) -> dict[str, str]:
-    return {name: getattr(group, name) for name in _GROUP}
-
-
-def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(columns), extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """Return what a cell holds; what is not known is empty, never a zero."""
-    if isinstance(value, datetime):
-        return format_moment(value)
-    if isinstance(value, list | tuple):
-        value = "; ".join(map(str, value))
-    if not isinstance(value, str):
-        return value
-    return _FORMULA.sub(r"\1'", plain(value))
-
 
 # What may be counted as avoided: by waiting, where the record carries it; by efficiency, where the run's report claims it.
 
@@ -247,82 +203,6 @@ def _efficiency_barred(found: _Comparison, fairness: _Fairness) -> list[str]:
         stand_in: Any = side  # the rule reads the energy and its methods only
         reasons += estimated_energy_reasons(stand_in, who)
     return list(dict.fromkeys(reasons))
-
-
-# What a run's decisions say of its wait: whether it waited for the grid, until when it had to be done, and its last word.
-
-
-_WAITED = (b'"action": "wait"', b'"action": "pause"')
-_RUN = b'"action": "run"'
-"""As ``json.dumps`` writes it; inside a text the quotes would be escaped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitSeen:
-    """``waited`` is None where the decisions were not kept."""
-
-    waited: bool | None
-    deadline: datetime | None = None
-    last_action: str | None = None
-    decided_to_run: tuple[datetime, ...] = ()
-
-
-def wait_seen(paths: Sequence[Path], since: datetime, started_at: datetime | None = None) -> WaitSeen:
-    """Read a run's decisions.
-
-    :param paths: where they lie, those that were made first, first.
-    :param since: the training's submission: a run that was submitted anew keeps the decisions of its earlier wait.
-    :param started_at: the training's first start; None where there was none, and then no decision to start is looked for.
-    """
-    lines = [line for path in paths for line in _lines(path)]
-    last = next((found for line in reversed(lines) if (found := _decision(line))), None)
-    if last is None:
-        return WaitSeen(waited=None)
-    # from the end: of a run that waited, the look before the start says so, however many there were before
-    waited = any((at or since) >= since for at in _moments(lines, *_WAITED))
-    return WaitSeen(
-        waited=waited,
-        deadline=_moment(last, "deadline"),
-        last_action=str(last.get("action")),
-        decided_to_run=() if started_at is None else _until(started_at, _moments(lines, _RUN)),
-    )
-
-
-def _until(started_at: datetime, newest_first: Iterator[datetime | None]) -> tuple[datetime, ...]:
-    """Return the moments down to the one that let the training start, in time order; nobody needs those before it."""
-    found: list[datetime] = []
-    for at in newest_first:
-        if at is not None:
-            found.append(at)
-            if at <= started_at:
-                break
-    return tuple(reversed(found))
-
-
-def _moments(lines: Sequence[bytes], *marks: bytes) -> Iterator[datetime | None]:
-    return (_moment(_decision(line), "decided_at") for line in reversed(lines) if any(mark in line for mark in marks))
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().splitlines()
-    except OSError:
-        return []
-
-
-def _decision(line: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError:  # a line that a killed worker left half-written
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _moment(decision: dict[str, Any], name: str) -> datetime | None:
-    try:
-        return parse_moment(decision[name])
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 # Finds what trainings left below an artifact root, and tells whether it has changed since it was last read.
@@ -876,86 +756,3 @@ def refresh_savings(root: Path, *, settings: ReportConfig, now: datetime) -> tup
         "runs.csv": write_atomically(folder / "runs.csv", runs_csv(savings)),
         "savings.json": write_json_atomically(folder / "savings.json", savings.model_dump_json(indent=2)),
     }
-
-
-# The savings ledger as rows of plain text, for a terminal and a task's log.
-
-
-HEADER = ("", "runs", "energy", "emissions", "avoided by waiting", "avoided by efficiency", "waits", "deadlines missed")
-Row = tuple[str, ...]
-
-_TITLES = {
-    "measured": "Measured",
-    "estimated_energy": "Energy partly estimated (TDP, constants): the grams' level is uncertain",
-    "simulated": "Simulated: nothing here was avoided on a real grid",
-}
-
-
-def title(group: Group) -> str:
-    """Return a group's name, with what its grams mean."""
-    scopes = ", ".join(f"{scope} ({runs})" for scope, runs in group.measuring_scopes.items())
-    return f"{_TITLES[group.basis]} ({group.signal_type} signal, {group.emission_factor_type} factors; measured over: {scopes})"
-
-
-def rows(group: Group) -> list[Row]:
-    """Return the group's months, its models, and its total."""
-    parts = [*group.by_month, *group.by_model, Part(month=None, model=None, figures=group.total)]
-    return [(plain(part.month or part.model or "total"), *_cells(part.figures)) for part in parts]
-
-
-def remarks(group: Group) -> Iterator[str]:
-    """Yield what a reader of the total must know."""
-    total = group.total
-    if total.emissions_low_gco2eq is not None and total.emissions_high_gco2eq is not None:
-        low, high = units.grams_text(total.emissions_low_gco2eq), units.grams_text(total.emissions_high_gco2eq)
-        yield f"emissions lie between {low} and {high} by the methods' known errors"
-    if total.avoided_by_waiting_low_gco2eq is not None and total.avoided_by_waiting_high_gco2eq is not None:
-        low = units.grams_text(total.avoided_by_waiting_low_gco2eq)
-        high = units.grams_text(total.avoided_by_waiting_high_gco2eq)
-        yield f"avoided by waiting lies between {low} and {high} by the meters' known errors"
-    if total.unsettled_gco2eq:
-        yield f"{units.grams_text(total.unsettled_gco2eq)} are booked at forecasts or cached readings, not yet settled"
-    yield from _counts(total)
-
-
-def left_out(savings: Savings) -> list[str]:
-    """Return the runs that are in no sum, one line each."""
-    return [f"{plain(out.folder)}: {plain(out.reason)}" for out in savings.left_out]
-
-
-def repeatability_told(savings: Savings, default_percent: float) -> Iterator[str]:
-    """Yield within what a change of energy per sample counts as none, where that is not the default."""
-    if savings.repeatability_for_all:
-        yield f"a change of energy per sample within {savings.repeatability_percent:g} % counts as none, in every run"
-        return
-    own = Counter(run.repeatability_percent for run in savings.runs if run.repeatability_percent is not None)
-    for percent, runs in sorted(own.items()):
-        if percent != default_percent:
-            whose = f"in {runs} {'run' if runs == 1 else 'runs'}, by the configuration that the report was written with"
-            yield f"a change of energy per sample within {percent:g} % counts as none {whose}"
-
-
-def _counts(total: Figures) -> Iterator[str]:
-    told = (
-        (total.runs_with_missing_energy, "with energy missing: their figures are the least that was used"),
-        (total.unfinished_runs, "did not finish: their energy counts"),
-        (total.superseded_runs, "trained again since: their energy counts, their savings do not"),
-        (total.waits_unknown, "whose decisions were not kept: whether they waited is not known"),
-    )
-    yield from (f"{count} {'run' if count == 1 else 'runs'} {what}" for count, what in told if count)
-
-
-def _cells(sums: Figures) -> Row:
-    return (
-        str(sums.runs),
-        units.energy_text(sums.energy_kwh),
-        units.grams_text(sums.emissions_gco2eq),
-        _text_avoided(sums.avoided_by_waiting_gco2eq, sums.runs_with_waiting),
-        _text_avoided(sums.avoided_by_efficiency_gco2eq, sums.runs_with_efficiency),
-        f"{sums.waits} ({sums.wait_h + sums.paused_h:.1f} h)",
-        f"{sums.deadlines_missed} of {sums.deadlines}",
-    )
-
-
-def _text_avoided(value_gco2eq: float | None, runs: int) -> str:
-    return "none counted" if value_gco2eq is None else f"{units.grams_text(value_gco2eq)} in {runs}"

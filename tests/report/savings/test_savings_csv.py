@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.schema import ReportConfig
-from lowtide.report.savings import _cell, cells_csv, refresh_savings, runs_csv
+from lowtide.report.savings import refresh_savings
 from lowtide.report.savings_model import Savings
+from lowtide.report.savings_text import _cell, cells_csv, runs_csv
 
 from tests.support.savings import NOW, nightly, savings_of, write_training
 

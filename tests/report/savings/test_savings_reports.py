@@ -7,8 +7,8 @@ import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
 from lowtide.report.compare import compare_repeats
-from lowtide.report.savings import repeatability_told
 from lowtide.report.savings_model import Savings, SavingsRun
+from lowtide.report.savings_text import repeatability_told
 
 from tests.support.records import make_record
 from tests.support.savings import nightly, savings_of, write_training
