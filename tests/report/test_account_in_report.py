@@ -56,6 +56,6 @@ def test_the_first_booking_and_each_error_with_its_source_can_be_followed() -> N
         first_booked=first,
     )
     text = render_markdown(compared(make_record(), waiting_run(settlement=settlement, uncertainty=BOUNDS)))
-    assert "96.0 % of the energy booked again at actual figures of neso; first booked 1.25 g" in text
+    assert "96.0 % of the energy valued again at actual figures of neso; first valued at 1.25 g" in text
     assert "e" * 64 in text
     assert "arXiv:2509.22092" in text.replace("\\", "")

@@ -129,7 +129,7 @@ def test_a_model_card_says_that_energy_is_missing() -> None:
     assert "missing" not in model_card_block(run())["co2_eq_emissions"]["source"]
 
 
-def test_a_model_card_says_which_part_was_booked_at_another_factor_type() -> None:
+def test_a_model_card_says_which_part_was_valued_at_another_factor_type() -> None:
     """A profile's lifecycle figures, say, in a run whose own signal is of direct factors."""
     (block,) = model_card_block(run(foreign_signal_share=0.25)).values()
     assert "; 25.0 % of the energy at figures of another signal or factor type than that)" in block["source"]

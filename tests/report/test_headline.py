@@ -183,13 +183,13 @@ def test_in_a_simulation_waiting_is_ours_for_better_or_worse_though_nothing_is_c
 def test_a_cached_reading_is_as_unsettled_as_the_forecast_that_it_may_have_been() -> None:
     report = compared(make_record(), waiting_run(intensity_kinds={"measured": 0.5, "cached": 0.5}))
     assert outcome(report) == ("withheld", None)
-    assert report.headline.reasons == ("50.0 % of the run's energy is booked at cached intensity, not yet settled",)
+    assert report.headline.reasons == ("50.0 % of the run's energy is valued at cached intensity, not yet settled",)
 
 
-def test_rows_booked_at_another_factor_type_bar_the_claim() -> None:
+def test_rows_valued_at_another_factor_type_bar_the_claim() -> None:
     report = compared(make_record(), waiting_run(foreign_signal_share=0.01))
     assert outcome(report) == ("withheld", None)
-    assert "1.0 % of the run's energy is booked at another signal or factor type" in report.headline.reasons[0]
+    assert "1.0 % of the run's energy is valued at another signal or factor type" in report.headline.reasons[0]
 
 
 @pytest.mark.parametrize("which", ["baseline", "run"])
@@ -219,7 +219,7 @@ def test_modelled_or_replayed_intensity_in_either_run_is_simulated_and_claims_no
     run = waiting_run(intensity_kinds=kinds) if which == "run" else waiting_run()
     report = compared(base, run)
     assert outcome(report) == ("simulated", None)
-    assert report.headline.reasons == (f"6.0 % of the {which}'s energy is booked at {kind} intensity",)
+    assert report.headline.reasons == (f"6.0 % of the {which}'s energy is valued at {kind} intensity",)
     assert report.headline.text.startswith("Simulated, nothing is claimed. ")
     assert "1.64 g before, 0.737 g now" in report.headline.text
 
@@ -244,7 +244,7 @@ def test_replayed_energy_is_simulated_too() -> None:
 def test_forecast_intensity_is_withheld_until_settled() -> None:
     report = compared(make_record(), waiting_run(intensity_kinds={"measured": 0.5, "forecast": 0.5}))
     assert outcome(report) == ("withheld", None)
-    assert report.headline.reasons == ("50.0 % of the run's energy is booked at forecast intensity, not yet settled",)
+    assert report.headline.reasons == ("50.0 % of the run's energy is valued at forecast intensity, not yet settled",)
 
 
 def test_no_baseline_says_how_to_make_one_and_gives_the_waiting_part() -> None:

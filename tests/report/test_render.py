@@ -68,7 +68,7 @@ def test_the_tables_intensity_is_the_grids_without_the_sites_pue() -> None:
 def test_the_trust_section_names_kinds_methods_and_both_ledgers() -> None:
     page = render_markdown(CASES["lower"])
     trust = page[page.index("## How to trust this") :]
-    for text in ("energy booked at measured 100.0 %", "CPU 2.00 Wh (rapl)", "GPU 4.50 Wh (nvml)", "b" * 64, "d" * 64):
+    for text in ("energy valued at measured 100.0 %", "CPU 2.00 Wh (rapl)", "GPU 4.50 Wh (nvml)", "b" * 64, "d" * 64):
         assert text in trust
     assert "artifacts/runs/scheduled__2026-03-02/ledger.jsonl" in trust
 

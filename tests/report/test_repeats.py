@@ -144,7 +144,7 @@ def test_each_run_that_bars_a_claim_is_named_by_its_number() -> None:
     bad = runs(0.0045, 0.0046)[1].model_copy(update={"intensity_kinds": {"forecast": 1.0}})
     report = compared_several(bases(0.006, 0.0061), [runs(0.0045)[0], bad])
     assert report.headline.reasons == (
-        "100.0 % of the 2nd run's energy is booked at forecast intensity, not yet settled",
+        "100.0 % of the 2nd run's energy is valued at forecast intensity, not yet settled",
     )
 
 

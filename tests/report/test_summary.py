@@ -67,7 +67,7 @@ def test_figures_that_mean_different_things_are_not_put_beside_an_arrow() -> Non
     ("kinds", "why", "waited"),
     [
         ({"replayed": 1.0}, "why, in the simulation: ", "in the simulation"),
-        ({"forecast": 1.0}, "why, not claimed: ", "booked at forecasts, not yet settled"),
+        ({"forecast": 1.0}, "why, not claimed: ", "valued at forecasts, not yet settled"),
     ],
 )
 def test_what_is_not_claimed_is_not_told_as_if_it_were(kinds: dict[str, float], why: str, waited: str) -> None:

@@ -22,7 +22,7 @@ def simulated_reasons(record: TrainingRecord, who: str) -> list[str]:
     reasons = []
     if share > CLAIM_LIMIT_SHARE:
         kinds = " and ".join(k.value for k in _SIMULATED if record.intensity_kinds.get(k, 0.0) > 0)
-        reasons.append(f"{percent_text(100 * share)} of the {who}'s energy is booked at {kinds} intensity")
+        reasons.append(f"{percent_text(100 * share)} of the {who}'s energy is valued at {kinds} intensity")
     replayed = _share_of_methods(record, ("replayed",))
     if replayed > CLAIM_LIMIT_SHARE or record.measuring_scope == "replayed":
         reasons.append(f"the {who}'s energy is replayed, not measured")
@@ -38,16 +38,16 @@ def forecast_reasons(record: TrainingRecord, who: str) -> list[str]:
     if share <= CLAIM_LIMIT_SHARE:
         return []
     kinds = " and ".join(k.value for k in _UNSETTLED if record.intensity_kinds.get(k, 0.0) > 0)
-    return [f"{percent_text(100 * share)} of the {who}'s energy is booked at {kinds} intensity, not yet settled"]
+    return [f"{percent_text(100 * share)} of the {who}'s energy is valued at {kinds} intensity, not yet settled"]
 
 
 def foreign_signal_reasons(record: TrainingRecord, who: str) -> list[str]:
-    """Say where rows were booked at another signal or factor type: such grams are never added up into a claim."""
+    """Say where rows were valued at another signal or factor type: such grams are never added up into a claim."""
     if record.foreign_signal_share == 0:
         return []
     share = percent_text(100 * record.foreign_signal_share)
     own = f"{record.signal_type}, {record.emission_factor_type}"
-    return [f"{share} of the {who}'s energy is booked at another signal or factor type than its own ({own})"]
+    return [f"{share} of the {who}'s energy is valued at another signal or factor type than its own ({own})"]
 
 
 def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:

@@ -99,7 +99,7 @@ def remarks(group: Group) -> Iterator[str]:
         high = units.grams_text(total.avoided_by_waiting_high_gco2eq)
         yield f"avoided by waiting lies between {low} and {high} by the meters' known errors"
     if total.unsettled_gco2eq:
-        yield f"{units.grams_text(total.unsettled_gco2eq)} are booked at forecasts or cached readings, not yet settled"
+        yield f"{units.grams_text(total.unsettled_gco2eq)} are valued at forecasts or cached readings, not yet settled"
     yield from _counts(total)
 
 

@@ -162,17 +162,17 @@ def _waited(report: Report) -> str:
     share = report.waiting.avoided_percent
     percent = "" if share is None else f" ({units.percent_text(abs(share))})"
     more_or_less = "less" if avoided >= 0 else "more"
-    booked = f"{units.grams_text(abs(avoided))}{percent} {more_or_less} than the same energy at submission"
-    return f"{waited}; {booked}{_how_booked(report)}"
+    valued = f"{units.grams_text(abs(avoided))}{percent} {more_or_less} than the same energy at submission"
+    return f"{waited}; {valued}{_how_valued(report)}"
 
 
-def _how_booked(report: Report) -> str:
+def _how_valued(report: Report) -> str:
     if report.headline.status == "simulated":
         return ", in the simulation"
     at_submission = report.run.counterfactual
     for kinds in (report.run.intensity_kinds, at_submission.intensity_kinds if at_submission else {}):
         if sum(kinds.get(kind, 0.0) for kind in _UNSETTLED) > CLAIM_LIMIT_SHARE:
-            return ", booked at forecasts, not yet settled"
+            return ", valued at forecasts, not yet settled"
     return ""
 
 
@@ -383,10 +383,10 @@ def _sides(report: Report) -> Iterator[tuple[str, RunFigures]]:
 def _lines(run: RunFigures) -> Iterator[str]:
     yield f"Run id: {run.run_id}, zone {run.zone}, submitted {units.moment_text(run.submitted_at)}"
     yield f"Ran from {units.moment_text(run.started_at)} to {units.moment_text(run.ended_at)}"
-    yield f"Intensity: {run.signal_type} signal, {run.emission_factor_type} factors; energy booked at {_kinds(run)}"
+    yield f"Intensity: {run.signal_type} signal, {run.emission_factor_type} factors; energy valued at {_kinds(run)}"
     if run.foreign_signal_share > 0:
         share = units.percent_text(100 * run.foreign_signal_share)
-        yield f"Of that energy, {share} is booked at another signal or factor type, which no claim is made on"
+        yield f"Of that energy, {share} is valued at another signal or factor type, which no claim is made on"
     if run.settlement is not None:
         yield _settled(run.settlement)
     if run.uncertainty is not None:
@@ -401,7 +401,7 @@ def _lines(run: RunFigures) -> Iterator[str]:
 
 def _at_submission(counterfactual: Counterfactual) -> str:
     grams = units.grams_text(counterfactual.emissions_gco2eq)
-    text = f"The same energy at submission: {grams}, booked at {_kinds(counterfactual)}"
+    text = f"The same energy at submission: {grams}, valued at {_kinds(counterfactual)}"
     if counterfactual.readings_path is None:
         return text
     return f"{text}; readings: {counterfactual.readings_path}, sha256 {counterfactual.readings_sha256}"
@@ -410,8 +410,8 @@ def _at_submission(counterfactual: Counterfactual) -> str:
 def _settled(settlement: Settlement) -> str:
     first, share = settlement.first_booked, units.percent_text(100 * settlement.settled_energy_share)
     return (
-        f"Settled {units.moment_text(settlement.settled_at)}: {share} of the energy booked again at actual figures of"
-        f" {', '.join(settlement.sources)}; first booked {units.grams_text(first.emissions_gco2eq)}, ledger"
+        f"Settled {units.moment_text(settlement.settled_at)}: {share} of the energy valued again at actual figures of"
+        f" {', '.join(settlement.sources)}; first valued at {units.grams_text(first.emissions_gco2eq)}, ledger"
         f" {first.ledger_path}, sha256 {first.ledger_sha256}"
     )
 

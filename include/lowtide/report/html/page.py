@@ -102,7 +102,7 @@ def trust_of(report: Report) -> Facts:
 
 
 def shares_text(run: RunFigures) -> str:
-    """Write which share of the energy was booked at which kind of intensity."""
+    """Write which share of the energy was valued at which kind of intensity."""
     kinds = sorted(run.intensity_kinds.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{KIND_MEANING[kind]} {units.percent_text(100 * share)}" for kind, share in kinds)
 
@@ -231,7 +231,7 @@ def provenance_of(who: str, run: RunFigures, evidence: Evidence) -> Provenance:
 
 
 def sources_of(evidence: Evidence) -> tuple[str, ...]:
-    """Return whose intensities a run was booked at or waited for, the most frequent of the ledger first."""
+    """Return whose intensities a run was valued at or waited for, the most frequent of the ledger first."""
     rows = () if evidence.rows is None else evidence.rows.sources
     named = dict.fromkeys(sorted(set(rows), key=lambda source: -rows.count(source)))
     return tuple(named | dict.fromkeys(reading.source for reading in (*evidence.at_submission, *evidence.seen)))
@@ -247,7 +247,7 @@ def _facts(run: RunFigures, evidence: Evidence) -> Iterator[tuple[str, list[str]
         ],
     )
     yield "Zone and signal", [f"{run.zone}; {run.signal_type} signal, {run.emission_factor_type} factors"]
-    yield "Intensity booked as", [shares_text(run)]
+    yield "Intensity valued as", [shares_text(run)]
     yield "Intensity from", [", ".join(sources_of(evidence))] if sources_of(evidence) else []
     yield "Energy", [f"{methods_text(run)}; scope {run.measuring_scope.replace('_', ' ')}; PUE {run.pue:g}"]
     yield "Rows of the ledger", _rows(run, evidence)
@@ -282,7 +282,7 @@ def _settled(run: RunFigures) -> str:
     share = units.percent_text(100 * settlement.settled_energy_share)
     first = units.grams_text(settlement.first_booked.emissions_gco2eq)
     when = units.moment_text(settlement.settled_at)
-    return f"{when}: {share} of the energy booked again at actual figures of {', '.join(settlement.sources)}; first booked {first}"
+    return f"{when}: {share} of the energy valued again at actual figures of {', '.join(settlement.sources)}; first valued at {first}"
 
 
 def _versions(evidence: Evidence) -> list[str]:
