@@ -13,7 +13,7 @@ from lowtide.grid.http import LONGEST_HOLD_S, Line, Patience
 from lowtide.grid.outlook import READING, Foreteller, Outlook, TypicalHours, Wanted
 from lowtide.grid.providers.base import HttpProvider, LocalProvider, Provider, Request
 from lowtide.grid.providers.offline import country_mean_reading, profile_readings
-from lowtide.grid.series import Source, cover
+from lowtide.grid.series import Source, cover, uncovered
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
 
@@ -476,13 +476,26 @@ class GridSignal:
         """Cover ``[start, end)`` fully, at once, from what is known already: never asks the network."""
         return cover(as_utc(start), as_utc(end), self._sources_at_hand())
 
+    def known(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        """Return what ``booking`` rests on, where it can be as whole readings that reach beyond ``[start, end)``."""
+        start, end = as_utc(start), as_utc(end)
+        found: list[Reading] = []
+        for source in self._sources_at_hand():
+            gaps = uncovered(cover(start, end, [lambda *_, found=found: found]), start, end)
+            found += [r for gap in gaps for r in source(*gap) if r.start < gap[1] and r.end > gap[0]]
+            if gaps and not isinstance(self._feed, LiveFeed):
+                break  # a profile or a replay: no other source may reach into what it knows
+        if uncovered(cover(start, end, [lambda *_, found=found: found]), start, end):
+            return self.booking(start, end)
+        return tuple(dict.fromkeys(found))
+
     def _sources_at_hand(self) -> list[Source]:
         return [
             self._feed.at_hand,
             self._memory.known,
             lambda *_: self._memory.prolonged(self._feed.max_age),
             lambda start, end: profile_readings(self.zone, start, end),
-            lambda start, end: (country_mean_reading(self.zone, start, end),),
+            lambda start, end: (country_mean_reading(self.zone, *_whole_hours(start, end)),),
         ]
 
     def _fallen_back(self, now: datetime, hours: HoursToCome, error: SignalError) -> Outlook:
@@ -497,3 +510,9 @@ class GridSignal:
             threshold_comparable=instead.reading is not None and comparable(self._feed, instead.reading),
             worth_retrying=self._feed.can_recover,
         )
+
+
+def _whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    hour = timedelta(hours=1)
+    first, last = (time.replace(minute=0, second=0, microsecond=0) for time in (start, end))
+    return first, last if last == end else last + hour

@@ -301,7 +301,7 @@ def cover(start: datetime, end: datetime, sources: Sequence[Source]) -> tuple[Re
     gaps: list[Span] = [(start, end)] if end > start else []
     for source in sources:
         found = {gap: _clip(source(*gap), *gap) for gap in gaps}
-        gaps = [rest for gap, inside in found.items() for rest in _gaps(inside, *gap)]
+        gaps = [rest for gap, inside in found.items() for rest in uncovered(inside, *gap)]
         pieces += [piece for inside in found.values() for piece in inside]
     return tuple(sorted(pieces, key=lambda piece: piece.start))
 
@@ -318,6 +318,7 @@ def _clip(readings: Iterable[Reading], start: datetime, end: datetime) -> list[R
     return clipped
 
 
-def _gaps(pieces: Sequence[Reading], start: datetime, end: datetime) -> list[Span]:
+def uncovered(pieces: Sequence[Reading], start: datetime, end: datetime) -> list[Span]:
+    """Return the parts of ``[start, end)`` that pieces in time order without overlap leave open."""
     edges = [start, *(edge for piece in pieces for edge in (piece.start, piece.end)), end]
     return [(begin, stop) for begin, stop in zip(edges[::2], edges[1::2], strict=True) if begin < stop]
