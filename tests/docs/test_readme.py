@@ -48,10 +48,10 @@ def test_the_data_in_the_readme_loads(tmp_path: Path) -> None:
     (code,) = [code for code in blocks("python") if "TrainingData" in code]
     (tmp_path / "digits.py").write_text(code, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", "import digits; print(len(digits.load().train_inputs))"],
+        [sys.executable, "-c", "import digits; data = digits.load(); print(*digits.net()(data.train_inputs).shape)"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.stdout.strip() == "1800", done.stderr
+    assert done.stdout.strip() == "1800 10", done.stderr
 
 
 @pytest.mark.parametrize("code", blocks("python"))

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="read every record, not the index, and hold each ledger against its checksum",
+        help="compare each energy ledger with the checksum in its record; a run whose ledger differs is left out",
     )
 
 

@@ -1,28 +1,23 @@
 """Turns one training's files into its line of the savings ledger, or into the reason why it has none."""
 
-import hashlib
 import json
-import logging
 import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lowtide.config.schema import ReportConfig
-from lowtide.errors import ArtifactError
 from lowtide.io import sha256_of, write_atomically, write_json_atomically
 from lowtide.records import (
     READABLE_SCHEMA_VERSIONS,
     EnergyTotals,
-    Frozen,
     IncompleteRecord,
     IntensityKind,
     TrainingRecord,
@@ -213,7 +208,6 @@ _REPLACED = re.compile(r"(finished|other)-\d+")
 _MAPPED = re.compile(r"(.+)~\d+")
 """The folder of an instance of a mapped training, beside the one of its run, where the wait's decisions are."""
 
-Fingerprint = tuple[tuple[int, int, int] | None, ...]
 """Size, time of change and inode of each file that an entry rests on; None where it is missing."""
 
 
@@ -240,12 +234,6 @@ class TrainingFolder:
     def decisions(self) -> tuple[Path, ...]:
         """The training's own decisions, and those of its run, since a mapped training's wait is not mapped."""
         return decision_files(self.path)
-
-    def fingerprint(self) -> Fingerprint:
-        """Return what changes when the account does."""
-        record, ledger = self.path / "record.json", self.path / "ledger.jsonl"
-        # an attempt appends to its ledger all the time, and nothing here is read from it: that it is there is enough
-        return (_stat(record), (0, 0, 0) if ledger.exists() else None, *map(_stat, self.decisions), _stat(self.report))
 
     def last_change(self) -> datetime:
         """Return when the newest of its files was written."""
@@ -289,11 +277,6 @@ def _has_an_account(path: Path) -> bool:
     return any((path / name).exists() for name in ("record.json", "ledger.jsonl"))
 
 
-def _stat(path: Path) -> tuple[int, int, int] | None:
-    found = _stat_result(path)
-    return None if found is None else (found.st_size, found.st_mtime_ns, found.st_ino)
-
-
 def _stat_result(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
@@ -312,7 +295,10 @@ _NO_ACCOUNT = {
 }
 
 
-def entry_of(folder: TrainingFolder, *, repeatability: Repeatability) -> SavingsRun | LeftOut:
+Entry = SavingsRun | LeftOut
+
+
+def entry_of(folder: TrainingFolder, *, repeatability: Repeatability) -> Entry:
     """Read a training's record, decisions and report; what cannot be accounted is a reason, never an exception."""
     try:
         data = json.loads((folder.path / "record.json").read_bytes())
@@ -470,81 +456,6 @@ def _real(account: Account, moment: datetime) -> datetime:
     return as_utc(moment if account.replay is None else account.replay.real(moment))
 
 
-# Keeps what was read of each training, so that the next look reads only what has changed since.
-#
-# The index is a convenience and never a source: one that is missing, damaged, or written by other code or settings is built
-# anew from the records.
-
-
-_log = logging.getLogger(__name__)
-_PACKAGE = Path(__file__).resolve().parents[2]
-
-Entry = SavingsRun | LeftOut
-
-
-class _Known(Frozen):
-    fingerprint: Fingerprint
-    run: SavingsRun | None = None
-    left_out: LeftOut | None = None
-
-    def entry(self) -> Entry | None:
-        return self.run or self.left_out
-
-
-class _Index(Frozen):
-    code: str
-    repeatability: Repeatability
-    entries: dict[str, _Known]
-
-
-def current_entries(root: Path, index: Path, *, repeatability: Repeatability, trusted: bool = True) -> list[Entry]:
-    """Return a line for every training below the artifact root, and renew the index where anything has changed.
-
-    :param trusted: false: read every record again, whatever the index says of it, for whoever may not take its word.
-
-    An index that cannot be written (a root that one may only read) costs time at the next look, nothing else.
-    """
-    before = _read(index, repeatability) if trusted else {}
-    after = {folder.name: _known(folder, before, repeatability) for folder in training_folders(root)}
-    if after != before:
-        text = _Index(code=_code(), repeatability=repeatability, entries=after).model_dump_json()
-        try:
-            write_atomically(index, text)
-        except ArtifactError as error:
-            _log.info("the index of the savings is not kept: %s", error)
-    return [entry for known in after.values() if (entry := known.entry()) is not None]
-
-
-def _known(folder: TrainingFolder, before: Mapping[str, _Known], repeatability: Repeatability) -> _Known:
-    fingerprint = folder.fingerprint()  # before the files are read: what changes meanwhile is read again next time
-    known = before.get(folder.name)
-    if known is not None and known.fingerprint == fingerprint and known.entry() is not None:
-        return known
-    entry = entry_of(folder, repeatability=repeatability)
-    if isinstance(entry, SavingsRun):
-        return _Known(fingerprint=fingerprint, run=entry)
-    return _Known(fingerprint=fingerprint, left_out=entry)
-
-
-def _read(index: Path, repeatability: Repeatability) -> dict[str, _Known]:
-    try:
-        found = _Index.model_validate_json(index.read_bytes())
-    except (OSError, ValidationError):
-        return {}
-    same = (found.code, found.repeatability) == (_code(), repeatability)
-    return found.entries if same else {}
-
-
-@cache
-def _code() -> str:
-    """Return a checksum of the code that entries follow from: a changed rule must not meet an old entry."""
-    digest = hashlib.sha256()
-    for folder in ("records", "report"):
-        for file in sorted((_PACKAGE / folder).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 # Sums of runs whose figures mean the same thing: one basis, one signal type, one emission factor type.
 
 
@@ -625,8 +536,6 @@ def _sum_if_all(values: Iterable[float | None]) -> float | None:
 # Puts the savings ledger together: which runs, in which groups, and which are left out and why.
 
 
-INDEX = "index.json"
-
 NOTES = (
     "Avoided by waiting is the same-run counterfactual: a run's own energy, had it begun at submission. Avoided by efficiency"
     " is what the baseline's energy per sample would have taken beyond the run's, at the intensity at which the run ran; it"
@@ -643,7 +552,7 @@ class SavingsQuery:
     """Which runs: those that ended in ``[since, until)``, of one DAG or of all.
 
     :param repeatability_percent: for all runs, whatever their reports say; None for each report's own.
-    :param verify: read every record, not the index, and hold each energy ledger against its record's checksum.
+    :param verify: compare each energy ledger with its record's checksum, and leave out the runs where they differ.
     """
 
     since: datetime | None = None
@@ -665,8 +574,7 @@ def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: fl
     """
     asked = query.repeatability_percent
     repeatability = Repeatability(percent=repeatability_percent if asked is None else asked, for_all=asked is not None)
-    index = savings_folder(root) / INDEX
-    entries = current_entries(root, index, repeatability=repeatability, trusted=not query.verify)
+    entries = (entry_of(folder, repeatability=repeatability) for folder in training_folders(root))
     wanted = _once_each(entry for entry in entries if _is_wanted(entry, query))
     if query.verify:
         wanted = [_verified(root, entry) for entry in wanted]

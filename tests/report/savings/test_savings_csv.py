@@ -100,9 +100,7 @@ def test_a_pivot_of_the_cells_gives_the_totals(tmp_path: Path) -> None:
 def test_all_files_are_written_beside_one_another_and_tell_the_same(tmp_path: Path) -> None:
     write_training(tmp_path, "nightly/a", nightly())
     savings, paths = refresh_savings(tmp_path, settings=ReportConfig(), now=NOW)
-    assert sorted(path.name for path in (tmp_path / "savings").iterdir()) == [
-        *("index.json", "runs.csv", "savings.csv", "savings.json"),
-    ]
+    assert sorted(path.name for path in (tmp_path / "savings").iterdir()) == ["runs.csv", "savings.csv", "savings.json"]
     stored: dict[str, Any] = json.loads(paths["savings.json"].read_text())
     assert stored == savings.model_dump(mode="json")
     assert paths["savings.csv"].read_text() == cells_csv(savings)
