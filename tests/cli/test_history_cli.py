@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import LOWTIDE
-from tests.support.history import LATER, actual, forecast, store
+from tests.support.history import LATER, actual, forecast, grams, store
 from tests.support.history_files import portal, trace
 
 HOURS = [datetime(2025, 12, 30, tzinfo=UTC) + timedelta(hours=i) for i in range(48)]
@@ -71,9 +71,9 @@ def test_a_trace_can_seed_a_provider_s_store_as_of_a_moment(tmp_path: Path) -> N
         "--artifacts", tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (known, _) = store(tmp_path).knowledge(datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 2, 2, tzinfo=UTC))
-    assert known.actual is not None
-    assert known.actual.known_at == datetime(2026, 3, 2, 2, tzinfo=UTC)
+    span = datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 2, 2, tzinfo=UTC)
+    assert store(tmp_path).known_at(*span, span[1] - timedelta(microseconds=1)) == ()
+    assert grams(store(tmp_path).known_at(*span, span[1])) == [100, 110]
 
 
 def test_forecasts_and_damaged_parts_are_told(tmp_path: Path) -> None:

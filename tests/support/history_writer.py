@@ -39,7 +39,7 @@ def read(root: Path, seed: int, count: int) -> None:
     seen: set[object] = set()
     for _ in range(count):
         kept = store(root)
-        now = {k.start for k in kept.knowledge(*SPAN)}
+        now = {k.start for k in kept.known_now(*SPAN)}
         if not seen <= now or kept.unreadable_parts:
             sys.exit(f"{len(seen - now)} intervals vanished, unreadable: {kept.unreadable_parts}")
         seen = now

@@ -23,11 +23,6 @@ def _table() -> dict[str, Any]:
     return data
 
 
-def cloud_regions() -> dict[str, str]:
-    """Return zone keys by cloud region, e.g. ``{"gcp:europe-west1": "BE"}``."""
-    return dict(_table()["regions"])
-
-
 def is_cloud_region(key: str) -> bool:
     """Return whether a zone is written as a cloud region, known or not."""
     return key.partition(":")[0].casefold() in PROVIDERS and ":" in key

@@ -25,7 +25,6 @@ from lowtide.grid.history_files import (
     from_us,
     history_root,
     month_of,
-    reading_of,
     readings_of,
     to_us,
     value_of,
@@ -37,17 +36,6 @@ from lowtide.timeutil import as_utc, format_moment
 
 
 Interval = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stages:
-    """What came to be known of one interval; None where nothing did."""
-
-    forecast: Value | None = None
-    """The last forecast from before the interval began, else the first one after."""
-    first_actual: Value | None = None
-    actual: Value | None = None
-    """The newest actual value: another one than ``first_actual`` where it was revised."""
 
 
 def newest(values: Iterable[Value], *, known_by_us: int | None = None) -> dict[Interval, Value]:
@@ -72,24 +60,6 @@ def best(actual: Iterable[Value], forecast: Iterable[Value], *, known_by_us: int
     return chosen
 
 
-def stages(values: Iterable[Value]) -> Iterator[tuple[Interval, Stages]]:
-    """Yield every interval with what came to be known of it, in time order."""
-    by_interval: dict[Interval, list[Value]] = {}
-    for value in values:
-        by_interval.setdefault(value.interval, []).append(value)
-    for interval, known in sorted(by_interval.items()):
-        known.sort(key=lambda value: value.recency)
-        actual = [value for value in known if value.stage == ACTUAL]
-        yield (
-            interval,
-            Stages(
-                forecast=_telling_forecast([value for value in known if value.stage == FORECAST]),
-                first_actual=actual[0] if actual else None,
-                actual=actual[-1] if actual else None,
-            ),
-        )
-
-
 def news(values: Iterable[Value], known: Iterable[Value]) -> list[Value]:
     """Return the values that change what is known at their moment; a repeated answer is no news."""
     history: dict[tuple[Interval, str], list[Value]] = {}
@@ -103,12 +73,6 @@ def news(values: Iterable[Value], known: Iterable[Value]) -> list[Value]:
             fresh.append(value)
             line.append(value)
     return fresh
-
-
-def _telling_forecast(forecasts: list[Value]) -> Value | None:
-    """Return the forecast that a decision could rest on; ``forecasts`` come in the order in which they became known."""
-    before = [value for value in forecasts if value.known_at_us < value.start_us]
-    return before[-1] if before else forecasts[0] if forecasts else None
 
 
 def _without_overlap(values: list[Value]) -> list[Value]:
@@ -275,27 +239,6 @@ LONGEST_INTERVAL = timedelta(days=1)
 """A value over a longer interval says nothing of an hour; it is refused."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """A reading, and when it was learnt."""
-
-    reading: Reading
-    known_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Knowledge:
-    """What came to be known of one interval, for accounts that are settled later; None where nothing did."""
-
-    start: datetime
-    end: datetime
-    forecast: Known | None
-    """The last forecast from before the interval began, else the first one after."""
-    first_actual: Known | None
-    actual: Known | None
-    """The newest actual value; differs from ``first_actual`` where it was revised."""
-
-
 class HistoryStore:
     """One signal's values under one folder. Any number of processes, also on other machines, may add and read at once.
 
@@ -345,21 +288,6 @@ class HistoryStore:
     def known_at(self, start: datetime, end: datetime, moment: datetime) -> tuple[Reading, ...]:
         """Return what was known of ``[start, end)`` at a moment; nothing that was learnt later is among it."""
         return self._readings(as_utc(start), as_utc(end), to_us(as_utc(moment)))
-
-    def knowledge(self, start: datetime, end: datetime) -> tuple[Knowledge, ...]:
-        """Return forecast, first actual and newest actual value of every interval that overlaps ``[start, end)``."""
-        start, end = as_utc(start), as_utc(end)
-        values = self._values(_in_months(start, end), to_us(start), to_us(end))
-        return tuple(
-            Knowledge(
-                start=from_us(interval[0]),
-                end=from_us(interval[1]),
-                forecast=self._known(known.forecast),
-                first_actual=self._known(known.first_actual),
-                actual=self._known(known.actual),
-            )
-            for interval, known in stages(values)
-        )
 
     def coverage(self, start: datetime, end: datetime) -> Coverage:
         """Return how much of ``[start, end)`` is known, and the gaps."""
@@ -437,9 +365,6 @@ class HistoryStore:
     def _all_values(self, wanted: Callable[[PartName], bool]) -> Iterator[Value]:
         for part in self._parts.parts(wanted).values():
             yield from part.values
-
-    def _known(self, value: Value | None) -> Known | None:
-        return value and Known(reading=reading_of(value, self.key), known_at=from_us(value.known_at_us))
 
 
 def open_history(artifacts_root: Path, key: HistoryKey) -> HistoryStore:

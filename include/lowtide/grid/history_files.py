@@ -176,11 +176,6 @@ def readings_of(values: Iterable[Value], key: HistoryKey) -> tuple[Reading, ...]
     return tuple(readings)
 
 
-def reading_of(value: Value, key: HistoryKey) -> Reading:
-    """Return a value as a reading of the key's zone."""
-    return readings_of((value,), key)[0]
-
-
 # A part: a few values of one month in one immutable file, gzip of JSON in columns (``zcat PART | jq`` reads it).
 #
 # The name says month, stage, whether compaction wrote it, and the digest of the file's bytes: ``2026-03.actual.new-<24 hex>``.

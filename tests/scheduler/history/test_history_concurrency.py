@@ -69,7 +69,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_parts_and_all_that_it_report
         whole = (first + rest).rpartition("\n")[0]
         reported += whole + "\n"
     kept = store(tmp_path)
-    kept.knowledge(*SPAN)
+    kept.known_now(*SPAN)
     assert kept.unreadable_parts == {}
     assert told(reported) <= values_of(tmp_path)
 

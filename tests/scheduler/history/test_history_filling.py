@@ -106,11 +106,9 @@ def test_a_revised_value_is_news_and_the_first_one_stays_known(tmp_path: Path) -
         serve_neso(server, lambda: NOW)
         server.route("/intensity/2026-03-18T12:00Z/2026-03-20T12:08Z", json_answer(slots(SLOT - HOUR, 77)))
         assert filled(store(tmp_path), server.url, at=NOW + timedelta(minutes=1)).news == 1
-    (known,) = store(tmp_path).knowledge(SLOT - HOUR, SLOT - HOUR / 2)
-    assert known.first_actual is not None
-    assert known.actual is not None
-    told = known.first_actual.reading, known.actual.reading
-    assert [r.carbon_intensity_gco2eq_per_kwh for r in told] == [grid_value(SLOT - HOUR), 77]
+    span = SLOT - HOUR, SLOT - HOUR / 2
+    readings = [*store(tmp_path).known_at(*span, NOW), *store(tmp_path).known_now(*span)]
+    assert [r.carbon_intensity_gco2eq_per_kwh for r in readings] == [grid_value(SLOT - HOUR), 77]
 
 
 def test_an_outage_of_the_past_keeps_the_forecast_and_leaves_a_visible_gap(server: Loopback, tmp_path: Path) -> None:

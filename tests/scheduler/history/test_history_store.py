@@ -30,23 +30,16 @@ def test_known_then_is_the_forecast_then_the_first_actual_and_known_now_is_the_r
     asked = [DAY - 11 * HOUR, DAY - 10 * HOUR, DAY, DAY + 2 * HOUR, DAY + 29 * HOUR, DAY + 30 * HOUR]
     assert [grams(kept.known_at(*span, moment)) for moment in asked] == [[], [90], [100], [120], [120], [125]]
     assert grams(kept.known_now(*span)) == [125]
-    (known,) = kept.knowledge(*span)
-    assert known.forecast is not None and known.first_actual is not None and known.actual is not None
-    assert [known.forecast.reading.kind, known.first_actual.reading.kind] == [
-        IntensityKind.FORECAST,
-        IntensityKind.ESTIMATED,
-    ]
-    assert grams([known.forecast.reading, known.first_actual.reading, known.actual.reading]) == [100, 120, 125]
-    assert known.actual.known_at == DAY + 30 * HOUR
+    kinds = [reading.kind for time in (DAY, DAY + 2 * HOUR) for reading in kept.known_at(*span, time)]
+    assert kinds == [IntensityKind.FORECAST, IntensityKind.ESTIMATED]
 
 
 def test_a_value_keeps_interval_kind_source_and_moment_to_the_microsecond(tmp_path: Path) -> None:
     learnt = datetime(2026, 3, 2, 1, 2, 3, 456789, tzinfo=UTC)
     told = actual(0.1 + 0.2, source="neso", kind=IntensityKind.MEASURED)
     store(tmp_path).add([told], learnt)
-    (known,) = store(tmp_path).knowledge(DAY, DAY + HOUR)
-    assert known.actual is not None
-    assert (known.actual.reading, known.actual.known_at) == (told, learnt)
+    assert store(tmp_path).known_at(DAY, DAY + HOUR, learnt - timedelta(microseconds=1)) == ()
+    assert store(tmp_path).known_at(DAY, DAY + HOUR, learnt) == (told,)
 
 
 VALUES = st.builds(
@@ -61,7 +54,7 @@ LESSONS = st.lists(st.tuples(st.integers(0, 50), st.lists(VALUES, max_size=6)), 
 def answers(kept: HistoryStore) -> list[object]:
     span = (DAY, DAY + 900 * HOUR)
     moments = [DAY + hours * HOUR for hours in (0, 7, 20, 50)]
-    return [kept.known_now(*span), kept.knowledge(*span), *(kept.known_at(*span, moment) for moment in moments)]
+    return [kept.known_now(*span), *(kept.known_at(*span, moment) for moment in moments)]
 
 
 @settings(max_examples=40, deadline=None)
