@@ -1,6 +1,11 @@
-"""Under which licence the grid's data came, as far as its provider says: what a page that is passed on has to name."""
+"""The providers by their name in the configuration.
+
+A new provider is one file in this folder, one entry here and its name in ``ProviderName`` of ``lowtide.config.schema``;
+``tests/scheduler/test_registries.py`` holds the two lists and the connection form together.
+"""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from lowtide.config.schema import GridConfig, ProviderName
@@ -12,44 +17,49 @@ from lowtide.grid.providers.neso import NesoProvider
 from lowtide.grid.providers.offline import open_replay, open_typical_hours
 from lowtide.grid.providers.watttime import WattTimeProvider
 
-LICENCES: Final = {
-    "profile": "Typical days: derived from Electricity Maps data, Open Database License (ODbL) 1.0.",
-    "neso": "NESO Carbon Intensity API, CC BY 4.0.",
-    "energy_charts": "energy-charts.info, Fraunhofer ISE; see its terms.",
-    "electricity_maps": "Electricity Maps; by your contract.",
-    "watttime": "WattTime; by your contract.",
-    "carbon_aware_sdk": "The provider that the Carbon Aware SDK is configured with; by its terms.",
-    "replay": "A replayed trace; by the licence of its file.",
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """One provider: its class, or for one without a network what opens it, and the licence of its data."""
+
+    provider: type[HttpProvider] | Callable[[GridConfig], LocalProvider]
+    licence: str
+
+
+PROVIDERS: Final[dict[ProviderName, ProviderEntry]] = {
+    "neso": ProviderEntry(NesoProvider, "NESO Carbon Intensity API, CC BY 4.0."),
+    "energy_charts": ProviderEntry(EnergyChartsProvider, "energy-charts.info, Fraunhofer ISE; see its terms."),
+    "electricity_maps": ProviderEntry(ElectricityMapsProvider, "Electricity Maps; by your contract."),
+    "watttime": ProviderEntry(WattTimeProvider, "WattTime; by your contract."),
+    "carbon_aware_sdk": ProviderEntry(
+        CarbonAwareSdkProvider, "The provider that the Carbon Aware SDK is configured with; by its terms."
+    ),
+    "profile": ProviderEntry(
+        open_typical_hours, "Typical days: derived from Electricity Maps data, Open Database License (ODbL) 1.0."
+    ),
+    "replay": ProviderEntry(open_replay, "A replayed trace; by the licence of its file."),
 }
-"""By a word of the source, as the ledger names it."""
+"""In the order in which ``auto`` prefers them; ``auto`` never chooses one without a public address.
+
+The order also decides which licence a source of two names has: a replay of the profile has the profile's.
+"""
+
+HTTP_PROVIDERS: Final[dict[ProviderName, type[HttpProvider]]] = {
+    name: entry.provider for name, entry in PROVIDERS.items() if isinstance(entry.provider, type)
+}
+"""The live providers; the connection form tests these."""
+
+LOCAL_PROVIDERS: Final[dict[ProviderName, Callable[[GridConfig], LocalProvider]]] = {
+    name: entry.provider for name, entry in PROVIDERS.items() if not isinstance(entry.provider, type)
+}
+"""The providers without a network, by what opens them from a configuration."""
 
 
 def licences_of(sources: Iterable[str]) -> tuple[str, ...]:
-    """Return a line for each licence; a source that is not known is named, and nothing is said of it."""
+    """Return one line per licence of the sources that a ledger names; an unknown source is named without a licence."""
     return tuple(dict.fromkeys(_licence(source) for source in sources))
 
 
 def _licence(source: str) -> str:
-    return next((text for word, text in LICENCES.items() if word in source), f"{source}: not known here.")
-
-
-# The live providers by their name in the configuration.
-
-
-HTTP_PROVIDERS: dict[ProviderName, type[HttpProvider]] = {
-    "neso": NesoProvider,
-    "energy_charts": EnergyChartsProvider,
-    "electricity_maps": ElectricityMapsProvider,
-    "watttime": WattTimeProvider,
-    "carbon_aware_sdk": CarbonAwareSdkProvider,
-}
-"""In the order in which ``auto`` prefers them; those without a public address are never chosen by it."""
-
-
-# The providers by their name in the configuration. A new one is a file, a line in ``registry`` and a name in ProviderName.
-
-
-LOCAL_PROVIDERS: dict[ProviderName, Callable[[GridConfig], LocalProvider]] = {
-    "replay": open_replay,
-    "profile": open_typical_hours,
-}
+    known = (entry.licence for name, entry in PROVIDERS.items() if name in source)
+    return next(known, f"{source}: not known here.")

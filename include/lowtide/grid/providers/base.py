@@ -212,8 +212,6 @@ class HttpProvider(ABC):
     resolution: ClassVar[timedelta]
     max_range: ClassVar[timedelta]
     """The longest span that one range request may ask for."""
-    attribution: ClassVar[str]
-    """Whose data it is, and its licence where known."""
 
     def __init__(
         self,

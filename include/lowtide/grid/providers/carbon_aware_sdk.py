@@ -53,7 +53,6 @@ class CarbonAwareSdkProvider(HttpProvider):
     max_age: ClassVar[timedelta] = timedelta(hours=2)
     resolution: ClassVar[timedelta] = _HOUR
     max_range: ClassVar[timedelta] = timedelta(days=7)
-    attribution: ClassVar[str] = "the provider that the Carbon Aware SDK is configured with"
 
     def __init__(
         self,

@@ -52,7 +52,6 @@ class ElectricityMapsProvider(HttpProvider):
     max_age: ClassVar[timedelta] = timedelta(hours=3)
     resolution: ClassVar[timedelta] = timedelta(hours=1)
     max_range: ClassVar[timedelta] = timedelta(days=10)
-    attribution: ClassVar[str] = "Electricity Maps"
 
     def __init__(
         self,

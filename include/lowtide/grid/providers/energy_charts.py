@@ -46,7 +46,6 @@ class EnergyChartsProvider(HttpProvider):
     max_age: ClassVar[timedelta] = timedelta(hours=2)
     resolution: ClassVar[timedelta] = timedelta(minutes=15)
     max_range: ClassVar[timedelta] = timedelta(days=14)
-    attribution: ClassVar[str] = "energy-charts.info, Fraunhofer ISE"
 
     @classmethod
     def covers(cls, zone: Zone) -> bool:

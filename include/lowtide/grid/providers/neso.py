@@ -49,7 +49,6 @@ class NesoProvider(HttpProvider):
     max_age: ClassVar[timedelta] = timedelta(hours=2)
     resolution: ClassVar[timedelta] = _HALF_HOUR
     max_range: ClassVar[timedelta] = timedelta(days=14)
-    attribution: ClassVar[str] = "NESO Carbon Intensity API, CC BY 4.0"
 
     @classmethod
     def covers(cls, zone: Zone) -> bool:

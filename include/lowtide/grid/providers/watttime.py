@@ -52,7 +52,6 @@ class WattTimeProvider(HttpProvider):
     max_age: ClassVar[timedelta] = timedelta(minutes=30)
     resolution: ClassVar[timedelta] = timedelta(minutes=5)
     max_range: ClassVar[timedelta] = timedelta(days=30)
-    attribution: ClassVar[str] = "WattTime"
 
     @classmethod
     def covers(cls, zone: Zone) -> bool:
