@@ -134,7 +134,7 @@ async def run(options: argparse.Namespace, zones: list[str]) -> dict[str, Any]:
 
 async def wait_for_warm_up() -> None:
     """Import what the first wait would import, so that memory by wait is the waits' own."""
-    for module in ("lowtide.grid.exchange", "lowtide.airflow.trigger"):
+    for module in ("requests", "tenacity", "lowtide.airflow.trigger"):
         importlib.import_module(module)
     await asyncio.sleep(0.1)
 

@@ -54,7 +54,7 @@ FAULTS = {
     "500": Fault("status 500", always(status(500, body=b'{"error":{"code":"500 Internal Server Error"}}'))),
     "503": Fault("status 503", always(status(503))),
     "slow drip": Fault("within 0.6 s", always(loopback.slow_body(b" " * 99, pause_s=0.05))),
-    "silent": Fault("did not answer in time", always(loopback.silent(1.0))),
+    "silent": Fault("timed out", always(loopback.silent(1.0))),
     "reset": Fault("broke off", always(loopback.reset())),
     "cut-off body": Fault("broke off", lambda server: loopback.cut_off_body(server.bytes(NOW, 90) * 2, after=30)),
     "HTML with 200": Fault("not JSON", always(loopback.html_with_200())),

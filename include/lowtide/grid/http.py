@@ -4,18 +4,29 @@
 """
 
 import base64
+import logging
+import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, TypedDict, Unpack
-from urllib.parse import SplitResult, urlsplit
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from lowtide.errors import ConfigurationError, ProviderUnavailable
 from lowtide.grid.providers.base import HttpProvider, Request
 
+if TYPE_CHECKING:
+    import requests
+    from tenacity import RetryCallState
+
 # Where a provider is asked and with what: the part of a connection that is never written down anywhere.
 
+_log = logging.getLogger(__name__)
 
 NO_CREDENTIALS = "none was given: name a connection in grid.connection, or set LOWTIDE_GRID_TOKEN"
 
@@ -110,12 +121,10 @@ class Transport:
         :param secret_headers: instead of the transport's own token.
         :raises ProviderUnavailable: anything else; ``retry_after_s`` where the server named a wait.
         """
-        from lowtide.grid.exchange import exchange  # requests: see the head of this file
-
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
         headers |= dict(request.headers)
         headers |= self._secret_headers if secret_headers is None else secret_headers
-        return exchange(self, request, headers)
+        return _get_with_retries(self, request, headers)
 
 
 def token_headers(token: str, token_header: str | None = None) -> dict[str, str]:
@@ -138,6 +147,263 @@ def _checked(base_url: str) -> SplitResult:
         shown = base_url.rpartition("@")[2][:80]  # what stands before an @ may be a password
         raise ConfigurationError(f"the provider's address {shown!r} cannot be used; write http(s)://host[:port]")
     return parts
+
+
+# One GET with its retries. Library texts carry addresses with queries, so every failure gets a sentence from here.
+
+
+RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+_CHUNK_BYTES = 16 * 1024
+_MAX_REDIRECTS = 3
+_OK = 200
+
+_STATUS_REMEDIES = {
+    401: "check the token or password (from {place})",
+    403: "check the token or password and what its plan covers (from {place})",
+    404: "check the provider's address and the zone",
+    429: "ask less often",
+}
+
+
+class _WithoutQueries(logging.Filter):
+    """Takes the query off addresses in urllib3's own log lines: it warns of each retry with the whole address."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
+
+
+def _get_with_retries(transport: Transport, request: Request, headers: Mapping[str, str]) -> bytes:
+    """Send one request with jittered back-off and return the body of an answer with status 200.
+
+    :raises ProviderUnavailable: no such answer within the limits.
+    """
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_exponential_jitter
+
+    import_module("requests")  # before the clock starts: the first import may take as long as a request
+    limits = transport.limits
+    deadline = time.monotonic() + limits.total_timeout_s
+    backoff = wait_exponential_jitter(multiplier=0.25, max=RETRY_AFTER_SLEPT_S, jitter=0.5)
+
+    def is_retried(error: BaseException) -> bool:
+        if not isinstance(error, ProviderUnavailable) or not error.passing:
+            return False
+        return (error.retry_after_s or 0.0) <= limits.retry_after_slept_s
+
+    def pause_s(state: "RetryCallState") -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, ProviderUnavailable) else None
+        return backoff(state) if asked_s is None else asked_s
+
+    def log_retry(state: "RetryCallState") -> None:
+        _log.warning("Retrying %s%s in %.1f s", transport.host, request.path, state.upcoming_sleep)
+
+    retrying = Retrying(
+        stop=stop_after_attempt(limits.retries + 1) | stop_before_delay(limits.total_timeout_s),
+        retry=retry_if_exception(is_retried),
+        wait=pause_s,
+        before_sleep=log_retry,
+        reraise=True,
+    )
+    return retrying(_get_once, transport, request, headers, deadline)
+
+
+def _get_once(transport: Transport, request: Request, headers: Mapping[str, str], deadline: float) -> bytes:
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    try:
+        with requests.Session() as session:  # one per request: a session must not be shared between threads
+            session.auth = _no_netrc
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _adapter(deadline))
+            return _fetch(transport, session, request, headers, deadline)
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+        late = time.monotonic() >= deadline
+        sentence = _late_sentence(transport) if late else _failure_sentence(transport.host, error)
+    # raised outside the except: the chained exception's text would carry the address with its query
+    raise ProviderUnavailable(sentence, passing=True)
+
+
+def _adapter(deadline: float) -> Any:
+    """Return an adapter whose answers' heads arrive before the deadline; a slow drip could stretch each read alone."""
+    from requests.adapters import HTTPAdapter
+
+    class DeadlineAdapter(HTTPAdapter):
+        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+            pool.ConnectionCls = _with_deadline(pool.ConnectionCls, deadline)
+            return pool
+
+    return DeadlineAdapter(max_retries=0)
+
+
+def _with_deadline(kind: Any, deadline: float) -> Any:
+    class DeadlineConnection(kind):  # type: ignore[misc] # plain, TLS or proxied: known only at run time
+        def getresponse(self) -> Any:
+            timer = threading.Timer(max(0.0, deadline - time.monotonic()), _hang_up, [self])
+            timer.daemon = True
+            timer.start()
+            try:
+                response: Any = super().getresponse()
+            finally:
+                timer.cancel()
+            if time.monotonic() >= deadline:  # a head cut short by the hanging up reads as a complete one
+                response.close()
+                raise TimeoutError
+            return response
+
+    return DeadlineConnection
+
+
+def _hang_up(connection: Any) -> None:
+    """Wake the thread that reads: shutdown ends a blocked read, close alone would not."""
+    sock = connection.sock
+    if sock is None:
+        return
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the peer was quicker
+
+
+def _fetch(
+    transport: Transport, session: "requests.Session", request: Request, headers: Mapping[str, str], deadline: float
+) -> bytes:
+    limits = transport.limits
+    timeouts_s = (limits.connect_timeout_s, limits.read_timeout_s)
+    url, params = transport.base.geturl().rstrip("/") + request.path, dict(request.params)
+    for _ in range(_MAX_REDIRECTS + 1):
+        with session.get(
+            url, params=params, headers=dict(headers), timeout=timeouts_s, stream=True, allow_redirects=False
+        ) as response:
+            if not response.is_redirect:
+                _check_status(transport, response)
+                return b"".join(_chunks(transport, response, deadline))
+            url, params = _redirected(transport, url, response.headers["Location"]), {}
+    raise ProviderUnavailable(f"{transport.host} redirects in a circle; check the provider's address")
+
+
+def _check_status(transport: Transport, response: "requests.Response") -> None:
+    status = response.status_code
+    if status == _OK:
+        return
+    retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
+    raise ProviderUnavailable(
+        status_sentence(transport.host, status, retry_after_s, transport.credentials_place),
+        retry_after_s=retry_after_s,
+        status=status,
+        passing=status in RETRIED_STATUSES,
+    )
+
+
+def _retry_after_s(text: str | None) -> float | None:
+    """Return the wait that a Retry-After asks for, as seconds or as a date; None where it has neither."""
+    if text is None:
+        return None
+    try:
+        if text.strip().isdecimal():
+            return float(text)
+        until = parsedate_to_datetime(text)
+        return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _chunks(transport: Transport, response: "requests.Response", deadline: float) -> Iterator[bytes]:
+    """Yield the body as it arrives, looking at the clock after each piece: a slow drip never times out by itself."""
+    received = 0
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        received += len(chunk)
+        if received > MAX_BODY_BYTES:
+            raise ProviderUnavailable(
+                f"{transport.host} answered with more than {MAX_BODY_BYTES >> 20} MiB, which no intensity needs;"
+                " check the provider's address"
+            )
+        if time.monotonic() >= deadline:
+            raise ProviderUnavailable(_late_sentence(transport), passing=True)
+        yield chunk
+
+
+def _redirected(transport: Transport, url: str, location: str) -> str:
+    target, base = urljoin(url, location), transport.base
+    parts = urlsplit(target)
+    if (parts.scheme, parts.hostname, parts.port) != (base.scheme, base.hostname, base.port):
+        raise ProviderUnavailable(
+            f"{transport.host} redirects to {parts.hostname}, which is not followed since the token would go along;"
+            " set the provider's address to the new host if it is right"
+        )
+    return target
+
+
+def _no_netrc(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+    """Keep requests from looking for a password for this host in ~/.netrc."""
+    return request
+
+
+def _late_sentence(transport: Transport) -> str:
+    return (
+        f"{transport.host} did not complete an answer within {transport.limits.total_timeout_s:g} s; it will be retried"
+    )
+
+
+def _failure_sentence(host: str, error: BaseException) -> str:
+    """Return the sentence of a failure that came without a status."""
+    import requests.exceptions as failed
+    import urllib3.exceptions as below
+
+    # NewConnectionError is a kind of ConnectTimeoutError in urllib3: it comes first
+    sentences: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+        (
+            (below.ProxyError, failed.ProxyError),
+            "cannot be reached through the proxy; check HTTPS_PROXY and NO_PROXY",
+        ),
+        (
+            (below.SSLError, failed.SSLError, ssl.SSLError),
+            "has no TLS certificate that can be verified; check its address, or REQUESTS_CA_BUNDLE for a company's own"
+            " authority",
+        ),
+        (
+            (below.NewConnectionError,),
+            "cannot be reached (connection refused or name unknown); check the network and its address",
+        ),
+        (
+            (below.ConnectTimeoutError, failed.ConnectTimeout),
+            "did not accept a connection in time; check the network and the proxy settings",
+        ),
+        (
+            (below.ReadTimeoutError, below.TimeoutError, failed.ReadTimeout, TimeoutError),
+            "timed out; it will be retried",
+        ),
+        ((below.ProtocolError,), "broke off the connection before its answer was complete; it will be retried"),
+    )
+    cause = _cause(error)
+    known = (sentence for kinds, sentence in sentences if isinstance(cause, kinds))
+    fallback = f"gave no usable answer ({type(cause).__name__}); check the network and its address"
+    return f"{host} {next(known, fallback)}"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return urllib3's own reason where requests has wrapped it, twice at times."""
+    inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    wraps = type(error).__module__ == "requests.exceptions" or type(error).__name__ == "MaxRetryError"
+    return _cause(inner) if wraps and isinstance(inner, BaseException) else error
+
+
+def status_sentence(host: str, status: int, retry_after_s: float | None, place: str) -> str:
+    """Return the sentence of an answer whose status is not 200.
+
+    :param place: where a person finds the credentials.
+    """
+    later = f" in {retry_after_s:.0f} s" if retry_after_s else " later"
+    remedy = _STATUS_REMEDIES.get(status, f"try again{later}" if status >= 500 else "check the provider's address")
+    remedy = remedy.format(place=place)
+    wait = f" (it asks to wait {retry_after_s:.0f} s)" if status == 429 and retry_after_s else ""
+    return f"{host} answered with status {status}{wait}; {remedy}"
 
 
 # Login and password exchanged for a token that ages: WattTime's way. The token lives in this process only.
