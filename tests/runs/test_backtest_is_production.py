@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal
 from lowtide.scheduler.backtest.results import run_backtest
 from lowtide.scheduler.backtest.simulate import SimConfig, read_grid
@@ -75,7 +75,7 @@ def backtested(files, policies=POLICIES, **rules):
     return run_backtest(config, read_grid(files[1], [files[0]]), workers=1)
 
 
-async def start_of(job: Job, signal: GridSignal) -> datetime:
+async def start_of(job: Job, signal: IntensityClient) -> datetime:
     clock = SteppedClock(job.submitted_at)
     source = SteppedSource(signal, clock, job.wanted)
     decision = await wait_on_loop(job, source, clock, not_before=utc_now(), on_look=lambda _: None)

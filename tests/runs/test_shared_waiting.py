@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 from lowtide.config.schema import GridConfig
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import SystemClock
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import ONE_TRY, Access
+from lowtide.grid.http import ONE_TRY, Credentials
 from lowtide.grid.outlook import Outlook, Prediction
 from lowtide.grid.series import IntensityCurve
 from lowtide.grid.shared import SharedLook, SharedSource, in_network_thread
@@ -35,8 +35,10 @@ def server() -> Iterator[Loopback]:
 def source_of(server: Loopback) -> SharedSource:
     grid = GridConfig.model_validate({"zone": "GB", "provider": "neso"})
 
-    async def opened() -> GridSignal:
-        return await in_network_thread(lambda: open_signal(grid, access=Access(base_url=server.url), limits=ONE_TRY))
+    async def opened() -> IntensityClient:
+        return await in_network_thread(
+            lambda: open_signal(grid, access=Credentials(base_url=server.url), limits=ONE_TRY)
+        )
 
     return SharedSource(opened)
 

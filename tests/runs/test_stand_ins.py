@@ -10,7 +10,7 @@ from lowtide.config.loader import load_config
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import TrainingStopped
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import ONE_TRY, Access
+from lowtide.grid.http import ONE_TRY, Credentials
 from lowtide.records import IntensityKind
 from lowtide.report.compare import compare_runs
 from lowtide.report.export import csv_text
@@ -47,7 +47,7 @@ def test_a_provider_that_was_away_in_one_attempt_is_told_once_in_record_report_a
     grid = {"zone": "GB", "provider": "neso"}
     run = run_on(grid, tmp_path, **LONG)
     with Loopback() as server:
-        access = Access(base_url=server.url)
+        access = Credentials(base_url=server.url)
         server.route("/intensity*", status(404))
         stop = threading.Event()
         with pytest.raises(TrainingStopped):

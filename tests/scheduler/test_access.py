@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.errors import SignalError
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal
-from lowtide.grid.outlook import Wanted
+from lowtide.grid.outlook import DataNeeds
 from lowtide.timeutil import utc_now
 
 from tests.support import electricity_maps
@@ -23,7 +23,7 @@ def server():
         yield loopback
 
 
-def opened(server: Loopback) -> GridSignal:
+def opened(server: Loopback) -> IntensityClient:
     grid = GridConfig.model_validate({"zone": ZONE, "provider": "electricity_maps"})
     return open_signal(grid, base_url=server.url, token="key")
 
@@ -49,7 +49,7 @@ def test_a_paid_key_is_asked_for_the_range_itself_and_for_its_access_once(server
 def test_a_free_key_is_not_asked_for_a_forecast_that_it_cannot_have(server):
     server.route("/v3/zones*", zones("carbon-intensity/latest", "carbon-intensity/history"))
     server.route(f"{BASE}/latest*", json_answer(electricity_maps.point(NOW)))
-    outlook = opened(server).outlook(NOW, Wanted(forecast=True))
+    outlook = opened(server).outlook(NOW, DataNeeds(forecast=True))
     assert outlook.forecast is None
     assert outlook.failed_looks == 0
     assert asked(server) == ["latest", "zones"]
@@ -74,7 +74,7 @@ def test_a_forecast_that_the_plan_does_not_hold_is_not_asked_for_at_every_look(s
     server.route(f"{BASE}/forecast*", status(403))
     signal = opened(server)
     for look in range(3):
-        outlook = signal.outlook(NOW + timedelta(minutes=10 * look), Wanted(forecast=True))
+        outlook = signal.outlook(NOW + timedelta(minutes=10 * look), DataNeeds(forecast=True))
         assert outlook.failed_looks == 0
         assert any("forecast" in step for step in outlook.steps)
     assert asked(server).count("forecast") == 1

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError
-from lowtide.grid.client import GridSignal, LiveFeed
+from lowtide.grid.client import IntensityClient, LiveFeed
 from lowtide.grid.http import Transport
 from lowtide.grid.providers.neso import NesoProvider
 from lowtide.records import EmissionFactorType, IntensityKind, Reading
@@ -46,10 +46,10 @@ class Stored:
         return tuple(reading(self.value, hour, kind=kind, source="history:14d") for hour in hours if hour < end)
 
 
-def signal(server: Loopback, history: Stored | None) -> GridSignal:
+def signal(server: Loopback, history: Stored | None) -> IntensityClient:
     zone = find_zone("GB")
     feed = LiveFeed(provider=NesoProvider(), transport=Transport(server.url, retries=0), zone=zone)
-    return GridSignal(zone, feed, history=history)
+    return IntensityClient(zone, feed, history=history)
 
 
 def names(steps: tuple[str, ...]) -> list[str]:

@@ -10,14 +10,14 @@ import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ConfigurationError, ProviderUnavailable
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import Access, LoginLine, Transport
+from lowtide.grid.http import Credentials, TokenAuth, Transport
 from lowtide.grid.providers.base import Request
 from lowtide.grid.providers.watttime import WattTimeProvider
 
 from tests.support.loopback import Loopback, answer, json_answer, redirect, status
 
 ASK = Request(path="/v3/forecast")
-ACCESS = Access(login="me", token="pass-secret", place="connection grid")
+ACCESS = Credentials(login="me", token="pass-secret", place="connection grid")
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ class Watch:
         return self.s
 
 
-def line(server: Loopback, watch: Watch | None = None, access: Access = ACCESS) -> LoginLine:
+def line(server: Loopback, watch: Watch | None = None, access: Credentials = ACCESS) -> TokenAuth:
     transport = Transport(server.url, retries=0, credentials_place=access.place)
-    return LoginLine(WattTimeProvider(), transport, access, monotonic=watch or Watch())
+    return TokenAuth(WattTimeProvider(), transport, access, monotonic=watch or Watch())
 
 
 def tokens(server: Loopback) -> list[str]:
@@ -107,8 +107,8 @@ def test_threads_that_find_the_token_old_log_in_once(server: Loopback) -> None:
     assert logins(server) == 1
 
 
-@pytest.mark.parametrize("access", [Access(), Access(token="x"), Access(login="me")])
-def test_without_login_and_password_the_sentence_names_connection_and_variables(access: Access) -> None:
+@pytest.mark.parametrize("access", [Credentials(), Credentials(token="x"), Credentials(login="me")])
+def test_without_login_and_password_the_sentence_names_connection_and_variables(access: Credentials) -> None:
     grid = GridConfig.model_validate({"zone": "US-CAL-CISO", "provider": "watttime"})
     with pytest.raises(ConfigurationError, match=r"grid\.connection.*LOWTIDE_GRID_LOGIN"):
         open_signal(grid, access=access)
@@ -131,12 +131,12 @@ def test_a_whole_look_through_the_login_is_marginal_and_in_grams(server: Loopbac
 
     server.route("/v3/forecast", forecast)
     grid = GridConfig.model_validate({"zone": "US-CAL-CISO", "provider": "watttime", "region": "CAISO_NORTH"})
-    outlook = open_signal(grid, access=Access(base_url=server.url, login="me", token="pass-secret")).outlook(now)
+    outlook = open_signal(grid, access=Credentials(base_url=server.url, login="me", token="pass-secret")).outlook(now)
     assert outlook.reading is not None, outlook.steps
     assert outlook.reading.carbon_intensity_gco2eq_per_kwh == pytest.approx(453.59237)
     assert outlook.reading.signal_type.value == "marginal"
 
 
-@pytest.mark.parametrize("text", [repr(ACCESS), repr(Access(base_url="https://me:url-secret@host/"))])
+@pytest.mark.parametrize("text", [repr(ACCESS), repr(Credentials(base_url="https://me:url-secret@host/"))])
 def test_what_holds_a_secret_does_not_show_it(text: str) -> None:
     assert "secret" not in text

@@ -7,7 +7,7 @@ from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import ConfigurationError
 from lowtide.grid.factory import choose_provider, open_signal
-from lowtide.grid.http import Access
+from lowtide.grid.http import Credentials
 
 from tests.support.grid import T0
 from tests.support.loopback import Loopback, json_answer
@@ -84,7 +84,7 @@ def server() -> Iterator[Loopback]:
 
 def test_auto_sends_no_token_to_a_provider_that_it_is_not_meant_for(server: Loopback) -> None:
     SERVERS["energy_charts"].route(server, json_answer({}))
-    access = Access(base_url=server.url, token=SECRET)
+    access = Credentials(base_url=server.url, token=SECRET)
     open_signal(grid("DE"), access=access, limits=QUICK).outlook(T0)
     open_signal(grid("DE", provider="energy_charts"), access=access, limits=QUICK).outlook(T0)
     by_auto, by_name = server.seen

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from lowtide.grid.outlook import Wanted
+from lowtide.grid.outlook import DataNeeds
 from lowtide.records import IntensityKind
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.types import Action, Reason
@@ -203,7 +203,7 @@ def test_energy_charts_trailing_nulls_end_the_forecast_and_nothing_else(server: 
     speaker = SERVERS["energy_charts"]
     start = speaker.start(NOW) - 6 * HOUR
     server.route("/co2eq", json_answer(energy_charts.day_with_trailing_nulls(start)))
-    outlook = speaker.signal(server.url).outlook(NOW, Wanted(forecast=True))
+    outlook = speaker.signal(server.url).outlook(NOW, DataNeeds(forecast=True))
     assert outlook.forecast is not None
     assert outlook.forecast.horizon == start + 9 * HOUR
     assert len(server.seen) == 1  # one answer holds both

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ConfigurationError
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import ONE_TRY, Access
+from lowtide.grid.http import ONE_TRY, Credentials
 from lowtide.grid.shared import SharedSource, SharedSources, in_network_thread
 from lowtide.timeutil import utc_now
 
@@ -34,8 +34,10 @@ def good(value: float = 90) -> Behaviour:
 def opener(url: str, **access: str):
     grid = GridConfig.model_validate({"zone": "GB", "provider": "neso"})
 
-    async def opened() -> GridSignal:
-        return await in_network_thread(lambda: open_signal(grid, access=Access(base_url=url, **access), limits=ONE_TRY))
+    async def opened() -> IntensityClient:
+        return await in_network_thread(
+            lambda: open_signal(grid, access=Credentials(base_url=url, **access), limits=ONE_TRY)
+        )
 
     return opened
 
@@ -126,8 +128,8 @@ def test_a_long_retry_after_holds_for_every_wait_of_the_source_and_for_those_to_
 
     first, second, third = asyncio.run(looks())
     assert "status 429" in first
-    assert "left alone for another" in second
-    assert "left alone for another" in third
+    assert "rate limited, next request allowed in" in second
+    assert "rate limited, next request allowed in" in third
     assert "failed look 3 in a row" in third
     assert len(server.seen) == 1
 
@@ -137,7 +139,7 @@ def test_credentials_that_are_refused_are_read_again_before_the_next_look(server
     tokens = iter(["old-token", "new-token"])
 
     async def looks() -> list[int]:
-        async def opened() -> GridSignal:
+        async def opened() -> IntensityClient:
             return await opener(server.url, token=next(tokens))()
 
         source = SharedSource(opened)
@@ -152,7 +154,7 @@ def test_an_error_of_the_user_reaches_every_wait_and_the_next_look_tries_again(s
     openings = iter([opener("ftp://nowhere"), opener(server.url)])
 
     async def looks() -> int:
-        async def opened() -> GridSignal:
+        async def opened() -> IntensityClient:
             return await next(openings)()
 
         source = SharedSource(opened)

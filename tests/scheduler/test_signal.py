@@ -8,7 +8,7 @@ import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import ConfigurationError
-from lowtide.grid.client import GridSignal, LiveFeed
+from lowtide.grid.client import IntensityClient, LiveFeed
 from lowtide.grid.factory import open_signal
 from lowtide.grid.http import Transport
 from lowtide.grid.providers.neso import NesoProvider
@@ -35,10 +35,12 @@ def grid(**values: object) -> GridConfig:
     return GridConfig.model_validate({"zone": "GB", "provider": "neso", "threshold_gco2eq_per_kwh": 120.0} | values)
 
 
-def quick_signal(url: str) -> GridSignal:
+def quick_signal(url: str) -> IntensityClient:
     """Like ``open_signal``, with timeouts that a test can wait for."""
     transport = Transport(url, retries=0, read_timeout_s=0.3, total_timeout_s=0.5)
-    return GridSignal(find_zone("GB"), LiveFeed(provider=NesoProvider(), transport=transport, zone=find_zone("GB")))
+    return IntensityClient(
+        find_zone("GB"), LiveFeed(provider=NesoProvider(), transport=transport, zone=find_zone("GB"))
+    )
 
 
 def test_an_answer_is_the_outlook(server: Loopback) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lowtide.config.loader import load_config
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal, replay_anchor
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
@@ -20,7 +20,7 @@ LONG = {
 """Changes for a run of 300 steps that saves its state every 25: long enough to be ended on the way."""
 
 
-def prepared(folder: Path, **changes: Any) -> tuple[TrainingRun, GridSignal]:
+def prepared(folder: Path, **changes: Any) -> tuple[TrainingRun, IntensityClient]:
     """Return a run in ``folder/run``; ``changes`` are those of ``write_config``."""
     config = load_config(write_config(folder, **changes))
     anchor = replay_anchor(config.values.grid, utc_now())

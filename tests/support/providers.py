@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lowtide.config.schema import GridConfig
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import Access, Limits
+from lowtide.grid.http import Credentials, Limits
 
 from tests.support import electricity_maps, energy_charts, neso, watttime
 from tests.support.loopback import Behaviour, Loopback, answer
@@ -45,9 +45,9 @@ class Server:
         server.route("/login", answer(json.dumps({"token": watttime.TOKEN}).encode()))
         server.route(self.path, *behaviours)
 
-    def signal(self, url: str) -> GridSignal:
+    def signal(self, url: str) -> IntensityClient:
         grid = GridConfig.model_validate({"zone": self.zone, "provider": self.provider})
-        access = Access(base_url=url, place="the test's connection", **self.credentials)
+        access = Credentials(base_url=url, place="the test's connection", **self.credentials)
         return open_signal(grid, access=access, limits=QUICK)
 
 

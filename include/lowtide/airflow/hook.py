@@ -11,7 +11,7 @@ from lowtide.airflow.provider_info import CONNECTION_TYPE, TESTED_PROVIDERS
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ConfigurationError, LowtideError, ProviderUnavailable
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import Access, Limits
+from lowtide.grid.http import Credentials, Limits
 from lowtide.timeutil import format_moment, utc_now
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Connection
 
-    from lowtide.grid.client import GridSignal
+    from lowtide.grid.client import IntensityClient
     from lowtide.records import ReplayAnchor
 
 
-ProviderAccess = Access
+ProviderAccess = Credentials
 
 _TEST_LIMITS = Limits(connect_timeout_s=3.0, read_timeout_s=8.0, total_timeout_s=10.0, retries=1)
 """A person waits in front of the form."""
@@ -45,20 +45,20 @@ class CarbonIntensityHook(BaseHook):
         super().__init__(**kwargs)
         self.grid_conn_id = grid_conn_id
 
-    def get_conn(self) -> Access:
+    def get_conn(self) -> Credentials:
         """Read the connection.
 
         :raises AirflowNotFoundException: there is no such connection.
         """
-        return access_of(self.get_connection(self.grid_conn_id)) if self.grid_conn_id else Access()
+        return access_of(self.get_connection(self.grid_conn_id)) if self.grid_conn_id else Credentials()
 
-    async def aget_conn(self) -> Access:
+    async def aget_conn(self) -> Credentials:
         """Read the connection without blocking the triggerer's event loop."""
-        return access_of(await self.aget_connection(self.grid_conn_id)) if self.grid_conn_id else Access()
+        return access_of(await self.aget_connection(self.grid_conn_id)) if self.grid_conn_id else Credentials()
 
     def signal(
         self, grid: GridConfig, anchor: ReplayAnchor | None = None, *, artifacts: Path | None = None
-    ) -> GridSignal:
+    ) -> IntensityClient:
         """Return the signal of a configured grid.
 
         :param artifacts: the artifact root, for the history of this signal.
@@ -76,12 +76,12 @@ class CarbonIntensityHook(BaseHook):
             return False, str(error)
 
 
-def access_of(connection: Connection) -> Access:
+def access_of(connection: Connection) -> Credentials:
     """Return what a connection says; its token is masked in logs by Airflow, and hidden by the result's repr."""
     host = connection.host or None
     if host:
         host = _with_port(host if "://" in host else f"{connection.schema or 'https'}://{host}", connection.port)
-    return Access(
+    return Credentials(
         base_url=host,
         login=connection.login or None,
         token=connection.password or None,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from lowtide.config.loader import LoadedConfig
-    from lowtide.grid.client import GridSignal
+    from lowtide.grid.client import IntensityClient
     from lowtide.scheduler.job import Job
 
 
@@ -71,7 +71,7 @@ class CarbonIntensitySensor(BaseSensorOperator):
         self.grid_conn_id = grid_conn_id
         self.deferrable = deferrable
         self.safe_resume_s = safe_resume_s
-        self._signal: GridSignal | None = None  # kept between the looks of a wait in the worker
+        self._signal: IntensityClient | None = None  # kept between the looks of a wait in the worker
         self._pause_s: float | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:

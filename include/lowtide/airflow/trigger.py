@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from lowtide.config.loader import LoadedConfig
-    from lowtide.grid.client import GridSignal
+    from lowtide.grid.client import IntensityClient
     from lowtide.grid.clock import Clock
-    from lowtide.grid.http import Access
+    from lowtide.grid.http import Credentials
     from lowtide.records import ReplayAnchor
     from lowtide.scheduler.job import Job
     from lowtide.scheduler.types import Decision
@@ -116,7 +116,7 @@ class CarbonIntensityTrigger(BaseTrigger):
             decision = await wait_on_loop(wait.job, source, wait.clock, not_before=moment, on_look=keep)
         return {"decision": decision.as_json(), "looks": [look.as_json() for look in looks]}
 
-    async def access(self) -> Access:
+    async def access(self) -> Credentials:
         """Read the connection; it may have been changed during a long wait."""
         return await CarbonIntensityHook(self.grid_conn_id).aget_conn()
 
@@ -124,7 +124,7 @@ class CarbonIntensityTrigger(BaseTrigger):
 class _Wait:
     """A trigger's arguments, read."""
 
-    def __init__(self, trigger: CarbonIntensityTrigger, access: Access) -> None:
+    def __init__(self, trigger: CarbonIntensityTrigger, access: Credentials) -> None:
         self.job = Job.from_json(trigger.job)
         grid = GridConfig.model_validate(trigger.grid)
         self.grid = grid.model_copy(update={"connection": trigger.grid_conn_id})  # by which its history is kept
@@ -132,7 +132,7 @@ class _Wait:
         self.clock: Clock = clock_for(self.anchor)
         self.artifacts = Path(trigger.artifacts) if trigger.artifacts else None
         self._trigger = trigger
-        self._access: Access | None = access
+        self._access: Credentials | None = access
         self._provider = choose_provider(
             self.grid, find_zone(self.grid.zone), has_token=bool(access.token), has_login=bool(access.login)
         )
@@ -154,7 +154,7 @@ class _Wait:
             return shared_source(self._key, self._open, linger_s=pause_s_of(self.job, self.clock))
         return own_source(self._open, self.clock, self.job.wanted)
 
-    async def _open(self) -> GridSignal:
+    async def _open(self) -> IntensityClient:
         # the credentials that came first serve once: who opens again does so because they were refused
         access, self._access = self._access or await self._trigger.access(), None
         return await in_network_thread(

@@ -10,9 +10,9 @@ from typing import Any
 from lowtide.config.loader import PROJECT_ROOT, deployed_artifacts_path
 from lowtide.config.schema import GridConfig, ReportConfig
 from lowtide.errors import ConfigurationError
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal, replay_anchor
-from lowtide.grid.http import Access
+from lowtide.grid.http import Credentials
 from lowtide.records import ReplayAnchor
 
 URL_VARIABLE = "LOWTIDE_GRID_URL"
@@ -20,17 +20,17 @@ TOKEN_VARIABLE = "LOWTIDE_GRID_TOKEN"  # noqa: S105 the variable's name, not a t
 LOGIN_VARIABLE = "LOWTIDE_GRID_LOGIN"
 
 
-def access_from_environment() -> Access:
+def access_from_environment() -> Credentials:
     """Return the address and credentials that the environment names; an empty variable is none."""
     url, login, token = (os.environ.get(name) or None for name in (URL_VARIABLE, LOGIN_VARIABLE, TOKEN_VARIABLE))
     if not login and not token:
-        return Access(base_url=url)
-    return Access(base_url=url, login=login, token=token, place=f"{LOGIN_VARIABLE} and {TOKEN_VARIABLE}")
+        return Credentials(base_url=url)
+    return Credentials(base_url=url, login=login, token=token, place=f"{LOGIN_VARIABLE} and {TOKEN_VARIABLE}")
 
 
 def open_from_environment(
     grid: GridConfig, real_now: datetime, *, artifacts: Path | None = None, anchor: ReplayAnchor | None = None
-) -> tuple[GridSignal, ReplayAnchor | None]:
+) -> tuple[IntensityClient, ReplayAnchor | None]:
     """Open the configured grid's signal; address, login and token from the environment, where given.
 
     :param artifacts: the artifact root, for the history of this signal.

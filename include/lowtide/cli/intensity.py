@@ -7,7 +7,7 @@ from lowtide.cli.common import open_from_environment, print_json
 from lowtide.config.schema import FactorTypeName, GridConfig, ProviderName, SignalTypeName
 from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
-from lowtide.grid.outlook import Wanted
+from lowtide.grid.outlook import DataNeeds
 from lowtide.records import Forecast, Reading
 from lowtide.timeutil import format_moment, utc_now
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     grid = GridConfig.model_validate({"zone": zone.key, **wanted})
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
-    outlook = signal.outlook(now, Wanted(forecast=options.forecast))
+    outlook = signal.outlook(now, DataNeeds(forecast=options.forecast))
     reading = outlook.reading
     if reading is None:
         raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")

@@ -18,7 +18,7 @@ from lowtide.cli.common import open_from_environment, print_json
 from lowtide.config.airflow_params import CONFIGS_FOLDER, configuration_files
 from lowtide.config.loader import LoadedConfig, load_config, parse_setting
 from lowtide.errors import TrainingError
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import clock_for
 from lowtide.records import SciScore, TrainingRecord
 from lowtide.runs.context import TrainingRun
@@ -123,7 +123,7 @@ class Foreground:
     """One run, its signal, and where it is shown; every look is kept among the run's decisions."""
 
     run: TrainingRun
-    signal: GridSignal
+    signal: IntensityClient
     display: Display
 
     def job(self) -> Job:

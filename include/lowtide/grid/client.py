@@ -9,8 +9,8 @@ from typing import Protocol, Self
 
 from lowtide.config.zones import Zone
 from lowtide.errors import InvalidAnswer, LowtideError, ProviderUnavailable, SignalError
-from lowtide.grid.http import LONGEST_HOLD_S, Line, Patience
-from lowtide.grid.outlook import READING, Foreteller, Outlook, TypicalHours, Wanted
+from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Session
+from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook, TypicalHours
 from lowtide.grid.providers.base import HttpProvider, LocalProvider, Provider, Request
 from lowtide.grid.providers.offline import country_mean_reading, profile_readings
 from lowtide.grid.series import Source, cover
@@ -70,7 +70,7 @@ class Feed(Protocol):
         ...
 
     def held_s(self) -> float:
-        """Return for how many seconds more the provider asked to be left alone."""
+        """Return how long the provider's rate limit still holds, in s."""
         ...
 
 
@@ -79,11 +79,11 @@ class LiveFeed:
     """Asks an HTTP provider through a transport, or through one that logs in; leaves it alone as long as it asks to be."""
 
     provider: HttpProvider
-    transport: Line
+    transport: Session
     zone: Zone
     can_recover: bool = True
-    patience: Patience = field(default_factory=Patience)
-    forecast_patience: Patience = field(default_factory=Patience)
+    rate_limit: RateLimitHold = field(default_factory=RateLimitHold)
+    forecast_hold: RateLimitHold = field(default_factory=RateLimitHold)
     _access_known: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
@@ -120,7 +120,7 @@ class LiveFeed:
 
     def held_s(self) -> float:
         """Return what is left of a Retry-After."""
-        return self.patience.remaining_s()
+        return self.rate_limit.remaining_s()
 
     def _learn_access(self) -> None:
         """Ask once what the key may use; until that is answered, the provider asks for what every key may have."""
@@ -135,11 +135,11 @@ class LiveFeed:
         self._access_known.set()
 
     def _get(self, request: Request) -> bytes:
-        self.patience.check(self.provider.name)
+        self.rate_limit.check(self.provider.name)
         try:
             return self.transport.get(request)
         except ProviderUnavailable as error:
-            self.patience.note(error)
+            self.rate_limit.note(error)
             raise
 
     def _holding(self, readings: tuple[Reading, ...], now: datetime) -> Reading:
@@ -157,7 +157,7 @@ class LiveFeed:
         request = self.provider.forecast_request(self.zone, now)
         if request is None:
             return answer
-        if self.forecast_patience.remaining_s() > 0:
+        if self.forecast_hold.remaining_s() > 0:
             told = f"{self.provider.name} forecast: refused within the last hour, so it was not asked for"
             return replace(answer, notes=(told,))
         try:
@@ -165,9 +165,7 @@ class LiveFeed:
             return replace(answer, forecast=self.provider.parse_forecast(answered, self.zone, now))
         except SignalError as error:
             if isinstance(error, ProviderUnavailable) and error.status in _NOT_OURS:
-                self.forecast_patience.hold(
-                    LONGEST_HOLD_S
-                )  # a plan without forecasts will not have them in five minutes
+                self.forecast_hold.hold(LONGEST_HOLD_S)  # a plan without forecasts will not have them in five minutes
             return replace(answer, notes=(f"{self.provider.name} forecast: {error}",))
 
 
@@ -284,7 +282,7 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HoursToCome:
+class TypicalDay:
     """Two curves of the hours to come; ``history`` is empty without a history, ``trouble`` is why."""
 
     history: tuple[Reading, ...]
@@ -298,18 +296,18 @@ class HoursToCome:
         return self.history if starts_now and known >= LEAST_SHAPE else self.profile
 
 
-def hours_to_come(zone: Zone, history: TypicalHours | None, now: datetime) -> HoursToCome:
+def typical_day(zone: Zone, history: TypicalHours | None, now: datetime) -> TypicalDay:
     """Return what is usual for the next two days; reads the history's files, so it may block."""
     profile = profile_readings(zone, now, now + SHAPE_HORIZON)
     if history is None:
-        return HoursToCome(history=(), profile=profile)
+        return TypicalDay(history=(), profile=profile)
     try:
-        return HoursToCome(history=history.typical(now, now + SHAPE_HORIZON), profile=profile)
+        return TypicalDay(history=history.typical(now, now + SHAPE_HORIZON), profile=profile)
     except LowtideError as error:
-        return HoursToCome(history=(), profile=profile, trouble=f"cannot be used ({error})")
+        return TypicalDay(history=(), profile=profile, trouble=f"cannot be used ({error})")
 
 
-def stand_in(feed: Feed, memory: Memory, hours: HoursToCome, now: datetime) -> StandIn:
+def stand_in(feed: Feed, memory: Memory, hours: TypicalDay, now: datetime) -> StandIn:
     """Return the first of the steps that has a reading for now."""
     reading, told = _last_good(feed, memory, now)
     steps = [told]
@@ -368,11 +366,11 @@ def _last_good(feed: Feed, memory: Memory, now: datetime) -> tuple[Reading | Non
 # The grid's signal of one zone: what holds now with every fallback on record, and what held over any span.
 
 
-class GridSignal:
+class IntensityClient:
     """One zone's signal. Thread-safe: a tracker may book while a refresher looks.
 
     :param history: what is usual for the hours to come, from stored values of this very signal.
-    :param foreteller: what this signal's past and its provider's forecast say of the hours to come.
+    :param combiner: what this signal's past and its provider's forecast say of the hours to come.
     """
 
     def __init__(
@@ -382,13 +380,13 @@ class GridSignal:
         *,
         is_replay: bool = False,
         history: TypicalHours | None = None,
-        foreteller: Foreteller | None = None,
+        combiner: ForecastCombiner | None = None,
     ) -> None:
         self.zone = zone
         self.is_replay = is_replay
         self._feed = feed
         self._history = history
-        self._foreteller = foreteller or Foreteller(None)
+        self._combiner = combiner or ForecastCombiner(None)
         self._memory = Memory()
 
     @property
@@ -411,7 +409,7 @@ class GridSignal:
         """The provider that is asked; under ``auto``, the one that was chosen."""
         return self._feed.provider.name
 
-    def outlook(self, now: datetime, wanted: Wanted = READING) -> Outlook:
+    def outlook(self, now: datetime, wanted: DataNeeds = READING) -> Outlook:
         """Look once: provider, last good reading, history, profile, nothing; each step on record.
 
         Blocks while the provider is asked. Trouble of the network or the provider is part of the outlook, not raised.
@@ -432,14 +430,14 @@ class GridSignal:
         except SignalError as error:
             return error
 
-    def conclude(self, now: datetime, asked: Answer | SignalError, wanted: Wanted = READING) -> Outlook:
+    def conclude(self, now: datetime, asked: Answer | SignalError, wanted: DataNeeds = READING) -> Outlook:
         """Return the outlook that an answer, or the lack of one, leaves; no network, but the history's files are read."""
         now = as_utc(now)
         outlook = self._concluded(now, asked)
-        return self._foreteller.foretold(outlook, now, wanted, self.provider_name)
+        return self._combiner.combined(outlook, now, wanted, self.provider_name)
 
     def _concluded(self, now: datetime, asked: Answer | SignalError) -> Outlook:
-        hours = hours_to_come(self.zone, self._history, now)
+        hours = typical_day(self.zone, self._history, now)
         if isinstance(asked, SignalError):
             return self._fallen_back(now, hours, asked)
         self._memory.remember((asked.reading, *asked.others), last_good=asked.reading)
@@ -447,13 +445,13 @@ class GridSignal:
         return Outlook(reading=asked.reading, shape=hours.shape(now), forecast=asked.forecast, steps=steps)
 
     def held_s(self) -> float:
-        """Return for how many seconds more the provider asked to be left alone."""
+        """Return how long the provider's rate limit still holds, in s."""
         return self._feed.held_s()
 
     def inherit(self, older: Self) -> None:
         """Go on with what an older signal of the same source has learned; its connection was read again, say."""
         self._memory = older._memory
-        self._foreteller = older._foreteller
+        self._combiner = older._combiner
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Cover ``[start, end)`` with the best that can be had now; asks the provider, so it may block.
@@ -485,7 +483,7 @@ class GridSignal:
             lambda start, end: (country_mean_reading(self.zone, start, end),),
         ]
 
-    def _fallen_back(self, now: datetime, hours: HoursToCome, error: SignalError) -> Outlook:
+    def _fallen_back(self, now: datetime, hours: TypicalDay, error: SignalError) -> Outlook:
         failed = self._memory.count_failure()
         instead = stand_in(self._feed, self._memory, hours, now)
         told = f"{self.provider_name}: {error} (failed look {failed} in a row)"

@@ -9,10 +9,10 @@ from lowtide.config.schema import GridConfig, ProviderName
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
-from lowtide.grid.client import Feed, GridSignal, LiveFeed, LocalFeed
+from lowtide.grid.client import Feed, IntensityClient, LiveFeed, LocalFeed
 from lowtide.grid.history import HistoryStore, open_history
-from lowtide.grid.http import Access, Limits, Line, LoginLine, Transport
-from lowtide.grid.outlook import Foresight, Foreteller, StoredPast, TracedPast
+from lowtide.grid.http import Credentials, Limits, Session, TokenAuth, Transport
+from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast, TracedPast
 from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.grid.providers.base import HttpProvider, LocalProvider
 from lowtide.grid.providers.offline import TraceReplay
@@ -98,12 +98,12 @@ def open_signal(
     grid: GridConfig,
     *,
     anchor: ReplayAnchor | None = None,
-    access: Access | None = None,
+    access: Credentials | None = None,
     artifacts: Path | None = None,
     limits: Limits | None = None,
     base_url: str | None = None,
     token: str | None = None,
-) -> GridSignal:
+) -> IntensityClient:
     """Return the signal that a configuration asks for; nothing is asked of a network yet.
 
     :param anchor: under replay, checked here, so that a start outside the trace is told before anything waits on it.
@@ -113,24 +113,24 @@ def open_signal(
     :raises ConfigurationError: an unusable address, zone, region or replay, or credentials that are missing.
     :raises ArtifactError: a trace that cannot be used.
     """
-    access = access or Access(base_url=base_url, token=token)
+    access = access or Credentials(base_url=base_url, token=token)
     zone = find_zone(grid.zone)
     name = choose_provider(grid, zone, has_token=bool(access.token), has_login=bool(access.login))
     if name in HTTP_PROVIDERS:
         provider = open_provider(HTTP_PROVIDERS[name], grid, zone)
         own_address = access.base_url is not None
         meant = takes_credentials(grid, provider, own_address=own_address)
-        line = _line(provider, access if meant else access.anonymous(), limits)
+        session = _session(provider, access if meant else access.anonymous(), limits)
         store = None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
-        feed = LiveFeed(provider=provider, transport=line, zone=zone)
-        return GridSignal(zone, feed, history=store, foreteller=None if store is None else _from_store(store))
+        feed = LiveFeed(provider=provider, transport=session, zone=zone)
+        return IntensityClient(zone, feed, history=store, combiner=None if store is None else _from_store(store))
     local = LocalFeed(provider=LOCAL_PROVIDERS[name](grid))
     if name == "replay" and anchor is not None:
         _check_start(local, anchor.virtual_start)
-    return GridSignal(zone, local, is_replay=name == "replay", foreteller=_from_trace(local.provider, zone))
+    return IntensityClient(zone, local, is_replay=name == "replay", combiner=_from_trace(local.provider, zone))
 
 
-def _line(provider: HttpProvider, access: Access, limits: Limits | None) -> Line:
+def _session(provider: HttpProvider, access: Credentials, limits: Limits | None) -> Session:
     address = access.base_url or provider.base_url
     if address is None:
         raise ConfigurationError(
@@ -144,20 +144,20 @@ def _line(provider: HttpProvider, access: Access, limits: Limits | None) -> Line
         limits=limits,
         credentials_place=access.place,
     )
-    return LoginLine(provider, transport, access) if provider.needs_login else transport
+    return TokenAuth(provider, transport, access) if provider.needs_login else transport
 
 
-def _from_store(store: HistoryStore) -> Foreteller:
+def _from_store(store: HistoryStore) -> ForecastCombiner:
     from lowtide.grid.forecast.uncertainty import StoredForecasts  # numpy: not for DAG parsing
 
-    return Foreteller(Foresight(StoredPast(store), store.timezone), StoredForecasts(store))
+    return ForecastCombiner(HistoryPredictor(StoredPast(store), store.timezone), StoredForecasts(store))
 
 
-def _from_trace(provider: LocalProvider, zone: Zone) -> Foreteller | None:
+def _from_trace(provider: LocalProvider, zone: Zone) -> ForecastCombiner | None:
     """Return what is foretold under a replay: by the trace's own past, as a history would; a profile has none."""
     if not isinstance(provider, TraceReplay):
         return None
-    return Foreteller(Foresight(TracedPast(provider.whole), zone.timezone))
+    return ForecastCombiner(HistoryPredictor(TracedPast(provider.whole), zone.timezone))
 
 
 def _check_start(feed: Feed, start: datetime) -> None:

@@ -32,7 +32,7 @@ NO_CREDENTIALS = "none was given: name a connection in grid.connection, or set L
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class Credentials:
     """Base address, login and token (or password) of a provider; all None for its public address.
 
     Never serialized and never logged: it holds a secret. ``place`` says where a person mends it.
@@ -46,11 +46,11 @@ class Access:
     def __repr__(self) -> str:
         shown = {name: "***" if getattr(self, name) else None for name in ("login", "token")}
         address = (self.base_url or "").rpartition("@")[2] or None  # what stands before an @ may be a password
-        return f"Access(base_url={address!r}, login={shown['login']!r}, token={shown['token']!r}, place={self.place!r})"
+        return f"Credentials(base_url={address!r}, login={shown['login']!r}, token={shown['token']!r}, place={self.place!r})"
 
-    def anonymous(self) -> "Access":
+    def anonymous(self) -> "Credentials":
         """Return the same address without the credentials, for a provider that they are not meant for."""
-        return Access(base_url=self.base_url, place=self.place)
+        return Credentials(base_url=self.base_url, place=self.place)
 
 
 USER_AGENT = "lowtide/0.1 (carbon-aware retraining; python-requests)"
@@ -414,7 +414,7 @@ _RENEWED_AT = 0.8
 """Share of a token's lifetime after which a new one is fetched: clocks differ, and a request takes a while."""
 
 
-class Line(Protocol):
+class Session(Protocol):
     """A way to ask a provider; a transport is one."""
 
     def get(self, request: Request) -> bytes:
@@ -425,7 +425,7 @@ class Line(Protocol):
         ...
 
 
-class LoginLine:
+class TokenAuth:
     """Logs in when it has no token, when the token is old, and when it is refused. Thread-safe.
 
     :raises ConfigurationError: no login or no password was given.
@@ -435,7 +435,7 @@ class LoginLine:
         self,
         provider: HttpProvider,
         transport: Transport,
-        access: Access,
+        access: Credentials,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -492,7 +492,7 @@ LONGEST_HOLD_S = 3600.0
 """A provider that asks for more is asked again after this: a typing error there must not blind a nightly run."""
 
 
-class Patience:
+class RateLimitHold:
     """What one provider asked for; all that ask through one feed share it. Thread-safe."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -501,19 +501,19 @@ class Patience:
         self._until_s = float("-inf")
 
     def remaining_s(self) -> float:
-        """Return for how much longer the provider is left alone."""
+        """Return how long the rate limit still holds, in s."""
         with self._lock:
             return max(0.0, self._until_s - self._monotonic())
 
     def check(self, provider: str) -> None:
-        """Refuse to ask while the provider is left alone.
+        """Refuse a request while the rate limit holds.
 
         :raises ProviderUnavailable: it is.
         """
         left_s = self.remaining_s()
         if left_s > 0:
             raise ProviderUnavailable(
-                f"{provider} asked to be left alone for another {left_s:.0f} s, so it was not asked",
+                f"{provider}: rate limited, next request allowed in {left_s:.0f} s",
                 retry_after_s=left_s,
             )
 

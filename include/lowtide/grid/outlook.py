@@ -60,7 +60,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DataNeeds:
     """What a policy goes by beside the reading.
 
     ``forecast``: the provider's, which may cost a request. ``prediction``: what is made of it and of the history, or of the
@@ -72,7 +72,7 @@ class Wanted:
     trailing: bool = False
 
 
-READING = Wanted()
+READING = DataNeeds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +210,7 @@ class TracedPast:
         return self._whole()
 
 
-class Foresight:
+class HistoryPredictor:
     """Reads a past, and keeps what it made of it until the past has grown. Thread-safe.
 
     :param timezone: the zone's; days and weeks follow its clock.
@@ -294,18 +294,18 @@ class _PastErrors:
 # Adds to an outlook what planning policies go by: one prediction of the hours to come, and the days before.
 
 
-class Foreteller:
+class ForecastCombiner:
     """Makes a prediction of the provider's forecast, the history's, or both.
 
     :param foresight: what this signal's own past says; None where it has none.
     :param provider_errors: how good the provider's forecasts were; None where they are not stored.
     """
 
-    def __init__(self, foresight: Foresight | None, provider_errors: PastErrors | None = None) -> None:
+    def __init__(self, foresight: HistoryPredictor | None, provider_errors: PastErrors | None = None) -> None:
         self._foresight = foresight
         self._provider_errors = provider_errors
 
-    def foretold(self, outlook: Outlook, now: datetime, wanted: Wanted, provider: str) -> Outlook:
+    def combined(self, outlook: Outlook, now: datetime, wanted: DataNeeds, provider: str) -> Outlook:
         """Return the outlook with what is wanted beside the reading; a history that cannot be used is one of its steps."""
         if self._foresight is None or not (wanted.prediction or wanted.trailing):
             return replace(outlook, prediction=self._of_provider(outlook, provider)) if wanted.prediction else outlook

@@ -12,8 +12,8 @@ from typing import ClassVar, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from lowtide.errors import ProviderUnavailable, SignalError
-from lowtide.grid.client import Answer, GridSignal
-from lowtide.grid.outlook import READING, Outlook, Wanted
+from lowtide.grid.client import Answer, IntensityClient
+from lowtide.grid.outlook import READING, DataNeeds, Outlook
 from lowtide.timeutil import utc_now
 
 # Threads of our own for what blocks: asyncio's default ones are Airflow's too, and there are few on a small machine.
@@ -51,7 +51,7 @@ LONGEST_PAUSE_S = 60.0
 """A Retry-After up to this is slept within one look; a longer one is left to the looks to come."""
 _REFUSED = frozenset({401, 403})
 
-Opener = Callable[[], Awaitable[GridSignal]]
+Opener = Callable[[], Awaitable[IntensityClient]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class SourceKey:
     factor_type: str | None
     signal_type: str | None
     artifacts: str | None
-    wanted: Wanted
+    wanted: DataNeeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +93,12 @@ class SharedSource:
     """
 
     def __init__(
-        self, opener: Opener, *, wanted: Wanted = READING, monotonic: Callable[[], float] = time.monotonic
+        self, opener: Opener, *, wanted: DataNeeds = READING, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._opener = opener
         self._wanted = wanted
         self._monotonic = monotonic
-        self._signal: GridSignal | None = None
+        self._signal: IntensityClient | None = None
         self._refused = False
         self._latest: SharedLook | None = None
         self._flight: asyncio.Task[SharedLook] | None = None
@@ -128,7 +128,7 @@ class SharedSource:
             return
 
     def held_s(self) -> float:
-        """Return for how much longer the provider asked to be left alone."""
+        """Return how long the provider's rate limit still holds, in s."""
         return 0.0 if self._signal is None else self._signal.held_s()
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class SharedSource:
         number = 1 if self._latest is None else self._latest.number + 1
         return SharedLook(outlook=outlook, number=number, begun_s=begun_s)
 
-    async def _open(self) -> GridSignal:
+    async def _open(self) -> IntensityClient:
         if self._signal is None or self._refused:
             opened = await self._opener()
             if self._signal is not None:
@@ -160,7 +160,7 @@ class SharedSource:
             self._signal = opened
         return self._signal
 
-    async def _ask(self, signal: GridSignal) -> Answer | SignalError:
+    async def _ask(self, signal: IntensityClient) -> Answer | SignalError:
         """Ask, and again after a passing failure; the pauses are slept here, where they hold no thread."""
         for attempt in range(1, TRIES):
             asked = await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
@@ -191,7 +191,7 @@ class SharedSources:
 
     @asynccontextmanager
     async def lease(
-        self, key: Hashable, opener: Opener, *, linger_s: float, wanted: Wanted = READING
+        self, key: Hashable, opener: Opener, *, linger_s: float, wanted: DataNeeds = READING
     ) -> AsyncIterator[SharedSource]:
         """Lend the source of a key.
 
@@ -207,7 +207,7 @@ class SharedSources:
         finally:
             self._users[key] -= 1
             if self._users[key] == 0:
-                # a provider that asked to be left alone stays so for those who come next
+                # a rate limit also holds for later waits
                 outlives_s = max(linger_s, source.held_s())
                 self._expiries[key] = asyncio.get_running_loop().call_later(outlives_s, self._drop, key)
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from lowtide.config.schema import LowtideConfig
 from lowtide.errors import ArtifactError, MeasurementError
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.io import hold_ledger, sha256_of, write_atomically, write_bytes_atomically, write_json_atomically
 from lowtide.records import (
     Counterfactual,
@@ -469,7 +469,7 @@ class FinishedTraining:
     shortfall: str | None = None
 
 
-def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTraining) -> TrainingRecord:
+def write_record(run: TrainingRun, signal: IntensityClient, finished: FinishedTraining) -> TrainingRecord:
     """Write ``record.json`` and return it; where energy is missing, ``energy_complete`` is false and ``problems`` says what.
 
     :raises MeasurementError: the ledger has no rows.
@@ -492,7 +492,7 @@ def write_record(run: TrainingRun, signal: GridSignal, finished: FinishedTrainin
 
 
 def _record(
-    run: TrainingRun, signal: GridSignal, finished: FinishedTraining, contents: LedgerContents
+    run: TrainingRun, signal: IntensityClient, finished: FinishedTraining, contents: LedgerContents
 ) -> TrainingRecord:
     rows, config, result = contents.rows, run.config.values, finished.result
     figures = figures_of(rows, methods_of(contents, finished.meter.methods))
@@ -549,7 +549,7 @@ def _record_speed(run: TrainingRun) -> float:
     return run.anchor.speed if run.anchor else 1.0
 
 
-def _at_submission(run: TrainingRun, signal: GridSignal, rows: tuple[LedgerRow, ...]) -> Counterfactual | None:
+def _at_submission(run: TrainingRun, signal: IntensityClient, rows: tuple[LedgerRow, ...]) -> Counterfactual | None:
     """Book the run's energy at submission, and keep the readings for whoever wants to do it again."""
     span = rows[-1].end - rows[0].start
     readings = signal.readings(run.submitted_at, run.submitted_at + span)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lowtide.errors import ArtifactError, TrainingPaused
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock
 from lowtide.io import write_json_atomically
 from lowtide.records import TrainingRecord
@@ -121,7 +121,9 @@ class PauseWatch:
     :param on_look: told of each look, on the refresher's thread.
     """
 
-    def __init__(self, job: Job, signal: GridSignal, clock: Clock, *, on_look: Callable[[DecisionEvent], None]) -> None:
+    def __init__(
+        self, job: Job, signal: IntensityClient, clock: Clock, *, on_look: Callable[[DecisionEvent], None]
+    ) -> None:
         self.request = threading.Event()
         self._begun = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
         self._job, self._signal, self._clock, self._on_look = job, signal, clock, on_look
@@ -166,7 +168,7 @@ class PauseWatch:
 def train_with_pauses(
     run: TrainingRun,
     job: Job,
-    signal: GridSignal,
+    signal: IntensityClient,
     clock: Clock,
     *,
     on_look: Callable[[DecisionEvent], None],

@@ -25,7 +25,7 @@ from lowtide.errors import (
     TrainingPaused,
     TrainingStopped,
 )
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock, clock_for
 from lowtide.io import hold_ledger, write_json_atomically
 from lowtide.records import Phase, ReplayAnchor, TrainingRecord
@@ -47,7 +47,7 @@ from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, T
 # What a ledger says of an attempt: what the run is about when it opens, how it went when it closes.
 
 
-def run_details(run: TrainingRun, signal: GridSignal, meter: EnergyMeter) -> dict[str, Any]:
+def run_details(run: TrainingRun, signal: IntensityClient, meter: EnergyMeter) -> dict[str, Any]:
     """Return what a reader must know to make an account of a ledger whose run left no record."""
     config = run.config.values
     training = config.training
@@ -431,7 +431,7 @@ class SignalRefresher:
     """
 
     def __init__(
-        self, signal: GridSignal, clock: Clock, *, interval_s: float, look: Callable[[], None] | None = None
+        self, signal: IntensityClient, clock: Clock, *, interval_s: float, look: Callable[[], None] | None = None
     ) -> None:
         self._signal = signal
         self._clock = clock
@@ -626,7 +626,7 @@ class _Watch:
 
 def run_training(
     run: TrainingRun,
-    signal: GridSignal,
+    signal: IntensityClient,
     *,
     stop: threading.Event | None = None,
     pause: threading.Event | None = None,
@@ -674,7 +674,7 @@ def _poke_s(run: TrainingRun) -> float:
 
 
 def _attempt(
-    run: TrainingRun, training_id: str, signal: GridSignal, ledger: LedgerWriter, metering: Metering, hands: Hands
+    run: TrainingRun, training_id: str, signal: IntensityClient, ledger: LedgerWriter, metering: Metering, hands: Hands
 ) -> FinishedTraining:
     before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
     attempt, meter = next_attempt(before.rows, before.events), metering.meter
@@ -690,7 +690,7 @@ def _attempt(
 
 
 def _recorder(
-    run: TrainingRun, signal: GridSignal, meter: EnergyMeter, ledger: LedgerWriter, attempt: int
+    run: TrainingRun, signal: IntensityClient, meter: EnergyMeter, ledger: LedgerWriter, attempt: int
 ) -> EnergyRecorder:
     tracker = run.config.values.tracker
     return EnergyRecorder(

@@ -14,7 +14,7 @@ from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
-from lowtide.grid.client import GridSignal, LiveFeed
+from lowtide.grid.client import IntensityClient, LiveFeed
 from lowtide.grid.history import HistoryStore, open_history
 from lowtide.grid.series import cover
 from lowtide.io import hold_ledger, sha256_of, write_atomically
@@ -53,7 +53,7 @@ class ActualFigures:
 
     now: datetime
     history: HistoryStore | None = None
-    signal: GridSignal | None = None
+    signal: IntensityClient | None = None
     notes: list[str] = field(default_factory=list)
 
     def __call__(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
@@ -302,7 +302,7 @@ def grid_of(folder: RunFolder) -> GridConfig:
     )
 
 
-def history_of(signal: GridSignal, artifacts_root: Path, connection: str | None) -> HistoryStore | None:
+def history_of(signal: IntensityClient, artifacts_root: Path, connection: str | None) -> HistoryStore | None:
     """Return the stored history of a live signal; None where the signal is no live one."""
     feed = signal.feed
     if not isinstance(feed, LiveFeed):
@@ -310,7 +310,7 @@ def history_of(signal: GridSignal, artifacts_root: Path, connection: str | None)
     return open_history(artifacts_root, provider_key(feed.provider, signal.zone, connection))
 
 
-def check_same_grid(account: Account, grid: GridConfig, signal: GridSignal) -> None:
+def check_same_grid(account: Account, grid: GridConfig, signal: IntensityClient) -> None:
     """Check that a configuration's grid is the one that a run was booked at.
 
     :raises ConfigurationError: another zone, signal type or emission factor type.

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, get_args
 from lowtide.config.schema import LowtideConfig, OnLatestStart, PausingConfig, PolicyName
 from lowtide.config.zones import find_zone
 from lowtide.errors import ConfigurationError
-from lowtide.grid.outlook import Wanted
+from lowtide.grid.outlook import DataNeeds
 from lowtide.timeutil import as_utc, format_moment, parse_moment, resolve_deadline
 
 # Jobs that may pause: within which limits, at which cost, and how far one has come.
@@ -182,12 +182,12 @@ class Job:
         return self.deadline - self.remaining * (1.0 + self.duration_margin) - resume
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> DataNeeds:
         """What its policy goes by beside the reading that holds now."""
         plans = self.policy in ("window", "interruptible")
         # the others look ahead only to see whether waiting can gain the minimum at all: no request is spent on that
         prediction = plans or (self.policy != "immediate" and self.minimum_gain_percent > 0)
-        return Wanted(forecast=plans, prediction=prediction, trailing=self.policy == "percentile")
+        return DataNeeds(forecast=plans, prediction=prediction, trailing=self.policy == "percentile")
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON with absolute moments; ``from_json`` reads it back, in another process or another day."""

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from lowtide.config.zones import find_zone
-from lowtide.grid.client import GridSignal
+from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock
-from lowtide.grid.outlook import Outlook, Wanted
+from lowtide.grid.outlook import DataNeeds, Outlook
 from lowtide.grid.series import IntensityCurve
 from lowtide.grid.shared import Opener, SharedLook, SharedSources, SourceKey, in_network_thread, in_thinking_thread
 from lowtide.scheduler.decision import decide, with_confidence_interval
@@ -92,7 +92,7 @@ MINIMUM_PAUSE_S = 0.5
 """Real seconds between two looks at least: a fast replay must not become a busy loop."""
 
 
-def look(job: Job, signal: GridSignal, clock: Clock) -> DecisionEvent:
+def look(job: Job, signal: IntensityClient, clock: Clock) -> DecisionEvent:
     """Look at the grid once and decide. A job that starts at once asks nobody."""
     now = clock.now()
     outlook = Outlook() if job.policy == "immediate" else signal.outlook(now, job.wanted)
@@ -113,7 +113,7 @@ def pause_s(decision: Decision, clock: Clock) -> float:
 
 def wait_in_foreground(
     job: Job,
-    signal: GridSignal,
+    signal: IntensityClient,
     clock: Clock,
     *,
     on_look: Callable[[DecisionEvent], None],
@@ -153,9 +153,9 @@ class Source(Protocol):
 class OwnSource:
     """A replay or a profile: every wait has a time of its own, so there is nothing to share, and nothing is asked."""
 
-    signal: GridSignal
+    signal: IntensityClient
     clock: Clock
-    wanted: Wanted
+    wanted: DataNeeds
     looks: int = 0
 
     async def look(self, max_age_s: float) -> SharedLook:
@@ -177,7 +177,7 @@ def shared_source(key: SourceKey, opener: Opener, *, linger_s: float) -> Abstrac
 
 
 @asynccontextmanager
-async def own_source(opener: Opener, clock: Clock, wanted: Wanted) -> AsyncIterator[Source]:
+async def own_source(opener: Opener, clock: Clock, wanted: DataNeeds) -> AsyncIterator[Source]:
     """Lend a source that nobody else uses."""
     yield OwnSource(await opener(), clock, wanted)
 

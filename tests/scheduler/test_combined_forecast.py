@@ -5,14 +5,22 @@ from datetime import timedelta
 import pytest
 from lowtide.config.zones import find_zone
 from lowtide.grid.forecast.uncertainty import DAYS, StoredForecasts
-from lowtide.grid.outlook import LOOK_BACK, Foresight, Foreteller, Outlook, StoredPast, TracedPast, Wanted
+from lowtide.grid.outlook import (
+    LOOK_BACK,
+    DataNeeds,
+    ForecastCombiner,
+    HistoryPredictor,
+    Outlook,
+    StoredPast,
+    TracedPast,
+)
 from lowtide.records import Forecast, IntensityKind
 
 from tests.support.grid import HOUR, T0, reading
 from tests.support.history import store
 from tests.support.traces import grid_like
 
-ALL = Wanted(forecast=True, prediction=True, trailing=True)
+ALL = DataNeeds(forecast=True, prediction=True, trailing=True)
 LONDON = find_zone("GB").timezone
 
 
@@ -24,7 +32,7 @@ def past_readings(days=60, end=T0):
 
 @pytest.fixture(scope="module")
 def foresight():
-    return Foresight(TracedPast(past_readings), LONDON)
+    return HistoryPredictor(TracedPast(past_readings), LONDON)
 
 
 def provider_says(*values, start=T0):
@@ -33,7 +41,7 @@ def provider_says(*values, start=T0):
 
 
 def test_the_provider_comes_first_and_the_history_goes_on(foresight):
-    told = Foreteller(foresight).foretold(provider_says(140.0, 130.0), T0, ALL, "neso").prediction
+    told = ForecastCombiner(foresight).combined(provider_says(140.0, 130.0), T0, ALL, "neso").prediction
     assert told.source.startswith("neso, then the history (60 days")
     assert [told.curve.value_at((T0 + i * HOUR).timestamp()) for i in range(3)] == [150.0, 140.0, 130.0]
     assert told.curve.end_s > (T0 + timedelta(hours=71)).timestamp()
@@ -41,27 +49,27 @@ def test_the_provider_comes_first_and_the_history_goes_on(foresight):
 
 
 def test_without_a_forecast_the_history_s_own_is_taken(foresight):
-    told = Foreteller(foresight).foretold(Outlook(reading=reading(150.0)), T0, ALL, "neso").prediction
+    told = ForecastCombiner(foresight).combined(Outlook(reading=reading(150.0)), T0, ALL, "neso").prediction
     assert told.source.startswith("the history (60 days")
     assert told.past_errors is not None
 
 
 def test_without_a_history_the_provider_s_is_taken():
-    told = Foreteller(None).foretold(provider_says(140.0), T0, ALL, "neso").prediction
+    told = ForecastCombiner(None).combined(provider_says(140.0), T0, ALL, "neso").prediction
     assert told.source == "neso"
     assert told.curve.values == (150.0, 140.0)
 
 
 def test_a_forecast_that_does_not_hold_now_gives_way_to_the_history(foresight):
     tomorrow = provider_says(140.0, start=T0 + timedelta(hours=20))
-    told = Foreteller(foresight).foretold(tomorrow, T0, ALL, "neso").prediction
+    told = ForecastCombiner(foresight).combined(tomorrow, T0, ALL, "neso").prediction
     assert told.source.startswith("the history")
 
 
 def test_only_what_is_wanted_is_made(foresight):
-    nothing = Foreteller(foresight).foretold(provider_says(140.0), T0, Wanted(), "neso")
+    nothing = ForecastCombiner(foresight).combined(provider_says(140.0), T0, DataNeeds(), "neso")
     assert (nothing.prediction, nothing.trailing) == (None, None)
-    days_before = Foreteller(foresight).foretold(provider_says(140.0), T0, Wanted(trailing=True), "neso")
+    days_before = ForecastCombiner(foresight).combined(provider_says(140.0), T0, DataNeeds(trailing=True), "neso")
     assert days_before.prediction is None
     assert days_before.trailing.percentile(30.0, timedelta(days=7)) > 0
 
@@ -70,7 +78,7 @@ def test_what_has_not_ended_is_not_seen():
     """Values of the future in the same past change neither the forecast nor the percentile."""
     until_now = past_readings(days=40)
     later = past_readings(days=3, end=T0 + timedelta(days=3))
-    alone, together = (Foresight(TracedPast(lambda r=r: r), LONDON) for r in (until_now, (*until_now, *later)))
+    alone, together = (HistoryPredictor(TracedPast(lambda r=r: r), LONDON) for r in (until_now, (*until_now, *later)))
     assert alone.prediction(T0).curve == together.prediction(T0).curve
     window = timedelta(days=7)
     assert alone.trailing(T0).percentile(30.0, window) == together.trailing(T0).percentile(30.0, window)
@@ -80,7 +88,7 @@ def test_a_store_is_read_again_when_it_has_grown_and_forecasts_in_it_are_no_past
     kept = store(tmp_path)
     kept.add(past_readings(days=20, end=T0 - HOUR), T0)
     kept.add([reading(9999.0, T0 - HOUR, kind=IntensityKind.FORECAST)], T0 - 2 * HOUR)
-    foresight = Foresight(StoredPast(kept), LONDON)
+    foresight = HistoryPredictor(StoredPast(kept), LONDON)
     before = foresight.prediction(T0)
     assert max(before.curve.values) < 1000.0
     kept.add([reading(400.0, T0 - HOUR)], T0)
@@ -91,8 +99,8 @@ def test_older_values_than_the_look_back_are_not_read(tmp_path):
     kept = store(tmp_path)
     kept.add(past_readings(days=5, end=T0 - LOOK_BACK - timedelta(days=8)), T0)
     assert StoredPast(kept).readings(T0) == ()
-    assert Foresight(StoredPast(kept), LONDON).prediction(T0) is None
-    assert Foresight(StoredPast(kept), LONDON).trailing(T0) is None
+    assert HistoryPredictor(StoredPast(kept), LONDON).prediction(T0) is None
+    assert HistoryPredictor(StoredPast(kept), LONDON).trailing(T0) is None
 
 
 def test_how_good_a_provider_was_is_known_from_the_forecasts_that_were_stored(tmp_path):
@@ -104,7 +112,7 @@ def test_how_good_a_provider_was_is_known_from_the_forecasts_that_were_stored(tm
         promised += [reading(100.0, origin + HOUR, kind=IntensityKind.FORECAST)]
         kept.add(promised, origin - timedelta(minutes=5))
         kept.add([reading(200.0, origin), reading(120.0 - 40.0 * (day % 2), origin + HOUR)], origin + 3 * HOUR)
-    told = Foreteller(None, StoredForecasts(kept)).foretold(provider_says(100.0), T0, ALL, "neso").prediction
+    told = ForecastCombiner(None, StoredForecasts(kept)).combined(provider_says(100.0), T0, ALL, "neso").prediction
     now_s, later_s = T0.timestamp(), (T0 + HOUR).timestamp()
     curve = type(told.curve)([now_s, later_s, later_s + 3600.0], [200.0, 100.0])
     assert told.past_errors.saving_interval_percent(curve, now_s, later_s, 3600.0) == pytest.approx((40.0, 60.0))
@@ -113,6 +121,6 @@ def test_how_good_a_provider_was_is_known_from_the_forecasts_that_were_stored(tm
 def test_a_provider_whose_forecasts_were_not_stored_gets_no_interval(tmp_path):
     kept = store(tmp_path)
     kept.add(past_readings(days=30), T0)
-    told = Foreteller(None, StoredForecasts(kept)).foretold(provider_says(100.0), T0, ALL, "neso").prediction
+    told = ForecastCombiner(None, StoredForecasts(kept)).combined(provider_says(100.0), T0, ALL, "neso").prediction
     later_s = (T0 + HOUR).timestamp()
     assert told.past_errors.saving_interval_percent(told.curve, T0.timestamp(), later_s, 3600.0) is None
