@@ -46,42 +46,43 @@ def main(command: list[str]) -> int:
     """Run the command and return its exit status, or 1 where it was ended."""
     signals = note_signals()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    pid = subprocess.Popen(command, stdin=subprocess.DEVNULL).pid
-    status, watched = None, [sys.stdin.fileno()]
-    while status is None and not signals:
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # kept: a dropped Popen may take the status itself
+    statuses, watched = dict[int, int](), [sys.stdin.fileno()]
+    while child.pid not in statuses and not signals:
         if select.select(watched, [], [], 0.2)[0] and not os.read(watched.pop(), 1):
             break
-        status = _reap().get(pid)
+        _reap(statuses)
+    status = statuses.get(child.pid, 1)
     asked, kill_at = set[int](), time.monotonic() + GRACE_S
-    while alive := _descendants() - set(_reap()):
-        late = time.monotonic() > kill_at
-        for process in alive if late else alive - asked:  # one that forks while it ends leaves a new one
+    while _reap(statuses):
+        alive, is_late = _descendants(), time.monotonic() > kill_at
+        for process in alive if is_late else alive - asked:  # one that forks while it ends leaves a new one
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
+                os.kill(process, signal.SIGKILL if is_late else signal.SIGTERM)
         asked |= alive
         time.sleep(0.05)
-    return 1 if status is None else status
+    return status
 
 
 def _descendants() -> set[int]:
+    """Return the process ids below this one; zombies count, since a process whose first thread ended looks like one."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            state, parent = stat.read_text(encoding="latin-1").rpartition(")")[2].split()[:2]
-            parents[int(stat.parent.name)] = int(parent) if state != "Z" else 0
+            parents[int(stat.parent.name)] = int(stat.read_text(encoding="latin-1").rpartition(")")[2].split()[1])
     found = {os.getpid()}
     while below := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= below
     return found - {os.getpid()}
 
 
-def _reap() -> dict[int, int]:
-    """Collect the children that ended, orphans included; return their exit statuses by process id."""
-    statuses = {}
+def _reap(statuses: dict[int, int]) -> bool:
+    """Add the exit statuses of the children that ended; return whether any is left: what they leave becomes a child."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             statuses[ended[0]] = abs(os.waitstatus_to_exitcode(ended[1]))
-    return statuses
+        return True
+    return False
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import requests
 from local.airflow import Api
 from local.bootstrap import ROOT
 from tests.local.runner import Runner, variables, wait_until
-from tests.local.subreaper import no_process_left
+from tests.local.subreaper import is_alive, no_process_left
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform != "linux", reason="needs a Linux child subreaper")]
 
@@ -60,21 +60,21 @@ def test_a_signal_during_the_start_leaves_no_process_and_no_port(
 
 def test_a_killed_runner_takes_everything_with_it(folder: Path, port: int) -> None:
     """Even the child of a task in a session and an environment without a trace of Airflow."""
-    with no_process_left():
+    with no_process_left() as alive:
         runner = Runner("run", folder, port)
         runner.read_until("wait_for_clean_grid: deferred, no worker is held")
         child = child_of_the_task(folder)
         runner.process.kill()
         runner.finish()
         wait_until(lambda: not is_alive(child))
-        wait_until(lambda: not any(map(is_alive, psutil.Process().children(recursive=True))))
+        wait_until(lambda: not alive())
     assert len(open_runs(folder)) == 1
     assert unpaused(folder) == ["baseline_training"]
 
 
 def test_up_resumes_nothing_serves_on_loopback_behind_a_password_and_down_ends_it(folder: Path, port: int) -> None:
     """It follows the killed runner."""
-    with no_process_left():
+    with no_process_left() as alive:
         up = Runner("up", folder, port)
         try:
             assert up.finish() == 0, up.output
@@ -86,7 +86,7 @@ def test_up_resumes_nothing_serves_on_loopback_behind_a_password_and_down_ends_i
             password = json.loads((folder / ".airflow" / "passwords.json").read_text())["admin"]
             for words in (f"http://127.0.0.1:{port}", "admin", password, "make down"):
                 assert words in up.output
-            assert listeners() == {f"127.0.0.1:{port}"}
+            assert listeners(alive()) == {f"127.0.0.1:{port}"}
             assert requests.get(f"http://127.0.0.1:{port}/api/v2/dags", timeout=30).status_code == 401
             pool = Api(f"http://127.0.0.1:{port}", folder / ".airflow").call("GET", "api/v2/pools/gpu")
             assert (pool["slots"], pool["include_deferred"]) == (1, False)
@@ -150,9 +150,9 @@ def column(folder: Path, query: str) -> list[str]:
         return [row[0] for row in database.execute(query)]
 
 
-def listeners() -> set[str]:
-    """The addresses that the descendants of this process listen on; it adopts those of the runners."""
-    connections = [one for child in psutil.Process().children(recursive=True) for one in child.net_connections("tcp")]
+def listeners(processes: list[psutil.Process]) -> set[str]:
+    """Return the addresses that processes listen on."""
+    connections = [one for process in processes for one in process.net_connections("tcp")]
     return {f"{one.laddr[0]}:{one.laddr[1]}" for one in connections if one.status == psutil.CONN_LISTEN}
 
 
@@ -160,10 +160,3 @@ def child_of_the_task(folder: Path) -> psutil.Process:
     file = folder / "dags" / "child.pid"
     wait_until(lambda: file.exists() and psutil.pid_exists(int(file.read_text() or 0)))
     return psutil.Process(int(file.read_text()))
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

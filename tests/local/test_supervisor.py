@@ -1,6 +1,7 @@
 """A supervisor ends every process that its command leads to, whatever these do, and no others."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -22,6 +23,10 @@ RENAMED = "import setproctitle; setproctitle.setproctitle('airflow worker -- idl
 IN_ANOTHER_SESSION = (
     "import subprocess, sys; "
     f"child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}], env={{}}, start_new_session=True); child.wait()"
+)
+WITHOUT_ITS_FIRST_THREAD = (  # /proc calls such a process a zombie, and it lives
+    "import ctypes, subprocess, threading, time; subprocess.Popen(['sleep', '60']); "
+    "threading.Thread(target=time.sleep, args=(60,)).start(); ctypes.CDLL(None).syscall(60, 0)"  # exit of one thread
 )
 ORPHAN = f"import os; os._exit(0) if os.fork() else os.setsid(); {RENAMED}{SLEEP}"
 
@@ -76,13 +81,29 @@ def test_it_returns_the_status_of_its_command_and_ends_what_that_left(tmp_path: 
     assert (tmp_path / "log").read_text() == "done\n"
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of the system call")
+def test_it_ends_a_process_whose_first_thread_ended_and_what_that_started(tmp_path: Path) -> None:
+    with no_process_left():
+        process = supervisor.spawn(command(WITHOUT_ITS_FIRST_THREAD), tmp_path / "log")
+        wait_until(lambda: {"sleep"} == {one.name() for one in below(process.pid)})
+        process.communicate(timeout=20)
+
+
+def test_a_command_that_ends_at_once_is_not_missed(tmp_path: Path) -> None:
+    with no_process_left():
+        processes = [supervisor.spawn(["true"], tmp_path / "log") for _ in range(12)]
+        assert [process.wait(20) for process in processes] == [0] * 12
+        for process in processes:
+            process.communicate()
+
+
 def starter(log: Path, then: str) -> list[str]:
     imports = "import time; from pathlib import Path; from local.supervisor import spawn"
     return command(f"{imports}; process = spawn(['sleep', '60'], Path({str(log)!r})); {then}")
 
 
 def test_after_a_byte_it_outlives_its_starter(tmp_path: Path) -> None:
-    with no_process_left():
+    with no_process_left() as alive:
         kept = subprocess.run(
             starter(tmp_path / "log", "process.stdin.write(b'k'); print(process.pid)"),
             capture_output=True,
@@ -93,13 +114,13 @@ def test_after_a_byte_it_outlives_its_starter(tmp_path: Path) -> None:
         time.sleep(1)
         wait_until(lambda: len(below(pid)) == 1)
         os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not below(os.getpid()))
+        wait_until(lambda: not alive())
 
 
 def test_it_ends_what_it_started_when_its_starter_is_killed(tmp_path: Path) -> None:
-    with no_process_left():
+    with no_process_left() as alive:
         killed = subprocess.Popen(starter(tmp_path / "log", "time.sleep(60)"))
         wait_until(lambda: any(one.name() == "sleep" for one in below(killed.pid)))
         killed.kill()
         killed.wait()
-        wait_until(lambda: not below(os.getpid()))
+        wait_until(lambda: not alive())
