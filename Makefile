@@ -3,6 +3,7 @@
 .PHONY: help setup run up down test check clean
 
 PORT = 8080
+WORKERS = 2
 PYTEST_ARGS =
 BIN = .venv/bin
 
@@ -11,7 +12,7 @@ help:
 	@echo 'make up       start Airflow with its UI on loopback and leave it running (PORT=8080)'
 	@echo 'make down     stop what make up started'
 	@echo 'make setup    create .venv and install the pinned dependencies (the other targets do this by themselves)'
-	@echo 'make test     all tests (PYTEST_ARGS="tests/config" for some)'
+	@echo 'make test     all tests, in two processes (PYTEST_ARGS="tests/config" for some, WORKERS=0 for one process)'
 	@echo 'make check    lint, formatting, types, architecture'
 	@echo 'make clean    stop Airflow, remove .airflow and caches; .venv, .data and artifacts stay'
 
@@ -36,7 +37,7 @@ down:
 	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m local down; else echo 'No Airflow is running here.'; fi
 
 test: setup
-	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff check .
