@@ -1,4 +1,4 @@
-"""The history store: how long a year takes to load, and what writing it hour by hour costs, with and without compaction.
+"""The history store: how long a year takes to load, and what writing it hour by hour costs.
 
 Usage: python benchmarks/history_store.py [--repeats 15] [--days 365]
 """
@@ -15,8 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lowtide.grid.history import HistoryStore, open_history
-from lowtide.grid.history_files import HistoryKey
+from lowtide.grid.history import HistoryKey, HistoryStore, open_history
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -65,8 +64,8 @@ def typical(root: Path, days: int) -> int:
 
 
 def size(store: HistoryStore) -> str:
-    files = list(store.folder.iterdir())
-    return f"{len(files)} parts, {sum(file.stat().st_size for file in files) / 1024:.0f} KiB"
+    files = list(store.folder.glob("*.csv.gz"))
+    return f"{len(files)} files, {sum(file.stat().st_size for file in files) / 1024:.0f} KiB"
 
 
 def loading(folder: Path, days: int, repeats: int) -> None:
@@ -82,21 +81,19 @@ def loading(folder: Path, days: int, repeats: int) -> None:
         print(f"  typical hours of the next two days: {timed_ms(repeats, partial(typical, root, days))}")
 
 
-def hour_by_hour(folder: Path, days: int, repeats: int, *, compacting: bool) -> None:
-    root = folder / f"hourly-compacting-{compacting}"
+def hour_by_hour(folder: Path, days: int, repeats: int) -> None:
+    root = folder / "hour-by-hour"
     store = open_history(root, KEY)
     added = []
     begin = time.perf_counter()
-    for index, value in enumerate(year(days, HOUR)):
+    for value in year(days, HOUR):
         before = time.perf_counter()
         store.add([value], value.end)
         added.append(1000 * (time.perf_counter() - before))
-        if compacting and index % 8 == 7:
-            store.compact(grace=timedelta(0))
     took_s = time.perf_counter() - begin
+    median_ms = statistics.median(added)
     print(
-        f"hour by hour, {'with' if compacting else 'without'} compaction: {len(added)} writes in {took_s:.0f} s"
-        f" (one write: median {statistics.median(added):.1f} ms), then {size(store)}"
+        f"hour by hour: {len(added)} writes in {took_s:.0f} s (one write: median {median_ms:.1f} ms), then {size(store)}"
     )
     print(f"  load the year: {timed_ms(repeats, partial(load, root, days))}")
 
@@ -108,8 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         loading(Path(name), options.days, options.repeats)
-        for compacting in (False, True):
-            hour_by_hour(Path(name), options.days, min(3, options.repeats), compacting=compacting)
+        hour_by_hour(Path(name), options.days, min(3, options.repeats))
 
 
 if __name__ == "__main__":

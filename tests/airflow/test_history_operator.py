@@ -8,7 +8,7 @@ import pytest
 from lowtide.timeutil import parse_moment, utc_now
 
 from tests.support.config_files import write_config
-from tests.support.history import HOUR, store
+from tests.support.history import HOUR, files, store
 from tests.support.loopback import Loopback, status
 from tests.support.neso_server import serve_neso
 
@@ -72,12 +72,13 @@ def test_a_replayed_grid_has_no_history_to_keep(run_probe, server: Loopback, tmp
     assert server.seen == []
 
 
-def test_a_damaged_part_is_named_in_the_xcom(run_probe, server: Loopback, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_in_the_xcom_and_set_aside(run_probe, server: Loopback, tmp_path: Path) -> None:
     config = live_config(tmp_path)
     run_probe("record_history", file=config, days=2)
-    part = sorted(store(tmp_path / "artifacts", connection=CONNECTION).folder.glob("*.actual.*"))[-1]
-    part.write_bytes(b"x")
+    file = files(store(tmp_path / "artifacts", connection=CONNECTION))[-2]  # the newest month: actual, forecast
+    file.write_bytes(b"x")
     xcom = run_probe("record_history", file=config, days=2).xcoms["record"]
-    assert xcom["coverage"]["unreadable_parts"] == [part.name]
-    assert part.exists()
-    assert xcom["filled"]["news"] > 40, "what the damaged part held is asked for and stored again"
+    aside = file.with_name(file.name + ".damaged")
+    assert xcom["coverage"]["unreadable_files"] == [aside.name]
+    assert (aside.read_bytes(), file.exists()) == (b"x", True)
+    assert xcom["filled"]["news"] > 40, "what the damaged file held is asked for and stored again"

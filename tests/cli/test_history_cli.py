@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import LOWTIDE
-from tests.support.history import LATER, actual, forecast, grams, store
+from tests.support.history import LATER, actual, files, forecast, grams, store
 from tests.support.history_files import portal, trace
 
 HOURS = [datetime(2025, 12, 30, tzinfo=UTC) + timedelta(hours=i) for i in range(48)]
@@ -76,14 +76,14 @@ def test_a_trace_can_seed_a_provider_s_store_as_of_a_moment(tmp_path: Path) -> N
     assert grams(store(tmp_path).known_at(*span, span[1])) == [100, 110]
 
 
-def test_forecasts_and_damaged_parts_are_told(tmp_path: Path) -> None:
+def test_forecasts_and_damaged_files_are_shown(tmp_path: Path) -> None:
     kept = store(tmp_path)
     kept.add([actual(100.0)], LATER)
-    (part,) = kept.folder.iterdir()
-    part.write_bytes(b"x")
+    (file,) = files(kept)
+    file.write_bytes(b"x")
     kept.add([forecast(90.0, kept_start) for kept_start in HOURS], LATER)
     shown = history("show", "--zone", "GB", "--artifacts", tmp_path)
-    assert f"unreadable part {part.name}" in shown.stdout
+    assert f"unreadable file {file.name}" in shown.stdout
     assert "48 h known from a forecast only" in shown.stdout
     assert "░" in shown.stdout
 

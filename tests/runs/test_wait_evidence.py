@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.schema import GridConfig, ReportConfig
-from lowtide.grid.history import open_history
-from lowtide.grid.history_files import HistoryKey
+from lowtide.grid.history import HistoryKey, open_history
 from lowtide.grid.providers.offline import open_replay
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
 from lowtide.report.compare import compare_runs

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lowtide.grid.history import HistoryStore, open_history
-from lowtide.grid.history_files import HistoryKey
+from lowtide.grid.history import HistoryKey, HistoryStore, open_history
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
 from tests.support.grid import reading
@@ -33,6 +32,11 @@ def forecast(value: float, start: datetime = DAY, **changes: Any) -> Reading:
 
 def hours(start: datetime, *values: float, **changes: Any) -> list[Reading]:
     return [reading(value, start + i * HOUR, **changes) for i, value in enumerate(values)]
+
+
+def files(kept: HistoryStore) -> list[Path]:
+    """Return the store's files of values, without its lock."""
+    return sorted(kept.folder.glob("*.csv.gz"))
 
 
 def grams(readings: Any) -> list[float]:

@@ -1,4 +1,4 @@
-"""Processes that write, compact and read one store at once. Usage: python -m tests.support.history_writer ROLE ROOT SEED COUNT."""
+"""Processes that write and read one store at once. Usage: python -m tests.support.history_writer ROLE ROOT SEED COUNT."""
 
 import random
 import sys
@@ -9,7 +9,6 @@ from pathlib import Path
 from tests.support.history import DAY, HOUR, actual, forecast, store
 
 SPAN = (DAY, DAY + timedelta(days=70))
-GRACE = timedelta(seconds=0.3)
 
 
 def write(root: Path, seed: int, count: int) -> None:
@@ -23,16 +22,6 @@ def write(root: Path, seed: int, count: int) -> None:
         print(hour, make.__name__, value, flush=True)  # noqa: T201
 
 
-def compact(root: Path, seed: int, count: int) -> None:
-    del seed
-    merged = deleted = 0
-    for _ in range(count):
-        done = store(root).compact(minimum_parts=2, grace=GRACE)
-        merged, deleted = merged + done.merged, deleted + done.deleted
-        time.sleep(0.02)
-    print(merged, deleted, flush=True)  # noqa: T201
-
-
 def read(root: Path, seed: int, count: int) -> None:
     """What has been seen once must never be missing later."""
     del seed
@@ -40,8 +29,8 @@ def read(root: Path, seed: int, count: int) -> None:
     for _ in range(count):
         kept = store(root)
         now = {k.start for k in kept.known_now(*SPAN)}
-        if not seen <= now or kept.unreadable_parts:
-            sys.exit(f"{len(seen - now)} intervals vanished, unreadable: {kept.unreadable_parts}")
+        if not seen <= now or kept.unreadable_files:
+            sys.exit(f"{len(seen - now)} intervals vanished, unreadable: {kept.unreadable_files}")
         seen = now
         time.sleep(0.01)
     print(len(seen), flush=True)  # noqa: T201
@@ -49,4 +38,4 @@ def read(root: Path, seed: int, count: int) -> None:
 
 if __name__ == "__main__":
     role, folder, number, times = sys.argv[1:]
-    {"write": write, "compact": compact, "read": read}[role](Path(folder), int(number), int(times))
+    {"write": write, "read": read}[role](Path(folder), int(number), int(times))

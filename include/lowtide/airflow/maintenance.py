@@ -1,8 +1,7 @@
-"""Keeps the grid's history: asks the configured provider for what the store lacks, and merges small parts."""
+"""Keeps the grid's history: asks the configured provider for what the store lacks."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +70,14 @@ class GridUpkeepOperator(ConfiguredOperator):
 
 
 class RecordGridHistoryOperator(GridUpkeepOperator):
-    """Fills the history of the grid that a configuration file names, and compacts it. Running it again changes nothing.
+    """Fills the history of the grid that a configuration file names, as far as the provider has it. Running it again changes nothing.
 
-    The XCom says what was asked, what was news, which gaps remain and which parts cannot be read.
+    The XCom says what was asked, what was news, which gaps remain and which files cannot be read.
     Gaps of the last ``days`` days are asked for again.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Fill, compact, and return what was done.
+        """Fill, and return what was done.
 
         :raises AirflowSkipException: the configured grid is a replay or a profile, which have no history.
         :raises AirflowException: the provider gave no usable answer at all; a later try may do.
@@ -98,7 +97,6 @@ class RecordGridHistoryOperator(GridUpkeepOperator):
 
     def _fill(self, store: HistoryStore, feed: LiveFeed, look_back: timedelta) -> dict[str, Any]:
         filling = fill(store, feed, HistoryRecorder(store), days=look_back.days, clock=utc_now)
-        compaction = store.compact()
         now = utc_now()
         coverage = store.coverage(now - look_back, now)
         self._log(filling, coverage)
@@ -107,7 +105,6 @@ class RecordGridHistoryOperator(GridUpkeepOperator):
             "path": str(store.folder),
             "filled": filling.as_json(),
             "coverage": coverage.as_json(),
-            "compaction": asdict(compaction),
         }
 
     def _log(self, filling: Filling, coverage: Coverage) -> None:
@@ -120,8 +117,8 @@ class RecordGridHistoryOperator(GridUpkeepOperator):
         )
         for failure in filling.failures:
             self.log.warning("no answer for %s", failure)
-        for part in coverage.unreadable_parts:
-            self.log.warning("skipped the part %s, which cannot be read", part)
+        for file in coverage.unreadable_files:
+            self.log.warning("skipped the file %s, which cannot be read", file)
 
 
 # Accounts for runs that were killed and that nobody goes on with.

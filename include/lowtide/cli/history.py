@@ -12,8 +12,7 @@ from lowtide.cli.charts import chart
 from lowtide.cli.common import artifacts_root, print_json
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError
-from lowtide.grid.history import Coverage, HistoryStore, open_history, stores_of_zone
-from lowtide.grid.history_files import HistoryKey
+from lowtide.grid.history import Coverage, HistoryKey, HistoryStore, open_history, stores_of_zone
 from lowtide.grid.history_import import read_history_file
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import format_moment, parse_moment, utc_now
@@ -59,7 +58,7 @@ def _view(store: HistoryStore, limits: Limits, now: datetime) -> tuple[dict[str,
     facts = {
         "key": store.key.as_json(),
         "path": str(store.folder),
-        "parts": store.parts(),
+        "files": store.files(),
         "coverage": coverage.as_json(),
         "values": values,
     }
@@ -74,7 +73,7 @@ def _words(store: HistoryStore, coverage: Coverage) -> list[str]:
         f" {key.emission_factor_type.value} emission factors",
         f"  {store.folder}",
         f"  {format_moment(coverage.start)} to {format_moment(coverage.end)}: {coverage.actual_percent:.1f} % known,"
-        f" {coverage.intervals:,} intervals in {store.parts()} parts",
+        f" {coverage.intervals:,} intervals in {store.files()} files",
     ]
     if coverage.forecast_only:
         lines.append(f"  {coverage.forecast_only / timedelta(hours=1):g} h known from a forecast only")
@@ -84,8 +83,8 @@ def _words(store: HistoryStore, coverage: Coverage) -> list[str]:
     ]
     if len(coverage.gaps) > _SHOWN_GAPS:
         lines.append(f"  and {len(coverage.gaps) - _SHOWN_GAPS} more gaps (--json lists all)")
-    unreadable = store.unreadable_parts
-    return [*lines, *(f"  unreadable part {name}: {reason}" for name, reason in sorted(unreadable.items()))]
+    unreadable = store.unreadable_files
+    return [*lines, *(f"  unreadable file {name}: {reason}" for name, reason in sorted(unreadable.items()))]
 
 
 def _chart(store: HistoryStore, readings: Sequence[Reading], drawn: tuple[datetime, datetime]) -> list[str]:

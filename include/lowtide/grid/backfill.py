@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from lowtide.config.zones import Zone
 from lowtide.errors import ProviderUnavailable, SignalError
 from lowtide.grid.client import LiveFeed
-from lowtide.grid.history import SOURCE, HistoryStore, Span
-from lowtide.grid.history_files import STAGE_OF_KIND, HistoryKey
+from lowtide.grid.history import STAGE_OF_KIND, TYPICAL_SOURCE, HistoryKey, HistoryStore
 from lowtide.grid.providers.base import HttpProvider, Request
+from lowtide.grid.series import Span
 from lowtide.records import IntensityKind, Reading
 from lowtide.timeutil import format_moment
 
@@ -38,7 +38,9 @@ class HistoryRecorder:
 
         :raises ArtifactError: the store cannot be written.
         """
-        kept = [r for r in readings if r.kind in STAGE_OF_KIND and r.source != SOURCE and self.store.key.admits(r)]
+        kept = [
+            r for r in readings if r.kind in STAGE_OF_KIND and r.source != TYPICAL_SOURCE and self.store.key.admits(r)
+        ]
         over = [r for r in kept if r.kind is IntensityKind.FORECAST or r.end <= known_at]
         return self.store.add(over, known_at)
 

@@ -1,120 +1,145 @@
-"""The history of one signal: what was known when, and what is known now."""
+"""The history of one signal: what was known when, and what is known now.
 
+One file holds a key's observations of one month and stage, ``2026-03.actual.csv.gz`` or ``2026-03.forecast.csv.gz``:
+forecasts are many times as many, and a past that is known needs none of them. A writer holds the folder's lock and
+replaces a file in one step, so no writer loses another's values and no reader sees half a file.
+"""
+
+import csv
+import gzip
+import io
+import json
+import logging
+import zlib
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice, pairwise
+from math import inf
+from operator import lt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
 from lowtide.config.zones import find_zone
-from lowtide.errors import InvalidAnswer
-from lowtide.grid.history_files import (
-    ACTUAL,
-    FORECAST,
-    STAGE_OF_KIND,
-    Compaction,
-    HistoryKey,
-    Part,
-    PartFolder,
-    PartName,
-    Value,
-    compact,
-    from_us,
-    history_root,
-    month_of,
-    readings_of,
-    to_us,
-    value_of,
-)
-from lowtide.records import IntensityKind, Reading
+from lowtide.errors import ArtifactError, InvalidAnswer
+from lowtide.grid.series import gaps
+from lowtide.io import write_bytes_atomically
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
 
-# What a set of values says, whatever their order: the newest value of each interval, the actual one before a forecast.
+_log = logging.getLogger(__name__)
+
+ACTUAL, FORECAST = "actual", "forecast"
+STAGE_OF_KIND = {
+    IntensityKind.MEASURED: ACTUAL,
+    IntensityKind.ESTIMATED: ACTUAL,
+    IntensityKind.FORECAST: FORECAST,
+}
+"""Kinds that are knowledge of the grid; cached, modelled and replayed readings are fallbacks and are not kept."""
+TYPICAL_DAYS = 14
+TYPICAL_SOURCE = f"history:{TYPICAL_DAYS}d"
+LONGEST_INTERVAL = timedelta(days=1)
+"""A value over a longer interval says nothing about an hour; it is refused."""
+
+Interval = tuple[datetime, datetime]
+
+_PUBLIC = "public"
+_COLUMNS = ("start", "end", "carbon_intensity_gco2eq_per_kwh", "kind", "source", "learnt_at")
+_SUFFIX = ".csv.gz"
+_DAMAGED = ".damaged"
+_LOCK_TIMEOUT_S = 60.0
+_HOUR = timedelta(hours=1)
+_MINIMUM_DAYS = 3
+"""An hour seen on fewer days is left out: a single windy night is no habit of the grid."""
 
 
-Interval = tuple[int, int]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryKey:
+    """Zone, source, connection (None: the source's public address), signal type and emission factor type.
+
+    Values of two keys are never mixed, so each key has a folder.
+    """
+
+    zone: str
+    source: str
+    connection: str | None = None
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+
+    def folder(self, artifacts_root: Path) -> Path:
+        """Return the store's folder: history/<zone>/<source>/<connection or public>/<signal>-<factor>."""
+        connection = _PUBLIC if self.connection is None else _component(self.connection)
+        meaning = f"{self.signal_type.value}-{self.emission_factor_type.value}"
+        return _history_root(artifacts_root) / _component(self.zone) / _component(self.source) / connection / meaning
+
+    def admits(self, reading: Reading) -> bool:
+        """Whether a reading is of this zone, signal type and emission factor type."""
+        own = (self.zone, self.signal_type, self.emission_factor_type)
+        return (reading.zone, reading.signal_type, reading.emission_factor_type) == own
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able mapping, which is the first line of every file of the store."""
+        return asdict(self)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Self | None:
+        """Return the key of a store's folder; None where the folder is no store's."""
+        zone, source, connection, meaning = folder.parts[-4:]
+        signal_type, _, factor_type = meaning.partition("-")
+        try:
+            return cls(
+                zone=unquote(zone),
+                source=unquote(source),
+                connection=None if connection == _PUBLIC else unquote(connection),
+                signal_type=SignalType(signal_type),
+                emission_factor_type=EmissionFactorType(factor_type),
+            )
+        except ValueError:
+            return None
 
 
-def newest(values: Iterable[Value], *, known_by_us: int | None = None) -> dict[Interval, Value]:
-    """Return the newest value of each interval, as of a moment or of all that is known."""
-    found: dict[Interval, Value] = {}
-    for value in values:
-        if known_by_us is not None and value[5] > known_by_us:
-            continue
-        interval = value[:2]  # by index: properties would make a year of half-hours take twice as long
-        rival = found.get(interval)
-        if rival is None or value[5] > rival[5] or (value[5] == rival[5] and value.recency > rival.recency):
-            found[interval] = value
-    return found
+class Observation(NamedTuple):
+    """An interval's intensity as it was learnt at a time."""
 
+    start: datetime
+    end: datetime
+    gco2eq_per_kwh: float
+    kind: IntensityKind
+    source: str
+    learnt_at: datetime
 
-def best(actual: Iterable[Value], forecast: Iterable[Value], *, known_by_us: int | None = None) -> list[Value]:
-    """Return one value an instant at most, in time order: an actual one where there is one, else the newest forecast."""
-    found = newest(forecast, known_by_us=known_by_us) | newest(actual, known_by_us=known_by_us)
-    chosen = sorted(found.values())
-    if any(later.start_us < earlier.end_us for earlier, later in pairwise(chosen)):
-        return _without_overlap(chosen)
-    return chosen
+    @property
+    def interval(self) -> Interval:
+        """Start and end; revisions of one interval are found by it."""
+        return self.start, self.end
 
+    @property
+    def recency(self) -> tuple[datetime, bool, float, str]:
+        """What is learnt later holds; the rest only makes ties independent of the order of the rows."""
+        return self.learnt_at, self.kind is IntensityKind.MEASURED, self.gco2eq_per_kwh, self.source
 
-def news(values: Iterable[Value], known: Iterable[Value]) -> list[Value]:
-    """Return the values that change what is known at their moment; a repeated answer is no news."""
-    history: dict[tuple[Interval, str], list[Value]] = {}
-    for value in known:
-        history.setdefault((value.interval, value.stage), []).append(value)
-    fresh = []
-    for value in sorted(set(values), key=lambda value: value.recency):
-        line = history.setdefault((value.interval, value.stage), [])
-        before = max((v for v in line if v.known_at_us <= value.known_at_us), key=lambda v: v.recency, default=None)
-        if value not in line and (before is None or before[:5] != value[:5]):
-            fresh.append(value)
-            line.append(value)
-    return fresh
-
-
-def _without_overlap(values: list[Value]) -> list[Value]:
-    """Cut what overlaps: an actual value before a forecast, a finer one before a coarser, a newer one before an older."""
-    rank = {ACTUAL: 0, FORECAST: 1}
-    taken: list[Value] = []
-    for value in sorted(values, key=lambda v: (rank[v.stage], v.end_us - v.start_us, -v.known_at_us, v)):
-        for start, end in _free(taken, value.interval):
-            insort(taken, value._replace(start_us=start, end_us=end))
-    return taken
-
-
-def _free(taken: list[Value], interval: Interval) -> list[Interval]:
-    """Return what values without overlap, in time order, leave free of an interval."""
-    start, end = interval
-    free: list[Interval] = []
-    for value in islice(taken, max(0, bisect_left(taken, (start,)) - 1), None):
-        if value.start_us >= end:
-            break
-        if value.start_us > start:
-            free.append((start, value.start_us))
-        start = max(start, value.end_us)
-    return [*free, (start, end)] if start < end else free
-
-
-# How much of a span the history knows, and where it has holes.
-
-
-Span = tuple[datetime, datetime]
+    @property
+    def file_name(self) -> str:
+        """The file of its stage and of the UTC month in which the interval starts."""
+        return _file_name(_month(self.start), STAGE_OF_KIND[self.kind])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What is known of ``[start, end)``. A gap is where no actual value is known, be there a forecast or not."""
+    """What is known of ``[start, end)``. A gap is where no actual value is known, with or without a forecast."""
 
     start: datetime
     end: datetime
     intervals: int
     actual: timedelta
     forecast_only: timedelta
-    gaps: tuple[Span, ...]
-    unreadable_parts: tuple[str, ...] = ()
+    gaps: tuple[Interval, ...]
+    unreadable_files: tuple[str, ...] = ()
 
     @property
     def actual_percent(self) -> float:
@@ -129,56 +154,295 @@ class Coverage:
             "end": format_moment(self.end),
             "intervals": self.intervals,
             "actual_percent": round(self.actual_percent, 3),
-            "forecast_only_hours": self.forecast_only / timedelta(hours=1),
+            "forecast_only_hours": self.forecast_only / _HOUR,
             "gaps": [{"start": format_moment(start), "end": format_moment(end)} for start, end in self.gaps],
-            "unreadable_parts": list(self.unreadable_parts),
+            "unreadable_files": list(self.unreadable_files),
         }
 
 
-def coverage_of(readings: Sequence[Reading], start: datetime, end: datetime, unreadable: Iterable[str]) -> Coverage:
-    """Return the coverage of a span by readings that do not overlap one another, in time order."""
-    actual = [reading for reading in readings if reading.kind is not IntensityKind.FORECAST]
-    forecast = [reading for reading in readings if reading.kind is IntensityKind.FORECAST]
-    return Coverage(
-        start=start,
-        end=end,
-        intervals=len(readings),
-        actual=_length(actual, start, end),
-        forecast_only=_length(forecast, start, end),
-        gaps=gaps_between(actual, start, end),
-        unreadable_parts=tuple(sorted(unreadable)),
-    )
+class HistoryStore:
+    """One signal's values in one folder. Any number of processes, also on other machines, may add and read at once."""
+
+    def __init__(self, folder: Path, key: HistoryKey) -> None:
+        self.folder = folder
+        self.key = key
+        self.timezone = find_zone(key.zone).timezone
+        self._read: dict[str, tuple[tuple[int, ...], tuple[Observation, ...]]] = {}
+        self._unreadable: dict[str, str] = {}
+
+    @property
+    def unreadable_files(self) -> dict[str, str]:
+        """Damaged or foreign files that were skipped so far, by name, with the reason."""
+        damaged = "its values were lost; import them again, then delete the file"
+        return self._unreadable | dict.fromkeys((p.name for p in self.folder.glob("*" + _DAMAGED)), damaged)
+
+    def add(self, readings: Iterable[Reading], known_at: datetime) -> int:
+        """Store what was learnt at a time and return how many values were news; a repeated answer is no news.
+
+        :raises InvalidAnswer: a reading of another zone or meaning, a fallback (cached, modelled, replayed), or one over
+            more than a day.
+        :raises ArtifactError: full disk or no permission; what was stored before stays whole.
+        """
+        found: dict[str, list[Observation]] = {}
+        for observation in [self._checked(reading, as_utc(known_at)) for reading in readings]:
+            found.setdefault(observation.file_name, []).append(observation)
+        if not found:
+            return 0
+        with self._locked():
+            return sum(self._append(name, observations) for name, observations in found.items())
+
+    def known_now(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        """Return the readings that overlap ``[start, end)``, in time order: the newest actual value, else the newest forecast."""
+        return self._readings(as_utc(start), as_utc(end), None)
+
+    def known_at(self, start: datetime, end: datetime, time: datetime) -> tuple[Reading, ...]:
+        """Return what was known of ``[start, end)`` at a time, without anything that was learnt later."""
+        return self._readings(as_utc(start), as_utc(end), as_utc(time))
+
+    def coverage(self, start: datetime, end: datetime) -> Coverage:
+        """Return how much of ``[start, end)`` is known, and the gaps."""
+        start, end = as_utc(start), as_utc(end)
+        readings = self.known_now(start, end)
+        forecast = [reading for reading in readings if reading.kind is IntensityKind.FORECAST]
+        actual = [reading for reading in readings if reading.kind is not IntensityKind.FORECAST]
+        return Coverage(
+            start=start,
+            end=end,
+            intervals=len(readings),
+            actual=_length(actual, start, end),
+            forecast_only=_length(forecast, start, end),
+            gaps=tuple(gaps(((reading.start, reading.end) for reading in actual), start, end)),
+            unreadable_files=tuple(sorted(self.unreadable_files)),
+        )
+
+    def span(self) -> Interval | None:
+        """Return start and end of all that is known, forecasts included; None for an empty store."""
+        names = sorted(self._versions())
+        ends = [name for name in names if names and name[:7] in (names[0][:7], names[-1][:7])]
+        known = [observation for name in ends for observation in self._file(name)]
+        if not known:  # also where the first and last month cannot be read
+            return None
+        return min(o.start for o in known), max(o.end for o in known)
+
+    def typical(self, start: datetime, end: datetime, *, known_by: datetime | None = None) -> tuple[Reading, ...]:
+        """Return a forecast of ``[start, end)``: the same clock hour's mean over the 14 days before ``start``.
+
+        Whole hours, kind forecast, source ``history:14d``; hours seen on fewer than 3 of the days are left out.
+
+        :param known_by: rest on what was known then, to examine an earlier decision; None: on what is known now.
+        """
+        start, end = as_utc(start), as_utc(end)
+        past = self._readings(start - timedelta(days=TYPICAL_DAYS), start, known_by and as_utc(known_by))
+        actual = [r for r in past if r.kind is not IntensityKind.FORECAST and r.end <= start]
+        means = hourly_means(actual, self.timezone)
+        hour, hours = _hour_of(start), []
+        while hour < end:
+            mean = means.get(hour.astimezone(self.timezone).hour)
+            if mean is not None:
+                typical = Observation(hour, hour + _HOUR, mean, IntensityKind.FORECAST, TYPICAL_SOURCE, start)
+                hours.append(typical)
+            hour += _HOUR
+        return self._as_readings(hours)
+
+    def version(self) -> frozenset[object]:
+        """Return a value that changes whenever something is stored."""
+        return frozenset(self._versions().items())
+
+    def files(self) -> int:
+        """Return how many files there are."""
+        return len(self._versions())
+
+    def _checked(self, reading: Reading, known_at: datetime) -> Observation:
+        if not self.key.admits(reading):
+            raise InvalidAnswer(
+                f"a reading of zone {reading.zone} ({reading.signal_type.value}, {reading.emission_factor_type.value}"
+                f" factors) does not belong into {self.folder}"
+            )
+        if reading.kind not in STAGE_OF_KIND or reading.source == TYPICAL_SOURCE:
+            raise InvalidAnswer(
+                f"a {reading.kind.value} reading from {reading.source} is a fallback; the history keeps the grid's values only"
+            )
+        if reading.end - reading.start > LONGEST_INTERVAL:
+            raise InvalidAnswer(
+                f"{reading.source} gave an interval of {reading.end - reading.start}; a day is the longest"
+            )
+        start, end = as_utc(reading.start), as_utc(reading.end)
+        return Observation(start, end, reading.carbon_intensity_gco2eq_per_kwh, reading.kind, reading.source, known_at)
+
+    def _readings(self, start: datetime, end: datetime, known_by: datetime | None) -> tuple[Reading, ...]:
+        actual = self._overlapping(ACTUAL, _months(start, end), start, end)
+        chosen = best(actual, (), known_by=known_by)
+        missing = gaps((o.interval for o in chosen), start, end)
+        if missing:
+            months = {month for gap in missing for month in _months(*gap)}
+            forecast = self._overlapping(FORECAST, months, start, end)
+            chosen = best(actual, forecast, known_by=known_by) if forecast else chosen
+        return self._as_readings(chosen)
+
+    def _overlapping(self, stage: str, months: Iterable[str], start: datetime, end: datetime) -> list[Observation]:
+        names = [_file_name(month, stage) for month in sorted(months)]
+        return [o for name in names for o in self._file(name) if o[0] < end and start < o[1]]
+
+    def _as_readings(self, observations: Iterable[Observation]) -> tuple[Reading, ...]:
+        zone, signal_type, factor_type = self.key.zone, self.key.signal_type, self.key.emission_factor_type
+        return tuple(
+            Reading(
+                zone=zone,
+                start=start,
+                end=end,
+                carbon_intensity_gco2eq_per_kwh=value,
+                source=source,
+                kind=kind,
+                signal_type=signal_type,
+                emission_factor_type=factor_type,
+            )
+            for start, end, value, kind, source, _ in observations
+        )
+
+    def _versions(self) -> dict[str, tuple[int, ...]]:
+        """Return the files' names and versions.
+
+        :raises ArtifactError: the folder exists but cannot be listed.
+        """
+        try:
+            return {path.name: _version(path) for path in self.folder.iterdir() if path.name.endswith(_SUFFIX)}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot list {self.folder} ({error.strerror}); the artifact root must be a folder that can be read"
+            ) from None
+
+    def _file(self, name: str) -> tuple[Observation, ...]:
+        """Return a file's observations, from memory while the file is the same; none for one that is damaged.
+
+        :raises ArtifactError: a file that may not be read.
+        """
+        path = self.folder / name
+        try:
+            version = _version(path)
+            if name in self._read and self._read[name][0] == version:
+                return self._read[name][1]
+            observations = _decode(path.read_bytes(), self.key)
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise ArtifactError(f"cannot read {path} ({error.strerror}); fix its permissions") from None
+        except ValueError as error:
+            if name not in self._unreadable:
+                _log.warning("history file %s is skipped: %s", path, error)
+            self._unreadable[name] = str(error)
+            return ()
+        self._unreadable.pop(name, None)
+        self._read[name] = version, observations
+        return observations
+
+    def _append(self, name: str, observations: Collection[Observation]) -> int:
+        known, path = self._file(name), self.folder / name
+        intervals = {observation.interval for observation in observations}
+        fresh = news(observations, [o for o in known if o.interval in intervals])
+        if not fresh:
+            return 0
+        if name in self._unreadable:
+            path.replace(path.with_name(name + _DAMAGED))
+            del self._unreadable[name]
+        write_bytes_atomically(path, _encode(self.key, sorted({*known, *fresh})))
+        return len(fresh)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the folder's lock; a temporary file that is there then belongs to a writer that died.
+
+        :raises ArtifactError: no permission, or another process has held the lock for a minute.
+        """
+        from filelock import FileLock, Timeout  # here: a reader needs no lock, and no asyncio with it
+
+        lock = FileLock(self.folder / ".lock", timeout=_LOCK_TIMEOUT_S, mode=0o666)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise ArtifactError(
+                f"another process has been writing to {self.folder} for {_LOCK_TIMEOUT_S:.0f} s; end it, or try later"
+            ) from None
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot write {self.folder} ({error.strerror}); the artifact root must be a folder that this worker can write"
+            ) from None
+        try:
+            for leftover in self.folder.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
 
 
-def gaps_between(readings: Iterable[Reading], start: datetime, end: datetime) -> tuple[Span, ...]:
-    """Return what readings in time order leave uncovered of a span."""
-    gaps: list[Span] = []
-    known_until = start
-    for reading in readings:
-        if reading.start > known_until:
-            gaps.append((known_until, min(reading.start, end)))
-        known_until = max(known_until, reading.end)
-        if known_until >= end:
-            break
-    if known_until < end:
-        gaps.append((known_until, end))
-    return tuple(gaps)
+def open_history(artifacts_root: Path, key: HistoryKey) -> HistoryStore:
+    """Return the store of a key under the artifact root; it need not exist yet.
+
+    :raises ConfigurationError: the key's zone is not in the zone table.
+    """
+    return HistoryStore(key.folder(artifacts_root), key)
 
 
-def _length(readings: Iterable[Reading], start: datetime, end: datetime) -> timedelta:
-    inside = (min(reading.end, end) - max(reading.start, start) for reading in readings)
-    return sum((length for length in inside if length > timedelta(0)), timedelta(0))
+def stores_of_zone(artifacts_root: Path, zone: str) -> list[HistoryStore]:
+    """Return the zone's stores that exist, by path."""
+    folders: Sequence[Path] = sorted(_history_root(artifacts_root).glob("*/*/*/*"))
+    keys = ((folder, HistoryKey.from_folder(folder)) for folder in folders)
+    return [HistoryStore(folder, key) for folder, key in keys if key is not None and key.zone == zone]
 
 
-# A forecast from the history alone: for each clock hour of the zone, the mean of that hour over the last two weeks.
+# What a set of observations says, whatever their order: the newest of each interval, an actual one before a forecast.
 
 
-DAYS = 14
-LOOK_BACK = timedelta(days=DAYS)
-MINIMUM_DAYS = 3
-"""An hour that was seen on fewer days is left out: a single windy night is no habit of the grid."""
-SOURCE = f"history:{DAYS}d"
-_HOUR = timedelta(hours=1)
+def best(
+    actual: Iterable[Observation], forecast: Iterable[Observation], *, known_by: datetime | None = None
+) -> list[Observation]:
+    """Return at most one observation for each instant, in time order: the newest actual one, else the newest forecast."""
+    found = _newest(forecast, known_by) | _newest(actual, known_by)
+    chosen = sorted(found.values())
+    if any(later.start < earlier.end for earlier, later in pairwise(chosen)):
+        return _without_overlap(chosen)
+    return chosen
+
+
+def news(observations: Iterable[Observation], known: Iterable[Observation]) -> list[Observation]:
+    """Return the observations that change what is known at their time, of one stage."""
+    by_interval: dict[Interval, list[Observation]] = {}
+    for observation in known:
+        by_interval.setdefault(observation.interval, []).append(observation)
+    fresh = []
+    for new in sorted(set(observations), key=lambda o: o.recency):
+        revisions = by_interval.setdefault(new.interval, [])
+        before = max((o for o in revisions if o.learnt_at <= new.learnt_at), key=lambda o: o.recency, default=None)
+        if new not in revisions and (before is None or before[:5] != new[:5]):
+            fresh.append(new)
+            revisions.append(new)
+    return fresh
+
+
+def _newest(observations: Iterable[Observation], known_by: datetime | None) -> dict[Interval, Observation]:
+    found: dict[Interval, Observation] = {}
+    for observation in observations:
+        if known_by is not None and observation[5] > known_by:
+            continue
+        interval = observation[:2]  # by index: properties would make a year of half-hours take twice as long
+        rival = found.get(interval)
+        if rival is None or observation.recency > rival.recency:
+            found[interval] = observation
+    return found
+
+
+def _without_overlap(observations: list[Observation]) -> list[Observation]:
+    """Cut what overlaps: an actual value before a forecast, a finer one before a coarser, a newer one before an older."""
+    newest_first = sorted(observations, key=lambda o: o.learnt_at, reverse=True)
+    by_rank = sorted(newest_first, key=lambda o: (STAGE_OF_KIND[o.kind], o.end - o.start))
+    taken: list[Observation] = []
+    for observation in by_rank:
+        near = islice(taken, max(0, bisect_left(taken, (observation.start,)) - 1), None)
+        for start, end in gaps((o.interval for o in near), *observation.interval):
+            insort(taken, observation._replace(start=start, end=end))
+    return taken
 
 
 def hourly_means(past: Iterable[Reading], timezone: ZoneInfo) -> dict[int, float]:
@@ -200,209 +464,100 @@ def hourly_means(past: Iterable[Reading], timezone: ZoneInfo) -> dict[int, float
             total[1] += weight_s
             days.setdefault(local.hour, set()).add(local.date())
             start = stop
-    return {hour: grams / weight for hour, (grams, weight) in sums.items() if len(days[hour]) >= MINIMUM_DAYS}
+    return {hour: grams / weight for hour, (grams, weight) in sums.items() if len(days[hour]) >= _MINIMUM_DAYS}
 
 
-def typical_readings(
-    past: Iterable[Reading], key: HistoryKey, timezone: ZoneInfo, start: datetime, end: datetime
-) -> tuple[Reading, ...]:
-    """Return the whole hours that overlap ``[start, end)`` at the means of the past; hours without a mean are left out."""
-    means = hourly_means(past, timezone)
-    hours: list[Reading] = []
-    hour = _hour_of(as_utc(start))
-    while hour < end:
-        mean = means.get(hour.astimezone(timezone).hour)
-        if mean is not None:
-            hours.append(_forecast_hour(key, hour, mean))
-        hour += _HOUR
-    return tuple(hours)
-
-
-def _forecast_hour(key: HistoryKey, hour: datetime, mean: float) -> Reading:
-    return Reading(
-        zone=key.zone,
-        start=hour,
-        end=hour + _HOUR,
-        carbon_intensity_gco2eq_per_kwh=mean,
-        source=SOURCE,
-        kind=IntensityKind.FORECAST,
-        signal_type=key.signal_type,
-        emission_factor_type=key.emission_factor_type,
+def _encode(key: HistoryKey, observations: Iterable[Observation]) -> bytes:
+    text = io.StringIO()
+    text.write(f"# {json.dumps(key.as_json())}\n")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    iso = cache(format_moment)
+    writer.writerows(
+        (iso(start), iso(end), value, kind.value, source, iso(learnt_at))
+        for start, end, value, kind, source, learnt_at in observations
     )
+    return gzip.compress(text.getvalue().encode(), compresslevel=6, mtime=0)
 
 
-def _hour_of(moment: datetime) -> datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)
+def _decode(data: bytes, key: HistoryKey) -> tuple[Observation, ...]:
+    """Return a file's observations.
 
-
-LONGEST_INTERVAL = timedelta(days=1)
-"""A value over a longer interval says nothing of an hour; it is refused."""
-
-
-class HistoryStore:
-    """One signal's values under one folder. Any number of processes, also on other machines, may add and read at once.
-
-    Adding never changes a file that is there; readers merge all parts. So nothing that was added can be lost to another
-    writer, and what is read does not depend on the order of writers.
+    :raises ValueError: the file is damaged or of another store; the message says which.
     """
-
-    def __init__(self, folder: Path, key: HistoryKey) -> None:
-        self.key = key
-        self.timezone = find_zone(key.zone).timezone
-        self._parts = PartFolder(folder, key)
-
-    @property
-    def folder(self) -> Path:
-        """Where the parts are."""
-        return self._parts.path
-
-    @property
-    def unreadable_parts(self) -> dict[str, str]:
-        """Damaged or foreign parts that were skipped so far, by name, with the reason."""
-        return self._parts.unreadable
-
-    def add(self, readings: Iterable[Reading], known_at: datetime) -> int:
-        """Store what was learnt at a moment and return how many values were news; what was known already is no news.
-
-        :raises InvalidAnswer: a reading of another zone or meaning, one that stands in for the grid (cached, modelled,
-            replayed), or one over more than a day.
-        :raises ArtifactError: full disk or no permission; what was stored before stays whole.
-        """
-        values = [self._checked(reading, as_utc(known_at)) for reading in readings]
-        if not values:
-            return 0
-        start, end = min(value.start_us for value in values), max(value.end_us for value in values)
-        touched = {(value.month, value.stage) for value in values}
-        known = self._values(lambda name: (name.month, name.stage) in touched, start, end)
-        fresh = news(values, known)
-        for group in touched:
-            part = tuple(value for value in fresh if (value.month, value.stage) == group)
-            if part:
-                self._parts.publish(Part(part))
-        return len(fresh)
-
-    def known_now(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return the readings that overlap ``[start, end)``, in time order: the newest actual value, else the newest forecast."""
-        return self._readings(as_utc(start), as_utc(end), None)
-
-    def known_at(self, start: datetime, end: datetime, moment: datetime) -> tuple[Reading, ...]:
-        """Return what was known of ``[start, end)`` at a moment; nothing that was learnt later is among it."""
-        return self._readings(as_utc(start), as_utc(end), to_us(as_utc(moment)))
-
-    def coverage(self, start: datetime, end: datetime) -> Coverage:
-        """Return how much of ``[start, end)`` is known, and the gaps."""
-        start, end = as_utc(start), as_utc(end)
-        return coverage_of(self.known_now(start, end), start, end, self.unreadable_parts)
-
-    def span(self) -> tuple[datetime, datetime] | None:
-        """Return start and end of all that is known, forecasts included; None for an empty store."""
-        months = sorted(name.month for name in self._parts.names())
-        values = list(self._all_values(lambda name: name.month in (months[0], months[-1])) if months else ())
-        if not values:  # also where the first and last month cannot be read
-            return None
-        return from_us(min(value.start_us for value in values)), from_us(max(value.end_us for value in values))
-
-    def typical(self, start: datetime, end: datetime, *, known_by: datetime | None = None) -> tuple[Reading, ...]:
-        """Return a forecast of ``[start, end)``: the same clock hour's mean over the 14 days before ``start``.
-
-        Whole hours, kind forecast, source ``history:14d``; hours seen on fewer than 3 of the days are left out.
-
-        :param known_by: rest on what was known then, for looking back on a decision; None: on what is known now.
-        """
-        start, end = as_utc(start), as_utc(end)
-        moment_us = None if known_by is None else to_us(as_utc(known_by))
-        past = self._readings(start - LOOK_BACK, start, moment_us)
-        actual = [r for r in past if r.kind is not IntensityKind.FORECAST and r.end <= start]
-        return typical_readings(actual, self.key, self.timezone, start, end)
-
-    def compact(self, *, minimum_parts: int = 8, grace: timedelta = timedelta(minutes=15)) -> Compaction:
-        """Merge small parts; ``lowtide.grid.history_files`` says why nothing can be lost.
-
-        :raises ArtifactError: full disk or no permission; the parts are then as they were.
-        """
-        return compact(self._parts, minimum_parts=minimum_parts, grace=grace)
-
-    def part_names(self) -> frozenset[str]:
-        """Return the names of the parts: as long as they are the same, so is all that is known."""
-        return frozenset(name.text for name in self._parts.names())
-
-    def parts(self) -> int:
-        """Return how many parts there are."""
-        return len(self._parts.names())
-
-    def _checked(self, reading: Reading, known_at: datetime) -> Value:
-        if not self.key.admits(reading):
-            raise InvalidAnswer(
-                f"a reading of zone {reading.zone} ({reading.signal_type.value}, {reading.emission_factor_type.value}"
-                f" factors) does not belong into {self.folder}"
-            )
-        if reading.kind not in STAGE_OF_KIND or reading.source == SOURCE:
-            raise InvalidAnswer(
-                f"a {reading.kind.value} reading from {reading.source} stands in for the grid; it is no history of it"
-            )
-        if reading.end - reading.start > LONGEST_INTERVAL:
-            raise InvalidAnswer(
-                f"{reading.source} gave an interval of {reading.end - reading.start}; a day is the longest"
-            )
-        return value_of(reading, known_at)
-
-    def _readings(self, start: datetime, end: datetime, known_by_us: int | None) -> tuple[Reading, ...]:
-        span = to_us(start), to_us(end)
-        within = _in_months(start, end)
-        actual = list(self._values(lambda name: name.stage == ACTUAL and within(name), *span))
-        settled = best(actual, (), known_by_us=known_by_us)
-        gaps = _gaps_us(settled, *span)
-        if gaps:  # forecasts are many times as many values; a past that is known needs none of them
-            months = {month for gap in gaps for month in _months(from_us(gap[0]), from_us(gap[1]))}
-            forecast = list(self._values(lambda name: name.stage == FORECAST and name.month in months, *span))
-            settled = best(actual, forecast, known_by_us=known_by_us) if forecast else settled
-        return readings_of(settled, self.key)
-
-    def _values(self, wanted: Callable[[PartName], bool], start_us: int, end_us: int) -> Iterator[Value]:
-        for part in self._parts.parts(wanted).values():
-            yield from [value for value in part.values if value[0] < end_us and start_us < value[1]]
-
-    def _all_values(self, wanted: Callable[[PartName], bool]) -> Iterator[Value]:
-        for part in self._parts.parts(wanted).values():
-            yield from part.values
+    try:
+        first, _, table = gzip.decompress(data).decode().partition("\n")
+        written_for = json.loads(first.removeprefix("#"))
+        header, *rows = csv.reader(io.StringIO(table, newline=""))
+        observations = _parsed(rows)
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"it is damaged ({error})") from None
+    if tuple(header) != _COLUMNS:
+        raise ValueError(f"it has other columns than {', '.join(_COLUMNS)}")
+    if written_for != key.as_json():
+        raise ValueError("it belongs to another zone, source or meaning")
+    return observations
 
 
-def open_history(artifacts_root: Path, key: HistoryKey) -> HistoryStore:
-    """Return the store of a key under the artifact root; it need not exist yet.
+def _parsed(rows: Iterable[list[str]]) -> tuple[Observation, ...]:
+    # by columns: a year of half-hours takes half as long as by rows
+    starts, ends, values, kinds, sources, learnt_at = zip(*rows, strict=True)
+    time, kind_of = cache(_utc_time), {kind.value: kind for kind in STAGE_OF_KIND}
+    intervals = tuple(map(time, starts)), tuple(map(time, ends))
+    grams = tuple(map(float, values))
+    if not all(map(lt, *intervals)):
+        raise ValueError("an interval does not run forwards")
+    if not all(0 <= value < inf for value in grams):
+        raise ValueError("an intensity is not a number of at least 0")
+    columns = (*intervals, grams, map(kind_of.__getitem__, kinds), sources, map(time, learnt_at))
+    return tuple(map(Observation._make, zip(*columns, strict=True)))
 
-    :raises ConfigurationError: the key's zone is not in the zone table.
-    """
-    return HistoryStore(key.folder(artifacts_root), key)
+
+def _utc_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is not UTC:
+        raise ValueError(f"{text} is not in UTC")
+    return time
 
 
-def stores_of_zone(artifacts_root: Path, zone: str) -> list[HistoryStore]:
-    """Return the zone's stores that exist, by path."""
-    folders: Sequence[Path] = sorted(history_root(artifacts_root).glob("*/*/*/*"))
-    keys = ((folder, HistoryKey.from_folder(folder)) for folder in folders)
-    return [HistoryStore(folder, key) for folder, key in keys if key is not None and key.zone == zone]
+def _version(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _in_months(start: datetime, end: datetime) -> Callable[[PartName], bool]:
-    months = _months(start, end)
-    return lambda name: name.month in months
+def _file_name(month: str, stage: str) -> str:
+    return f"{month}.{stage}{_SUFFIX}"
+
+
+def _month(time: datetime) -> str:
+    return f"{time.year:04d}-{time.month:02d}"
 
 
 def _months(start: datetime, end: datetime) -> set[str]:
     """Return the months of all intervals that may overlap a span; one may have begun a day before it."""
-    months = set()
+    months = {_month(end)}
     day = start - LONGEST_INTERVAL
     while day < end:
-        months.add(month_of(day))
-        day += timedelta(days=28)  # no month is shorter, so none is stepped over
-    return months | {month_of(end)}
+        months.add(_month(day))
+        day += timedelta(days=28)  # no month is shorter, so none is skipped
+    return months
 
 
-def _gaps_us(values: Iterable[Value], start_us: int, end_us: int) -> list[tuple[int, int]]:
-    """Return what values without overlap, in time order, leave uncovered of a span."""
-    gaps = []
-    known_until = start_us
-    for value in values:
-        if value[0] > known_until:
-            gaps.append((known_until, value[0]))
-        known_until = value[1]
-    return [*gaps, (known_until, end_us)] if known_until < end_us else gaps
+def _history_root(artifacts_root: Path) -> Path:
+    return artifacts_root / "history"
+
+
+def _component(text: str) -> str:
+    """Return a text as one path component; two texts never share one, and none is hidden, ``public`` or a parent."""
+    quoted = quote(text, safe="")
+    if quoted.startswith(".") or quoted == _PUBLIC:
+        return f"%{ord(text[0]):02X}{quoted[1:]}"
+    return quoted
+
+
+def _length(readings: Iterable[Reading], start: datetime, end: datetime) -> timedelta:
+    return sum((min(r.end, end) - max(r.start, start) for r in readings), timedelta(0))
+
+
+def _hour_of(time: datetime) -> datetime:
+    return time.replace(minute=0, second=0, microsecond=0)

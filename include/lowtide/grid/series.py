@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from math import exp, isfinite, isnan, nan
 from operator import lt, mul, sub
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from lowtide.records import Forecast, Reading
 
@@ -281,11 +281,29 @@ def _level_difference(curve: IntensityCurve, later: IntensityCurve) -> float:
     return 0.0 if mine is None or theirs is None else mine - theirs
 
 
-# Covering a span of time with readings: the best source first, the next one for what is left.
+# What spans leave uncovered, and readings that cover a span: the best source first, the next one for what is left.
 
 
 Source = Callable[[datetime, datetime], Iterable[Reading]]
 Span = tuple[datetime, datetime]
+Time = TypeVar("Time", datetime, float)
+
+
+def gaps(spans: Iterable[tuple[Time, Time]], start: Time, end: Time) -> list[tuple[Time, Time]]:
+    """Return what spans, in the order of their starts, leave uncovered of ``[start, end)``; they may overlap.
+
+    Times are datetimes or seconds.
+    """
+    found: list[tuple[Time, Time]] = []
+    for begin, stop in spans:
+        if start >= end or begin >= end:
+            break
+        if begin > start:
+            found.append((start, begin))
+        start = max(start, stop)
+    if start < end:
+        found.append((start, end))
+    return found
 
 
 def cover(start: datetime, end: datetime, sources: Sequence[Source]) -> tuple[Reading, ...]:
@@ -298,12 +316,12 @@ def cover(start: datetime, end: datetime, sources: Sequence[Source]) -> tuple[Re
     if end < start:
         raise ValueError(f"the span from {start.isoformat()} to {end.isoformat()} runs backwards")
     pieces: list[Reading] = []
-    gaps: list[Span] = [(start, end)] if end > start else []
+    missing: list[Span] = [(start, end)] if end > start else []
     for source in sources:
-        found = {gap: _clip(source(*gap), *gap) for gap in gaps}
-        gaps = [rest for gap, inside in found.items() for rest in _gaps(inside, *gap)]
-        pieces += [piece for inside in found.values() for piece in inside]
-    return tuple(sorted(pieces, key=lambda piece: piece.start))
+        found = [piece for gap in missing for piece in _clip(source(*gap), *gap)]
+        pieces = sorted([*pieces, *found], key=lambda piece: piece.start)
+        missing = gaps(((piece.start, piece.end) for piece in pieces), start, end)
+    return tuple(pieces)
 
 
 def _clip(readings: Iterable[Reading], start: datetime, end: datetime) -> list[Reading]:
@@ -316,8 +334,3 @@ def _clip(readings: Iterable[Reading], start: datetime, end: datetime) -> list[R
             clipped.append(replace(reading, start=begin, end=stop))
             filled_until = stop
     return clipped
-
-
-def _gaps(pieces: Sequence[Reading], start: datetime, end: datetime) -> list[Span]:
-    edges = [start, *(edge for piece in pieces for edge in (piece.start, piece.end)), end]
-    return [(begin, stop) for begin, stop in zip(edges[::2], edges[1::2], strict=True) if begin < stop]

@@ -1,4 +1,4 @@
-"""Real processes on one store: nothing that was stored is lost, no half part is ever read."""
+"""Real processes on one store: nothing that was stored is lost, no half-written file is ever read."""
 
 import os
 import random
@@ -7,16 +7,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.errors import ArtifactError
-from lowtide.grid.history_files import Part, encode_part, value_of
 
-from tests.support.history import DAY, HOUR, KEY, LATER, actual, grams, hours, store
+from tests.support.history import DAY, HOUR, LATER, actual, files, grams, hours, store
 from tests.support.history_writer import SPAN
 
 
@@ -27,12 +27,12 @@ def start(role: str, root: Path, seed: int, count: int) -> "subprocess.Popen[str
 
 def values_of(root: Path) -> set[tuple[int, str, float]]:
     """Everything that the store's files hold, revisions included."""
-    found = set()
-    for part in store(root)._parts.parts(lambda _: True).values():
-        for value in part.values:
-            hour = (value.start_us - value_of(actual(0), LATER).start_us) // 3_600_000_000
-            found.add((hour, value.stage, value.gco2eq_per_kwh))
-    return found
+    kept = store(root)
+    return {
+        ((observation.start - DAY) // HOUR, path.name.split(".")[1], observation.gco2eq_per_kwh)
+        for path in files(kept)
+        for observation in kept._file(path.name)
+    }
 
 
 def told(lines: str) -> set[tuple[int, str, float]]:
@@ -41,22 +41,28 @@ def told(lines: str) -> set[tuple[int, str, float]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_two_writers_a_compactor_and_a_reader_at_once_lose_nothing(tmp_path: Path, seed: int) -> None:
+def test_two_writers_and_two_readers_at_once_lose_nothing(tmp_path: Path, seed: int) -> None:
     writers = [start("write", tmp_path, 2 * seed + n, 60) for n in (0, 1)]
-    compactor, reader = start("compact", tmp_path, 0, 60), start("read", tmp_path, 0, 60)
-    outputs = [process.communicate(timeout=60) for process in (*writers, compactor, reader)]
-    assert [process.returncode for process in (*writers, compactor, reader)] == [0] * 4, outputs
-    merged, deleted = map(int, outputs[2][0].split())
-    assert merged > 0, "nothing was compacted meanwhile, so nothing was shown"
-    assert deleted > 0, "no part vanished meanwhile, so nothing was shown"
-    written = told(outputs[0][0]) | told(outputs[1][0])
-    assert written <= values_of(tmp_path)
-    store(tmp_path).compact(minimum_parts=2, grace=timedelta(0))
-    assert values_of(tmp_path) == written
+    readers = [start("read", tmp_path, 0, 60) for _ in (0, 1)]
+    outputs = [process.communicate(timeout=60) for process in (*writers, *readers)]
+    assert [process.returncode for process in (*writers, *readers)] == [0] * 4, outputs
+    assert values_of(tmp_path) == told(outputs[0][0]) | told(outputs[1][0])
+
+
+def test_threads_of_one_process_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    threads = [
+        threading.Thread(target=kept.add, args=([actual(float(hour), DAY + hour * HOUR)], LATER)) for hour in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert grams(store(tmp_path).known_now(DAY, DAY + 12 * HOUR)) == [float(hour) for hour in range(12)]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_writer_killed_at_any_moment_leaves_whole_parts_and_all_that_it_reported(tmp_path: Path, seed: int) -> None:
+def test_a_writer_killed_at_any_time_leaves_whole_files_and_all_that_it_reported(tmp_path: Path, seed: int) -> None:
     choose = random.Random(seed)
     reported = ""
     for attempt in range(3):
@@ -70,67 +76,55 @@ def test_a_writer_killed_at_any_moment_leaves_whole_parts_and_all_that_it_report
         reported += whole + "\n"
     kept = store(tmp_path)
     kept.known_now(*SPAN)
-    assert kept.unreadable_parts == {}
+    assert kept.unreadable_files == {}
     assert told(reported) <= values_of(tmp_path)
 
 
-def test_a_file_cut_short_under_a_part_s_name_is_never_read_as_a_part(tmp_path: Path) -> None:
+def test_a_file_cut_short_is_never_read_in_part(tmp_path: Path) -> None:
     """What a power cut may leave where the file system does not keep its promises."""
     kept = store(tmp_path)
-    kept.folder.mkdir(parents=True)
-    name, data = encode_part(KEY, Part(tuple(value_of(r, LATER) for r in hours(DAY, 1.0, 2.0))))
+    kept.add(hours(DAY, 1.0, 2.0), LATER)
+    (path,) = files(kept)
+    data = path.read_bytes()
     for length in range(len(data)):
-        (kept.folder / name).write_bytes(data[:length])
-        assert store(tmp_path).known_now(DAY, DAY + 2 * HOUR) == ()
-    (kept.folder / name).write_bytes(data)
+        path.write_bytes(data[:length])
+        cut = store(tmp_path)
+        assert cut.known_now(DAY, DAY + 2 * HOUR) == ()
+        assert "it is damaged" in cut.unreadable_files[path.name]
+    path.write_bytes(data)
     assert grams(store(tmp_path).known_now(DAY, DAY + 2 * HOUR)) == [1.0, 2.0]
 
 
-def test_a_part_that_vanishes_under_a_reader_makes_it_list_again(tmp_path: Path) -> None:
-    for hour in range(4):
-        store(tmp_path).add([actual(float(hour), DAY + hour * HOUR)], LATER)
+def test_a_reader_sees_what_another_process_stored_since(tmp_path: Path) -> None:
     reader = store(tmp_path)
-    listing = reader._parts.names()
-    store(tmp_path).compact(minimum_parts=2, grace=timedelta(0))
-    assert all(not (reader.folder / name.text).exists() for name in listing)
-    stale = [listing]
-    fresh = reader._parts.names
-    reader._parts.names = lambda: stale.pop() if stale else fresh()  # type: ignore[method-assign]
-    assert grams(reader.known_now(DAY, DAY + 4 * HOUR)) == [0.0, 1.0, 2.0, 3.0]
-    assert stale == []
-
-
-def test_replaced_parts_stay_for_the_grace_period_and_stand_in_for_a_damaged_whole(tmp_path: Path) -> None:
-    kept = store(tmp_path)
     for hour in range(3):
-        kept.add([actual(float(hour), DAY + hour * HOUR)], LATER)
-    done = kept.compact(minimum_parts=2, grace=timedelta(hours=1))
-    assert (done.merged, done.written, done.deleted, kept.parts()) == (3, 1, 0, 4)
-    (whole,) = kept.folder.glob("*.all-*")
-    whole.write_bytes(whole.read_bytes()[:-9])
-    damaged = store(tmp_path)
-    assert grams(damaged.known_now(DAY, DAY + 3 * HOUR)) == [0.0, 1.0, 2.0]
-    # the parts that it holds must not go while it cannot be read
-    assert damaged.compact(minimum_parts=99, grace=timedelta(0)).deleted == 0
-
-
-def test_compacting_what_is_compact_writes_nothing(tmp_path: Path) -> None:
-    for hour in range(3):
+        before = reader.version()
         store(tmp_path).add([actual(float(hour), DAY + hour * HOUR)], LATER)
-    store(tmp_path).compact(minimum_parts=2, grace=timedelta(0))
-    again = store(tmp_path).compact(minimum_parts=2, grace=timedelta(0))
-    assert (again.merged, again.written, again.deleted, store(tmp_path).parts()) == (0, 0, 0, 1)
+        assert grams(reader.known_now(DAY, DAY + 4 * HOUR)) == [float(h) for h in range(hour + 1)]
+        assert reader.version() != before
 
 
-def test_what_dead_writers_left_behind_goes_after_an_hour(tmp_path: Path) -> None:
+def test_a_writer_that_holds_the_store_for_too_long_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = store(tmp_path)
     kept.add([actual(1.0)], LATER)
-    old, young = kept.folder / ".x.json.gz.1.tmp", kept.folder / ".x.json.gz.2.tmp"
-    for path in (old, young):
-        path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
-    assert kept.compact().deleted == 1
-    assert (old.exists(), young.exists()) == (False, True)
+    monkeypatch.setattr("lowtide.grid.history._LOCK_TIMEOUT_S", 0.1)
+    with (
+        FileLock(kept.folder / ".lock"),
+        pytest.raises(ArtifactError, match="another process has been writing") as caught,
+    ):
+        store(tmp_path).add([actual(2.0)], LATER)
+    assert "\n" not in str(caught.value)
+    assert grams(store(tmp_path).known_now(DAY, DAY + HOUR)) == [1.0]
+
+
+def test_what_dead_writers_left_behind_goes_when_the_next_one_adds(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.add([actual(1.0)], LATER)
+    (kept.folder / ".2026-03.actual.csv.gz.1.tmp").write_bytes(b"half")
+    kept.add([actual(2.0)], LATER)
+    assert list(kept.folder.glob(".*.tmp")) == []
 
 
 def test_a_full_disk_is_one_sentence_and_the_store_stays_whole(tmp_path: Path) -> None:
@@ -146,7 +140,7 @@ def test_a_full_disk_is_one_sentence_and_the_store_stays_whole(tmp_path: Path) -
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
     assert "\n" not in str(caught.value)
-    assert [path.suffix for path in kept.folder.iterdir()] == [".gz"]
+    assert {path.name for path in kept.folder.iterdir()} == {".lock", files(kept)[0].name}
     assert grams(store(tmp_path).known_now(DAY, DAY + 60 * HOUR)) == [1.0]
 
 

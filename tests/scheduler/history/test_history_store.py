@@ -1,10 +1,11 @@
-"""The store: what was known when, whatever the order of parts, and nothing silently."""
+"""The store: what was known when, whatever the order of learning, and nothing silently."""
 
 import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,7 +16,7 @@ from lowtide.grid.backfill import HistoryRecorder
 from lowtide.grid.history import HistoryStore, open_history, stores_of_zone
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
-from tests.support.history import DAY, HOUR, KEY, LATER, actual, forecast, grams, hours, store
+from tests.support.history import DAY, HOUR, KEY, LATER, actual, files, forecast, grams, hours, store
 
 HALF_HOUR = timedelta(minutes=30)
 
@@ -59,25 +60,15 @@ def answers(kept: HistoryStore) -> list[object]:
 
 @settings(max_examples=40, deadline=None)
 @given(LESSONS, st.randoms(use_true_random=False))
-def test_the_order_in_which_parts_arrive_does_not_matter(tmp_path_factory, lessons, random) -> None:
-    roots = [tmp_path_factory.mktemp("order") for _ in range(2)]
-    # stores of their own, brought together as two machines' would be: no lesson is checked against another
-    parts = []
-    for index, (hour, readings) in enumerate(lessons):
-        apart = store(roots[0] / str(index))
-        apart.add(readings, DAY + hour * HOUR)
-        parts += sorted(apart.folder.glob("*.json.gz")) if apart.folder.exists() else []
-    merged = []
-    for name in ("a", "b"):
-        random.shuffle(parts)
-        together = store(roots[1] / name)
-        together.folder.mkdir(parents=True)
-        for part in parts:
-            (together.folder / part.name).write_bytes(part.read_bytes())
-        merged.append(answers(together))
-        together.compact(minimum_parts=2, grace=timedelta(0))
-        merged.append(answers(store(roots[1] / name)))
-    assert merged[0] == merged[1] == merged[2] == merged[3]
+def test_the_order_in_which_lessons_are_stored_does_not_matter(tmp_path_factory, lessons, random) -> None:
+    found = []
+    for _ in range(2):
+        root = tmp_path_factory.mktemp("order")
+        random.shuffle(lessons)
+        for hour, readings in lessons:
+            store(root).add(readings, DAY + hour * HOUR)
+        found.append(answers(store(root)))
+    assert found[0] == found[1]
 
 
 @settings(max_examples=40, deadline=None)
@@ -87,10 +78,10 @@ def test_adding_the_same_again_changes_nothing_and_writes_nothing(tmp_path_facto
     lessons = sorted(lessons, key=lambda lesson: lesson[0])
     for hour, readings in lessons:
         store(root).add(readings, DAY + hour * HOUR)
-    before, names = answers(store(root)), _names(root)
+    before, version = answers(store(root)), store(root).version()
     for hour, readings in lessons:
         assert store(root).add(readings, DAY + hour * HOUR) == 0
-    assert (answers(store(root)), _names(root)) == (before, names)
+    assert (answers(store(root)), store(root).version()) == (before, version)
 
 
 @settings(max_examples=60, deadline=None)
@@ -187,7 +178,7 @@ def test_a_whole_year_with_its_leap_day_has_no_gap_and_no_value_twice(tmp_path: 
         ({"kind": IntensityKind.MODELLED}, "modelled"),
         ({"kind": IntensityKind.REPLAYED}, "replayed"),
         ({"kind": IntensityKind.CACHED}, "cached"),
-        ({"source": "history:14d", "kind": IntensityKind.FORECAST}, "stands in"),
+        ({"source": "history:14d", "kind": IntensityKind.FORECAST}, "is a fallback"),
         ({"length": timedelta(days=2)}, "a day is the longest"),
     ],
 )
@@ -197,7 +188,7 @@ def test_what_is_no_knowledge_of_this_grid_is_refused_and_the_recorder_passes_it
     kept = store(tmp_path)
     with pytest.raises(InvalidAnswer, match=told):
         kept.add([actual(1.0, **wrong)], LATER)
-    assert kept.parts() == 0
+    assert kept.files() == 0
     if "length" not in wrong:
         assert HistoryRecorder(kept).record([actual(1.0, **wrong), actual(2.0)], LATER) == 1
         assert grams(kept.known_now(DAY, DAY + HOUR)) == [2.0]
@@ -221,63 +212,91 @@ def test_stores_of_other_sources_connections_and_meanings_lie_apart(tmp_path: Pa
     assert all(tmp_path / "history" in found.folder.parents for found in stores_of_zone(tmp_path, "GB"))
 
 
-def test_a_damaged_part_is_named_and_the_rest_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_reported_and_the_rest_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = store(tmp_path)
-    for hour in range(3):
-        kept.add([actual(float(hour), DAY + hour * HOUR)], LATER)
-    broken = sorted(kept.folder.iterdir())[1]
+    for month in range(3):
+        kept.add([actual(float(month), DAY + month * 31 * 24 * HOUR)], LATER)
+    broken = files(kept)[1]
     content = bytearray(broken.read_bytes())
     content[len(content) // 2] ^= 1
     broken.write_bytes(content)
     again = store(tmp_path)
-    assert len(again.known_now(DAY, DAY + 3 * HOUR)) == 2
-    assert set(again.unreadable_parts) == {broken.name}
-    assert again.coverage(DAY, DAY + 3 * HOUR).unreadable_parts == (broken.name,)
+    span = DAY, DAY + 70 * 24 * HOUR
+    assert grams(again.known_now(*span)) == [0.0, 2.0]
+    assert set(again.unreadable_files) == {broken.name}
+    assert again.coverage(*span).unreadable_files == (broken.name,)
     assert broken.name in caplog.text
-    done = again.compact(minimum_parts=2, grace=timedelta(0))
-    assert (done.unreadable, done.merged, broken.exists()) == ((broken.name,), 2, True)
 
 
-def test_a_foreign_part_with_a_right_digest_is_named_too(tmp_path: Path) -> None:
-    other = store(tmp_path, source="elsewhere")
-    other.add([actual(7.0)], LATER)
-    (part,) = other.folder.iterdir()
+def test_adding_to_a_damaged_file_sets_it_aside_and_reports_it_until_it_is_deleted(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.add([actual(1.0)], LATER)
+    (broken,) = files(kept)
+    broken.write_bytes(b"garbage")
+    assert store(tmp_path).add([actual(2.0, DAY + HOUR)], LATER) == 1
+    aside = broken.with_name(broken.name + ".damaged")
+    assert aside.read_bytes() == b"garbage"
+    assert grams(store(tmp_path).known_now(DAY, DAY + 2 * HOUR)) == [2.0]
+    assert "import them again" in store(tmp_path).unreadable_files[aside.name]
+    aside.unlink()
+    assert store(tmp_path).unreadable_files == {}
+
+
+@pytest.mark.parametrize("other", [{"source": "elsewhere"}, {"zone": "DE"}, {"signal_type": SignalType.MARGINAL}])
+def test_a_file_of_another_store_is_reported_too(tmp_path: Path, other: dict[str, Any]) -> None:
+    theirs = store(tmp_path, **other)
+    theirs.add([actual(7.0, **{name: value for name, value in other.items() if name != "source"})], LATER)
+    (file,) = files(theirs)
     mine = store(tmp_path)
     mine.folder.mkdir(parents=True)
-    (mine.folder / part.name).write_bytes(part.read_bytes())
+    (mine.folder / file.name).write_bytes(file.read_bytes())
     assert mine.known_now(DAY, DAY + HOUR) == ()
-    assert "another zone, source or meaning" in mine.unreadable_parts[part.name]
-
-
-def test_a_part_that_somebody_edited_is_not_believed(tmp_path: Path) -> None:
-    kept = store(tmp_path)
-    kept.add([actual(400.0)], LATER)
-    (part,) = kept.folder.iterdir()
-    part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()).replace(b"[400.0]", b"[40.0]")))
-    again = store(tmp_path)
-    assert again.known_now(DAY, DAY + HOUR) == ()
-    assert "not those that were written" in again.unreadable_parts[part.name]
+    assert "another zone, source or meaning" in mine.unreadable_files[file.name]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=200))
-def test_any_bytes_in_a_part_s_place_are_skipped_not_raised(tmp_path_factory, content: bytes) -> None:
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: gzip.compress(text.encode())))
+def test_any_bytes_in_a_file_s_place_are_skipped_not_raised(tmp_path_factory, content: bytes) -> None:
     kept = store(tmp_path_factory.mktemp("bytes"))
     kept.add([actual(1.0)], LATER)
-    (part,) = kept.folder.iterdir()
-    part.write_bytes(content)
+    (file,) = files(kept)
+    file.write_bytes(content)
     again = store(kept.folder.parents[4])
     assert again.known_now(DAY, DAY + HOUR) == ()
-    assert part.name in again.unreadable_parts
+    assert file.name in again.unreadable_files
 
 
-def test_a_part_is_text_that_anyone_can_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ("400.0", "nan"),
+        ("400.0", "-1"),
+        ("400.0", "clean"),
+        ("400.0", "400.0,x"),
+        ("estimated", "cached"),
+        ("2026-03-02T00:00:00Z", "2026-03-02T00:00:00"),
+        ("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z"),
+        ("learnt_at", "known_at"),
+    ],
+)
+def test_a_row_that_is_no_observation_is_reported_not_believed(tmp_path: Path, value: str, wrong: str) -> None:
+    kept = store(tmp_path)
+    kept.add([actual(400.0)], LATER)
+    (file,) = files(kept)
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(value.encode(), wrong.encode())))
+    again = store(tmp_path)
+    assert again.known_now(DAY, DAY + HOUR) == ()
+    assert "\n" not in again.unreadable_files[file.name]
+
+
+def test_a_file_is_a_table_that_anyone_can_read(tmp_path: Path) -> None:
     kept = store(tmp_path)
     kept.add([actual(12.5)], LATER)
-    (part,) = kept.folder.iterdir()
-    document = json.loads(gzip.decompress(part.read_bytes()))
-    assert document["carbon_intensity_gco2eq_per_kwh"] == [12.5]
-    assert document["key"]["zone"] == "GB"
+    (file,) = files(kept)
+    key, header, row = gzip.decompress(file.read_bytes()).decode().splitlines()
+    assert json.loads(key.removeprefix("# "))["zone"] == "GB"
+    assert header == "start,end,carbon_intensity_gco2eq_per_kwh,kind,source,learnt_at"
+    assert row == "2026-03-02T00:00:00Z,2026-03-02T01:00:00Z,12.5,estimated,neso,2027-01-01T00:00:00Z"
 
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -337,10 +356,6 @@ def test_typical_hours_can_rest_on_what_was_known_then(tmp_path: Path) -> None:
 
 def test_a_root_that_is_no_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "history").write_text("a file where the folder should be")
-    with pytest.raises(ArtifactError, match=r"cannot list .* must be a folder") as caught:
+    with pytest.raises(ArtifactError, match=r"cannot write .* must be a folder") as caught:
         store(tmp_path).add([actual(1.0)], LATER)
     assert "\n" not in str(caught.value)
-
-
-def _names(root: Path) -> list[str]:
-    return sorted(path.name for path in root.rglob("*.json.gz"))
