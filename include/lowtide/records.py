@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
@@ -155,32 +154,25 @@ class Counterfactual(Frozen):
     carbon_intensity_gco2eq_per_kwh: NonNegative
     emissions_gco2eq: NonNegative
     intensity_kinds: dict[IntensityKind, NonNegative]
-    readings_path: Annotated[str | None, Field(description="the readings that it was booked at, one a line")] = None
+    readings_path: Annotated[str | None, Field(description="the readings that it was valued at, one a line")] = None
     readings_sha256: str | None = None
 
 
-class FirstBooked(Frozen):
-    """What the record said before anything was settled."""
+class FirstValuation(Frozen):
+    """What the run's emissions were known to be when it ended; the record's own figures are as known now."""
 
+    as_of: Annotated[AwareDatetime, Field(description="real time; intensities learnt later do not count")]
     emissions_gco2eq: NonNegative
-    emissions_train_gco2eq: NonNegative
     mean_carbon_intensity_gco2eq_per_kwh: NonNegative
     intensity_kinds: dict[IntensityKind, NonNegative]
-    foreign_signal_share: NonNegative
-    counterfactual: Counterfactual | None
-    ledger_path: Annotated[str, Field(description="the ledger as it was then, byte for byte")]
-    ledger_sha256: str
 
 
 class Settlement(Frozen):
-    """The run was booked again at the grid's actual figures; the record's own figures are the settled ones."""
+    """Better intensities came in after the run had ended, and part of its energy is valued at them."""
 
-    settled_at: Annotated[AwareDatetime, Field(description="the last time; real time")]
-    settled_energy_share: Annotated[Share, Field(description="share of the energy that was booked again, ever")]
-    sources: Annotated[tuple[str, ...], Field(description="whose actual figures")]
-    readings_path: Annotated[str, Field(description="the actual readings that the last settlement used, one a line")]
-    readings_sha256: str
-    first_booked: FirstBooked
+    settled_at: Annotated[AwareDatetime, Field(description="when the newest of them was learnt; real time")]
+    settled_energy_share: Annotated[Share, Field(description="share of the energy that is valued at them")]
+    sources: Annotated[tuple[str, ...], Field(description="whose figures")]
 
 
 class EmissionsInterval(Frozen):
@@ -323,14 +315,23 @@ class TrainingRecord(Frozen):
     emissions_train_gco2eq: NonNegative
     mean_carbon_intensity_gco2eq_per_kwh: NonNegative
     intensity_kinds: Annotated[
-        dict[IntensityKind, NonNegative], Field(description="share of the energy booked at each kind; sums to 1")
+        dict[IntensityKind, NonNegative],
+        Field(description="share of the valued energy at each kind; sums to 1 unless no energy is valued"),
     ]
     foreign_signal_share: Annotated[
         NonNegative,
-        Field(description="share of the energy booked at another signal or emission factor type than this record's"),
+        Field(
+            description="share of the energy of which only another signal or emission factor type is known; unvalued"
+        ),
     ]
     counterfactual: Counterfactual | None
-    settlement: Annotated[Settlement | None, Field(description="null = all is as first booked")] = None
+    unvalued_energy_kwh: Annotated[
+        NonNegative, Field(description="energy of times of which no intensity is known; in no emissions")
+    ] = 0.0
+    first_valuation: FirstValuation
+    settlement: Annotated[
+        Settlement | None, Field(description="null = no better intensity was learnt after the run's end")
+    ] = None
     uncertainty: Annotated[EmissionsInterval | None, Field(description="from the methods' published errors")] = None
     sci: SciScore | None = None
     peak_memory_bytes: Annotated[int, Field(ge=0)]
@@ -409,6 +410,8 @@ class IncompleteRecord(Frozen):
     intensity_kinds: dict[IntensityKind, NonNegative]
     foreign_signal_share: NonNegative
     counterfactual: Counterfactual | None = None
+    unvalued_energy_kwh: NonNegative = 0.0
+    first_valuation: FirstValuation
     settlement: Settlement | None = None
     uncertainty: EmissionsInterval | None
     sci: SciScore | None = None
@@ -428,15 +431,15 @@ def tells_of_an_unfinished_run(data: Any) -> bool:
     return isinstance(data, dict) and data.get("complete") is False
 
 
-# One row of the energy ledger: what was used in an interval, and what the grid was like then.
+# One row of the energy ledger: what was used in an interval. What the grid was like then is in ``intensity.jsonl``.
 
 
-LEDGER_SCHEMA_VERSION: Final = "1.1"
-"""1.1: lines that open and close an attempt; optional keys in rows (first booking, the machine's energy)."""
+LEDGER_SCHEMA_VERSION: Final = "2.0"
+"""2.0: energy only."""
 
 
 class Phase(StrEnum):
-    """What the training child was doing; the headline includes all, train-only stands beside it."""
+    """What the training child was doing; the headline includes all, train-only is reported beside it."""
 
     STARTUP = "startup"
     TRAIN = "train"
@@ -446,12 +449,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRow:
-    """Energy of one interval in kWh (before PUE), the grid's intensity in g/kWh and the product with PUE in g.
+    """Energy of one interval in kWh before PUE, even over the interval.
 
-    Under replay ``start`` and ``end`` are virtual moments; ``monotonic_s`` (at the row's end) is always real.
+    Under replay ``start`` and ``end`` are virtual times; ``monotonic_s`` (at the row's end) is always real.
     The energy is what the run is charged; ``machine_...`` is all of the machine's in the interval (for GPUs: the selected
-    ones'), its upper bound. ``booked_...`` is what the row was booked at first; only settled rows have it. What is None is
-    left out of the line.
+    ones'), its upper bound, and is left out of the line where it is not known.
     """
 
     start: datetime
@@ -462,20 +464,9 @@ class LedgerRow:
     cpu_energy_kwh: float
     gpu_energy_kwh: float
     ram_energy_kwh: float
-    carbon_intensity_gco2eq_per_kwh: float
-    intensity_kind: IntensityKind
-    intensity_source: str
-    signal_type: SignalType
-    emission_factor_type: EmissionFactorType
-    emissions_gco2eq: float
     machine_cpu_energy_kwh: float | None = None
     machine_gpu_energy_kwh: float | None = None
     machine_ram_energy_kwh: float | None = None
-    booked_carbon_intensity_gco2eq_per_kwh: float | None = None
-    booked_intensity_kind: IntensityKind | None = None
-    booked_intensity_source: str | None = None
-    booked_emissions_gco2eq: float | None = None
-    settled_at: datetime | None = None
 
     @property
     def energy_kwh(self) -> float:
@@ -483,36 +474,64 @@ class LedgerRow:
         return self.cpu_energy_kwh + self.gpu_energy_kwh + self.ram_energy_kwh
 
     def as_json_line(self) -> str:
-        """Return the row as one line of JSON, with the line's end."""
+        """Return the row's energy as one line of JSON, with the line's end."""
         # not asdict, which copies deeply: a month has half a million rows
-        data = {key: value for key in self.__slots__ if (value := getattr(self, key)) is not None}
-        moments = {key: format_moment(value) for key, value in data.items() if isinstance(value, datetime)}
-        return json.dumps(data | moments, allow_nan=False) + "\n"
+        data = {key: value for key in _ROW_KEYS if (value := getattr(self, key)) is not None}
+        times = {key: format_moment(value) for key, value in data.items() if isinstance(value, datetime)}
+        return json.dumps(data | times, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
+    def from_json(cls, data: dict[str, Any]) -> "LedgerRow":
         """Read one row; keys of later versions are left aside.
 
         :raises KeyError: a key that every row has is missing.
-        :raises ValueError: a moment or a kind that cannot be read.
+        :raises ValueError: a time or a phase that cannot be read.
         """
         known = {key: data[key] for key in _REQUIRED} | {key: data[key] for key in _OPTIONAL if key in data}
-        return cls(**known | {key: read(known[key]) for key, read in _READERS.items() if key in known})
+        times = {key: parse_moment(data[key]) for key in ("start", "end")}
+        return LedgerRow(**known | times | {"phase": Phase(data["phase"])})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValuedRow(LedgerRow):
+    """A row, or a part of one, at the one intensity (g/kWh) that is known best of its time; emissions in g, with PUE.
+
+    Derived, never written to the ledger.
+    """
+
+    carbon_intensity_gco2eq_per_kwh: float
+    intensity_kind: IntensityKind
+    intensity_source: str
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    emissions_gco2eq: float
+    learnt_at: datetime | None = None
+
+
+_ROW_KEYS = tuple(field.name for field in fields(LedgerRow))
 _REQUIRED = tuple(field.name for field in fields(LedgerRow) if field.default is not None)
 _OPTIONAL = tuple(field.name for field in fields(LedgerRow) if field.default is None)
-_READERS: dict[str, Any] = {
-    "intensity_source": sys.intern,  # one text for half a million rows
-    "start": parse_moment,
-    "end": parse_moment,
-    "settled_at": parse_moment,
-    "phase": Phase,
-    "intensity_kind": IntensityKind,
-    "booked_intensity_kind": IntensityKind,
-    "signal_type": SignalType,
-    "emission_factor_type": EmissionFactorType,
-}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownIntensity:
+    """One line of ``intensity.jsonl``: a reading of the grid, and when it was learnt (real time)."""
+
+    reading: Reading
+    learnt_at: datetime
+
+    def as_json_line(self) -> str:
+        """Return the entry as one line of JSON, with the line's end."""
+        return json.dumps(self.reading.as_json() | {"learnt_at": format_moment(self.learnt_at)}, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read one entry.
+
+        :raises KeyError: a key is missing.
+        :raises ValueError: a figure or a time that cannot be read.
+        """
+        return cls(reading=Reading.from_json(data), learnt_at=parse_moment(data["learnt_at"]))
 
 
 # Lines of the ledger that are no rows: they open and close an attempt, so that a reader can tell what is missing.

@@ -15,12 +15,12 @@ from lowtide.records import (
     EmissionFactorType,
     Forecast,
     IntensityKind,
-    LedgerRow,
     Phase,
     Reading,
     ReplayAnchor,
     SignalType,
     TrainingRecord,
+    ValuedRow,
     schema_text,
 )
 from lowtide.timeutil import format_moment, parse_moment
@@ -107,7 +107,7 @@ def test_a_forecast_is_sorted_without_overlap_and_of_one_meaning() -> None:
 def test_a_ledger_row_survives_its_line_and_newer_keys(
     start: datetime, phase: Phase, cpu: float, gpu: float, monotonic: float
 ) -> None:
-    row = LedgerRow(
+    row = ValuedRow(
         start=start,
         end=start + timedelta(seconds=5),
         phase=phase,
@@ -125,12 +125,12 @@ def test_a_ledger_row_survives_its_line_and_newer_keys(
     )
     line = row.as_json_line()
     assert line.count("\n") == 1
-    assert LedgerRow.from_json(json.loads(line) | {"a_later_key": 1}) == row
+    assert ValuedRow.from_json(json.loads(line) | {"a_later_key": 1}) == row
     assert row.energy_kwh == cpu + gpu + 0.5
 
 
 def test_a_ledger_row_never_writes_a_figure_that_is_no_json() -> None:
-    row = LedgerRow.from_json(
+    row = ValuedRow.from_json(
         {
             "start": "2026-03-01T12:00:00Z",
             "end": "2026-03-01T12:00:05Z",
@@ -215,7 +215,9 @@ def test_the_support_record_agrees_with_itself() -> None:
     record = make_record(pue=1.4, submission_gco2eq_per_kwh=180.0, micro_batch_size=64, accumulation_steps=8)
     energy = record.energy_kwh
     assert energy.total == energy.cpu + energy.gpu + energy.ram
-    assert record.mean_carbon_intensity_gco2eq_per_kwh * energy.total == pytest.approx(record.emissions_gco2eq)
+    assert record.mean_carbon_intensity_gco2eq_per_kwh * energy.total * record.pue == pytest.approx(
+        record.emissions_gco2eq
+    )
     assert record.emissions_gco2eq == pytest.approx(energy.total * 1.4 * 200)
     assert record.effective_batch_size == 512
 

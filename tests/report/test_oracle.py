@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lowtide.records import IntensityKind, LedgerRow, Phase, Reading, TrainingRecord
+from lowtide.records import IntensityKind, Phase, Reading, TrainingRecord, ValuedRow
 from lowtide.report.model import Oracle
 from lowtide.report.optimal import Piece, Steps, best_slots, best_start, curve_of, emissions_at, search
 from lowtide.report.waiting import WaitEvidence, oracle_of
@@ -32,7 +32,7 @@ def reading(hour: int, value: float, kind: IntensityKind = IntensityKind.MEASURE
     )
 
 
-def rows_from(hour: float, *, hours: int = 1, attempt: int = 1) -> list[LedgerRow]:
+def rows_from(hour: float, *, hours: int = 1, attempt: int = 1) -> list[ValuedRow]:
     """One kWh an hour, booked by the hour."""
     rows = []
     for k in range(hours):
@@ -43,11 +43,11 @@ def rows_from(hour: float, *, hours: int = 1, attempt: int = 1) -> list[LedgerRo
         grid = {"intensity_kind": IntensityKind.MEASURED, "intensity_source": "neso", "monotonic_s": 0.0}
         means = {"signal_type": "average", "emission_factor_type": "lifecycle"}
         known = {"carbon_intensity_gco2eq_per_kwh": value}
-        rows.append(LedgerRow(**(row | energy | grid | means | known)))  # type: ignore[arg-type]
+        rows.append(ValuedRow(**(row | energy | grid | means | known)))  # type: ignore[arg-type]
     return rows
 
 
-def run_of(rows: list[LedgerRow], **changes: object) -> TrainingRecord:
+def run_of(rows: list[ValuedRow], **changes: object) -> TrainingRecord:
     grams = sum(row.emissions_gco2eq for row in rows)
     fields: dict[str, object] = {
         "policy": "window",
@@ -63,7 +63,7 @@ def run_of(rows: list[LedgerRow], **changes: object) -> TrainingRecord:
 
 
 def evidence(
-    rows: list[LedgerRow], *, deadline_h: float | None = 6, readings: list[Reading] | None = None
+    rows: list[ValuedRow], *, deadline_h: float | None = 6, readings: list[Reading] | None = None
 ) -> WaitEvidence:
     known = [reading(hour, value) for hour, value in enumerate(HOURS)] if readings is None else readings
     deadline = None if deadline_h is None else SUBMITTED + timedelta(hours=deadline_h)

@@ -8,7 +8,7 @@ from lowtide.records import EmissionsInterval, IntensityKind, Phase, Reading, Tr
 from lowtide.report.compare import compare_repeats, compare_runs
 from lowtide.report.model import Report
 from lowtide.report.waiting import WaitEvidence
-from lowtide.tracker.emissions import book_interval
+from lowtide.tracker.emissions import value_interval
 
 from tests.support.records import make_record
 
@@ -71,7 +71,7 @@ def night(run: TrainingRecord) -> WaitEvidence:
     rows = [
         row
         for k in range(minutes)
-        for row in book_interval(
+        for row in value_interval(
             run.started_at + timedelta(minutes=k),
             run.started_at + timedelta(minutes=k + 1),
             (energy.cpu / minutes, energy.gpu / minutes, energy.ram / minutes),

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from lowtide.io import sha256_of
-from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType, TrainingRecord
+from lowtide.records import EmissionFactorType, IntensityKind, Phase, Reading, SignalType, TrainingRecord, ValuedRow
+from lowtide.runs.account import derive
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_moment
-from lowtide.tracker.emissions import book_interval, counterfactual, summarise
+from lowtide.tracker.emissions import counterfactual, summarise, value_interval
 from lowtide.tracker.ledger import LedgerWriter
 from lowtide.tracker.uncertainty import emissions_interval
 
 from tests.support.records import make_record
-from tests.support.runs import METHODS, opening
+from tests.support.runs import METHODS, date_events, opening, write_intensities
 
 EVENING = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 _SLOT = timedelta(minutes=30)
@@ -69,12 +70,12 @@ class DayRun:
         pauses = sum(length for _, length in self.pauses)
         return self.submitted_at + self.wait + timedelta(hours=2 * self.hours + pauses + 6)
 
-    def rows(self) -> list[LedgerRow]:
+    def rows(self) -> list[ValuedRow]:
         """The ledger's rows: a minute of starting, then training, with a minute at a checkpoint every hour."""
-        rows: list[LedgerRow] = []
+        rows: list[ValuedRow] = []
         for attempt, elapsed_s, begin in self._instants():
             kwh = self._power_w(elapsed_s) * self.row_s / 3.6e6
-            rows += book_interval(
+            rows += value_interval(
                 begin,
                 begin + timedelta(seconds=self.row_s),
                 (0.14 * kwh, 0.82 * kwh, 0.04 * kwh),
@@ -96,13 +97,14 @@ class DayRun:
                 ledger.open_attempt(attempt, opening(self.submitted_at, pue=self.pue))
                 ledger.append([row for row in rows if row.attempt == attempt])
                 ledger.close_attempt("finished" if attempt == rows[-1].attempt else "paused")
+        date_events(folder.ledger)
+        write_intensities(folder, rows)
         at_submission = tide(self.submitted_at, max(rows[-1].end, self.deadline))
         folder.submission_readings.write_text("".join(json.dumps(r.as_json()) + "\n" for r in at_submission))
         if self.decisions:
             folder.append_decisions(list(self._decisions(rows[0].start)))
         record = self._record(folder, rows, at_submission)
-        folder.record.write_text(record.model_dump_json(indent=2))
-        return folder, record
+        return folder, derive(folder, record)
 
     def _instants(self) -> Iterator[tuple[int, float, datetime]]:
         at, attempt, pending = self.submitted_at + self.wait, 1, sorted(self.pauses)
@@ -150,10 +152,10 @@ class DayRun:
             "deadline": format_moment(self.deadline),
         }
 
-    def _record(self, folder: RunFolder, rows: list[LedgerRow], at_submission: list[Reading]) -> TrainingRecord:
+    def _record(self, folder: RunFolder, rows: list[ValuedRow], at_submission: list[Reading]) -> TrainingRecord:
         pausing = self.policy == "interruptible"
-        found = counterfactual(rows, self.submitted_at, at_submission, in_one_piece=pausing)
-        summary = summarise(rows)
+        found = counterfactual(rows, self.submitted_at, at_submission, in_one_piece=pausing, pue=self.pue)
+        summary = summarise(rows, pue=self.pue)
         if found is not None:
             path = folder.submission_readings
             found = found.model_copy(update={"readings_path": str(path), "readings_sha256": sha256_of(path)})

@@ -58,10 +58,17 @@ def make_record(
         "energy_train_kwh": 0.9 * total,
         "emissions_gco2eq": grams,
         "emissions_train_gco2eq": 0.9 * grams,
-        "mean_carbon_intensity_gco2eq_per_kwh": grams / total if total else grid_gco2eq_per_kwh * pue,
+        "mean_carbon_intensity_gco2eq_per_kwh": grid_gco2eq_per_kwh,
         "counterfactual": counterfactual,
     }
-    return TrainingRecord.model_validate(fields | changes)
+    fields |= changes
+    first = {
+        "as_of": fields["ended_at"],
+        "emissions_gco2eq": fields["emissions_gco2eq"],
+        "mean_carbon_intensity_gco2eq_per_kwh": fields["mean_carbon_intensity_gco2eq_per_kwh"],
+        "intensity_kinds": fields["intensity_kinds"],
+    }
+    return TrainingRecord.model_validate({"first_valuation": first} | fields)
 
 
 def _plain_fields() -> dict[str, Any]:

@@ -1,17 +1,22 @@
 """Folders of runs whose figures agree with themselves, made without a training: a real ledger, a real record."""
 
+import csv
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from lowtide.io import sha256_of
-from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType, TrainingRecord
+from lowtide.records import EmissionFactorType, IntensityKind, Phase, Reading, SignalType, TrainingRecord, ValuedRow
+from lowtide.runs.account import derive
 from lowtide.runs.folder import RunFolder
-from lowtide.tracker.emissions import book_interval, counterfactual, sci_score, summarise
-from lowtide.tracker.ledger import LedgerWriter
+from lowtide.timeutil import parse_moment
+from lowtide.tracker.emissions import counterfactual, sci_score, summarise, value_interval, value_rows
+from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_intensity, read_ledger
 from lowtide.tracker.uncertainty import emissions_interval
 
 from tests.support.records import make_record
@@ -36,13 +41,13 @@ def slot_reading(
     )
 
 
-def booked_rows(start: datetime, readings: list[Reading], *, minutes: int = 60, pue: float = 1.0) -> list[LedgerRow]:
+def booked_rows(start: datetime, readings: list[Reading], *, minutes: int = 60, pue: float = 1.0) -> list[ValuedRow]:
     """One row a minute from ``start``, split at the readings' boundaries."""
-    rows: list[LedgerRow] = []
+    rows: list[ValuedRow] = []
     for k in range(minutes):
         begin = start + timedelta(minutes=k)
         phase = Phase.STARTUP if k == 0 else Phase.TRAIN
-        rows += book_interval(
+        rows += value_interval(
             begin,
             begin + timedelta(minutes=1),
             ENERGY_KWH,
@@ -82,7 +87,7 @@ def opening(submitted_at: datetime, **changes: Any) -> dict[str, Any]:
     return details | changes
 
 
-def write_killed_run(path: Path, rows: list[LedgerRow], details: dict[str, Any]) -> RunFolder:
+def write_killed_run(path: Path, rows: list[ValuedRow], details: dict[str, Any]) -> RunFolder:
     """Leave what a run leaves that was killed: an opened ledger, no end, no record."""
     folder = RunFolder(path)
     folder.create()
@@ -90,21 +95,58 @@ def write_killed_run(path: Path, rows: list[LedgerRow], details: dict[str, Any])
         ledger.open_attempt(1, details)
         ledger.append(rows)
     if rows:
-        _open_with_the_first_row(folder.ledger)
+        date_events(folder.ledger)
+        write_intensities(folder, rows)
     return folder
 
 
-def _open_with_the_first_row(ledger: Path) -> None:
-    """Date the opening line by the rows' own clocks: this machine's uptime has nothing to do with theirs."""
-    first, *rest = ledger.read_text().splitlines(keepends=True)
-    row = json.loads(rest[0])
-    begun = {"at": row["start"], "monotonic_s": row["monotonic_s"] - 60.0}
-    ledger.write_text("".join([json.dumps(json.loads(first) | begun) + "\n", *rest]))
+def date_events(ledger: Path) -> None:
+    """Date the lines that open and close attempts by the rows beside them: this machine's clocks have nothing to do with theirs."""
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    for k, line in enumerate(lines):
+        if line.get("event") == "opened":
+            row = lines[k + 1]
+            line |= {"at": row["start"], "monotonic_s": row["monotonic_s"] - 60.0}
+        elif line.get("event") == "closed":
+            row = lines[k - 1]
+            line |= {"at": row["end"], "monotonic_s": row["monotonic_s"]}
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_intensities(folder: RunFolder, rows: Sequence[ValuedRow]) -> None:
+    """Write the intensities of rows beside their ledger, learnt when the first of them began."""
+    readings: list[Reading] = []
+    for row in rows:
+        reading = Reading(
+            zone="GB",
+            start=row.start,
+            end=row.end,
+            carbon_intensity_gco2eq_per_kwh=row.carbon_intensity_gco2eq_per_kwh,
+            source=row.intensity_source,
+            kind=row.intensity_kind,
+            signal_type=row.signal_type,
+            emission_factor_type=row.emission_factor_type,
+        )
+        last = readings[-1] if readings else None
+        if (
+            last is not None
+            and replace(reading, start=last.start) == replace(last, end=row.end)
+            and last.end == row.start
+        ):
+            readings[-1] = replace(last, end=row.end)
+        else:
+            readings.append(reading)
+    IntensityLog(folder.path).append(readings, rows[0].start)
+
+
+def valued_rows(folder: Path, *, pue: float = 1.0) -> tuple[ValuedRow, ...]:
+    """Return a run's ledger at what is known of the grid."""
+    return value_rows(read_ledger(folder / "ledger.jsonl").rows, read_intensity(folder)[0], pue=pue).rows
 
 
 def write_run(
     path: Path,
-    rows: list[LedgerRow],
+    rows: list[ValuedRow],
     *,
     submitted_at: datetime,
     at_submission: list[Reading],
@@ -120,10 +162,12 @@ def write_run(
         ledger.open_attempt(1, opening(submitted_at, pue=pue, grid=grid or GRID, **said))
         ledger.append(rows)
         ledger.close_attempt("finished")
+    date_events(folder.ledger)
+    write_intensities(folder, rows)
     folder.submission_readings.write_text("".join(json.dumps(r.as_json()) + "\n" for r in at_submission))
-    found = counterfactual(rows, submitted_at, at_submission)
+    found = counterfactual(rows, submitted_at, at_submission, pue=pue)
     assert found is not None
-    summary = summarise(rows)
+    summary = summarise(rows, pue=pue)
     record = make_record(
         run_id="nightly/2026",
         cpu_kwh=summary.cpu_energy_kwh,
@@ -152,23 +196,54 @@ def write_run(
         ledger_path=str(folder.ledger),
         ledger_sha256=sha256_of(folder.ledger),
     )
-    folder.record.write_text(record.model_dump_json(indent=2))
-    return folder, record
+    return folder, derive(folder, record)
+
+
+_BEST_FIRST = ("measured", "estimated", "forecast", "cached", "modelled", "replayed")
 
 
 def check_contract(folder: RunFolder) -> None:
-    """The totals of record.json follow from the rows of ledger.jsonl, as anyone reads them."""
+    """The totals of record.json and emissions.csv follow from the facts, joined here by the rule of the contract."""
     record = json.loads(folder.record.read_text())
     rows = [json.loads(line) for line in folder.ledger.read_text().splitlines()]
     rows = [row for row in rows if "start" in row]
     energy = [row["cpu_energy_kwh"] + row["gpu_energy_kwh"] + row["ram_energy_kwh"] for row in rows]
-    grams = [row["emissions_gco2eq"] for row in rows]
-    assert math.isclose(sum(energy), record["energy_kwh"]["total"], rel_tol=1e-9)
-    assert math.isclose(sum(grams), record["emissions_gco2eq"], rel_tol=1e-9)
-    assert math.isclose(sum(grams) / sum(energy), record["mean_carbon_intensity_gco2eq_per_kwh"], rel_tol=1e-9)
-    for row, kwh, g in zip(rows, energy, grams, strict=True):
-        assert math.isclose(g, kwh * row["carbon_intensity_gco2eq_per_kwh"] * record["pue"], rel_tol=1e-9)
-    assert math.isclose(sum(record["intensity_kinds"].values()), 1.0, rel_tol=1e-9)
+    total, pue = sum(energy), record["pue"]
+    assert math.isclose(total, record["energy_kwh"]["total"], rel_tol=1e-9)
+    assert not any("intensity" in key or "emission" in key for row in rows for key in row)
+    entries = [json.loads(line) for line in folder.intensity.read_text().splitlines()]
+    own = (record["signal_type"], record["emission_factor_type"])
+    entries = [entry for entry in entries if (entry["signal_type"], entry["emission_factor_type"]) == own]
+    for figures, as_of in ((record, None), (record["first_valuation"], record["first_valuation"]["as_of"])):
+        grams, valued = _joined(rows, entries, as_of)
+        assert math.isclose(grams * pue, figures["emissions_gco2eq"], rel_tol=1e-9)
+        mean = figures["mean_carbon_intensity_gco2eq_per_kwh"]
+        assert math.isclose(grams / valued if valued else 0.0, mean, rel_tol=1e-9)
+        assert math.isclose(sum(figures["intensity_kinds"].values()), 1.0 if valued else 0.0, rel_tol=1e-9)
+        if as_of is None:
+            assert math.isclose(total - valued, record["unvalued_energy_kwh"], rel_tol=1e-9, abs_tol=1e-12)
+    table = list(csv.DictReader(folder.emissions.read_text().splitlines()))
+    assert math.isclose(sum(float(line["emissions_gco2eq"] or 0) for line in table), record["emissions_gco2eq"])
+    assert math.isclose(sum(float(line["energy_kwh"]) for line in table), total, rel_tol=1e-9)
     assert record["effective_batch_size"] == record["micro_batch_size"] * record["accumulation_steps"]
     assert all(one["end"] <= two["start"] for one, two in pairwise(rows))
     assert record["ledger_sha256"] == sha256_of(folder.ledger)
+
+
+def _joined(rows: list[Any], entries: list[Any], as_of: str | None) -> tuple[float, float]:
+    """Grams before PUE, and the energy that has an intensity."""
+    known = [e for e in entries if as_of is None or parse_moment(e["learnt_at"]) <= parse_moment(as_of)]
+    known.sort(key=lambda e: (_BEST_FIRST.index(e["kind"]), -parse_moment(e["learnt_at"]).timestamp()))
+    spans = [(parse_moment(e["start"]), parse_moment(e["end"]), e["carbon_intensity_gco2eq_per_kwh"]) for e in known]
+    grams = valued = 0.0
+    for row in rows:
+        begin, end = parse_moment(row["start"]), parse_moment(row["end"])
+        kwh = row["cpu_energy_kwh"] + row["gpu_energy_kwh"] + row["ram_energy_kwh"]
+        near = [span for span in spans if span[0] < end and span[1] > begin]
+        cuts = sorted({begin, end, *(t for span in near for t in span[:2] if begin < t < end)})
+        for low, high in pairwise(cuts):
+            value = next((span[2] for span in near if span[0] <= low and span[1] >= high), None)
+            if value is not None:
+                part = kwh * ((high - low) / (end - begin))
+                grams, valued = grams + part * value, valued + part
+    return grams, valued

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from lowtide.records import LedgerRow, Reading
+from lowtide.records import Reading, ValuedRow
 from lowtide.timeutil import utc_now
 from lowtide.tracker.ledger import LedgerWriter
 from lowtide.tracker.meter import MeterReading
@@ -42,7 +42,7 @@ def recorder(
     )
 
 
-def assert_complete(rows: Sequence[LedgerRow], meter: LastReading) -> None:
+def assert_complete(rows: Sequence[ValuedRow], meter: LastReading) -> None:
     """Contiguous rows that sum to the meter's total."""
     assert all(a.end == b.start for a, b in pairwise(rows))
     assert all(r.start < r.end for r in rows)

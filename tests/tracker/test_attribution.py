@@ -20,7 +20,7 @@ from lowtide.units import JOULES_PER_KWH
 
 from tests.support.null_meter import NullMeter
 from tests.support.replay_meter import PowerW, ReplayMeter
-from tests.tracker.tracker_tools import constant
+from tests.tracker.tracker_tools import constant, valued_ledger
 
 GIB = 1024**3
 
@@ -160,14 +160,14 @@ def test_rows_hold_both_figures_and_each_sums_to_its_total(tmp_path: Path) -> No
             source.tree_cpu_s, source.machine_cpu_s = source.tree_cpu_s + 0.01, source.machine_cpu_s + 0.04
             recording.set_phase(phase)
     rows = read_ledger(tmp_path / "l").rows
-    totals, charged = machine_totals(rows), summarise(rows)
+    totals, charged = machine_totals(rows), summarise((), rows)
     assert totals is not None
     assert totals.total == pytest.approx(math.fsum(machine.last.energy_kwh), rel=1e-9)
     assert totals.gpu == pytest.approx(charged.gpu_energy_kwh, rel=1e-12)
     assert charged.ram_energy_kwh == pytest.approx(totals.ram / 4, rel=1e-9)
     assert charged.cpu_energy_kwh < totals.cpu
     assert recording.live().power_w < 360
-    for row in rows:
+    for row in valued_ledger(tmp_path / "l"):
         assert row.emissions_gco2eq == pytest.approx(100 * row.energy_kwh)
 
 
@@ -181,4 +181,4 @@ def test_a_null_meter_costs_nothing_and_makes_no_record(tmp_path: Path) -> None:
     assert {row.energy_kwh for row in rows} == {0.0}
     assert machine_totals(rows) is None
     with pytest.raises(MeasurementError, match="counted nothing"):
-        summarise(rows)
+        summarise((), rows)

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from lowtide.records import LedgerRow, Phase, Reading
-from lowtide.tracker.emissions import book_interval, spread_monotonic, summarise
-from lowtide.tracker.ledger import LedgerWriter, read_ledger
+from lowtide.tracker.emissions import summarise, value_rows
+from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_intensity, read_ledger
 
 from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import T0, reading
@@ -32,22 +32,26 @@ def ledger_grams(
             clock[0] = (k + 1) * ROW_S
             after = meter.sample()
             begin = start + timedelta(seconds=k * ROW_S)
-            rows = book_interval(
-                begin,
-                begin + timedelta(seconds=ROW_S),
-                (0.0, after.gpu_energy_kwh - before.gpu_energy_kwh, 0.0),
-                [r for r in grid if r.end > begin and r.start < begin + timedelta(seconds=ROW_S)],
+            row = LedgerRow(
+                start=begin,
+                end=begin + timedelta(seconds=ROW_S),
                 phase=Phase.TRAIN,
                 attempt=1,
                 monotonic_s=after.monotonic_s,
-                pue=pue,
+                cpu_energy_kwh=0.0,
+                gpu_energy_kwh=after.gpu_energy_kwh - before.gpu_energy_kwh,
+                ram_energy_kwh=0.0,
             )
-            written += spread_monotonic(rows, before.monotonic_s)
+            written.append(row)
             before = after
         ledger.append(written)  # at once: each append waits for the disk
     contents = read_ledger(path)
     assert contents.problems == ()
-    summary = summarise(contents.rows)
+    IntensityLog(path.parent / f"{path.name}-grid").append(grid, T0)
+    entries, _ = read_intensity(path.parent / f"{path.name}-grid")
+    valuation = value_rows(contents.rows, entries, pue=pue)
+    assert valuation.unvalued == ()
+    summary = summarise(valuation.rows, pue=pue)
     assert summary.total_energy_kwh == pytest.approx(before.gpu_energy_kwh, rel=1e-9), "rows sum to the meter's total"
     return summary.emissions_gco2eq
 

@@ -225,7 +225,7 @@ def test_a_ledger_that_was_replaced_while_it_was_opened_is_refused(
     LedgerWriter(path).close()
 
 
-@pytest.mark.parametrize("key", ["machine_ram_energy_kwh", "booked_emissions_gco2eq"])
+@pytest.mark.parametrize("key", ["machine_ram_energy_kwh", "machine_cpu_energy_kwh"])
 def test_an_impossible_figure_beside_the_charged_ones_is_one_too(tmp_path: Path, key: str) -> None:
     path = tmp_path / "ledger.jsonl"
     data = json.loads(row(0).as_json_line())

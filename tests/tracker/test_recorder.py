@@ -17,7 +17,7 @@ from lowtide.units import JOULES_PER_KWH
 
 from tests.support.replay_meter import ReplayMeter
 from tests.tracker.recordings import CONSTANT_W, LastReading, assert_complete, recorder
-from tests.tracker.tracker_tools import T0, constant, sampled
+from tests.tracker.tracker_tools import T0, constant, sampled, valued_ledger
 
 
 def test_rows_sum_to_the_meters_total_and_power_times_time(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_rows_sum_to_the_meters_total_and_power_times_time(tmp_path: Path) -> No
     rows = read_ledger(tmp_path / "l").rows
     assert_complete(rows, meter)
     assert len(rows) >= 4
-    total = summarise(rows)
+    total = summarise(valued_ledger(tmp_path / "l", pue=1.5), pue=1.5)
     elapsed_s = (rows[-1].end - rows[0].start).total_seconds()
     assert total.total_energy_kwh == pytest.approx(360 * elapsed_s / JOULES_PER_KWH, rel=0.02)
     assert total.gpu_energy_kwh / total.total_energy_kwh == pytest.approx(300 / 360)
@@ -96,10 +96,11 @@ def test_under_replay_rows_are_in_virtual_time_and_split_at_the_grids_hours(tmp_
     first_h = (rows[0].start - ramp[0].start).total_seconds() / 3600
     last_h = (rows[-1].end - ramp[0].start).total_seconds() / 3600
     assert last_h - first_h == pytest.approx(4, rel=0.2)
-    mean = sum(r.emissions_gco2eq for r in rows) / sum(r.energy_kwh for r in rows) / 1.5
+    valued = valued_ledger(tmp_path / "l", pue=1.5)
+    mean = sum(r.emissions_gco2eq for r in valued) / sum(r.energy_kwh for r in rows) / 1.5
     # hourly means of the ramp, so the partial first and last hour differ from it by at most 10 g/kWh each
     assert mean == pytest.approx(100 + 10 * (first_h + last_h), abs=5)
-    boundaries = {r.end for r in rows[:-1]}
+    boundaries = {r.end for r in valued[:-1]}
     hours = [T0 + timedelta(hours=k) for k in range(8)]
     assert all(hour in boundaries for hour in hours if rows[0].start < hour < rows[-1].end)
     assert (rows[-1].monotonic_s - rows[0].monotonic_s) == pytest.approx(0.5, abs=0.1)
@@ -163,6 +164,6 @@ def test_what_is_shown_goes_on_from_what_earlier_attempts_used(tmp_path: Path) -
             with recording:
                 time.sleep(0.1)
             shown = recording.live()
-        rows = read_ledger(path).rows
+        rows = valued_ledger(path)
         assert shown.energy_kwh == pytest.approx(sum(row.energy_kwh for row in rows), rel=1e-9)
         assert shown.emissions_gco2eq == pytest.approx(sum(row.emissions_gco2eq for row in rows), rel=1e-9)

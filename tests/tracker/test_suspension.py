@@ -15,7 +15,7 @@ from lowtide.tracker.meter import MeterReading
 from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, PolicyClock, cut_awake
 
 from tests.support.replay_meter import ReplayMeter
-from tests.tracker.tracker_tools import T0, sampled
+from tests.tracker.tracker_tools import T0, sampled, valued_ledger
 
 NIGHT_S = 8 * 3600.0
 
@@ -112,7 +112,7 @@ def test_a_recorder_whose_machine_sleeps_books_its_energy_at_the_grid_of_before(
     assert max(powers) < 2 * 360, (
         "the night's row would have the power of a few seconds over hours, or the other way round"
     )
-    before = [row for row in awake if row.end <= night[0].start]
+    before = [row for row in valued_ledger(path) if row.energy_kwh > 0 and row.end <= night[0].start]
     assert {row.carbon_intensity_gco2eq_per_kwh for row in before} == {100}
     (problem,) = recording.problems
     assert "was suspended for 28800" in problem

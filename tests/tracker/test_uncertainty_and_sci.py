@@ -8,15 +8,15 @@ from lowtide.tracker.emissions import embodied_part_gco2eq, functional_units, re
 from lowtide.tracker.meter import Method
 from lowtide.tracker.uncertainty import ENERGY_ERRORS, INTENSITY_ERRORS, emissions_interval
 
-from tests.tracker.tracker_tools import row
+from tests.tracker.tracker_tools import valued
 
 METHODS = {"cpu": "rapl", "gpu": "nvml", "ram": "constant"}
 
 
 def test_the_interval_adds_up_components_and_multiplies_energy_with_intensity() -> None:
     """1 kWh by RAPL (40 %), 2 by NVML (40 %), 1 by a constant (-50 %, +100 %); half of the grams forecast (29 %), half measured (5 %)."""
-    measured = row(0, energy=(0.5, 1.0, 0.5))
-    forecast = replace(row(1, energy=(0.5, 1.0, 0.5)), intensity_kind=IntensityKind.FORECAST)
+    measured = valued(0, energy=(0.5, 1.0, 0.5))
+    forecast = replace(valued(1, energy=(0.5, 1.0, 0.5)), intensity_kind=IntensityKind.FORECAST)
     found = emissions_interval([measured, forecast], METHODS)
     low, high = 1 - (0.4 * 3 + 0.5 * 1) / 4, 1 + (0.4 * 3 + 1.0 * 1) / 4
     assert (found.energy_low_kwh, found.energy_high_kwh) == pytest.approx((4 * low, 4 * high), rel=1e-12)
@@ -40,22 +40,22 @@ def test_every_method_and_every_kind_has_its_error() -> None:
 
 def test_a_share_of_a_machine_has_the_machine_beside_it() -> None:
     whole = {"machine_cpu_energy_kwh": 2.0, "machine_gpu_energy_kwh": 1.0, "machine_ram_energy_kwh": 0.5}
-    rows = [replace(row(k, energy=(0.5, 1.0, 0.5)), **whole) for k in range(2)]
+    rows = [replace(valued(k, energy=(0.5, 1.0, 0.5)), **whole) for k in range(2)]
     assert (
         emissions_interval(rows, METHODS)
         .basis[-1]
         .startswith("the whole machine used 7 kWh in the same rows by the same methods")
     )
-    assert "the whole machine" not in emissions_interval([*rows, row(2)], METHODS).basis[-1]
+    assert "the whole machine" not in emissions_interval([*rows, valued(2)], METHODS).basis[-1]
 
 
 def test_a_method_that_is_not_named_counts_as_the_least_known() -> None:
-    found = emissions_interval([row(0, energy=(1.0, 0.0, 0.0))], {})
+    found = emissions_interval([valued(0, energy=(1.0, 0.0, 0.0))], {})
     assert (found.energy_low_kwh, found.energy_high_kwh) == pytest.approx((0.5, 2.0))
 
 
 def test_a_clean_grid_has_no_grams_in_either_direction() -> None:
-    clean = replace(row(0), carbon_intensity_gco2eq_per_kwh=0.0, emissions_gco2eq=0.0)
+    clean = replace(valued(0), carbon_intensity_gco2eq_per_kwh=0.0, emissions_gco2eq=0.0)
     found = emissions_interval([clean], METHODS)
     assert (found.emissions_low_gco2eq, found.emissions_high_gco2eq) == (0.0, 0.0)
 

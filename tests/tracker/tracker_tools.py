@@ -1,9 +1,23 @@
 """Readings with closed-form intensities, shared by the tracker's tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
-from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType
+from lowtide.records import (
+    EmissionFactorType,
+    IntensityKind,
+    KnownIntensity,
+    LedgerRow,
+    Phase,
+    Reading,
+    SignalType,
+    ValuedRow,
+)
+from lowtide.tracker.emissions import value_rows
+from lowtide.tracker.ledger import read_intensity, read_ledger
 
 T0 = datetime(2025, 4, 15, 5, 0, tzinfo=UTC)
 
@@ -46,7 +60,7 @@ def constant(start: datetime, end: datetime) -> list[Reading]:
 def row(
     k: int = 0, *, attempt: int = 1, seconds: float = 5.0, energy: tuple[float, float, float] = (1e-3, 2e-3, 5e-4)
 ) -> LedgerRow:
-    """The k-th of a chain of rows of equal length at 100 g/kWh."""
+    """The k-th of a chain of rows of equal length."""
     return LedgerRow(
         start=T0 + timedelta(seconds=k * seconds),
         end=T0 + timedelta(seconds=(k + 1) * seconds),
@@ -56,10 +70,28 @@ def row(
         cpu_energy_kwh=energy[0],
         gpu_energy_kwh=energy[1],
         ram_energy_kwh=energy[2],
+    )
+
+
+def valued(k: int = 0, **how: Any) -> ValuedRow:
+    """The same row at a measured 100 g/kWh."""
+    plain = row(k, **how)
+    return ValuedRow(
+        **{field.name: getattr(plain, field.name) for field in fields(LedgerRow)},
         carbon_intensity_gco2eq_per_kwh=100.0,
         intensity_kind=IntensityKind.MEASURED,
         intensity_source="test",
         signal_type=SignalType.AVERAGE,
         emission_factor_type=EmissionFactorType.DIRECT,
-        emissions_gco2eq=sum(energy) * 100.0,
+        emissions_gco2eq=plain.energy_kwh * 100.0,
     )
+
+
+def known(readings: Sequence[Reading], learnt_at: datetime = T0) -> list[KnownIntensity]:
+    """The readings, all learnt at one time."""
+    return [KnownIntensity(reading=one, learnt_at=learnt_at) for one in readings]
+
+
+def valued_ledger(path: Path, *, pue: float = 1.0) -> tuple[ValuedRow, ...]:
+    """A ledger's rows at the intensities beside it."""
+    return value_rows(read_ledger(path).rows, read_intensity(path.parent)[0], pue=pue).rows

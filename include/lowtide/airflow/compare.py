@@ -21,7 +21,7 @@ from lowtide.report.files import load_record, write_report
 from lowtide.report.text import summary_lines
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder, report_folder
-from lowtide.runs.settlement import is_record_of, settled_record
+from lowtide.runs.settlement import settled_record
 from lowtide.timeutil import utc_now
 
 if TYPE_CHECKING:
@@ -137,14 +137,15 @@ def _record_from_file(extra: dict[str, Any], notes: list[str]) -> TrainingRecord
         return None
     path = Path(extra["record_path"])
     try:
-        if not is_record_of(path, str(extra.get("record_sha256"))):
+        record = load_record(path)  # compares its ledger with the record's checksum
+        if record.ledger_sha256 != extra.get("ledger_sha256"):
             notes.append(f"the baseline's record {path} has changed since it was written and was not used")
             return None
-        notes.append(f"the baseline's XCom is gone; its record was read from {path}, checksum verified")
-        return load_record(path)
     except (OSError, ArtifactError) as error:
         notes.append(f"the baseline's record {path} cannot be read by this worker ({error})")
         return None
+    notes.append(f"the baseline's XCom is gone; its record was read from {path}, checksum verified")
+    return record
 
 
 class CompareRunsOperator(ConfiguredOperator):

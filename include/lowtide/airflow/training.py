@@ -26,7 +26,6 @@ from lowtide.airflow.hook import CarbonIntensityHook
 from lowtide.airflow.trigger import SAFE_RESUME_S, deferral
 from lowtide.errors import TrainingPaused
 from lowtide.grid.clock import clock_for
-from lowtide.io import sha256_of
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.pausing import PauseWatch
 from lowtide.runs.run import LogPace, Progress, run_training
@@ -239,5 +238,5 @@ class GpuTrainingOperator(ConfiguredOperator):
                 "run_id": record.run_id,
                 "comparison_key": record.comparison_key,
                 "record_path": str(path),
-                "record_sha256": sha256_of(path),
+                "ledger_sha256": record.ledger_sha256,
             }

@@ -1,4 +1,4 @@
-"""``lowtide settle``: book a run again where the grid's actual figures have arrived."""
+"""``lowtide settle``: value a run again where the grid's actual figures have arrived."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from lowtide.cli.common import artifacts_root, open_from_environment, print_json
 from lowtide.config.loader import load_config
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ArtifactError
-from lowtide.records import FirstBooked, IncompleteRecord
+from lowtide.records import FirstValuation, IncompleteRecord
 from lowtide.runs.account import Account, account_of
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, SettledRun, check_same_grid, grid_of, history_of, settle_run
@@ -20,7 +20,8 @@ EXAMPLES = """examples:
   lowtide settle artifacts/runs/mine --offline          (the stored history only)
   lowtide settle artifacts/runs/old --config include/configs/optimized.yaml --json
 
-What was booked first stays in every row, in the record's `settlement`, and byte for byte in the folder `booked`.
+Nothing is rewritten: better figures are appended to `intensity.jsonl`, and `record.json` and `emissions.csv` are derived
+again. What was known when the run ended is the record's `first_valuation`.
 environment: LOWTIDE_GRID_URL, LOWTIDE_GRID_TOKEN, LOWTIDE_GRID_LOGIN (address, token or password, and login for the provider),
              LOWTIDE_ARTIFACTS_ROOT (where the history is; default: the project's artifacts folder)
 """
@@ -61,17 +62,13 @@ def _actuals(options: argparse.Namespace, folder: RunFolder, account: Account) -
     return ActualFigures(now=now, history=history, signal=None if options.offline else signal)
 
 
-def _first(done: SettledRun) -> FirstBooked | Account:
-    return done.after.settlement.first_booked if done.after.settlement else done.after
-
-
 def _as_json(done: SettledRun, notes: list[str]) -> dict[str, Any]:
-    first = _first(done)
+    first = done.after.first_valuation
     return {
         "run_id": done.after.run_id,
         "changed": done.changed,
         "complete": not isinstance(done.after, IncompleteRecord),
-        "first_booked": _figures(first),
+        "first_valuation": _figures(first),
         "settled": _figures(done.after),
         "settled_energy_share": done.after.settlement.settled_energy_share if done.after.settlement else 0.0,
         "unsettled_energy_share": done.unsettled_energy_share,
@@ -80,7 +77,7 @@ def _as_json(done: SettledRun, notes: list[str]) -> dict[str, Any]:
     }
 
 
-def _figures(account: FirstBooked | Account) -> dict[str, Any]:
+def _figures(account: FirstValuation | Account) -> dict[str, Any]:
     return {
         "emissions_gco2eq": account.emissions_gco2eq,
         "mean_carbon_intensity_gco2eq_per_kwh": account.mean_carbon_intensity_gco2eq_per_kwh,
@@ -89,10 +86,10 @@ def _figures(account: FirstBooked | Account) -> dict[str, Any]:
 
 
 def _show(done: SettledRun, notes: list[str]) -> None:
-    first, after = _first(done), done.after
+    first, after = done.after.first_valuation, done.after
     if isinstance(after, IncompleteRecord):
         missing = f": {'; '.join(after.problems)}" if after.problems else ""
-        print(f"run         {after.run_id} did not finish; read back from its ledger{missing}")
+        print(f"run         {after.run_id} did not finish; recovered from its ledger{missing}")
     print(f"first       {grams_text(first.emissions_gco2eq)} ({_kinds(first)})")
     change = relative_change_percent(after.emissions_gco2eq, first.emissions_gco2eq)
     print(f"now         {grams_text(after.emissions_gco2eq)} ({_kinds(after)}), {change_text(change)}")
@@ -102,7 +99,7 @@ def _show(done: SettledRun, notes: list[str]) -> None:
     print(f"record      {done.folder.record}")
 
 
-def _kinds(account: FirstBooked | Account) -> str:
+def _kinds(account: FirstValuation | Account) -> str:
     return ", ".join(f"{percent_text(100 * share)} {kind.value}" for kind, share in account.intensity_kinds.items())
 
 

@@ -13,7 +13,7 @@ from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Session
 from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook, TypicalHours
 from lowtide.grid.providers.base import HttpProvider, LocalProvider, Provider, Request
 from lowtide.grid.providers.offline import country_mean_reading, profile_readings
-from lowtide.grid.series import Source, cover
+from lowtide.grid.series import Source, cover, gaps
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
 
@@ -366,6 +366,10 @@ def _last_good(feed: Feed, memory: Memory, now: datetime) -> tuple[Reading | Non
 # The grid's signal of one zone: what holds now with every fallback on record, and what held over any span.
 
 
+def _start(reading: Reading) -> datetime:
+    return reading.start
+
+
 class IntensityClient:
     """One zone's signal. Thread-safe: a tracker may book while a refresher looks.
 
@@ -474,13 +478,26 @@ class IntensityClient:
         """Cover ``[start, end)`` fully, at once, from what is known already: never asks the network."""
         return cover(as_utc(start), as_utc(end), self._sources_at_hand())
 
+    def known(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        """Return what ``booking`` rests on, where it can be as whole readings that reach beyond ``[start, end)``."""
+        start, end = as_utc(start), as_utc(end)
+        found: list[Reading] = []
+        for source in self._sources_at_hand():
+            missing = gaps(((reading.start, reading.end) for reading in sorted(found, key=_start)), start, end)
+            found += [r for gap in missing for r in source(*gap) if r.start < gap[1] and r.end > gap[0]]
+            if missing and not isinstance(self._feed, LiveFeed):
+                break  # a profile or a replay: no other source may reach into what it knows
+        if gaps(((reading.start, reading.end) for reading in sorted(found, key=_start)), start, end):
+            return self.booking(start, end)
+        return tuple(dict.fromkeys(found))
+
     def _sources_at_hand(self) -> list[Source]:
         return [
             self._feed.at_hand,
             self._memory.known,
             lambda *_: self._memory.prolonged(self._feed.max_age),
             lambda start, end: profile_readings(self.zone, start, end),
-            lambda start, end: (country_mean_reading(self.zone, start, end),),
+            lambda start, end: (country_mean_reading(self.zone, *_whole_hours(start, end)),),
         ]
 
     def _fallen_back(self, now: datetime, hours: TypicalDay, error: SignalError) -> Outlook:
@@ -495,3 +512,9 @@ class IntensityClient:
             threshold_comparable=instead.reading is not None and comparable(self._feed, instead.reading),
             worth_retrying=self._feed.can_recover,
         )
+
+
+def _whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    hour = timedelta(hours=1)
+    first, last = (time.replace(minute=0, second=0, microsecond=0) for time in (start, end))
+    return first, last if last == end else last + hour

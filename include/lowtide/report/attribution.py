@@ -170,11 +170,11 @@ _RELATIVE_TOLERANCE = 1e-6
 def factors_of(record: TrainingRecord) -> RunFactors:
     """Return samples, energy after PUE, and intensity as run and at submission, both derived from the grams.
 
-    The record's own mean intensity is emissions / energy before PUE, so it is checked here but not used.
+    The record's own mean intensity is checked here but not used.
 
     :raises ArtifactError: emissions are not energy times mean intensity, or energy without samples.
     """
-    energy_kwh = record.energy_kwh.total
+    energy_kwh = (record.energy_kwh.total - record.unvalued_energy_kwh) * record.pue
     product = energy_kwh * record.mean_carbon_intensity_gco2eq_per_kwh
     if not math.isclose(product, record.emissions_gco2eq, rel_tol=_RELATIVE_TOLERANCE, abs_tol=1e-12):
         raise ArtifactError(
@@ -185,7 +185,7 @@ def factors_of(record: TrainingRecord) -> RunFactors:
     try:
         return RunFactors(
             samples=record.samples,
-            energy_kwh=energy_kwh * record.pue,
+            energy_kwh=energy_kwh,
             mean_intensity_gco2eq_per_kwh=grid_intensity(record),
             submission_intensity_gco2eq_per_kwh=_submission_intensity(record),
         )
@@ -197,7 +197,7 @@ def factors_of(record: TrainingRecord) -> RunFactors:
 
 def grid_intensity(record: TrainingRecord) -> float:
     """Return the grid's mean intensity in g/kWh over the run, weighted by energy, without the site's PUE."""
-    energy_kwh = record.energy_kwh.total * record.pue
+    energy_kwh = (record.energy_kwh.total - record.unvalued_energy_kwh) * record.pue
     return record.emissions_gco2eq / energy_kwh if energy_kwh else record.mean_carbon_intensity_gco2eq_per_kwh
 
 

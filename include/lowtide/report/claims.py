@@ -25,6 +25,7 @@ from lowtide.report.data_quality import (
     foreign_signal_reasons,
     incomplete_energy_reasons,
     simulated_reasons,
+    unvalued_energy_reasons,
 )
 from lowtide.report.model import (
     AccuracySampling,
@@ -308,7 +309,12 @@ HOW_TO_MAKE_A_BASELINE = (
 """Both ways: a run of either may be compared on the command line, and a report is read far from where it was made."""
 
 _Rule = Callable[[TrainingRecord, str], list[str]]
-_UNSOUND: tuple[_Rule, ...] = (forecast_reasons, foreign_signal_reasons, incomplete_energy_reasons)
+_UNSOUND: tuple[_Rule, ...] = (
+    forecast_reasons,
+    foreign_signal_reasons,
+    unvalued_energy_reasons,
+    incomplete_energy_reasons,
+)
 
 
 def headline(comparison: Comparison, *, repeatability_percent: float) -> Headline:

@@ -50,6 +50,14 @@ def foreign_signal_reasons(record: TrainingRecord, who: str) -> list[str]:
     return [f"{share} of the {who}'s energy is valued at another signal or factor type than its own ({own})"]
 
 
+def unvalued_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
+    """Say where no intensity is known of a part of the energy, whose emissions are therefore missing."""
+    if record.unvalued_energy_kwh == 0 or record.foreign_signal_share > 0:
+        return []
+    share = percent_text(100 * record.unvalued_energy_kwh / record.energy_kwh.total)
+    return [f"no intensity is known of {share} of the {who}'s energy; settle the run when the grid's figures are in"]
+
+
 def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
     """Say where a part of the energy is missing; the last seconds of a killed attempt of hours bar nothing."""
     uncovered_s = record.uncovered_s

@@ -38,7 +38,7 @@ OUR_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to r
     " energy_low_kwh energy_high_kwh cpu_energy_method gpu_energy_method ram_energy_method"
     " emissions_gco2eq emissions_low_gco2eq emissions_high_gco2eq emissions_train_gco2eq"
     " mean_carbon_intensity_gco2eq_per_kwh measured_share estimated_share forecast_share cached_share"
-    " modelled_share replayed_share signal_type emission_factor_type first_booked_gco2eq settled_at"
+    " modelled_share replayed_share signal_type emission_factor_type first_valuation_gco2eq settled_at"
     " counterfactual_gco2eq sci_gco2eq_per_unit sci_functional_unit sci_embodied_gco2eq peak_memory_bytes"
     " peak_memory_kind ledger_sha256 problems warnings"
 ).split()
@@ -100,7 +100,7 @@ def our_row(account: Account) -> dict[str, Any]:
         **{f"{kind.value}_share": share for kind, share in account.intensity_kinds.items()},
         "emissions_low_gco2eq": bounds and bounds.emissions_low_gco2eq,
         "emissions_high_gco2eq": bounds and bounds.emissions_high_gco2eq,
-        "first_booked_gco2eq": settlement and settlement.first_booked.emissions_gco2eq,
+        "first_valuation_gco2eq": account.first_valuation.emissions_gco2eq,
         "settled_at": settlement and format_moment(settlement.settled_at),
         "counterfactual_gco2eq": account.counterfactual and account.counterfactual.emissions_gco2eq,
         "sci_gco2eq_per_unit": score and score.gco2eq_per_unit,

@@ -11,6 +11,7 @@ from lowtide.records import (
     EmissionFactorType,
     EmissionsInterval,
     EnergyTotals,
+    FirstValuation,
     Frozen,
     IntensityKind,
     NonNegative,
@@ -64,6 +65,8 @@ class RunFigures(Frozen):
     intensity_kinds: dict[IntensityKind, _Finite]
     foreign_signal_share: _Finite
     counterfactual: Counterfactual | None
+    unvalued_energy_kwh: _Finite
+    first_valuation: FirstValuation
     settlement: Settlement | None
     uncertainty: EmissionsInterval | None
     sci: SciScore | None

@@ -30,6 +30,7 @@ from lowtide.report.data_quality import (
     foreign_signal_reasons,
     incomplete_energy_reasons,
     simulated_reasons,
+    unvalued_energy_reasons,
 )
 from lowtide.report.savings_model import Basis, Figures, Group, LeftOut, Part, Repeatability, Savings, SavingsRun
 from lowtide.report.savings_text import cells_csv, runs_csv
@@ -85,7 +86,7 @@ def _waiting_barred(record: TrainingRecord, basis: Basis) -> list[str]:
         return incomplete_energy_reasons(
             record, "run"
         )  # a simulation is told as one, and never added to what was measured
-    rules = (forecast_reasons, foreign_signal_reasons, incomplete_energy_reasons)
+    rules = (forecast_reasons, foreign_signal_reasons, unvalued_energy_reasons, incomplete_energy_reasons)
     return [reason for rule in rules for reason in rule(record, "run")] + counterfactual_reasons(record)
 
 

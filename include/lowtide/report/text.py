@@ -279,7 +279,7 @@ _Change = Callable[[Changes], str]
 
 def _intensity(run: RunFigures) -> str:
     # the record's mean carries the site's PUE; a grid's intensity does not
-    return units.intensity_text(run.mean_carbon_intensity_gco2eq_per_kwh / run.pue)
+    return units.intensity_text(run.mean_carbon_intensity_gco2eq_per_kwh)
 
 
 def _wait(run: RunFigures) -> str:
@@ -388,7 +388,7 @@ def _lines(run: RunFigures) -> Iterator[str]:
         share = units.percent_text(100 * run.foreign_signal_share)
         yield f"Of that energy, {share} is valued at another signal or factor type, which no claim is made on"
     if run.settlement is not None:
-        yield _settled(run.settlement)
+        yield _settled(run, run.settlement)
     if run.uncertainty is not None:
         yield f"Known errors: {'; '.join(run.uncertainty.basis)}"
     yield f"Energy: {_methods(run)}; scope {run.measuring_scope}; PUE {run.pue:g}"
@@ -407,12 +407,11 @@ def _at_submission(counterfactual: Counterfactual) -> str:
     return f"{text}; readings: {counterfactual.readings_path}, sha256 {counterfactual.readings_sha256}"
 
 
-def _settled(settlement: Settlement) -> str:
-    first, share = settlement.first_booked, units.percent_text(100 * settlement.settled_energy_share)
+def _settled(run: RunFigures, settlement: Settlement) -> str:
+    share = units.percent_text(100 * settlement.settled_energy_share)
     return (
-        f"Settled {units.moment_text(settlement.settled_at)}: {share} of the energy valued again at actual figures of"
-        f" {', '.join(settlement.sources)}; first valued at {units.grams_text(first.emissions_gco2eq)}, ledger"
-        f" {first.ledger_path}, sha256 {first.ledger_sha256}"
+        f"Settled {units.moment_text(settlement.settled_at)}: {share} of the energy is valued at actual figures of"
+        f" {', '.join(settlement.sources)}; at first {units.grams_text(run.first_valuation.emissions_gco2eq)}"
     )
 
 

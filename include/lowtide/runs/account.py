@@ -1,35 +1,42 @@
-"""Reads and replaces what a run's account consists of: record and ledger, which must fit together at any moment."""
+"""Derives a run's account, ``record.json`` and ``emissions.csv``, from its facts: the ledger and what was known of the grid."""
 
-import contextlib
+import csv
+import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
 from lowtide.config.schema import LowtideConfig
 from lowtide.errors import ArtifactError, MeasurementError
 from lowtide.grid.client import IntensityClient
-from lowtide.io import hold_ledger, sha256_of, write_atomically, write_bytes_atomically, write_json_atomically
+from lowtide.grid.series import cover
+from lowtide.io import objects, sha256_of, write_atomically
 from lowtide.records import (
     Counterfactual,
     EmissionFactorType,
     EnergyTotals,
+    FirstValuation,
     IncompleteRecord,
     IntensityKind,
     Interruption,
+    KnownIntensity,
     LedgerEvent,
     LedgerEventKind,
     LedgerRow,
     MachineEnergy,
+    Reading,
     SciScore,
+    Settlement,
     SignalType,
     TrainingRecord,
+    ValuedRow,
     tells_of_an_unfinished_run,
 )
 from lowtide.report.files import load_record
@@ -37,14 +44,19 @@ from lowtide.runs.context import TrainingRun, comparison_key, sizes_of_killed
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_moment
 from lowtide.tracker.emissions import (
+    Valuation,
+    best_known,
     counterfactual,
     embodied_part_gco2eq,
     functional_units,
     machine_totals,
+    rescored,
     sci_score,
     summarise,
+    total_energy_kwh,
+    value_rows,
 )
-from lowtide.tracker.ledger import LedgerContents, LedgerWriter, lost_energy, read_ledger, uncovered_s
+from lowtide.tracker.ledger import LedgerContents, LedgerWriter, lost_energy, read_intensity, read_ledger, uncovered_s
 from lowtide.tracker.meter import EnergyMeter, Scope
 from lowtide.tracker.uncertainty import emissions_interval
 from lowtide.trainer.protocol import TrainingResult
@@ -60,36 +72,105 @@ def machine_energy(rows: Sequence[LedgerRow]) -> MachineEnergy | None:
     return MachineEnergy(total=totals.total, cpu=totals.cpu, gpu=totals.gpu, ram=totals.ram)
 
 
-# What the rows of a ledger come to, in the words of a record, finished or not.
+# What ledger and intensities come to, as fields of a record, finished or not.
 
 
-def figures_of(rows: Sequence[LedgerRow], methods: Mapping[str, str]) -> dict[str, Any]:
-    """Return a record's fields that follow from the rows alone.
+ACTUAL = (IntensityKind.MEASURED, IntensityKind.ESTIMATED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a run's folder holds: its ledger, and what was known of the grid."""
+
+    contents: LedgerContents
+    entries: Sequence[KnownIntensity]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ended_at(self) -> datetime:
+        """Return the real time at which the run ended, or, killed, wrote its last row; the first valuation's time."""
+        last, rows = self.contents.events[-1], self.contents.rows
+        if last.event is LedgerEventKind.CLOSED:
+            return last.at
+        own = [row.monotonic_s for row in rows if row.attempt == last.attempt]
+        interval_s = last.details.get("interval_s")
+        went_s = (own[-1] - last.monotonic_s if own else 0.0) + (
+            interval_s if isinstance(interval_s, (int, float)) else 0.0
+        )
+        return last.at + timedelta(seconds=max(0.0, went_s))
+
+
+def read_facts(folder: RunFolder) -> Facts:
+    """Read the facts of a run.
+
+    :raises ArtifactError: no ledger, or one that says nothing of its run.
+    """
+    contents = read_ledger(folder.ledger)
+    if not contents.events:
+        raise ArtifactError(f"{folder.ledger}: does not say what its run was about; restore its opening line")
+    entries, problems = read_intensity(folder.path)
+    return Facts(contents=contents, entries=entries, problems=tuple(problems))
+
+
+def valuation_fields(facts: Facts, own: tuple[SignalType, EmissionFactorType], pue: float) -> dict[str, Any]:
+    """Return the fields of a record that follow from what is known of the grid.
+
+    :param own: signal type and emission factor type of the record; only intensities of these count.
+    :raises MeasurementError: no rows, or rows without any energy.
+    """
+    rows, ended_at = facts.contents.rows, facts.ended_at
+    now = value_rows(rows, facts.entries, pue=pue, meaning=own)
+    then = value_rows(rows, facts.entries, pue=pue, meaning=own, as_of=ended_at)
+    known, first = summarise(now.rows, now.unvalued, pue=pue), summarise(then.rows, then.unvalued, pue=pue)
+    return {
+        "emissions_gco2eq": known.emissions_gco2eq,
+        "emissions_train_gco2eq": known.train.emissions_gco2eq,
+        "mean_carbon_intensity_gco2eq_per_kwh": known.mean_carbon_intensity_gco2eq_per_kwh,
+        "intensity_kinds": known.intensity_kinds,
+        "unvalued_energy_kwh": known.unvalued_energy_kwh,
+        "foreign_signal_share": _foreign_share(now, facts.entries, pue),
+        "first_valuation": FirstValuation(
+            as_of=ended_at,
+            emissions_gco2eq=first.emissions_gco2eq,
+            mean_carbon_intensity_gco2eq_per_kwh=first.mean_carbon_intensity_gco2eq_per_kwh,
+            intensity_kinds=first.intensity_kinds,
+        ),
+        "settlement": _settlement(now.rows, ended_at, known.total_energy_kwh),
+    }
+
+
+def energy_fields(facts: Facts, methods: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of a record that follow from the ledger alone.
 
     :param methods: how each component's energy was obtained.
     :raises MeasurementError: no rows, or rows without any energy.
     """
-    summary = summarise(rows)
+    summary = summarise((), facts.contents.rows)
     totals = {"cpu": summary.cpu_energy_kwh, "gpu": summary.gpu_energy_kwh, "ram": summary.ram_energy_kwh}
     return {
         "started_at": summary.started_at,
         "ended_at": summary.ended_at,
         "attempts": summary.attempts,
         "energy_kwh": EnergyTotals.model_validate({**totals, "total": summary.total_energy_kwh, "methods": methods}),
-        "machine_energy_kwh": machine_energy(rows),
+        "machine_energy_kwh": machine_energy(facts.contents.rows),
         "energy_train_kwh": summary.train.energy_kwh,
-        "emissions_gco2eq": summary.emissions_gco2eq,
-        "emissions_train_gco2eq": summary.train.emissions_gco2eq,
-        "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
-        "intensity_kinds": summary.intensity_kinds,
-        "uncertainty": emissions_interval(rows, methods),
     }
 
 
-def foreign_share(rows: Sequence[LedgerRow], own: tuple[SignalType, EmissionFactorType]) -> float:
-    """Return the share of the energy that was booked at another signal or factor type than the run's own."""
-    foreign = [row for row in rows if (row.signal_type, row.emission_factor_type) != own]
-    return math.fsum(row.energy_kwh for row in foreign) / math.fsum(row.energy_kwh for row in rows)
+def _foreign_share(now: Valuation, entries: Sequence[KnownIntensity], pue: float) -> float:
+    foreign = value_rows(now.unvalued, entries, pue=pue)
+    return total_energy_kwh(foreign.rows) / now.energy_kwh
+
+
+def _settlement(rows: Sequence[ValuedRow], ended_at: datetime, total_kwh: float) -> Settlement | None:
+    later = [row for row in rows if row.learnt_at is not None and row.learnt_at > ended_at]
+    if not later:
+        return None
+    return Settlement(
+        settled_at=max(row.learnt_at for row in later if row.learnt_at is not None),
+        settled_energy_share=total_energy_kwh(later) / total_kwh,
+        sources=tuple(sorted({row.intensity_source for row in later})),
+    )
 
 
 def real_duration_s(rows: Sequence[LedgerRow], *, speed: float) -> float:
@@ -101,15 +182,14 @@ def real_duration_s(rows: Sequence[LedgerRow], *, speed: float) -> float:
 
 
 Account = TrainingRecord | IncompleteRecord
+AccountT = TypeVar("AccountT", bound=Account)
 
 
-def load_account(folder: RunFolder, *, held: bool = False) -> Account:
-    """Read a run's record, finished or not; a settlement that was killed half-way is first brought to its end.
+def load_account(folder: RunFolder) -> Account:
+    """Read a run's record, finished or not.
 
-    :param held: the caller holds the ledger.
     :raises ArtifactError: missing, damaged, or beside a ledger that is not its own.
     """
-    _finish_interrupted(folder, held=held)
     data = _json(folder.record)
     if not tells_of_an_unfinished_run(data):
         return load_record(folder.path)
@@ -118,106 +198,76 @@ def load_account(folder: RunFolder, *, held: bool = False) -> Account:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ArtifactError(
-            f"{folder.record}: is not the account of a run: {first['loc']}: {first['msg']}; remove it and read the run back"
+            f"{folder.record}: is not the account of a run: {first['loc']}: {first['msg']}; remove it and derive it again"
         ) from None
 
 
-def keep_first_booking(folder: RunFolder) -> tuple[Path, str]:
-    """Copy ledger and record to ``booked`` unless they are there, and return the ledger's copy with its checksum.
+def derive(folder: RunFolder, account: AccountT) -> AccountT:
+    """Value a run's energy at what is known of the grid by now, and write ``emissions.csv`` and ``record.json``.
 
-    Call it for an account that has not been settled: its ledger is the first booking.
-    """
-    ledger, record = folder.booked / folder.ledger.name, folder.booked / folder.record.name
-    checksum = sha256_of(folder.ledger)
-    if record.exists() and not (ledger.exists() and sha256_of(ledger) == checksum):
-        set_first_booking_aside(folder)  # of an account that was forgotten since: its figures are not these
-    if not record.exists():  # the record is copied last: without it, the ledger's copy may be of a kill before
-        write_bytes_atomically(ledger, folder.ledger.read_bytes())
-        _keep_time(folder.ledger.stat(), ledger)
-        write_bytes_atomically(record, folder.record.read_bytes())
-    return ledger, checksum
+    Facts are read, never written, so it may be called as often as wanted and after a kill at any point; nothing is written
+    where nothing is new.
 
-
-def restore_first_booking(folder: RunFolder) -> None:
-    """Put the ledger back as it was before it was settled, because an attempt goes on in it; the settled one goes aside.
-
-    Else the finished run's record would call figures first booked of which a part was settled. The caller holds the ledger.
-
+    :param account: the run's account; what follows from the valuation is replaced.
     :raises ArtifactError: a file cannot be read or written.
+    :raises MeasurementError: a ledger without any energy.
     """
-    if not folder.ledger.exists():
-        return
-    account = load_account(folder, held=True)
-    first, settlement = folder.booked / folder.ledger.name, account.settlement
-    if settlement is None or not first.exists():
-        return
-    if sha256_of(first) != settlement.first_booked.ledger_sha256:
-        return
-    if sha256_of(folder.ledger) == account.ledger_sha256:  # else it was restored before a kill
-        for file in (folder.ledger, folder.record):
-            write_bytes_atomically(folder.booked / f"settled-{file.name}", file.read_bytes())
-        write_bytes_atomically(folder.ledger, first.read_bytes())
-        _keep_time(first.stat(), folder.ledger)
+    facts = read_facts(folder)
+    own = (account.signal_type, account.emission_factor_type)
+    fields = valuation_fields(facts, own, account.pue)
+    valued = value_rows(facts.contents.rows, facts.entries, pue=account.pue, meaning=own)
+    methods = {str(part): how for part, how in account.energy_kwh.methods.items()}
+    fields |= {
+        "uncertainty": emissions_interval(valued.rows, methods, unvalued=valued.unvalued),
+        "sci": rescored(account.sci, fields["emissions_gco2eq"]),
+        "counterfactual": _at_submission(folder, account, facts) or account.counterfactual,
+    }
+    derived = cast("AccountT", type(account).model_validate({**dict(account), **fields}))
+    _write_if_new(folder.emissions, _table(valued))
+    _write_if_new(folder.record, derived.model_dump_json(indent=2) + "\n")
+    return derived
 
 
-def set_first_booking_aside(folder: RunFolder) -> None:
-    """Give ``booked`` a number: what is settled next will be another account."""
-    number = 1 + sum(1 for _ in folder.path.glob("booked-*"))
-    folder.booked.replace(folder.path / f"booked-{number}")
+def _write_if_new(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_atomically(path, text)
 
 
-def replace_account(folder: RunFolder, ledger_lines: str, account: Account) -> None:
-    """Put another ledger and its record in the place of what is there; killed anywhere, the next reader finishes it.
-
-    :raises ArtifactError: a file cannot be written.
-    """
-    intent, written = folder.settling, folder.ledger.stat()
-    write_atomically(intent, account.model_dump_json())
-    with contextlib.ExitStack() as held:
-        # the caller holds the old file, and an attempt may begin as soon as that is gone
-        def hold(replacement: Path) -> None:
-            held.enter_context(hold_ledger(replacement))
-
-        write_bytes_atomically(folder.ledger, ledger_lines.encode("utf-8"), before_rename=hold)
-        _keep_time(written, folder.ledger)
-        write_json_atomically(folder.record, account.model_dump_json(indent=2))
-        intent.unlink()
+_COLUMNS = (
+    *("start", "end", "phase", "energy_kwh", "carbon_intensity_gco2eq_per_kwh", "kind", "source"),
+    *("emissions_gco2eq", "attempt"),
+)
 
 
-def ledger_lines(path: Path, old: Sequence[LedgerRow], new: Sequence[LedgerRow]) -> str:
-    """Return a ledger's text with other rows; each old row's place is taken by the rows that divide its time.
-
-    :param old: the rows as they are in the file, in its order; a line of one that stays is kept byte for byte.
-    """
-    before, after = iter(old), iter(new)
-    following = next(after, None)
-    lines = []
-    for raw in path.read_text(encoding="utf-8").splitlines():
-        if raw.startswith('{"event"'):
-            lines.append(raw + "\n")
-            continue
-        row = next(before)
-        while following is not None and following.end <= row.end:
-            lines.append(raw + "\n" if following is row else following.as_json_line())
-            following = next(after, None)
-    return "".join(lines)
+def _table(valued: Valuation) -> str:
+    """Return the valued rows as CSV in time order; where no intensity is known, its columns are empty."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for row in sorted((*valued.rows, *valued.unvalued), key=lambda row: row.start):
+        head = (format_moment(row.start), format_moment(row.end), row.phase.value, row.energy_kwh)
+        if isinstance(row, ValuedRow):
+            grid = (row.carbon_intensity_gco2eq_per_kwh, row.intensity_kind.value, row.intensity_source)
+            table.writerow((*head, *grid, row.emissions_gco2eq, row.attempt))
+        else:
+            table.writerow((*head, "", "", "", "", row.attempt))
+    return text.getvalue()
 
 
-def _finish_interrupted(folder: RunFolder, *, held: bool) -> None:
-    intent = folder.settling
-    if not intent.exists():
-        return
-    # held: else one that is still at work would lose its intent
-    with contextlib.nullcontext() if held else hold_ledger(folder.ledger):
-        data = _json(intent)
-        if isinstance(data, dict) and sha256_of(folder.ledger) == data.get("ledger_sha256"):
-            write_json_atomically(folder.record, json.dumps(data, indent=2))
-        intent.unlink()  # else the ledger is still the old one, which the record fits
-
-
-def _keep_time(of: os.stat_result, path: Path) -> None:
-    # when a killed run was last alive is told by its ledger's time (held_up_s)
-    os.utime(path, ns=(of.st_atime_ns, of.st_mtime_ns))
+def _at_submission(folder: RunFolder, account: Account, facts: Facts) -> Counterfactual | None:
+    """Value the run's energy as if it had begun at submission: at actual figures where known, else at what was known then."""
+    rows = facts.contents.rows
+    submitted, end = account.submitted_at, account.submitted_at + (rows[-1].end - rows[0].start)
+    own = (account.signal_type, account.emission_factor_type)
+    actual = [entry.reading for entry in best_known(facts.entries, meaning=own) if entry.reading.kind in ACTUAL]
+    path = folder.submission_readings
+    first = [Reading.from_json(data) for data in objects(path, [])]
+    readings = cover(submitted, end, [lambda *_: actual, lambda *_: first])
+    paused = account.policy == "interruptible"
+    found = counterfactual(rows, submitted, readings, pue=account.pue, in_one_piece=paused)
+    if found is None or not path.exists():
+        return found
+    return found.model_copy(update={"readings_path": str(path), "readings_sha256": sha256_of(path)})
 
 
 def _json(path: Path) -> Any:
@@ -284,15 +334,15 @@ def _first_of(order: tuple[str, ...], found: set[str], unless_found: str) -> str
 _MODELLED_ANYWAY = ("profile", "replay")
 
 
-def stand_in_problems(contents: LedgerContents) -> list[str]:
+def fallback_problems(facts: Facts, valued: Valuation) -> list[str]:
     """Return one sentence for each live provider that rows had to do without.
 
-    From the rows as they are in the ledger, so over all attempts. A grid that is a profile or a replay by configuration has none.
+    :param valued: the ledger at what was known when the run ended, so over all attempts. A grid that is a profile or a replay
+        by configuration has none.
     """
-    asked = {event.attempt: provider for event in contents.events if (provider := _live_provider(event))}
-    total_kwh = math.fsum(row.energy_kwh for row in contents.rows)
-    without = [row for row in contents.rows if row.intensity_kind is IntensityKind.MODELLED and row.attempt in asked]
-    return list(_sentences(without, asked, of=len(contents.rows), total_kwh=total_kwh))
+    asked = {event.attempt: provider for event in facts.contents.events if (provider := _live_provider(event))}
+    without = [row for row in valued.rows if row.intensity_kind is IntensityKind.MODELLED and row.attempt in asked]
+    return list(_sentences(without, asked, of=len(valued.rows), total_kwh=valued.energy_kwh))
 
 
 def _live_provider(event: LedgerEvent) -> str | None:
@@ -303,7 +353,7 @@ def _live_provider(event: LedgerEvent) -> str | None:
     return provider if isinstance(provider, str) and provider not in _MODELLED_ANYWAY else None
 
 
-def _sentences(without: Sequence[LedgerRow], asked: dict[int, str], *, of: int, total_kwh: float) -> Iterator[str]:
+def _sentences(without: Sequence[ValuedRow], asked: dict[int, str], *, of: int, total_kwh: float) -> Iterator[str]:
     for provider in sorted({asked[row.attempt] for row in without}):
         rows = [row for row in without if asked[row.attempt] == provider]
         kwh = math.fsum(row.energy_kwh for row in rows)
@@ -311,7 +361,7 @@ def _sentences(without: Sequence[LedgerRow], asked: dict[int, str], *, of: int, 
         instead = ", ".join(sorted({row.intensity_source for row in rows}))
         yield (
             f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_moment(rows[0].start)} and"
-            f" {format_moment(rows[-1].end)}{share}; they were first booked at typical figures instead ({instead})"
+            f" {format_moment(rows[-1].end)}{share}; they were first valued at typical figures instead ({instead})"
         )
 
 
@@ -389,9 +439,7 @@ def _kept(folder: RunFolder, contents: LedgerContents, ledger: LedgerWriter) -> 
             f"{folder.ledger}: does not say what its run was about, since an older version wrote it; train the run to"
             " its end in the same folder"
         )
-    record = _account(folder, contents, details, ledger)
-    write_json_atomically(folder.record, record.model_dump_json(indent=2))
-    return record
+    return derive(folder, _account(folder, contents, details, ledger))
 
 
 def _account(
@@ -400,12 +448,14 @@ def _account(
     rows, methods = contents.rows, methods_of(contents, details.get("methods", {}))
     sizes, unknown = sizes_of_killed(folder, details)
     lost = lost_energy(rows, contents.events)
-    further = (*differing_methods(contents), *stand_in_problems(contents))
-    told = {key: details[key] for key in _FROM_OPENING if key in details}
     own: Any = (details.get("signal_type"), details.get("emission_factor_type"))
-    fields = {**told, **sizes, **figures_of(rows, methods)} | {
+    pue: Any = details.get("pue")
+    facts = read_facts(folder)
+    further = (*differing_methods(contents), *facts.problems, *_fallbacks(facts, own, pue))
+    told = {key: details[key] for key in _FROM_OPENING if key in details}
+    fields = {**told, **sizes, **energy_fields(facts, methods), **valuation_fields(facts, own, pue)} | {
         "duration_s": real_duration_s(rows, speed=_speed(details)),
-        "foreign_signal_share": foreign_share(rows, own),
+        "uncertainty": None,
         "measuring_scope": scope_of(contents, str(details.get("measuring_scope"))),
         "uncovered_s": _uncovered_s(contents, details, ledger.held_up_s),
         "problems": tuple(dict.fromkeys((*lost, *ledger.problems, *contents.problems, *unknown, *further))),
@@ -420,6 +470,11 @@ def _account(
         raise ArtifactError(
             f"{folder.ledger}: its opening line is damaged ({first['loc'][0]}: {first['msg']}); restore the file"
         ) from None
+
+
+def _fallbacks(facts: Facts, own: tuple[SignalType, EmissionFactorType], pue: float) -> list[str]:
+    rows = facts.contents.rows
+    return fallback_problems(facts, value_rows(rows, facts.entries, pue=pue, meaning=own, as_of=facts.ended_at))
 
 
 def _uncovered_s(contents: LedgerContents, details: Mapping[str, Any], held_up_s: float) -> float | None:
@@ -475,27 +530,35 @@ def write_record(run: TrainingRun, signal: IntensityClient, finished: FinishedTr
     :raises MeasurementError: the ledger has no rows.
     :raises ArtifactError: the file cannot be written.
     """
-    contents = read_ledger(run.folder.ledger)
+    facts = read_facts(run.folder)
+    contents = facts.contents
     new = [problem for problem in contents.problems if problem not in finished.problems]
     if not contents.rows:
         reasons = "; ".join((*new, *finished.problems)) or "nothing was booked"
         raise MeasurementError(f"{run.folder.ledger} has no rows: {reasons}")
     short = [*([finished.shortfall] if finished.shortfall else []), *lost_energy(contents.rows, contents.events)]
-    further = (*differing_methods(contents), *stand_in_problems(contents))
+    own = (signal.signal_type, signal.emission_factor_type)
+    further = (
+        *differing_methods(contents),
+        *facts.problems,
+        *_fallbacks(facts, own, run.config.values.tracker.pue),
+    )
+    _keep_submission_readings(run, signal, contents.rows)
     said = tuple(dict.fromkeys((*short, *finished.problems, *new, *further)))
     gaps_s = None if short or new else _record_uncovered_s(run, contents)
-    record = _record(run, signal, replace(finished, problems=said), contents).model_copy(
+    record = _record(run, signal, replace(finished, problems=said), facts).model_copy(
         update={"energy_complete": gaps_s == 0, "uncovered_s": gaps_s}
     )
-    write_json_atomically(run.folder.record, record.model_dump_json(indent=2))
-    return record
+    return derive(run.folder, record)
 
 
-def _record(
-    run: TrainingRun, signal: IntensityClient, finished: FinishedTraining, contents: LedgerContents
-) -> TrainingRecord:
-    rows, config, result = contents.rows, run.config.values, finished.result
-    figures = figures_of(rows, methods_of(contents, finished.meter.methods))
+def _record(run: TrainingRun, signal: IntensityClient, finished: FinishedTraining, facts: Facts) -> TrainingRecord:
+    contents, config, result = facts.contents, run.config.values, finished.result
+    rows = contents.rows
+    own = (signal.signal_type, signal.emission_factor_type)
+    figures = energy_fields(facts, methods_of(contents, finished.meter.methods)) | valuation_fields(
+        facts, own, config.tracker.pue
+    )
     duration_s = real_duration_s(rows, speed=_record_speed(run))
     return TrainingRecord(
         run_id=run.run_id,
@@ -513,8 +576,7 @@ def _record(
         gpu_devices=finished.meter.gpu_devices,
         measuring_scope=cast("Scope", scope_of(contents, finished.meter.scope)),
         pue=config.tracker.pue,
-        foreign_signal_share=foreign_share(rows, (signal.signal_type, signal.emission_factor_type)),
-        counterfactual=_at_submission(run, signal, rows),
+        counterfactual=None,
         sci=score_of(config, result, emissions_gco2eq=figures["emissions_gco2eq"], duration_s=duration_s),
         problems=finished.problems,
         warnings=run.folder.warnings(),
@@ -549,14 +611,8 @@ def _record_speed(run: TrainingRun) -> float:
     return run.anchor.speed if run.anchor else 1.0
 
 
-def _at_submission(run: TrainingRun, signal: IntensityClient, rows: tuple[LedgerRow, ...]) -> Counterfactual | None:
-    """Book the run's energy at submission, and keep the readings for whoever wants to do it again."""
-    span = rows[-1].end - rows[0].start
-    readings = signal.readings(run.submitted_at, run.submitted_at + span)
-    paused = run.config.values.scheduler.policy == "interruptible"
-    found = counterfactual(rows, run.submitted_at, readings, in_one_piece=paused)
-    if found is None:
-        return None
-    path = run.folder.submission_readings
-    write_atomically(path, "".join(json.dumps(reading.as_json()) + "\n" for reading in readings))
-    return found.model_copy(update={"readings_path": str(path), "readings_sha256": sha256_of(path)})
+def _keep_submission_readings(run: TrainingRun, signal: IntensityClient, rows: tuple[LedgerRow, ...]) -> None:
+    """Keep the grid's readings from submission on: what the run would have emitted without a wait is derived from them."""
+    readings = signal.readings(run.submitted_at, run.submitted_at + (rows[-1].end - rows[0].start))
+    text = "".join(json.dumps(reading.as_json()) + "\n" for reading in readings)
+    write_atomically(run.folder.submission_readings, text)

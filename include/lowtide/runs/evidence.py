@@ -3,8 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +19,14 @@ from lowtide.grid.history import open_history
 from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.grid.series import Source, cover
 from lowtide.io import sha256_of
-from lowtide.records import LedgerRow, Reading, TrainingRecord
+from lowtide.records import Reading, TrainingRecord
 from lowtide.report.waiting import WaitEvidence, decision_files, queue_of
-from lowtide.runs.account import opening_details
+from lowtide.runs.account import ACTUAL, opening_details
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import ACTUAL, ActualFigures, grid_of
+from lowtide.runs.settlement import ActualFigures, grid_of
 from lowtide.timeutil import parse_moment
-from lowtide.tracker.ledger import read_ledger
+from lowtide.tracker.emissions import best_known
+from lowtide.tracker.ledger import read_intensity, read_ledger
 
 # What a run's configuration said about its comparison: for a comparison that is made elsewhere, from the run's folder alone.
 
@@ -59,7 +59,6 @@ def _of_file(configuration: str) -> ReportConfig | None:
 
 
 _WAITS = {"wait", "pause"}
-_TOUCHING = timedelta(milliseconds=1)
 
 
 def wait_evidence(
@@ -67,8 +66,8 @@ def wait_evidence(
 ) -> WaitEvidence:
     """Return what can be read of a run's wait; nobody is asked over a network, and what is missing is said.
 
-    The ledger's own booking comes first, so that the run's emissions are the record's; then the readings that the
-    counterfactual was booked at, the replayed trace or the stored history, and the readings that decisions were made on.
+    The run's own valuation comes first, so that the run's emissions are the record's; then the readings that the
+    counterfactual was valued at, the replayed trace or the stored history, and the readings that decisions were made on.
 
     :param artifacts_root: where the grid's history lies; None to do without.
     :param now: real time; what has not ended by then is no actual figure yet.
@@ -77,6 +76,8 @@ def wait_evidence(
         if sha256_of(folder.ledger) != record.ledger_sha256:
             return WaitEvidence(missing=f"{folder.ledger} is not the ledger of this record")
         rows = read_ledger(folder.ledger).rows
+        own = (record.signal_type, record.emission_factor_type)
+        known = [entry.reading for entry in best_known(read_intensity(folder.path)[0], meaning=own)]
     except (OSError, LowtideError) as error:
         return WaitEvidence(missing=f"the run's ledger cannot be read ({error})")
     kept = (look for path in decision_files(folder.path) for look in _looks(path))
@@ -87,7 +88,7 @@ def wait_evidence(
     end = max(record.ended_at, deadline or record.ended_at)
     looked = [look.reading for look in looks if look.reading is not None and look.reading.kind in ACTUAL]
     sources: list[Source] = [
-        lambda *_: [reading for reading in _booked(rows, record.zone) if reading.kind in (*ACTUAL, "replayed")],
+        lambda *_: [reading for reading in known if reading.kind in (*ACTUAL, "replayed")],
         lambda *_: [reading for reading in _at_submission(record, folder) if reading.kind in (*ACTUAL, "replayed")],
         lambda start, stop: _stored(folder, artifacts_root, start, stop, now),
         lambda *_: [reading for reading in looked if reading.end <= now],
@@ -137,32 +138,6 @@ def _looks(path: Path) -> Iterator[_Look]:
             )
         except (ValueError, KeyError, TypeError, LowtideError) as error:  # half-written by a killed worker
             _log.info("a line of %s is passed over: %s", path, error)
-
-
-def _booked(rows: Sequence[LedgerRow], zone: str) -> list[Reading]:
-    """Return the grid as the ledger has it: rows that touch and say the same are one reading."""
-    readings: list[Reading] = []
-    for row in rows:
-        reading = Reading(
-            zone=zone,
-            start=row.start,
-            end=row.end,
-            carbon_intensity_gco2eq_per_kwh=row.carbon_intensity_gco2eq_per_kwh,
-            source=row.intensity_source,
-            kind=row.intensity_kind,
-            signal_type=row.signal_type,
-            emission_factor_type=row.emission_factor_type,
-        )
-        last = readings[-1] if readings else None
-        if (
-            last is not None
-            and abs(row.start - last.end) <= _TOUCHING
-            and replace(last, end=row.end) == replace(reading, start=last.start)
-        ):
-            readings[-1] = replace(last, end=row.end)
-        else:
-            readings.append(reading)
-    return readings
 
 
 def _at_submission(record: TrainingRecord, folder: RunFolder) -> list[Reading]:

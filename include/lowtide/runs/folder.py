@@ -1,8 +1,8 @@
 """Where a run keeps its files.
 
-<artifacts root>/runs/<dag_id>/<run_id>/    record.json ledger.jsonl decisions.jsonl child.log progress.json wait.json
+<artifacts root>/runs/<dag_id>/<run_id>/    ledger.jsonl intensity.jsonl (facts) record.json emissions.csv (derived)
+                                            decisions.jsonl child.log progress.json wait.json
                                             identity.json attempts.jsonl pauses.json checkpoints/
-                                            booked/ settled_readings-* submission_readings-*   (once settled)
                                             (<run_id>~<map_index> where the task is mapped)
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
 """
@@ -19,6 +19,7 @@ from typing import Any
 
 from lowtide.errors import ArtifactError
 from lowtide.records import tells_of_an_unfinished_run
+from lowtide.tracker.ledger import INTENSITY_NAME
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
@@ -78,23 +79,14 @@ class RunFolder:
         return self.path / "submission_readings.jsonl"
 
     @property
-    def booked(self) -> Path:
-        """Ledger and record as they were before anything was settled, byte for byte; a folder."""
-        return self.path / "booked"
+    def intensity(self) -> Path:
+        """What was known of the grid, appended to by every attempt and every settlement."""
+        return self.path / INTENSITY_NAME
 
     @property
-    def settling(self) -> Path:
-        """The account that a settlement is about to put in place; left only by one that was killed."""
-        return self.path / "settling.json"
-
-    def settled_files(self) -> list[Path]:
-        """Return what settlements left beside ledger and record."""
-        kept = (
-            *self.path.glob("settled_readings-*"),
-            *self.path.glob("submission_readings-*"),
-            *self.path.glob("booked-*"),
-        )
-        return [path for path in (self.booked, self.settling, *sorted(kept)) if path.exists()]
+    def emissions(self) -> Path:
+        """The ledger's energy at the intensities known now, as a table; derived, like the record."""
+        return self.path / "emissions.csv"
 
     @property
     def child_log(self) -> Path:

@@ -26,8 +26,7 @@ from lowtide.tracker.ledger import LedgerContents
 
 # Reads back what killed, failed and stopped runs used, where nobody else will: their process is gone, and no record was left.
 #
-# Nothing is taken from an attempt that may still follow: checkpoints, identity and pauses stay, ``beginning.begin`` forgets the
-# account and puts the first booking back, and the ledger goes on.
+# Nothing is taken from an attempt that may still follow: only what is derived is written, and ``begin`` removes it again.
 
 
 _log = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ def renew_reports(
     A report also counts as stale whose run was settled elsewhere (``lowtide settle``) or at a time when the report could not
     be written: it would say for ever what its record says no more.
 
-    :param settled: resolved folders of runs that were just booked again.
+    :param settled: resolved folders of runs that were just settled.
     :param recent: resolved folders of runs whose grid's history may have grown.
     """
     done = Renewed([], [])
@@ -155,9 +154,9 @@ def _is_behind(side: dict[str, Any]) -> bool:
         record = json.loads((_folder(side) / "record.json").read_bytes())
     except (OSError, ValueError):
         return False
-    if not isinstance(record, dict) or record.get("ledger_sha256") == side["ledger_sha256"]:
+    if not isinstance(record, dict) or record.get("emissions_gco2eq") == side["emissions_gco2eq"]:
         return False
-    return all(record.get(name) == side[name] for name in ("run_id", "started_at", "energy_kwh"))
+    return all(record.get(name) == side[name] for name in ("run_id", "started_at", "ledger_sha256"))
 
 
 def _waits_for_its_oracle(report: dict[str, Any], now: datetime) -> bool:
@@ -253,7 +252,7 @@ def _recent(artifacts_root: Path, history: HistoryStore, since: datetime) -> Ite
     for path in sorted((*artifacts_root.glob("runs/*/record.json"), *artifacts_root.glob("runs/*/*/record.json"))):
         folder = RunFolder(path.parent)
         if RunFolder(path.parent.parent).ledger.exists():
-            continue  # what a run keeps in its own folder (booked, finished-1) is no run: its first booking must stay
+            continue  # what a run keeps in its own folder (finished-1) is no run
         try:
             data = json.loads(path.read_bytes())
             if data.get("replay") is None and parse_moment(data["ended_at"]) >= since and _is_of(folder, data, history):
@@ -263,7 +262,7 @@ def _recent(artifacts_root: Path, history: HistoryStore, since: datetime) -> Ite
 
 
 def _is_of(folder: RunFolder, record: dict[str, Any], history: HistoryStore) -> bool:
-    """Whether a run was booked at the grid whose history this is; a region's figures are not its country's."""
+    """Whether a run was valued at the grid whose history this is; a region's figures are not its country's."""
     key = history.key
     if (record["zone"], record["signal_type"], record["emission_factor_type"]) != (
         key.zone,

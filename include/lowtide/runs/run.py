@@ -29,16 +29,16 @@ from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock, clock_for
 from lowtide.io import hold_ledger, write_json_atomically
 from lowtide.records import Phase, ReplayAnchor, TrainingRecord
-from lowtide.runs.account import FinishedTraining, restore_first_booking, set_first_booking_aside, write_record
+from lowtide.runs.account import FinishedTraining, write_record
 from lowtide.runs.context import TrainingRun, comparison_key, note_sizes, run_identity
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_moment
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.gpu import VISIBLE
-from lowtide.tracker.ledger import INCOMPLETE, LedgerWriter, LiveFigures, next_attempt, read_ledger
+from lowtide.tracker.ledger import INCOMPLETE, LedgerWriter, next_attempt, read_ledger
 from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
-from lowtide.tracker.recorder import EnergyRecorder
+from lowtide.tracker.recorder import EnergyRecorder, LiveFigures
 from lowtide.trainer.checkpoint import CheckpointFolder, Manifest, first_difference
 from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.process import TrainingChild
@@ -215,12 +215,8 @@ def _held(folder: RunFolder) -> Iterator[None]:
 
 
 def _forget_account(folder: RunFolder) -> None:
-    # the record last: as long as it stands, this is done again
-    if folder.booked.exists():  # of this account only: the finished run's first booking will be another one
-        if folder.record.exists():
-            restore_first_booking(folder)
-        set_first_booking_aside(folder)
-    folder.settling.unlink(missing_ok=True)
+    # what was derived goes, the facts stay; the record last: as long as it is there, this is done again
+    folder.emissions.unlink(missing_ok=True)
     folder.record.unlink(missing_ok=True)
 
 
@@ -251,8 +247,7 @@ def _move_to(folder: RunFolder, name: str) -> str | None:
     kept = (
         *(folder.ledger, folder.submission_readings, folder.child_log, folder.attempts, folder.checkpoints),
         *sorted(folder.path.glob(f"{folder.ledger.name}.*")),  # torn lines
-        *folder.settled_files(),
-        *(folder.pauses, folder.identity, folder.record),
+        *(folder.intensity, folder.emissions, folder.pauses, folder.identity, folder.record),
     )
     present = [path for path in kept if path.exists()]
     if not present:
@@ -696,7 +691,7 @@ def _recorder(
     return EnergyRecorder(
         meter,
         ledger,
-        signal.booking,
+        signal.known,
         now=clock_for(run.anchor).now,
         interval_s=tracker.interval.total_seconds(),
         pue=tracker.pue,

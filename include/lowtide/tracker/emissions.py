@@ -1,9 +1,10 @@
 """What a ledger comes to: totals, shares and phases, and the same run had it begun when it was submitted."""
 
+import heapq
 import math
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,11 +15,13 @@ from lowtide.records import (
     EmissionFactorType,
     FunctionalUnit,
     IntensityKind,
+    KnownIntensity,
     LedgerRow,
     Phase,
     Reading,
     SciScore,
     SignalType,
+    ValuedRow,
 )
 from lowtide.timeutil import as_utc, format_moment
 from lowtide.units import emissions_gco2eq
@@ -91,124 +94,136 @@ def rescored(score: SciScore | None, operational_gco2eq: float) -> SciScore | No
     return sci_score(operational_gco2eq, score.embodied_gco2eq, unit=score.functional_unit, units=score.units)
 
 
-# Books rows again at the grid's actual figures; what a row was booked at first stays in it.
+# The join of energy and intensity: at each instant, of what was known by then, the best kind, and of these the newest.
 
 
-_RANK = {IntensityKind.MEASURED: 2, IntensityKind.ESTIMATED: 1}
-_DIVIDED = (
-    "cpu_energy_kwh",
-    "gpu_energy_kwh",
-    "ram_energy_kwh",
-    "machine_cpu_energy_kwh",
-    "machine_gpu_energy_kwh",
-    "machine_ram_energy_kwh",
-)
 Meaning = tuple[SignalType, EmissionFactorType]
+_RANK = {kind: rank for rank, kind in enumerate(IntensityKind)}
+"""Best first: measured, estimated, forecast, cached, modelled, replayed."""
 
 
-def actual_readings(readings: Sequence[Reading], meaning: Meaning, *, now: datetime) -> list[Reading]:
-    """Return what may settle an account, in time order: actual figures of the same meaning, of intervals that are over.
+def best_known(
+    entries: Sequence[KnownIntensity], *, meaning: Meaning | None = None, as_of: datetime | None = None
+) -> list[KnownIntensity]:
+    """Return for each time the entry that counts, as entries in time order without overlap.
 
-    The figure of an interval that still runs is a part of it, and would be settled again an hour later.
+    :param meaning: signal type and emission factor type; others are left aside. None: all count.
+    :param as_of: what was learnt later is left aside; None: nothing is.
     """
-    sound = (r for r in readings if r.kind in _RANK and (r.signal_type, r.emission_factor_type) == meaning)
-    return sorted((reading for reading in sound if reading.end <= now), key=lambda reading: reading.start)
+    known = [
+        (_RANK[entry.reading.kind], -entry.learnt_at.timestamp(), number, entry)
+        for number, entry in enumerate(entries)
+        if (as_of is None or entry.learnt_at <= as_of) and meaning in (None, _meaning(entry.reading))
+    ]
+    known.sort(key=lambda item: item[3].reading.start)
+    cuts = sorted({cut for *_, entry in known for cut in (entry.reading.start, entry.reading.end)})
+    found: list[KnownIntensity] = []
+    active: list[tuple[int, float, int, KnownIntensity]] = []
+    ahead = 0
+    for start, end in pairwise(cuts):
+        while ahead < len(known) and known[ahead][3].reading.start <= start:
+            heapq.heappush(active, known[ahead])
+            ahead += 1
+        while active and active[0][3].reading.end <= start:
+            heapq.heappop(active)
+        if active:
+            _extend(found, active[0][3], start, end)
+    return found
 
 
-def settle_rows(
-    rows: Sequence[LedgerRow], actuals: Sequence[Reading], *, pue: float, settled_at: datetime
-) -> list[LedgerRow]:
-    """Return the rows, booked again wherever an actual figure is at least as good as theirs and says something else.
+def _meaning(reading: Reading) -> Meaning:
+    return (reading.signal_type, reading.emission_factor_type)
 
-    A row is split where the actual figures' intervals meet; energy is divided in proportion to time and its sum stays.
-    Replayed rows stay as they are: no grid ever had them. Settling twice with the same figures changes nothing more.
 
-    :param actuals: from ``actual_readings``; where two overlap, the one that begins later counts.
+def _extend(found: list[KnownIntensity], best: KnownIntensity, start: datetime, end: datetime) -> None:
+    last = found[-1] if found else None
+    begin = start
+    if last is not None and last.reading.end == start:
+        same = replace(last.reading, start=best.reading.start, end=best.reading.end) == best.reading
+        if same and last.learnt_at == best.learnt_at:
+            found.pop()
+            begin = last.reading.start
+    found.append(replace(best, reading=replace(best.reading, start=begin, end=end)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Valuation:
+    """A ledger's energy at the intensities that were known at a time; what no intensity is known of is ``unvalued``."""
+
+    rows: tuple[ValuedRow, ...]
+    unvalued: tuple[LedgerRow, ...] = ()
+
+    @property
+    def energy_kwh(self) -> float:
+        """All energy before PUE, valued or not."""
+        return total_energy_kwh((*self.rows, *self.unvalued))
+
+
+def value_rows(
+    rows: Sequence[LedgerRow],
+    entries: Sequence[KnownIntensity],
+    *,
+    pue: float,
+    meaning: Meaning | None = None,
+    as_of: datetime | None = None,
+) -> Valuation:
+    """Join rows and intensities: rows are cut where the intensity changes, energy in proportion to time, emissions = E x PUE x I.
+
+    The parts of a row sum to the row. ``meaning`` and ``as_of`` as in ``best_known``.
     """
-    starts = [reading.start for reading in actuals]
-    longest = max((reading.end - reading.start for reading in actuals), default=None)
-    settled: list[LedgerRow] = []
+    steps = best_known(entries, meaning=meaning, as_of=as_of)
+    starts = [step.reading.start for step in steps]
+    valued: list[ValuedRow] = []
+    unvalued: list[LedgerRow] = []
     for row in rows:
-        if longest is None or row.intensity_kind is IntensityKind.REPLAYED:
-            settled.append(row)
-            continue
-        near = actuals[bisect_right(starts, row.start - longest) : bisect_right(starts, row.end)]
-        useful = [r for r in near if r.start < row.end and r.end > row.start and _says_more(r, row)]
-        settled += _rebooked(row, useful, pue, settled_at) if useful else [row]
-    return settled
+        first = max(0, bisect_right(starts, row.start) - 1)
+        for part, step in _row_parts(row, steps[first : bisect_left(starts, row.end)]):
+            if step is None:
+                unvalued.append(part)
+            else:
+                valued.append(_valued(part, step.reading, pue, step.learnt_at))
+    return Valuation(rows=tuple(valued), unvalued=tuple(unvalued))
 
 
-def _says_more(reading: Reading, row: LedgerRow) -> bool:
-    meaning = (row.signal_type, row.emission_factor_type)
-    foreign = meaning != (reading.signal_type, reading.emission_factor_type)
-    if not foreign and _RANK[reading.kind] < _RANK.get(row.intensity_kind, 0):
-        return False
-    known = (row.carbon_intensity_gco2eq_per_kwh, row.intensity_kind, row.intensity_source)
-    return foreign or known != (reading.carbon_intensity_gco2eq_per_kwh, reading.kind, reading.source)
+def _row_parts(row: LedgerRow, steps: Sequence[KnownIntensity]) -> list[tuple[LedgerRow, KnownIntensity | None]]:
+    by_reading = {id(step.reading): step for step in steps}
+    spans = _spans(row.start, row.end, [step.reading for step in steps])
+    if len(spans) == 1:
+        return [(row, None if spans[0][2] is None else by_reading[id(spans[0][2])])]
+    columns = {
+        name: _shared(total_kwh, [(end - start) / (row.end - row.start) for start, end, _ in spans])
+        for name in _DIVIDED
+        if (total_kwh := getattr(row, name)) is not None
+    }
+    parts = []
+    for k, (start, end, reading) in enumerate(spans):
+        used = {name: column[k] for name, column in columns.items()}
+        part = replace(row, start=start, end=end, **used)  # type: ignore[arg-type]  # figures by name
+        parts.append((part, None if reading is None else by_reading[id(reading)]))
+    return parts
 
 
-def _rebooked(row: LedgerRow, actuals: Sequence[Reading], pue: float, settled_at: datetime) -> Iterator[LedgerRow]:
-    cuts = {cut for reading in actuals for cut in (reading.start, reading.end) if row.start < cut < row.end}
-    for part in _parts(row, sorted(cuts), pue):
-        reading = next((r for r in reversed(actuals) if r.covers(part.start)), None)
-        yield part if reading is None else _booked_at(part, reading, pue, settled_at)
-
-
-def _parts(row: LedgerRow, cuts: Sequence[datetime], pue: float) -> Iterator[LedgerRow]:
-    if not cuts:
-        yield row
-        return
-    left = {name: getattr(row, name) for name in _DIVIDED if getattr(row, name) is not None}
-    whole = dict(left)
-    for start, end in pairwise((row.start, *cuts, row.end)):
-        share = (end - start) / (row.end - row.start)
-        used = dict(left) if end == row.end else {name: total * share for name, total in whole.items()}
-        left = {name: max(0.0, rest - used[name]) for name, rest in left.items()}
-        clock_s = row.monotonic_s - (row.end - end).total_seconds()  # no replayed row comes here: time is real
-        yield _with_emissions(replace(row, start=start, end=end, monotonic_s=clock_s, **used), pue)
-
-
-def _with_emissions(row: LedgerRow, pue: float) -> LedgerRow:
-    """Return a part of a row with its part of the emissions, of the first booking too."""
-    row = replace(row, emissions_gco2eq=emissions_gco2eq(row.energy_kwh, row.carbon_intensity_gco2eq_per_kwh, pue))
-    if row.booked_carbon_intensity_gco2eq_per_kwh is None:
-        return row
-    first = emissions_gco2eq(row.energy_kwh, row.booked_carbon_intensity_gco2eq_per_kwh, pue)
-    return replace(row, booked_emissions_gco2eq=first)
-
-
-def _booked_at(row: LedgerRow, reading: Reading, pue: float, settled_at: datetime) -> LedgerRow:
-    if row.settled_at is None:
-        row = replace(
-            row,
-            booked_carbon_intensity_gco2eq_per_kwh=row.carbon_intensity_gco2eq_per_kwh,
-            booked_intensity_kind=row.intensity_kind,
-            booked_intensity_source=row.intensity_source,
-            booked_emissions_gco2eq=row.emissions_gco2eq,
-        )
-    intensity = reading.carbon_intensity_gco2eq_per_kwh
-    return replace(
-        row,
-        carbon_intensity_gco2eq_per_kwh=intensity,
+def _valued(row: LedgerRow, reading: Reading, pue: float, learnt_at: datetime | None = None) -> ValuedRow:
+    return ValuedRow(
+        **{name: getattr(row, name) for name in _ROW_FIELDS},
+        carbon_intensity_gco2eq_per_kwh=reading.carbon_intensity_gco2eq_per_kwh,
         intensity_kind=reading.kind,
         intensity_source=reading.source,
         signal_type=reading.signal_type,
         emission_factor_type=reading.emission_factor_type,
-        emissions_gco2eq=emissions_gco2eq(row.energy_kwh, intensity, pue),
-        settled_at=settled_at,
+        emissions_gco2eq=emissions_gco2eq(row.energy_kwh, reading.carbon_intensity_gco2eq_per_kwh, pue),
+        learnt_at=learnt_at,
     )
 
 
-# Energy x intensity over time: an interval of energy becomes rows, one for each interval of the grid.
-
+_ROW_FIELDS = tuple(field.name for field in fields(LedgerRow))
+_DIVIDED = tuple(name for name in _ROW_FIELDS if name.endswith("_energy_kwh"))
 
 Energy = tuple[float, float, float]
 """CPU, GPU and RAM in kWh, before PUE."""
 
-_MACHINE_FIGURES = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_energy_kwh")
 
-
-def book_interval(
+def value_interval(
     start: datetime,
     end: datetime,
     energy: Energy,
@@ -218,71 +233,37 @@ def book_interval(
     attempt: int,
     monotonic_s: float,
     pue: float,
-) -> list[LedgerRow]:
-    """Split an interval at the readings' boundaries; energy in proportion to time, emissions = E x PUE x I.
-
-    Where readings overlap, the later one in the sequence counts. The last row takes the remainder, so that the rows' energy
-    sums to the given energy. All rows carry ``monotonic_s``; ``spread_monotonic`` gives each its own.
+) -> list[ValuedRow]:
+    """Value an interval at readings of which, where they overlap, the later one in the sequence counts.
 
     :raises MeasurementError: an interval that does not run forwards, or a part of it that no reading covers.
     """
-    # two local times of one zone would be subtracted as clock readings, not as moments
+    # two local times of one zone would be subtracted as clock readings, not as times
     start, end = as_utc(start), as_utc(end)
     if end <= start:
         raise MeasurementError(
             f"an energy interval from {format_moment(start)} to {format_moment(end)} does not run forwards"
         )
-    parts = _booking_parts(start, end, readings)
-    energies = _divided(energy, [(part_start, part_end) for part_start, part_end, _ in parts])
-    return [
-        LedgerRow(
+    spans = _spans(start, end, readings)
+    columns = [_shared(total, [(b - a) / (end - start) for a, b, _ in spans]) for total in energy]
+    rows = []
+    for (part_start, part_end, reading), cpu, gpu, ram in zip(spans, *columns, strict=True):
+        if reading is None:
+            raise MeasurementError(
+                f"no reading of the grid covers {format_moment(part_start)} to {format_moment(part_end)}"
+            )
+        row = LedgerRow(
             start=part_start,
             end=part_end,
             phase=phase,
             attempt=attempt,
             monotonic_s=monotonic_s,
-            cpu_energy_kwh=used[0],
-            gpu_energy_kwh=used[1],
-            ram_energy_kwh=used[2],
-            carbon_intensity_gco2eq_per_kwh=reading.carbon_intensity_gco2eq_per_kwh,
-            intensity_kind=reading.kind,
-            intensity_source=reading.source,
-            signal_type=reading.signal_type,
-            emission_factor_type=reading.emission_factor_type,
-            emissions_gco2eq=emissions_gco2eq(math.fsum(used), reading.carbon_intensity_gco2eq_per_kwh, pue),
+            cpu_energy_kwh=cpu,
+            gpu_energy_kwh=gpu,
+            ram_energy_kwh=ram,
         )
-        for (part_start, part_end, reading), used in zip(parts, energies, strict=True)
-    ]
-
-
-def spread_monotonic(rows: Sequence[LedgerRow], monotonic_start_s: float) -> list[LedgerRow]:
-    """Give each row of one booked interval the monotonic second at its own end, in proportion to time."""
-    start, end, end_s = rows[0].start, rows[-1].end, rows[-1].monotonic_s
-    pace = (end_s - monotonic_start_s) / (end - start).total_seconds()
-    inner = [
-        replace(row, monotonic_s=monotonic_start_s + pace * (row.end - start).total_seconds()) for row in rows[:-1]
-    ]
-    return [*inner, rows[-1]]
-
-
-def spread_machine_energy(rows: Sequence[LedgerRow], energy: Energy) -> list[LedgerRow]:
-    """Give each row of one booked interval its part of the machine's energy, in proportion to time.
-
-    The last row takes the remainder, so that the rows' figures sum to the given energy.
-    """
-    energies = _divided(energy, [(row.start, row.end) for row in rows])
-    return [
-        replace(row, **dict(zip(_MACHINE_FIGURES, used, strict=True)))  # type: ignore[arg-type]  # three floats by name
-        for row, used in zip(rows, energies, strict=True)
-    ]
-
-
-def _divided(energy: Energy, spans: Sequence[tuple[datetime, datetime]]) -> list[Energy]:
-    """Divide energy among spans that follow one another, in proportion to time."""
-    whole = spans[-1][1] - spans[0][0]
-    shares = [(end - start) / whole for start, end in spans]
-    cpu, gpu, ram = (_shared(total_kwh, shares) for total_kwh in energy)
-    return list(zip(cpu, gpu, ram, strict=True))
+        rows.append(_valued(row, reading, pue))
+    return rows
 
 
 def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
@@ -294,26 +275,19 @@ def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
     return [*parts, left_kwh]
 
 
-def _booking_parts(
+def _spans(
     start: datetime, end: datetime, readings: Sequence[Reading]
-) -> list[tuple[datetime, datetime, Reading]]:
+) -> list[tuple[datetime, datetime, Reading | None]]:
     relevant = [reading for reading in readings if reading.start < end and reading.end > start]
     cuts = {cut for reading in relevant for cut in (reading.start, reading.end) if start < cut < end}
-    parts: list[tuple[datetime, datetime, Reading]] = []
+    spans: list[tuple[datetime, datetime, Reading | None]] = []
     for part_start, part_end in pairwise(sorted({start, end} | cuts)):
-        reading = _covering(part_start, part_end, relevant)
-        if parts and parts[-1][2] is reading:  # the boundary belonged to a reading that does not count here
-            parts[-1] = (parts[-1][0], part_end, reading)
+        reading = next((reading for reading in reversed(relevant) if reading.covers(part_start)), None)
+        if spans and spans[-1][2] is reading:  # the boundary belonged to a reading that does not count here
+            spans[-1] = (spans[-1][0], part_end, reading)
         else:
-            parts.append((part_start, part_end, reading))
-    return parts
-
-
-def _covering(start: datetime, end: datetime, readings: Sequence[Reading]) -> Reading:
-    for reading in reversed(readings):
-        if reading.covers(start):
-            return reading
-    raise MeasurementError(f"no reading of the grid covers {format_moment(start)} to {format_moment(end)}")
+            spans.append((part_start, part_end, reading))
+    return spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,7 +301,7 @@ class PhaseTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSummary:
-    """Totals of all rows. The mean intensity is emissions / energy and so includes the PUE.
+    """Totals of all rows. The mean intensity is emissions / (valued energy x PUE).
 
     ``attempts`` is the highest attempt with a row; ``intensity_kinds`` are shares of the energy and sum to 1.
     """
@@ -336,6 +310,7 @@ class LedgerSummary:
     gpu_energy_kwh: float
     ram_energy_kwh: float
     total_energy_kwh: float
+    unvalued_energy_kwh: float
     emissions_gco2eq: float
     mean_carbon_intensity_gco2eq_per_kwh: float
     intensity_kinds: dict[IntensityKind, float]
@@ -350,31 +325,34 @@ class LedgerSummary:
         return self.phases.get(Phase.TRAIN, PhaseTotals(energy_kwh=0.0, emissions_gco2eq=0.0, duration_s=0.0))
 
 
-def summarise(rows: Sequence[LedgerRow]) -> LedgerSummary:
+def summarise(rows: Sequence[ValuedRow], unvalued: Sequence[LedgerRow] = (), *, pue: float = 1.0) -> LedgerSummary:
     """Add the rows up with ``math.fsum``, so that anyone who adds them up gets the same to 1e-9.
 
+    :param unvalued: rows without an intensity: they count as energy, and in no emissions and no mean intensity.
     :raises MeasurementError: no rows, or rows without any energy: no mean intensity exists and the meter cannot have worked.
     """
-    if not rows:
+    every: list[LedgerRow] = [*rows, *unvalued]
+    if not every:
         raise MeasurementError("the ledger has no whole row; this run's energy is unknown")
-    total_kwh = total_energy_kwh(rows)
+    total_kwh, valued_kwh = total_energy_kwh(every), total_energy_kwh(rows)
     if total_kwh <= 0:
         raise MeasurementError(
             "the energy meter counted nothing in the whole run; check what it can read on this machine"
         )
     grams = math.fsum(row.emissions_gco2eq for row in rows)
     return LedgerSummary(
-        cpu_energy_kwh=math.fsum(row.cpu_energy_kwh for row in rows),
-        gpu_energy_kwh=math.fsum(row.gpu_energy_kwh for row in rows),
-        ram_energy_kwh=math.fsum(row.ram_energy_kwh for row in rows),
+        cpu_energy_kwh=math.fsum(row.cpu_energy_kwh for row in every),
+        gpu_energy_kwh=math.fsum(row.gpu_energy_kwh for row in every),
+        ram_energy_kwh=math.fsum(row.ram_energy_kwh for row in every),
         total_energy_kwh=total_kwh,
+        unvalued_energy_kwh=total_energy_kwh(unvalued),
         emissions_gco2eq=grams,
-        mean_carbon_intensity_gco2eq_per_kwh=grams / total_kwh,
+        mean_carbon_intensity_gco2eq_per_kwh=grams / (valued_kwh * pue) if valued_kwh > 0 else 0.0,
         intensity_kinds=intensity_shares(rows),
-        phases={phase: _phase_totals(rows, phase) for phase in Phase if any(row.phase is phase for row in rows)},
-        started_at=min(row.start for row in rows),
-        ended_at=max(row.end for row in rows),
-        attempts=max(row.attempt for row in rows),
+        phases={phase: _phase_totals(every, phase) for phase in Phase if any(row.phase is phase for row in every)},
+        started_at=min(row.start for row in every),
+        ended_at=max(row.end for row in every),
+        attempts=max(row.attempt for row in every),
     )
 
 
@@ -383,10 +361,10 @@ def total_energy_kwh(rows: Iterable[LedgerRow]) -> float:
     return math.fsum(row.energy_kwh for row in rows)
 
 
-def intensity_shares(rows: Sequence[LedgerRow]) -> dict[IntensityKind, float]:
-    """Return the share of the energy that was booked at each kind of intensity; there must be some energy."""
+def intensity_shares(rows: Sequence[ValuedRow]) -> dict[IntensityKind, float]:
+    """Return the share of the valued energy at each kind of intensity; empty where there is none."""
     total_kwh = total_energy_kwh(rows)
-    kinds = sorted({row.intensity_kind for row in rows})
+    kinds = sorted({row.intensity_kind for row in rows}) if total_kwh > 0 else []
     return {kind: total_energy_kwh(row for row in rows if row.intensity_kind is kind) / total_kwh for kind in kinds}
 
 
@@ -394,24 +372,26 @@ def _phase_totals(rows: Sequence[LedgerRow], phase: Phase) -> PhaseTotals:
     own = [row for row in rows if row.phase is phase]
     return PhaseTotals(
         energy_kwh=total_energy_kwh(own),
-        emissions_gco2eq=math.fsum(row.emissions_gco2eq for row in own),
+        emissions_gco2eq=math.fsum(row.emissions_gco2eq for row in own if isinstance(row, ValuedRow)),
         duration_s=math.fsum((row.end - row.start).total_seconds() for row in own),
     )
 
 
 def counterfactual(
-    rows: Sequence[LedgerRow], submitted_at: datetime, readings: Sequence[Reading], *, in_one_piece: bool = False
+    rows: Sequence[LedgerRow],
+    submitted_at: datetime,
+    readings: Sequence[Reading],
+    *,
+    pue: float,
+    in_one_piece: bool = False,
 ) -> Counterfactual | None:
-    """Shift the run's own energy curve to begin at submission and book it against the grid of then.
-
-    PUE is the one that the rows were booked with. The intensity is emissions / energy, as in the summary.
+    """Shift the run's own energy curve to begin at submission and value it at the grid of then.
 
     :param readings: the grid's readings from submission on, oldest first.
     :param in_one_piece: leave out what lies between attempts: without waiting, there would have been no pauses for the grid.
     :returns: None where the readings do not cover the shifted curve, or where there is no energy to shift.
     """
-    pue = _pue_of(rows)
-    if pue is None:
+    if not rows or total_energy_kwh(rows) <= 0:
         return None
     try:
         shifted = _shifted(_joined(rows) if in_one_piece else rows, submitted_at, readings, pue)
@@ -420,18 +400,10 @@ def counterfactual(
     grams = math.fsum(row.emissions_gco2eq for row in shifted)
     return Counterfactual(
         start=submitted_at,
-        carbon_intensity_gco2eq_per_kwh=grams / total_energy_kwh(shifted),
+        carbon_intensity_gco2eq_per_kwh=grams / (total_energy_kwh(shifted) * pue),
         emissions_gco2eq=grams,
         intensity_kinds=intensity_shares(shifted),
     )
-
-
-def _pue_of(rows: Sequence[LedgerRow]) -> float | None:
-    if not rows or total_energy_kwh(rows) <= 0:
-        return None
-    before_pue = math.fsum(row.energy_kwh * row.carbon_intensity_gco2eq_per_kwh for row in rows)
-    # a run on a grid without any emissions does not show its PUE
-    return math.fsum(row.emissions_gco2eq for row in rows) / before_pue if before_pue > 0 else None
 
 
 def _joined(rows: Sequence[LedgerRow]) -> list[LedgerRow]:
@@ -447,15 +419,15 @@ def _joined(rows: Sequence[LedgerRow]) -> list[LedgerRow]:
 
 def _shifted(
     rows: Sequence[LedgerRow], submitted_at: datetime, readings: Sequence[Reading], pue: float
-) -> list[LedgerRow]:
+) -> list[ValuedRow]:
     shift = submitted_at - rows[0].start
     ahead = list(readings)
-    shifted: list[LedgerRow] = []
+    shifted: list[ValuedRow] = []
     for row in rows:
         start, end = row.start + shift, row.end + shift
         while ahead and ahead[0].end <= start:  # a run of a month has half a million rows
             ahead.pop(0)
-        shifted += book_interval(
+        shifted += value_interval(
             start,
             end,
             (row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh),

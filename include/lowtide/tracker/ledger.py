@@ -1,4 +1,4 @@
-"""Reading a ledger back: whole rows are kept, and what is missing is said."""
+"""What a run used and what was known of the grid: two files that are only ever appended to, and their readers."""
 
 import contextlib
 import json
@@ -12,11 +12,11 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from lowtide.errors import ArtifactError, MeasurementError
-from lowtide.io import open_held
-from lowtide.records import LedgerEvent, LedgerEventKind, LedgerRow
+from lowtide.errors import ArtifactError, LowtideError, MeasurementError
+from lowtide.io import objects, open_held
+from lowtide.records import KnownIntensity, LedgerEvent, LedgerEventKind, LedgerRow, Reading
 from lowtide.timeutil import format_moment, utc_now
 
 # One attempt in a ledger, from the line that opens it to the line that closes it.
@@ -216,11 +216,8 @@ def _parse(number: int, raw: bytes) -> _Line:
 
 def _figures(row: LedgerRow) -> Iterator[float]:
     yield from (row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh)
-    yield from (row.carbon_intensity_gco2eq_per_kwh, row.emissions_gco2eq)
     more = (row.machine_cpu_energy_kwh, row.machine_gpu_energy_kwh, row.machine_ram_energy_kwh)
     yield from (kwh for kwh in more if kwh is not None)
-    first = (row.booked_carbon_intensity_gco2eq_per_kwh, row.booked_emissions_gco2eq)
-    yield from (figure for figure in first if figure is not None)
 
 
 def _out_of_place(numbers: Sequence[int], rows: Sequence[LedgerRow]) -> Iterator[tuple[int, str]]:
@@ -319,28 +316,6 @@ def _interval_s(opened: LedgerEvent | None, unless_told_s: float) -> float:
     return float(told) if isinstance(told, (int, float)) else unless_told_s
 
 
-# The figures of the moment, for the task's log and the progress line.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveFigures:
-    """What has been booked so far, by earlier attempts too; intensity is None until this one's first row, seconds are real."""
-
-    power_w: float = 0.0
-    energy_kwh: float = 0.0
-    emissions_gco2eq: float = 0.0
-    carbon_intensity_gco2eq_per_kwh: float | None = None
-    elapsed_s: float = 0.0
-
-
-def figures_of(rows: Sequence[LedgerRow]) -> LiveFigures:
-    """Return what a run had used when an attempt of it begins."""
-    return LiveFigures(
-        energy_kwh=math.fsum(row.energy_kwh for row in rows),
-        emissions_gco2eq=math.fsum(row.emissions_gco2eq for row in rows),
-    )
-
-
 # The ledger: append-only JSON lines, one row a line, on the disk before ``append`` returns.
 
 
@@ -348,7 +323,7 @@ class LedgerWriter:
     """Appends rows to a ledger, new or of an earlier attempt; a torn line of a killed attempt is first moved aside.
 
     A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` says for how long an attempt that
-    was killed had gone on without a row that could be written, ``so_far`` what earlier attempts used.
+    was killed had gone on without a row that could be written.
 
     :param patience_s: how long to wait for another process that holds the file, as a settlement does for a moment.
     :raises ArtifactError: the file cannot be opened, or another process writes to it (LedgerInUse).
@@ -360,7 +335,6 @@ class LedgerWriter:
         self.problems: tuple[str, ...] = ()
         self.last_end: datetime | None = None
         self.held_up_s = 0.0
-        self.so_far = LiveFigures()
         self._file = -1
         self._attempt: Attempt | None = None
         try:
@@ -454,7 +428,6 @@ class LedgerWriter:
         found = read_ledger(self.path)
         self.last_end = found.rows[-1].end if found.rows else None
         self.held_up_s = held_up_s(found.rows, found.events, touched_s)
-        self.so_far = figures_of(found.rows)
 
     def _open(self) -> None:
         self._file = open_held(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, patience_s=self._patience_s)
@@ -481,3 +454,80 @@ class LedgerWriter:
 def _write_all(file: int, content: bytes) -> None:
     while content:
         content = content[os.write(file, content) :]
+
+
+# What was known of the grid, beside the ledger: one reading a line, with the time at which it was learnt.
+
+
+INTENSITY_NAME: Final = "intensity.jsonl"
+
+
+class IntensityLog:
+    """Appends what is learnt of the grid to ``intensity.jsonl`` in a run's folder; what the file says already is left out.
+
+    :raises ArtifactError: the file cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / INTENSITY_NAME
+        self._newest: dict[tuple[object, ...], tuple[float, str]] = {}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_torn_end(self.path)
+        except OSError as error:
+            raise self._refused(error) from error
+        for entry in read_intensity(folder)[0]:
+            self._note(entry.reading)
+
+    def append(self, readings: Iterable[Reading], learnt_at: datetime) -> int:
+        """Write the readings that say something new and wait until they are on the disk; return how many there were.
+
+        :raises ArtifactError: full disk, no permission; what was written in part is taken back.
+        """
+        new = [reading for reading in readings if self._newest.get(_interval_of(reading)) != _says(reading)]
+        if not new:
+            return 0
+        lines = "".join(KnownIntensity(reading=reading, learnt_at=learnt_at).as_json_line() for reading in new)
+        try:
+            _append_synced(self.path, lines.encode())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                _drop_torn_end(self.path)
+            raise self._refused(error) from error
+        for reading in new:
+            self._note(reading)
+        return len(new)
+
+    def _note(self, reading: Reading) -> None:
+        self._newest[_interval_of(reading)] = _says(reading)
+
+    def _refused(self, error: OSError) -> ArtifactError:
+        return ArtifactError(f"cannot write {self.path} ({error.strerror}); free space or change its permissions")
+
+
+def read_intensity(folder: Path) -> tuple[list[KnownIntensity], list[str]]:
+    """Return what a run's folder knows of the grid, oldest first, and one sentence for each line that cannot be read."""
+    path, problems = folder / INTENSITY_NAME, list[str]()
+    entries: list[KnownIntensity] = []
+    for data in objects(path, problems):
+        try:
+            entries.append(KnownIntensity.from_json(data))
+        except (KeyError, TypeError, ValueError, LowtideError) as error:
+            problems.append(f"{path}: a line is not an intensity ({type(error).__name__}: {error}) and is left out")
+    return entries, problems
+
+
+def _interval_of(reading: Reading) -> tuple[object, ...]:
+    return (reading.start, reading.end, reading.kind, reading.signal_type, reading.emission_factor_type)
+
+
+def _says(reading: Reading) -> tuple[float, str]:
+    return (reading.carbon_intensity_gco2eq_per_kwh, reading.source)
+
+
+def _drop_torn_end(path: Path) -> None:
+    """Cut off a last line that a killed process left half-written: it never was an entry."""
+    if not path.exists() or _is_ended(path):
+        return
+    content = path.read_bytes()
+    os.truncate(path, content.rfind(b"\n") + 1)

@@ -1,4 +1,4 @@
-"""One thread that samples the meter, books the energy against the grid and appends it to the ledger."""
+"""One thread that samples the meter, and appends energy to the ledger and the grid's intensity to its own file."""
 
 import threading
 import time
@@ -10,17 +10,39 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from lowtide.errors import MeasurementError
-from lowtide.records import LedgerRow, Phase, Reading
-from lowtide.timeutil import as_utc, format_moment
-from lowtide.tracker.emissions import Energy, book_interval, spread_machine_energy, spread_monotonic
-from lowtide.tracker.ledger import LedgerWriter, LiveFigures
+from lowtide.records import KnownIntensity, LedgerRow, Phase, Reading
+from lowtide.timeutil import as_utc, format_moment, utc_now
+from lowtide.tracker.emissions import Energy, Valuation, value_rows
+from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_intensity, read_ledger
 from lowtide.tracker.meter import EnergyMeter, MeterReading
 from lowtide.units import JOULES_PER_KWH
 
-# Measured energy on its way into the ledger: what is booked, and what happens when it cannot be booked yet.
+# The figures so far, for the task's log and the progress line.
 
 
-_TRIES = 3
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveFigures:
+    """What was used so far, by earlier attempts too; intensity is None until this one's first row, seconds are real."""
+
+    power_w: float = 0.0
+    energy_kwh: float = 0.0
+    emissions_gco2eq: float = 0.0
+    carbon_intensity_gco2eq_per_kwh: float | None = None
+    elapsed_s: float = 0.0
+
+    def plus(self, valued: Valuation, power_w: float) -> "LiveFigures":
+        """Return the figures with further rows."""
+        last = valued.rows[-1].carbon_intensity_gco2eq_per_kwh if valued.rows else None
+        return replace(
+            self,
+            power_w=power_w,
+            energy_kwh=self.energy_kwh + valued.energy_kwh,
+            emissions_gco2eq=self.emissions_gco2eq + sum(row.emissions_gco2eq for row in valued.rows),
+            carbon_intensity_gco2eq_per_kwh=self.carbon_intensity_gco2eq_per_kwh if last is None else last,
+        )
+
+
+# Measured energy on its way into the ledger: what is written, and what happens when it cannot be written yet.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +61,11 @@ class MeasuredInterval:
     machine_energy: Energy | None = None
 
 
-class BookingQueue:
-    """Books intervals in their order; keeps them through a full disk or a grid that has no answer.
+class LedgerQueue:
+    """Writes intervals in their order, and what the grid is known to be in them; keeps them through a full disk.
 
-    An interval without a reading is tried at three ticks and then given up, so that one hole in the grid's history does not
-    keep every later row in memory, where a SIGKILL would lose them all. A ledger that cannot be written is tried for ever.
+    Energy and intensity are independent facts: an interval of which no intensity is known is written all the same, and is
+    valued when one is learnt.
     """
 
     def __init__(
@@ -55,84 +77,72 @@ class BookingQueue:
         attempt: int,
     ) -> None:
         self._ledger, self._readings_for = ledger, readings_for
+        self._intensities = IntensityLog(ledger.path.parent)
         self._pue, self._attempt = pue, attempt
         self._waiting: deque[MeasuredInterval] = deque()
-        self._tries, self._patience = 0, _TRIES
+        self._grid_fails = False
         self.trouble: Exception | None = None
-        self.lost: Exception | None = None
         self.problems: list[str] = []
 
     def add(self, interval: MeasuredInterval) -> None:
         """Put an interval behind those that wait."""
         self._waiting.append(interval)
 
-    def book(self) -> list[LedgerRow]:
-        """Write what can be written and return the new rows; ``trouble`` says why something still waits."""
-        written: list[LedgerRow] = []
+    def write(self) -> list[Valuation]:
+        """Write what can be written and return it, valued; ``trouble`` says why something still waits."""
+        written: list[Valuation] = []
         while self._waiting:
-            rows = self._rows_in_time(self._waiting[0])
-            if rows is None or not self._append(rows):
+            interval = self._waiting[0]
+            row = self._row(interval)
+            try:
+                known = self._learn(interval)
+                self._ledger.append([row])
+            except Exception as error:  # noqa: BLE001 training goes on; the recorder raises it at its stop
+                self.trouble = error
                 break
-            if rows:
-                self._done()
-            written += rows
+            self._done()
+            written.append(value_rows([row], known, pue=self._pue))
         if not written:  # the meter fails, or the disk is full: killed now, more is lost than the row under way
             self._ledger.touch()
         return written
 
-    def book_all(self) -> list[LedgerRow]:
-        """Book for the last time: what has no reading now is left out, what follows it is written."""
-        self._patience = 1
-        return self.book()
-
-    def _rows_in_time(self, interval: MeasuredInterval) -> list[LedgerRow] | None:
-        """Return the interval's rows; None: try again at the next tick; empty: it was left out."""
+    def _learn(self, interval: MeasuredInterval) -> list[KnownIntensity]:
+        """Write down what the grid is known to be in an interval, before its energy."""
         try:
-            return self._rows(interval)
-        except Exception as error:  # noqa: BLE001 training goes on; the recorder raises it at its stop
-            self.trouble = error
-            self._tries += 1
-            if self._tries < self._patience:
-                return None
-            self._give_up(interval)
+            readings = self._readings_for(interval.start, interval.end)
+        except Exception as error:  # noqa: BLE001 a hole in what is known of the grid costs no energy
+            if not self._grid_fails:
+                self.problems.append(f"no intensity is known from {format_moment(interval.start)} on: {error}")
+            self._grid_fails = True
             return []
+        self._grid_fails = False
+        learnt_at = utc_now()
+        self._intensities.append(readings, learnt_at)
+        return [KnownIntensity(reading=reading, learnt_at=learnt_at) for reading in readings]
 
-    def _append(self, rows: list[LedgerRow]) -> bool:
-        try:
-            self._ledger.append(rows)
-        except Exception as error:  # noqa: BLE001 as above
-            self.trouble = error
-            return False
-        return True
-
-    def _give_up(self, interval: MeasuredInterval) -> None:
-        self._waiting.popleft()
-        self.lost = self.lost or self.trouble
-        self.problems.append(
-            f"{sum(interval.energy):.3g} kWh from {format_moment(interval.start)} to {format_moment(interval.end)}"
-            f" are not in the ledger: {self.trouble}"
-        )
-        self.trouble, self._tries = None, 0
-
-    def _rows(self, interval: MeasuredInterval) -> list[LedgerRow]:
-        rows = book_interval(
-            interval.start,
-            interval.end,
-            interval.energy,
-            self._readings_for(interval.start, interval.end),
+    def _row(self, interval: MeasuredInterval) -> LedgerRow:
+        cpu_kwh, gpu_kwh, ram_kwh = interval.energy
+        machine = dict(zip(_MACHINE, interval.machine_energy or (None, None, None), strict=True))
+        return LedgerRow(
+            start=interval.start,
+            end=interval.end,
             phase=interval.phase,
             attempt=self._attempt,
             monotonic_s=interval.monotonic_end_s,
-            pue=self._pue,
+            cpu_energy_kwh=cpu_kwh,
+            gpu_energy_kwh=gpu_kwh,
+            ram_energy_kwh=ram_kwh,
+            **machine,
         )
-        rows = spread_monotonic(rows, interval.monotonic_start_s)
-        return rows if interval.machine_energy is None else spread_machine_energy(rows, interval.machine_energy)
 
     def _done(self) -> None:
         interval = self._waiting.popleft()
         if self.trouble is not None:
             self.problems.append(f"rows from {format_moment(interval.start)} were written late: {self.trouble}")
-        self.trouble, self._tries = None, 0
+        self.trouble = None
+
+
+_MACHINE = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_energy_kwh")
 
 
 # Cuts measured energy at the moments at which the phase changed.
@@ -394,14 +404,15 @@ class EnergyRecorder:
         attempt: int,
     ) -> None:
         self._meter, self._ledger, self._now, self._interval_s = meter, ledger, now, interval_s
-        self._queue = BookingQueue(ledger, readings_for, pue=pue, attempt=attempt)
+        self._queue = LedgerQueue(ledger, readings_for, pue=pue, attempt=attempt)
         self._thread = threading.Thread(target=self._run, name="energy-recorder", daemon=True)
         self._wake, self._stopping, self._marks_lock = threading.Event(), threading.Event(), threading.Lock()
         self._marks: list[Mark] = []
         self._phase = Phase.STARTUP
         self._fatal: Exception | None = None
         self._meter_trouble: Exception | None = None
-        self._live = ledger.so_far
+        before = value_rows(read_ledger(ledger.path).rows, read_intensity(ledger.path.parent)[0], pue=pue)
+        self._live = replace(LiveFigures().plus(before, 0.0), carbon_intensity_gco2eq_per_kwh=None)
         self._power_w = 0.0
         self._problems: list[str] = []
         self._started_s: float | None = None
@@ -447,7 +458,7 @@ class EnergyRecorder:
     @property
     def failure(self) -> Exception | None:
         """What keeps the ledger from being complete, now or for good; None when all is well."""
-        return self._fatal or self._queue.lost or self._queue.trouble or self._meter_trouble or self._shortfall()
+        return self._fatal or self._queue.trouble or self._meter_trouble or self._shortfall()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -488,7 +499,7 @@ class EnergyRecorder:
                     next_s = max(next_s, time.monotonic()) + self._interval_s
                 if not self._stopping.is_set():
                     self._measure(self._meter.sample)
-                    self._show(self._queue.book())
+                    self._show(self._queue.write())
         except Exception as error:  # noqa: BLE001 raised at stop(); a thread's traceback would reach nobody
             self._fatal = error
         self._finish()
@@ -496,7 +507,7 @@ class EnergyRecorder:
     def _finish(self) -> None:
         try:
             self._measure(self._meter.stop)
-            self._show(self._queue.book_all())
+            self._show(self._queue.write())
         except Exception as error:  # noqa: BLE001 as above
             self._fatal = self._fatal or error
 
@@ -534,13 +545,6 @@ class EnergyRecorder:
             self._phase = due[-1].phase if due else phase
         return phase, due
 
-    def _show(self, rows: Sequence[LedgerRow]) -> None:
-        if rows:
-            last, live = rows[-1], self._live
-            self._live = replace(
-                live,
-                power_w=self._power_w,
-                energy_kwh=live.energy_kwh + sum(row.energy_kwh for row in rows),
-                emissions_gco2eq=live.emissions_gco2eq + sum(row.emissions_gco2eq for row in rows),
-                carbon_intensity_gco2eq_per_kwh=last.carbon_intensity_gco2eq_per_kwh,
-            )
+    def _show(self, written: Sequence[Valuation]) -> None:
+        for valued in written:
+            self._live = self._live.plus(valued, self._power_w)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from lowtide.records import EmissionsInterval, IntensityKind, LedgerRow
+from lowtide.records import EmissionsInterval, IntensityKind, LedgerRow, ValuedRow
 
 # How far each method may err, and who says so. ``docs/accounting.md`` repeats the table; a test holds the two together.
 #
@@ -60,14 +60,17 @@ class _Part(NamedTuple):
     error: KnownError
 
 
-def emissions_interval(rows: Sequence[LedgerRow], methods: Mapping[str, str]) -> EmissionsInterval:
+def emissions_interval(
+    rows: Sequence[ValuedRow], methods: Mapping[str, str], *, unvalued: Sequence[LedgerRow] = ()
+) -> EmissionsInterval:
     """Return the bounds of a run's energy (kWh, before PUE) and emissions (g, with PUE).
 
     :param methods: how the energy of ``cpu``, ``gpu`` and ``ram`` was obtained; one that is not named counts as constant.
     """
-    energy = [part for part in _components(rows, methods) if part.amount > 0]
+    every: list[LedgerRow] = [*rows, *unvalued]
+    energy = [part for part in _components(every, methods) if part.amount > 0]
     grid = [part for part in _kinds(rows) if part.amount > 0]
-    total_kwh = math.fsum(row.energy_kwh for row in rows)
+    total_kwh = math.fsum(row.energy_kwh for row in every)
     grams = math.fsum(row.emissions_gco2eq for row in rows)
     low, high = _bounds(energy)
     grid_low, grid_high = _bounds(grid)
@@ -76,7 +79,7 @@ def emissions_interval(rows: Sequence[LedgerRow], methods: Mapping[str, str]) ->
         energy_high_kwh=total_kwh * high,
         emissions_low_gco2eq=grams * low * grid_low,
         emissions_high_gco2eq=grams * high * grid_high,
-        basis=(*_basis(energy, "energy"), *_basis(grid, "emissions"), *_machine(rows)),
+        basis=(*_basis(energy, "energy"), *_basis(grid, "emissions"), *_machine(every)),
     )
 
 
@@ -95,7 +98,7 @@ def _components(rows: Sequence[LedgerRow], methods: Mapping[str, str]) -> Iterat
         yield _Part(f"{name} by {method}", kwh, ENERGY_ERRORS[method])
 
 
-def _kinds(rows: Sequence[LedgerRow]) -> Iterator[_Part]:
+def _kinds(rows: Sequence[ValuedRow]) -> Iterator[_Part]:
     for kind in IntensityKind:
         grams = math.fsum(row.emissions_gco2eq for row in rows if row.intensity_kind is kind)
         yield _Part(f"at {kind.value} intensity", grams, INTENSITY_ERRORS[kind])

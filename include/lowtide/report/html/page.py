@@ -280,9 +280,9 @@ def _settled(run: RunFigures) -> str:
     if settlement is None:
         return ""
     share = units.percent_text(100 * settlement.settled_energy_share)
-    first = units.grams_text(settlement.first_booked.emissions_gco2eq)
+    first = units.grams_text(run.first_valuation.emissions_gco2eq)
     when = units.moment_text(settlement.settled_at)
-    return f"{when}: {share} of the energy valued again at actual figures of {', '.join(settlement.sources)}; first valued at {first}"
+    return f"{when}: {share} of the energy is valued at actual figures of {', '.join(settlement.sources)}; first valued at {first}"
 
 
 def _versions(evidence: Evidence) -> list[str]:
@@ -383,7 +383,7 @@ _INTENSITY = _Figure(
     "mean_intensity_percent",
     "mean_intensity_gco2eq_per_kwh",
     # the record's mean carries the site's PUE; a grid's intensity does not
-    lambda r: r.mean_carbon_intensity_gco2eq_per_kwh / r.pue,
+    lambda r: r.mean_carbon_intensity_gco2eq_per_kwh,
     units.intensity_text,
 )
 _ACCURACY = _Figure(

@@ -1,6 +1,6 @@
 """What a run's folder holds beside its figures; whatever cannot be read is said on the page, and the rest is shown."""
 
-import json
+import csv
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -57,13 +57,7 @@ def runs_of(report: Report, side: Side) -> tuple[RunFigures, ...]:
 
 Floats = npt.NDArray[np.float64]
 
-_FIGURES = (
-    "cpu_energy_kwh",
-    "gpu_energy_kwh",
-    "ram_energy_kwh",
-    "carbon_intensity_gco2eq_per_kwh",
-    "emissions_gco2eq",
-)
+_FIGURES = ("energy_kwh", "carbon_intensity_gco2eq_per_kwh", "emissions_gco2eq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,19 +79,19 @@ class LedgerColumns:
 
 
 def read_columns(path: Path) -> LedgerColumns | None:
-    """Read the whole rows of a ledger; None where there is none in it. Lines that are no row are counted, not guessed at.
+    """Read the rows of a run's ``emissions.csv``; None where there are none. Lines that are not rows are counted, not guessed at.
 
     :raises OSError: the file cannot be read.
     """
     reader = _Reader()
-    with path.open("rb") as file:
-        for raw in file:
-            reader.take(raw)
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for data in csv.DictReader(file):
+            reader.take(data)
     return reader.columns() if reader.texts else None
 
 
 class _Reader:
-    """Keeps eight numbers and one reference a row: a month has half a million."""
+    """Keeps six numbers and one reference a row: a month has half a million."""
 
     def __init__(self) -> None:
         self.figures = array("d")
@@ -105,14 +99,12 @@ class _Reader:
         self.passed_over = 0
         self._known: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def take(self, raw: bytes) -> None:
-        if not raw.strip() or raw.startswith(b'{"event"'):
-            return
+    def take(self, data: dict[str, str]) -> None:
         try:
-            data = json.loads(raw)
-            row = (*_moments(data), int(data["attempt"]), *(float(data[name]) for name in _FIGURES))
-            texts = (str(data["intensity_kind"]), str(data["intensity_source"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+            figures = (float(data[name] or "0") for name in _FIGURES)  # empty: no intensity is known
+            row = (*_moments(data), int(data["attempt"]), *figures)
+            texts = (data["kind"], data["source"])
+        except (ValueError, KeyError, TypeError):
             self.passed_over += 1
             return
         if row[0] < row[1] and all(0 <= figure < np.inf for figure in row[3:]):
@@ -130,9 +122,9 @@ class _Reader:
             start_s=table[:, 0],
             end_s=table[:, 1],
             attempt=table[:, 2].astype(np.int64),
-            energy_kwh=table[:, 3:6].sum(axis=1),
-            carbon_intensity_gco2eq_per_kwh=table[:, 6],
-            emissions_gco2eq=table[:, 7],
+            energy_kwh=table[:, 3],
+            carbon_intensity_gco2eq_per_kwh=table[:, 4],
+            emissions_gco2eq=table[:, 5],
             kinds=kinds,
             sources=sources,
             passed_over=self.passed_over,
@@ -272,16 +264,17 @@ def gather(run: RunFigures, folder: Path | None = None) -> Evidence:
     files = _files(run, folder, found)
     if found != run.ledger_sha256:
         return Evidence(files=files, problems=(f"its ledger {ledger} has changed since the record was written",))
-    return _read(run, folder, ledger, files)
+    return _read(run, folder, files)
 
 
-def _read(run: RunFigures, folder: Path, ledger: Path, files: tuple[EvidenceFile, ...]) -> Evidence:
+def _read(run: RunFigures, folder: Path, files: tuple[EvidenceFile, ...]) -> Evidence:
     problems: list[str] = []
-    rows = read_columns(ledger)
+    table = folder / "emissions.csv"
+    rows = read_columns(table) if table.exists() else None
     if rows is None:
-        problems.append(f"its ledger {ledger} has no rows")
+        problems.append(f"its table {table} is missing or has no rows; settle the run to derive it again")
     elif rows.passed_over:
-        problems.append(f"{rows.passed_over} lines of {ledger} are no rows and are left out")
+        problems.append(f"{rows.passed_over} lines of {table} are not rows and are left out")
     looks, seen = _decisions(folder, problems)
     return Evidence(
         record=_record(folder / "record.json", run, problems),
@@ -346,15 +339,16 @@ def _files(run: RunFigures, folder: Path, ledger_sha256: str | None) -> tuple[Ev
     found: list[EvidenceFile | None] = [
         EvidenceFile(what="ledger", path=run.ledger_path, sha256=run.ledger_sha256, checked=checked)
     ]
-    readings, settlement = run.counterfactual, run.settlement
+    readings = run.counterfactual
     if readings is not None and readings.readings_path is not None:
         found.append(_file("readings from submission on", readings.readings_path, readings.readings_sha256, folder))
-    if settlement is not None:
-        first = settlement.first_booked
-        found.append(_file("actual readings", settlement.readings_path, settlement.readings_sha256, folder))
-        found.append(_file("ledger as first booked", first.ledger_path, first.ledger_sha256, folder / "booked"))
     beside = Path(run.ledger_path)
-    for what, name in (("record", "record.json"), ("decisions", "decisions.jsonl")):
+    for what, name in (
+        ("record", "record.json"),
+        ("intensities", "intensity.jsonl"),
+        ("valued energy", "emissions.csv"),
+        ("decisions", "decisions.jsonl"),
+    ):
         found.append(_file(what, str(beside.with_name(name)), None, folder))
     *of_the_run, _ = decision_files(folder)
     found += [_file("decisions of the run", str(path), None, path.parent) for path in of_the_run]

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.errors import MeasurementError
-from lowtide.records import LedgerRow, Phase, Reading
-from lowtide.tracker.emissions import book_interval, spread_monotonic
+from lowtide.records import Phase, Reading, ValuedRow
+from lowtide.tracker.emissions import value_interval
 
 from tests.tracker.tracker_tools import T0, reading, sampled
 
 HALF_HOURS = 1800.0
 
 
-def book(start: datetime, end: datetime, energy: float, readings: list[Reading], pue: float = 1.0) -> list[LedgerRow]:
+def valued(start: datetime, end: datetime, energy: float, readings: list[Reading], pue: float = 1.0) -> list[ValuedRow]:
     split = (energy * 0.5, energy * 0.3, energy * 0.2)
-    return book_interval(start, end, split, readings, phase=Phase.TRAIN, attempt=1, monotonic_s=9.0, pue=pue)
+    return value_interval(start, end, split, readings, phase=Phase.TRAIN, attempt=1, monotonic_s=9.0, pue=pue)
 
 
 def grams_at_constant_power(readings: list[Reading], start: datetime, hours: float, power_kw: float = 2.0) -> float:
@@ -27,7 +27,7 @@ def grams_at_constant_power(readings: list[Reading], start: datetime, hours: flo
     step = timedelta(minutes=5)
     grams = []
     for k in range(round(hours * 12)):
-        rows = book(start + k * step, start + (k + 1) * step, power_kw / 12, readings)
+        rows = valued(start + k * step, start + (k + 1) * step, power_kw / 12, readings)
         grams += [row.emissions_gco2eq for row in rows]
     return math.fsum(grams)
 
@@ -68,7 +68,7 @@ def test_days_of_23_and_25_hours_and_leap_days_have_all_their_hours(day: tuple[i
     start = datetime(*day, tzinfo=london)
     end = start + timedelta(days=1)
     readings = sampled(start.astimezone(UTC), hours, 3600, lambda h: 100 + 10 * h)
-    rows = book(start, end, 2.0 * hours, readings)
+    rows = valued(start, end, 2.0 * hours, readings)
     assert len(rows) == hours
     assert {row.end - row.start for row in rows} == {timedelta(hours=1)}
     assert math.fsum(row.emissions_gco2eq for row in rows) == pytest.approx(2 * (100 * hours + 5 * hours**2), rel=1e-9)
@@ -88,7 +88,7 @@ def test_split_rows_are_contiguous_and_keep_the_energy(
     start = T0 + timedelta(seconds=start_s)
     end = start + timedelta(seconds=length_s)
     readings = sampled(T0, 8, step_s, lambda h: 100 + 10 * h)
-    rows = book_interval(start, end, energies, readings, phase=Phase.TRAIN, attempt=1, monotonic_s=1.0, pue=pue)
+    rows = value_interval(start, end, energies, readings, phase=Phase.TRAIN, attempt=1, monotonic_s=1.0, pue=pue)
     assert (rows[0].start, rows[-1].end) == (start, end)
     assert all(a.end == b.start and a.start < a.end for a, b in pairwise(rows))
     for k, name in enumerate(("cpu_energy_kwh", "gpu_energy_kwh", "ram_energy_kwh")):
@@ -107,29 +107,22 @@ def test_a_part_without_a_reading_is_refused_and_named() -> None:
         reading(T0 + timedelta(hours=2), T0 + timedelta(hours=3), 100),
     ]
     with pytest.raises(MeasurementError, match="2025-04-15T06:00:00Z to 2025-04-15T07:00:00Z"):
-        book(T0, T0 + timedelta(hours=3), 1.0, readings)
+        valued(T0, T0 + timedelta(hours=3), 1.0, readings)
     with pytest.raises(MeasurementError, match="no reading"):
-        book(T0, T0 + timedelta(seconds=1), 1.0, [])
+        valued(T0, T0 + timedelta(seconds=1), 1.0, [])
 
 
 def test_an_interval_that_does_not_run_forwards_is_refused() -> None:
     """A row that ends where it starts would divide by zero; one that ends before would be accepted by nobody."""
     for end in (T0, T0 - timedelta(seconds=1)):
         with pytest.raises(MeasurementError, match="does not run forwards"):
-            book(T0, end, 1.0, sampled(T0, 1, 1800, lambda h: 1))
+            valued(T0, end, 1.0, sampled(T0, 1, 1800, lambda h: 1))
 
 
 def test_the_later_of_two_overlapping_readings_counts_without_needless_rows() -> None:
-    """A forecast first, the measured value after it: the measured one is booked, in one piece."""
+    """A forecast first, the measured value after it: the measured one counts, in one piece."""
     old = sampled(T0, 2, 600, lambda h: 300)
-    rows = book(T0, T0 + timedelta(hours=2), 1.0, [*old, reading(T0, T0 + timedelta(hours=1), 100)])
+    rows = valued(T0, T0 + timedelta(hours=2), 1.0, [*old, reading(T0, T0 + timedelta(hours=1), 100)])
     assert rows[0].carbon_intensity_gco2eq_per_kwh == 100
     assert rows[0].end == T0 + timedelta(hours=1)
     assert {row.carbon_intensity_gco2eq_per_kwh for row in rows[1:]} == {300}
-
-
-def test_each_row_gets_the_monotonic_second_of_its_own_end() -> None:
-    """One hour in three rows of 20 minutes, while the real clock went from 10 s to 40 s (replay at speed 120)."""
-    rows = book(T0, T0 + timedelta(hours=1), 1.0, sampled(T0, 1, 1200, lambda h: 1))
-    spread = spread_monotonic(rows, -21.0)
-    assert [row.monotonic_s for row in spread] == pytest.approx([-11.0, -1.0, 9.0])
