@@ -20,7 +20,7 @@ from lowtide.records import (
     ReplayAnchor,
     SignalType,
     TrainingRecord,
-    ValuedRow,
+    LedgerRow,
     schema_text,
 )
 from lowtide.timeutil import format_moment, parse_moment
@@ -107,7 +107,7 @@ def test_a_forecast_is_sorted_without_overlap_and_of_one_meaning() -> None:
 def test_a_ledger_row_survives_its_line_and_newer_keys(
     start: datetime, phase: Phase, cpu: float, gpu: float, monotonic: float
 ) -> None:
-    row = ValuedRow(
+    row = LedgerRow(
         start=start,
         end=start + timedelta(seconds=5),
         phase=phase,
@@ -116,21 +116,15 @@ def test_a_ledger_row_survives_its_line_and_newer_keys(
         cpu_energy_kwh=cpu,
         gpu_energy_kwh=gpu,
         ram_energy_kwh=0.5,
-        carbon_intensity_gco2eq_per_kwh=100.0,
-        intensity_kind=IntensityKind.ESTIMATED,
-        intensity_source="neso",
-        signal_type=SignalType.AVERAGE,
-        emission_factor_type=EmissionFactorType.DIRECT,
-        emissions_gco2eq=1.0,
     )
     line = row.as_json_line()
     assert line.count("\n") == 1
-    assert ValuedRow.from_json(json.loads(line) | {"a_later_key": 1}) == row
+    assert LedgerRow.from_json(json.loads(line) | {"a_later_key": 1}) == row
     assert row.energy_kwh == cpu + gpu + 0.5
 
 
 def test_a_ledger_row_never_writes_a_figure_that_is_no_json() -> None:
-    row = ValuedRow.from_json(
+    row = LedgerRow.from_json(
         {
             "start": "2026-03-01T12:00:00Z",
             "end": "2026-03-01T12:00:05Z",

@@ -1,6 +1,6 @@
 """Bounds, score and settlement stand beside the figures that they are about."""
 
-from lowtide.records import Counterfactual, FirstBooked, Settlement
+from lowtide.records import FirstValuation, Settlement
 from lowtide.report.markdown import render_markdown
 from lowtide.report.text import Row, render_table
 from lowtide.tracker.emissions import sci_score
@@ -9,9 +9,9 @@ from lowtide.tracker.uncertainty import emissions_interval
 from tests.support.comparisons import NOW, compared, waiting_run
 from tests.support.records import make_record
 from tests.support.runs import METHODS
-from tests.tracker.tracker_tools import row
+from tests.tracker.tracker_tools import valued
 
-BOUNDS = emissions_interval([row(energy=(0.002, 0.006, 0.0002))], METHODS)
+BOUNDS = emissions_interval([valued(energy=(0.002, 0.006, 0.0002))], METHODS)
 
 
 def table(**changes: object) -> dict[str, Row]:
@@ -35,27 +35,15 @@ def test_a_record_of_an_older_version_has_neither_row() -> None:
     assert not {"SCI score", "within the methods' known errors"} & set(table())
 
 
-def test_the_first_booking_and_each_error_with_its_source_can_be_followed() -> None:
-    run = waiting_run()
-    first = FirstBooked(
+def test_the_first_valuation_and_each_error_with_its_source_can_be_followed() -> None:
+    first = FirstValuation(
+        as_of=NOW,
         emissions_gco2eq=1.25,
-        emissions_train_gco2eq=1.0,
         mean_carbon_intensity_gco2eq_per_kwh=180.0,
         intensity_kinds={"forecast": 1.0},  # type: ignore[dict-item]
-        foreign_signal_share=0.0,
-        counterfactual=Counterfactual.model_validate(run.counterfactual),
-        ledger_path="runs/x/booked/ledger.jsonl",
-        ledger_sha256="e" * 64,
     )
-    settlement = Settlement(
-        settled_at=NOW,
-        settled_energy_share=0.96,
-        sources=("neso",),
-        readings_path="runs/x/settled_readings.jsonl",
-        readings_sha256="f" * 64,
-        first_booked=first,
-    )
-    text = render_markdown(compared(make_record(), waiting_run(settlement=settlement, uncertainty=BOUNDS)))
-    assert "96.0 % of the energy valued again at actual figures of neso; first valued at 1.25 g" in text
-    assert "e" * 64 in text
+    settlement = Settlement(settled_at=NOW, settled_energy_share=0.96, sources=("neso",))
+    settled = waiting_run(settlement=settlement, first_valuation=first, uncertainty=BOUNDS)
+    text = render_markdown(compared(make_record(), settled))
+    assert "96.0 % of the energy is valued at actual figures of neso; at first 1.25 g" in text
     assert "arXiv:2509.22092" in text.replace("\\", "")

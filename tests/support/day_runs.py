@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,8 @@ class DayRun:
                 ledger.open_attempt(attempt, opening(self.submitted_at, pue=self.pue))
                 ledger.append([row for row in rows if row.attempt == attempt])
                 ledger.close_attempt("finished" if attempt == rows[-1].attempt else "paused")
+        if "replay" in self.changes:
+            rows = [replace(row, intensity_kind=IntensityKind.REPLAYED) for row in rows]
         date_events(folder.ledger)
         write_intensities(folder, rows)
         at_submission = tide(self.submitted_at, max(rows[-1].end, self.deadline))

@@ -33,6 +33,8 @@ def test_a_whole_folder_is_read_and_checked(run: RunFigures) -> None:
         "ledger": True,
         "readings from submission on": True,
         "record": None,
+        "intensities": None,
+        "valued energy": None,
         "decisions": None,
     }
 
