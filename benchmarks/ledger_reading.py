@@ -1,6 +1,6 @@
-"""How large a long run's ledger grows, and how fast it is read back and added up.
+"""How large a long run's ledger grows, and how fast it is read, valued and added up.
 
-Rows are those of a real run: CPU, GPU and RAM with the machine's beside them, split at the grid's half hours. They are
+Rows are those of a real run: CPU, GPU and RAM with the machine's beside them. They are
 written without waiting for the disk, which a run does once a row. Usage: python benchmarks/ledger_reading.py [--days 30]
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lowtide.records import EmissionFactorType, IntensityKind, LedgerRow, Phase, Reading, SignalType
-from lowtide.tracker.emissions import book_interval, counterfactual, machine_totals, spread_machine_energy, summarise
+from lowtide.records import EmissionFactorType, IntensityKind, KnownIntensity, LedgerRow, Phase, Reading, SignalType
+from lowtide.tracker.emissions import counterfactual, machine_totals, summarise, value_rows
 from lowtide.tracker.ledger import read_ledger
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -40,13 +40,22 @@ def rows_of(days: float, interval_s: float) -> list[LedgerRow]:
     rows: list[LedgerRow] = []
     for k in range(round(days * 86_400 / interval_s)):
         start = START + k * step
-        half_hour = START + HALF_HOUR * ((start - START) // HALF_HOUR)
-        grid = [reading(half_hour), reading(half_hour + HALF_HOUR)]
-        energy = (1.234567e-4 + k * 1e-12, 4.56789e-4, 2.3456e-6)
-        booked = book_interval(
-            start, start + step, energy, grid, phase=Phase.TRAIN, attempt=1, monotonic_s=k * interval_s, pue=1.2
+        cpu_kwh, gpu_kwh, ram_kwh = 1.234567e-4 + k * 1e-12, 4.56789e-4, 2.3456e-6
+        rows.append(
+            LedgerRow(
+                start=start,
+                end=start + step,
+                phase=Phase.TRAIN,
+                attempt=1,
+                monotonic_s=k * interval_s,
+                cpu_energy_kwh=cpu_kwh,
+                gpu_energy_kwh=gpu_kwh,
+                ram_energy_kwh=ram_kwh,
+                machine_cpu_energy_kwh=cpu_kwh * 1.7,
+                machine_gpu_energy_kwh=gpu_kwh,
+                machine_ram_energy_kwh=ram_kwh * 9,
+            )
         )
-        rows += spread_machine_energy(booked, (energy[0] * 1.7, energy[1], energy[2] * 9))
     return rows
 
 
@@ -67,13 +76,16 @@ def main() -> None:
         read_s = time.process_time() - before_s
     if len(contents.rows) != count or contents.problems:
         raise SystemExit(f"{len(contents.rows)} of {count} rows came back; {contents.problems[:1]}")
+    grid = [reading(START + k * HALF_HOUR) for k in range(round(options.days * 48) + 2)]
     before_s = time.process_time()
-    summarise(contents.rows)
+    valued = value_rows(contents.rows, [KnownIntensity(reading=one, learnt_at=START) for one in grid], pue=1.2)
+    value_s = time.process_time() - before_s
+    before_s = time.process_time()
+    summarise(valued.rows, valued.unvalued, pue=1.2)
     machine_totals(contents.rows)
     sum_s = time.process_time() - before_s
     before_s = time.process_time()
-    grid = [reading(START + k * HALF_HOUR) for k in range(round(options.days * 48) + 2)]
-    counterfactual(contents.rows, START, grid)
+    counterfactual(contents.rows, START, grid, pue=1.2)
     shift_s = time.process_time() - before_s
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{options.days:g} days at {options.interval:g} s: {count:,} rows, {size / 1e6:.1f} MB")
@@ -81,7 +93,7 @@ def main() -> None:
     print(
         f"read and checked in {read_s:.2f} s of CPU time ({count / read_s:,.0f} rows/s), peak memory {peak_mib:.0f} MiB"
     )
-    print(f"added up in {sum_s:.2f} s; booked again at submission in {shift_s:.2f} s")
+    print(f"valued in {value_s:.2f} s; added up in {sum_s:.2f} s; valued again at submission in {shift_s:.2f} s")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from lowtide.errors import InvalidAnswer
-from lowtide.io import write_json_atomically
+from lowtide.io import objects, write_json_atomically
 from lowtide.timeutil import format_moment, parse_moment
 
 # What the grid emitted per kWh in an interval, and how anyone knows.
@@ -532,6 +532,70 @@ class KnownIntensity:
         :raises ValueError: a figure or a time that cannot be read.
         """
         return cls(reading=Reading.from_json(data), learnt_at=parse_moment(data["learnt_at"]))
+
+
+# The decisions about a run's wait and its pauses, one a line in ``decisions.jsonl``: what of them a reader needs later.
+
+
+DECISIONS_NAME: Final = "decisions.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedDecision:
+    """One decision: run, wait, pause, skip or fail, why, and the figures it rests on. Times are policy time."""
+
+    decided_at: datetime
+    action: str
+    reason: str
+    text: str
+    deadline: datetime | None
+    reading: Reading | None
+    threshold_gco2eq_per_kwh: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read one decision; keys that a reader does not need are left aside.
+
+        :raises KeyError: a key is missing.
+        :raises ValueError: a time that cannot be read.
+        """
+        deadline, reading = data["deadline"], data["reading"]
+        return cls(
+            decided_at=parse_moment(data["decided_at"]),
+            action=str(data["action"]),
+            reason=str(data["reason"]),
+            text=str(data["text"]),
+            deadline=parse_moment(deadline) if deadline else None,
+            reading=Reading.from_json(reading) if reading else None,
+            threshold_gco2eq_per_kwh=data.get("threshold_gco2eq_per_kwh"),
+        )
+
+
+def decision_files(folder: Path) -> tuple[Path, ...]:
+    """Return the decision files of a training, the earlier one first.
+
+    The sensor before a mapped task is not mapped: the decisions about the wait of an instance (``RUN~3``) are in the folder of
+    its run (``RUN``), those about its pauses in its own.
+    """
+    run, mark, index = folder.name.rpartition("~")
+    beside = (folder.with_name(run) / DECISIONS_NAME,) if mark and run and index.isdecimal() else ()
+    return (*beside, folder / DECISIONS_NAME)
+
+
+def read_decisions(*paths: Path) -> tuple[list[RecordedDecision], list[str]]:
+    """Return the decisions in these files in time order, and one sentence for each line that cannot be read.
+
+    :param paths: as ``decision_files`` gives them; a missing file has no decisions.
+    """
+    decisions: list[RecordedDecision] = []
+    problems: list[str] = []
+    for path in paths:
+        for data in objects(path, problems):
+            try:
+                decisions.append(RecordedDecision.from_json(data))
+            except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
+                problems.append(f"a line of {path} is not a decision ({type(error).__name__}) and is left out")
+    return sorted(decisions, key=lambda decision: decision.decided_at), problems
 
 
 # Lines of the ledger that are no rows: they open and close an attempt, so that a reader can tell what is missing.

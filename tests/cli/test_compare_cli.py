@@ -36,7 +36,8 @@ def folders(tmp_path: Path) -> list[Path]:
             tmp_path / f"run{k}", booked_rows(start, grid()), submitted_at=SUBMITTED, at_submission=grid()
         )
         deadline = (SUBMITTED + timedelta(hours=10)).isoformat()
-        folder.append_decisions([{"decided_at": SUBMITTED.isoformat(), "deadline": deadline, "reading": None}])
+        decision = {"action": "wait", "reason": "above_threshold", "text": "too dirty", "reading": None}
+        folder.append_decisions([decision | {"decided_at": SUBMITTED.isoformat(), "deadline": deadline}])
         made.append(folder.path)
     return made
 

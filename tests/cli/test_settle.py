@@ -55,7 +55,7 @@ def settle(folder: RunFolder, *arguments: object, **environment: str) -> "subpro
     )
 
 
-def test_the_grid_that_the_ledger_names_is_asked_and_the_run_is_booked_again(
+def test_the_grid_that_the_ledger_names_is_asked_and_the_run_is_valued_again(
     run: tuple[RunFolder, TrainingRecord], server: Loopback, tmp_path: Path
 ) -> None:
     folder, before = run
@@ -63,9 +63,9 @@ def test_the_grid_that_the_ledger_names_is_asked_and_the_run_is_booked_again(
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["changed"], said["complete"], said["unsettled_energy_share"], said["notes"]) == (True, True, 0.0, [])
-    drop = said["first_booked"]["emissions_gco2eq"] - said["settled"]["emissions_gco2eq"]
+    drop = said["first_valuation"]["emissions_gco2eq"] - said["settled"]["emissions_gco2eq"]
     assert drop == pytest.approx(before.energy_kwh.total * 10, rel=1e-9)
-    assert said["first_booked"]["emissions_gco2eq"] == before.emissions_gco2eq
+    assert said["first_valuation"]["emissions_gco2eq"] == before.emissions_gco2eq
     check_contract(folder)
     again = settle(folder, "--artifacts", tmp_path, LOWTIDE_GRID_URL=server.url)
     assert "nothing new; 0.0 % of the energy" in again.stdout
@@ -99,12 +99,12 @@ def test_a_provider_that_is_away_is_told_and_what_the_history_knows_is_settled_n
     check_contract(folder)
 
 
-def test_a_run_that_was_killed_is_read_back_and_settled(server: Loopback, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_is_recovered_and_settled(server: Loopback, tmp_path: Path) -> None:
     rows = booked_rows(STARTED, grid(IntensityKind.FORECAST, 10.0))
     folder = write_killed_run(tmp_path / "run", rows, opening(SUBMITTED))
     done = settle(folder, "--artifacts", tmp_path, LOWTIDE_GRID_URL=server.url)
     assert done.returncode == 0, done.stderr
-    assert "did not finish; read back from its ledger" in done.stdout
+    assert "did not finish; recovered from its ledger" in done.stdout
     assert "attempt 1 was not closed" in done.stdout
     assert json.loads(folder.record.read_text())["complete"] is False
     check_contract(folder)
@@ -114,7 +114,7 @@ def test_a_configuration_of_another_grid_is_refused(run: tuple[RunFolder, Traini
     folder, _ = run
     done = settle(folder, "--config", PROJECT_ROOT / "include/configs/demo.yaml", "--offline")
     assert done.returncode == 2
-    assert "was booked at zone GB (average, direct factors)" in done.stderr
+    assert "was valued at zone GB (average, direct factors)" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

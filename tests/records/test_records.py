@@ -15,12 +15,12 @@ from lowtide.records import (
     EmissionFactorType,
     Forecast,
     IntensityKind,
+    LedgerRow,
     Phase,
     Reading,
     ReplayAnchor,
     SignalType,
     TrainingRecord,
-    LedgerRow,
     schema_text,
 )
 from lowtide.timeutil import format_moment, parse_moment

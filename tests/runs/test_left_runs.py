@@ -84,7 +84,7 @@ def test_a_killed_run_is_read_back_settled_and_counted_without_anybody_asking(tm
     assert isinstance(account, IncompleteRecord)
     assert account.intensity_kinds == {IntensityKind.ESTIMATED: 1.0}
     assert account.settlement is not None
-    assert account.settlement.first_booked.emissions_gco2eq == booked.emissions_gco2eq > account.emissions_gco2eq
+    assert account.first_valuation.emissions_gco2eq == booked.emissions_gco2eq > account.emissions_gco2eq
     check_contract(folder)
     savings, _ = refresh_savings(tmp_path, settings=ReportConfig(), now=utc_now())
     assert savings.left_out == ()
@@ -129,16 +129,15 @@ def test_a_run_is_read_back_however_long_nobody_has_looked(tmp_path: Path) -> No
 
 
 def test_of_what_was_set_aside_only_trainings_without_an_end_are_read_back(tmp_path: Path) -> None:
-    """``booked`` is a settlement's copy, and a record follows its finished ledger last."""
+    """A record follows its finished ledger last."""
     forecast = grid(IntensityKind.FORECAST, 200.0)
     whole, _ = write_run(
         tmp_path / "runs" / "mine", booked_rows(STARTED, forecast), submitted_at=SUBMITTED, at_submission=forecast
     )
     other = left(whole.path / "other-1")
     moving = left(whole.path / "finished-1")
-    copy = left(whole.booked)
     assert [found.path for found in read_back(tmp_path).read_back] == [other.path]
-    assert not any(folder.record.exists() for folder in (moving, copy))
+    assert not moving.record.exists()
 
 
 def test_a_ledger_that_cannot_be_read_back_is_told_and_the_others_go_on(tmp_path: Path) -> None:
@@ -154,14 +153,14 @@ def test_a_ledger_that_cannot_be_read_back_is_told_and_the_others_go_on(tmp_path
 
 
 def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Content of all files, and time of the ledger, without what the attempt set aside of the settlement."""
-    aside = ("booked-", "settled_readings-", "submission_readings-")
-    kept = [path for path in folder.rglob("*") if path.is_file()]
-    names = {path: path.relative_to(folder).as_posix() for path in kept}
+    """Content of all files, and time of the ledger."""
     return {
-        name: (path.read_bytes(), path.stat().st_mtime_ns if path.name == "ledger.jsonl" else 0)
-        for path, name in names.items()
-        if not name.startswith(aside)
+        path.relative_to(folder).as_posix(): (
+            path.read_bytes(),
+            path.stat().st_mtime_ns if path.name == "ledger.jsonl" else 0,
+        )
+        for path in folder.rglob("*")
+        if path.is_file()
     }
 
 
@@ -191,7 +190,9 @@ def test_an_attempt_finds_the_same_whether_its_run_was_read_back_and_settled_or_
         assert begin(replace(run, folder=one)) == training_id
         with LedgerWriter(one.ledger) as ledger:
             held_up_s.append(ledger.held_up_s)
-    assert files_of(settled.path) == files_of(folder.path)
+    found, expected = files_of(settled.path), files_of(folder.path)
+    assert found.pop("intensity.jsonl")[0].startswith(expected.pop("intensity.jsonl")[0])
+    assert found == expected
     assert held_up_s[0] == held_up_s[1] > 0
 
 
@@ -227,7 +228,7 @@ def test_a_settlement_gives_way_to_an_attempt_that_began_meanwhile(
     run = run_in(tmp_path / "runs" / "one", tmp_path / "config")
     begin(run)
     folder = left(run.folder.path)
-    first = folder.ledger.read_bytes()
+    first, intensities = folder.ledger.read_bytes(), folder.intensity.read_bytes()
 
     def held_a_little_late(path: Path):  # type: ignore[no-untyped-def]
         begin(run)
@@ -238,7 +239,7 @@ def test_a_settlement_gives_way_to_an_attempt_that_began_meanwhile(
         settle_run(folder, lambda *_: grid(IntensityKind.ESTIMATED, 150.0), now=NOW)
     assert folder.ledger.read_bytes() == first
     assert not folder.record.exists()
-    assert not folder.booked.exists()
+    assert folder.intensity.read_bytes() == intensities
 
 
 def test_nobody_waits_for_a_ledger_while_the_grid_is_asked(tmp_path: Path) -> None:
@@ -251,23 +252,22 @@ def test_nobody_waits_for_a_ledger_while_the_grid_is_asked(tmp_path: Path) -> No
     assert settle_run(folder, slow_provider, now=NOW).changed
 
 
-def test_a_settled_ledger_is_held_until_its_record_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_is_held_until_its_record_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else an attempt that waits for it begins between the two, and finds the settlement's record when it has its first row."""
     folder = left(tmp_path / "runs" / "one")
     read_back(tmp_path)
-    before, refusals = folder.ledger.stat().st_ino, []
-    write = account_files.write_json_atomically
+    refusals = []
+    write = account_files.write_atomically
 
-    def looked_at(path: Path, text: str) -> Path:
+    def checked(path: Path, text: str) -> Path:
         with pytest.raises(LedgerInUse) as refused, hold_ledger(folder.ledger):
             pass
-        refusals.append((str(refused.value), folder.ledger.stat().st_ino))
+        refusals.append((path.name, str(refused.value)))
         return write(path, text)
 
-    monkeypatch.setattr(account_files, "write_json_atomically", looked_at)
+    monkeypatch.setattr(account_files, "write_atomically", checked)
     assert settle_run(folder, lambda *_: grid(IntensityKind.ESTIMATED, 150.0), now=NOW).changed
-    ((sentence, inode),) = refusals
-    assert "another process writes to this ledger" in sentence
-    assert inode != before
+    assert [name for name, _ in refusals] == ["emissions.csv", "record.json"]
+    assert all("another process writes to this ledger" in sentence for _, sentence in refusals)
     with hold_ledger(folder.ledger):
-        assert load_account(folder, held=True).settlement is not None
+        assert load_account(folder).settlement is not None

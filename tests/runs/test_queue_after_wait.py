@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.schema import ReportConfig
-from lowtide.records import Interruption, ReplayAnchor, TrainingRecord
+from lowtide.records import Interruption, ReplayAnchor, TrainingRecord, decision_files
 from lowtide.report.compare import compare_runs
 from lowtide.report.html import render_html
 from lowtide.report.markdown import render_markdown
 from lowtide.report.model import Report
-from lowtide.report.waiting import Queue, WaitEvidence, decision_files, queue_of
+from lowtide.report.waiting import Queue, WaitEvidence, queue_of
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 
@@ -70,7 +70,13 @@ def test_the_savings_count_the_one_that_waited_and_say_why_not_the_other(tmp_pat
 def test_a_mapped_trainings_own_decisions_do_not_hide_its_sensors(tmp_path: Path) -> None:
     """The looks of a running training lie in its own folder; the savings then took it for one that had never waited."""
     ((folder, record),) = mapped_run(tmp_path, [(0, "wait"), (2, "run")], [2.0])
-    own = {"action": "run", "decided_at": (record.started_at + timedelta(minutes=5)).isoformat(), "deadline": None}
+    own = {
+        "action": "run",
+        "reason": "in_progress",
+        "text": "resumes",
+        "decided_at": (record.started_at + timedelta(minutes=5)).isoformat(),
+        "deadline": None,
+    }
     folder.append_decisions([own | {"reading": None}])
     assert savings_of(tmp_path).runs[0].waited is True
     assert wait_evidence(record, folder, tmp_path, now=NOW).waited is True

@@ -1,4 +1,4 @@
-"""Which folders the nightly settlement takes for runs: also those of the command line, and never what a settlement keeps."""
+"""Which folders the nightly settlement takes for runs: also those of the command line, and what a report rests on."""
 
 import json
 import shutil
@@ -10,7 +10,6 @@ from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, Reading
 from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
-from lowtide.runs.folder import RunFolder
 from lowtide.runs.maintenance import Settling, settle_recent_runs
 from lowtide.runs.settlement import ActualFigures, settle_run
 from lowtide.timeutil import utc_now
@@ -31,8 +30,8 @@ def settle(root: Path) -> Settling:
     return settle_recent_runs(root, store(root), now=utc_now(), look_back=timedelta(days=2), settings=ReportConfig())
 
 
-def test_a_run_of_the_command_line_is_settled_and_its_first_booking_never_is(tmp_path: Path) -> None:
-    """``--output artifacts/runs/mine`` is one folder less deep than Airflow's: its ``booked`` was taken for a run."""
+def test_a_run_of_the_command_line_is_settled_and_its_first_valuation_stays(tmp_path: Path) -> None:
+    """``--output artifacts/runs/mine`` is one folder less deep than Airflow's."""
     forecast = grid(IntensityKind.FORECAST, 200.0)
     folder, before = write_run(
         tmp_path / "runs" / "mine",
@@ -40,23 +39,20 @@ def test_a_run_of_the_command_line_is_settled_and_its_first_booking_never_is(tmp
         submitted_at=STARTED - timedelta(hours=6),
         at_submission=forecast,
     )
-    first = folder.ledger.read_bytes(), folder.record.read_bytes()
     store(tmp_path).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
     assert [run.folder.path for run in settle(tmp_path).settled] == [folder.path]
     store(tmp_path).add(grid(IntensityKind.MEASURED, 120.0), NOW + timedelta(minutes=1))
     done = settle(tmp_path)
     assert ([run.folder.path for run in done.settled], done.failures) == ([folder.path], [])
-    booked = RunFolder(folder.booked)
-    assert (booked.ledger.read_bytes(), booked.record.read_bytes()) == first
     after = load_record(folder.path)
     assert after.settlement is not None
-    assert after.settlement.first_booked.emissions_gco2eq == before.emissions_gco2eq
+    assert after.first_valuation.emissions_gco2eq == before.emissions_gco2eq
     check_contract(folder)
 
 
 @pytest.mark.parametrize("place", ["mine", "nightly/a"])
 def test_a_report_of_a_run_that_was_settled_by_hand_is_renewed(tmp_path: Path, place: str) -> None:
-    """``lowtide settle`` books again, and nothing is left for the nightly settlement to change: the report stayed as it was."""
+    """``lowtide settle`` values again, and nothing is left for the nightly settlement to change: the report stayed as it was."""
     forecast = grid(IntensityKind.FORECAST, 200.0)
     folder, record = write_run(
         tmp_path / "runs" / place,
@@ -73,7 +69,7 @@ def test_a_report_of_a_run_that_was_settled_by_hand_is_renewed(tmp_path: Path, p
     done = settle(tmp_path)
     assert (done.settled, done.reports, done.failures) == ([], [reports / "report.json"], [])
     renewed = json.loads((reports / "report.json").read_text())
-    assert renewed["run"]["ledger_sha256"] == load_record(folder.path).ledger_sha256 != record.ledger_sha256
+    assert renewed["run"]["emissions_gco2eq"] == load_record(folder.path).emissions_gco2eq != record.emissions_gco2eq
     assert renewed["repeatability_percent"] == 40.0
     assert renewed["baseline_notes"] == chosen
     assert [note.partition(" on ")[0] for note in renewed["notes"][:2]] == ["renewed", *chosen]

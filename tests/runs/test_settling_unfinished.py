@@ -1,4 +1,4 @@
-"""A run that was killed, read back and settled: what its account says, and what an attempt that goes on makes of it."""
+"""A run that was killed, recovered and settled: what its account says, and what an attempt that resumes makes of it."""
 
 import os
 from dataclasses import replace
@@ -20,14 +20,15 @@ from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
 from tests.support.config_files import write_config
 from tests.support.night_runs import ACTUAL, FORECAST, NOW, STARTED, SUBMITTED, actuals, finished
-from tests.support.runs import booked_rows, check_contract, opening, write_killed_run
+from tests.support.runs import booked_rows, check_contract, date_events, opening, write_intensities, write_killed_run
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"start": "2026-03-02T02:1'], ids=["whole", "torn"])
-def test_a_killed_run_is_read_back_says_what_is_missing_and_settles(tmp_path: Path, torn: bytes) -> None:
+def test_a_killed_run_is_recovered_says_what_is_missing_and_settles(tmp_path: Path, torn: bytes) -> None:
     folder = write_killed_run(tmp_path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
-    with folder.ledger.open("ab") as file:
-        file.write(torn)
+    for path in (folder.ledger, folder.intensity):
+        with path.open("ab") as file:
+            file.write(torn)
     account = account_of(folder)
     assert isinstance(account, IncompleteRecord)
     check_contract(folder)
@@ -47,54 +48,48 @@ def training_in(path: Path, config_folder: Path) -> TrainingRun:
     return TrainingRun(config=config, run_id="nightly/2026", folder=RunFolder(path), submitted_at=SUBMITTED)
 
 
-def test_a_run_that_goes_on_after_it_was_read_back_and_settled_keeps_its_ledger(tmp_path: Path) -> None:
-    """Whatever an auditor did in between: it is the same training, and its own first booking is still to come."""
+def test_a_run_that_resumes_after_it_was_recovered_and_settled_keeps_its_facts(tmp_path: Path) -> None:
+    """Whatever an auditor did in between: it is the same training, and only what is derived goes."""
     run = training_in(tmp_path / "run", tmp_path / "config")
     training_id = begin(run)
     folder = write_killed_run(run.folder.path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
-    first = folder.ledger.read_bytes()
     settle_run(folder, actuals, now=NOW)
+    facts = folder.ledger.read_bytes(), folder.intensity.read_bytes()
     assert folder.record.exists()
-    settled = folder.ledger.read_bytes()
     earlier = unfinished(folder)
     assert earlier is not None
     assert earlier.training_id == training_id
-    goes = goes_on(folder, run.config.values)
-    assert goes is not None
+    assert goes_on(folder, run.config.values) is not None
     assert begin(run) == training_id
     assert not folder.record.exists()
-    assert folder.ledger.read_bytes() == first != settled, "a record that is not settled has no rows that are"
-    stamp = "20260304T120000Z.jsonl"
-    names = [path.name for path in folder.settled_files()]
-    assert names == ["booked-1", f"settled_readings-{stamp}", f"submission_readings-{stamp}"]
-    aside = {path.name: path.read_bytes() for path in (folder.path / "booked-1").iterdir()}
-    assert sorted(aside) == ["ledger.jsonl", "record.json", "settled-ledger.jsonl", "settled-record.json"]
-    assert aside["settled-ledger.jsonl"] == settled
+    assert not folder.emissions.exists()
+    assert (folder.ledger.read_bytes(), folder.intensity.read_bytes()) == facts
 
 
-def test_what_is_settled_after_a_run_went_on_was_all_first_booked_as_its_record_said(tmp_path: Path) -> None:
-    """Read back, settled, gone on with, finished, settled: the first booking is the finished run's, not a mixture."""
+def test_a_settlement_before_a_run_resumed_is_a_part_of_what_was_known_when_it_ended(tmp_path: Path) -> None:
+    """Recovered, settled, resumed, ended, settled: the first attempt's actual figures were known at the end of the second."""
     run = training_in(tmp_path / "run", tmp_path / "config")
     begin(run)
     folder = write_killed_run(run.folder.path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
-    first = account_of(folder)
-    settle_run(folder, actuals, now=NOW)
+    settled = settle_run(folder, actuals, now=STARTED + timedelta(hours=1, minutes=30)).after
     begin(run)
     later = [replace(row, attempt=2) for row in booked_rows(STARTED + timedelta(hours=2), FORECAST)]
     with LedgerWriter(folder.ledger) as ledger:
         ledger.open_attempt(2, opening(SUBMITTED))
         ledger.append(later)
         ledger.close_attempt("finished")
+    date_events(folder.ledger)
+    write_intensities(folder, later)
     whole = account_of(folder)
-    booked = first.emissions_gco2eq + sum(row.emissions_gco2eq for row in later)
+    check_contract(folder)
+    known = settled.emissions_gco2eq + sum(row.emissions_gco2eq for row in later)
     assert whole.settlement is None
-    assert whole.emissions_gco2eq == pytest.approx(booked, rel=1e-9)
+    assert whole.emissions_gco2eq == whole.first_valuation.emissions_gco2eq == pytest.approx(known, rel=1e-9)
     after = settle_run(folder, actuals, now=NOW + timedelta(days=1)).after
     check_contract(folder)
     assert after.settlement is not None
-    assert after.settlement.first_booked.emissions_gco2eq == pytest.approx(booked, rel=1e-9)
-    assert after.settlement.first_booked.ledger_sha256 == whole.ledger_sha256
-    assert sum(row.booked_emissions_gco2eq or 0.0 for row in read_ledger(folder.ledger).rows) == pytest.approx(booked)
+    assert after.first_valuation == whole.first_valuation
+    assert after.intensity_kinds == {IntensityKind.ESTIMATED: 1.0}
 
 
 def test_settling_leaves_the_time_at_which_a_killed_run_was_last_alive(tmp_path: Path) -> None:
@@ -104,7 +99,7 @@ def test_settling_leaves_the_time_at_which_a_killed_run_was_last_alive(tmp_path:
     assert folder.ledger.stat().st_mtime == 1_000
 
 
-def test_what_was_read_back_of_another_training_is_set_aside_with_it(tmp_path: Path) -> None:
+def test_the_account_of_another_training_is_set_aside_with_it(tmp_path: Path) -> None:
     run = training_in(tmp_path / "run", tmp_path / "config")
     begin(run)
     folder = write_killed_run(run.folder.path, booked_rows(STARTED, FORECAST), opening(SUBMITTED))
@@ -114,17 +109,19 @@ def test_what_was_read_back_of_another_training_is_set_aside_with_it(tmp_path: P
     assert load_account(RunFolder(folder.path / "other-1")) == account
 
 
-def test_what_a_finished_run_left_of_its_settlement_goes_with_it(tmp_path: Path) -> None:
+def test_the_facts_and_the_account_of_a_finished_run_are_set_aside_together(tmp_path: Path) -> None:
     folder, _ = finished(tmp_path / "run")
     settle_run(folder, actuals, now=NOW)
     begin(training_in(folder.path, tmp_path / "config"))
-    assert (folder.path / "finished-1" / "booked" / "ledger.jsonl").exists()
     assert sorted(path.name for path in folder.path.iterdir()) == ["finished-1", "identity.json"]
-    load_record(folder.path / "finished-1")
+    aside = RunFolder(folder.path / "finished-1")
+    assert aside.intensity.exists()
+    assert aside.emissions.exists()
+    load_record(aside.path)
 
 
 def test_a_paused_run_is_settled_against_one_that_would_not_have_paused(tmp_path: Path) -> None:
-    """At submission it would have run in one piece: what lies between two attempts is left out, as when it was booked."""
+    """At submission it would have run in one piece: the time between two attempts is left out, as at its first valuation."""
     policies = {"threshold": False, "interruptible": True}
     found = {}
     for policy, in_one_piece in policies.items():
@@ -134,7 +131,7 @@ def test_a_paused_run_is_settled_against_one_that_would_not_have_paused(tmp_path
         folder = write_killed_run(tmp_path / policy, rows, opening(SUBMITTED, policy=policy))
         done = settle_run(folder, lambda *_: ACTUAL, now=NOW)
         settled = read_ledger(folder.ledger).rows
-        expected = counterfactual(settled, SUBMITTED, ACTUAL, in_one_piece=in_one_piece)
+        expected = counterfactual(settled, SUBMITTED, ACTUAL, pue=1.0, in_one_piece=in_one_piece)
         assert done.after.counterfactual is not None
         assert expected is not None
         found[policy] = done.after.counterfactual.emissions_gco2eq

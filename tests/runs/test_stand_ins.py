@@ -23,9 +23,8 @@ from lowtide.timeutil import utc_now
 from tests.support.config_files import write_config
 from tests.support.loopback import Loopback, status
 from tests.support.neso import slot_start
-from tests.support.neso_server import serve_neso
 from tests.support.prepared_runs import LONG
-from tests.support.runs import booked_rows, opening, slot_reading, write_killed_run
+from tests.support.runs import booked_rows, check_contract, opening, slot_reading, write_killed_run
 
 STARTED = slot_start(utc_now()) - timedelta(hours=5)
 SUBMITTED = STARTED - timedelta(hours=1)
@@ -42,8 +41,8 @@ def run_on(grid: dict[str, Any], folder: Path, **changes: Any) -> TrainingRun:
 
 
 @pytest.mark.usefixtures("mnist")
-def test_a_provider_that_was_away_in_one_attempt_is_told_once_in_record_report_and_export(tmp_path: Path) -> None:
-    """Away when the first attempt began, there for the second: the record tells of both."""
+def test_a_provider_that_was_away_is_reported_once_in_record_report_and_export(tmp_path: Path) -> None:
+    """Away in both attempts: GB's typical day is of lifecycle factors, at which a run of direct ones is not valued."""
     grid = {"zone": "GB", "provider": "neso"}
     run = run_on(grid, tmp_path, **LONG)
     with Loopback() as server:
@@ -57,17 +56,16 @@ def test_a_provider_that_was_away_in_one_attempt_is_told_once_in_record_report_a
                 stop=stop,
                 on_checkpoint=lambda _: stop.set(),
             )
-        killed = account_of(run.folder)
-        serve_neso(server, utc_now)
+        stopped = account_of(run.folder)
         record = run_training(run, open_signal(run.config.values.grid, access=access, limits=ONE_TRY))
 
-    assert len(sentences(killed.problems)) == 1
-    assert "100.0 % of the energy; they were first booked at typical figures instead (profile:" in killed.problems[-1]
-    (said,) = sentences(record.problems)
-    assert said.startswith(f"neso {SAID} ")
-    share = record.intensity_kinds[IntensityKind.MODELLED]
-    assert 0 < share < 1
-    assert f", {100 * share:.1f} % of the energy;" in said
+    check_contract(run.folder)
+    for account in (stopped, record):
+        (said,) = sentences(account.problems)
+        assert said.startswith(f"neso {SAID} ")
+        assert "100.0 % of the energy; only typical figures of another signal or factor type are known" in said
+        assert (account.emissions_gco2eq, account.intensity_kinds, account.foreign_signal_share) == (0, {}, 1)
+        assert account.unvalued_energy_kwh == account.energy_kwh.total
     assert record.energy_complete
     report = compare_runs(None, record, settings=ReportConfig(), now=utc_now())
     assert f"the run's measuring: {said}" in report.notes
@@ -82,7 +80,7 @@ def test_rows_share_and_time_are_those_of_the_rows_in_question(tmp_path: Path) -
     folder = write_killed_run(tmp_path, booked_rows(STARTED, readings, minutes=40), opening(SUBMITTED))
     first, last = (f"{STARTED + timedelta(minutes=m):%Y-%m-%dT%H:%M:%SZ}" for m in (30, 40))
     assert sentences(account_of(folder).problems) == [
-        f"neso {SAID} 10 of 40 rows between {first} and {last}, 25.0 % of the energy; they were first booked at typical"
+        f"neso {SAID} 10 of 40 rows between {first} and {last}, 25.0 % of the energy; they were first valued at typical"
         " figures instead (neso)"
     ]
 

@@ -35,6 +35,9 @@ def grid(hours: tuple[float, float] = (0, 12), kind: IntensityKind = IntensityKi
 
 def look(at: datetime, reading: Reading | None, deadline: datetime | None = DEADLINE) -> dict[str, object]:
     return {
+        "action": "wait",
+        "reason": "above_threshold",
+        "text": "too dirty",
         "decided_at": at.isoformat(),
         "deadline": deadline.isoformat() if deadline else None,
         "reading": reading.as_json() if reading else None,

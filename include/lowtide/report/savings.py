@@ -21,6 +21,7 @@ from lowtide.records import (
     IncompleteRecord,
     IntensityKind,
     TrainingRecord,
+    decision_files,
     tells_of_an_unfinished_run,
 )
 from lowtide.report.data_quality import (
@@ -34,16 +35,7 @@ from lowtide.report.data_quality import (
 )
 from lowtide.report.savings_model import Basis, Figures, Group, LeftOut, Part, Repeatability, Savings, SavingsRun
 from lowtide.report.savings_text import cells_csv, runs_csv
-from lowtide.report.waiting import (
-    Queue,
-    WaitSeen,
-    decision_files,
-    paused_s,
-    queue_of,
-    queue_reason,
-    wait_seen,
-    waiting_of,
-)
+from lowtide.report.waiting import Queue, WaitSeen, paused_s, queue_of, queue_reason, wait_seen, waiting_of
 from lowtide.timeutil import as_utc
 from lowtide.units import percent_text
 

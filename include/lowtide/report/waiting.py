@@ -134,7 +134,6 @@ def _moment(begin: datetime, seconds: float) -> datetime:
 
 USUAL_START_S = 600.0
 """Real seconds that a start may take, all starts together: the scheduler, a new process, its imports. No queue is told below."""
-_DECISIONS = "decisions.jsonl"
 
 
 class Queue(NamedTuple):
@@ -171,17 +170,6 @@ def queue_reason(queued_s: float) -> str:
         f"{duration_text(queued_s)} of the time until the start came after the decision to start: that was a queue's, what it"
         " did to the emissions cannot be told from what the wait did, and neither is counted"
     )
-
-
-def decision_files(folder: Path) -> tuple[Path, ...]:
-    """Return where the decisions of a training lie: an instance of a mapped training (``RUN~3``) waited as its run did.
-
-    The sensor of such a run is not mapped, so its decisions are in the run's own folder, beside those of the instances;
-    the training's own are those about its pauses.
-    """
-    run, mark, index = folder.name.rpartition("~")
-    beside = (folder.with_name(run) / _DECISIONS,) if mark and run and index.isdecimal() else ()
-    return (*beside, folder / _DECISIONS)
 
 
 def _queued_s(stop: datetime, start: datetime, decided_to_run: Sequence[datetime]) -> float:

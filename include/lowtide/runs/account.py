@@ -56,7 +56,15 @@ from lowtide.tracker.emissions import (
     total_energy_kwh,
     value_rows,
 )
-from lowtide.tracker.ledger import LedgerContents, LedgerWriter, lost_energy, read_intensity, read_ledger, uncovered_s
+from lowtide.tracker.ledger import (
+    IntensityLog,
+    LedgerContents,
+    LedgerWriter,
+    lost_energy,
+    read_intensity,
+    read_ledger,
+    uncovered_s,
+)
 from lowtide.tracker.meter import EnergyMeter, Scope
 from lowtide.tracker.uncertainty import emissions_interval
 from lowtide.trainer.protocol import TrainingResult
@@ -328,21 +336,30 @@ def _first_of(order: tuple[str, ...], found: set[str], unless_found: str) -> str
     return next((word for word in order if word in found), unless_found)
 
 
-# Says where a grid's provider had no figure for a run's energy and a typical one stood in: kinds and sources alone are easily missed.
+# Where a grid's provider had no figure for a run's energy: its kinds and sources alone are easily missed.
 
 
 _MODELLED_ANYWAY = ("profile", "replay")
 
 
-def fallback_problems(facts: Facts, valued: Valuation) -> list[str]:
-    """Return one sentence for each live provider that rows had to do without.
+def fallback_problems(facts: Facts, own: tuple[SignalType, EmissionFactorType], pue: float) -> list[str]:
+    """Return one sentence for each live provider that had no figure for some rows, at what was known when the run ended.
 
-    :param valued: the ledger at what was known when the run ended, so over all attempts. A grid that is a profile or a replay
-        by configuration has none.
+    A grid that is a profile or a replay by configuration has none. Typical figures of another factor type than the run's
+    value no energy, and are reported too.
     """
     asked = {event.attempt: provider for event in facts.contents.events if (provider := _live_provider(event))}
-    without = [row for row in valued.rows if row.intensity_kind is IntensityKind.MODELLED and row.attempt in asked]
-    return list(_sentences(without, asked, of=len(valued.rows), total_kwh=valued.energy_kwh))
+    valued = value_rows(facts.contents.rows, facts.entries, pue=pue, meaning=own, as_of=facts.ended_at)
+    foreign = value_rows(valued.unvalued, facts.entries, pue=pue, as_of=facts.ended_at)
+    of, total_kwh = len(valued.rows) + len(foreign.rows) + len(foreign.unvalued), valued.energy_kwh
+    found: list[str] = []
+    for rows, instead in (
+        (valued.rows, "they were first valued at typical figures instead"),
+        (foreign.rows, "only typical figures of another signal or factor type are known, at which they are not valued"),
+    ):
+        without = [row for row in rows if row.intensity_kind is IntensityKind.MODELLED and row.attempt in asked]
+        found += _sentences(without, asked, instead, of=of, total_kwh=total_kwh)
+    return found
 
 
 def _live_provider(event: LedgerEvent) -> str | None:
@@ -353,15 +370,16 @@ def _live_provider(event: LedgerEvent) -> str | None:
     return provider if isinstance(provider, str) and provider not in _MODELLED_ANYWAY else None
 
 
-def _sentences(without: Sequence[ValuedRow], asked: dict[int, str], *, of: int, total_kwh: float) -> Iterator[str]:
+def _sentences(
+    without: Sequence[ValuedRow], asked: dict[int, str], instead: str, *, of: int, total_kwh: float
+) -> Iterator[str]:
     for provider in sorted({asked[row.attempt] for row in without}):
         rows = [row for row in without if asked[row.attempt] == provider]
-        kwh = math.fsum(row.energy_kwh for row in rows)
-        share = f", {100 * kwh / total_kwh:.1f} % of the energy" if total_kwh > 0 else ""
-        instead = ", ".join(sorted({row.intensity_source for row in rows}))
+        share = f", {100 * total_energy_kwh(rows) / total_kwh:.1f} % of the energy" if total_kwh > 0 else ""
+        sources = ", ".join(sorted({row.intensity_source for row in rows}))
         yield (
             f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_moment(rows[0].start)} and"
-            f" {format_moment(rows[-1].end)}{share}; they were first valued at typical figures instead ({instead})"
+            f" {format_moment(rows[-1].end)}{share}; {instead} ({sources})"
         )
 
 
@@ -439,6 +457,7 @@ def _kept(folder: RunFolder, contents: LedgerContents, ledger: LedgerWriter) -> 
             f"{folder.ledger}: does not say what its run was about, since an older version wrote it; train the run to"
             " its end in the same folder"
         )
+    IntensityLog(folder.path)  # cuts off the half line of the process that was killed
     return derive(folder, _account(folder, contents, details, ledger))
 
 
@@ -451,7 +470,7 @@ def _account(
     own: Any = (details.get("signal_type"), details.get("emission_factor_type"))
     pue: Any = details.get("pue")
     facts = read_facts(folder)
-    further = (*differing_methods(contents), *facts.problems, *_fallbacks(facts, own, pue))
+    further = (*differing_methods(contents), *facts.problems, *fallback_problems(facts, own, pue))
     told = {key: details[key] for key in _FROM_OPENING if key in details}
     fields = {**told, **sizes, **energy_fields(facts, methods), **valuation_fields(facts, own, pue)} | {
         "duration_s": real_duration_s(rows, speed=_speed(details)),
@@ -470,11 +489,6 @@ def _account(
         raise ArtifactError(
             f"{folder.ledger}: its opening line is damaged ({first['loc'][0]}: {first['msg']}); restore the file"
         ) from None
-
-
-def _fallbacks(facts: Facts, own: tuple[SignalType, EmissionFactorType], pue: float) -> list[str]:
-    rows = facts.contents.rows
-    return fallback_problems(facts, value_rows(rows, facts.entries, pue=pue, meaning=own, as_of=facts.ended_at))
 
 
 def _uncovered_s(contents: LedgerContents, details: Mapping[str, Any], held_up_s: float) -> float | None:
@@ -541,7 +555,7 @@ def write_record(run: TrainingRun, signal: IntensityClient, finished: FinishedTr
     further = (
         *differing_methods(contents),
         *facts.problems,
-        *_fallbacks(facts, own, run.config.values.tracker.pue),
+        *fallback_problems(facts, own, run.config.values.tracker.pue),
     )
     _keep_submission_readings(run, signal, contents.rows)
     said = tuple(dict.fromkeys((*short, *finished.problems, *new, *further)))

@@ -2,10 +2,9 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -19,12 +18,11 @@ from lowtide.grid.history import open_history
 from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.grid.series import Source, cover
 from lowtide.io import sha256_of
-from lowtide.records import Reading, TrainingRecord
-from lowtide.report.waiting import WaitEvidence, decision_files, queue_of
+from lowtide.records import Reading, TrainingRecord, decision_files, read_decisions
+from lowtide.report.waiting import WaitEvidence, queue_of
 from lowtide.runs.account import ACTUAL, opening_details
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, grid_of
-from lowtide.timeutil import parse_moment
 from lowtide.tracker.emissions import best_known
 from lowtide.tracker.ledger import read_intensity, read_ledger
 
@@ -80,64 +78,24 @@ def wait_evidence(
         known = [entry.reading for entry in best_known(read_intensity(folder.path)[0], meaning=own)]
     except (OSError, LowtideError) as error:
         return WaitEvidence(missing=f"the run's ledger cannot be read ({error})")
-    kept = (look for path in decision_files(folder.path) for look in _looks(path))
-    looks = sorted(
-        (look for look in kept if record.submitted_at <= look.decided_at <= record.ended_at), key=_decided_at
-    )
-    deadline = next((look.deadline for look in reversed(looks) if look.deadline is not None), None)
+    found, unreadable = read_decisions(*decision_files(folder.path))
+    for problem in unreadable:
+        _log.info("%s", problem)
+    decisions = [one for one in found if record.submitted_at <= one.decided_at <= record.ended_at]
+    deadline = next((one.deadline for one in reversed(decisions) if one.deadline is not None), None)
     end = max(record.ended_at, deadline or record.ended_at)
-    looked = [look.reading for look in looks if look.reading is not None and look.reading.kind in ACTUAL]
+    read = [one.reading for one in decisions if one.reading is not None and one.reading.kind in ACTUAL]
     sources: list[Source] = [
         lambda *_: [reading for reading in known if reading.kind in (*ACTUAL, "replayed")],
         lambda *_: [reading for reading in _at_submission(record, folder) if reading.kind in (*ACTUAL, "replayed")],
         lambda start, stop: _stored(folder, artifacts_root, start, stop, now),
-        lambda *_: [reading for reading in looked if reading.end <= now],
+        lambda *_: [reading for reading in read if reading.end <= now],
     ]
     readings = cover(record.submitted_at, end, sources)
-    waited = _waited(looks)
-    queued_s = None if waited is None else queue_of(record, [at for at, *_, act in looks if act == "run"]).total_s
+    waited = any(one.action in _WAITS for one in decisions) if decisions else None
+    started = [one.decided_at for one in decisions if one.action == "run"]
+    queued_s = None if waited is None else queue_of(record, started).total_s
     return WaitEvidence(rows=rows, readings=readings, deadline=deadline, waited=waited, queued_s=queued_s)
-
-
-class _Look(NamedTuple):
-    """What of a decision is evidence; decisions of any version have it."""
-
-    decided_at: datetime
-    deadline: datetime | None
-    reading: Reading | None
-    action: str | None
-
-
-def _waited(looks: Sequence[_Look]) -> bool | None:
-    """Return whether a decision made the run wait; None where decisions, or what they were, were not kept."""
-    actions = {look.action for look in looks}
-    if actions & _WAITS:
-        return True
-    return None if not actions or None in actions else False
-
-
-def _decided_at(look: _Look) -> datetime:
-    return look.decided_at
-
-
-def _looks(path: Path) -> Iterator[_Look]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        _log.info("%s cannot be read, so it says nothing of the run's deadline: %s", path, error.strerror)
-        return
-    for line in lines:
-        try:
-            data = json.loads(line)
-            deadline, reading = data["deadline"], data["reading"]
-            yield _Look(
-                decided_at=parse_moment(data["decided_at"]),
-                deadline=parse_moment(deadline) if deadline else None,
-                reading=Reading.from_json(reading) if reading else None,
-                action=data.get("action"),
-            )
-        except (ValueError, KeyError, TypeError, LowtideError) as error:  # half-written by a killed worker
-            _log.info("a line of %s is passed over: %s", path, error)
 
 
 def _at_submission(record: TrainingRecord, folder: RunFolder) -> list[Reading]:

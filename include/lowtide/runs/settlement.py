@@ -109,8 +109,7 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
     ):  # only now: a provider may take its time, and an attempt that begins waits for the ledger
         if not folder.record.exists() or sha256_of(folder.ledger) != before.ledger_sha256:
             raise ArtifactError(f"{folder.path}: another process has just changed this run's account; settle it again")
-        if found:
-            IntensityLog(folder.path).append(found, now)
+        IntensityLog(folder.path).append(found, now)  # also cuts off the half line of a settlement that was killed
         after = derive(folder, before)
     return SettledRun(folder=folder, before=before, after=after)
 

@@ -1,7 +1,7 @@
 """Bins of time hold exactly what the rows hold, whatever their width; a replayed run's power is that of real time."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np

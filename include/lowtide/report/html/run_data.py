@@ -14,9 +14,8 @@ from pydantic import ValidationError
 
 from lowtide.errors import InvalidAnswer
 from lowtide.io import objects, sha256_of
-from lowtide.records import Reading, TrainingRecord
+from lowtide.records import Reading, TrainingRecord, decision_files
 from lowtide.report.model import Report, RunFigures, Spread
-from lowtide.report.waiting import decision_files
 from lowtide.timeutil import parse_moment
 
 # With several runs a side, the page's figures are the means, as the changes are.
