@@ -133,7 +133,7 @@ def test_a_disk_that_is_full_to_the_end_ends_no_training_and_the_figures_are_mar
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("the energy of this run is incomplete: ")
-    assert "free space there" in done.stdout
+    assert "free space" in done.stdout
     contents = read_ledger(path)
     assert contents.rows
     assert contents.problems == ()
