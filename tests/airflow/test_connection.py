@@ -76,7 +76,7 @@ def test_what_is_announced_is_what_airflow_s_schema_wants_and_what_the_code_has(
     import airflow
     from lowtide.airflow.hook import CarbonIntensityHook
     from lowtide.airflow.provider_info import TESTED_PROVIDERS, get_provider_info
-    from lowtide.grid.providers import HTTP_PROVIDERS
+    from lowtide.grid.providers.registry import HTTP_PROVIDERS
 
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(get_provider_info(), schema)

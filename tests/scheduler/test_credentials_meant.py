@@ -4,7 +4,7 @@ import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.grid.factory import open_provider, takes_credentials
-from lowtide.grid.providers import HTTP_PROVIDERS
+from lowtide.grid.providers.registry import HTTP_PROVIDERS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError
 from lowtide.grid.client import IntensityClient, LiveFeed
-from lowtide.grid.http import Transport
+from lowtide.grid.http import Limits, Transport
 from lowtide.grid.providers.neso import NesoProvider
 from lowtide.records import EmissionFactorType, IntensityKind, Reading
 from lowtide.scheduler.decision import decide
@@ -48,7 +48,7 @@ class Stored:
 
 def signal(server: Loopback, history: Stored | None) -> IntensityClient:
     zone = find_zone("GB")
-    feed = LiveFeed(provider=NesoProvider(), transport=Transport(server.url, retries=0), zone=zone)
+    feed = LiveFeed(provider=NesoProvider(), transport=Transport(server.url, limits=Limits(retries=0)), zone=zone)
     return IntensityClient(zone, feed, history=history)
 
 

@@ -10,9 +10,8 @@ import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ConfigurationError, ProviderUnavailable
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import Credentials, TokenAuth, Transport
-from lowtide.grid.providers.base import Request
-from lowtide.grid.providers.watttime import WattTimeProvider
+from lowtide.grid.http import Credentials, Limits, Request, Transport
+from lowtide.grid.providers.watttime import TokenAuth
 
 from tests.support.loopback import Loopback, answer, json_answer, redirect, status
 
@@ -36,8 +35,8 @@ class Watch:
 
 
 def line(server: Loopback, watch: Watch | None = None, access: Credentials = ACCESS) -> TokenAuth:
-    transport = Transport(server.url, retries=0, credentials_place=access.place)
-    return TokenAuth(WattTimeProvider(), transport, access, monotonic=watch or Watch())
+    transport = Transport(server.url, limits=Limits(retries=0), credentials_place=access.place)
+    return TokenAuth(transport, access, monotonic=watch or Watch())
 
 
 def tokens(server: Loopback) -> list[str]:

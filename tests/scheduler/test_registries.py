@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 from lowtide.airflow.provider_info import TESTED_PROVIDERS
 from lowtide.config.schema import PolicyName, ProviderName
-from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS, PROVIDERS
+from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS, PROVIDERS
 from lowtide.scheduler.policies import POLICIES
 
 

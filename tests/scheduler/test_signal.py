@@ -10,7 +10,7 @@ from lowtide.config.zones import find_zone
 from lowtide.errors import ConfigurationError
 from lowtide.grid.client import IntensityClient, LiveFeed
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import Transport
+from lowtide.grid.http import Limits, Transport
 from lowtide.grid.providers.neso import NesoProvider
 from lowtide.records import EmissionFactorType, IntensityKind
 from lowtide.scheduler.decision import decide
@@ -37,7 +37,7 @@ def grid(**values: object) -> GridConfig:
 
 def quick_signal(url: str) -> IntensityClient:
     """Like ``open_signal``, with timeouts that a test can wait for."""
-    transport = Transport(url, retries=0, read_timeout_s=0.3, total_timeout_s=0.5)
+    transport = Transport(url, limits=Limits(retries=0, read_timeout_s=0.3, total_timeout_s=0.5))
     return IntensityClient(
         find_zone("GB"), LiveFeed(provider=NesoProvider(), transport=transport, zone=find_zone("GB"))
     )

@@ -8,8 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 from lowtide.errors import ConfigurationError, ProviderUnavailable
-from lowtide.grid.http import Transport
-from lowtide.grid.providers.base import Request
+from lowtide.grid.http import Limits, Request, Transport
 
 from tests.support import loopback
 from tests.support.loopback import Loopback, answer, redirect, status
@@ -25,14 +24,10 @@ def server() -> Iterator[Loopback]:
 
 
 def transport(url: str, *, retries: int = 0, total_timeout_s: float = 5.0, read_timeout_s: float = 1.0) -> Transport:
-    return Transport(
-        url,
-        token=TOKEN,
-        retries=retries,
-        total_timeout_s=total_timeout_s,
-        read_timeout_s=read_timeout_s,
-        connect_timeout_s=1.0,
+    limits = Limits(
+        retries=retries, total_timeout_s=total_timeout_s, read_timeout_s=read_timeout_s, connect_timeout_s=1.0
     )
+    return Transport(url, token=TOKEN, limits=limits)
 
 
 def failure(client: Transport, request: Request = ASK) -> ProviderUnavailable:

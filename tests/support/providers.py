@@ -13,7 +13,7 @@ from lowtide.grid.http import Credentials, Limits
 from tests.support import electricity_maps, energy_charts, neso, watttime
 from tests.support.loopback import Behaviour, Loopback, answer
 
-QUICK = Limits(connect_timeout_s=0.3, read_timeout_s=0.3, total_timeout_s=0.6, retries=0, retry_after_slept_s=0.0)
+QUICK = Limits(connect_timeout_s=0.3, read_timeout_s=0.3, total_timeout_s=0.6, retries=0, longest_sleep_s=0.0)
 SECRET = "provider-secret"  # never to be seen in any text
 
 

@@ -17,7 +17,7 @@ from lowtide.errors import LowtideError
 from lowtide.grid.clock import clock_for
 from lowtide.grid.factory import choose_provider, open_signal
 from lowtide.grid.http import ONE_TRY
-from lowtide.grid.providers import HTTP_PROVIDERS
+from lowtide.grid.providers.registry import HTTP_PROVIDERS
 from lowtide.grid.shared import SourceKey, in_network_thread
 from lowtide.records import ReplayAnchor
 from lowtide.scheduler.job import Job

@@ -9,7 +9,8 @@ from lowtide.config.zones import Zone
 from lowtide.errors import ProviderUnavailable, SignalError
 from lowtide.grid.client import LiveFeed
 from lowtide.grid.history import STAGE_OF_KIND, TYPICAL_SOURCE, HistoryKey, HistoryStore
-from lowtide.grid.providers.base import HttpProvider, Request
+from lowtide.grid.http import Request
+from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.series import Span
 from lowtide.records import IntensityKind, Reading
 from lowtide.timeutil import format_moment

@@ -9,9 +9,9 @@ from typing import Protocol, Self
 
 from lowtide.config.zones import Zone
 from lowtide.errors import InvalidAnswer, LowtideError, ProviderUnavailable, SignalError
-from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Session
+from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Session
 from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook, TypicalHours
-from lowtide.grid.providers.base import HttpProvider, LocalProvider, Provider, Request
+from lowtide.grid.providers.base import HttpProvider, LocalProvider, Provider
 from lowtide.grid.providers.offline import country_mean_reading, profile_readings
 from lowtide.grid.series import Source, cover, gaps
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType

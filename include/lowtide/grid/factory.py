@@ -11,11 +11,11 @@ from lowtide.errors import ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.client import Feed, IntensityClient, LiveFeed, LocalFeed
 from lowtide.grid.history import HistoryStore, open_history
-from lowtide.grid.http import Credentials, Limits, Session, TokenAuth, Transport
+from lowtide.grid.http import Credentials, Limits, Session, Transport
 from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast, TracedPast
-from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.grid.providers.base import HttpProvider, LocalProvider
 from lowtide.grid.providers.offline import TraceReplay
+from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.records import EmissionFactorType, ReplayAnchor, SignalType
 from lowtide.timeutil import as_utc
 
@@ -144,7 +144,7 @@ def _session(provider: HttpProvider, access: Credentials, limits: Limits | None)
         limits=limits,
         credentials_place=access.place,
     )
-    return TokenAuth(provider, transport, access) if provider.needs_login else transport
+    return provider.session(transport, access)
 
 
 def _from_store(store: HistoryStore) -> ForecastCombiner:

@@ -15,7 +15,7 @@ from lowtide.errors import LowtideError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.factory import open_provider
 from lowtide.grid.history import open_history
-from lowtide.grid.providers import HTTP_PROVIDERS, LOCAL_PROVIDERS
+from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.grid.series import Source, cover
 from lowtide.io import sha256_of
 from lowtide.records import Reading, TrainingRecord, decision_files, read_decisions

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 from lowtide.config.schema import ProviderName
-from lowtide.grid.providers import PROVIDERS, licences_of
+from lowtide.grid.providers.registry import PROVIDERS, licences_of
 from lowtide.report.html.charts import COLOURS, inlined
 from lowtide.units import time_text, typeset
 

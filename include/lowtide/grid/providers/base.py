@@ -4,13 +4,13 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Protocol
 
 from lowtide.config.zones import Zone
 from lowtide.errors import ConfigurationError, InvalidAnswer
+from lowtide.grid.http import Credentials, Request, Session, Transport
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
 from lowtide.timeutil import format_moment, parse_moment
 
@@ -140,15 +140,6 @@ def as_forecast(readings: Iterable[Reading], issued_at: datetime, now: datetime)
     return Forecast(issued_at=issued_at, readings=ahead)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One GET below a provider's base address; no token in here, the transport adds it."""
-
-    path: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 class Provider(Protocol):
     """What all providers say about their signal."""
 
@@ -205,8 +196,7 @@ class HttpProvider(ABC):
     token_header: ClassVar[str | None] = None
     needs_key: ClassVar[bool] = False
     needs_login: ClassVar[bool] = False
-    """Whether login and password are exchanged for a token by ``login_request`` and ``parse_login``."""
-    token_lifetime: ClassVar[timedelta | None] = None
+    """Whether login and password are exchanged for a token, see ``session``."""
     max_age: ClassVar[timedelta]
     """How long after its interval a last good reading may stand in for an answer."""
     resolution: ClassVar[timedelta]
@@ -294,14 +284,13 @@ class HttpProvider(ABC):
         """Take note of an answer to ``access_request`` (else InvalidAnswer); later requests keep to what is granted."""
         del body, zone
 
-    def login_request(self) -> Request | None:
-        """Return the request that exchanges login and password (HTTP basic, added by the transport) for a token."""
-        return None
+    def session(self, transport: Transport, credentials: Credentials) -> Session:
+        """Return what requests go through: the transport, or one that exchanges login and password for a token.
 
-    def parse_login(self, body: bytes) -> str:
-        """Return the token of an answer to ``login_request``; raises InvalidAnswer where there is none."""
-        del body
-        raise InvalidAnswer(f"{self.name} has no login")
+        :raises ConfigurationError: credentials that are missing.
+        """
+        del credentials
+        return transport
 
     def reading(self, zone: Zone, start: datetime, length: timedelta, value: float, kind: IntensityKind) -> Reading:
         """Return one interval with this provider's labels.

@@ -20,10 +20,10 @@ from typing import Any, ClassVar, Final
 
 from lowtide.config.zones import Zone
 from lowtide.errors import ConfigurationError, InvalidAnswer
+from lowtide.grid.http import Request
 from lowtide.grid.providers.base import (
     SHOWN,
     HttpProvider,
-    Request,
     as_forecast,
     as_list,
     as_mapping,

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Final
 
 from lowtide.config.zones import Zone
 from lowtide.errors import InvalidAnswer
+from lowtide.grid.http import Request
 from lowtide.grid.providers.base import (
     SHOWN,
     HttpProvider,
-    Request,
     as_forecast,
     as_list,
     as_mapping,

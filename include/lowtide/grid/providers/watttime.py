@@ -1,24 +1,26 @@
-"""WattTime, API v3: the marginal operating emissions rate (co2_moer), with an account.
+"""WattTime, API v3: the marginal operating emissions rate (co2_moer), with an account whose login gives a token of 30 minutes.
 
 Rules of its own, beside those in docs/providers.md:
 
-- lb/MWh become g/kWh here. Percentiles (signal-index) and any other unit are refused: they cannot be held against grams.
+- lb/MWh become g/kWh here. Percentiles (signal-index) and any other unit are refused: they cannot be compared with grams.
 - the region and the signal type that ``meta`` names must be those that were asked for.
 - a forecast names when it was generated, kind ``forecast``; historical values are ``estimated``: the rate is a model's.
 - single zeros are real (curtailment); an answer of zeros only is refused, as in the outage of 2026-04-22.
 """
 
 import string
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from lowtide.config.zones import Zone
-from lowtide.errors import ConfigurationError, InvalidAnswer
+from lowtide.errors import ConfigurationError, InvalidAnswer, ProviderUnavailable
+from lowtide.grid.http import Credentials, Request, Transport, basic_headers, token_headers
 from lowtide.grid.providers.base import (
     SHOWN,
     HttpProvider,
-    Request,
     as_forecast,
     as_list,
     as_mapping,
@@ -36,6 +38,9 @@ _SIGNAL: Final = "co2_moer"
 _UNIT: Final = "lbs_co2_per_mwh"
 _ABSURD_LB_PER_MWH: Final = 4_000.0
 """About 1,800 g/kWh: beyond the worst plant that could be at the margin."""
+_TOKEN_RENEWED_AFTER_S: Final = 24 * 60.0
+"""Of 30 minutes: clocks differ, and a request takes a while."""
+_UNAUTHORIZED: Final = 401
 _TOKEN_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits + "-._~+/=")
 
 
@@ -48,7 +53,6 @@ class WattTimeProvider(HttpProvider):
     base_url: ClassVar[str | None] = "https://api.watttime.org"
     needs_key: ClassVar[bool] = True
     needs_login: ClassVar[bool] = True
-    token_lifetime: ClassVar[timedelta | None] = timedelta(minutes=30)
     max_age: ClassVar[timedelta] = timedelta(minutes=30)
     resolution: ClassVar[timedelta] = timedelta(minutes=5)
     max_range: ClassVar[timedelta] = timedelta(days=30)
@@ -90,20 +94,9 @@ class WattTimeProvider(HttpProvider):
         issued_at = as_moment(_meta(answer).get("generated_at"), self.name)
         return as_forecast(self._parsed(answer, zone), issued_at, now)
 
-    def login_request(self) -> Request:
-        """Return the request that exchanges login and password for a token of 30 minutes."""
-        return Request(path="/login")
-
-    def parse_login(self, body: bytes) -> str:
-        """Return the token; nothing of it is ever shown."""
-        try:
-            answer = decode_json(body, self.name)
-        except InvalidAnswer:
-            answer = None
-        token = answer.get("token") if isinstance(answer, dict) else None
-        if not isinstance(token, str) or not token or not set(token) <= _TOKEN_CHARACTERS:
-            raise InvalidAnswer("watttime answered to the login without a token")
-        return token
+    def session(self, transport: Transport, credentials: Credentials) -> "TokenAuth":
+        """Return the login that requests go through."""
+        return TokenAuth(transport, credentials)
 
     def _request(self, path: str, zone: Zone, params: Mapping[str, str]) -> Request:
         return Request(path=path, params={"region": self._region(zone), "signal_type": _SIGNAL, **params})
@@ -142,3 +135,62 @@ def _period(value: Any) -> timedelta:
     if isinstance(value, bool) or not isinstance(value, int) or not 60 <= value <= 3600:
         raise InvalidAnswer(f"watttime answered with intervals of {str(value)[:SHOWN]!r} s; 300 were expected")
     return timedelta(seconds=value)
+
+
+class TokenAuth:
+    """Logs in for a token, and renews it when it is old or refused. Thread-safe; the token lives in this process only.
+
+    :raises ConfigurationError: no login or no password was given.
+    """
+
+    def __init__(
+        self, transport: Transport, credentials: Credentials, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        if not credentials.login or not credentials.token:
+            raise ConfigurationError(
+                "watttime needs a login and a password; name a connection that has both in grid.connection,"
+                " or set LOWTIDE_GRID_LOGIN and LOWTIDE_GRID_TOKEN"
+            )
+        self._transport = transport
+        self._basic = basic_headers(credentials.login, credentials.token)
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._fetched_s = 0.0
+
+    def get(self, request: Request) -> bytes:
+        """Return the body of an answer; a refused token is renewed once.
+
+        :raises ProviderUnavailable: no answer, or login and password are refused.
+        """
+        token = self._current_token()
+        try:
+            return self._transport.get(request, token_headers(token))
+        except ProviderUnavailable as error:
+            if error.status != _UNAUTHORIZED:
+                raise
+        return self._transport.get(request, token_headers(self._current_token(refused=token)))
+
+    def _current_token(self, refused: str | None = None) -> str:
+        with self._lock:  # many threads with an old token: one logs in, the others take what it got
+            old = self._monotonic() - self._fetched_s >= _TOKEN_RENEWED_AFTER_S
+            if self._token is None or old or self._token == refused:
+                self._token = None
+                self._token = token_of(self._transport.get(Request(path="/login"), self._basic))
+                self._fetched_s = self._monotonic()
+            return self._token
+
+
+def token_of(body: bytes) -> str:
+    """Return the token of an answer to a login; nothing of it is ever shown.
+
+    :raises InvalidAnswer: no token that is fit for a header.
+    """
+    try:
+        answer = decode_json(body, "watttime")
+    except InvalidAnswer:
+        answer = None
+    token = answer.get("token") if isinstance(answer, dict) else None
+    if not isinstance(token, str) or not token or not set(token) <= _TOKEN_CHARACTERS:
+        raise InvalidAnswer("watttime answered to the login without a token")
+    return token

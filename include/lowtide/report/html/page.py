@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from lowtide import units
-from lowtide.grid.providers import licences_of
+from lowtide.grid.providers.registry import licences_of
 from lowtide.report.claims import bounds_text, open_text
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
 from lowtide.report.html.drawings import Facts, Shown, Table, Tile, intensity, power, quality, waterfall
