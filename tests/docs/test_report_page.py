@@ -34,10 +34,10 @@ def test_the_worked_example_is_the_golden_report() -> None:
     parts = golden_reports()["lower"].attribution_gco2eq
     for part in (parts.efficiency, parts.grid_conditions, parts.waiting):
         assert f" = {part:.3f}  " in PAGE
-    oracle = golden_reports()["waited"].waiting.oracle
-    assert oracle is not None
-    assert f"= {oracle.emissions_gco2eq:.3f}         g by the oracle" in PAGE
-    assert f"= {oracle.captured_percent:.1f}       percent of that was" in PAGE
+    best = golden_reports()["waited"].waiting.perfect_foresight
+    assert best is not None
+    assert f"= {best.emissions_gco2eq:.3f}         g with perfect foresight" in PAGE
+    assert f"= {best.captured_percent:.1f}       percent of that was" in PAGE
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.what)
@@ -48,5 +48,5 @@ def test_every_check_stands_in_the_table_with_what_it_bars(check) -> None:
 
 
 def test_all_that_is_checked_is_in_the_table() -> None:
-    for what in compared(make_record(), waiting_run()).fairness.checked:
+    for what in compared(make_record(), waiting_run()).comparability.checked:
         assert f"`{what}`" in PAGE

@@ -30,7 +30,10 @@ def test_a_better_result_claims_what_waiting_and_efficiency_did_and_tells_the_to
         "Waiting and efficiency made emissions 50.1 % lower than they would have been"
     )
     assert "1.64 g before, 0.737 g now (-55.1 %)" in report.headline.text
-    assert "ours: waiting -0.556 g, efficiency -0.228 g; not ours: grid conditions -0.119 g" in report.headline.text
+    assert (
+        "controllable: waiting -0.556 g, efficiency -0.228 g; external: grid conditions -0.119 g"
+        in report.headline.text
+    )
 
 
 @pytest.mark.parametrize("baseline_gco2eq_per_kwh", [20.0, 200.0, 2000.0])
@@ -44,8 +47,8 @@ def test_the_weather_neither_magnifies_nor_shrinks_what_waiting_did(
     run = waiting_run(gpu_kwh=0.006, grid_gco2eq_per_kwh=grid, submission_gco2eq_per_kwh=100.0)
     report = compared(make_record(grid_gco2eq_per_kwh=baseline_gco2eq_per_kwh), run)
     assert f"aiting and efficiency made {'emissions ' if grid < 98 else ''}{lead}" in report.headline.text
-    assert report.ours is not None
-    assert report.ours.change_percent == pytest.approx(grid - 100.0)
+    assert report.controllable is not None
+    assert report.controllable.change_percent == pytest.approx(grid - 100.0)
 
 
 def test_a_smaller_job_does_not_hide_that_each_sample_cost_more() -> None:
@@ -53,8 +56,8 @@ def test_a_smaller_job_does_not_hide_that_each_sample_cost_more() -> None:
     base, run = (make_record(samples=samples, energy_train_kwh=0.0082) for samples in (180_000, 600))
     report = compared(base, run)
     assert outcome(report) == ("claimed", "higher")
-    assert report.ours is not None
-    assert report.ours.change_percent == pytest.approx(100.0 * (180_000 / 600 - 1))
+    assert report.controllable is not None
+    assert report.controllable.change_percent == pytest.approx(100.0 * (180_000 / 600 - 1))
 
 
 def test_a_worse_result_is_said_as_plainly_as_a_better_one() -> None:
@@ -128,8 +131,8 @@ def test_a_change_inside_the_repeatability_is_no_measurable_change(gpu_kwh: floa
 def test_a_run_that_only_queued_has_not_waited_for_the_grid() -> None:
     queued = waiting_run(policy="immediate", wait_s=3 * 3600.0)
     report = compared(make_record(), queued)
-    assert "ours: efficiency" in report.headline.text
-    assert "not ours: waiting" in report.headline.text
+    assert "controllable: efficiency" in report.headline.text
+    assert "external: waiting" in report.headline.text
     assert "the run did not wait for the grid, so there is no waiting to claim" in report.headline.reasons
     assert "Waiting" not in compared(None, queued).headline.text
     estimated = compared(make_record(methods=ESTIMATED), waiting_run(policy="immediate", methods=ESTIMATED))
@@ -141,10 +144,10 @@ def test_a_run_that_was_to_begin_at_once_and_queued_has_not_waited_either() -> N
         make_record(), waiting_run(), settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=False)
     )
     assert report.headline.text.startswith("Efficiency made emissions 18.3 % lower")
-    assert "; not ours: waiting -0.556 g" in report.headline.text
-    assert "a queue's" in report.headline.reasons[0]
-    assert report.ours is not None
-    assert report.ours.parts == ("efficiency",)
+    assert "; external: waiting -0.556 g" in report.headline.text
+    assert "spent in a queue" in report.headline.reasons[0]
+    assert report.controllable is not None
+    assert report.controllable.parts == ("efficiency",)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_waiting_at_a_modelled_submission_is_not_claimed_beside_measured_energy(
     report = compared(make_record(), waiting_run(submission_kinds={"modelled": 1.0}))
     assert outcome(report) == ("claimed", "lower")
     assert report.headline.text.startswith("Efficiency made emissions")
-    assert "; not claimed: waiting -0.556 g; not ours: grid conditions" in report.headline.text
+    assert "; not claimed: waiting -0.556 g; external: grid conditions" in report.headline.text
     assert "of the intensity at submission is forecast, cached, modelled or replayed" in report.headline.reasons[0]
 
 
@@ -177,7 +180,7 @@ def test_in_a_simulation_waiting_is_ours_for_better_or_worse_though_nothing_is_c
         run = waiting_run(intensity_kinds=replayed, submission_kinds=replayed, grid_gco2eq_per_kwh=intensity)
         report = compared(baseline, run)
         assert outcome(report) == ("simulated", None)
-        assert f"; ours: waiting {sign}" in report.headline.text
+        assert f"; controllable: waiting {sign}" in report.headline.text
 
 
 def test_a_cached_reading_is_as_unsettled_as_the_forecast_that_it_may_have_been() -> None:
@@ -291,16 +294,16 @@ def test_what_may_not_be_claimed_is_nowhere_called_ours(bar: dict[str, object]) 
     """The page said of estimated energy "of that, ours: waiting and efficiency", beside a headline without efficiency."""
     base = make_record(**({"methods": ESTIMATED} if "methods" in bar else {}))  # type: ignore[arg-type]
     report = compared(base, waiting_run(**bar))
-    assert report.ours is not None
-    assert report.ours.parts == ("waiting",)
-    assert report.ours.change_percent == pytest.approx(-100 * 70 / 180)
+    assert report.controllable is not None
+    assert report.controllable.parts == ("waiting",)
+    assert report.controllable.change_percent == pytest.approx(-100 * 70 / 180)
     page = render_markdown(report)
     assert "| waiting | -" in page
     assert "submission: ours |" in page
     assert "PUE included |" in page
     assert {bar.label: bar.kind for bar in bars_of(report)}["Efficiency"] == "not_claimed"
     nothing = compared(base, waiting_run(**bar, policy="immediate"))
-    assert nothing.ours is None
+    assert nothing.controllable is None
     assert {bar.kind for bar in bars_of(nothing)}.isdisjoint({"ours"})
 
 

@@ -110,8 +110,8 @@ def test_a_direction_is_never_better_than_the_figures(pair: tuple[TrainingRecord
     if "Nothing else is claimed" in text:
         assert (report.waiting.avoided_percent or 0.0) > 3.0
         return
-    assert report.ours is not None
-    assert report.ours.change_percent < -3.0
+    assert report.controllable is not None
+    assert report.controllable.change_percent < -3.0
     assert (report.changes.emissions_percent or 0.0) < -3.0
     estimated = {"tdp_estimate", "constant"}
     for record in pair:
@@ -119,4 +119,4 @@ def test_a_direction_is_never_better_than_the_figures(pair: tuple[TrainingRecord
         counted = sum(getattr(energy, part) for part, how in energy.methods.items() if how in estimated)
         assert counted <= 0.05 * energy.total * (1 + 1e-12)
     if pair[1].policy == "immediate":
-        assert report.ours.parts == ("efficiency",)
+        assert report.controllable.parts == ("efficiency",)

@@ -7,7 +7,7 @@ from statistics import mean, stdev, variance
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.report.replicates import intervals_of, spread_of, t_975
+from lowtide.report.statistics import intervals_of, spread_of, t_975
 
 values = st.integers(-(10**6), 10**6).map(lambda n: n / 1000)
 groups = st.lists(values, min_size=2, max_size=8)
@@ -43,7 +43,7 @@ def difference(found: Sequence[Sequence[float]]) -> dict[str, float | None]:
 
 
 @given(groups)
-def test_of_a_mean_the_jackknife_is_exactly_students_interval(group: list[float]) -> None:
+def test_the_interval_of_a_mean_is_exactly_students(group: list[float]) -> None:
     half = t_975(len(group) - 1) * stdev(group) / math.sqrt(len(group))
     found = intervals_of(lambda some: {"mean": mean(some[0])}, [group])["mean"]
     scale = max(map(abs, group))
@@ -55,7 +55,7 @@ def test_of_a_mean_the_jackknife_is_exactly_students_interval(group: list[float]
     assert spread.interval.high - spread.interval.low == pytest.approx(2 * half, rel=1e-9, abs=1e-9 * scale)
 
 
-def test_of_a_difference_of_means_the_jackknife_is_exactly_welchs_interval() -> None:
+def test_the_interval_of_a_difference_of_means_is_exactly_welchs() -> None:
     before, after = [9.8, 10.2, 10.0, 10.4], [7.1, 6.5, 7.4]
     a, b = variance(before) / 4, variance(after) / 3
     degrees = (a + b) ** 2 / (a * a / 3 + b * b / 2)
@@ -86,13 +86,13 @@ def test_runs_without_any_spread_are_sure() -> None:
 
 
 def test_one_run_has_no_spread() -> None:
-    with pytest.raises(ValueError, match="one alone has no spread"):
+    with pytest.raises(ValueError, match="a single run has no spread"):
         intervals_of(difference, [[2.0], [1.0, 1.0]])
     alone = spread_of([2.0])
     assert (alone.runs, alone.mean, alone.standard_deviation, alone.interval) == (1, 2.0, None, None)
 
 
-def test_a_figure_that_one_left_out_run_makes_unknown_has_no_interval() -> None:
+def test_a_figure_that_is_unknown_for_a_single_run_has_no_interval() -> None:
     def ratio(some: Sequence[Sequence[float]]) -> dict[str, float | None]:
         return {"ratio": mean(some[1]) / mean(some[0]) if mean(some[0]) else None, "sum": sum(some[0])}
 

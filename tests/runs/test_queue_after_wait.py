@@ -85,12 +85,12 @@ def test_a_mapped_trainings_own_decisions_do_not_hide_its_sensors(tmp_path: Path
 def test_a_queue_after_the_wait_leaves_efficiency_to_be_claimed() -> None:
     found = WaitEvidence(waited=True, queued_s=3600.0)
     told = compare_runs(make_record(), waiting_run(), settings=ReportConfig(), now=NOW, evidence=found)
-    assert told.ours is not None
-    assert told.ours.parts == ("efficiency",)
+    assert told.controllable is not None
+    assert told.controllable.parts == ("efficiency",)
     assert told.headline.text.startswith("Efficiency made emissions 18.3 % lower")
-    assert "not ours: waiting -0.556 g" in told.headline.text
+    assert "external: waiting -0.556 g" in told.headline.text
     assert told.headline.reasons[0].startswith(BARRED)
-    assert compared(make_record(), waiting_run()).ours != told.ours
+    assert compared(make_record(), waiting_run()).controllable != told.controllable
 
 
 def after(minutes: float) -> datetime:

@@ -86,20 +86,20 @@ def test_the_stored_history_knows_what_came_after_the_run(tmp_path: Path) -> Non
     remember(tmp_path, grid())
     waiting = report(folder, record, tmp_path).waiting
     assert (waiting.deadline, waiting.deadline_met) == (DEADLINE, True)
-    assert waiting.oracle is not None
+    assert waiting.perfect_foresight is not None
     kwh = record.energy_kwh.total
-    assert waiting.oracle.emissions_gco2eq == pytest.approx(kwh * 150)
-    assert waiting.oracle.as_run_gco2eq == pytest.approx(record.emissions_gco2eq)
+    assert waiting.perfect_foresight.emissions_gco2eq == pytest.approx(kwh * 150)
+    assert waiting.perfect_foresight.as_run_gco2eq == pytest.approx(record.emissions_gco2eq)
     assert record.counterfactual is not None
-    assert waiting.oracle.at_submission_gco2eq == pytest.approx(record.counterfactual.emissions_gco2eq)
-    assert waiting.oracle.sources == ("neso",)
+    assert waiting.perfect_foresight.at_submission_gco2eq == pytest.approx(record.counterfactual.emissions_gco2eq)
+    assert waiting.perfect_foresight.sources == ("neso",)
 
 
 def test_the_looks_of_the_wait_fill_what_the_history_lacks(tmp_path: Path) -> None:
     """Looked at every half-hour, and the deadline was the end of the run."""
     looks = [look(reading.start, reading, STARTED + timedelta(hours=1)) for reading in grid((0, 5))]
     folder, record = finished(tmp_path, looks)
-    oracle = report(folder, record, None).waiting.oracle
+    oracle = report(folder, record, None).waiting.perfect_foresight
     assert oracle is not None
     assert oracle.captured_percent == pytest.approx(100.0)
 
@@ -107,17 +107,17 @@ def test_the_looks_of_the_wait_fill_what_the_history_lacks(tmp_path: Path) -> No
 def test_what_a_ledger_booked_at_a_forecast_is_taken_from_the_history(tmp_path: Path) -> None:
     forecast = grid(kind=IntensityKind.FORECAST)
     folder, record = finished(tmp_path, [look(SUBMITTED, None)], booked=forecast)
-    assert "known for 0.0 %" in (report(folder, record, tmp_path).waiting.oracle_unknown or "")
+    assert "known for 0.0 %" in (report(folder, record, tmp_path).waiting.perfect_foresight_unknown or "")
     remember(tmp_path, grid())
-    assert report(folder, record, tmp_path).waiting.oracle is not None
+    assert report(folder, record, tmp_path).waiting.perfect_foresight is not None
 
 
 def test_hours_that_are_not_over_are_not_known_yet(tmp_path: Path) -> None:
     folder, record = finished(tmp_path, [look(SUBMITTED, grid()[0])])
     remember(tmp_path, grid())
     early = report(folder, record, tmp_path, now=STARTED + timedelta(hours=1, minutes=10))
-    assert early.waiting.oracle is None
-    assert "of the wait's window only: not from 2026-03-02T02:00:00Z" in (early.waiting.oracle_unknown or "")
+    assert early.waiting.perfect_foresight is None
+    assert "of the wait's window only: not from 2026-03-02T02:00:00Z" in (early.waiting.perfect_foresight_unknown or "")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_hours_that_are_not_over_are_not_known_yet(tmp_path: Path) -> None:
 def test_what_is_gone_is_said(tmp_path: Path, spoil, said: str) -> None:
     folder, record = finished(tmp_path, [look(SUBMITTED, grid()[0])])
     spoil(folder)
-    assert said in (report(folder, record, tmp_path).waiting.oracle_unknown or "")
+    assert said in (report(folder, record, tmp_path).waiting.perfect_foresight_unknown or "")
 
 
 def test_decisions_of_an_earlier_run_in_the_same_folder_are_not_this_runs(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_report_is_renewed_once_the_hours_up_to_the_deadline_are_known(tmp_pat
     assert renewed(NOW) == []  # over, but the history is empty
     remember(tmp_path, grid())
     assert renewed(NOW) == [path]
-    assert json.loads(path.read_text())["waiting"]["oracle"]["captured_percent"] > 50
+    assert json.loads(path.read_text())["waiting"]["perfect_foresight"]["captured_percent"] > 50
     assert renewed(NOW) == []
 
 
@@ -177,7 +177,7 @@ def test_a_replayed_run_is_set_against_the_trace_that_it_replayed(tmp_path: Path
     folder, record = write_run(tmp_path / "run", rows, submitted_at=SUBMITTED, at_submission=day[:2], grid=settings)
     folder.append_decisions([look(SUBMITTED, day[0])])
     record = record.model_copy(update={"emission_factor_type": EmissionFactorType.LIFECYCLE})
-    oracle = report(folder, record, None, now=SUBMITTED).waiting.oracle
+    oracle = report(folder, record, None, now=SUBMITTED).waiting.perfect_foresight
     assert oracle is not None
     values = [reading.carbon_intensity_gco2eq_per_kwh for reading in day]
     assert oracle.emissions_gco2eq == pytest.approx(record.energy_kwh.total * min(values))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from lowtide.config.schema import ReportConfig
 from lowtide.records import EmissionsInterval, IntensityKind, Phase, Reading, TrainingRecord
-from lowtide.report.compare import compare_repeats, compare_runs
+from lowtide.report.compare import compare_replicates, compare_runs
 from lowtide.report.model import Report
 from lowtide.report.waiting import WaitEvidence
 from lowtide.tracker.emissions import value_interval
@@ -47,7 +47,7 @@ def compared(baseline: TrainingRecord | None, run: TrainingRecord, **settings: o
 
 def compared_several(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], **settings: object) -> Report:
     """Compare several runs a side at a fixed moment with the default settings."""
-    return compare_repeats(baselines, runs, settings=ReportConfig.model_validate(settings), now=NOW)
+    return compare_replicates(baselines, runs, settings=ReportConfig.model_validate(settings), now=NOW)
 
 
 def night(run: TrainingRecord) -> WaitEvidence:

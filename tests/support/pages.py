@@ -8,7 +8,7 @@ from typing import Any
 
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_repeats, compare_runs
+from lowtide.report.compare import compare_replicates, compare_runs
 from lowtide.report.files import write_report
 from lowtide.report.model import Report
 from lowtide.runs.evidence import wait_evidence
@@ -90,7 +90,7 @@ def repeated(folder: Path) -> Report:
         ).write(folder / f"night{k}")[1]
         for k in range(3)
     ]
-    return compare_repeats(baselines, runs, settings=ReportConfig(), now=NOW)
+    return compare_replicates(baselines, runs, settings=ReportConfig(), now=NOW)
 
 
 def hostile(folder: Path) -> Report:

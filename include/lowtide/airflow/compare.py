@@ -16,7 +16,7 @@ from lowtide.airflow.context import ConfiguredOperator, airflow_errors, configur
 from lowtide.airflow.plugin import ReportLink
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_repeats
+from lowtide.report.compare import compare_replicates
 from lowtide.report.files import load_record, write_report
 from lowtide.report.text import summary_lines
 from lowtide.runs.evidence import wait_evidence
@@ -176,7 +176,7 @@ class CompareRunsOperator(ConfiguredOperator):
             record = self._record(context)
             found = self._baselines(context, record, config.values.report.baselines)
             now, folder = utc_now(), RunFolder(Path(record.ledger_path).parent)
-            report = compare_repeats(
+            report = compare_replicates(
                 found.records,
                 [record],
                 settings=config.values.report,

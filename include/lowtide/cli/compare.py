@@ -12,8 +12,7 @@ from rich.text import Text
 from lowtide.cli.common import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.claims import accuracy_sentences
-from lowtide.report.compare import compare_repeats
+from lowtide.report.compare import compare_replicates
 from lowtide.report.files import load_record, write_report
 from lowtide.report.model import Report
 from lowtide.report.text import plain, render_table, waiting_sentences
@@ -62,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         for record, path in zip(runs, options.run_folders, strict=True)
     ]
     settings, whose = settings_of(runs, options)
-    report = compare_repeats(baselines, runs, settings=settings, now=now, evidence=evidence)
+    report = compare_replicates(baselines, runs, settings=settings, now=now, evidence=evidence)
     paths = write_report(
         report,
         options.output,
@@ -99,7 +98,7 @@ def _folder(path: Path) -> RunFolder:
 
 
 def print_report(report: Report) -> None:
-    """Print the headline, the table of a report, how sure the accuracy is, and what the wait was worth."""
+    """Print the headline, the table of a report, and what the wait was worth."""
     console = Console(file=sys.stdout)
     console.print(Text(report.headline.text, style="bold"))
     for reason in report.headline.reasons:
@@ -108,5 +107,5 @@ def print_report(report: Report) -> None:
     for row in render_table(report):
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
-    for sentence in (*accuracy_sentences(report), *waiting_sentences(report)):
+    for sentence in waiting_sentences(report):
         console.print(Text(plain(sentence)))

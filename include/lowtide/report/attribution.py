@@ -8,7 +8,7 @@ Policy 32 (2004) 1131-1139 and 33 (2005) 867-871; zeros by the analytical limits
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from lowtide.report.data_quality import (
     no_wait_reasons,
     simulated_reasons,
 )
-from lowtide.report.model import AttributionParts, Changes, Fairness, Ours
+from lowtide.report.model import AttributionParts, Changes, Comparability, Controllable
 from lowtide.report.waiting import WaitEvidence, avoided_gco2eq, queue_reason
 from lowtide.units import relative_change_percent
 
@@ -68,8 +68,7 @@ class RunFactors:
         return self.mean_intensity_gco2eq_per_kwh if middle is None else middle
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attribution:
+class Attribution(NamedTuple):
     """Parts of the change in grams, run minus baseline; negative means less. The four parts sum to ``total``."""
 
     work: float
@@ -100,13 +99,7 @@ def attribute(baseline: RunFactors, run: RunFactors) -> Attribution:
     )
     c0, c1 = baseline.emissions_gco2eq, run.emissions_gco2eq
     work, efficiency, grid_conditions, waiting = _parts(c0, c1, ratios)
-    return Attribution(
-        work=work,
-        efficiency=efficiency,
-        grid_conditions=grid_conditions,
-        waiting=waiting,
-        total=c1 - c0,
-    )
+    return Attribution(work, efficiency, grid_conditions, waiting, c1 - c0)
 
 
 def logarithmic_mean(a: float, b: float) -> float:
@@ -120,7 +113,7 @@ def logarithmic_mean(a: float, b: float) -> float:
     if x > 1:
         return (large - small) / x
     # the same by (a - b) = 2 sqrt(ab) sinh(x/2): the quotient of two differences loses all its digits near a = b
-    return math.sqrt(small) * math.sqrt(large) * math.sinh(x / 2) / (x / 2)
+    return math.sqrt(small) * math.sqrt(large) * (math.sinh(x / 2) / (x / 2))
 
 
 def _efficiency_ratio(baseline: RunFactors, run: RunFactors) -> _LogRatio:
@@ -216,38 +209,33 @@ def _submission_intensity(record: TrainingRecord) -> float | None:
 Records = Sequence[TrainingRecord]
 
 
-def changes_of(baselines: Records, runs: Records, fairness: Fairness) -> Changes:
+def changes_of(baselines: Records, runs: Records, comparability: Comparability) -> Changes:
     """Return the changes of the means; None wherever two figures do not mean the same thing."""
-    energy = agree_on(fairness, ENERGY)
-    intensity = agree_on(fairness, INTENSITY)
-    memory = agree_on(fairness, ("peak_memory_kind",))
+    energy = agree_on(comparability, ENERGY)
+    intensity = agree_on(comparability, INTENSITY)
+    memory = agree_on(comparability, ("peak_memory_kind",))
 
-    def percent(comparable: bool, after: float, before: float) -> float | None:
-        return relative_change_percent(after, before) if comparable else None
+    def percent(comparable: bool, mean: Callable[[Records], float]) -> float | None:
+        return relative_change_percent(mean(runs), mean(baselines)) if comparable else None
 
     return Changes(
-        emissions_percent=percent(energy and intensity, mean_emissions(runs), mean_emissions(baselines)),
-        energy_percent=percent(energy, _mean_energy(runs), _mean_energy(baselines)),
-        mean_intensity_percent=percent(intensity, _mean_intensity(runs), _mean_intensity(baselines)),
-        peak_memory_percent=percent(memory, _mean_memory(runs), _mean_memory(baselines)),
-        accuracy_points=100.0 * (_mean_accuracy(runs) - _mean_accuracy(baselines)),
-        duration_percent=percent(True, _mean_duration(runs), _mean_duration(baselines)),
+        emissions_percent=percent(energy and intensity, mean_emissions),
+        energy_percent=percent(energy, lambda records: _mean(r.energy_kwh.total for r in records)),
+        mean_intensity_percent=percent(intensity, _mean_intensity),
+        peak_memory_percent=percent(memory, lambda records: _mean(r.peak_memory_bytes for r in records)),
+        accuracy_points=100.0 * (_mean(r.test_accuracy for r in runs) - _mean(r.test_accuracy for r in baselines)),
+        duration_percent=percent(True, lambda records: _mean(r.duration_s for r in records)),
     )
 
 
 def parts_of(baselines: Records, runs: Records) -> AttributionParts:
     """Return the mean over all pairs of the parts: they sum to the difference of the means without a residual."""
-    # a baseline is taken as it ran: what its own wait did for it is weather to the run
+    # a baseline is taken as it ran: the effect of its own wait is a grid condition for the run
     before = [replace(factors_of(record), submission_intensity_gco2eq_per_kwh=None) for record in baselines]
     after = [factors_of(record) for record in runs]
     pairs = [attribute(b, a) for b in before for a in after]
-    return AttributionParts(
-        work=_mean_part(pairs, "work"),
-        efficiency=_mean_part(pairs, "efficiency"),
-        grid_conditions=_mean_part(pairs, "grid_conditions"),
-        waiting=_mean_part(pairs, "waiting"),
-        total=_mean_part(pairs, "total"),
-    )
+    means = map(_mean, zip(*pairs, strict=True))
+    return AttributionParts(**dict(zip(Attribution._fields, means, strict=True)))
 
 
 def waiting_part(runs: Records) -> AttributionParts:
@@ -258,87 +246,66 @@ def waiting_part(runs: Records) -> AttributionParts:
 
 def mean_emissions(records: Records) -> float:
     """Return the mean emissions in g."""
-    return _mean([record.emissions_gco2eq for record in records])
-
-
-def _mean_part(pairs: Sequence[Attribution], name: str) -> float:
-    return _mean([getattr(pair, name) for pair in pairs])
+    return _mean(record.emissions_gco2eq for record in records)
 
 
 def _mean_intensity(records: Records) -> float:
     energy_kwh = math.fsum(record.energy_kwh.total for record in records)
     if not energy_kwh:
-        return _mean([grid_intensity(record) for record in records])
+        return _mean(grid_intensity(record) for record in records)
     return math.fsum(grid_intensity(r) * r.energy_kwh.total for r in records) / energy_kwh
 
 
-def _mean_energy(records: Records) -> float:
-    return _mean([record.energy_kwh.total for record in records])
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return math.fsum(found) / len(found)
 
 
-def _mean_memory(records: Records) -> float:
-    return _mean([float(record.peak_memory_bytes) for record in records])
+# The controllable parts: efficiency where the meters can tell it, waiting where a decision made the run wait.
 
 
-def _mean_accuracy(records: Records) -> float:
-    return _mean([record.test_accuracy for record in records])
+def credited(baselines: Records, runs: Records, comparability: Comparability, *, queued: bool) -> tuple[str, ...]:
+    """Return the parts of the attribution that are controllable for these runs.
 
-
-def _mean_duration(records: Records) -> float:
-    return _mean([record.duration_s for record in records])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-# What counts as ours: efficiency where it can be told from the meter, waiting where there was a wait that can be counted.
-
-
-def credited(
-    baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], fairness: Fairness, *, queued: bool
-) -> tuple[str, ...]:
-    """Return the parts of the attribution that count as ours for these runs.
-
-    In a simulation waiting does although the intensity at submission is replayed, and efficiency although its energy is
+    In a simulation waiting is although the intensity at submission is replayed, and efficiency although its energy is
     estimated, as all of it is: nothing is claimed there.
 
-    :param queued: no decision made the runs wait, or a queue came after it.
+    :param queued: no decision made the runs wait, or they were queued after it.
     """
     both = (*baselines, *runs)
     simulated = any(simulated_reasons(record, "record") for record in both)
     waiting = not queued and (waited(runs) if simulated else not waiting_barred(runs))
     estimated = any(estimated_energy_reasons(record, "record") for record in both)
-    efficiency = simulated or not (estimated or barring(fairness, "efficiency"))
+    efficiency = simulated or not (estimated or barring(comparability, "efficiency"))
     return (*(("waiting",) if waiting else ()), *(("efficiency",) if efficiency else ()))
 
 
-def waited(runs: Sequence[TrainingRecord]) -> bool:
+def waited(runs: Records) -> bool:
     """Whether these runs waited for the grid, and their emissions at submission are known, however surely."""
     return not any(no_wait_reasons(run) for run in runs)
 
 
-def waiting_barred(runs: Sequence[TrainingRecord]) -> list[str]:
+def waiting_barred(runs: Records) -> list[str]:
     """Return why waiting cannot be claimed; empty where it can."""
     return list(dict.fromkeys(reason for run in runs for reason in counterfactual_reasons(run)))
 
 
-def queued_reasons(runs: Sequence[TrainingRecord], evidence: Sequence[WaitEvidence | None]) -> list[str]:
-    """Return why runs that began late did not wait, or not only: what no decision made them do was a queue, and luck."""
+def queued_reasons(runs: Records, evidence: Sequence[WaitEvidence | None]) -> list[str]:
+    """Return why the delay of these runs is no wait, or not only: time in a queue is not credited."""
     if any(run.policy == "immediate" for run in runs):
         return []
     if any(found is not None and found.waited is False for found in evidence):
         return [
-            "no decision made the run wait: the time from submission to start was a queue's, and is no waiting to claim"
+            "no decision made the run wait: the time from submission to start was spent in a queue, which is no waiting"
         ]
     queues = (found.queued_s for found in evidence if found is not None)
     return list(dict.fromkeys(queue_reason(queued_s) for queued_s in queues if queued_s))
 
 
-def ours_of(
-    parts: AttributionParts, baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], names: Sequence[str]
-) -> Ours | None:
-    """Return what our parts did: their grams of the attribution, and the change against a run without them; None if unknown.
+def controllable_of(
+    parts: AttributionParts, baselines: Records, runs: Records, names: Sequence[str]
+) -> Controllable | None:
+    """Return what the controllable parts did: their grams, and the change against a run without them; None if unknown.
 
     The percentage is not the grams over the rest: an additive part is weighed by the baseline's emissions too, so that a
     cleaner week would make a wait of 10 % one of 40 %, and its noise a claim.
@@ -346,18 +313,17 @@ def ours_of(
     if parts.total is None or not names:
         return None
     after, without = mean_emissions(runs), _without(baselines, runs, names)
-    return Ours(
+    return Controllable(
         parts=tuple(names),
         change_gco2eq=sum(getattr(parts, name) or 0.0 for name in names),
         change_percent=100.0 * (after - without) / without if without > 0 else 0.0,
     )
 
 
-def _without(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], names: Sequence[str]) -> float:
-    """Return the mean grams of these samples, each at a baseline's energy and at submission, where those parts are ours."""
+def _without(baselines: Records, runs: Records, names: Sequence[str]) -> float:
+    """Return the mean grams of these samples without the named parts: at a baseline's energy, and at submission."""
     before, after = ([factors_of(record) for record in side] for side in (baselines, runs))
-    grams = [_energy(b, a, names) * _intensity(a, names) for b in before for a in after]
-    return math.fsum(grams) / len(grams)
+    return _mean(_energy(b, a, names) * _intensity(a, names) for b in before for a in after)
 
 
 def _energy(baseline: RunFactors, run: RunFactors, names: Sequence[str]) -> float:

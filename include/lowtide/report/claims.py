@@ -1,24 +1,23 @@
-"""What may be said about a comparison: the rules for claims, in the order in which they bar one."""
+"""What may be said about a comparison: the rules for claims, in the order in which they bar one, and their sentences."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from lowtide import units
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
 from lowtide.report.attribution import (
     changes_of,
+    controllable_of,
     credited,
     mean_emissions,
-    ours_of,
     parts_of,
     queued_reasons,
     waited,
     waiting_barred,
     waiting_part,
 )
-from lowtide.report.comparability import METERS, agree_on, barring, fairness_of
+from lowtide.report.comparability import METERS, agree_on, barring, comparability_of
 from lowtide.report.data_quality import (
     estimated_energy_reasons,
     forecast_reasons,
@@ -28,29 +27,42 @@ from lowtide.report.data_quality import (
     unvalued_energy_reasons,
 )
 from lowtide.report.model import (
-    AccuracySampling,
     AttributionParts,
     Changes,
+    Comparability,
+    Controllable,
     Direction,
-    Fairness,
     Headline,
     Interval,
     KnownErrors,
-    Ours,
-    Repeats,
-    Report,
+    Replicates,
     Waiting,
 )
-from lowtide.report.replicates import repeats_of
-from lowtide.report.statistics import accuracy_sampling, known_errors
+from lowtide.report.replicates import replicates_of
+from lowtide.report.statistics import known_errors
 from lowtide.report.waiting import WaitEvidence, mean_waiting, waiting_of
 from lowtide.timeutil import format_duration
 from lowtide.units import change_text, duration_text, grams_text, percent_text, points_text, signed_grams_text
 
-# The figures of a comparison: changes in percent, parts in grams, what waiting avoided, and how sure all that is.
-
-
 Records = Sequence[TrainingRecord]
+
+HOW_TO_MAKE_A_BASELINE = (
+    "make one with: airflow dags trigger baseline_training, or on the command line with: lowtide train"
+    " include/configs/baseline.yaml --output DIR (of this run's model, data, zone and effective batch), and compare with"
+    " --baseline DIR"
+)
+"""Both ways: a run of either may be compared on the command line, and a report is read far from where it was made."""
+
+_PARTS = ("waiting", "efficiency", "grid_conditions", "work")
+_FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
+
+_Rule = Callable[[TrainingRecord, str], list[str]]
+_UNSOUND: tuple[_Rule, ...] = (
+    forecast_reasons,
+    foreign_signal_reasons,
+    unvalued_energy_reasons,
+    incomplete_energy_reasons,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +71,15 @@ class Comparison:
 
     baselines: tuple[TrainingRecord, ...]
     runs: tuple[TrainingRecord, ...]
-    fairness: Fairness
+    comparability: Comparability
     changes: Changes
     parts: AttributionParts
-    ours: Ours | None
+    controllable: Controllable | None
     waiting: Waiting
     queued: bool
     waiting_barred: tuple[str, ...]
     known_errors: KnownErrors | None
-    repeats: Repeats | None
-    accuracy: AccuracySampling | None
+    replicates: Replicates | None
     notes: tuple[str, ...]
 
 
@@ -79,44 +90,35 @@ def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence 
     :raises ArtifactError: a record contradicts itself.
     """
     queued = queued_reasons(runs, evidence)
-    fairness = fairness_of(baselines, runs)
-    names = credited(baselines, runs, fairness, queued=bool(queued))
+    comparability = comparability_of(baselines, runs)
+    names = credited(baselines, runs, comparability, queued=bool(queued))
     waits = [waiting_of(run, found) for run, found in zip(runs, evidence, strict=True)]
-    parts, notes = _attribution(baselines, runs, fairness)
+    parts, notes = _attribution(baselines, runs, comparability)
     return Comparison(
         baselines=tuple(baselines),
         runs=tuple(runs),
-        fairness=fairness,
-        changes=changes_of(baselines, runs, fairness) if baselines else Changes(),
+        comparability=comparability,
+        changes=changes_of(baselines, runs, comparability) if baselines else Changes(),
         parts=parts,
-        ours=ours_of(parts, baselines, runs, names),
+        controllable=controllable_of(parts, baselines, runs, names),
         waiting=waits[0] if len(waits) == 1 else mean_waiting(runs, waits),
         queued=bool(queued),
         waiting_barred=tuple(queued or waiting_barred(runs)),
         known_errors=known_errors(
-            baselines, runs, same_meters=agree_on(fairness, METERS), comparable=parts.total is not None
+            baselines, runs, same_meters=agree_on(comparability, METERS), comparable=parts.total is not None
         ),
-        repeats=repeats_of(baselines, runs, waits, fairness, names),
-        accuracy=_accuracy(baselines, runs, fairness),
+        replicates=replicates_of(baselines, runs, waits, comparability, names),
         notes=tuple(notes),
     )
 
 
-def _accuracy(baselines: Records, runs: Records, fairness: Fairness) -> AccuracySampling | None:
-    """Return how sure single runs are; of several, their spread tells more."""
-    if len(runs) > 1 or len(baselines) > 1:
-        return None
-    same_data = agree_on(fairness, ("data",))
-    return accuracy_sampling(baselines[0] if baselines else None, runs[0], same_data=same_data)
-
-
-def _attribution(baselines: Records, runs: Records, fairness: Fairness) -> tuple[AttributionParts, list[str]]:
+def _attribution(baselines: Records, runs: Records, comparability: Comparability) -> tuple[AttributionParts, list[str]]:
     whole = parts_of(baselines or runs, runs)  # also without a baseline: a record must agree with itself
     unknown = _not_separated(runs)
     if not baselines:
         return waiting_part(runs), unknown
-    if barring(fairness, "comparison"):
-        return waiting_part(runs), ["the change in emissions is not attributed, because the two are not comparable"]
+    if barring(comparability, "comparison"):
+        return waiting_part(runs), ["the change in emissions is not attributed, because the runs are not comparable"]
     return whole, unknown
 
 
@@ -134,189 +136,6 @@ def _not_separated(runs: Records) -> list[str]:
     ]
 
 
-# How sure the accuracies of single runs are, in sentences.
-
-
-def accuracy_sentences(report: Report) -> Iterator[str]:
-    """Yield each run's interval, and whether the change is more than the choice of the test samples may have made."""
-    found = report.accuracy
-    if found is None:
-        return
-    sides = (
-        ("the baseline's", found.baseline_percent, found.baseline_test_samples),
-        ("the run's", found.run_percent, found.run_test_samples),
-    )
-    told = [f"{who} {bounds_text(interval)} ({samples:,} test samples)" for who, interval, samples in sides if interval]
-    yield f"Test accuracy, {found.confidence_percent:g} % Wilson score interval: {', '.join(told)}."
-    if found.change_points is not None and report.changes.accuracy_points is not None:
-        yield _judged(found, found.change_points, units.points_text(report.changes.accuracy_points))
-
-
-def bounds_text(interval: Interval) -> str:
-    """Write the bounds of an accuracy."""
-    return f"{interval.low:.2f} to {interval.high:.2f} %"
-
-
-def open_text(interval: Interval) -> str:
-    """Write between which bounds a change in accuracy lies."""
-    return f"{units.points_text(interval.low).removesuffix(' points')} to {units.points_text(interval.high)}"
-
-
-def samples_text(found: AccuracySampling) -> str:
-    """Write how many test samples there were."""
-    counts = dict.fromkeys(f"{count:,}" for count in (found.baseline_test_samples, found.run_test_samples) if count)
-    return f"{' and '.join(counts)} test samples"
-
-
-def _judged(found: AccuracySampling, change: Interval, points: str) -> str:
-    more = "more than" if found.beyond_sampling else "no more than"
-    verdict = f"The change of {points} is {more} the choice of the test samples alone may make: {open_text(change)}"
-    if found.baseline_test_samples != found.run_test_samples:
-        return (
-            f"{verdict} (Newcombe 1998); the two test sets are not the same size. What another seed does is not in it."
-        )
-    return (
-        f"{verdict}, if each run had drawn its own (Newcombe 1998). Both saw the same test set and mostly err on the same"
-        " samples, so these bounds are wider than need be: a change within them may be real all the same, but which samples each"
-        " got right is not kept. What another seed does is not in them."
-    )
-
-
-# The sentences of a headline: plain, with a worse result said as a better one would be.
-
-
-_PARTS = ("waiting", "efficiency", "grid_conditions", "work")
-
-
-def named(records: Sequence[TrainingRecord], side: str) -> Iterator[tuple[TrainingRecord, str]]:
-    """Yield each record with what it is called: ``run``, or ``2nd run`` of several."""
-    for number, record in enumerate(records, 1):
-        yield record, side if len(records) == 1 else f"{_ordinal(number)} {side}"
-
-
-def claim_text(comparison: Comparison, ours_direction: Direction, *, worse: Direction | None) -> str:
-    """Say what our parts did, then all the figures.
-
-    :param worse: the direction of the total where it is worse than that of our parts; then that comes first.
-    """
-    lead = ours_sentence(comparison, ours_direction)
-    if worse == "higher":
-        lead = f"{higher_total(comparison)}, though {lead}"
-    elif worse is not None:
-        change = change_text(comparison.changes.emissions_percent)
-        lead = f"emissions had no measurable change against the baseline's ({change}), though {lead}"
-    return f"{lead[0].upper()}{lead[1:]}: {figures_text(comparison)}. {_wording_accuracy(comparison)}"
-
-
-def _wording_accuracy(comparison: Comparison) -> str:
-    """Say the change in accuracy, and with several runs a side how sure it is: seeds differ by more than many a change."""
-    points = points_text(comparison.changes.accuracy_points)
-    interval = comparison.repeats.changes.get("accuracy_points") if comparison.repeats else None
-    if interval is None:
-        return _single_accuracy(comparison.accuracy, points)
-    sure = f"95 % interval {points_text(interval.low)} to {points_text(interval.high)}"
-    if (
-        interval.low <= 0 <= interval.high
-    ):  # not "no measurable change": with few seeds the bounds are wide, and a loss may be real
-        return f"Test accuracy {points}, which may be none ({sure})."
-    return f"Test accuracy {points} ({sure})."
-
-
-def _single_accuracy(sampling: AccuracySampling | None, points: str) -> str:
-    """Say it of one run a side, where it is known how many test samples there were."""
-    if sampling is None or sampling.change_points is None:
-        return f"Test accuracy {points}."
-    may_be = f"{samples_text(sampling)} leave {open_text(sampling.change_points)} open"
-    if not sampling.beyond_sampling:
-        return f"Test accuracy {points}, which may be none ({may_be})."
-    return f"Test accuracy {points} ({may_be})."
-
-
-def higher_total(comparison: Comparison) -> str:
-    """Say that the total is higher, by how much."""
-    return f"emissions were {percent_text(comparison.changes.emissions_percent or 0.0)} higher than the baseline's"
-
-
-def ours_sentence(comparison: Comparison, direction: Direction) -> str:
-    """Say what our parts did to emissions, with the interval over several runs."""
-    ours, repeats = comparison.ours, comparison.repeats
-    if ours is None:
-        raise ValueError("nothing is attributed, so nothing is ours")
-    who, sure = " and ".join(ours.parts), interval_text(repeats.ours_percent if repeats else None)
-    if direction == "no_measurable_change":
-        return f"{who} made no measurable change to emissions ({change_text(ours.change_percent)}{sure})"
-    told = f"{who} made emissions {percent_text(abs(ours.change_percent))} {direction} than they would have been"
-    return told + (f" ({sure.removeprefix(', ')})" if sure else "")
-
-
-def figures_text(comparison: Comparison) -> str:
-    """Say before and after in grams, and the parts, ours first."""
-    after = mean_emissions(comparison.runs)
-    if comparison.ours is None:
-        return f"the run emitted {grams_text(after)}"
-    before, names = mean_emissions(comparison.baselines), comparison.ours.parts
-    waited_for_the_grid = waited(comparison.runs) and not comparison.queued
-    doubted = ("waiting",) if "waiting" not in names and waited_for_the_grid else ()
-    not_ours = tuple(part for part in _PARTS if part not in (*names, *doubted))
-    change = change_text(comparison.changes.emissions_percent)
-    mean = _means(comparison)
-    return (
-        f"{grams_text(before)} before, {grams_text(after)} now{mean} ({change}); ours: {_parts(comparison, names)};"
-        f"{f' not claimed: {_parts(comparison, doubted)};' if doubted else ''} not ours: {_parts(comparison, not_ours)}"
-    )
-
-
-def waiting_sentence(comparison: Comparison, direction: Direction) -> str:
-    """Say what the wait did to the run's own energy."""
-    change = -(comparison.waiting.avoided_percent or 0.0)
-    several = " on average" if len(comparison.runs) > 1 else ""
-    waited = f"Waiting {duration_text(comparison.waiting.wait_s)}{several}"
-    whose = "these runs'" if several else "this run's"
-    if direction == "no_measurable_change":
-        return f"{waited} made no measurable change to {whose} emissions ({change_text(change)})."
-    return (
-        f"{waited} made {whose} emissions {percent_text(abs(change))} {direction} than the same energy at"
-        " submission would have."
-    )
-
-
-def interval_text(interval: Interval | None) -> str:
-    """Write an interval after a comma; nothing where there is none."""
-    return f", 95 % interval {change_text(interval.low)} to {change_text(interval.high)}" if interval else ""
-
-
-def _means(comparison: Comparison) -> str:
-    n, m = len(comparison.baselines), len(comparison.runs)
-    return f", means of {n} and {m} runs" if max(n, m) > 1 else ""
-
-
-def _parts(comparison: Comparison, names: Sequence[str]) -> str:
-    parts = comparison.parts.model_dump()
-    return ", ".join(f"{name.replace('_', ' ')} {signed_grams_text(parts[name])}" for name in names)
-
-
-def _ordinal(number: int) -> str:
-    teens = 10 < number % 100 < 20
-    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
-
-
-_FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
-HOW_TO_MAKE_A_BASELINE = (
-    "make one with: airflow dags trigger baseline_training, or on the command line with: lowtide train"
-    " include/configs/baseline.yaml --output DIR (of this run's model, data, zone and effective batch), and compare with"
-    " --baseline DIR"
-)
-"""Both ways: a run of either may be compared on the command line, and a report is read far from where it was made."""
-
-_Rule = Callable[[TrainingRecord, str], list[str]]
-_UNSOUND: tuple[_Rule, ...] = (
-    forecast_reasons,
-    foreign_signal_reasons,
-    unvalued_energy_reasons,
-    incomplete_energy_reasons,
-)
-
-
 def headline(comparison: Comparison, *, repeatability_percent: float) -> Headline:
     """Apply the rules: no baseline, simulated, unsettled, not comparable, estimated energy, and only then a claim."""
     if not comparison.baselines:
@@ -325,22 +144,21 @@ def headline(comparison: Comparison, *, repeatability_percent: float) -> Headlin
     if estimated:
         estimated.append("estimated energy supports no claim about efficiency or the total")
     if simulated := _of_both(comparison, simulated_reasons):
-        return _simulated(comparison, [*simulated, *barring(comparison.fairness, "comparison"), *estimated])
+        return _simulated(comparison, [*simulated, *barring(comparison.comparability, "comparison"), *estimated])
     if barred := _barred(comparison):
         return _withheld(comparison, barred, repeatability_percent)
-    if no_efficiency := [*estimated, *barring(comparison.fairness, "efficiency")]:
+    if no_efficiency := [*estimated, *barring(comparison.comparability, "efficiency")]:
         return _waiting_only(comparison, no_efficiency, repeatability_percent)
     return _claimed(comparison, repeatability_percent)
 
 
 def direction_of(change_percent: float, repeatability_percent: float, interval: Interval | None = None) -> Direction:
-    """Return the direction of a change; one that cannot be told from noise has none.
+    """Return the direction of a change; one within the noise has none.
 
-    :param interval: how sure the change is by the spread of repeated runs; it then counts in place of the repeatability
-        that is assumed.
+    :param interval: of the change over several runs; it then replaces the repeatability that is assumed.
     """
-    unsure = interval.low <= 0 <= interval.high if interval else abs(change_percent) <= repeatability_percent
-    if unsure:
+    within = interval.low <= 0 <= interval.high if interval else abs(change_percent) <= repeatability_percent
+    if within:
         return "no_measurable_change"
     return "lower" if change_percent < 0 else "higher"
 
@@ -351,24 +169,25 @@ def _of_both(comparison: Comparison, *rules: _Rule) -> list[str]:
 
 
 def _barred(comparison: Comparison) -> list[str]:
-    reasons = [*_of_both(comparison, *_UNSOUND), *barring(comparison.fairness, "comparison")]
+    reasons = [*_of_both(comparison, *_UNSOUND), *barring(comparison.comparability, "comparison")]
     if not reasons and comparison.changes.emissions_percent is None:
         reasons.append("the baseline's emissions are zero, so no percentage exists")
     return reasons
 
 
 def _no_baseline(comparison: Comparison, repeatability_percent: float) -> Headline:
-    text = f"Nothing to compare with: no baseline was given, or none has the same comparison key; {HOW_TO_MAKE_A_BASELINE}."
+    why = "no baseline was given, or none has the same comparison key"
+    text = f"Nothing to compare with: {why}; {HOW_TO_MAKE_A_BASELINE}."
     return Headline(
         status="no_baseline",
         direction=None,
         text=text + _waiting_alone(comparison, repeatability_percent),
-        reasons=("no baseline was given, or none has the same comparison key", *_unsound_run(comparison)),
+        reasons=(why, *_unsound_run(comparison)),
     )
 
 
 def _simulated(comparison: Comparison, reasons: list[str]) -> Headline:
-    text = f"Simulated, nothing is claimed. In the simulation: {figures_text(comparison)}."
+    text = f"Simulated, nothing is claimed. In the simulation: {_figures(comparison)}."
     return Headline(status="simulated", direction=None, text=text, reasons=tuple(reasons))
 
 
@@ -378,44 +197,42 @@ def _withheld(comparison: Comparison, reasons: list[str], repeatability_percent:
 
 
 def _waiting_only(comparison: Comparison, no_efficiency: list[str], repeatability_percent: float) -> Headline:
-    """Claim the one quotient out of which a meter's error cancels for sure: this run now against itself at submission."""
+    """Claim the one quotient in which a meter's error always cancels: this run as it ran against itself at submission."""
     if barred := comparison.waiting_barred:
         return _withheld(comparison, [*no_efficiency, *barred], repeatability_percent)
     direction = _waiting_direction(comparison, repeatability_percent)
-    text = f"{waiting_sentence(comparison, direction)} Nothing else is claimed: {no_efficiency[0]}."
+    text = f"{_waiting_sentence(comparison, direction)} Nothing else is claimed: {no_efficiency[0]}."
     if direction != "higher" and _total_direction(comparison, repeatability_percent) == "higher":
-        text += f" By the figures as they are, {higher_total(comparison)}."
+        text += f" By the figures as they are, {_higher_total(comparison)}."
     return Headline(status="claimed", direction=direction, text=text, reasons=tuple(no_efficiency))
 
 
 def _claimed(comparison: Comparison, repeatability_percent: float) -> Headline:
-    """Claim what waiting and efficiency did, and never better than the total or than that: the weather is nobody's merit."""
-    repeats = comparison.repeats
-    ours_percent = comparison.ours.change_percent if comparison.ours else 0.0
-    ours = direction_of(ours_percent, repeatability_percent, repeats.ours_percent if repeats else None)
+    """Claim what waiting and efficiency did, and never more than the total shows: grid conditions are external."""
+    interval = comparison.replicates.controllable_percent if comparison.replicates else None
+    change_percent = comparison.controllable.change_percent if comparison.controllable else 0.0
+    controllable = direction_of(change_percent, repeatability_percent, interval)
     total = _total_direction(comparison, repeatability_percent)
-    direction = max(ours, total, key=_FROM_BEST_TO_WORST.index)
+    direction = max(controllable, total, key=_FROM_BEST_TO_WORST.index)
     reasons = list(comparison.waiting_barred)
-    if ours == "no_measurable_change":
-        reasons.append(_inside(repeatability_percent, repeats.ours_percent if repeats else None))
-    text = claim_text(comparison, ours, worse=None if direction == ours else direction)
+    if controllable == "no_measurable_change":
+        reasons.append(
+            "the change is inside its 95 % interval over the repeated runs, which contains zero"
+            if interval
+            else f"the change is inside the repeatability of {percent_text(repeatability_percent)}"
+        )
+    text = _claim_text(comparison, controllable, worse=None if direction == controllable else direction)
     return Headline(status="claimed", direction=direction, text=text, reasons=tuple(reasons))
 
 
 def _total_direction(comparison: Comparison, repeatability_percent: float) -> Direction:
-    interval = comparison.repeats.changes.get("emissions_percent") if comparison.repeats else None
+    interval = comparison.replicates.changes.get("emissions_percent") if comparison.replicates else None
     return direction_of(comparison.changes.emissions_percent or 0.0, repeatability_percent, interval)
 
 
-def _inside(repeatability_percent: float, interval: Interval | None) -> str:
-    if interval is None:
-        return f"the change is inside the repeatability of {percent_text(repeatability_percent)}"
-    return "the change is inside its 95 % interval over the repeated runs, which holds zero"
-
-
 def _waiting_direction(comparison: Comparison, repeatability_percent: float) -> Direction:
-    change, repeats = -(comparison.waiting.avoided_percent or 0.0), comparison.repeats
-    avoided = repeats.waiting_avoided_percent if repeats else None
+    change, replicates = -(comparison.waiting.avoided_percent or 0.0), comparison.replicates
+    avoided = replicates.waiting_avoided_percent if replicates else None
     interval = Interval(low=-avoided.high, high=-avoided.low) if avoided else None
     return direction_of(change, repeatability_percent, interval)
 
@@ -424,7 +241,7 @@ def _waiting_alone(comparison: Comparison, repeatability_percent: float) -> str:
     """Return the waiting part, which needs no baseline; empty where something about the run itself bars it."""
     if _unsound_run(comparison) or comparison.waiting_barred:
         return ""
-    return " " + waiting_sentence(comparison, _waiting_direction(comparison, repeatability_percent))
+    return " " + _waiting_sentence(comparison, _waiting_direction(comparison, repeatability_percent))
 
 
 def _unsound_run(comparison: Comparison) -> list[str]:
@@ -432,11 +249,108 @@ def _unsound_run(comparison: Comparison) -> list[str]:
     return [reason for rule in rules for run, who in named(comparison.runs, "run") for reason in rule(run, who)]
 
 
-# What a reader should know of a single run before comparing; what two do not have in common is in ``fairness``.
+# The headline's sentences: a worse result is reported in the same way as a better one.
+
+
+def named(records: Records, side: str) -> Iterator[tuple[TrainingRecord, str]]:
+    """Yield each record with its name in a sentence: ``run``, or ``2nd run`` of several."""
+    for number, record in enumerate(records, 1):
+        yield record, side if len(records) == 1 else f"{_ordinal(number)} {side}"
+
+
+def _claim_text(comparison: Comparison, controllable: Direction, *, worse: Direction | None) -> str:
+    """Return what the controllable parts did, then all the figures.
+
+    :param worse: the direction of the total where it is worse than that of the controllable parts; it then comes first.
+    """
+    lead = _controllable_sentence(comparison, controllable)
+    if worse == "higher":
+        lead = f"{_higher_total(comparison)}, though {lead}"
+    elif worse is not None:
+        change = change_text(comparison.changes.emissions_percent)
+        lead = f"emissions had no measurable change against the baseline's ({change}), though {lead}"
+    return f"{lead[0].upper()}{lead[1:]}: {_figures(comparison)}. {_accuracy(comparison)}"
+
+
+def _accuracy(comparison: Comparison) -> str:
+    """Return the change in accuracy, with its interval over several runs a side: seeds differ by more than many changes."""
+    points = points_text(comparison.changes.accuracy_points)
+    interval = comparison.replicates.changes.get("accuracy_points") if comparison.replicates else None
+    if interval is None:
+        return f"Test accuracy {points}."
+    bounds = f"95 % interval {points_text(interval.low)} to {points_text(interval.high)}"
+    # not "no measurable change": with few seeds the bounds are wide, and a loss may be real
+    zero = ", which may be zero" if interval.low <= 0 <= interval.high else ""
+    return f"Test accuracy {points}{zero} ({bounds})."
+
+
+def _higher_total(comparison: Comparison) -> str:
+    return f"emissions were {percent_text(comparison.changes.emissions_percent or 0.0)} higher than the baseline's"
+
+
+def _controllable_sentence(comparison: Comparison, direction: Direction) -> str:
+    """Return what the controllable parts did to emissions, with the interval over several runs."""
+    found, replicates = comparison.controllable, comparison.replicates
+    if found is None:
+        raise ValueError("nothing is attributed, so nothing is controllable")
+    parts, interval = " and ".join(found.parts), replicates.controllable_percent if replicates else None
+    bounds = f"95 % interval {change_text(interval.low)} to {change_text(interval.high)}" if interval else ""
+    if direction == "no_measurable_change":
+        change = change_text(found.change_percent)
+        return f"{parts} made no measurable change to emissions ({change}{', ' * bool(bounds)}{bounds})"
+    change = percent_text(abs(found.change_percent))
+    sentence = f"{parts} made emissions {change} {direction} than they would have been"
+    return f"{sentence} ({bounds})" if bounds else sentence
+
+
+def _figures(comparison: Comparison) -> str:
+    """Return before and after in grams, and the parts, the controllable ones first."""
+    after = grams_text(mean_emissions(comparison.runs))
+    if comparison.controllable is None:
+        return f"the run emitted {after}"
+    before, names = grams_text(mean_emissions(comparison.baselines)), comparison.controllable.parts
+    doubtful = "waiting" not in names and waited(comparison.runs) and not comparison.queued
+    not_claimed = ("waiting",) if doubtful else ()
+    external = tuple(part for part in _PARTS if part not in (*names, *not_claimed))
+    n, m = len(comparison.baselines), len(comparison.runs)
+    means = f", means of {n} and {m} runs" if max(n, m) > 1 else ""
+    return (
+        f"{before} before, {after} now{means} ({change_text(comparison.changes.emissions_percent)});"
+        f" controllable: {_grams_of(comparison, names)};"
+        f"{f' not claimed: {_grams_of(comparison, not_claimed)};' if not_claimed else ''}"
+        f" external: {_grams_of(comparison, external)}"
+    )
+
+
+def _waiting_sentence(comparison: Comparison, direction: Direction) -> str:
+    """Return what the wait did to the run's own emissions."""
+    change = -(comparison.waiting.avoided_percent or 0.0)
+    several = len(comparison.runs) > 1
+    wait = f"Waiting {duration_text(comparison.waiting.wait_s)}{' on average' if several else ''}"
+    whose = "these runs'" if several else "this run's"
+    if direction == "no_measurable_change":
+        return f"{wait} made no measurable change to {whose} emissions ({change_text(change)})."
+    return (
+        f"{wait} made {whose} emissions {percent_text(abs(change))} {direction} than the same energy at submission"
+        " would have."
+    )
+
+
+def _grams_of(comparison: Comparison, names: Sequence[str]) -> str:
+    parts = comparison.parts.model_dump()
+    return ", ".join(f"{name.replace('_', ' ')} {signed_grams_text(parts[name])}" for name in names)
+
+
+def _ordinal(number: int) -> str:
+    teens = 10 < number % 100 < 20
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+# What a reader should know of a single run; what two runs do not have in common is in ``comparability``.
 
 
 def age_notes(baseline: TrainingRecord, who: str, settings: ReportConfig, now: datetime) -> list[str]:
-    """Say that a baseline is older than it should be; a replayed run's age is that of the real run."""
+    """Return a note on a baseline that is older than it should be; a replayed run's age is that of the real run."""
     ended_at = baseline.ended_at if baseline.replay is None else baseline.replay.real(baseline.ended_at)
     age = now - ended_at
     if age <= settings.baseline_max_age:
@@ -446,14 +360,13 @@ def age_notes(baseline: TrainingRecord, who: str, settings: ReportConfig, now: d
 
 
 def run_notes(record: TrainingRecord, who: str) -> list[str]:
-    """Say what is unusual about a single run."""
+    """Return what is unusual about a single run."""
     found = [f"the {who}'s measuring: {problem}" for problem in record.problems]
     found += [f"the {who}'s training warned: {warning}" for warning in record.warnings]
     if record.attempts > 1:
         found.append(f"the {who} took {record.attempts} attempts; energy and time include all of them")
     if who.endswith("baseline") and record.wait_s > 0 and record.policy != "immediate":
         found.append(
-            f"the {who} waited {duration_text(record.wait_s)} itself (policy {record.policy}); grid conditions"
-            " include that"
+            f"the {who} waited {duration_text(record.wait_s)} itself (policy {record.policy}); grid conditions include that"
         )
     return found

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lowtide.records import TrainingRecord
 from lowtide.report.data_quality import CLAIM_LIMIT_SHARE
-from lowtide.report.model import Bars, Difference, Fairness
+from lowtide.report.model import Bars, Comparability, Difference
 from lowtide.report.statistics import energy_per_sample_bounds
 
 # What is held against one another, and what a difference in it means.
@@ -99,7 +99,7 @@ CHECKS = (
         for name in ("lowtide", "torch", "codecarbon")
     ),
 )
-"""All that is compared as text; seeds, meters and what the key has beside are looked at in ``fairness``."""
+"""All that is compared as text; seeds, meters and what the key has beside are looked at in ``comparability``."""
 
 WHOLE_KEY = Check(
     "comparison_key",
@@ -134,10 +134,10 @@ _NEGLIGIBLE_SPREAD = 0.01
 _OTHER_METERS = "a meter's error is then not the same in both, and does not cancel"
 
 
-def fairness_of(baselines: Records, runs: Records) -> Fairness:
+def comparability_of(baselines: Records, runs: Records) -> Comparability:
     """Hold everything against one another that should agree; runs of one side must agree among themselves, too."""
     if not baselines:
-        return Fairness()
+        return Comparability()
     found = [difference for check in CHECKS for difference in _differing(check, baselines, runs)]
     found = [
         _spread(difference, baselines, runs) if difference.what == "samples" else difference for difference in found
@@ -146,12 +146,12 @@ def fairness_of(baselines: Records, runs: Records) -> Fairness:
     if not any(d.bars == "comparison" for d in found):  # a key of another shape, or what a later version puts there
         found += _differing(WHOLE_KEY, baselines, runs)
     checked = (*(check.what for check in CHECKS), "seed", *METERS, WHOLE_KEY.what)
-    return Fairness(checked=checked, differences=tuple(found))
+    return Comparability(checked=checked, differences=tuple(found))
 
 
-def barring(fairness: Fairness, bars: Bars) -> list[str]:
+def barring(comparability: Comparability, bars: Bars) -> list[str]:
     """Return the reasons why something is barred, one sentence each."""
-    return [sentence(difference) for difference in fairness.differences if difference.bars == bars]
+    return [sentence(difference) for difference in comparability.differences if difference.bars == bars]
 
 
 def sentence(difference: Difference) -> str:
@@ -160,9 +160,9 @@ def sentence(difference: Difference) -> str:
     return f"{d.label} differs (baseline {d.baseline}, run {d.run}): {d.why}"
 
 
-def agree_on(fairness: Fairness, keys: Sequence[str]) -> bool:
+def agree_on(comparability: Comparability, keys: Sequence[str]) -> bool:
     """Whether the two sides have all of these in common."""
-    return not any(difference.what in keys for difference in fairness.differences)
+    return not any(difference.what in keys for difference in comparability.differences)
 
 
 def _differing(check: Check, baselines: Records, runs: Records) -> Iterator[Difference]:

@@ -27,10 +27,10 @@ def compare_runs(
     :raises ArtifactError: a record contradicts itself.
     """
     baselines = [] if baseline is None else [baseline]
-    return compare_repeats(baselines, [run], settings=settings, now=now, notes=notes, evidence=[evidence])
+    return compare_replicates(baselines, [run], settings=settings, now=now, notes=notes, evidence=[evidence])
 
 
-def compare_repeats(
+def compare_replicates(
     baselines: Sequence[TrainingRecord],
     runs: Sequence[TrainingRecord],
     *,
@@ -57,12 +57,11 @@ def compare_repeats(
         headline=headline(comparison, repeatability_percent=settings.repeatability_percent),
         changes=comparison.changes,
         attribution_gco2eq=comparison.parts,
-        ours=comparison.ours,
+        controllable=comparison.controllable,
         waiting=comparison.waiting,
-        fairness=comparison.fairness,
+        comparability=comparison.comparability,
         known_errors=comparison.known_errors,
-        repeats=comparison.repeats,
-        accuracy=comparison.accuracy,
+        replicates=comparison.replicates,
         repeatability_percent=settings.repeatability_percent,
         baseline=RunFigures.of(baselines[0]) if baselines else None,
         run=RunFigures.of(runs[0]),

@@ -7,8 +7,8 @@ from lowtide.report.model import Report
 from lowtide.report.text import (
     FAIRNESS_HEADER,
     INTERVAL_HEADER,
-    fairness_rows,
-    fairness_sentence,
+    comparability_rows,
+    comparability_sentence,
     interval_rows,
     markdown,
     render_table,
@@ -51,7 +51,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _attribution(report: Report) -> Iterator[str]:
     parts = report.attribution_gco2eq.model_dump()
-    ours = report.ours.parts if report.ours else ()
+    ours = report.controllable.parts if report.controllable else ()
     rows = [
         (name.replace("_", " "), _part(parts[name]), meaning + (": ours" if name in ours else ""))
         for name, meaning in _MEANING.items()
@@ -62,8 +62,8 @@ def _attribution(report: Report) -> Iterator[str]:
 def _fairness(report: Report) -> Iterator[str]:
     if report.baseline is None:
         return
-    yield from ("## Is the comparison fair", "", fairness_sentence(report), "")
-    if rows := fairness_rows(report):
+    yield from ("## Is the comparison fair", "", comparability_sentence(report), "")
+    if rows := comparability_rows(report):
         yield from (*_table(FAIRNESS_HEADER, rows), "")
 
 

@@ -1,4 +1,7 @@
-"""The uncertainty's part of ``report.json``: several runs a side, and the methods' known errors."""
+"""The model of ``report.json``: a run beside its baseline, what changed, why, and how reliable that is.
+
+``python -m lowtide.report.model`` renews ``report.schema.json`` after a change.
+"""
 
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -22,10 +25,15 @@ from lowtide.records import (
     schema_text,
 )
 
-# One run's part of ``report.json``.
+REPORT_SCHEMA_VERSION: Final = "1.2"
+REPORT_SCHEMA = Path(__file__).parents[1] / "schemas" / "report.schema.json"
 
+Status = Literal["claimed", "simulated", "withheld", "no_baseline"]
+Direction = Literal["lower", "higher", "no_measurable_change"]
+Bars = Literal["comparison", "efficiency", "nothing"]
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Change = Annotated[float | None, Field(allow_inf_nan=False)]
 
 
 class RunFigures(Frozen):
@@ -98,7 +106,7 @@ class Spread(Frozen):
     interval: Annotated[Interval | None, Field(description="of the mean; Student's t")]
 
 
-class RepeatedFigure(Frozen):
+class ReplicateFigure(Frozen):
     """One figure over the runs of both sides, in the unit that its name ends in."""
 
     name: str
@@ -106,7 +114,7 @@ class RepeatedFigure(Frozen):
     run: Spread
 
 
-class Repeats(Frozen):
+class Replicates(Frozen):
     """Several runs on a side. ``baseline`` and ``run`` of the report are then the first of each side."""
 
     baselines: tuple[RunFigures, ...]
@@ -114,15 +122,15 @@ class Repeats(Frozen):
     confidence_percent: _Finite
     method: str
     without_interval: Annotated[str | None, Field(description="why changes have no interval; null = they have one")]
-    figures: tuple[RepeatedFigure, ...]
+    figures: tuple[ReplicateFigure, ...]
     changes: Annotated[dict[str, Interval], Field(description="by the keys of the report's changes")]
     attribution_gco2eq: Annotated[dict[str, Interval], Field(description="by the keys of the report's attribution")]
-    ours_percent: Interval | None
+    controllable_percent: Interval | None
     waiting_avoided_percent: Interval | None
 
 
 class KnownErrors(Frozen):
-    """Between which bounds the change lies if every method errs as far as is known, in the two runs independently."""
+    """The bounds of the change if every method errs as far as is known, in the two runs independently."""
 
     emissions_percent: Interval | None
     energy_per_sample_percent: Interval | None
@@ -132,46 +140,18 @@ class KnownErrors(Frozen):
     ]
 
 
-class Ours(Frozen):
-    """What the headline's direction rests on."""
+class Controllable(Frozen):
+    """The controllable part of the change, which the headline's direction rests on."""
 
-    parts: Annotated[tuple[str, ...], Field(description="parts of the attribution that count as ours here")]
+    parts: Annotated[tuple[str, ...], Field(description="parts of the attribution that are controllable here")]
     change_gco2eq: Annotated[_Finite, Field(description="sum of those parts, weighed by both sides' emissions")]
     change_percent: Annotated[
         _Finite,
         Field(
             description="of what the same samples would have emitted without them: at the baseline's energy per sample"
-            " (efficiency), begun at submission (waiting)"
+            " (efficiency), started at submission (waiting)"
         ),
     ]
-
-
-CONFIDENCE_PERCENT = 95.0
-METHOD = "Wilson score interval (1927); of the change, Newcombe's of two independent ones (1998, method 10)"
-
-
-class AccuracySampling(Frozen):
-    """What the choice of the test samples alone may have done to the accuracies, of one run a side; each sample one draw."""
-
-    confidence_percent: float = CONFIDENCE_PERCENT
-    method: str = METHOD
-    baseline_test_samples: int | None = None
-    run_test_samples: int | None = None
-    baseline_percent: Annotated[Interval | None, Field(description="of the test set classified right")] = None
-    run_percent: Annotated[Interval | None, Field(description="of the test set classified right")] = None
-    change_points: Annotated[
-        Interval | None,
-        Field(description="as if the test sets were independent: an upper bound where both runs saw the same one"),
-    ] = None
-    beyond_sampling: Annotated[
-        bool | None, Field(description="whether the change is more than that may make; false does not say it is none")
-    ] = None
-
-
-# The fairness' part of ``report.json``: what two runs should have in common, and where they differ.
-
-
-Bars = Literal["comparison", "efficiency", "nothing"]
 
 
 class Difference(Frozen):
@@ -188,17 +168,11 @@ class Difference(Frozen):
     why: Annotated[str, Field(description="what the difference means for the reader")]
 
 
-class Fairness(Frozen):
-    """Everything that was held against one another; without a baseline nothing was."""
+class Comparability(Frozen):
+    """Everything that was compared; without a baseline nothing was."""
 
     checked: Annotated[tuple[str, ...], Field(description="keys of all that should agree")] = ()
     differences: tuple[Difference, ...] = ()
-
-
-# The wait's part of ``report.json``: what it avoided, what it cost in time, and what was possible.
-
-
-_Change = Annotated[float | None, Field(allow_inf_nan=False)]
 
 
 class Span(Frozen):
@@ -208,31 +182,29 @@ class Span(Frozen):
     end: AwareDatetime
 
 
-class Oracle(Frozen):
-    """What perfect knowledge would have done with this run's own energy curve, between submission and deadline.
+class PerfectForesight(Frozen):
+    """The best plan for this run's own energy between submission and deadline, had the grid been known in advance.
 
-    All three emissions are booked at the same readings, so that they can be compared to the last digit.
+    Planned at the run's mean power; all three emissions are the run's own energy curve, valued at the same readings.
     """
 
     window: Annotated[Span, Field(description="submission to deadline, or to the run's own end if that was later")]
-    may_pause: Annotated[
-        bool, Field(description="true: pauses anywhere at no cost, which no plan can beat; false: in one piece")
-    ]
+    may_pause: Annotated[bool, Field(description="true: pauses anywhere at no cost; false: in one piece")]
     segments: Annotated[tuple[Span, ...], Field(description="when it would have run")]
     emissions_gco2eq: NonNegative
     at_submission_gco2eq: NonNegative
     as_run_gco2eq: NonNegative
-    avoided_gco2eq: Annotated[float, Field(allow_inf_nan=False, description="at submission minus the oracle's")]
+    avoided_gco2eq: Annotated[float, Field(allow_inf_nan=False, description="at submission minus the best plan's")]
     avoided_percent: _Change
     captured_percent: Annotated[
-        _Change, Field(description="what the run avoided, of what the oracle would have; null = nothing to avoid")
+        _Change, Field(description="what the run avoided, of what the best plan would have; null = nothing to avoid")
     ]
     intensity_kinds: Annotated[dict[IntensityKind, NonNegative], Field(description="share of the window's time")]
     sources: tuple[str, ...]
 
 
 class Waiting(Frozen):
-    """The same-run counterfactual: this run's own energy curve, had it begun at submission. Needs no baseline."""
+    """The same-run counterfactual: this run's own energy curve, had it started at submission. Needs no baseline."""
 
     wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False, description="submission to start, whatever for")]
     no_wait: Annotated[
@@ -258,23 +230,12 @@ class Waiting(Frozen):
     avoided_gco2eq_per_hour: Annotated[_Change, Field(description="of being later; null = not later")] = None
     deadline: Annotated[AwareDatetime | None, Field(description="null = none, or not known")] = None
     deadline_met: Annotated[bool | None, Field(description="null = no deadline known")] = None
-    oracle: Oracle | None = None
-    oracle_unknown: Annotated[str | None, Field(description="why there is no oracle")] = None
-
-
-# ``report.json``: a run beside its baseline, what changed, why, and how far to trust it.
-
-
-REPORT_SCHEMA_VERSION: Final = "1.2"
-"""1.2 added the wait's oracle and costs, the fairness, repeated runs, the known errors, what counts as ours,
-how far the test set's size leaves the accuracies open, and what was said about the choice of the baseline."""
-
-Status = Literal["claimed", "simulated", "withheld", "no_baseline"]
-Direction = Literal["lower", "higher", "no_measurable_change"]
+    perfect_foresight: PerfectForesight | None = None
+    perfect_foresight_unknown: Annotated[str | None, Field(description="why it is not known")] = None
 
 
 class Headline(Frozen):
-    """What may be said; plain text, escaped only where it is rendered."""
+    """The claim; plain text, escaped only where it is rendered."""
 
     status: Status
     direction: Direction | None
@@ -313,15 +274,13 @@ class Report(Frozen):
     headline: Headline
     changes: Changes
     attribution_gco2eq: AttributionParts
-    ours: Annotated[Ours | None, Field(description="null where nothing is attributed, or nothing of it counts")] = None
-    waiting: Waiting
-    fairness: Fairness = Fairness()
-    known_errors: Annotated[KnownErrors | None, Field(description="null where a record does not know them")] = None
-    repeats: Annotated[Repeats | None, Field(description="null with one run a side")] = None
-    accuracy: Annotated[
-        AccuracySampling | None,
-        Field(description="null with several runs a side, or where no record knows its number of test samples"),
+    controllable: Annotated[
+        Controllable | None, Field(description="null where nothing is attributed, or none of it is controllable")
     ] = None
+    waiting: Waiting
+    comparability: Comparability = Comparability()
+    known_errors: Annotated[KnownErrors | None, Field(description="null where a record does not know them")] = None
+    replicates: Annotated[Replicates | None, Field(description="null with one run a side")] = None
     repeatability_percent: Annotated[
         _Change, Field(description="a change within this is no measurable one, where no interval over runs is known")
     ] = None
@@ -333,11 +292,6 @@ class Report(Frozen):
     ] = ()
     notes: tuple[str, ...]
 
-
-# ``python -m lowtide.report.model`` renews ``report.schema.json`` after a change of the model.
-
-
-REPORT_SCHEMA = Path(__file__).parents[1] / "schemas" / ("report.schema.json")
 
 if __name__ == "__main__":
     write_json_atomically(REPORT_SCHEMA, schema_text(Report))

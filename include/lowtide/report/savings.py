@@ -124,9 +124,9 @@ class _Comparison(_Lenient):
     """What is needed of ``report.json``; a report of before 1.2 does not say what it claims, and has no ``ours``."""
 
     headline: _Headline
-    ours: _Ours | None = None
-    fairness: _Fairness | None = None
-    repeats: _Repeats | None = None
+    controllable: _Ours | None = None
+    comparability: _Fairness | None = None
+    replicates: _Repeats | None = None
     baseline: _Side | None
     run: _Side
     repeatability_percent: float | None = None
@@ -162,8 +162,8 @@ def _by_efficiency(found: _Comparison, record: TrainingRecord, repeatability_per
 
 
 def _baselines(found: _Comparison) -> tuple[_Side, ...]:
-    if found.repeats is not None:
-        return found.repeats.baselines
+    if found.replicates is not None:
+        return found.replicates.baselines
     return () if found.baseline is None else (found.baseline,)
 
 
@@ -177,16 +177,18 @@ def _not_claimed(found: _Comparison, record: TrainingRecord) -> list[str]:
         return ["its report tells of another account than its record; clear its compare task to renew it"]
     if found.headline.status != "claimed":
         return [f"its report's status is {found.headline.status}"]
-    if found.fairness is None or found.baseline is None:
+    if found.comparability is None or found.baseline is None:
         return ["its report is of an earlier version, which does not say what it claims; clear its compare task"]
-    if found.repeats is not None and len(found.repeats.runs) > 1:
+    if found.replicates is not None and len(found.replicates.runs) > 1:
         return ["its report is about several runs, not about this one"]
-    counted = found.ours is not None and "efficiency" in found.ours.parts
-    return _efficiency_barred(found, found.fairness) or ([] if counted else ["its report does not count efficiency"])
+    counted = found.controllable is not None and "efficiency" in found.controllable.parts
+    return _efficiency_barred(found, found.comparability) or (
+        [] if counted else ["its report does not count efficiency"]
+    )
 
 
-def _efficiency_barred(found: _Comparison, fairness: _Fairness) -> list[str]:
-    reasons = [f"{d.label} differs from the baseline's" for d in fairness.differences if d.bars != "nothing"]
+def _efficiency_barred(found: _Comparison, comparability: _Fairness) -> list[str]:
+    reasons = [f"{d.label} differs from the baseline's" for d in comparability.differences if d.bars != "nothing"]
     for side, who in (*((baseline, "baseline") for baseline in _baselines(found)), (found.run, "run")):
         stand_in: Any = side  # the rule reads the energy and its methods only
         reasons += estimated_energy_reasons(stand_in, who)

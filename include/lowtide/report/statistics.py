@@ -1,82 +1,90 @@
-"""How far a test set of this size leaves the accuracy of a single run open.
+"""Intervals: Student's t over several runs, and the bounds within which the methods' known errors leave a change.
 
-One run's accuracy: the score interval for a proportion (Wilson, JASA 22, 1927). The difference of two: the interval made of
-both score intervals (Newcombe, Statistics in Medicine 17, 1998, method 10). That one takes the two test sets for independent
-draws. Two runs on the same test set mostly err on the same samples, so it is wider than what a paired comparison would give:
-an upper bound, since a record does not keep which samples were classified right.
+The interval of any figure of two groups of runs, such as a change in percent, is Welch's: the variance of the mean over each
+group, from the figure that each run of it alone gives beside the whole other group. For a difference of two means that is
+exactly Welch's interval (Biometrika 34, 1947), for a quotient the one of first order.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from lowtide.records import EmissionsInterval, TrainingRecord
-from lowtide.report.model import AccuracySampling, Interval, KnownErrors
+from lowtide.report.model import Interval, KnownErrors, Spread
 
-_Z = 1.959964
-"""The 97.5 % quantile of the normal distribution."""
+CONFIDENCE_PERCENT = 95.0
+METHOD = "Student's t, of changes by Welch (1947)"
 
+_T_975 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+"""The 97.5 % quantile for 1 to 30 degrees of freedom, as in any table: SciPy for these alone would be 100 MB to install."""
+_T_975_BEYOND = ((120, 1.980), (60, 2.000), (40, 2.021), (30, 2.042))
 
-def accuracy_sampling(
-    baseline: TrainingRecord | None, run: TrainingRecord, *, same_data: bool
-) -> AccuracySampling | None:
-    """Return the intervals; None where neither record knows its number of test samples.
-
-    :param same_data: of two data sets, the difference of the accuracies is no change, and has no interval.
-    """
-    sides = [_side(record) for record in (baseline, run)]
-    if sides == [None, None]:
-        return None
-    before, after = sides
-    change = newcombe_points(before, after) if before and after and same_data else None
-    return AccuracySampling(
-        baseline_test_samples=None if before is None else before[1],
-        run_test_samples=None if after is None else after[1],
-        baseline_percent=None if before is None else wilson_percent(*before),
-        run_percent=None if after is None else wilson_percent(*after),
-        change_points=change,
-        beyond_sampling=None if change is None else not change.low <= 0 <= change.high,
-    )
-
-
-def wilson_percent(share: float, samples: int) -> Interval:
-    """Return the 95 % interval of a share of so many samples, in percent; within 0 and 100 also for a share of 0 or 1."""
-    square = _Z**2 / samples
-    middle = (share + square / 2) / (1 + square)
-    half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    # at the ends the bound is the share itself, but for rounding
-    return Interval(low=100 * max(0.0, min(middle - half, share)), high=100 * min(1.0, max(middle + half, share)))
-
-
-def newcombe_points(before: tuple[float, int], after: tuple[float, int]) -> Interval:
-    """Return the 95 % interval of the change between two shares of independent samples, in percentage points.
-
-    :param before: the share, and of how many samples; likewise ``after``.
-    """
-    (share0, share1), (first, second) = (100 * before[0], 100 * after[0]), map(_wilson, (before, after))
-    change = share1 - share0
-    return Interval(
-        low=change - math.hypot(share1 - second.low, first.high - share0),
-        high=change + math.hypot(second.high - share1, share0 - first.low),
-    )
-
-
-def _wilson(side: tuple[float, int]) -> Interval:
-    return wilson_percent(*side)
-
-
-def _side(record: TrainingRecord | None) -> tuple[float, int] | None:
-    return None if record is None or record.test_samples is None else (record.test_accuracy, record.test_samples)
-
-
-# Between which bounds a change lies if every method errs as far as is known, in the two runs independently.
-
+_Item = TypeVar("_Item")
+Figures = Callable[[Sequence[Sequence[_Item]]], Mapping[str, float | None]]
+"""From groups of runs to figures by name; None where one is not known."""
 
 _Bounds = Callable[[EmissionsInterval], tuple[float, float]]
 _Records = Sequence[TrainingRecord]
 
 
+def t_975(degrees_of_freedom: float) -> float:
+    """Return the 97.5 % quantile of Student's t, of the next table entry below: never too small an interval."""
+    whole = math.floor(degrees_of_freedom + 1e-9)
+    if whole <= len(_T_975):
+        return _T_975[max(whole, 1) - 1]
+    return next(t for least, t in _T_975_BEYOND if whole >= least)
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Return mean, standard deviation and the 95 % interval of the mean; one value has neither of the latter."""
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n == 1:
+        return Spread(runs=1, mean=mean, standard_deviation=None, interval=None)
+    deviation = math.sqrt(_variance(values))
+    half = t_975(n - 1) * deviation / math.sqrt(n)
+    return Spread(runs=n, mean=mean, standard_deviation=deviation, interval=Interval(low=mean - half, high=mean + half))
+
+
+def intervals_of(figures: Figures[_Item], groups: Sequence[Sequence[_Item]]) -> dict[str, Interval]:
+    """Return the 95 % interval of every figure; one that is not known, also for a single run, is left out.
+
+    :raises ValueError: a group of fewer than two runs, which has no spread.
+    """
+    if min(map(len, groups)) < 2:
+        raise ValueError(f"groups of {', '.join(str(len(group)) for group in groups)} runs: a single run has no spread")
+    alone = [[figures([*groups[:g], [item], *groups[g + 1 :]]) for item in group] for g, group in enumerate(groups)]
+    intervals = {}
+    for name, value in figures(groups).items():
+        single = [[found[name] for found in group] for group in alone]
+        known = [[v for v in group if v is not None] for group in single]
+        if value is not None and known == single:
+            half = _welch_half_width(known)
+            intervals[name] = Interval(low=value - half, high=value + half)
+    return intervals
+
+
+def _welch_half_width(groups: Sequence[Sequence[float]]) -> float:
+    variances = [_variance(group) / len(group) for group in groups]
+    total = math.fsum(variances)
+    if total == 0:
+        return 0.0
+    inverse = math.fsum((v / total) ** 2 / (len(group) - 1) for v, group in zip(variances, groups, strict=True))
+    return t_975(1.0 / inverse) * math.sqrt(total)
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
 def known_errors(baselines: _Records, runs: _Records, *, same_meters: bool, comparable: bool) -> KnownErrors | None:
-    """Return the bounds of the changes; None without a baseline, or where a record knows no bounds.
+    """Return the bounds of the changes if every method errs as far as is known, in the two runs independently.
+
+    None without a baseline, or where a record knows no bounds.
 
     :param comparable: whether kWh and g/kWh of the two mean the same thing.
     """

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from lowtide import units
 from lowtide.records import Counterfactual, IntensityKind, Settlement
-from lowtide.report.claims import accuracy_sentences, bounds_text, samples_text
 from lowtide.report.data_quality import CLAIM_LIMIT_SHARE
-from lowtide.report.model import Changes, Difference, Interval, Oracle, Report, RunFigures, Spread, Waiting
-from lowtide.report.statistics import wilson_percent
+from lowtide.report.model import Changes, Difference, Interval, PerfectForesight, Report, RunFigures, Spread, Waiting
 
 # Makes text from configuration harmless in Markdown: a run's name must not become a table cell, a link or HTML.
 
@@ -70,9 +68,9 @@ _WORDS: tuple[tuple[str, Callable[[RunFigures], str]], ...] = (
 )
 
 
-def repeated_rows(report: Report) -> list[Row]:
+def replicate_rows(report: Report) -> list[Row]:
     """Return rows of (figure, baselines, runs, change); empty with one run a side."""
-    repeats = report.repeats
+    repeats = report.replicates
     if repeats is None:
         return []
     spreads = {figure.name: figure for figure in repeats.figures}
@@ -129,14 +127,9 @@ def _changes(report: Report) -> Iterator[str]:
     yield _line("emissions", [units.grams_text(r.emissions_gco2eq) for r in sides], changes.emissions_percent)
     yield _line("energy", [units.energy_text(r.energy_kwh.total) for r in sides], changes.energy_percent)
     accuracy = " -> ".join(f"{100 * r.test_accuracy:.2f} %" for r in sides)
-    yield f"test accuracy: {accuracy}" + (f" ({_points(report)})" if len(sides) > 1 else "")
-
-
-def _points(report: Report) -> str:
-    points, sampling = units.points_text(report.changes.accuracy_points), report.accuracy
-    if sampling is None or sampling.beyond_sampling is None:
-        return points
-    return points + (", more" if sampling.beyond_sampling else ", no more") + f" than {samples_text(sampling)} may make"
+    yield f"test accuracy: {accuracy}" + (
+        f" ({units.points_text(report.changes.accuracy_points)})" if len(sides) > 1 else ""
+    )
 
 
 def _line(name: str, texts: Sequence[str], change_percent: float | None) -> str:
@@ -193,24 +186,24 @@ FAIRNESS_HEADER = ("What differs", "Baseline", "Run", "Bars", "What it means")
 INTERVAL_HEADER = ("Figure", "Change", "From", "To")
 
 
-def fairness_sentence(report: Report) -> str:
+def comparability_sentence(report: Report) -> str:
     """Say how much was held against one another, and how much of it differs."""
-    checked, found = len(report.fairness.checked), len(report.fairness.differences)
+    checked, found = len(report.comparability.checked), len(report.comparability.differences)
     if not checked:
         return "There was nothing to hold the run against."
     differs = {0: "none differs", 1: "one differs"}.get(found, f"{found} differ")
     return f"{checked} things that should agree were held against one another: {differs}."
 
 
-def fairness_rows(report: Report) -> list[tuple[str, ...]]:
+def comparability_rows(report: Report) -> list[tuple[str, ...]]:
     """Return a row for each difference, those that bar most first."""
-    ranked = sorted(report.fairness.differences, key=lambda d: list(_BARS).index(d.bars))
+    ranked = sorted(report.comparability.differences, key=lambda d: list(_BARS).index(d.bars))
     return [_row(difference) for difference in ranked]
 
 
 def sureness_sentences(report: Report) -> Iterator[str]:
     """Say how large a change would have to be, by repeated runs and by the methods' known errors."""
-    repeats = report.repeats
+    repeats = report.replicates
     if repeats is None and report.baseline is not None:
         yield (
             "One run a side: how far such runs spread is not measured, but assumed; a change within"
@@ -224,19 +217,18 @@ def sureness_sentences(report: Report) -> Iterator[str]:
             f" {repeats.confidence_percent:g} % by {repeats.method}."
         )
     yield from _known_errors(report)
-    yield from accuracy_sentences(report)
 
 
 def interval_rows(report: Report) -> list[tuple[str, ...]]:
     """Return a row for each change that has an interval."""
-    if report.repeats is None:
+    if report.replicates is None:
         return []
-    changes, intervals = report.changes.model_dump(), report.repeats.changes
+    changes, intervals = report.changes.model_dump(), report.replicates.changes
     rows = [(label, *_texts(key, changes[key], intervals[key])) for key, label in _CHANGES.items() if key in intervals]
     parts = report.attribution_gco2eq.model_dump()
     return rows + [
         (key.replace("_", " "), *(units.signed_grams_text(value) for value in (parts[key], found.low, found.high)))
-        for key, found in report.repeats.attribution_gco2eq.items()
+        for key, found in report.replicates.attribution_gco2eq.items()
     ]
 
 
@@ -301,12 +293,6 @@ def _bounds(run: RunFigures) -> str:
     return f"{units.grams_text(bounds.emissions_low_gco2eq)} to {units.grams_text(bounds.emissions_high_gco2eq)}"
 
 
-def _accuracy_bounds(run: RunFigures) -> str:
-    if run.test_samples is None:
-        return units.NONE_TEXT
-    return bounds_text(wilson_percent(run.test_accuracy, run.test_samples))
-
-
 def _score(run: RunFigures) -> str:
     score = run.sci
     if score is None:
@@ -334,7 +320,6 @@ _ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
         lambda r: f"{100 * r.test_accuracy:.2f} %",
         lambda c: units.points_text(c.accuracy_points),
     ),
-    ("95 % by the test set's size", _accuracy_bounds, _nothing),
     ("Duration", lambda r: units.duration_text(r.duration_s), lambda c: units.change_text(c.duration_percent)),
     ("of which training", lambda r: units.duration_text(r.train_duration_s), _nothing),
     ("From submission to start", _wait, _nothing),
@@ -347,8 +332,8 @@ _ROWS: tuple[tuple[str, _Cell, _Change], ...] = (
 
 def render_table(report: Report) -> list[Row]:
     """Return rows of (figure, baseline, run, change); safe for a terminal, not yet escaped for Markdown."""
-    if report.repeats is not None:
-        return repeated_rows(report)
+    if report.replicates is not None:
+        return replicate_rows(report)
     base, run = report.baseline, report.run
     rows = [
         (name, "-" if base is None else plain(cell(base)), plain(cell(run)), change(report.changes))
@@ -372,7 +357,7 @@ def trust_section(report: Report) -> Iterator[str]:
 
 
 def _sides(report: Report) -> Iterator[tuple[str, RunFigures]]:
-    repeats = report.repeats
+    repeats = report.replicates
     baselines = repeats.baselines if repeats else (report.baseline,) if report.baseline else ()
     runs = repeats.runs if repeats else (report.run,)
     for who, side in (("Baseline", baselines), ("Run", runs)):
@@ -432,7 +417,7 @@ def _methods(run: RunFigures) -> str:
 def waiting_sentences(report: Report) -> Iterator[str]:
     """Yield plain sentences, in the order in which a reader asks."""
     waiting = report.waiting
-    several = report.repeats is not None and len(report.repeats.runs) > 1
+    several = report.replicates is not None and len(report.replicates.runs) > 1
     waited = units.duration_text(waiting.wait_s)
     if waiting.no_wait is not None:
         yield f"The time from submission to start, {waited}, was no wait for the grid: {waiting.no_wait}."
@@ -448,10 +433,10 @@ def waiting_sentences(report: Report) -> Iterator[str]:
     if report.attribution_gco2eq.total is not None and waiting.avoided_gco2eq is not None:
         yield "The table under Why weighs waiting by the emissions of both runs, this section by the run's alone."
     yield from _cost(waiting, replayed=IntensityKind.REPLAYED in report.run.intensity_kinds)
-    if waiting.oracle is not None:
-        yield from _oracle(waiting.oracle)
-    elif waiting.oracle_unknown is not None:
-        yield f"What perfect knowledge would have saved is not known: {waiting.oracle_unknown}."
+    if waiting.perfect_foresight is not None:
+        yield from _oracle(waiting.perfect_foresight)
+    elif waiting.perfect_foresight_unknown is not None:
+        yield f"What perfect knowledge would have saved is not known: {waiting.perfect_foresight_unknown}."
 
 
 def _avoided(waiting: Waiting, who: str) -> str:
@@ -491,7 +476,7 @@ def _per_hour(grams: float | None) -> str:
     return f": {units.grams_text(abs(grams))} {verb} for each hour of it"
 
 
-def _oracle(oracle: Oracle) -> Iterator[str]:
+def _oracle(oracle: PerfectForesight) -> Iterator[str]:
     first, last = oracle.segments[0], oracle.segments[-1]
     pieces = "" if len(oracle.segments) == 1 else f" in {len(oracle.segments)} pieces"
     percent = "" if oracle.avoided_percent is None else f" ({units.percent_text(oracle.avoided_percent)})"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from lowtide.records import IntensityKind, LedgerRow, Reading, TrainingRecord
 from lowtide.report.data_quality import CLAIM_LIMIT_SHARE
-from lowtide.report.model import Oracle, Span, Waiting
+from lowtide.report.model import PerfectForesight, Span, Waiting
 from lowtide.timeutil import format_moment, parse_moment
 from lowtide.units import duration_text, percent_text
 
@@ -39,7 +39,7 @@ class WaitEvidence:
     queued_s: float | None = None
 
 
-def oracle_of(run: TrainingRecord, evidence: WaitEvidence) -> Oracle | str:
+def perfect_foresight_of(run: TrainingRecord, evidence: WaitEvidence) -> PerfectForesight | str:
     """Return the oracle, or in words why there is none."""
     if run.policy == "immediate":
         return "the run did not wait for the grid"
@@ -86,7 +86,9 @@ def _covered(readings: Sequence[Reading], window: Span) -> float:
     return sum(spans, timedelta(0)) / (window.end - window.start)
 
 
-def _searched(run: TrainingRecord, rows: Sequence[LedgerRow], known: Sequence[Reading], window: Span) -> Oracle:
+def _searched(
+    run: TrainingRecord, rows: Sequence[LedgerRow], known: Sequence[Reading], window: Span
+) -> PerfectForesight:
     from lowtide.report.optimal import (
         Steps,  # numpy: not while DAGs are parsed
         search,
@@ -101,7 +103,7 @@ def _searched(run: TrainingRecord, rows: Sequence[LedgerRow], known: Sequence[Re
     found = search(pieces, steps, may_pause=run.policy == _PAUSING)
     avoided = found.at_submission_gco2eq - found.best.emissions_gco2eq
     kept = found.at_submission_gco2eq - found.as_run_gco2eq
-    return Oracle(
+    return PerfectForesight(
         window=window,
         may_pause=run.policy == _PAUSING,
         segments=tuple(Span(start=_moment(begin, a), end=_moment(begin, b)) for a, b in found.best.segments_s),
@@ -188,7 +190,7 @@ def waiting_of(run: TrainingRecord, evidence: WaitEvidence | None = None) -> Wai
     avoided = avoided_gco2eq([run])
     low, high = _bounds(run, avoided)
     later_s = run.wait_s + paused_s(run)
-    oracle = oracle_of(run, evidence or WaitEvidence(missing="the wait's evidence was not at hand"))
+    oracle = perfect_foresight_of(run, evidence or WaitEvidence(missing="the wait's evidence was not at hand"))
     deadline = evidence.deadline if evidence else None
     return Waiting(
         wait_s=run.wait_s,
@@ -203,8 +205,8 @@ def waiting_of(run: TrainingRecord, evidence: WaitEvidence | None = None) -> Wai
         avoided_gco2eq_per_hour=avoided / (later_s / _S_PER_HOUR) if avoided is not None and later_s > 0 else None,
         deadline=deadline,
         deadline_met=None if deadline is None else run.ended_at <= deadline,
-        oracle=oracle if isinstance(oracle, Oracle) else None,
-        oracle_unknown=None if isinstance(oracle, Oracle) else oracle,
+        perfect_foresight=oracle if isinstance(oracle, PerfectForesight) else None,
+        perfect_foresight_unknown=None if isinstance(oracle, PerfectForesight) else oracle,
     )
 
 
@@ -226,7 +228,7 @@ def mean_waiting(runs: Sequence[TrainingRecord], waits: Sequence[Waiting]) -> Wa
         avoided_gco2eq_per_hour=avoided / (later_s / _S_PER_HOUR) if avoided is not None and later_s > 0 else None,
         deadline=_same([wait.deadline for wait in waits]),
         deadline_met=None if None in met else all(met),
-        oracle_unknown="each of several runs has a wait and an oracle of its own; compare them one by one",
+        perfect_foresight_unknown="each of several runs has a wait and an oracle of its own; compare them one by one",
     )
 
 

@@ -13,7 +13,7 @@ from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError, LedgerInUse, LowtideError, MeasurementError
 from lowtide.grid.history import HistoryStore
 from lowtide.records import LedgerEventKind
-from lowtide.report.compare import compare_repeats
+from lowtide.report.compare import compare_replicates
 from lowtide.report.files import load_record, write_report
 from lowtide.report.model import Report
 from lowtide.report.savings import TrainingFolder, training_folders
@@ -121,10 +121,10 @@ def renew_reports(
             report = json.loads(path.read_bytes())
             baselines, runs = ([_folder(side) for side in sides] for sides in _sides(report))
             stale = bool(settled & {*baselines, *runs}) or any(map(_is_behind, itertools.chain(*_sides(report))))
-            if not stale and not (runs[0] in recent and _waits_for_its_oracle(report, now)):
+            if not stale and not (runs[0] in recent and _waits_for_perfect_foresight(report, now)):
                 continue
             found = _compared(baselines, runs, artifacts_root, _own(settings, report), _chosen(report), now)
-            if stale or found.waiting.oracle is not None:
+            if stale or found.waiting.perfect_foresight is not None:
                 write_report(found, path.parent)
                 done.reports.append(path)
         except (OSError, ValueError, KeyError, TypeError, LowtideError) as error:
@@ -138,9 +138,9 @@ def _reports(artifacts_root: Path) -> list[Path]:
 
 
 def _sides(report: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    repeats = report.get("repeats")
-    if repeats:
-        return repeats["baselines"], repeats["runs"]
+    replicates = report.get("replicates")
+    if replicates:
+        return replicates["baselines"], replicates["runs"]
     return [report["baseline"]] if report["baseline"] else [], [report["run"]]
 
 
@@ -159,10 +159,10 @@ def _is_behind(side: dict[str, Any]) -> bool:
     return all(record.get(name) == side[name] for name in ("run_id", "started_at", "ledger_sha256"))
 
 
-def _waits_for_its_oracle(report: dict[str, Any], now: datetime) -> bool:
+def _waits_for_perfect_foresight(report: dict[str, Any], now: datetime) -> bool:
     waiting = report["waiting"]
     deadline = waiting.get("deadline")
-    return waiting.get("oracle") is None and deadline is not None and parse_moment(deadline) <= now
+    return waiting.get("perfect_foresight") is None and deadline is not None and parse_moment(deadline) <= now
 
 
 def _own(settings: ReportConfig, report: dict[str, Any]) -> ReportConfig:
@@ -185,7 +185,7 @@ def _compared(
     now: datetime,
 ) -> Report:
     records = [load_record(folder) for folder in runs]
-    report = compare_repeats(
+    report = compare_replicates(
         [load_record(folder) for folder in baselines],
         records,
         settings=settings,

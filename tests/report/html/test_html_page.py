@@ -175,7 +175,7 @@ def test_a_baseline_that_has_only_its_xcom_is_told_and_its_total_is_drawn(page: 
 def test_several_runs_are_means_with_intervals(page: Page) -> None:
     found = page("repeated")
     said = Document(found.html).said()
-    repeats = found.report.repeats
+    repeats = found.report.replicates
     assert repeats is not None
     mean = next(f.run.mean for f in repeats.figures if f.name == "emissions_gco2eq")
     assert f"Emissions {mean:.0f} g" in said
@@ -246,7 +246,7 @@ def test_a_best_time_far_away_is_told_and_does_not_shrink_the_run(tmp_path: Path
     folder, record = run.write(tmp_path / "run")
     evidence = wait_evidence(record, folder, None, now=NOW)
     report = compare_runs(None, record, settings=ReportConfig(), now=NOW, evidence=evidence)
-    assert report.waiting.oracle is not None
+    assert report.waiting.perfect_foresight is not None
     said = Document(render_html(report)).said()
     assert "Perfect knowledge of the grid until" in said
     assert "when perfect knowledge would have run" not in said
@@ -254,7 +254,7 @@ def test_a_best_time_far_away_is_told_and_does_not_shrink_the_run(tmp_path: Path
 
 def test_the_tile_of_ours_has_the_same_base_as_the_change_beside_it(page: Page) -> None:
     shown = page("night")
-    ours, total = shown.report.ours, shown.report.attribution_gco2eq.total
+    ours, total = shown.report.controllable, shown.report.attribution_gco2eq.total
     assert ours is not None
     assert total is not None
     assert shown.report.baseline is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_repeats
+from lowtide.report.compare import compare_replicates
 from lowtide.report.savings_model import Savings, SavingsRun
 from lowtide.report.savings_text import repeatability_told
 
@@ -23,7 +23,7 @@ def held_against(root: Path, runs: list[TrainingRecord], baselines: list[Trainin
     """Write the first run, with a report that holds all of them against all baselines."""
     write_training(root, "nightly/a", runs[0], baseline=baselines[0])
     mine = TrainingRecord.model_validate_json((root / "runs/nightly/a/record.json").read_text())
-    report = compare_repeats(baselines, [mine, *runs[1:]], settings=ReportConfig(), now=mine.ended_at)
+    report = compare_replicates(baselines, [mine, *runs[1:]], settings=ReportConfig(), now=mine.ended_at)
     (root / "reports/nightly/a/report.json").write_text(report.model_dump_json())
     return only(savings_of(root))
 
@@ -70,13 +70,3 @@ def test_a_report_of_several_runs_says_nothing_of_one_of_them(tmp_path: Path) ->
     found = held_against(tmp_path, [nightly(), other], seeds([0.0060, 0.0061, 0.0059]))
     assert found.avoided_by_efficiency_gco2eq is None
     assert "several runs" in found.efficiency_not_counted[0]
-
-
-def test_a_report_of_an_earlier_version_does_not_say_what_it_claims(tmp_path: Path) -> None:
-    write_training(tmp_path, "nightly/a", nightly(), baseline=make_record())
-    path = tmp_path / "reports/nightly/a/report.json"
-    report = json.loads(path.read_text())
-    for key in ("ours", "fairness", "repeats", "known_errors"):
-        del report[key]
-    path.write_text(json.dumps(report | {"schema_version": "1.1"}))
-    assert "earlier version" in only(savings_of(tmp_path)).efficiency_not_counted[0]

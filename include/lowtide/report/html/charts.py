@@ -672,12 +672,12 @@ def bars_of(report: Report) -> tuple[Bar, ...]:
     if report.baseline is None or report.attribution_gco2eq.total is None:
         return _against_submission(report, run_g)
     parts = report.attribution_gco2eq.model_dump()
-    intervals = report.repeats.attribution_gco2eq if report.repeats is not None else {}
+    intervals = report.replicates.attribution_gco2eq if report.replicates is not None else {}
     before_g = average(report, "baseline", "emissions_gco2eq", lambda r: r.emissions_gco2eq) or 0.0
     bars = [Bar(label="Baseline", kind="baseline", start_gco2eq=0.0, end_gco2eq=before_g)]
     level = before_g
     for key, label, theirs in _PARTS:
-        barred = theirs == "ours" and (report.ours is None or key not in report.ours.parts)
+        barred = theirs == "ours" and (report.controllable is None or key not in report.controllable.parts)
         kind: Kind = "not_claimed" if barred else theirs
         end = level + (parts[key] or 0.0)
         shifted = intervals.get(key)

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 
 from lowtide import units
-from lowtide.report.claims import bounds_text
 from lowtide.report.html.charts import (
     WHOSE,
     Bar,
@@ -42,7 +41,6 @@ from lowtide.report.html.run_data import (
     total_s,
 )
 from lowtide.report.model import Report, RunFigures
-from lowtide.report.statistics import wilson_percent
 from lowtide.units import time_text
 
 # The page's building blocks.
@@ -185,7 +183,7 @@ def quality_table(report: Report) -> Table:
             units.memory_text(run.peak_memory_bytes),
             run.peak_memory_kind,
             f"{100 * run.test_accuracy:.2f} %",
-            "" if run.test_samples is None else bounds_text(wilson_percent(run.test_accuracy, run.test_samples)),
+            "" if run.test_samples is None else f"{run.test_samples:,}",
         )
         for who, side in names
         for run in runs_of(report, side)
@@ -200,7 +198,7 @@ def quality_table(report: Report) -> Table:
             units.points_text(changes.accuracy_points),
             "",
         )
-    header = ("Side", "Run", "Peak memory", "What is counted", "Test accuracy", "95 % by the test set's size")
+    header = ("Side", "Run", "Peak memory", "What is counted", "Test accuracy", "Test samples")
     return Table(
         summary=SUMMARY, caption="Peak memory and test accuracy", header=header, rows=tuple(rows), total=change
     )
@@ -253,7 +251,7 @@ def waterfall(report: Report) -> Shown | None:
 
 def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Shown | None:
     """Return the grid over time; None where no intensity is known."""
-    oracle = report.waiting.oracle
+    oracle = report.waiting.perfect_foresight
     best = () if oracle is None else tuple((s.start.timestamp(), s.end.timestamp()) for s in oracle.segments)
     begin, end = spans[0].start_s, spans[-1].end_s
     if best and best[-1][1] - begin > _FURTHEST * (end - begin):

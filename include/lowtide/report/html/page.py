@@ -6,11 +6,10 @@ from typing import Any, Final, NamedTuple
 
 from lowtide import units
 from lowtide.grid.providers.registry import licences_of
-from lowtide.report.claims import bounds_text, open_text
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
 from lowtide.report.html.drawings import Facts, Shown, Table, Tile, intensity, power, quality, waterfall
 from lowtide.report.html.run_data import Evidence, EvidenceFile, Span, activities, average, runs_of, total_s
-from lowtide.report.model import Direction, Interval, RepeatedFigure, Report, RunFigures, Spread, Status, Waiting
+from lowtide.report.model import Direction, Interval, ReplicateFigure, Report, RunFigures, Spread, Status, Waiting
 from lowtide.report.text import render_table, waiting_sentences
 from lowtide.units import time_text
 
@@ -69,11 +68,6 @@ TERMS: Final = (
         "The same energy curve at the best time between submission and deadline, known only afterwards. No plan can do better.",
     ),
     (
-        "95 % by the test set's size",
-        "Where the accuracy may lie for other test samples of the same kind (Wilson score interval, 1927). The change's bounds"
-        " are Newcombe's (1998) of two independent test sets; both runs saw the same one, so they are wider than need be.",
-    ),
-    (
         "Within the methods' known errors",
         "The bounds if every method errs as far as its published error goes, all in the same direction.",
     ),
@@ -124,7 +118,6 @@ def _trusting_facts(report: Report) -> Iterator[tuple[str, list[str]]]:
     yield "Energy", list(_energy(report))
     yield "Known errors", list(_known_errors(report))
     yield "Repetition", [_repetition(report)]
-    yield "Test accuracy", list(_accuracy(report))
     yield "Fairness", [_fairness(report)]
     yield "The wait", list(_wait(report))
 
@@ -157,7 +150,7 @@ def _known_errors(report: Report) -> Iterator[str]:
 
 
 def _repetition(report: Report) -> str:
-    repeats = report.repeats
+    repeats = report.replicates
     if repeats is None:
         return "one run a side: how much runs differ by chance is not measured here"
     told = f"{len(repeats.baselines)} baselines and {len(repeats.runs)} runs"
@@ -166,25 +159,10 @@ def _repetition(report: Report) -> str:
     return f"{told}; {repeats.confidence_percent:g} % intervals"
 
 
-def _accuracy(report: Report) -> Iterator[str]:
-    found = report.accuracy
-    if found is None:
-        return
-    if found.run_percent is not None:
-        yield f"{bounds_text(found.run_percent)} by the {found.run_test_samples:,} samples of the test set"
-    if found.beyond_sampling is not None:
-        more = "more" if found.beyond_sampling else "no more"
-        same = found.baseline_test_samples == found.run_test_samples
-        bound = (
-            "both runs saw the same, so that is an upper bound" if same else "the two test sets are not the same size"
-        )
-        yield f"the change is {more} than other test samples may make; {bound}"
-
-
 def _fairness(report: Report) -> str:
     if report.baseline is None:
         return "nothing to hold it against"
-    checked, found = len(report.fairness.checked), report.fairness.differences
+    checked, found = len(report.comparability.checked), report.comparability.differences
     told = "no difference" if not found else "1 difference" if len(found) == 1 else f"{len(found)} differences"
     barring = sum(difference.bars != "nothing" for difference in found)
     barred = f", {barring} of which bar a claim" if barring else ""
@@ -196,11 +174,14 @@ def _wait(report: Report) -> Iterator[str]:
     if waiting.deadline is not None:
         met = {True: "met", False: "missed", None: "not known whether met"}[waiting.deadline_met]
         yield f"deadline {met}"
-    if waiting.oracle is not None:
-        possible, captured = units.grams_text(waiting.oracle.avoided_gco2eq), waiting.oracle.captured_percent
+    if waiting.perfect_foresight is not None:
+        possible, captured = (
+            units.grams_text(waiting.perfect_foresight.avoided_gco2eq),
+            waiting.perfect_foresight.captured_percent,
+        )
         share = "" if captured is None else f"; the run got {units.percent_text(captured)} of it"
         yield f"perfect knowledge would have avoided {possible}{share}"
-    elif waiting.oracle_unknown is not None:
+    elif waiting.perfect_foresight_unknown is not None:
         yield "what was possible is not known"
 
 
@@ -308,7 +289,7 @@ _NAMES = {
     "duration_s": "Duration",
     "wait_s": "Wait",
     "waiting_avoided_percent": "Avoided by waiting",
-    "oracle_avoided_percent": "Avoided by perfect knowledge",
+    "perfect_foresight_avoided_percent": "Avoided by perfect knowledge",
     "captured_percent": "Of that, got",
 }
 _UNITS: dict[str, Callable[[float], str]] = {
@@ -322,9 +303,9 @@ _UNITS: dict[str, Callable[[float], str]] = {
 }
 
 
-def repeats_of(report: Report) -> dict[str, Any] | None:
+def replicates_of(report: Report) -> dict[str, Any] | None:
     """Return what to say and the table; None with one run a side."""
-    repeats = report.repeats
+    repeats = report.replicates
     if repeats is None:
         return None
     text = f"{len(repeats.baselines)} baselines and {len(repeats.runs)} runs. {repeats.method}."
@@ -341,11 +322,11 @@ def repeats_of(report: Report) -> dict[str, Any] | None:
     return {"text": text, "table": table}
 
 
-def _name(figure: RepeatedFigure) -> str:
+def _name(figure: ReplicateFigure) -> str:
     return _NAMES.get(figure.name, figure.name.replace("_", " "))
 
 
-def _spread(figure: RepeatedFigure, spread: Spread | None) -> str:
+def _spread(figure: ReplicateFigure, spread: Spread | None) -> str:
     if spread is None:
         return units.NONE_TEXT
     write = next((write for ending, write in _UNITS.items() if figure.name.endswith(f"_{ending}")), units.significant)
@@ -434,9 +415,7 @@ def _before(report: Report, figure: _Figure) -> Iterator[str]:
         yield f"{units.signed_grams_text(report.attribution_gco2eq.total)}, {write(change)} of the baseline's {told}"
     else:
         yield f"{write(change)} against {told}"
-    repeats = report.repeats
-    if figure is _ACCURACY and report.accuracy is not None and report.accuracy.change_points is not None:
-        yield f"{open_text(report.accuracy.change_points)} by the test set's size"
+    repeats = report.replicates
     if repeats is not None and figure.change in repeats.changes:
         yield f"{interval_text(repeats.changes[figure.change], write)} over {_runs(report)}"
 
@@ -447,14 +426,14 @@ def _runs(report: Report) -> str:
 
 def _with_bounds(tile: Tile, report: Report) -> Tile:
     bounds = report.run.uncertainty
-    if bounds is None or report.repeats is not None:
+    if bounds is None or report.replicates is not None:
         return tile
     low, high = units.grams_text(bounds.emissions_low_gco2eq), units.grams_text(bounds.emissions_high_gco2eq)
     return Tile(label=tile.label, now=tile.now, lines=(*tile.lines, f"known errors: {low} to {high}"))
 
 
 def _ours(report: Report) -> Tile:
-    ours = report.ours
+    ours = report.controllable
     if ours is None:
         attributed = report.attribution_gco2eq.total is not None
         why = "nothing counts as ours here" if attributed else "nothing is attributed"
@@ -467,8 +446,8 @@ def _ours(report: Report) -> Tile:
     if before:
         share = units.change_text(100 * ours.change_gco2eq / before)
         lines.insert(0, f"{share} of the baseline's {units.grams_text(before)}")
-    if report.repeats is not None and report.repeats.ours_percent is not None:
-        lines.append(f"{interval_text(report.repeats.ours_percent, units.change_text)} over {_runs(report)}")
+    if report.replicates is not None and report.replicates.controllable_percent is not None:
+        lines.append(f"{interval_text(report.replicates.controllable_percent, units.change_text)} over {_runs(report)}")
     return Tile(label="Of that change, ours", now=units.signed_grams_text(ours.change_gco2eq), lines=tuple(lines))
 
 
@@ -488,7 +467,7 @@ def _waiting(report: Report) -> Tile:
     lines = [waited]
     if waiting.avoided_percent is not None:
         lines.insert(0, f"{units.change_text(-waiting.avoided_percent)} against submission")
-    captured = None if waiting.oracle is None else waiting.oracle.captured_percent
+    captured = None if waiting.perfect_foresight is None else waiting.perfect_foresight.captured_percent
     if captured is not None and captured >= 0:
         lines.append(f"{units.percent_text(captured)} of what was possible")
     now = units.grams_text(abs(waiting.avoided_gco2eq))
@@ -561,7 +540,7 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> View:
         missing=_missing(report, baseline, run),
         power=power(report, baseline, run, spans),
         quality=quality(report),
-        repeats=repeats_of(report),
+        repeats=replicates_of(report),
         fairness=_view_fairness(report),
         notes=report.notes,
         all_figures=render_table(report),
@@ -577,7 +556,11 @@ def _direction(report: Report) -> str | None:
     found = report.headline.direction
     if found is None:
         return None
-    by_waiting = found != "no_measurable_change" and report.ours is not None and report.ours.parts == ("waiting",)
+    by_waiting = (
+        found != "no_measurable_change"
+        and report.controllable is not None
+        and report.controllable.parts == ("waiting",)
+    )
     return DIRECTION[found] + (" by waiting" if by_waiting else "")
 
 
@@ -621,7 +604,9 @@ def _when(report: Report, spans: Sequence[Span]) -> str:
 def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ...]:
     sides = [("This run", run)] if report.baseline is None else [("The baseline", baseline), ("This run", run)]
     first = (
-        () if report.repeats is None else ("Drawn are the first baseline and the first run; the table holds all runs.",)
+        ()
+        if report.replicates is None
+        else ("Drawn are the first baseline and the first run; the table holds all runs.",)
     )
     return first + tuple(
         f"{who} is missing here: {'; '.join(evidence.problems)}. Its totals stand in the tables."
@@ -631,7 +616,7 @@ def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ..
 
 
 def _view_fairness(report: Report) -> dict[str, Any]:
-    found, checked = report.fairness.differences, report.fairness.checked
+    found, checked = report.comparability.differences, report.comparability.checked
     different = {difference.what for difference in found}
     labels = {check.what: check.label for check in (*CHECKS, *METHODS, DEVICE_NAME, GPU_DEVICES, WHOLE_KEY)}
     same = [labels.get(key, key.replace("_", " ")) for key in checked if key not in different]

@@ -26,7 +26,7 @@ Side = Literal["baseline", "run"]
 
 def spread(report: Report, side: Side, name: str) -> Spread | None:
     """Return a figure's spread over a side's runs; None with one run a side, or without that side."""
-    repeated = () if report.repeats is None else report.repeats.figures
+    repeated = () if report.replicates is None else report.replicates.figures
     found = next((figure for figure in repeated if figure.name == name), None)
     if found is None:
         return None
@@ -44,8 +44,8 @@ def average(report: Report, side: Side, name: str, read: Callable[[RunFigures], 
 
 def runs_of(report: Report, side: Side) -> tuple[RunFigures, ...]:
     """Return a side's runs."""
-    if report.repeats is not None:
-        return report.repeats.baselines if side == "baseline" else report.repeats.runs
+    if report.replicates is not None:
+        return report.replicates.baselines if side == "baseline" else report.replicates.runs
     if side == "run":
         return (report.run,)
     return () if report.baseline is None else (report.baseline,)

@@ -45,28 +45,28 @@ def test_the_parts_sum_to_the_difference_of_the_means(before: list[float], after
 
 def test_one_run_a_side_is_no_repetition() -> None:
     report = compared_several(bases(0.006), runs(0.0045))
-    assert report.repeats is None
+    assert report.replicates is None
     alone = compared(bases(0.006)[0], runs(0.0045)[0])
     assert report == alone
 
 
 def test_each_figure_has_its_mean_and_spread_on_both_sides() -> None:
     report = compared_several(bases(0.006, 0.0062, 0.0058), runs(0.0045, 0.0047))
-    assert report.repeats is not None
-    figure = {f.name: f for f in report.repeats.figures}["energy_kwh"]
+    assert report.replicates is not None
+    figure = {f.name: f for f in report.replicates.figures}["energy_kwh"]
     assert figure.baseline is not None
     assert (figure.baseline.runs, figure.run.runs) == (3, 2)
     assert figure.baseline.mean == pytest.approx(0.0082)
     assert figure.baseline.standard_deviation == pytest.approx(0.0002)
-    assert [r.seed for r in report.repeats.runs] == [0, 1]
+    assert [r.seed for r in report.replicates.runs] == [0, 1]
     assert (report.run_id, report.baseline_run_id) == (runs(0.0045)[0].run_id, bases(0.006)[0].run_id)
 
 
 def test_a_change_beyond_the_spread_is_claimed_with_its_interval() -> None:
     report = compared_several(bases(0.006, 0.0061, 0.0059), runs(0.0045, 0.0046, 0.0044))
     assert outcome(report) == ("claimed", "lower")
-    assert report.repeats is not None
-    interval = report.repeats.changes["emissions_percent"]
+    assert report.replicates is not None
+    interval = report.replicates.changes["emissions_percent"]
     assert report.changes.emissions_percent is not None
     assert interval.low < report.changes.emissions_percent < interval.high < 0
     assert "95 % interval -5" in report.headline.text
@@ -77,10 +77,10 @@ def test_a_change_of_5_percent_inside_the_spread_is_no_measurable_change() -> No
     """Beyond the repeatability that is assumed for single runs, but the repeated runs spread further."""
     before, after = bases(0.006, 0.009, 0.0045), runs(0.0055, 0.0085, 0.004, policy="immediate")
     report = compared_several(before, after)
-    assert report.ours is not None
-    assert abs(report.ours.change_percent) > 3.0
+    assert report.controllable is not None
+    assert abs(report.controllable.change_percent) > 3.0
     assert outcome(report)[1] == "no_measurable_change"
-    assert "which holds zero" in report.headline.reasons[-1]
+    assert "which contains zero" in report.headline.reasons[-1]
 
 
 def test_a_change_of_2_percent_beyond_the_spread_is_measurable() -> None:
@@ -88,8 +88,8 @@ def test_a_change_of_2_percent_beyond_the_spread_is_measurable() -> None:
     before = bases(0.006, 0.00601, 0.00599, 0.006001)
     same_grid = {"grid_gco2eq_per_kwh": 200.0, "submission_gco2eq_per_kwh": 200.0, "policy": "immediate"}
     report = compared_several(before, runs(0.00584, 0.00585, 0.00583, 0.005841, **same_grid))
-    assert report.ours is not None
-    assert -3.0 < report.ours.change_percent < 0
+    assert report.controllable is not None
+    assert -3.0 < report.controllable.change_percent < 0
     assert outcome(report) == ("claimed", "lower")
     single = compared(before[0], runs(0.00584, **same_grid)[0])
     assert outcome(single) == ("claimed", "no_measurable_change")
@@ -98,7 +98,7 @@ def test_a_change_of_2_percent_beyond_the_spread_is_measurable() -> None:
 @pytest.mark.parametrize(
     ("accuracies", "said"),
     [
-        ((0.980, 0.990, 0.989), "+0.13 points, which may be none (95 % interval -"),
+        ((0.980, 0.990, 0.989), "+0.13 points, which may be zero (95 % interval -"),
         ((0.951, 0.952, 0.953), "-3.30 points (95 %"),
     ],
 )
@@ -112,11 +112,11 @@ def test_accuracy_within_the_spread_of_the_seeds_is_no_change(accuracies: tuple[
 
 def test_one_run_on_a_side_leaves_the_changes_without_an_interval() -> None:
     report = compared_several(bases(0.006), runs(0.0045, 0.0046))
-    assert report.repeats is not None
-    assert report.repeats.changes == {}
-    assert report.repeats.without_interval == "there is one baseline only, whose spread nobody knows; give at least two"
-    assert report.repeats.waiting_avoided_percent is not None  # it needs no baseline
-    assert "The changes have no interval: there is one baseline only" in render_markdown(report)
+    assert report.replicates is not None
+    assert report.replicates.changes == {}
+    assert report.replicates.without_interval == "there is only one baseline, which has no spread; give at least two"
+    assert report.replicates.waiting_avoided_percent is not None  # it needs no baseline
+    assert "The changes have no interval: there is only one baseline" in render_markdown(report)
 
 
 def test_several_runs_without_a_baseline_get_their_waiting_part() -> None:
@@ -131,8 +131,8 @@ def test_waits_are_told_by_their_means() -> None:
     report = compared_several([], [first, second.model_copy(update={"wait_s": 0.0})])
     assert report.waiting.wait_s == 6000.0
     assert report.waiting.avoided_percent == pytest.approx(100 * 70 / 180)
-    assert report.waiting.oracle is None
-    assert "one by one" in (report.waiting.oracle_unknown or "")
+    assert report.waiting.perfect_foresight is None
+    assert "one by one" in (report.waiting.perfect_foresight_unknown or "")
 
 
 def test_a_run_whose_submission_is_unknown_leaves_the_mean_unknown() -> None:

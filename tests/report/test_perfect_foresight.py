@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowtide.records import IntensityKind, Phase, Reading, TrainingRecord, ValuedRow
-from lowtide.report.model import Oracle
+from lowtide.report.model import PerfectForesight
 from lowtide.report.optimal import Piece, Steps, best_slots, best_start, curve_of, emissions_at, search
-from lowtide.report.waiting import WaitEvidence, oracle_of
+from lowtide.report.waiting import WaitEvidence, perfect_foresight_of
 
 from tests.support.records import make_record
 
@@ -70,9 +70,9 @@ def evidence(
     return WaitEvidence(rows=rows, readings=known, deadline=deadline)
 
 
-def oracle(run: TrainingRecord, found: WaitEvidence) -> Oracle:
-    known = oracle_of(run, found)
-    assert isinstance(known, Oracle), known
+def oracle(run: TrainingRecord, found: WaitEvidence) -> PerfectForesight:
+    known = perfect_foresight_of(run, found)
+    assert isinstance(known, PerfectForesight), known
     return known
 
 
@@ -158,7 +158,7 @@ def test_a_run_in_one_piece_is_not_cut_but_one_that_paused_may_be() -> None:
 )
 def test_what_is_not_known_is_said_and_not_guessed(changes: dict[str, object], found: WaitEvidence, said: str) -> None:
     fields = {"started_at": SUBMITTED + timedelta(hours=5)} if "submitted_at" in changes else {}
-    known = oracle_of(run_of(rows_from(2), **(fields | changes)), found)
+    known = perfect_foresight_of(run_of(rows_from(2), **(fields | changes)), found)
     assert isinstance(known, str)
     assert said in known
 
