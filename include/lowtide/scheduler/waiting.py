@@ -1,95 +1,42 @@
-"""A wait on an event loop beside many others: looks are shared where they can be, and nothing blocks the loop."""
+"""Checks the grid until a job may start: in the foreground, or on an event loop where many waits share their checks."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
-from lowtide.config.zones import find_zone
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock
 from lowtide.grid.outlook import DataNeeds, Outlook
-from lowtide.grid.series import IntensityCurve
 from lowtide.grid.shared import Opener, SharedLook, SharedSources, SourceKey, in_network_thread, in_thinking_thread
 from lowtide.scheduler.decision import decide, with_confidence_interval
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
 from lowtide.timeutil import utc_now
 
-# A look at the grid in words for a log: the decision, the steps of a fallback, and the hours to come as one line.
-
-
-_EIGHTHS = "▁▂▃▄▅▆▇█"
-_UNKNOWN = "·"
-_MOST_HOURS = 48
-_HOUR_S = 3600
+MINIMUM_PAUSE_S = 0.5
+"""Real seconds between two checks at least: a fast replay must not become a busy loop."""
+LONGEST_SHARED_S = 1800.0
+"""A check older than half an hour, the interval of most providers, is not shared, however long the poke interval is."""
+FRESH_S = 60.0
+"""A start is decided on a check no older than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionEvent:
-    """One look of a job: what was decided, on which outlook."""
+    """One check of a job: what was decided, on which outlook."""
 
     job: Job
     decision: Decision
     outlook: Outlook
 
     def lines(self) -> list[str]:
-        """Return the look for a log, in one to three lines."""
+        """Return the check for a log: the decision and, where the signal fell back, the steps that led there."""
         steps = self.decision.steps
-        fallen_back = [f"[{'; '.join(steps)}]"] if len(steps) > 1 else []
-        return [self.decision.text, *fallen_back, *self._hours_to_come()]
-
-    def _hours_to_come(self) -> list[str]:
-        prediction, decision = self.outlook.prediction, self.decision
-        if prediction is None or decision.action not in (Action.WAIT, Action.PAUSE) or not decision.segments:
-            return []
-        now_s = decision.decided_at.timestamp()
-        end_s = prediction.curve.end_s if decision.deadline is None else decision.deadline.timestamp()
-        end_s = min(end_s, prediction.curve.end_s, now_s + _MOST_HOURS * _HOUR_S)
-        means = _hourly(prediction.curve, now_s, end_s)
-        known = [mean for mean in means if mean is not None]
-        if len(known) < 2:
-            return []
-        zone = find_zone(self.job.zone).timezone
-        start, end = (datetime.fromtimestamp(s, UTC).astimezone(zone) for s in (now_s, now_s + len(means) * _HOUR_S))
-        chosen = decision.segments[0][0].astimezone(zone)
-        return [
-            f"{start:%H:%M} {sparkline(means)} {end:%H:%M} ({zone.key}), {min(known):.0f} to {max(known):.0f} g/kWh by the"
-            f" hour; chosen {chosen:%a %H:%M}{_more(decision)}"
-        ]
-
-
-def sparkline(means: list[float | None]) -> str:
-    """Return one character a value, scaled between the least and the greatest; a gap is a dot."""
-    known = [mean for mean in means if mean is not None]
-    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
-    return "".join(_UNKNOWN if m is None else _EIGHTHS[int(7 * (m - low) / span + 0.5) if span else 0] for m in means)
-
-
-def _hourly(curve: IntensityCurve, start_s: float, end_s: float) -> list[float | None]:
-    count = int((end_s - start_s) // _HOUR_S)
-    return [curve.mean_over(start_s + i * _HOUR_S, start_s + (i + 1) * _HOUR_S) for i in range(count)]
-
-
-def _more(decision: Decision) -> str:
-    first, rest = decision.segments[0], decision.segments[1:]
-    told = f" for {_duration(first[1] - first[0])}"
-    return told if not rest else f"{told} and {len(rest)} more piece{'s' if len(rest) > 1 else ''}"
-
-
-def _duration(duration: timedelta) -> str:
-    minutes = round(duration.total_seconds() / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
-
-
-# One look at the grid, and a wait made of looks: the same for the sensor and the command line; the trigger's is shared.
-
-
-MINIMUM_PAUSE_S = 0.5
-"""Real seconds between two looks at least: a fast replay must not become a busy loop."""
+        return [self.decision.text, *([f"[{'; '.join(steps)}]"] if len(steps) > 1 else [])]
 
 
 def look(job: Job, signal: IntensityClient, clock: Clock) -> DecisionEvent:
@@ -127,14 +74,6 @@ def wait_in_foreground(
         if decision.action is not Action.WAIT:
             return decision
         sleep(pause_s(decision, clock))
-
-
-LONGEST_SHARED_S = 1800.0
-"""A look older than half an hour, the interval of most providers, is not shared, however long the poke interval is."""
-
-
-FRESH_S = 60.0
-"""A start is decided on a look no older than this."""
 
 
 class Source(Protocol):
