@@ -28,7 +28,8 @@ from lowtide.trainer.checkpoint_manager import CheckpointManager, Snapshot, writ
 from lowtide.trainer.device import start_measuring
 from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.models import small_cnn
-from lowtide.trainer.optim import Precision, Schedule
+from lowtide.trainer.optim import Schedule
+from lowtide.trainer.precision import Precision
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.progress import Progress
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests

@@ -18,7 +18,8 @@ from lowtide.trainer.device import device_name, select_device, synchronize
 from lowtide.trainer.loaders import ResidentSource
 from lowtide.trainer.loop import OptimizationLoop
 from lowtide.trainer.models import mlp, small_cnn
-from lowtide.trainer.optim import Schedule, make_optimizer, make_precision
+from lowtide.trainer.optim import Schedule, make_optimizer
+from lowtide.trainer.precision import make_precision
 from lowtide.trainer.progress import Progress
 from lowtide.trainer.state import LoopState
 from torch import Tensor, nn

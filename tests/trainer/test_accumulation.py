@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from lowtide.trainer.data import TrainingData
 from lowtide.trainer.loaders import ResidentSource, sample_order
 from lowtide.trainer.loop import OptimizationLoop, accuracy
-from lowtide.trainer.optim import Precision, Schedule, make_precision
+from lowtide.trainer.optim import Schedule
+from lowtide.trainer.precision import Precision, make_precision
 from lowtide.trainer.state import LoopState
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy

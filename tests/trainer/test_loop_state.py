@@ -10,7 +10,8 @@ import torch
 from lowtide.trainer.data import TrainingData
 from lowtide.trainer.loaders import ResidentSource
 from lowtide.trainer.loop import OptimizationLoop
-from lowtide.trainer.optim import BFloat16, Float16, Precision, Schedule, make_optimizer
+from lowtide.trainer.optim import Schedule, make_optimizer
+from lowtide.trainer.precision import BFloat16, Float16, Precision
 from lowtide.trainer.random_state import RandomState, seed_everything
 from lowtide.trainer.state import LoopState
 from torch import Tensor, nn

@@ -5,7 +5,8 @@ import torch
 from lowtide.trainer.data import TrainingData
 from lowtide.trainer.loaders import ResidentSource
 from lowtide.trainer.loop import OptimizationLoop, summed_cross_entropy
-from lowtide.trainer.optim import Float16, Precision, Schedule
+from lowtide.trainer.optim import Schedule
+from lowtide.trainer.precision import Float16, Precision
 from lowtide.trainer.state import LoopState
 from torch import nn
 from torch.nn.functional import cross_entropy

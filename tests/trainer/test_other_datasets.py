@@ -1,4 +1,4 @@
-"""Fashion-MNIST, digits, and torchvision's data sets by import path."""
+"""Digits, and torchvision's data sets by import path."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ import torch
 from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, DataSetError
 from lowtide.trainer.data import TrainingData
-from lowtide.trainer.datasets import digits, fashion_mnist, mnist, normaliser
-from lowtide.trainer.mnist import DATA_DIR_VARIABLE, ensure_fashion_mnist
+from lowtide.trainer.datasets import digits, mnist, normaliser
+from lowtide.trainer.mnist import DATA_DIR_VARIABLE
 from lowtide.trainer.protocol import EventKind
 from lowtide.trainer.torchvision import load_data
 from lowtide.trainer.trainer import Training
@@ -24,30 +24,8 @@ def loaded(path: str, **kwargs: object) -> TrainingData:
     return found
 
 
-@pytest.fixture(scope="module")
-def fashion_root(mnist_root: Path) -> Path:
-    """Real Fashion-MNIST, fetched once from wherever it is to be had."""
-    try:
-        ensure_fashion_mnist(mnist_root, report=print)
-    except DataSetError as error:
-        pytest.skip(str(error))
-    return mnist_root
-
-
-def test_fashion_mnist_is_whole_and_normalised(fashion_root: Path) -> None:
-    data = fashion_mnist(root=str(fashion_root))
-    assert data.train_inputs.shape == (60_000, 1, 28, 28)
-    assert data.train_targets.bincount().tolist() == [6000] * 10
-    assert data.test_targets.bincount().tolist() == [1000] * 10
-    prepared = data.prepared(data.train_inputs[:20_000])
-    assert abs(float(prepared.mean())) < 0.01
-    assert abs(float(prepared.std()) - 1) < 0.01
-
-
-@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
-def test_a_torchvision_data_set_is_named_in_the_yaml_and_gives_both_splits(fashion_root: Path, name: str) -> None:
-    found = loaded(f"torchvision.datasets:{name}", root=str(fashion_root))
-    expected = mnist(root=str(fashion_root)) if name == "MNIST" else fashion_mnist(root=str(fashion_root))
+def test_a_torchvision_data_set_is_named_in_the_yaml_and_gives_both_splits(mnist_root: Path) -> None:
+    found, expected = loaded("torchvision.datasets:MNIST", root=str(mnist_root)), mnist(root=str(mnist_root))
     assert torch.equal(found.train_inputs, expected.train_inputs)
     assert torch.equal(found.test_inputs, expected.test_inputs)
     assert torch.equal(found.test_targets, expected.test_targets)

@@ -15,7 +15,8 @@ from lowtide.trainer.data import TrainingData
 from lowtide.trainer.loaders import ResidentSource
 from lowtide.trainer.loop import OptimizationLoop
 from lowtide.trainer.oom import is_out_of_memory
-from lowtide.trainer.optim import Float16, Precision, Schedule
+from lowtide.trainer.optim import Schedule
+from lowtide.trainer.precision import Float16, Precision
 from lowtide.trainer.random_state import seed_everything
 from lowtide.trainer.state import LoopState
 from torch import Tensor, nn

@@ -12,7 +12,7 @@ from lowtide.trainer import trainer as child_side
 from lowtide.trainer.checkpoint_manager import Snapshot
 from lowtide.trainer.loop import accuracy
 from lowtide.trainer.oom import is_out_of_memory
-from lowtide.trainer.optim import Precision
+from lowtide.trainer.precision import Precision
 from lowtide.trainer.protocol import EventKind
 from lowtide.trainer.trainer import Training
 

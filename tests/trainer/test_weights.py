@@ -9,7 +9,8 @@ from lowtide.errors import DataSetError
 from lowtide.trainer.data import TrainingData, check_data, weights_of
 from lowtide.trainer.loaders import ResidentSource
 from lowtide.trainer.loop import OptimizationLoop, accuracy
-from lowtide.trainer.optim import Precision, Schedule
+from lowtide.trainer.optim import Schedule
+from lowtide.trainer.precision import Precision
 from lowtide.trainer.state import LoopState
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy

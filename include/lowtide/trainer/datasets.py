@@ -1,4 +1,4 @@
-"""Data sets that come with Lowtide, by import path: ``lowtide.trainer.datasets:mnist``, ``fashion_mnist``, ``digits``."""
+"""Data sets that come with Lowtide, by import path: ``lowtide.trainer.datasets:mnist`` and ``digits``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +8,7 @@ import torch
 from torch import Tensor
 
 from lowtide.trainer.data import TrainingData
-from lowtide.trainer.mnist import default_data_folder, ensure_fashion_mnist, ensure_mnist
-
-# Images that stay uint8 on the device, and are normalised a micro-batch at a time.
-
+from lowtide.trainer.mnist import default_data_folder, ensure_mnist
 
 _LEVELS = 256
 
@@ -47,7 +44,6 @@ def normaliser(images: Tensor) -> Callable[[Tensor], Tensor]:
 
 _MNIST_MEAN, _MNIST_STD = 0.1307, 0.3081
 """Of the training set's pixels scaled to 0..1."""
-_FASHION_MEAN, _FASHION_STD = 0.2860, 0.3530
 _IMAGES_HEADER_BYTES, _LABELS_HEADER_BYTES = 16, 8
 _DIGITS = Path(__file__).with_name("digits.csv.gz")
 _DIGITS_TEST_EVERY = 6
@@ -61,18 +57,13 @@ def mnist(*, root: str | None = None, train_limit: int | None = None, test_limit
     :raises DataSetError: the files are not there and cannot be fetched.
     """
     raw = ensure_mnist(Path(root) if root else default_data_folder(), report=print)
-    return _idx(raw, train_limit, test_limit, Normalise([255 * _MNIST_MEAN], [255 * _MNIST_STD]))
-
-
-def fashion_mnist(
-    *, root: str | None = None, train_limit: int | None = None, test_limit: int | None = None
-) -> TrainingData:
-    """Return Fashion-MNIST (as many images of as many pixels as MNIST, ten kinds of clothes); parameters as for ``mnist``.
-
-    :raises DataSetError: the files are not there and cannot be fetched.
-    """
-    raw = ensure_fashion_mnist(Path(root) if root else default_data_folder(), report=print)
-    return _idx(raw, train_limit, test_limit, Normalise([255 * _FASHION_MEAN], [255 * _FASHION_STD]))
+    return TrainingData(
+        train_inputs=_images(raw / "train-images-idx3-ubyte", train_limit),
+        train_targets=_labels(raw / "train-labels-idx1-ubyte", train_limit),
+        test_inputs=_images(raw / "t10k-images-idx3-ubyte", test_limit),
+        test_targets=_labels(raw / "t10k-labels-idx1-ubyte", test_limit),
+        prepare=Normalise([255 * _MNIST_MEAN], [255 * _MNIST_STD]),
+    )
 
 
 def digits() -> TrainingData:
@@ -89,16 +80,6 @@ def digits() -> TrainingData:
         test_inputs=images[is_test],
         test_targets=targets[is_test],
         prepare=normaliser(images[~is_test]),
-    )
-
-
-def _idx(raw: Path, train_limit: int | None, test_limit: int | None, normalise: Normalise) -> TrainingData:
-    return TrainingData(
-        train_inputs=_images(raw / "train-images-idx3-ubyte", train_limit),
-        train_targets=_labels(raw / "train-labels-idx1-ubyte", train_limit),
-        test_inputs=_images(raw / "t10k-images-idx3-ubyte", test_limit),
-        test_targets=_labels(raw / "t10k-labels-idx1-ubyte", test_limit),
-        prepare=normalise,
     )
 
 

@@ -16,7 +16,7 @@ from lowtide.trainer.oom import (
     out_of_memory_error,
     smaller_evaluation,
 )
-from lowtide.trainer.optim import Precision
+from lowtide.trainer.precision import Precision
 from lowtide.trainer.state import LoopState
 
 # A heartbeat during the evaluation: a long one must not be taken for a hang.

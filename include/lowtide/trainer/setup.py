@@ -14,7 +14,8 @@ from lowtide.trainer.device import select_device
 from lowtide.trainer.loaders import Batch, BatchSource, make_source
 from lowtide.trainer.loop import OptimizationLoop, summed_cross_entropy
 from lowtide.trainer.oom import StepSnapshot, batch_norm_warning, explain_out_of_memory, is_out_of_memory
-from lowtide.trainer.optim import Precision, Schedule, make_optimizer, make_precision
+from lowtide.trainer.optim import Schedule, make_optimizer
+from lowtide.trainer.precision import Precision, make_precision
 from lowtide.trainer.random_state import HostGenerators, seed_everything
 from lowtide.trainer.state import LoopState
 from lowtide.trainer.torchvision import load_data

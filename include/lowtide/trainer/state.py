@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lowtide.trainer.optim import Precision, Schedule
+from lowtide.trainer.optim import Schedule
+from lowtide.trainer.precision import Precision
 from lowtide.trainer.random_state import RandomState
 
 
