@@ -44,7 +44,7 @@ PROJECT_ROOT = find_project_root(Path(__file__).resolve(), os.environ, Path.cwd(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
-    """A validated configuration, where it came from and which bytes it stands for."""
+    """A validated configuration, where it came from and its bytes."""
 
     values: LowtideConfig
     source: str
@@ -74,7 +74,7 @@ def deployed_artifacts_path() -> Path | None:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping: YAML would silently take the last."""
+    """Refuses a key that one mapping has twice: YAML would silently take the last."""
 
 
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -86,7 +86,7 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[An
         if not isinstance(key, Hashable):
             raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key_node.start_mark)
         if key in seen:
-            raise yaml.MarkedYAMLError(problem=f"the key '{key}' stands there twice", problem_mark=key_node.start_mark)
+            raise yaml.MarkedYAMLError(problem=f"the key '{key}' is there twice", problem_mark=key_node.start_mark)
         seen.add(key)
     return dict(loader.construct_mapping(node, deep=True))
 
@@ -143,7 +143,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); check the path and its permissions") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}{_yaml_problem(error)}; mend the YAML there") from None
+        raise ConfigurationError(f"{path}{_yaml_problem(error)}; correct the YAML there") from None
     if not isinstance(raw, dict):
         raise ConfigurationError(
             f"{path}: is not a mapping of sections; see include/configs/optimized.yaml for the shape"

@@ -1,4 +1,4 @@
-"""How an effective batch is cut: micro_batch_size, accumulation_steps and effective_batch_size, of which two give the third."""
+"""The sections and keys of a configuration file, with their types, defaults, descriptions and checks."""
 
 import math
 import re
@@ -14,16 +14,11 @@ from lowtide.errors import ConfigurationError
 from lowtide.timeutil import Deadline, Duration, format_duration, parse_duration
 from lowtide.units import BYTES_PER_GIB, BYTES_PER_MIB
 
-# The base of every section of the configuration.
-
 
 class Section(BaseModel):
     """Unknown keys are refused, and nothing is converted silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-# The account section of the configuration: where the ledger is copied, what the figures are per, what the hardware cost.
 
 
 FunctionalUnitName = Literal["run", "epoch", "1000_samples"]
@@ -121,7 +116,7 @@ def _checked_size(value: object) -> object:
 
 
 MemoryTargetText = Annotated[str, BeforeValidator(_checked_target)]
-# checked as one: a union's own errors would name its branches, which nobody wrote
+# checked as one: a union's own errors would name its branches, which the user did not write
 MicroBatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], BeforeValidator(_checked_size)]
 
 
@@ -266,7 +261,7 @@ class PausingConfig(Section):
     """What a pause costs, and how many there may be; used by the policy ``interruptible``."""
 
     minimum_slice: Annotated[Duration, Field(description="shortest run between two pauses")] = parse_duration("30m")
-    resume_time: Annotated[Duration, Field(description="time that a resume takes before work goes on")] = (
+    resume_time: Annotated[Duration, Field(description="time that a resume takes before work resumes")] = (
         parse_duration("2m")
     )
     resume_energy: Annotated[Duration, Field(description="energy of a pause and its resume, as time at full power")] = (
@@ -286,7 +281,8 @@ class SchedulerConfig(Section):
         ),
     ]
     deadline: Annotated[
-        Deadline | None, Field(description="latest finish: '06:00' (zone's time), '12h' after submission, or a moment")
+        Deadline | None,
+        Field(description="latest finish: '06:00' (zone's time), '12h' after submission, or a time with an offset"),
     ] = None
     on_latest_start: Annotated[
         OnLatestStart, Field(description="what to do when waiting longer would miss the deadline")
@@ -298,9 +294,9 @@ class SchedulerConfig(Section):
     duration_margin: Annotated[
         float, Field(ge=0, le=10, description="safety added to expected_duration, as a share")
     ] = 0.1
-    poke_interval: Annotated[Duration, Field(description="time between two looks at the grid")] = parse_duration("5m")
+    poke_interval: Annotated[Duration, Field(description="time between two checks of the grid")] = parse_duration("5m")
     failure_budget: Annotated[
-        int, Field(ge=1, le=1000, description="failed looks in a row before the fallback decides")
+        int, Field(ge=1, le=1000, description="failed checks in a row before the fallback decides")
     ] = 3
     minimum_gain_percent: Annotated[float, Field(ge=0, lt=100, description="do not wait for less than this")] = 2.0
     run_now_below_gco2eq_per_kwh: Annotated[
@@ -359,7 +355,7 @@ def check_jitter(scheduler: SchedulerConfig) -> None:
     try:
         slack = parse_duration(scheduler.deadline) - scheduler.expected_duration
     except ValueError:
-        return  # a clock time or a moment: it comes at the latest start, whatever the jitter
+        return  # a clock time or a date with a time: it comes at the latest start, whatever the jitter
     if scheduler.jitter is not None and scheduler.jitter > slack:
         raise ValueError(
             f"scheduler.jitter {format_duration(scheduler.jitter)} is longer than the {format_duration(slack)} that"
@@ -490,7 +486,7 @@ class ReportConfig(Section):
         parse_duration("30d")
     )
     baselines: Annotated[
-        int, Field(ge=1, le=50, description="how many of the newest baselines a run is held against")
+        int, Field(ge=1, le=50, description="how many of the newest baselines a run is compared with")
     ] = 1
     repeatability_percent: Annotated[
         float, Field(ge=0, le=100, description="a change within this is 'no measurable change'")
@@ -558,7 +554,7 @@ def _check_deadline_fits(config: LowtideConfig) -> None:
     try:
         slack = parse_duration(scheduler.deadline)
     except ValueError:
-        return  # a clock time or a moment: judged at submission, when it becomes one
+        return  # a clock time or a date with a time: checked at submission
     if slack < scheduler.expected_duration:
         raise ValueError(
             f"scheduler.deadline '{scheduler.deadline}' after submission is shorter than scheduler.expected_duration;"

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from lowtide.errors import ConfigurationError
 
-# Cloud regions such as ``aws:eu-west-1`` -> zone keys. What is not certain is not in the table but told as such.
+# Cloud regions such as ``aws:eu-west-1`` -> zone keys. What is not certain is not in the table.
 
 
 _TABLE = Path(__file__).with_name("cloud_regions.json")
@@ -100,12 +100,12 @@ def find_zone(key: str) -> Zone:
 
 def _near(key: str, table: dict[str, Zone]) -> list[str]:
     """Return keys that a user may have meant: by name or ISO code, then by how they begin, then by spelling."""
-    told = key.strip().casefold()
-    exact = [z.key for z in table.values() if told in (z.key.casefold(), z.name.casefold(), z.country.casefold())]
-    if exact or not told:
+    given = key.strip().casefold()
+    exact = [z.key for z in table.values() if given in (z.key.casefold(), z.name.casefold(), z.country.casefold())]
+    if exact or not given:
         return exact[:_OFFERED]
     by_name = {zone.name.casefold(): zone.key for zone in table.values()}
-    named = [by_name[name] for name in difflib.get_close_matches(told, by_name, n=2, cutoff=0.75)]
-    begun = [zone for zone in table if zone.casefold().startswith(told) or told in zone.casefold().split("-")]
+    named = [by_name[name] for name in difflib.get_close_matches(given, by_name, n=2, cutoff=0.75)]
+    begun = [zone for zone in table if zone.casefold().startswith(given) or given in zone.casefold().split("-")]
     spelt = difflib.get_close_matches(key.upper(), table, n=3, cutoff=0.65)
     return list(dict.fromkeys([*named, *begun, *spelt]))[:_OFFERED]

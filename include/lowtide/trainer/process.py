@@ -144,7 +144,7 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessUsage:
-    """What the kernel booked on the child and the processes that it waited for (``os.wait4``)."""
+    """What the kernel counted for the child and the processes that it waited for (``os.wait4``)."""
 
     peak_rss_bytes: int
     cpu_time_s: float
