@@ -92,9 +92,7 @@ def trigger(zone: str, number: int, interval_s: float) -> Any:
         "connection": CONNECTION,
         "threshold_gco2eq_per_kwh": LIMIT_G,
     }
-    return CarbonIntensityTrigger(
-        job=job.as_json(), grid=grid, anchor=None, grid_conn_id=CONNECTION, not_before=format_moment(now)
-    )
+    return CarbonIntensityTrigger(job=job.as_json(), grid=grid, anchor=None, not_before=format_moment(now))
 
 
 async def lag(samples: list[float], ended: asyncio.Event) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronTriggerTimetable
 from lowtide.airflow import GpuTrainingOperator
 from lowtide.airflow.compare import BASELINE
-from lowtide.airflow.context import dag_params
+from lowtide.airflow.operator import dag_params
 
 CONFIG = "baseline.yaml"
 

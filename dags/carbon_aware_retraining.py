@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 from lowtide.airflow import CarbonIntensitySensor, CompareRunsOperator, GpuTrainingOperator
-from lowtide.airflow.context import dag_params
+from lowtide.airflow.operator import dag_params
 
 CONFIG = "optimized.yaml"
 

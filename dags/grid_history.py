@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
-from lowtide.airflow.context import dag_params
 from lowtide.airflow.maintenance import (
     DEFAULT_DAYS,
     ReadBackRunsOperator,
@@ -11,6 +10,7 @@ from lowtide.airflow.maintenance import (
     RefreshSavingsOperator,
     SettleRunsOperator,
 )
+from lowtide.airflow.operator import dag_params
 
 CONFIG = "optimized.yaml"
 LONGEST_DAYS = 3660

@@ -74,8 +74,9 @@ def test_airflow_finds_the_type_and_its_form_by_the_entry_point(tmp_path: Path):
 
 def test_what_is_announced_is_what_airflow_s_schema_wants_and_what_the_code_has():
     import airflow
+    from lowtide.airflow.connection_form import TESTED_PROVIDERS
     from lowtide.airflow.hook import CarbonIntensityHook
-    from lowtide.airflow.provider_info import TESTED_PROVIDERS, get_provider_info
+    from lowtide.airflow.provider_info import get_provider_info
     from lowtide.grid.providers.registry import HTTP_PROVIDERS
 
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())

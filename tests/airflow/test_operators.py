@@ -127,7 +127,7 @@ def test_a_baseline_whose_xcom_is_gone_is_read_from_its_file_if_the_checksum_hol
 
 def test_a_full_disk_is_tried_again_and_a_wrong_configuration_is_not():
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
-    from lowtide.airflow.context import airflow_errors
+    from lowtide.airflow.operator import airflow_errors
     from lowtide.errors import ArtifactError, ConfigurationError
 
     with pytest.raises(AirflowException) as raised, airflow_errors():

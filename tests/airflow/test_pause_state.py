@@ -2,10 +2,12 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from lowtide.config.loader import load_config
+from lowtide.runs.folder import RunFolder
 from lowtide.runs.pausing import PauseWatch
 from lowtide.scheduler.job import Progress, job_from_config
 
@@ -21,9 +23,16 @@ def job(tmp_path):
 
 
 def state_of(store, training_id="t"):
-    from lowtide.airflow.context import PauseState
+    from lowtide.airflow.context import TRAINING_KEY, TrainingState
 
-    return PauseState({"task_state_store": store}, training_id)
+    store[TRAINING_KEY] = {"training_id": training_id}
+    context = {
+        "task_state_store": store,
+        "ti": SimpleNamespace(try_number=2, max_tries=2),
+        "task": SimpleNamespace(retries=2),
+        "params": {},
+    }
+    return TrainingState(context, RunFolder(Path("run")))
 
 
 def paused(job):
@@ -34,7 +43,7 @@ def paused(job):
 
 
 def test_a_job_that_never_paused_begins_as_it_is(job):
-    assert state_of(Store()).begun(job) is job
+    assert state_of(Store()).resumed(job) is job
 
 
 def test_whoever_comes_after_a_pause_counts_on(job):
@@ -43,17 +52,17 @@ def test_whoever_comes_after_a_pause_counts_on(job):
     state_of(store).paused(paused(job))
     assert json.loads(json.dumps(store)) == store  # what the API takes
     for _ in range(2):
-        begun = state_of(store).begun(job)
+        begun = state_of(store).resumed(job)
         assert begun.progress == Progress(done=timedelta(0), running=True, pauses=1)
         assert begun.expected_duration == 2 * EXPECTED
         assert (begun.deadline, begun.submitted_at) == (job.deadline, job.submitted_at)
     state_of(store).paused(paused(begun))
-    assert state_of(store).begun(job).progress.pauses == 2
+    assert state_of(store).resumed(job).progress.pauses == 2
 
 
 def test_pauses_of_another_training_and_of_one_that_is_over_are_not_counted(job):
     store = Store()
     state_of(store).paused(paused(job))
-    assert state_of(store, "another").begun(job) is job  # a cleared run with fresh
-    state_of(store).over()
-    assert state_of(store).begun(job) is job
+    assert state_of(store, "another").resumed(job) is job  # a cleared run with fresh
+    state_of(store).completed()
+    assert state_of(store).resumed(job) is job

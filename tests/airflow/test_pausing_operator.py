@@ -29,7 +29,7 @@ def evening_tide(folder):
     return two_tides(folder, clean_hours=range(18, 24), start=ONE_PM)
 
 
-def looks_in(folder):
+def decisions_in(folder):
     return [json.loads(line) for line in (folder / "decisions.jsonl").read_text().splitlines()]
 
 
@@ -46,12 +46,12 @@ def test_a_training_pauses_for_the_dirty_hours_and_the_record_says_so(run_probe,
     assert first["resumed_from_optimizer_step"] > 0
     assert record["samples"] == record["epochs"] * 1000
 
-    looks = looks_in(Path(record["ledger_path"]).parent)
-    actions = [look["action"] for look in looks]
+    decisions = decisions_in(Path(record["ledger_path"]).parent)
+    actions = [decision["action"] for decision in decisions]
     assert "pause" in actions
     assert "wait" in actions, "the looks in the triggerer are among the evidence"
     # neither a pause nor what is done in it moves the deadline that the first look fixed
-    assert {look["deadline"] for look in looks} == {format_moment(ONE_PM + timedelta(hours=12))}
+    assert {decision["deadline"] for decision in decisions} == {format_moment(ONE_PM + timedelta(hours=12))}
     assert stored_state(outcome.run_id)["lowtide_pauses"] == {}  # it is over: who clears it begins anew
 
     straight = record["counterfactual"]
@@ -64,7 +64,7 @@ def test_a_retry_after_a_pause_counts_the_pauses_on_and_goes_on_from_the_checkpo
     assert outcome.state == "success"
     record = outcome.xcoms["train"]
     folder = Path(record["ledger_path"]).parent
-    noted = [tuple(map(int, line.split())) for line in (folder / "looks.txt").read_text().splitlines()]
+    noted = [tuple(map(int, line.split())) for line in (folder / "checks.txt").read_text().splitlines()]
     assert {pauses for attempt, pauses in noted if attempt == 2} >= {1}
     assert all(pauses >= 1 for attempt, pauses in noted if attempt == 2)
     assert noted[0] == (1, 0)
@@ -72,4 +72,4 @@ def test_a_retry_after_a_pause_counts_the_pauses_on_and_goes_on_from_the_checkpo
     assert [name for name in outcomes if name][:2] == ["paused", "failed"]
     assert record["interruptions"][-1]["resumed_from_optimizer_step"] > 0
     assert record["samples"] == record["epochs"] * 1000
-    assert {look["deadline"] for look in looks_in(folder)} == {format_moment(ONE_PM + timedelta(hours=12))}
+    assert {decision["deadline"] for decision in decisions_in(folder)} == {format_moment(ONE_PM + timedelta(hours=12))}

@@ -58,8 +58,8 @@ def test_a_run_that_was_deleted_and_made_again_under_its_id_begins_anew(probe_da
     assert list((identity.parent / "other-1" / "checkpoints").glob("*.pt"))
 
 
-def pointer_of(store, *, try_number, max_tries, fresh, retries=2):
-    from lowtide.airflow.context import TrainingPointer
+def state_of(store, *, try_number, max_tries, fresh, retries=2):
+    from lowtide.airflow.context import TrainingState
 
     context = {
         "task_state_store": store,
@@ -67,21 +67,21 @@ def pointer_of(store, *, try_number, max_tries, fresh, retries=2):
         "task": SimpleNamespace(retries=retries),
         "params": {"fresh": fresh},
     }
-    return TrainingPointer(context, RunFolder(Path("run")))
+    return TrainingState(context, RunFolder(Path("run")))
 
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_clearing_goes_on_unless_the_run_has_fresh(fresh):
     store = Store()
-    first = pointer_of(store, try_number=1, max_tries=2, fresh=fresh)
+    first = state_of(store, try_number=1, max_tries=2, fresh=fresh)
     first.move({"checkpoint": "checkpoint-000001.json", "optimizer_step": 50})
-    assert pointer_of(store, try_number=2, max_tries=2, fresh=fresh).training_id == first.training_id  # a retry
+    assert state_of(store, try_number=2, max_tries=2, fresh=fresh).training_id == first.training_id  # a retry
 
-    cleared = pointer_of(store, try_number=4, max_tries=5, fresh=fresh)
+    cleared = state_of(store, try_number=4, max_tries=5, fresh=fresh)
     assert (cleared.training_id == first.training_id) is not fresh
-    assert cleared.optimizer_step == (None if fresh else 50)
+    assert store["lowtide_training"]["optimizer_step"] == (None if fresh else 50)
     # a retry after the clearing goes on with what the clearing began
-    assert pointer_of(store, try_number=5, max_tries=5, fresh=fresh).training_id == cleared.training_id
+    assert state_of(store, try_number=5, max_tries=5, fresh=fresh).training_id == cleared.training_id
 
 
 def test_a_store_that_is_away_does_not_end_the_training(caplog):
@@ -92,7 +92,7 @@ def test_a_store_that_is_away_does_not_end_the_training(caplog):
             super().__setitem__(key, value)
 
     store = Away()
-    pointer = pointer_of(store, try_number=1, max_tries=2, fresh=False)
+    state = state_of(store, try_number=1, max_tries=2, fresh=False)
     store["away"] = True
-    pointer.move({"checkpoint": "checkpoint-000001.json", "optimizer_step": 50})
+    state.move({"checkpoint": "checkpoint-000001.json", "optimizer_step": 50})
     assert "the API server does not answer" in caplog.text

@@ -43,7 +43,6 @@ def triggers(count: int, **changes: Any) -> list[Any]:
             job=job(job_id=f"job-{n}", **values).as_json(),
             grid=grid,
             anchor=None,
-            grid_conn_id="grid",
             not_before=format_moment(now),
         )
         for n in range(count)
@@ -62,7 +61,7 @@ def test_forty_waits_ask_once_an_interval_and_all_wake_at_the_answer(server):
     assert {payload["decision"]["reason"] for payload in payloads} == {"below_threshold"}
     assert len(server.seen) == 3
     assert time.monotonic() - began < 2 * INTERVAL.total_seconds() + 2.0
-    assert [look["action"] for look in payloads[0]["looks"]] == ["wait", "wait", "run"]
+    assert [check["action"] for check in payloads[0]["checks"]] == ["wait", "wait", "run"]
 
 
 def test_when_the_provider_stays_away_all_waits_count_the_same_failures_and_fall_back_together(server):

@@ -25,7 +25,6 @@ def arguments(tmp_path):
         "job": job_from_config(config, job_id="test", submitted_at=anchor.virtual_start).as_json(),
         "grid": config.grid.model_dump(mode="json"),
         "anchor": anchor.model_dump(mode="json"),
-        "grid_conn_id": None,
         "not_before": format_moment(utc_now()),
     }
 
@@ -47,10 +46,10 @@ def test_serialized_arguments_rebuild_a_trigger_that_serializes_the_same(argumen
     assert once.serialize() == rebuilt(once.serialize()[1]).serialize()
 
 
-def test_fires_once_the_grid_is_clean_with_all_its_looks(arguments):
+def test_fires_once_the_grid_is_clean_with_all_its_checks(arguments):
     event = asyncio.run(first_event(rebuilt(arguments)))
     assert event.payload["decision"]["reason"] == "below_threshold"
-    assert [look["action"] for look in event.payload["looks"]][-1] == "run"
+    assert [check["action"] for check in event.payload["checks"]][-1] == "run"
     json.dumps(event.payload)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import get_args
 
 import pytest
-from lowtide.airflow.provider_info import TESTED_PROVIDERS
+from lowtide.airflow.connection_form import TESTED_PROVIDERS
 from lowtide.config.schema import PolicyName, ProviderName
 from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS, PROVIDERS
 from lowtide.scheduler.policies import POLICIES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from airflow.sdk.api.client import ServerResponseError
 from airflow.sdk.exceptions import AirflowRuntimeError
 from pydantic import ValidationError
 
-from lowtide.airflow.context import ConfiguredOperator, airflow_errors, configuration
+from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
 from lowtide.airflow.plugin import ReportLink
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.records import TrainingRecord
@@ -20,81 +19,125 @@ from lowtide.report.compare import compare_replicates
 from lowtide.report.files import load_record, write_report
 from lowtide.report.text import summary_lines
 from lowtide.runs.evidence import wait_evidence
-from lowtide.runs.folder import RunFolder, report_folder
+from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import settled_record
 from lowtide.timeutil import utc_now
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-
-# The asset that a successful baseline updates, and by which a comparison finds it.
-
+_log = logging.getLogger(__name__)
 
 BASELINE = Asset(name="lowtide_baseline", uri="lowtide://baseline", group="lowtide")
-
-
-# Finds the stored baseline run that a run is compared with, by asset events and XCom.
-
-
-_log = logging.getLogger(__name__)
+"""The asset that a successful baseline updates, and by which a comparison finds it."""
 
 BASELINE_DAG_ID = "baseline_training"
 BASELINE_TASK_ID = "train"
+NEWEST_EVENTS = 50
+"""Asset events that are searched, newest first."""
 _NOT_FOUND = 404
-LOOKED_AT = 50
-"""Asset events looked at, newest first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundBaseline:
-    """Baselines' records, newest first, with what was said about the ones passed over."""
+class CompareRunsOperator(ConfiguredOperator):
+    """Writes ``report.json``, ``.md`` and ``.html``; the XCom is the headline, the changes and the paths, the log a summary.
 
-    records: tuple[TrainingRecord, ...]
-    notes: tuple[str, ...]
+    The baseline is the run named by the Param ``baseline_run_id``, else the newest successful one with the same
+    comparison key, or the mean of several (``report.baselines``). Without one the report says so, and how to make one.
+
+    :param config: configuration file, for the artifact root and the report's settings. (templated)
+    :param settings: dotted keys that override the file. (templated)
+    :param train_task_id: the task whose XCom is the training record.
+    """
+
+    operator_extra_links = (ReportLink(),)
+    ui_color = "#dce6f5"
+
+    def __init__(self, *, train_task_id: str = "train", **kwargs: Any) -> None:
+        super().__init__(**{"inlets": [BASELINE], **kwargs})
+        self.train_task_id = train_task_id
+
+    @airflow_errors()
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, write the report and return its summary.
+
+        :raises AirflowFailException: no training record, a named baseline that cannot be used, or a root that cannot be written.
+        """
+        run, now = self.run_context(context), utc_now()
+        settings, record = run.config.values.report, self._training_record(context)
+        if named := context["params"].get("baseline_run_id"):
+            baselines, notes = [named_baseline(context, named)], list[str]()
+        else:
+            baselines, notes = newest_baselines(context, record.comparison_key, wanted=settings.baselines)
+        folder = RunFolder(Path(record.ledger_path).parent)
+        evidence = wait_evidence(record, folder, run.config.artifacts_path, now=now)
+        report = compare_replicates(baselines, [record], settings=settings, now=now, notes=notes, evidence=[evidence])
+        paths = write_report(report, run.report_folder)
+        for line in summary_lines(report, paths):
+            self.log.info("%s", line)
+        return {
+            "headline": report.headline.model_dump(mode="json"),
+            "changes": report.changes.model_dump(mode="json"),
+            "report": str(paths["report.json"]),
+            "report_markdown": str(paths["report.md"]),
+            **({"report_html": str(paths["report.html"])} if "report.html" in paths else {}),
+        }
+
+    def _training_record(self, context: Context) -> TrainingRecord:
+        stored = context["ti"].xcom_pull(task_ids=self.train_task_id)
+        if not stored:
+            raise ArtifactError(
+                f"task {self.train_task_id!r} left no training record in its XCom; clear it to train again"
+            )
+        try:
+            return settled_record(TrainingRecord.model_validate(stored))
+        except ValidationError:
+            raise ArtifactError(
+                f"the XCom of task {self.train_task_id!r} is not a training record of this version; clear it to train again"
+            ) from None
 
 
-def named_baseline(context: Context, run_id: str) -> FoundBaseline:
-    """Return the baseline that a person named.
+def named_baseline(context: Context, run_id: str) -> TrainingRecord:
+    """Return the record of the baseline that a person named.
 
-    :raises ConfigurationError: no such run, not successful, or without a record.
+    :raises ConfigurationError: the run does not exist, was not successful, or has no record.
     """
     state = _run_state(context, BASELINE_DAG_ID, run_id)
     if state != "success":
         found = f"is {state}" if state else "does not exist"
         raise ConfigurationError(
             f"baseline_run_id {run_id!r}: that run of {BASELINE_DAG_ID} {found};"
-            " name a successful run, or leave it empty to take the newest that fits"
+            " name a successful run, or leave it empty for the newest baseline that fits"
         )
-    stored = context["ti"].xcom_pull(dag_id=BASELINE_DAG_ID, task_ids=BASELINE_TASK_ID, run_id=run_id)
-    record = _record(stored)
+    record = _record(context["ti"].xcom_pull(dag_id=BASELINE_DAG_ID, task_ids=BASELINE_TASK_ID, run_id=run_id))
     if record is None:
         raise ConfigurationError(
             f"baseline_run_id {run_id!r}: its XCom holds no training record; run {BASELINE_DAG_ID} again"
         )
-    return FoundBaseline(records=(record,), notes=())
+    return record
 
 
-def newest_baselines(context: Context, comparison_key: str, *, wanted: int = 1) -> FoundBaseline:
-    """Return the newest successful baselines with this comparison key; failed, deleted and other ones are passed over.
+def newest_baselines(
+    context: Context, comparison_key: str, *, wanted: int = 1
+) -> tuple[list[TrainingRecord], list[str]]:
+    """Return the records of the newest successful baselines with this comparison key, and notes for the report.
 
-    An asset event is written when the task succeeds, even if its run fails later, and outlives a deleted run: hence the
-    question for the run's state. A run that was cleared has several events and counts once.
+    Airflow writes an asset event when the task succeeds, even if its run fails later, and keeps the event of a deleted run:
+    hence the run's state is checked. A run that was cleared has several events and counts once.
     """
     notes: list[str] = []
     found: dict[str, TrainingRecord] = {}
-    events = list(context["inlet_events"][BASELINE].ascending(False).limit(LOOKED_AT))
+    events = list(context["inlet_events"][BASELINE].ascending(False).limit(NEWEST_EVENTS))
     for event in events:
         record = _record_of(context, event, comparison_key, notes)
         if record is not None:
             found.setdefault(record.ledger_sha256, record)
         if len(found) == wanted:
-            return FoundBaseline(records=tuple(found.values()), notes=tuple(notes))
-    if len(events) == LOOKED_AT:
-        notes.append(f"only the newest {LOOKED_AT} baselines were looked at; name an older one with baseline_run_id")
+            return list(found.values()), notes
+    if len(events) == NEWEST_EVENTS:
+        notes.append(f"only the newest {NEWEST_EVENTS} baselines were searched; name an older one with baseline_run_id")
     if found:
         notes.append(f"report.baselines asks for {wanted} baselines; {len(found)} fit")
-    return FoundBaseline(records=tuple(found.values()), notes=tuple(notes))
+    return list(found.values()), notes
 
 
 def _record_of(context: Context, event: Any, comparison_key: str, notes: list[str]) -> TrainingRecord | None:
@@ -103,9 +146,9 @@ def _record_of(context: Context, event: Any, comparison_key: str, notes: list[st
         return None
     dag_id, run_id = event.source_dag_id, event.source_run_id
     if dag_id is None or run_id is None or _run_state(context, dag_id, run_id) != "success":
-        _log.info("baseline %s passed over: its run is not a success, or was deleted", run_id)
+        _log.info("baseline %s is not used: its run is not a success, or was deleted", run_id)
         return None
-    source = event.source_task_instance  # asks for the run: only now, since a deleted one answers 404
+    source = event.source_task_instance  # requests the run: only now, since a deleted one answers 404
     record = (_record(source.xcom_pull()) if source else None) or _record_from_file(extra, notes)
     return record if record is not None and record.comparison_key == comparison_key else None
 
@@ -114,13 +157,13 @@ def _run_state(context: Context, dag_id: str, run_id: str) -> str | None:
     try:
         return DagRunState(context["ti"].get_dagrun_state(dag_id, run_id)).value
     except AirflowRuntimeError as error:
-        if (error.error.detail or {}).get("status_code") != _NOT_FOUND:
-            raise  # the API is in trouble: a retry may find the baseline, and "none" would be untrue
-        return None
-    except ServerResponseError as error:  # what dag.test() gives instead
-        if error.response.status_code != _NOT_FOUND:
-            raise
-        return None
+        status = (error.error.detail or {}).get("status_code")
+        failure: Exception = error
+    except ServerResponseError as error:  # what dag.test() raises instead
+        status, failure = error.response.status_code, error
+    if status != _NOT_FOUND:  # the API failed: a retry may find the baseline
+        raise failure
+    return None
 
 
 def _record(stored: Any) -> TrainingRecord | None:
@@ -132,7 +175,7 @@ def _record(stored: Any) -> TrainingRecord | None:
 
 
 def _record_from_file(extra: dict[str, Any], notes: list[str]) -> TrainingRecord | None:
-    """Take the second way: the record's file, named in the event, if its checksum still holds."""
+    """Return the record from its file, which the event names, if the checksum matches."""
     if not extra.get("record_path"):
         return None
     path = Path(extra["record_path"])
@@ -146,74 +189,3 @@ def _record_from_file(extra: dict[str, Any], notes: list[str]) -> TrainingRecord
         return None
     notes.append(f"the baseline's XCom is gone; its record was read from {path}, checksum verified")
     return record
-
-
-class CompareRunsOperator(ConfiguredOperator):
-    """Writes ``report.json``, ``.md`` and ``.html``; the XCom is the headline, the changes and the paths, the log a summary.
-
-    The baseline is the run named by the Param ``baseline_run_id``, else the newest successful one with the same
-    comparison key, or the mean of several (``report.baselines``). Without one the report says so, and how to make one.
-
-    :param config: configuration file, for the artifact root and the report's settings. (templated)
-    :param settings: dotted keys to lay over the file. (templated)
-    :param train_task_id: the task whose XCom is the training record.
-    """
-
-    operator_extra_links = (ReportLink(),)
-    ui_color = "#dce6f5"
-
-    def __init__(self, *, train_task_id: str = "train", **kwargs: Any) -> None:
-        super().__init__(**{"inlets": [BASELINE], **kwargs})
-        self.train_task_id = train_task_id
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, write the report and return its summary.
-
-        :raises AirflowFailException: no training record, a named baseline that cannot be used, or a root that cannot be written.
-        """
-        with airflow_errors():
-            config = configuration(context, self.config, self.settings)
-            record = self._record(context)
-            found = self._baselines(context, record, config.values.report.baselines)
-            now, folder = utc_now(), RunFolder(Path(record.ledger_path).parent)
-            report = compare_replicates(
-                found.records,
-                [record],
-                settings=config.values.report,
-                now=now,
-                notes=found.notes,
-                evidence=[wait_evidence(record, folder, config.artifacts_path, now=now)],
-            )
-            paths = write_report(report, self._folder(context, config.artifacts_path))
-        for line in summary_lines(report, paths):
-            self.log.info("%s", line)
-        return {
-            "headline": report.headline.model_dump(mode="json"),
-            "changes": report.changes.model_dump(mode="json"),
-            "report": str(paths["report.json"]),
-            "report_markdown": str(paths["report.md"]),
-            **({"report_html": str(paths["report.html"])} if "report.html" in paths else {}),
-        }
-
-    def _folder(self, context: Context, artifacts_root: Path) -> Path:
-        run, index = context["dag_run"], context["ti"].map_index
-        return report_folder(artifacts_root, run.dag_id, run.run_id, -1 if index is None else int(index))
-
-    def _record(self, context: Context) -> TrainingRecord:
-        stored = context["ti"].xcom_pull(task_ids=self.train_task_id)
-        if not stored:
-            raise ArtifactError(
-                f"task {self.train_task_id!r} left no training record in its XCom; clear it to train again"
-            )
-        try:
-            return settled_record(TrainingRecord.model_validate(stored))
-        except ValidationError:
-            raise ArtifactError(
-                f"the XCom of task {self.train_task_id!r} is not a training record of this version; clear it to train again"
-            ) from None
-
-    def _baselines(self, context: Context, record: TrainingRecord, wanted: int) -> FoundBaseline:
-        named = context["params"].get("baseline_run_id")
-        if named:
-            return named_baseline(context, named)
-        return newest_baselines(context, record.comparison_key, wanted=wanted)

@@ -1,4 +1,4 @@
-"""Reads the provider's connection: where to ask, and with which credentials."""
+"""Reads the provider's connection: its address and its credentials. The connection's form is in ``connection_form``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from pydantic import ValidationError
 
-from lowtide.airflow.provider_info import CONNECTION_TYPE, TESTED_PROVIDERS
+from lowtide.airflow.connection_form import CONNECTION_TYPE, TESTED_PROVIDERS
 from lowtide.config.schema import GridConfig
-from lowtide.errors import ConfigurationError, LowtideError, ProviderUnavailable
+from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.grid.factory import open_signal
 from lowtide.grid.http import Credentials, Limits
 from lowtide.timeutil import format_moment, utc_now
@@ -22,15 +22,12 @@ if TYPE_CHECKING:
     from lowtide.grid.client import IntensityClient
     from lowtide.records import ReplayAnchor
 
-
-ProviderAccess = Credentials
-
 _TEST_LIMITS = Limits(connect_timeout_s=3.0, read_timeout_s=8.0, total_timeout_s=10.0, retries=1)
 """A person waits in front of the form."""
 
 
 class CarbonIntensityHook(BaseHook):
-    """Gives the signal of a grid, asked through an Airflow connection.
+    """Opens the client of a grid through an Airflow connection.
 
     :param grid_conn_id: connection whose host is the provider's address and whose password is its token (login and
         password for WattTime); None for the provider's public address without credentials.
@@ -48,36 +45,35 @@ class CarbonIntensityHook(BaseHook):
     def get_conn(self) -> Credentials:
         """Read the connection.
 
-        :raises AirflowNotFoundException: there is no such connection.
+        :raises AirflowNotFoundException: the connection does not exist.
         """
-        return access_of(self.get_connection(self.grid_conn_id)) if self.grid_conn_id else Credentials()
+        return credentials_of(self.get_connection(self.grid_conn_id)) if self.grid_conn_id else Credentials()
 
     async def aget_conn(self) -> Credentials:
         """Read the connection without blocking the triggerer's event loop."""
-        return access_of(await self.aget_connection(self.grid_conn_id)) if self.grid_conn_id else Credentials()
+        return credentials_of(await self.aget_connection(self.grid_conn_id)) if self.grid_conn_id else Credentials()
 
-    def signal(
+    def client(
         self, grid: GridConfig, anchor: ReplayAnchor | None = None, *, artifacts: Path | None = None
     ) -> IntensityClient:
-        """Return the signal of a configured grid.
+        """Return the client of a configured grid.
 
-        :param artifacts: the artifact root, for the history of this signal.
+        :param artifacts: the artifact root, for the history of this grid.
         """
-        # the history of a signal is kept by the connection that it is really asked through
-        asked = grid.model_copy(update={"connection": self.grid_conn_id})
-        return open_signal(asked, anchor=anchor, access=self.get_conn(), artifacts=artifacts)
+        # the history is stored by the connection that is really used
+        grid = grid.model_copy(update={"connection": self.grid_conn_id})
+        return open_signal(grid, anchor=anchor, access=self.get_conn(), artifacts=artifacts)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask the provider that the form names for the zone that it names, and say what came."""
+        """Ask the provider of the form for its zone, and return whether it answered, and a sentence."""
         try:
-            connection = self.get_connection(self.grid_conn_id or self.default_conn_name)
-            return True, _reading_now(connection)
+            return True, _current_reading(self.get_connection(self.grid_conn_id or self.default_conn_name))
         except LowtideError as error:
             return False, str(error)
 
 
-def access_of(connection: Connection) -> Credentials:
-    """Return what a connection says; its token is masked in logs by Airflow, and hidden by the result's repr."""
+def credentials_of(connection: Connection) -> Credentials:
+    """Return a connection's address and credentials; Airflow masks the token in logs, and the result's repr hides it."""
     host = connection.host or None
     if host:
         host = _with_port(host if "://" in host else f"{connection.schema or 'https'}://{host}", connection.port)
@@ -96,7 +92,7 @@ def _with_port(address: str, port: int | None) -> str:
     return address if has_port or not port else f"{scheme}://{host}:{port}{slash}{path}"
 
 
-def _reading_now(connection: Connection) -> str:
+def _current_reading(connection: Connection) -> str:
     fields = connection.extra_dejson
     provider, zone = fields.get("provider"), fields.get("zone")
     if provider not in TESTED_PROVIDERS or not zone:
@@ -108,10 +104,8 @@ def _reading_now(connection: Connection) -> str:
         grid = GridConfig.model_validate({"zone": zone, "provider": provider})
     except ValidationError as error:
         raise ConfigurationError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-    outlook = open_signal(grid, access=access_of(connection), limits=_TEST_LIMITS).outlook(utc_now())
-    reading = outlook.reading
-    if outlook.failed_looks or reading is None:
-        raise ProviderUnavailable(outlook.steps[0].removesuffix(" (failed look 1 in a row)"))
+    client = open_signal(grid, access=credentials_of(connection), limits=_TEST_LIMITS)
+    reading = client.feed.current(utc_now()).reading
     return (
         f"{provider} answers: zone {reading.zone} had {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh"
         f" ({reading.kind.value}, {reading.signal_type.value}, {reading.emission_factor_type.value} factors)"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from lowtide.airflow.context import ConfiguredOperator, airflow_errors, configuration
-from lowtide.airflow.hook import CarbonIntensityHook
+from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
 from lowtide.config.zones import find_zone
 from lowtide.grid.backfill import HistoryRecorder, fill, provider_key
 from lowtide.grid.client import LiveFeed
@@ -20,12 +19,11 @@ from lowtide.runs.settlement import history_of
 from lowtide.timeutil import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import timedelta
 
     from airflow.sdk import Context
 
-    from lowtide.config.loader import LoadedConfig
+    from lowtide.airflow.context import RunContext
     from lowtide.grid.backfill import Filling
     from lowtide.grid.history import Coverage, HistoryStore
     from lowtide.runs.maintenance import Settling
@@ -46,23 +44,11 @@ class GridUpkeepOperator(ConfiguredOperator):
     :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
     """
 
-    template_fields: Sequence[str] = ("config", "settings", "grid_conn_id")
     ui_color = "#d9ead3"
 
-    def __init__(
-        self,
-        *,
-        days: int = DEFAULT_DAYS,
-        grid_conn_id: str | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, days: int = DEFAULT_DAYS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.days = days
-        self.grid_conn_id = grid_conn_id
-
-    def connection_of(self, config: LoadedConfig) -> str | None:
-        """Return the id of the provider's connection."""
-        return self.grid_conn_id or config.values.grid.connection
 
     def look_back(self, context: Context) -> timedelta:
         """Return how far back this run looks."""
@@ -84,15 +70,17 @@ class RecordGridHistoryOperator(GridUpkeepOperator):
         :raises AirflowFailException: a wrong configuration, or a root that cannot be written.
         """
         with airflow_errors():
-            config = configuration(context, self.config, self.settings)
-            connection = self.connection_of(config)
-            feed = CarbonIntensityHook(connection).signal(config.values.grid).feed
+            run = self.run_context(context)
+            config = run.config
+            feed = self.intensity_client(run).feed
             if not isinstance(feed, LiveFeed):
                 raise AirflowSkipException(
                     f"provider {feed.provider.name!r} of {config.source} is no live signal, so there is no history to keep"
                 )
             zone = find_zone(config.values.grid.zone)
-            store = open_history(config.artifacts_path, provider_key(feed.provider, zone, connection))
+            store = open_history(
+                config.artifacts_path, provider_key(feed.provider, zone, config.values.grid.connection)
+            )
             return self._fill(store, feed, self.look_back(context))
 
     def _fill(self, store: HistoryStore, feed: LiveFeed, look_back: timedelta) -> dict[str, Any]:
@@ -139,8 +127,8 @@ class ReadBackRunsOperator(ConfiguredOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read back and return the records' paths; one that cannot be is told, and the others go on."""
         with airflow_errors():
-            config = configuration(context, self.config, self.settings)
-            left = read_back_left_runs(config.artifacts_path, now=utc_now())
+            run = self.run_context(context)
+            left = read_back_left_runs(run.config.artifacts_path, now=utc_now())
         for folder in left.read_back:
             self.log.info("%s was killed or gave up, and has been read back from its ledger", folder.path)
         for failure in left.failures:
@@ -168,8 +156,10 @@ class RefreshSavingsOperator(ConfiguredOperator):
         :raises AirflowException: a file cannot be written; a later try may do.
         """
         with airflow_errors():
-            config = configuration(context, self.config, self.settings)
-            savings, paths = refresh_savings(config.artifacts_path, settings=config.values.report, now=utc_now())
+            run = self.run_context(context)
+            savings, paths = refresh_savings(
+                run.config.artifacts_path, settings=run.config.values.report, now=utc_now()
+            )
         for group in savings.groups:
             self.log.info("%s", title(group))
             _, *figures = rows(group)[-1]
@@ -202,8 +192,8 @@ class SettleRunsOperator(GridUpkeepOperator):
         :raises AirflowSkipException: the configured grid is a replay or a profile, which have no actual figures.
         """
         with airflow_errors():
-            config = configuration(context, self.config, self.settings)
-            done = self._settle(context, config)
+            run = self.run_context(context)
+            done = self._settle(context, run)
         self.log.info(
             "%d runs looked at, %d settled, %d reports renewed", done.looked_at, len(done.settled), len(done.reports)
         )
@@ -211,10 +201,10 @@ class SettleRunsOperator(GridUpkeepOperator):
             self.log.warning("not settled: %s", failure)
         return done.as_json()
 
-    def _settle(self, context: Context, config: LoadedConfig) -> Settling:
-        connection = self.connection_of(config)
-        signal = CarbonIntensityHook(connection).signal(config.values.grid)
-        history = history_of(signal, config.artifacts_path, connection)
+    def _settle(self, context: Context, run: RunContext) -> Settling:
+        config = run.config
+        signal = self.intensity_client(run)
+        history = history_of(signal, config.artifacts_path, config.values.grid.connection)
         if history is None:
             raise AirflowSkipException(
                 f"provider {signal.provider_name!r} of {config.source} is no live signal, so there is nothing to settle"

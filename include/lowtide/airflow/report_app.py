@@ -1,6 +1,6 @@
 """The page behind the button: an app that Airflow's API server mounts, with Airflow's own login and permissions.
 
-Only that server imports this module (see ``lowtide_plugin``).
+Only that server imports this module (see ``plugin``).
 """
 
 import json
@@ -21,8 +21,8 @@ from lowtide.runs.stored_report import read_stored_report
 _log = logging.getLogger(__name__)
 
 HEADERS = {
-    # The page is one file with styles and drawings in it. Should text from a configuration slip through its escaping all the
-    # same, no script runs, nothing is fetched or sent, and (sandbox) the page is a stranger to Airflow's own pages.
+    # The page is one file with its styles and charts. Even if text from a configuration got through the escaping, no script
+    # runs, nothing is fetched or sent, and (sandbox) the page has no access to Airflow's own pages.
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none';"
         " frame-ancestors 'none'; sandbox allow-popups allow-popups-to-escape-sandbox"
@@ -34,7 +34,7 @@ HEADERS = {
     "Cache-Control": "private, no-store",
 }
 
-# no pages of its own about itself: those would answer anybody
+# no documentation pages: they would answer without a login
 app = FastAPI(title="Lowtide", docs_url=None, redoc_url=None, openapi_url=None)
 
 
@@ -42,7 +42,7 @@ app = FastAPI(title="Lowtide", docs_url=None, redoc_url=None, openapi_url=None)
 def report(
     dag_id: str, run_id: str, task_id: str, session: SessionDep, map_index: Annotated[int, Query(ge=-1)] = -1
 ) -> Response:
-    """Return the HTML report that a comparison wrote; every answer of 404 is one sentence."""
+    """Return the HTML report that a comparison wrote; a 404 is one sentence."""
     stored: Any = session.scalars(
         XComModel.get_many(
             run_id=run_id, key="return_value", dag_ids=dag_id, task_ids=task_id, map_indexes=map_index, limit=1
@@ -56,7 +56,7 @@ def report(
     try:
         return Response(read_stored_report(written, dag_id, run_id, map_index), media_type="text/html")
     except LowtideError as error:
-        _log.warning("no report is shown of %r, task %r, which wrote %r: %s", run_id, task_id, written, error)
+        _log.warning("no report of %r, task %r, whose XCom is %r: %s", run_id, task_id, written, error)
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
 
 

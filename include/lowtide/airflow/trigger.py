@@ -1,10 +1,9 @@
-"""Waits in the triggerer until the grid is clean or the job must start; many waits share one process."""
+"""Waits in the triggerer until the grid is clean or the job must start; many waits share one process and its requests."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,39 +21,35 @@ from lowtide.grid.shared import SourceKey, in_network_thread
 from lowtide.records import ReplayAnchor
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.waiting import own_source, pause_s_of, remaining, shared_source, wait_on_loop
-from lowtide.timeutil import format_moment, parse_moment, utc_now
+from lowtide.timeutil import parse_moment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from lowtide.config.loader import LoadedConfig
     from lowtide.grid.client import IntensityClient
     from lowtide.grid.clock import Clock
     from lowtide.grid.http import Credentials
-    from lowtide.records import ReplayAnchor
-    from lowtide.scheduler.job import Job
     from lowtide.scheduler.types import Decision
     from lowtide.scheduler.waiting import DecisionEvent, Source
 
 
-KEPT_LOOKS = 500
+KEPT_CHECKS = 500
 """Decisions that an event carries at most; the newest are kept."""
 
 
 class CarbonIntensityTrigger(BaseTrigger):
     """Fires with the decision that ends a wait.
 
-    Everything that must survive a killed triggerer is an absolute moment among the arguments, which Airflow keeps in
-    plain text in its database: hence a connection id and never a token.
+    What must survive a killed triggerer is an absolute time among the arguments, which Airflow keeps in plain text in its
+    database: hence a connection id and never a token.
 
     :param job: the job as ``Job.as_json`` writes it, deadline included.
-    :param grid: the grid section of the configuration.
+    :param grid: the grid section of the configuration; its ``connection`` is the provider's.
     :param anchor: real start, virtual start and speed under replay, else None.
-    :param grid_conn_id: connection of the provider, or None for its public address.
-    :param artifacts: the artifact root, where the signal's history lies; None to do without.
-    :param not_before: real moment (ISO-8601) before which no event is fired. A task that resumes too soon after
-        deferring is failed by Airflow (apache/airflow #71580, #72716).
+    :param artifacts: the artifact root with the history of the grid; None for no history.
+    :param not_before: real time (ISO-8601) before which no event is fired. A task that resumes too soon after deferring is
+        failed by Airflow (apache/airflow #71580, #72716).
     """
 
     def __init__(
@@ -63,130 +58,84 @@ class CarbonIntensityTrigger(BaseTrigger):
         job: dict[str, Any],
         grid: dict[str, Any],
         anchor: dict[str, Any] | None,
-        grid_conn_id: str | None,
         not_before: str,
         artifacts: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # LoggingMixin's, which mypy cannot exclude
-        self.job = job
-        self.grid = grid
-        self.anchor = anchor
-        self.grid_conn_id = grid_conn_id
-        self.not_before = not_before
-        self.artifacts = artifacts
+        self._arguments: dict[str, Any] = {
+            "job": job,
+            "grid": grid,
+            "anchor": anchor,
+            "not_before": not_before,
+            "artifacts": artifacts,
+        }
+        self._not_before = parse_moment(not_before)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the import path and the arguments; no secret is among them."""
-        return (
-            "lowtide.airflow.trigger.CarbonIntensityTrigger",
-            {
-                "job": self.job,
-                "grid": self.grid,
-                "anchor": self.anchor,
-                "grid_conn_id": self.grid_conn_id,
-                "not_before": self.not_before,
-                "artifacts": self.artifacts,
-            },
-        )
+        return "lowtide.airflow.trigger.CarbonIntensityTrigger", self._arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the decision is no longer to wait, then fire once."""
+        """Check until the decision is no longer to wait, then fire once."""
         try:
             payload = await self._wait()
         except LowtideError as error:
             payload = {"error": str(error)}
         except Exception as error:
-            self.log.exception("the wait broke")
-            payload = {"error": f"the wait broke: {type(error).__name__}: {error}"}
-        await asyncio.sleep(remaining(parse_moment(self.not_before)))
+            self.log.exception("the wait failed")
+            payload = {"error": f"the wait failed: {type(error).__name__}: {error}"}
+        await asyncio.sleep(remaining(self._not_before))
         yield TriggerEvent(payload)
 
     async def _wait(self) -> dict[str, Any]:
-        access = await self.access()
-        wait = await in_network_thread(lambda: _Wait(self, access))  # tables and time zones are read from files
-        looks: deque[Decision] = deque(maxlen=KEPT_LOOKS)
+        credentials = await self._credentials()
+        job, clock, open_source = await in_network_thread(lambda: self._prepared(credentials))
+        checks: deque[Decision] = deque(maxlen=KEPT_CHECKS)
 
-        def keep(looked: DecisionEvent) -> None:
-            for line in looked.lines():
+        def keep(event: DecisionEvent) -> None:
+            for line in event.lines():
                 self.log.info("%s", line)
-            looks.append(looked.decision)
+            checks.append(event.decision)
 
-        async with wait.source() as source:
-            moment = parse_moment(self.not_before)
-            decision = await wait_on_loop(wait.job, source, wait.clock, not_before=moment, on_look=keep)
-        return {"decision": decision.as_json(), "looks": [look.as_json() for look in looks]}
+        async with open_source() as source:
+            decision = await wait_on_loop(job, source, clock, not_before=self._not_before, on_look=keep)
+        return {"decision": decision.as_json(), "checks": [check.as_json() for check in checks]}
 
-    async def access(self) -> Credentials:
+    def _prepared(
+        self, credentials: Credentials
+    ) -> tuple[Job, Clock, Callable[[], AbstractAsyncContextManager[Source]]]:
+        """Read the arguments; not on the event loop, because tables and time zones come from files."""
+        arguments = self._arguments
+        job, grid = Job.from_json(arguments["job"]), GridConfig.model_validate(arguments["grid"])
+        anchor = ReplayAnchor.model_validate(arguments["anchor"]) if arguments["anchor"] else None
+        artifacts = Path(arguments["artifacts"]) if arguments["artifacts"] else None
+        clock, unused = clock_for(anchor), [credentials]
+
+        async def opener() -> IntensityClient:
+            # opened again: the credentials were refused, so the connection is read again
+            access = unused.pop() if unused else await self._credentials()
+            return await in_network_thread(
+                lambda: open_signal(grid, anchor=anchor, access=access, artifacts=artifacts, limits=ONE_TRY)
+            )
+
+        provider = choose_provider(
+            grid, find_zone(grid.zone), has_token=bool(credentials.token), has_login=bool(credentials.login)
+        )
+        if provider not in HTTP_PROVIDERS:
+            return job, clock, lambda: own_source(opener, clock, job.wanted)
+        key = SourceKey(
+            zone=grid.zone,
+            provider=provider,
+            address=credentials.base_url,
+            connection=grid.connection,
+            region=grid.region,
+            factor_type=grid.emission_factor_type,
+            signal_type=grid.signal_type,
+            artifacts=arguments["artifacts"],
+            wanted=job.wanted,
+        )
+        return job, clock, lambda: shared_source(key, opener, linger_s=pause_s_of(job, clock))
+
+    async def _credentials(self) -> Credentials:
         """Read the connection; it may have been changed during a long wait."""
-        return await CarbonIntensityHook(self.grid_conn_id).aget_conn()
-
-
-class _Wait:
-    """A trigger's arguments, read."""
-
-    def __init__(self, trigger: CarbonIntensityTrigger, access: Credentials) -> None:
-        self.job = Job.from_json(trigger.job)
-        grid = GridConfig.model_validate(trigger.grid)
-        self.grid = grid.model_copy(update={"connection": trigger.grid_conn_id})  # by which its history is kept
-        self.anchor = ReplayAnchor.model_validate(trigger.anchor) if trigger.anchor else None
-        self.clock: Clock = clock_for(self.anchor)
-        self.artifacts = Path(trigger.artifacts) if trigger.artifacts else None
-        self._trigger = trigger
-        self._access: Credentials | None = access
-        self._provider = choose_provider(
-            self.grid, find_zone(self.grid.zone), has_token=bool(access.token), has_login=bool(access.login)
-        )
-        self._key = SourceKey(
-            zone=self.grid.zone,
-            provider=self._provider,
-            address=access.base_url,
-            connection=trigger.grid_conn_id,
-            region=self.grid.region,
-            factor_type=self.grid.emission_factor_type,
-            signal_type=self.grid.signal_type,
-            artifacts=trigger.artifacts,
-            wanted=self.job.wanted,
-        )
-
-    def source(self) -> AbstractAsyncContextManager[Source]:
-        """Return the source to look at: shared where the provider is asked over the network."""
-        if self._provider in HTTP_PROVIDERS:
-            return shared_source(self._key, self._open, linger_s=pause_s_of(self.job, self.clock))
-        return own_source(self._open, self.clock, self.job.wanted)
-
-    async def _open(self) -> IntensityClient:
-        # the credentials that came first serve once: who opens again does so because they were refused
-        access, self._access = self._access or await self._trigger.access(), None
-        return await in_network_thread(
-            lambda: open_signal(self.grid, anchor=self.anchor, access=access, artifacts=self.artifacts, limits=ONE_TRY)
-        )
-
-
-# Hands a waiting job to the triggerer: the sensor before a training, the operator in a pause of it.
-
-
-SAFE_RESUME_S = 30.0
-"""A task that resumes sooner after deferring may be failed by Airflow (apache/airflow #71580, #72716)."""
-SAFETY_NET = timedelta(minutes=10)
-"""By how much the deferral's own timeout lies behind the latest start, at which the trigger fires by itself."""
-
-
-def deferral(
-    job: Job,
-    config: LoadedConfig,
-    anchor: ReplayAnchor | None,
-    *,
-    grid_conn_id: str | None,
-    safe_resume_s: float = SAFE_RESUME_S,
-) -> tuple[CarbonIntensityTrigger, timedelta]:
-    """Return the trigger that ends a job's wait, and the deferral's timeout."""
-    remaining_s = clock_for(anchor).seconds_until(job.latest_start) if job.latest_start else 0.0
-    trigger = CarbonIntensityTrigger(
-        job=job.as_json(),
-        grid=config.values.grid.model_dump(mode="json"),
-        anchor=anchor.model_dump(mode="json") if anchor else None,
-        grid_conn_id=grid_conn_id,
-        not_before=format_moment(utc_now() + timedelta(seconds=safe_resume_s)),
-        artifacts=str(config.artifacts_path),
-    )
-    return trigger, timedelta(seconds=remaining_s + safe_resume_s) + SAFETY_NET
+        return await CarbonIntensityHook(self._arguments["grid"].get("connection")).aget_conn()

@@ -11,7 +11,6 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator, Param
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from lowtide.airflow.compare import BASELINE, CompareRunsOperator
-from lowtide.airflow.context import configuration, first_look, run_folder
 from lowtide.airflow.sensor import CarbonIntensitySensor
 from lowtide.airflow.training import GpuTrainingOperator
 from lowtide.runs.run import last_checkpoint
@@ -34,22 +33,34 @@ PARAMS = {
 COMMON: dict[str, Any] = {"schedule": None, "start_date": datetime(2026, 1, 1), "params": PARAMS}  # noqa: DTZ001
 
 
+class QuickSensor(CarbonIntensitySensor):
+    """Resumes at once: dag.test() has no race between a deferral and its resume."""
+
+    safe_resume_s = 0.0
+
+
+class QuickTraining(GpuTrainingOperator):
+    """Likewise."""
+
+    safe_resume_s = 0.0
+
+
 class TimedOutSensor(CarbonIntensitySensor):
     """Is resumed as Airflow resumes a deferral that ran into its timeout."""
 
     def execute(self, context: Any) -> Any:
-        first_look(context, configuration(context, self.config, self.settings))
+        self.run_context(context).first_check  # noqa: B018 stored by reading it
         return self.resume_execution(TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT}, context)
 
 
 class FailingOnceSensor(CarbonIntensitySensor):
-    """Looks for the first time, fails, and on the retry returns what it then finds fixed."""
+    """Fixes the run's times, fails, and returns them on the retry."""
 
     def execute(self, context: Any) -> Any:
-        look = first_look(context, configuration(context, self.config, self.settings)).as_json()
+        first = self.run_context(context).first_check
         if context["ti"].try_number == 1:
-            raise RuntimeError("the first try fails after its first look")
-        return look
+            raise RuntimeError("the first try fails after its first check")
+        return first.model_dump(mode="json")
 
 
 class KilledOnceOperator(GpuTrainingOperator):
@@ -57,14 +68,13 @@ class KilledOnceOperator(GpuTrainingOperator):
 
     def execute(self, context: Any) -> Any:
         if context["ti"].try_number == 1:
-            config = configuration(context, self.config, self.settings)
-            folder = run_folder(context, config)
+            folder = self.run_context(context).folder
             threading.Thread(target=_kill_when_saved, args=(folder,), daemon=True).start()
         return super().execute(context)
 
 
-class KilledAfterPauseOperator(GpuTrainingOperator):
-    """Loses its training child in its first try, once it has gone on after a pause; notes what each look knows of pauses."""
+class KilledAfterPauseOperator(QuickTraining):
+    """Loses its training child in its first try, after a pause; writes how many pauses each check counts."""
 
     def execute(self, context: Any) -> Any:
         self.try_number = context["ti"].try_number
@@ -75,15 +85,10 @@ class KilledAfterPauseOperator(GpuTrainingOperator):
             threading.Thread(target=_kill_when_started, daemon=True).start()
         return super().resume(context, event)
 
-    def _look_logger(self, run: Any) -> Any:
-        log = super()._look_logger(run)
-
-        def note(looked: Any) -> None:
-            with (run.folder.path / "looks.txt").open("a") as file:
-                file.write(f"{self.try_number} {looked.job.progress.pauses}\n")
-            log(looked)
-
-        return note
+    def log_check(self, run: Any, event: Any) -> None:
+        with (run.folder.path / "checks.txt").open("a") as file:
+            file.write(f"{self.try_number} {event.job.progress.pauses}\n")
+        super().log_check(run, event)
 
 
 def _kill_when_started() -> None:
@@ -108,13 +113,13 @@ def _kill_children() -> int:
 
 
 with DAG("deferrable", **COMMON):
-    CarbonIntensitySensor(task_id="wait", config=FILE, safe_resume_s=0.0)
+    QuickSensor(task_id="wait", config=FILE)
 
 with DAG("poking", **COMMON):
     CarbonIntensitySensor(task_id="wait", config=FILE, deferrable=False)
 
 with DAG("soft_fail", **COMMON):
-    CarbonIntensitySensor(task_id="wait", config=FILE, soft_fail=True, safe_resume_s=0.0)
+    QuickSensor(task_id="wait", config=FILE, soft_fail=True)
 
 with DAG("timed_out", **COMMON):
     TimedOutSensor(task_id="wait", config=FILE)
@@ -139,18 +144,16 @@ with DAG("fixed_policy", **COMMON):
     CarbonIntensitySensor(task_id="wait", config=FILE, settings={"scheduler.policy": "immediate"})
 
 with DAG("pipeline", **COMMON):
-    wait = CarbonIntensitySensor(task_id="wait_for_clean_grid", config=FILE, safe_resume_s=0.0)
+    wait = QuickSensor(task_id="wait_for_clean_grid", config=FILE)
     train = GpuTrainingOperator(task_id="train", config=FILE, decision_task_id=wait.task_id)
     compare = CompareRunsOperator(task_id="compare", config=FILE)
     wait >> train >> compare
 
 with DAG("interruptible", **COMMON):
-    GpuTrainingOperator(task_id="train", config=FILE, safe_resume_s=0.0, pool="gpu")
+    QuickTraining(task_id="train", config=FILE, pool="gpu")
 
 with DAG("killed_after_pause", **COMMON):
-    KilledAfterPauseOperator(
-        task_id="train", config=FILE, safe_resume_s=0.0, retries=1, retry_delay=timedelta(seconds=0)
-    )
+    KilledAfterPauseOperator(task_id="train", config=FILE, retries=1, retry_delay=timedelta(seconds=0))
 
 with DAG("mapped", **COMMON):
     GpuTrainingOperator.partial(task_id="train", config=FILE).expand(
