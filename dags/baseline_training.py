@@ -12,20 +12,20 @@ CONFIG = "baseline.yaml"
 DOC = """
 ### Baseline training
 
-Trains at once, in one large batch, measured the same way as `carbon_aware_retraining`. A successful run updates the
-asset `lowtide_baseline`; its XCom is the training record that later runs are compared with. A failed run is never used.
+Trains at once, in one large batch, measured in the same way as `carbon_aware_retraining`. A successful run updates the
+asset `lowtide_baseline`. Its XCom is the training record that later runs are compared with; a failed run is never used.
 """
 
 with DAG(
     dag_id="baseline_training",
     description="Train at once under measurement and store the record as the baseline",
     doc_md=DOC,
-    # No start_date: with one, Airflow makes up for the last scheduled run as soon as the DAG is unpaused for the first time.
-    # Without run_immediately it still would for a tenth of the period; some minutes are for a scheduler that is late.
+    # Without a start_date, unpausing the DAG for the first time does not start the last missed run. run_immediately limits
+    # how late a scheduled run may start; its default is a tenth of the period.
     schedule=CronTriggerTimetable("0 12 * * 0", timezone="Europe/London", run_immediately=timedelta(minutes=5)),
     catchup=False,
     max_active_runs=1,
-    # a baseline does not wait, so nothing about waiting is asked
+    # a baseline does not wait
     params=dag_params(without=("policy", "threshold_gco2eq_per_kwh", "deadline", "start_now", "baseline_run_id")),
     tags=["lowtide", "carbon", "training"],
     default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=1)},

@@ -1,4 +1,4 @@
-"""Nightly retraining that waits for a clean grid, trains, and compares itself with the stored baseline."""
+"""Nightly retraining that waits for a clean grid, trains, and is compared with the stored baseline."""
 
 from datetime import timedelta
 
@@ -11,24 +11,24 @@ CONFIG = "optimized.yaml"
 DOC = """
 ### Carbon-aware retraining
 
-1. **wait_for_clean_grid** looks at the grid. If it is dirty, the task defers: it holds no worker until the grid is
-   clean or the deadline leaves no more time.
-2. **train** trains in a child process under CodeCarbon, in pool `gpu`. Retried or cleared it goes on
-   from its last checkpoint; cleared after success it trains again.
-3. **compare** sets the run against the newest successful run of `baseline_training` with the same model, data, zone and
-   effective batch, and writes the report under the artifact root; its button "Report" opens it.
+1. **wait_for_clean_grid** checks the grid. If it is dirty, the task defers: it holds no worker until the grid is clean or
+   the deadline leaves no more time to wait.
+2. **train** trains in a child process under CodeCarbon, in pool `gpu`. A retry, or clearing the unfinished task, resumes
+   from the last checkpoint; clearing a finished task trains again.
+3. **compare** compares the run with the newest successful run of `baseline_training` that has the same model, data, zone
+   and effective batch size, and writes the report under the artifact root. The button "Report" on the task opens it.
 
-Every field of the trigger form may stay empty: then the configuration file decides. `start_now` starts at once and
-still measures and compares. `fresh` matters when a task is cleared: submission and deadline are fixed anew, and the
-training starts over.
+Every field of the trigger form may stay empty: then the configuration file decides. `start_now` starts at once and still
+measures and compares. `fresh` matters when a task is cleared: submission and deadline are fixed again, and the training
+starts over.
 """
 
 with DAG(
     dag_id="carbon_aware_retraining",
     description="Wait for a clean grid, train under measurement, compare with the stored baseline",
     doc_md=DOC,
-    # No start_date: with one, Airflow makes up for the last scheduled run as soon as the DAG is unpaused for the first time.
-    # Without run_immediately it still would for a tenth of the period; some minutes are for a scheduler that is late.
+    # Without a start_date, unpausing the DAG for the first time does not start the last missed run. run_immediately limits
+    # how late a scheduled run may start; its default is a tenth of the period.
     schedule=CronTriggerTimetable("0 22 * * *", timezone="Europe/London", run_immediately=timedelta(minutes=5)),
     catchup=False,
     max_active_runs=4,  # a run that starts now must not queue behind one that waits

@@ -1,4 +1,4 @@
-"""Keeps the grid's history up to date, hour by hour."""
+"""Keeps the grid's history up to date every hour, and the accounts that depend on it."""
 
 from datetime import timedelta
 
@@ -18,24 +18,24 @@ LONGEST_DAYS = 3660
 DOC = """
 ### Grid history
 
-Asks the provider of the configuration file's `grid` section for the hours to come, for the last two days (which are
-revised), and for gaps of the last `days` days, and keeps every value with its origin and the moment when it was learnt
-under `history/` of the artifact root. Then it merges small files. Clearing or running it again changes nothing.
-**read_back** makes an account of each run that was killed, that left no record, and that nobody goes on with. **settle** books
-the runs of the last `days` days again where actual figures have come in, keeps what was booked first, and renews the reports
-that rest on them. **savings** then renews `savings/`: what all runs used, emitted and avoided, by month and model, also on a
-grid without a history.
+**record** asks the provider of the configuration file's `grid` section for its forecast, for the last two days (providers
+revise them), and for gaps of the last `days` days. Each value is stored under `history/` of the artifact root with its
+source and the time when it was learnt. Running it again changes nothing.
 
-To fill the past once, trigger it with `days` as far back as the provider goes; `zone` chooses another zone than the file.
+**read_back** writes the record of each run that was killed or failed and that no retry resumes. **settle** computes the
+emissions of the runs of the last `days` days again if measured values have arrived, and renews their reports. **savings**
+writes `savings/`: what all runs used, emitted and avoided, by month and model. It also runs for a grid without a history.
+
+To fill the past once, trigger the DAG with `days` as far back as the provider's data go. `zone` overrides the file's zone.
 """
 
 with DAG(
     dag_id="grid_history",
-    description="Store what the grid emitted, what was forecast, and when it was learnt",
+    description="Store the grid's intensity and forecasts, recover killed runs, settle accounts, sum up savings",
     doc_md=DOC,
-    # seven past: providers turn to a new interval a little late, and everybody else asks on the hour
-    # No start_date: with one, Airflow makes up for the last scheduled run as soon as the DAG is unpaused for the first time.
-    # Without run_immediately it still would for a tenth of the period; some minutes are for a scheduler that is late.
+    # 7 minutes past: providers publish a new interval a little late, and most clients ask on the hour
+    # Without a start_date, unpausing the DAG for the first time does not start the last missed run. run_immediately limits
+    # how late a scheduled run may start; its default is a tenth of the period.
     schedule=CronTriggerTimetable("7 * * * *", timezone="UTC", run_immediately=timedelta(minutes=5)),
     catchup=False,
     max_active_runs=1,
@@ -46,15 +46,15 @@ with DAG(
             type=["integer", "null"],
             minimum=1,
             maximum=LONGEST_DAYS,
-            description=f"how many days back gaps are filled; null = {DEFAULT_DAYS}",
+            description=f"fill gaps and settle runs of the last days; null = {DEFAULT_DAYS}",
         ),
     },
     tags=["lowtide", "carbon", "history"],
     default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=2)},
 ) as dag:
     record = RecordGridHistoryOperator(task_id="record", config=CONFIG)
-    read_back = ReadBackRunsOperator(task_id="read_back", config=CONFIG)  # also while the provider is away
+    read_back = ReadBackRunsOperator(task_id="read_back", config=CONFIG)  # does not need the provider
     settle = SettleRunsOperator(task_id="settle", config=CONFIG)
-    # none_failed: a replayed grid has nothing to record or settle, and those two are skipped; its runs are accounted all the same
+    # none_failed: a replayed grid has nothing to record or settle, so these two are skipped; its runs still count
     savings = RefreshSavingsOperator(task_id="savings", config=CONFIG, trigger_rule="none_failed")
     [record, read_back] >> settle >> savings

@@ -28,7 +28,7 @@ def probe_dags(airflow_db: None) -> Any:
     return bag
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_probe(probe_dags: Any) -> Callable[..., Outcome]:
     def run(dag_id: str, **conf: Any) -> Outcome:
         from airflow.models.xcom import XComModel

@@ -1,7 +1,9 @@
 """Training and comparison in real Airflow, on a subset of real MNIST."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -17,59 +19,79 @@ pytestmark = pytest.mark.airflow
 CLEAN_REPLAY = {"virtual_start": "2025-04-15T11:00", "speed": 60.0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mnist():
+@dataclass(frozen=True)
+class Trained:
+    """A run that had no baseline, and two baselines that were trained after it, all with the comparison key of this module."""
+
+    config: Path
+    first: Any
+    older: Any
+    newer: Any
+
+    @property
+    def record(self) -> Path:
+        return record_of(self.first)
+
+
+@pytest.fixture(scope="module")
+def trained(run_probe, tmp_path_factory):
+    """Four trainings serve the tests below; those that only compare do it again with their records."""
     ensure_mnist(PROJECT_ROOT / ".data", report=print)
+    config = write_config(tmp_path_factory.mktemp("trained"), grid__replay=CLEAN_REPLAY, training__micro_batch_size=25)
+    outcomes = [run_probe(dag_id, file=config) for dag_id in ("pipeline", "baseline", "baseline")]
+    assert [outcome.state for outcome in outcomes] == ["success"] * 3
+    return Trained(config, *outcomes)
 
 
-def test_a_run_without_a_baseline_says_so_and_how_to_make_one(run_probe, tmp_path):
-    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__seed=1, training__micro_batch_size=25)
-    outcome = run_probe("pipeline", file=config)
-    assert outcome.states == {"wait_for_clean_grid": "success", "train": "success", "compare": "success"}
-    report = json.loads(Path(outcome.xcoms["compare"]["report"]).read_text())
+def record_of(outcome: Any) -> Path:
+    return Path(outcome.xcoms["train"]["ledger_path"]).with_name("record.json")
+
+
+def report_of(outcome: Any) -> dict[str, Any]:
+    assert outcome.states["compare"] == "success"
+    return json.loads(Path(outcome.xcoms["compare"]["report"]).read_text())
+
+
+def test_a_run_without_a_baseline_says_so_and_how_to_make_one(trained):
+    assert trained.first.states == {"wait_for_clean_grid": "success", "train": "success", "compare": "success"}
+    report = report_of(trained.first)
     assert report["headline"]["status"] == "no_baseline"
     assert "baseline_training" in report["headline"]["text"] + " ".join(report["headline"]["reasons"])
 
 
-def test_a_run_is_compared_with_the_newest_baseline_that_fits(run_probe, tmp_path):
-    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY)
-    older, newer = run_probe("baseline", file=config), run_probe("baseline", file=config)
+def test_a_run_is_compared_with_the_newest_baseline_that_fits(run_probe, trained, tmp_path):
     other = write_config(tmp_path / "other", grid__replay=CLEAN_REPLAY, training__micro_batch_size=100)
     run_probe("baseline", file=other)  # another effective batch: newer, but not comparable
-    outcome = run_probe("pipeline", file=config)
-    assert older.state == newer.state == "success"
-    report = json.loads(Path(outcome.xcoms["compare"]["report"]).read_text())
-    assert report["baseline_run_id"] == f"baseline/{newer.run_id}"
+    report = report_of(run_probe("pipeline", file=trained.config))
+    assert report["baseline_run_id"] == f"baseline/{trained.newer.run_id}"
     assert report["headline"]["status"] == "simulated"
     attribution = report["attribution_gco2eq"]
     parts = [attribution[part] for part in ("work", "efficiency", "grid_conditions", "waiting")]
     assert sum(parts) == pytest.approx(attribution["total"], rel=1e-9)
 
 
-def test_a_run_is_held_against_the_mean_of_as_many_baselines_as_the_configuration_says(run_probe, tmp_path):
-    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__micro_batch_size=10, report__baselines=3)
-    runs = [run_probe("baseline", file=config) for _ in range(2)]
-    report = json.loads(Path(run_probe("pipeline", file=config).xcoms["compare"]["report"]).read_text())
-    assert [side["run_id"] for side in report["repeats"]["baselines"]] == [f"baseline/{r.run_id}" for r in runs[::-1]]
+def test_a_run_is_compared_with_the_mean_of_as_many_baselines_as_the_configuration_says(run_probe, trained, tmp_path):
+    config = write_config(tmp_path, report__baselines=3)
+    report = report_of(run_probe("reported", file=config, record=trained.record))
+    runs = [trained.newer, trained.older]
+    assert [side["run_id"] for side in report["repeats"]["baselines"]] == [f"baseline/{run.run_id}" for run in runs]
     grams = [run.xcoms["train"]["emissions_gco2eq"] for run in runs]
     change = 100 * (report["run"]["emissions_gco2eq"] / (sum(grams) / 2) - 1)
     assert report["changes"]["emissions_percent"] == pytest.approx(change)
     assert "report.baselines asks for 3 baselines; 2 fit" in report["notes"]
 
 
-def test_the_records_xcom_equals_the_file_and_keeps_the_schema(run_probe, tmp_path):
-    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY)
-    record = run_probe("baseline", file=config).xcoms["train"]
+def test_the_records_xcom_equals_the_file_and_keeps_the_schema(trained):
+    record = trained.older.xcoms["train"]
     schema = json.loads((PROJECT_ROOT / "include/lowtide/schemas/record.schema.json").read_text())
     jsonschema.validate(record, schema)
-    stored = json.loads(Path(record["ledger_path"]).with_name("record.json").read_text())
+    stored = json.loads(record_of(trained.older).read_text())
     assert TrainingRecord.model_validate(record) == TrainingRecord.model_validate(stored)
     assert record["samples"] == 1000
 
 
-def test_a_named_baseline_that_does_not_exist_fails_with_a_sentence(run_probe, tmp_path):
-    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY)
-    outcome = run_probe("pipeline", file=config, baseline_run_id="manual__never")
+def test_a_named_baseline_that_does_not_exist_fails_with_a_sentence(run_probe, trained):
+    outcome = run_probe("reported", file=trained.config, record=trained.record, baseline_run_id="manual__never")
     assert outcome.states["compare"] == "failed"
     assert "compare" not in outcome.xcoms
 
@@ -85,43 +107,45 @@ def test_a_failing_training_keeps_its_ledger_and_says_why(run_probe, tmp_path):
     assert [event.details.get("outcome") for event in contents.events] == [None, "failed"]
 
 
-def compared_with(run_probe, config, **conf):
-    outcome = run_probe("pipeline", file=config, **conf)
-    assert outcome.states["compare"] == "success"
-    return json.loads(Path(outcome.xcoms["compare"]["report"]).read_text())
-
-
-def forget(table, run_id):
-    """Do what an operator does who deletes a run, or what a clean-up job does to old XComs."""
+def execute(statement: str, run_id: str) -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import text
 
     with create_session() as session:
-        session.execute(text(f"delete from {table} where run_id = :run_id"), {"run_id": run_id})  # noqa: S608 a constant
+        session.execute(text(statement), {"run_id": run_id})
 
 
-def test_a_baseline_whose_run_failed_later_or_was_deleted_is_never_used(run_probe, tmp_path):
-    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__micro_batch_size=20)
-    good = run_probe("baseline", file=config)
-    failed = run_probe("failed_baseline", file=config)
+def test_a_baseline_whose_run_failed_later_or_was_deleted_is_never_used(run_probe, trained):
+    failed = run_probe("failed_baseline", file=trained.config)
     assert failed.states == {"train": "success", "later": "failed"}
-    deleted = run_probe("baseline", file=config)
-    forget("dag_run", deleted.run_id)
-    assert compared_with(run_probe, config)["baseline_run_id"] == f"baseline/{good.run_id}"
+    deleted = run_probe("baseline", file=trained.config)
+    execute("delete from dag_run where run_id = :run_id", deleted.run_id)
+    report = report_of(run_probe("reported", file=trained.config, record=trained.record))
+    assert report["baseline_run_id"] == f"baseline/{trained.newer.run_id}"
 
 
-def test_a_baseline_whose_xcom_is_gone_is_read_from_its_file_if_the_checksum_holds(run_probe, tmp_path):
-    config = write_config(tmp_path, grid__replay=CLEAN_REPLAY, training__micro_batch_size=40)
-    baseline = run_probe("baseline", file=config)
-    forget("xcom", baseline.run_id)
-    report = compared_with(run_probe, config)
-    assert report["baseline_run_id"] == f"baseline/{baseline.run_id}"
+@pytest.fixture
+def without_xcom(trained):
+    """The newest baseline as a clean-up job leaves it that deletes old XComs; put back afterwards."""
+    run_id = trained.newer.run_id
+    execute("create table kept as select * from xcom where run_id = :run_id", run_id)
+    execute("delete from xcom where run_id = :run_id", run_id)
+    record = record_of(trained.newer)
+    content = record.read_text()
+    yield record
+    record.write_text(content)
+    execute("insert into xcom select * from kept where run_id = :run_id", run_id)
+    execute("drop table kept", run_id)
+
+
+def test_a_baseline_whose_xcom_is_gone_is_read_from_its_file_if_the_checksum_holds(run_probe, trained, without_xcom):
+    report = report_of(run_probe("reported", file=trained.config, record=trained.record))
+    assert report["baseline_run_id"] == f"baseline/{trained.newer.run_id}"
     assert "checksum verified" in report["notes"][0]
 
-    record = Path(baseline.xcoms["train"]["ledger_path"]).with_name("record.json")
-    record.write_text(record.read_text().replace('"samples": 1000', '"samples": 9000'))
-    tampered = compared_with(run_probe, config)
-    assert tampered["headline"]["status"] == "no_baseline"
+    without_xcom.write_text(without_xcom.read_text().replace('"samples": 1000', '"samples": 9000'))
+    tampered = report_of(run_probe("reported", file=trained.config, record=trained.record))
+    assert tampered["baseline_run_id"] == f"baseline/{trained.older.run_id}"
     assert "has changed since it was written" in tampered["notes"][0]
 
 

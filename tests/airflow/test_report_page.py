@@ -1,5 +1,6 @@
 """The page behind the button "Report", in Airflow's own API server with its own logins and permissions."""
 
+import functools
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from tests.support.config_files import write_config
 pytestmark = pytest.mark.airflow
 
 PAGE = b"<!doctype html><title>Report</title><p>68.9 mg"
-SECRET = b"nobody may read this"
+SECRET = b"not for any reader"
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +36,34 @@ def server(airflow_db, tmp_path_factory):
             yield running
 
 
+@pytest.fixture(scope="module")
+def comparisons(server, run_probe, tmp_path_factory):
+    """Return what makes, once, a finished comparison in a probe DAG, with its folder; the page is the tests' own."""
+    folder = tmp_path_factory.mktemp("compared")
+    record = folder / "record.json"
+    record.write_text(waiting_run().model_dump_json())
+
+    @functools.cache
+    def make(dag_id):
+        outcome = run_probe(dag_id, file=write_config(folder / "config"), record=record)
+        assert outcome.states["compare"] == "success"
+        reports = Path(outcome.xcoms["compare"]["report"]).parent
+        (reports / "report.html").write_bytes(PAGE)
+        return outcome, reports, shutil.copytree(reports, folder / dag_id)
+
+    return make
+
+
 @pytest.fixture
-def compared(server, run_probe, tmp_path):
-    """Return what makes a finished comparison in one of the probe DAGs, and its folder; the page is ours."""
+def compared(comparisons):
+    """Return what gives a finished comparison and its folder, both as they were written."""
 
     def make(dag_id):
-        record = tmp_path / "record.json"
-        record.write_text(waiting_run().model_dump_json())
-        outcome = run_probe(dag_id, file=write_config(tmp_path / "config"), record=record)
-        assert outcome.states["compare"] == "success"
-        folder = Path(outcome.xcoms["compare"]["report"]).parent
-        (folder / "report.html").write_bytes(PAGE)
-        return outcome, folder
+        outcome, reports, copy = comparisons(dag_id)
+        shutil.rmtree(reports, ignore_errors=True)
+        shutil.copytree(copy, reports)
+        edit_xcom(outcome.run_id, outcome.xcoms["compare"])
+        return outcome, reports
 
     return make
 
@@ -78,8 +95,8 @@ def edit_xcom(run_id, value):
     from sqlalchemy import update
 
     with create_session() as session:
-        mine = (XComModel.run_id == run_id) & (XComModel.task_id == "compare") & (XComModel.key == "return_value")
-        session.execute(update(XComModel).where(mine).values(value=value))
+        conditions = (XComModel.task_id == "compare", XComModel.key == "return_value", XComModel.map_index == -1)
+        session.execute(update(XComModel).where(XComModel.run_id == run_id, *conditions).values(value=value))
 
 
 def test_the_buttons_address_is_stored_and_shows_the_page_to_whoever_may_read_the_dag(server, compared):
@@ -105,7 +122,7 @@ def test_airflows_own_interface_offers_the_button(server, compared):
     assert json.loads(answer.body)["extra_links"] == {"Report": path_of("reported", outcome.run_id)}
 
 
-def test_nobody_without_a_login_sees_anything(server, compared):
+def test_without_a_login_there_is_nothing_to_see(server, compared):
     outcome, _ = compared("reported")
     path = path_of("reported", outcome.run_id)
     assert server.get(path).status == 401
