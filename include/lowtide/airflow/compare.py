@@ -44,8 +44,6 @@ class CompareRunsOperator(ConfiguredOperator):
     The baseline is the run named by the Param ``baseline_run_id``, else the newest successful one with the same
     comparison key, or the mean of several (``report.baselines``). Without one the report says so, and how to make one.
 
-    :param config: configuration file, for the artifact root and the report's settings. (templated)
-    :param settings: dotted keys that override the file. (templated)
     :param train_task_id: the task whose XCom is the training record.
     """
 

@@ -28,11 +28,8 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
 
     The first check happens in the worker: if the decision is to start, the task succeeds at once and never defers.
     Submission and deadline are fixed then, for all retries. The XCom has the decision, the fixed times, and the path of the
-    evidence: one decision per line.
+    evidence: one decision per line. Further arguments are those of ``ConfiguredOperator``.
 
-    :param config: configuration file: a name in include/configs, or a path from the project's root. (templated)
-    :param settings: dotted keys that override the file, e.g. ``{"grid.zone": "DE"}``. (templated)
-    :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
     :param deferrable: wait in the triggerer; otherwise in the worker, which the task then holds (mode ``poke``).
     """
 

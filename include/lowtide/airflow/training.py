@@ -85,12 +85,9 @@ class GpuTrainingOperator(ConfiguredOperator):
     the record's path and checksum.
 
     A retried or cleared task resumes from the last checkpoint of its own run, unless the run has ``fresh``; a task that had
-    succeeded trains again.
+    succeeded trains again. Further arguments are those of ``ConfiguredOperator``.
 
-    :param config: configuration file: a name in include/configs, or a path from the project's root. (templated)
-    :param settings: dotted keys that override the file. (templated)
     :param decision_task_id: the sensor that held this run; None if there is none.
-    :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
     """
 
     ui_color = "#f3e3c3"

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,12 @@ class KilledOnceOperator(GpuTrainingOperator):
     def execute(self, context: Any) -> Any:
         if context["ti"].try_number == 1:
             folder = self.run_context(context).folder
-            threading.Thread(target=_kill_when_saved, args=(folder,), daemon=True).start()
+            _kill_once(lambda: last_checkpoint(folder) is not None)
         return super().execute(context)
 
 
 class KilledAfterPauseOperator(GpuTrainingOperator):
-    """Loses its training child in its first try, after a pause; writes how many pauses each check counts."""
+    """Loses its training child in its first try, resumed after a pause; writes how many pauses each check counts."""
 
     safe_resume_s = 0.0
 
@@ -78,7 +79,8 @@ class KilledAfterPauseOperator(GpuTrainingOperator):
 
     def resume(self, context: Any, event: Any = None) -> Any:
         if context["ti"].try_number == 1:
-            threading.Thread(target=_kill_when_started, daemon=True).start()
+            folder = self.run_context(context).folder
+            _kill_once(lambda: bool(folder.resumed_from()))
         return super().resume(context, event)
 
     def log_check(self, run: Any, event: Any) -> None:
@@ -87,15 +89,12 @@ class KilledAfterPauseOperator(GpuTrainingOperator):
         super().log_check(run, event)
 
 
-def _kill_when_started() -> None:
-    while not _kill_children():
-        time.sleep(0.05)
+def _kill_once(is_time: Callable[[], bool]) -> None:
+    def kill() -> None:
+        while not is_time() or not _kill_children():
+            time.sleep(0.01)
 
-
-def _kill_when_saved(folder: Any) -> None:
-    while last_checkpoint(folder) is None:
-        time.sleep(0.01)
-    _kill_children()
+    threading.Thread(target=kill, daemon=True).start()
 
 
 def _kill_children() -> int:
