@@ -5,8 +5,8 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 from lowtide.airflow.maintenance import (
     DEFAULT_DAYS,
-    ReadBackRunsOperator,
     RecordGridHistoryOperator,
+    RecoverRunsOperator,
     RefreshSavingsOperator,
     SettleRunsOperator,
 )
@@ -22,7 +22,7 @@ DOC = """
 revise them), and for gaps of the last `days` days. Each value is stored under `history/` of the artifact root with its
 source and the time when it was learnt. Running it again changes nothing.
 
-**read_back** writes the record of each run that was killed or failed and that no retry resumes. **settle** computes the
+**recover** writes the record of each run that was killed or failed and that no retry resumes. **settle** computes the
 emissions of the runs of the last `days` days again if measured values have arrived, and renews their reports. **savings**
 writes `savings/`: what all runs used, emitted and avoided, by month and model. It also runs for a grid without a history.
 
@@ -53,8 +53,8 @@ with DAG(
     default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=2)},
 ) as dag:
     record = RecordGridHistoryOperator(task_id="record", config=CONFIG)
-    read_back = ReadBackRunsOperator(task_id="read_back", config=CONFIG)  # does not need the provider
+    recover = RecoverRunsOperator(task_id="recover", config=CONFIG)  # does not need the provider
     settle = SettleRunsOperator(task_id="settle", config=CONFIG)
     # none_failed: a replayed grid has nothing to record or settle, so these two are skipped; its runs still count
     savings = RefreshSavingsOperator(task_id="savings", config=CONFIG, trigger_rule="none_failed")
-    [record, read_back] >> settle >> savings
+    [record, recover] >> settle >> savings

@@ -53,6 +53,6 @@ def test_on_a_grid_without_a_history_the_shipped_dag_still_accounts_its_runs(air
     dag = DagBag(dag_folder=str(PROJECT_ROOT / "dags")).dags["grid_history"]
     finished = dag.test(run_conf={"config": "demo.yaml", "zone": None, "days": None})
     states = {ti.task_id: str(ti.state) for ti in finished.get_task_instances()}
-    assert states == {"record": "skipped", "read_back": "success", "settle": "skipped", "savings": "success"}
+    assert states == {"record": "skipped", "recover": "success", "settle": "skipped", "savings": "success"}
     assert str(finished.state) == "success"
     assert (tmp_path / "artifacts" / "savings" / "savings.csv").exists()

@@ -81,7 +81,7 @@ def test_recent_runs_are_settled_and_their_reports_renewed(run_probe, tmp_path: 
 
 
 @pytest.mark.airflow
-def test_a_killed_run_is_read_back_and_then_settled_like_any_other(run_probe, tmp_path: Path, monkeypatch) -> None:
+def test_a_killed_run_is_recovered_and_then_settled_like_any_other(run_probe, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", "carbon-intensity://127.0.0.1:1/http")
     root = tmp_path / "artifacts"
     config = write_config(tmp_path, grid={"zone": "GB", "provider": "neso", "threshold_gco2eq_per_kwh": 120})
@@ -89,25 +89,25 @@ def test_a_killed_run_is_read_back_and_then_settled_like_any_other(run_probe, tm
     damaged = killed(root, "damaged", policy=None)
     store(root, connection=CONNECTION).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
 
-    found = run_probe("read_back_runs", file=config).xcoms["read_back"]
+    found = run_probe("recover_runs", file=config).xcoms["recover"]
     xcom = run_probe("settle_runs", file=config, days=2).xcoms["settle"]
 
-    assert found["read_back"] == [str(folder.record)]
+    assert found["recovered"] == [str(folder.record)]
     assert [run["record"] for run in xcom["settled"]] == [str(folder.record)]
     (failure,) = found["failures"]
     assert str(damaged.ledger) in failure
     check_contract(folder)
-    assert run_probe("read_back_runs", file=config).xcoms["read_back"]["read_back"] == []
+    assert run_probe("recover_runs", file=config).xcoms["recover"]["recovered"] == []
 
 
 @pytest.mark.airflow
-def test_under_a_replay_killed_runs_are_read_back_though_there_is_nothing_to_settle(
+def test_under_a_replay_killed_runs_are_recovered_though_there_is_nothing_to_settle(
     run_probe, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", "carbon-intensity://127.0.0.1:1/http")
     folder = killed(tmp_path / "artifacts")
     config = write_config(tmp_path)
-    assert run_probe("read_back_runs", file=config).xcoms["read_back"]["read_back"] == [str(folder.record)]
+    assert run_probe("recover_runs", file=config).xcoms["recover"]["recovered"] == [str(folder.record)]
     assert run_probe("settle_runs", file=config, days=2).states == {"settle": "skipped"}
     assert not load_account(folder).energy_complete
 

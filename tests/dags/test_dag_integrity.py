@@ -75,8 +75,8 @@ def test_no_param_can_name_code_to_import(dag_bag):
 def test_the_history_is_kept_every_hour_by_one_run_at_a_time_and_may_look_far_back(dag_bag):
     dag = dag_bag.dags["grid_history"]
     upstream = {task.task_id: task.upstream_task_ids for task in dag.tasks}
-    # read_back stands on its own: a provider that is away must not keep killed runs out of the account
-    assert upstream == {"record": set(), "read_back": set(), "settle": {"record", "read_back"}, "savings": {"settle"}}
+    # recover depends on no other task: killed runs are recovered while the provider is unavailable
+    assert upstream == {"record": set(), "recover": set(), "settle": {"record", "recover"}, "savings": {"settle"}}
     assert dag.get_task("savings").trigger_rule == "none_failed"
     assert dag.max_active_runs == 1
     assert set(dag.params) == {"config", "zone", "days"}

@@ -20,7 +20,7 @@ from lowtide.report.files import load_record, write_report
 from lowtide.report.text import summary_lines
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import settled_record
+from lowtide.runs.settlement import facts_sha256, settled_record
 from lowtide.timeutil import utc_now
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _record_from_file(extra: dict[str, Any], notes: list[str]) -> TrainingRecord
     path = Path(extra["record_path"])
     try:
         record = load_record(path)  # compares its ledger with the record's checksum
-        if record.ledger_sha256 != extra.get("ledger_sha256"):
+        if facts_sha256(record) != extra.get("facts_sha256"):
             notes.append(f"the baseline's record {path} has changed since it was written and was not used")
             return None
     except (OSError, ArtifactError) as error:

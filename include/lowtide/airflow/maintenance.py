@@ -1,4 +1,4 @@
-"""Keeps the grid's history: asks the configured provider for what the store lacks."""
+"""The tasks of the DAG ``grid_history``: store the grid's history, recover killed runs, settle accounts, sum up savings."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
-from lowtide.config.zones import find_zone
-from lowtide.grid.backfill import HistoryRecorder, fill, provider_key
+from lowtide.grid.backfill import HistoryRecorder, fill
 from lowtide.grid.client import LiveFeed
-from lowtide.grid.history import open_history
 from lowtide.report.savings import refresh_savings
 from lowtide.report.savings_text import HEADER, remarks, rows, title
 from lowtide.runs.maintenance import read_back_left_runs, settle_recent_runs
@@ -19,29 +17,18 @@ from lowtide.runs.settlement import history_of
 from lowtide.timeutil import utc_now
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from airflow.sdk import Context
 
     from lowtide.airflow.context import RunContext
-    from lowtide.grid.backfill import Filling
-    from lowtide.grid.history import Coverage, HistoryStore
-    from lowtide.runs.maintenance import Settling
-
-
-# What the tasks of ``grid_history`` have in common: whose grid they look after, and how far back.
-
+    from lowtide.grid.history import HistoryStore
 
 DEFAULT_DAYS = 14
 
 
-class GridUpkeepOperator(ConfiguredOperator):
-    """Looks after what is kept of one grid. Running it again changes nothing.
+class GridHistoryOperator(ConfiguredOperator):
+    """An operator on the stored history of the configured grid. Running it again changes nothing.
 
-    :param config: configuration file; its ``grid`` section says zone, provider and connection. (templated)
-    :param settings: dotted keys to lay over the file. (templated)
-    :param days: how far back is looked; the Param ``days`` goes before it.
-    :param grid_conn_id: connection of the provider; None for the configuration's ``grid.connection``. (templated)
+    :param days: how many days back it works; the Param ``days`` overrides it.
     """
 
     ui_color = "#d9ead3"
@@ -51,51 +38,41 @@ class GridUpkeepOperator(ConfiguredOperator):
         self.days = days
 
     def look_back(self, context: Context) -> timedelta:
-        """Return how far back this run looks."""
+        """Return how far back this run works."""
         return timedelta(days=context["params"].get("days") or self.days)
 
-
-class RecordGridHistoryOperator(GridUpkeepOperator):
-    """Fills the history of the grid that a configuration file names, as far as the provider has it. Running it again changes nothing.
-
-    The XCom says what was asked, what was news, which gaps remain and which files cannot be read.
-    Gaps of the last ``days`` days are asked for again.
-    """
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Fill, and return what was done.
+    def live_feed(self, run: RunContext) -> tuple[LiveFeed, HistoryStore]:
+        """Return the provider's feed and its stored history.
 
         :raises AirflowSkipException: the configured grid is a replay or a profile, which have no history.
-        :raises AirflowException: the provider gave no usable answer at all; a later try may do.
-        :raises AirflowFailException: a wrong configuration, or a root that cannot be written.
         """
-        with airflow_errors():
-            run = self.run_context(context)
-            config = run.config
-            feed = self.intensity_client(run).feed
-            if not isinstance(feed, LiveFeed):
-                raise AirflowSkipException(
-                    f"provider {feed.provider.name!r} of {config.source} is no live signal, so there is no history to keep"
-                )
-            zone = find_zone(config.values.grid.zone)
-            store = open_history(
-                config.artifacts_path, provider_key(feed.provider, zone, config.values.grid.connection)
+        client, config = self.intensity_client(run), run.config
+        history = history_of(client, config.artifacts_path, config.values.grid.connection)
+        if history is None or not isinstance(client.feed, LiveFeed):
+            raise AirflowSkipException(
+                f"provider {client.provider_name!r} of {config.source} is not a live provider: it has no history"
             )
-            return self._fill(store, feed, self.look_back(context))
+        return client.feed, history
 
-    def _fill(self, store: HistoryStore, feed: LiveFeed, look_back: timedelta) -> dict[str, Any]:
+
+class RecordGridHistoryOperator(GridHistoryOperator):
+    """Stores what the provider knows of the last days and the hours to come, and asks again for gaps.
+
+    The XCom has the requests, the number of new values, the remaining gaps and the unreadable files.
+    """
+
+    @airflow_errors()
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Fill the history, and return what was done.
+
+        :raises AirflowSkipException: the configured grid is a replay or a profile.
+        :raises AirflowException: the provider gave no usable answer; a retry may succeed.
+        :raises AirflowFailException: a wrong configuration.
+        """
+        (feed, store), look_back = self.live_feed(self.run_context(context)), self.look_back(context)
         filling = fill(store, feed, HistoryRecorder(store), days=look_back.days, clock=utc_now)
         now = utc_now()
         coverage = store.coverage(now - look_back, now)
-        self._log(filling, coverage)
-        return {
-            "key": store.key.as_json(),
-            "path": str(store.folder),
-            "filled": filling.as_json(),
-            "coverage": coverage.as_json(),
-        }
-
-    def _log(self, filling: Filling, coverage: Coverage) -> None:
         self.log.info(
             "%d requests, %d new values; %.1f %% of the last days are known, %d gaps",
             len(filling.asked),
@@ -107,67 +84,86 @@ class RecordGridHistoryOperator(GridUpkeepOperator):
             self.log.warning("no answer for %s", failure)
         for file in coverage.unreadable_files:
             self.log.warning("skipped the file %s, which cannot be read", file)
+        return {
+            "key": store.key.as_json(),
+            "path": str(store.folder),
+            "filled": filling.as_json(),
+            "coverage": coverage.as_json(),
+        }
 
 
-# Accounts for runs that were killed and that nobody goes on with.
+class RecoverRunsOperator(ConfiguredOperator):
+    """Writes the records of runs that were killed, failed or stopped, from their ledgers; else no account would have them.
 
-
-class ReadBackRunsOperator(ConfiguredOperator):
-    """Reads back runs that were killed, failed or stopped from their ledgers: without a record they were in no account.
-
-    Asks nobody, and looks at every run under the artifact root, of any grid. The XCom says which runs were read back, and
-    what could not be.
-
-    :param config: configuration file, for the artifact root. (templated)
-    :param settings: dotted keys to lay over the file. (templated)
+    It covers every run under the artifact root, of any grid, and sends no request. The XCom has the records' paths and what
+    could not be recovered.
     """
 
     ui_color = "#d9ead3"
 
+    @airflow_errors()
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read back and return the records' paths; one that cannot be is told, and the others go on."""
-        with airflow_errors():
-            run = self.run_context(context)
-            left = read_back_left_runs(run.config.artifacts_path, now=utc_now())
+        """Recover each run, and return the records' paths; a failure is logged and does not stop the others."""
+        left = read_back_left_runs(self.run_context(context).config.artifacts_path, now=utc_now())
         for folder in left.read_back:
-            self.log.info("%s was killed or gave up, and has been read back from its ledger", folder.path)
+            self.log.info("%s was killed or failed; recovered its record from its ledger", folder.path)
         for failure in left.failures:
             self.log.warning("%s", failure)
-        return {"read_back": [str(folder.record) for folder in left.read_back], "failures": left.failures}
+        return {"recovered": [str(folder.record) for folder in left.read_back], "failures": left.failures}
 
 
-# Refreshes the savings ledger: what all runs used, emitted and avoided, by month and model.
+class SettleRunsOperator(GridHistoryOperator):
+    """Settles the runs of the last days from the stored history, and renews their reports; it sends no request.
+
+    The XCom has the runs whose emissions changed, with both figures, the renewed reports, and what failed.
+    """
+
+    @airflow_errors()
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Settle, renew reports, and return what was done.
+
+        :raises AirflowSkipException: the configured grid is a replay or a profile, which have no actual figures.
+        """
+        run = self.run_context(context)
+        _, history = self.live_feed(run)
+        done = settle_recent_runs(
+            run.config.artifacts_path,
+            history,
+            now=utc_now(),
+            look_back=self.look_back(context),
+            settings=run.config.values.report,
+        )
+        self.log.info(
+            "%d runs checked, %d settled, %d reports renewed", done.looked_at, len(done.settled), len(done.reports)
+        )
+        for failure in done.failures:
+            self.log.warning("not settled: %s", failure)
+        return done.as_json()
 
 
 class RefreshSavingsOperator(ConfiguredOperator):
-    """Writes ``savings.json``, ``savings.csv`` and ``runs.csv`` under ``savings/`` of the artifact root; asks nobody.
+    """Writes ``savings.json``, ``savings.csv`` and ``runs.csv`` under ``savings/`` of the artifact root.
 
-    Only runs that have changed since the last time are read. The XCom has the paths and each group's totals.
-
-    :param config: configuration file, for the artifact root and the report's settings. (templated)
-    :param settings: dotted keys to lay over the file. (templated)
+    It reads every record and sends no request. The XCom has the paths and each group's totals.
     """
 
     ui_color = "#dce6f5"
 
+    @airflow_errors()
     def execute(self, context: Context) -> dict[str, Any]:
-        """Refresh the files and return where they are.
+        """Write the files and return their paths.
 
-        :raises AirflowException: a file cannot be written; a later try may do.
+        :raises AirflowException: a file cannot be written; a retry may succeed.
         """
-        with airflow_errors():
-            run = self.run_context(context)
-            savings, paths = refresh_savings(
-                run.config.artifacts_path, settings=run.config.values.report, now=utc_now()
-            )
+        config = self.run_context(context).config
+        savings, paths = refresh_savings(config.artifacts_path, settings=config.values.report, now=utc_now())
         for group in savings.groups:
-            self.log.info("%s", title(group))
             _, *figures = rows(group)[-1]
-            self.log.info("%s", ", ".join(f"{name}: {text}" for name, text in zip(HEADER[1:], figures, strict=True)))
-            for remark in remarks(group):
-                self.log.info("%s", remark)
+            totals = ", ".join(f"{name}: {text}" for name, text in zip(HEADER[1:], figures, strict=True))
+            for line in (title(group), totals, *remarks(group)):
+                self.log.info("%s", line)
         if savings.left_out:
-            self.log.info("runs that are in no sum: %d; runs.csv says why", len(savings.left_out))
+            self.log.info("runs that are in no sum: %d; runs.csv has the reasons", len(savings.left_out))
         return {
             "paths": {name: str(path) for name, path in paths.items()},
             "groups": [
@@ -175,44 +171,3 @@ class RefreshSavingsOperator(ConfiguredOperator):
             ],
             "left_out": len(savings.left_out),
         }
-
-
-# Books recent runs again at what the grid's history has learnt since.
-
-
-class SettleRunsOperator(GridUpkeepOperator):
-    """Settles the runs of the last days from the stored history, and renews the reports that rest on them; asks nobody.
-
-    The XCom says which runs were booked again, from how many grams to how many, and what failed.
-    """
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Settle, renew reports, and return what was done.
-
-        :raises AirflowSkipException: the configured grid is a replay or a profile, which have no actual figures.
-        """
-        with airflow_errors():
-            run = self.run_context(context)
-            done = self._settle(context, run)
-        self.log.info(
-            "%d runs looked at, %d settled, %d reports renewed", done.looked_at, len(done.settled), len(done.reports)
-        )
-        for failure in done.failures:
-            self.log.warning("not settled: %s", failure)
-        return done.as_json()
-
-    def _settle(self, context: Context, run: RunContext) -> Settling:
-        config = run.config
-        signal = self.intensity_client(run)
-        history = history_of(signal, config.artifacts_path, config.values.grid.connection)
-        if history is None:
-            raise AirflowSkipException(
-                f"provider {signal.provider_name!r} of {config.source} is no live signal, so there is nothing to settle"
-            )
-        return settle_recent_runs(
-            config.artifacts_path,
-            history,
-            now=utc_now(),
-            look_back=self.look_back(context),
-            settings=config.values.report,
-        )

@@ -16,6 +16,7 @@ from lowtide.errors import TrainingPaused
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.pausing import PauseWatch
 from lowtide.runs.run import LogPace, Progress, run_training
+from lowtide.runs.settlement import facts_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -119,7 +120,7 @@ class GpuTrainingOperator(ConfiguredOperator):
                 "run_id": record.run_id,
                 "comparison_key": record.comparison_key,
                 "record_path": str(folder.record),
-                "ledger_sha256": record.ledger_sha256,
+                "facts_sha256": facts_sha256(record),
             }
         return record.model_dump(mode="json")
 

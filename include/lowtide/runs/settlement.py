@@ -1,5 +1,6 @@
 """Settles a run: appends the grid's actual figures to what is known, and derives the account again."""
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -163,7 +164,23 @@ def settled_record(record: TrainingRecord) -> TrainingRecord:
         found = load_record(path)
     except ArtifactError:  # gone, of a later training that was killed, or on another machine: the XCom counts
         return record
-    return found if (found.run_id, found.ledger_sha256) == (record.run_id, record.ledger_sha256) else record
+    return found if facts_sha256(found) == facts_sha256(record) else record
+
+
+_FACTS = {
+    "run_id",
+    "ledger_sha256",
+    "samples",
+    "optimizer_steps",
+    "test_accuracy",
+    "peak_memory_bytes",
+    "first_valuation",
+}
+
+
+def facts_sha256(record: TrainingRecord) -> str:
+    """Return a checksum of a record's facts: what a later valuation does not change."""
+    return hashlib.sha256(record.model_dump_json(include=_FACTS).encode()).hexdigest()
 
 
 # Whom to ask for a run's actual figures: the grid that its ledger names, or one that a configuration names.

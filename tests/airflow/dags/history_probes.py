@@ -4,8 +4,8 @@ from datetime import datetime
 
 from airflow.sdk import DAG, Param
 from lowtide.airflow.maintenance import (
-    ReadBackRunsOperator,
     RecordGridHistoryOperator,
+    RecoverRunsOperator,
     RefreshSavingsOperator,
     SettleRunsOperator,
 )
@@ -27,12 +27,12 @@ with DAG(
     SettleRunsOperator(task_id="settle", config="{{ params.file }}", grid_conn_id="grid_history_test")
 
 with DAG(
-    "read_back_runs",
+    "recover_runs",
     schedule=None,
     start_date=datetime(2026, 1, 1),  # noqa: DTZ001 as above
     params={"file": Param(None, type=["string", "null"])},
 ):
-    ReadBackRunsOperator(task_id="read_back", config="{{ params.file }}")
+    RecoverRunsOperator(task_id="recover", config="{{ params.file }}")
 
 with DAG(
     "refresh_savings",
