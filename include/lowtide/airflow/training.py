@@ -49,20 +49,20 @@ def progress_metrics(tags: Mapping[str, str], *, then: Callable[[Progress], None
         if time.monotonic() - last_s < METRICS_INTERVAL_S:
             return
         last_s = time.monotonic()
-        _gauge("power_w", progress.power_w, tags)
-        _gauge("energy_kwh", progress.energy_kwh, tags)
-        _gauge("emissions_gco2eq", progress.emissions_gco2eq, tags)
-        if progress.carbon_intensity_gco2eq_per_kwh is not None:
-            _gauge("carbon_intensity_gco2eq_per_kwh", progress.carbon_intensity_gco2eq_per_kwh, tags)
+        _send(
+            tags,
+            power_w=progress.power_w,
+            energy_kwh=progress.energy_kwh,
+            emissions_gco2eq=progress.emissions_gco2eq,
+            carbon_intensity_gco2eq_per_kwh=progress.carbon_intensity_gco2eq_per_kwh,
+        )
 
     return send
 
 
 def final_metrics(record: TrainingRecord, tags: Mapping[str, str]) -> None:
     """Send the record's figures and a power of 0."""
-    _gauge("power_w", 0.0, tags)
-    _gauge("energy_kwh", record.energy_kwh.total, tags)
-    _gauge("emissions_gco2eq", record.emissions_gco2eq, tags)
+    _send(tags, power_w=0.0, energy_kwh=record.energy_kwh.total, emissions_gco2eq=record.emissions_gco2eq)
 
 
 @contextmanager
@@ -71,12 +71,14 @@ def power_ends(tags: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except BaseException:  # a deferral is not an Exception
-        _gauge("power_w", 0.0, tags)
+        _send(tags, power_w=0.0)
         raise
 
 
-def _gauge(name: str, value: float, tags: Mapping[str, str]) -> None:
-    stats.gauge(f"{METRICS_PREFIX}.{name}", value, tags=dict(tags))
+def _send(tags: Mapping[str, str], **figures: float | None) -> None:
+    for name, value in figures.items():
+        if value is not None:
+            stats.gauge(f"{METRICS_PREFIX}.{name}", value, tags=dict(tags))
 
 
 class GpuTrainingOperator(ConfiguredOperator):
