@@ -74,7 +74,7 @@ def test_a_run_is_compared_with_the_mean_of_as_many_baselines_as_the_configurati
     config = write_config(tmp_path, report__baselines=3)
     report = report_of(run_probe("reported", file=config, record=trained.record))
     runs = [trained.newer, trained.older]
-    assert [side["run_id"] for side in report["repeats"]["baselines"]] == [f"baseline/{run.run_id}" for run in runs]
+    assert [side["run_id"] for side in report["replicates"]["baselines"]] == [f"baseline/{run.run_id}" for run in runs]
     grams = [run.xcoms["train"]["emissions_gco2eq"] for run in runs]
     change = 100 * (report["run"]["emissions_gco2eq"] / (sum(grams) / 2) - 1)
     assert report["changes"]["emissions_percent"] == pytest.approx(change)

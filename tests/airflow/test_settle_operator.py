@@ -55,7 +55,7 @@ def test_recent_runs_are_settled_and_their_reports_renewed(run_probe, tmp_path: 
     root = tmp_path / "artifacts"
     config = write_config(tmp_path, grid={"zone": "GB", "provider": "neso", "threshold_gco2eq_per_kwh": 120})
     recent, before = finished(root, "recent")
-    base, _ = finished(root, "base")
+    base, _ = finished(root, "base", ago=timedelta(minutes=30))  # another ledger: a run is not its own baseline
     old, _ = finished(root, "old", ago=timedelta(days=9))
     other, record = finished(root, "other")
     elsewhere = record.model_copy(update={"zone": "DE"})
