@@ -39,9 +39,11 @@ def relative_change_percent(value: float, reference: float) -> float | None:
 
 NONE_TEXT = "n/a"
 
-_Units = Sequence[tuple[str, float]]
-_MASS: _Units = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
-_ENERGY: _Units = (("MWh", 1e3), ("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6))
+Units = Sequence[tuple[str, float]]
+"""Names with their sizes, the largest first."""
+MASS: Units = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
+ENERGY: Units = (("MWh", 1e3), ("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6))
+POWER: Units = (("MW", 1e6), ("kW", 1e3), ("W", 1.0), ("mW", 1e-3))
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -55,7 +57,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 def grams_text(value_gco2eq: float) -> str:
     """Write grams, kilograms or milligrams."""
-    return _scaled(value_gco2eq, _MASS, smallest_shown=0.1)
+    return _scaled(value_gco2eq, MASS, zero="0 g", smallest_shown=0.1)
 
 
 def signed_grams_text(value_gco2eq: float) -> str:
@@ -65,7 +67,12 @@ def signed_grams_text(value_gco2eq: float) -> str:
 
 def energy_text(value_kwh: float) -> str:
     """Write kWh, Wh or mWh."""
-    return _scaled(value_kwh, _ENERGY, smallest_shown=1.0)
+    return _scaled(value_kwh, ENERGY, zero="0 Wh")
+
+
+def power_text(value_w: float) -> str:
+    """Write MW, kW, W or mW."""
+    return _scaled(value_w, POWER, zero="0 W")
 
 
 def intensity_text(value_gco2eq_per_kwh: float) -> str:
@@ -73,7 +80,7 @@ def intensity_text(value_gco2eq_per_kwh: float) -> str:
     return f"{significant(value_gco2eq_per_kwh)} g/kWh"
 
 
-def memory_text(value_bytes: int) -> str:
+def memory_text(value_bytes: float) -> str:
     """Write bytes in MiB."""
     return f"{value_bytes / BYTES_PER_MIB:,.1f} MiB"
 
@@ -94,15 +101,22 @@ def points_text(value_points: float | None) -> str:
 
 
 def duration_text(value_s: float) -> str:
-    """Write ``m:ss``, or ``h:mm:ss`` from an hour on."""
-    minutes, seconds = divmod(round(value_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    """Write a duration in at most two units: ``1 h 42 min``, ``12 min 5 s``, ``3 d 4 h``."""
+    seconds = round(value_s)
+    if seconds < 10:
+        return f"{significant(value_s)} s"
+    for (unit, size), (smaller, part) in pairwise((("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))):
+        if seconds >= (2 * size if unit == "d" else size):  # 28 h, and only then 2 d 3 h
+            rest = round(seconds % size / part)
+            if rest * part == size:  # 59 min 59.6 s are an hour
+                return duration_text((seconds // size + 1) * size)
+            return f"{seconds // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{seconds} s"
 
 
-def moment_text(moment: datetime) -> str:
-    """Write a moment to the second, in UTC."""
-    return f"{as_utc(moment):%Y-%m-%d %H:%M:%S} UTC"
+def timestamp_text(timestamp: datetime) -> str:
+    """Write a timestamp to the second, in UTC."""
+    return f"{as_utc(timestamp):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -111,9 +125,9 @@ def _signed(value: float, decimals: int) -> str:
     return f"{sign}{rounded:.{decimals}f}"
 
 
-def _scaled(value: float, units: _Units, *, smallest_shown: float) -> str:
+def _scaled(value: float, units: Units, *, zero: str, smallest_shown: float = 1.0) -> str:
     if abs(value) < units[-1][1] / 1000:  # rounding error of a sum, not a figure
-        return f"0 {'g' if units is _MASS else 'Wh'}"
+        return zero
     for unit, size in units:
         if abs(value) >= size * smallest_shown and (size <= 1 or abs(value) >= size):
             return f"{significant(value / size)} {unit}"
@@ -137,17 +151,3 @@ def with_minus(text: str) -> str:
 def typeset(text: str) -> str:
     """Return a text with minus signs, whose figures are never parted from their units by the end of a line."""
     return _SPACE_BEFORE_UNIT.sub("\u00a0", with_minus(text))
-
-
-def time_text(value_s: float) -> str:
-    """Write a length of time with its units, in at most two of them: ``1 h 42 min``, ``12 min 5 s``, ``3 d 4 h``."""
-    seconds = round(value_s)
-    if seconds < 10:
-        return f"{significant(value_s)} s"
-    for (unit, size), (smaller, part) in pairwise((("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))):
-        if seconds >= (2 * size if unit == "d" else size):  # 28 h, and only then 2 d 3 h
-            rest = round(seconds % size / part)
-            if rest * part == size:  # 59 min 59.6 s are an hour
-                return time_text((seconds // size + 1) * size)
-            return f"{seconds // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{seconds} s"

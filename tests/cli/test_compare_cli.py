@@ -86,8 +86,8 @@ def test_a_run_alone_is_told_what_its_wait_was_worth(tmp_path: Path, folders: li
     )
     assert f"on the command line with: {advice}, and compare with --baseline DIR." in words
     assert "The deadline 2026-03-02 06:00:00 UTC was met." in words
-    assert "would have run this energy from 2026-03-02 05:00:00 UTC to 2026-03-02 06:00:00 UTC" in words
-    assert "The wait got 44.4 % of that." in words
+    assert "the same energy would have run from 2026-03-02 05:00:00 UTC to 2026-03-02 06:00:00 UTC" in words
+    assert "Waiting achieved 44.4 % of that." in words
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["waiting"]["avoided_percent"] == pytest.approx(100 * (295 - 215) / 295)
     assert report["waiting"]["perfect_foresight"]["captured_percent"] == pytest.approx(100 * 80 / 180)

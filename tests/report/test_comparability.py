@@ -69,7 +69,7 @@ def test_what_makes_a_comparison_meaningless_withholds_it_with_the_reason(
 def test_the_waiting_part_needs_no_fair_baseline() -> None:
     report = compared(make_record(), waiting_run(device="cpu"))
     assert report.headline.text.endswith(
-        "Waiting 3:20:00 made this run's emissions 38.9 % lower than the same energy at submission would have."
+        "Waiting 3 h 20 min made this run's emissions 38.9 % lower than the same energy at submission would have."
     )
     assert report.attribution_gco2eq.waiting == pytest.approx(-0.469)
 
@@ -100,7 +100,7 @@ def test_what_may_explain_the_energy_leaves_only_waiting_to_be_claimed(
     report = compared(make_record(), waiting_run(**(changes or {"methods": METERS | {"cpu": "nvml"}})))
     assert bars_of(report) == {what: "efficiency"}
     assert report.headline.status == "claimed"
-    assert report.headline.text.startswith("Waiting 3:20:00 made this run's emissions 38.9 % lower")
+    assert report.headline.text.startswith("Waiting 3 h 20 min made this run's emissions 38.9 % lower")
     assert "Nothing else is claimed: " in report.headline.text
     assert "-55" not in report.headline.text
 
@@ -112,7 +112,7 @@ def test_another_number_of_gpus_is_other_hardware_and_no_efficiency_however_larg
     base = make_record(gpu_devices=ONE, gpu_kwh=0.1, uncertainty=bounds(0.1022, 0.1))
     report = compared(base, waiting_run(gpu_devices=TWO, uncertainty=bounds(0.0067, 0.1)))
     assert bars_of(report) == {"gpus": "efficiency", "gpu_devices": "nothing"}
-    assert report.headline.text.startswith("Waiting 3:20:00 made this run's emissions 38.9 % lower")
+    assert report.headline.text.startswith("Waiting 3 h 20 min made this run's emissions 38.9 % lower")
     assert report.headline.reasons[0].startswith("number of GPUs differs (baseline 1, run 2): another number of GPUs")
     assert report.controllable is not None
     assert report.controllable.parts == ("waiting",)
@@ -174,7 +174,7 @@ def test_other_hardware_is_no_efficiency_of_ours_however_large_the_change() -> N
     base = make_record(device_name="Tesla T4", gpu_kwh=0.1, uncertainty=bounds(0.1022, 0.1))
     report = compared(base, waiting_run(uncertainty=bounds(0.0067, 0.1)))
     assert bars_of(report) == {"device_name": "efficiency"}
-    assert report.headline.text.startswith("Waiting 3:20:00 made this run's emissions 38.9 % lower")
+    assert report.headline.text.startswith("Waiting 3 h 20 min made this run's emissions 38.9 % lower")
     assert "the change in energy is that of the hardware" in report.headline.reasons[0]
 
 

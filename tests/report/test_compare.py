@@ -111,7 +111,7 @@ def test_oddities_are_noted() -> None:
     notes = compared(base, waiting_run(attempts=2, warnings=("memory ran out",))).notes
     assert "the run took 2 attempts; energy and time include all of them" in notes
     assert "the run's training warned: memory ran out" in notes
-    assert any(note.startswith("the baseline waited 10:00 itself (policy threshold)") for note in notes)
+    assert any(note.startswith("the baseline waited 10 min itself (policy threshold)") for note in notes)
 
 
 def test_equal_runs_have_nothing_to_note() -> None:

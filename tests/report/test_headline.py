@@ -124,7 +124,10 @@ def test_a_change_inside_the_repeatability_is_no_measurable_change(gpu_kwh: floa
     report = compared(make_record(), make_record(gpu_kwh=gpu_kwh), repeatability_percent=3.0)
     assert outcome(report) == ("claimed", direction)
     assert report.repeatability_percent == 3.0
-    assert "a change within 3 % (report.repeatability_percent) counts as none" in render_markdown(report)
+    assert (
+        "a change within 3 % (report.repeatability_percent), an assumed spread, is not measurable"
+        in render_markdown(report)
+    )
     assert ("no measurable change" in report.headline.text) == (direction == "no_measurable_change")
 
 
@@ -158,8 +161,8 @@ def test_the_page_names_no_grams_after_a_wait_that_there_was_not(policy: str, wa
     run = waiting_run(policy=policy, wait_s=3 * 3600.0)
     report = compare_runs(make_record(), run, settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=waited))
     told = " ".join(waiting_sentences(report))
-    assert f"The time from submission to start, 3:00:00, was no wait for the grid: {why}." in told
-    assert "avoided for each hour" not in told
+    assert f"The 3 h from submission to start were not a wait for the grid: {why}." in told
+    assert "avoided per hour" not in told
     labels = [tile.label for tile in tiles_of(report)]
     assert "Less than at submission" in labels
     assert "Avoided by waiting" not in labels
@@ -254,7 +257,7 @@ def test_no_baseline_says_how_to_make_one_and_gives_the_waiting_part() -> None:
     report = compared(None, waiting_run())
     assert outcome(report) == ("no_baseline", None)
     assert "airflow dags trigger baseline_training" in report.headline.text
-    assert "Waiting 3:20:00 made this run's emissions 38.9 % lower" in report.headline.text
+    assert "Waiting 3 h 20 min made this run's emissions 38.9 % lower" in report.headline.text
 
 
 @pytest.mark.parametrize("kind", ["replayed", "forecast"])
@@ -290,26 +293,25 @@ def test_estimated_energy_leaves_only_the_waiting_percentage() -> None:
 
 
 @pytest.mark.parametrize("bar", [{"methods": ESTIMATED}, {"device_name": "Tesla T4"}, {"pue": 1.3}])
-def test_what_may_not_be_claimed_is_nowhere_called_ours(bar: dict[str, object]) -> None:
-    """The page said of estimated energy "of that, ours: waiting and efficiency", beside a headline without efficiency."""
+def test_what_may_not_be_claimed_is_nowhere_called_controllable(bar: dict[str, object]) -> None:
+    """The page counted efficiency of estimated energy as controllable, beside a headline without it."""
     base = make_record(**({"methods": ESTIMATED} if "methods" in bar else {}))  # type: ignore[arg-type]
     report = compared(base, waiting_run(**bar))
     assert report.controllable is not None
     assert report.controllable.parts == ("waiting",)
     assert report.controllable.change_percent == pytest.approx(-100 * 70 / 180)
     page = render_markdown(report)
-    assert "| waiting | -" in page
-    assert "submission: ours |" in page
-    assert "PUE included |" in page
-    assert {bar.label: bar.kind for bar in bars_of(report)}["Efficiency"] == "not_claimed"
+    rows = {line.split(" | ")[0]: line.split(" | ")[2] for line in page.splitlines() if line.count(" | ") == 3}
+    assert (rows["| Waiting"], rows["| Efficiency"]) == ("controllable", "not claimed")
+    assert {bar.label: bar.kind for bar in bars_of(report)}["Efficiency"] == "not claimed"
     nothing = compared(base, waiting_run(**bar, policy="immediate"))
     assert nothing.controllable is None
-    assert {bar.kind for bar in bars_of(nothing)}.isdisjoint({"ours"})
+    assert {bar.kind for bar in bars_of(nothing)}.isdisjoint({"controllable"})
 
 
-def test_without_a_baseline_a_queue_is_not_drawn_as_ours() -> None:
+def test_without_a_baseline_a_queue_is_not_drawn_as_controllable() -> None:
     kinds = [[bar.kind for bar in bars_of(compared(None, waiting_run(policy=p)))] for p in ("threshold", "immediate")]
-    assert kinds == [["baseline", "ours", "run"], ["baseline", "not_claimed", "run"]]
+    assert kinds == [["baseline", "controllable", "run"], ["baseline", "not claimed", "run"]]
 
 
 def test_the_waiting_percentage_does_not_depend_on_the_level_of_the_energy() -> None:

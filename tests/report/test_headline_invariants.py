@@ -71,7 +71,7 @@ def test_the_report_is_whole_keeps_its_schema_and_is_read_back_as_it_was(
     text = report.model_dump_json()
     VALIDATOR.validate(json.loads(text))
     assert Report.model_validate_json(text) == report
-    assert render_markdown(report).startswith("# Training run against its baseline\n\n**")
+    assert render_markdown(report).startswith("# Training run compared with its baseline\n\n**")
     if report.attribution_gco2eq.total is not None:
         parts = report.attribution_gco2eq.model_dump()
         total = parts.pop("total")

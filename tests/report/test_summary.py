@@ -40,7 +40,7 @@ def test_many_reasons_are_counted_instead_of_told() -> None:
 def test_a_run_without_a_baseline_has_no_arrows_and_an_unknown_wait_is_said_to_be_unknown() -> None:
     lines = summary_lines(compared(None, waiting_run(submission_gco2eq_per_kwh=None)), PATHS)
     assert not any("->" in line for line in lines)
-    assert any("what that avoided is not known" in line for line in lines)
+    assert any("the effect on emissions is unknown" in line for line in lines)
 
 
 def test_a_wait_that_made_it_worse_says_more() -> None:
@@ -66,7 +66,7 @@ def test_figures_that_mean_different_things_are_not_put_beside_an_arrow() -> Non
 @pytest.mark.parametrize(
     ("kinds", "why", "waited"),
     [
-        ({"replayed": 1.0}, "why, in the simulation: ", "in the simulation"),
+        ({"replayed": 1.0}, "why, simulated: ", "simulated"),
         ({"forecast": 1.0}, "why, not claimed: ", "valued at forecasts, not yet settled"),
     ],
 )

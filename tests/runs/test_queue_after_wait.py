@@ -20,7 +20,7 @@ from tests.support.records import make_record
 from tests.support.savings import savings_of
 
 NOW = SUBMITTED + timedelta(days=2)
-BARRED = "1:00:00 of the time until the start came after the decision to start: that was a queue's"
+BARRED = "1 h of the time until the start came after the decision to start: that was a queue's"
 
 
 def report(root: Path, folder: RunFolder, record: TrainingRecord) -> Report:
@@ -33,11 +33,11 @@ def test_of_one_sensors_trainings_the_one_that_stood_in_the_queue_is_not_credite
     (first, mine), (second, queued) = mapped_run(tmp_path, [(0, "wait"), (1, "wait"), (2, "run")], [2.0, 3.0])
     waited = report(tmp_path, first, mine)
     assert waited.waiting.queued_s == 0.0
-    assert "Waiting 2:00:00 made this run's emissions" in waited.headline.text
+    assert "Waiting 2 h made this run's emissions" in waited.headline.text
     late = report(tmp_path, second, queued)
     assert late.waiting.queued_s == 3600.0
     assert "made this run's emissions" not in late.headline.text
-    assert "Of that, 1:00:00 came after the decision to start: a queue" in render_markdown(late)
+    assert "Of that, 1 h was queueing after the decision to start" in render_markdown(late)
     page = render_html(late, run_folder=second.path)
     assert "waited 3\u00a0h, 1\u00a0h of it in a queue" in page
     assert "Less than at submission" in page
@@ -130,7 +130,7 @@ def test_a_queue_in_a_pause_is_not_said_to_be_of_the_wait_before_the_start(tmp_p
     run = waiting_run(submitted_at=SUBMITTED, wait_s=120.0, interruptions=(gap,), policy="interruptible")
     found = WaitEvidence(waited=True, queued_s=2400.0)
     told = compare_runs(None, run, settings=ReportConfig(), now=NOW, evidence=found)
-    assert "Of that and the pauses, 40:00 came after the decision to start: a queue" in render_markdown(told)
+    assert "Of that and the pauses, 40 min was queueing after the decision to start" in render_markdown(told)
     assert "paused 2\u00a0h, 40\u00a0min of both in a queue" in render_html(told, run_folder=tmp_path)
 
 

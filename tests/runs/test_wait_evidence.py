@@ -78,7 +78,7 @@ def test_a_queue_is_told_from_a_wait_by_the_decisions(tmp_path: Path, actions: l
     looks = [look(at, None) | {"action": action} for at, action in zip(moments, actions, strict=False)]
     folder, record = finished(tmp_path, looks)
     assert wait_evidence(record, folder, tmp_path, now=NOW).waited is waited
-    assert ("Waiting 5:00:00 made" in report(folder, record, tmp_path).headline.text) == (waited is not False)
+    assert ("Waiting 5 h made" in report(folder, record, tmp_path).headline.text) == (waited is not False)
 
 
 def test_the_stored_history_knows_what_came_after_the_run(tmp_path: Path) -> None:

@@ -3,27 +3,19 @@
 from collections.abc import Iterable, Iterator
 
 from lowtide import units
-from lowtide.report.model import Report
+from lowtide.report.figures import PARTS, credit_of, runs_of
+from lowtide.report.model import Report, RunFigures
 from lowtide.report.text import (
-    FAIRNESS_HEADER,
+    DIFFERENCE_HEADER,
     INTERVAL_HEADER,
-    comparability_rows,
-    comparability_sentence,
+    difference_rows,
     interval_rows,
     markdown,
+    quality_facts,
     render_table,
-    sureness_sentences,
-    trust_section,
+    run_facts,
     waiting_sentences,
 )
-
-_MEANING = {
-    "work": "samples processed",
-    "efficiency": "energy per sample, PUE included",
-    "grid_conditions": "the grid at submission against the baseline's: nobody's merit",
-    "waiting": "the grid when run against the grid at submission",
-    "total": "run minus baseline",
-}
 
 
 def render_markdown(report: Report) -> str:
@@ -32,49 +24,50 @@ def render_markdown(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield from ("# Training run against its baseline", "", f"**{markdown(report.headline.text)}**", "")
+    yield from ("# Training run compared with its baseline", "", f"**{markdown(report.headline.text)}**", "")
     yield f"Status: {report.headline.status.replace('_', ' ')}. Run: {markdown(report.run_id)}."
-    yield f"Baseline: {markdown(report.baseline_run_id or 'none')}. Written {units.moment_text(report.generated_at)}."
+    baseline = markdown(report.baseline_run_id or "none")
+    yield f"Baseline: {baseline}. Written {units.timestamp_text(report.generated_at)}."
     yield ""
     yield from _bullets("Reasons", report.headline.reasons)
     yield from ("## What changed", "")
-    yield from _table(("Figure", "Baseline", "Run", "Change"), render_table(report))
-    yield from ("", "## Why", "")
-    yield from _attribution(report)
-    yield ""
-    yield from _bullets("What the wait was worth", waiting_sentences(report))
-    yield from _fairness(report)
-    yield from _sureness(report)
-    yield from _bullets("Notes", report.notes)
-    yield from trust_section(report)
-
-
-def _attribution(report: Report) -> Iterator[str]:
-    parts = report.attribution_gco2eq.model_dump()
-    ours = report.controllable.parts if report.controllable else ()
-    rows = [
-        (name.replace("_", " "), _part(parts[name]), meaning + (": ours" if name in ours else ""))
-        for name, meaning in _MEANING.items()
-    ]
-    yield from _table(("Factor", "Change", "What it is"), rows)
-
-
-def _fairness(report: Report) -> Iterator[str]:
-    if report.baseline is None:
-        return
-    yield from ("## Is the comparison fair", "", comparability_sentence(report), "")
-    if rows := comparability_rows(report):
-        yield from (*_table(FAIRNESS_HEADER, rows), "")
-
-
-def _sureness(report: Report) -> Iterator[str]:
-    yield from _bullets("How sure the changes are", sureness_sentences(report))
+    yield from (*_table(("Figure", "Baseline", "Run", "Change"), render_table(report)), "")
+    yield from ("## Why", "")
+    yield from (*_table(("Factor", "Change", "Attribution", "Meaning"), _attribution(report)), "")
+    yield from _bullets("Effect of waiting", waiting_sentences(report))
+    yield from _bullets("Data quality", (f"{name}: {line}" for name, lines in quality_facts(report) for line in lines))
+    if rows := difference_rows(report):
+        yield from (*_table(DIFFERENCE_HEADER, rows), "")
     if rows := interval_rows(report):
         yield from (*_table(INTERVAL_HEADER, rows), "")
+    yield from _bullets("Notes", report.notes)
+    yield from _sources(report)
 
 
-def _part(value_gco2eq: float | None) -> str:
+def _attribution(report: Report) -> Iterator[tuple[str, ...]]:
+    parts = report.attribution_gco2eq.model_dump()
+    for part in PARTS:
+        yield (part.label, _grams(parts[part.key]), credit_of(report, part.key), part.meaning)
+    yield ("Total", _grams(parts["total"]), "", "run minus baseline")
+
+
+def _grams(value_gco2eq: float | None) -> str:
     return units.NONE_TEXT if value_gco2eq is None else units.signed_grams_text(value_gco2eq)
+
+
+def _sources(report: Report) -> Iterator[str]:
+    yield from ("## Sources", "")
+    yield "Emissions are the sum over the ledger's rows of energy x PUE x the grid's intensity at that time."
+    yield "The attribution is LMDI-I (Ang 2004): its parts sum to the change without a residual."
+    yield ""
+    for name, runs in (("Baseline", runs_of(report, "baseline")), ("Run", runs_of(report, "run"))):
+        for number, run in enumerate(runs, 1):
+            yield from (f"### {name}" if len(runs) == 1 else f"### {name} {number}", "", *_source(run), "")
+
+
+def _source(run: RunFigures) -> Iterator[str]:
+    yield from (f"- {name}: {markdown('; '.join(lines))}" for name, lines in run_facts(run))
+    yield f"- Ledger: {markdown(run.ledger_path)}, sha256 {run.ledger_sha256}"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

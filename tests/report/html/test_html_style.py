@@ -8,7 +8,7 @@ import pytest
 from lowtide.config.schema import ProviderName
 from lowtide.grid.providers.registry import PROVIDERS, licences_of
 from lowtide.report.html.charts import COLOURS, inlined
-from lowtide.units import time_text, typeset
+from lowtide.units import duration_text, typeset
 
 from tests.support.style_sheet import contrast, over, variables
 
@@ -90,7 +90,7 @@ def test_figures_are_set_as_figures_and_names_stay(text: str, wanted: str) -> No
     ],
 )
 def test_lengths_of_time_have_units(value_s: float, text: str) -> None:
-    assert time_text(value_s) == text
+    assert duration_text(value_s) == text
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
@@ -108,12 +108,14 @@ def test_licences_are_named_once_and_an_unknown_source_is_named_as_it_is() -> No
 
 def test_a_drawing_becomes_part_of_the_page() -> None:
     svg = (
-        '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt">'
+        '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        ' width="9pt" viewBox="0 0 9 9" version="1.1">'
         '<metadata>x</metadata><defs><style>*{stroke-linejoin: round}</style><clipPath id="a"/></defs>'
-        '<g clip-path="url(#a)"><use xlink:href="#a" style="fill: #0a0b00"/></g></svg>'
+        '<g id="axes_1" clip-path="url(#a)"><use xlink:href="#a" style="fill: #0a0b00; font: 13px \'DejaVu Sans\'"/></g></svg>'
     )
-    found = inlined(svg, name="n", title="<T>", description="&", colours={"ink": "#0a0b00"})
+    found = inlined(svg, name="n", title="<T>", description="&")
     assert found == (
-        '<svg role="img" aria-labelledby="n-title n-desc"><title id="n-title">&lt;T&gt;</title><desc id="n-desc">&amp;</desc>'
-        '<defs><clipPath id="n-a" /></defs><g clip-path="url(#n-a)"><use href="#n-a" style="fill: var(--ink)" /></g></svg>'
+        '<svg viewBox="0 0 9 9" role="img" aria-labelledby="n-title n-desc">'
+        '<title id="n-title">&lt;T&gt;</title><desc id="n-desc">&amp;</desc>'
+        '<defs><clipPath id="a"/></defs><g clip-path="url(#a)"><use href="#a" style="fill: var(--ink); font-size: 13px"/></g></svg>'
     )

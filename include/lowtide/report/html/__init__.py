@@ -1,4 +1,4 @@
-"""The report as one HTML file. matplotlib, numpy and Jinja are imported by writing a page, not by importing this."""
+"""The report as one HTML file. matplotlib, numpy and Jinja are imported by writing a page, not by a DAG's file."""
 
 from functools import cache
 from pathlib import Path
@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from lowtide.report.html.page import view_of
-from lowtide.report.html.run_data import Evidence
+from lowtide.report.html.run_data import Evidence, gather
 from lowtide.report.model import Report
 from lowtide.report.text import plain
 from lowtide.units import typeset
@@ -17,31 +17,20 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 )
 """All that the page needs: it has no script, loads nothing and sends nothing."""
-
-
-def render_html(report: Report, *, baseline_folder: Path | None = None, run_folder: Path | None = None) -> str:
-    """Return the report as one self-contained page.
-
-    :param baseline_folder: where the baseline's ledger, record and decisions lie; None = where its figures say.
-    :param run_folder: the same of the run.
-    """
-    from lowtide.report.html.run_data import Evidence, gather
-
-    baseline = Evidence() if report.baseline is None else gather(report.baseline, baseline_folder)
-    return rendered(report, baseline=baseline, run=gather(report.run, run_folder), policy=CONTENT_SECURITY_POLICY)
-
-
-# From a view to a page: Jinja with everything escaped, control and bidirectional characters taken out of every text.
-
-
 _PAGE = Path(__file__).with_name("page")
 
 
-def rendered(report: Report, *, baseline: Evidence, run: Evidence, policy: str) -> str:
-    """Return the page."""
+def render_html(report: Report, *, baseline_folder: Path | None = None, run_folder: Path | None = None) -> str:
+    """Return the report as one self-contained page, with everything escaped.
+
+    :param baseline_folder: where the baseline's ledger, record and decisions are; None = where its figures say.
+    :param run_folder: the same of the run.
+    """
+    baseline = Evidence() if report.baseline is None else gather(report.baseline, baseline_folder)
+    view = view_of(report, baseline=baseline, run=gather(report.run, run_folder))
     style = Markup((_PAGE / "style.css").read_text(encoding="utf-8").strip())  # noqa: S704 - our own file
-    view = view_of(report, baseline=baseline, run=run)
-    return _environment().get_template("report.html.j2").render(v=view, style=style, policy=policy)
+    template = _environment().get_template("report.html.j2")
+    return template.render(v=view, style=style, policy=CONTENT_SECURITY_POLICY)
 
 
 @cache
@@ -64,5 +53,5 @@ def _figures(text: str) -> Markup:
 
 
 def _harmless(value: Any) -> Any:
-    """Take out what could hide or turn text around; what is drawn, and the style sheet, is ours and stays."""
+    """Take out control and bidirectional characters, which could hide or turn text around; markup of our own stays."""
     return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value

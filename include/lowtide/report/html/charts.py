@@ -1,646 +1,184 @@
-"""The grid over time, with what the run did meanwhile: waiting, running and pausing shaded."""
+"""The page's charts, each one SVG with a legend and a table of the same figures.
+
+matplotlib draws them in units of CSS pixels, ``WIDTH`` wide, and the page scales them. Importing this imports no matplotlib.
+"""
 
 import io
 import re
-import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lowtide import units
-from lowtide.report.html.run_data import Bins, Side, Span, Step, average, nice_width_s, runs_of, total_s
+from lowtide.report.figures import (
+    EMISSIONS,
+    PARTS,
+    PEAK_MEMORY,
+    TEST_ACCURACY,
+    Credit,
+    Side,
+    accuracy_text,
+    credit_of,
+    runs_of,
+)
+from lowtide.report.html.run_data import (
+    Activity,
+    Bins,
+    Evidence,
+    LedgerColumns,
+    Span,
+    Step,
+    binned,
+    edges_of,
+    intensity_steps,
+    nice_width_s,
+    since_start,
+    total_s,
+)
 from lowtide.report.model import Interval, Report, RunFigures
-from lowtide.units import BYTES_PER_MIB, significant, time_text, with_minus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-
-# Makes matplotlib's SVG a part of the page: no addresses, ids of its own, the page's fonts and colours, a name and words.
-
-
-_NAMESPACE = re.compile(r"^\{[^}]*\}")
-_REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_FONT_FAMILY = re.compile(r"font:\s*([^;]*?px)\s[^;]*|font-family:[^;]*;?")
-_LEFT_OUT = {"metadata", "style"}
-
-
-def inlined(svg: str, *, name: str, title: str, description: str, colours: Mapping[str, str]) -> Markup:
-    """Return an SVG element without a script, a style sheet or an address, for use inside HTML.
-
-    :param name: prefix of every id, since all charts share one page.
-    :param colours: what stands in the drawing for each of the page's colour variables.
-    """
-    root = ET.fromstring(svg)  # noqa: S314 - reads only what matplotlib has just written
-    variables = {code: f"var(--{role})" for role, code in colours.items()}
-    _clean(root, name, variables)
-    for size in ("width", "height"):
-        root.attrib.pop(size, None)
-    root.attrib |= {"role": "img", "aria-labelledby": f"{name}-title {name}-desc"}
-    for position, (tag, text) in enumerate((("title", title), ("desc", description))):
-        told = ET.Element(tag, {"id": f"{name}-{tag}"})
-        told.text = text
-        root.insert(position, told)
-    return Markup(ET.tostring(root, encoding="unicode", short_empty_elements=True))  # noqa: S704 - ET escapes texts
-
-
-def _clean(element: ET.Element, name: str, variables: Mapping[str, str]) -> None:
-    element.tag = _NAMESPACE.sub("", element.tag)
-    element.attrib = {_NAMESPACE.sub("", key): _value(key, value, name, variables) for key, value in element.items()}
-    for key in ("version", "xmlns"):
-        element.attrib.pop(key, None)
-    for child in list(element):
-        if not isinstance(child.tag, str) or _NAMESPACE.sub("", child.tag) in _LEFT_OUT:
-            element.remove(child)
-        else:
-            _clean(child, name, variables)
-
-
-def _value(key: str, value: str, name: str, variables: Mapping[str, str]) -> str:
-    key = _NAMESPACE.sub("", key)
-    if key == "id":
-        return f"{name}-{value}"
-    if key == "href":
-        return f"#{name}-{value.removeprefix('#')}"
-    if key == "style":
-        value = _FONT_FAMILY.sub(lambda found: f"font-size: {found[1]}" if found[1] else "", value)
-    for code, variable in variables.items():
-        value = value.replace(code, variable)
-    return _REFERENCE.sub(rf"url(#{name}-\1)", value)
-
-
-# One chart: a matplotlib figure in CSS pixels, whose colours are the page's variables, turned into inline SVG.
-
-
+WIDTH = 480.0
+_FONT = 12.5
 _ROLES = (
-    "ink",
-    "muted",
-    "line",
-    "paper",
-    "run",
-    "baseline",
-    "less",
-    "more",
-    "others",
-    "waiting",
-    "running",
-    "paused",
-    "interrupted",
-    "grid",
-    "submission",
+    *("ink", "muted", "line", "paper", "run", "baseline", "less", "more"),
+    *("others", "waiting", "running", "paused", "interrupted", "grid", "submission"),
 )
 COLOURS: Final = {role: f"#0a0b{number:02x}" for number, role in enumerate(_ROLES)}
-"""What matplotlib is told; ``inlined`` puts ``var(--role)`` in its place, so that one drawing serves light and dark."""
+"""What matplotlib draws with; ``inlined`` puts ``var(--role)`` in its place, so that one drawing serves light and dark."""
+NAMES: Final[dict[Side, str]] = {"baseline": "Baseline", "run": "This run"}
+_SIDES: Final[tuple[Side, ...]] = ("baseline", "run")
 
-PX_PER_INCH = 72.0
-"""matplotlib's SVG has 72 units an inch: sizes in points are CSS pixels at the chart's own width."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The figures behind a chart; the first column names the row."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A chart in both shapes, with what is told of it in words."""
+    """An SVG with its legend, pairs of a key's class in the style sheet and a text, and its table."""
 
-    name: str
-    title: str
-    description: str
-    wide: Markup
-    narrow: Markup
+    svg: Markup
+    table: Table
+    legend: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """Width and height in CSS pixels."""
-
-    width: int
-    height: int
-    narrow: bool
-
-    def box(self, left: float, right: float, bottom: float, top: float) -> tuple[float, float, float, float]:
-        """Return where an axes stands that leaves these margins, in pixels; matplotlib counts in parts of the figure."""
-        across, up = 1 / self.width, 1 / self.height
-        return (left * across, bottom * up, 1 - (left + right) * across, 1 - (bottom + top) * up)
-
-    @property
-    def font(self) -> float:
-        """Size of the text, in CSS pixels."""
-        return 12.0 if self.narrow else 13.0
+# From matplotlib's SVG to a part of the page: no addresses, its own ids, the page's fonts and colours, a name and words.
 
 
-def chart(
-    name: str, *, title: str, description: str, wide: Shape, narrow: Shape, draw: Callable[["Figure", Shape], None]
-) -> Chart:
-    """Draw a chart twice. ``name`` makes the ids of its parts its own."""
-    shapes = {
-        shape.narrow: inlined(
-            _svg(shape, draw),
-            name=f"{name}-{'narrow' if shape.narrow else 'wide'}",
-            title=title,
-            description=description,
-            colours=COLOURS,
-        )
-        for shape in (wide, narrow)
-    }
-    return Chart(name=name, title=title, description=description, wide=shapes[False], narrow=shapes[True])
+_LEFT_OUT = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|(?<=<svg)[^>]*?(?= viewBox)", re.DOTALL)
+_ATTRIBUTES = re.compile(r' (?:xmlns(?::\w+)?|version)="[^"]*"|(?<=<g) id="[^"]*"')
+_FONT_FAMILY = re.compile(r"font: ([\d.]+px)[^;\"]*|font-family:[^;\"]*;?")
 
 
-def rest_axes(axes: "Axes") -> None:
-    """Leave of an axes' frame only its lower edge, and let figures stand back behind the data."""
-    axes.set_facecolor("none")
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(COLOURS["line"])
-    axes.tick_params(colors=COLOURS["muted"], length=0, pad=5)
-    axes.set_axisbelow(True)
+def inlined(svg: str, *, name: str, title: str, description: str) -> Markup:
+    """Return matplotlib's SVG as an element for use inside HTML, without a script, a style sheet or an address.
+
+    :param name: prefix of the ids of its title and description; the ids of its parts are hashed with it.
+    """
+    body = _LEFT_OUT.sub("", svg[svg.index("<svg") :]).replace("xlink:href", "href")
+    body = _FONT_FAMILY.sub(lambda found: f"font-size: {found[1]}" if found[1] else "", _ATTRIBUTES.sub("", body))
+    for role, code in COLOURS.items():
+        body = body.replace(code, f"var(--{role})")
+    head, tail = body.split(">", 1)
+    words = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
+    return Markup(f'{head} role="img" aria-labelledby="{name}-title {name}-desc">{words}{tail.strip()}')  # noqa: S704 - escaped
 
 
-def ruled(axes: "Axes", axis: Any = "y") -> None:
-    """Draw the faint rules that a reader follows from a curve to a number."""
-    axes.grid(visible=True, axis=axis, color=COLOURS["line"], linewidth=0.8)
-
-
-def _svg(shape: Shape, draw: Callable[["Figure", Shape], None]) -> str:
+def drawn(name: str, *, title: str, description: str, height: float, draw: Callable[["Figure"], None]) -> Markup:
+    """Return one drawing as SVG, ``WIDTH`` by ``height`` CSS pixels in its own scale."""
     # half a second and 60 MB, so only where a page is written; without pyplot there is no global state
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     style: Any = {
-        "font.size": shape.font,
+        "font.size": _FONT,
         "font.family": "DejaVu Sans",  # matplotlib brings it along: the same layout on every machine
         "svg.fonttype": "none",  # text stays text
-        "svg.hashsalt": "lowtide",  # the same figures give the same bytes
+        "svg.hashsalt": name,  # the same figures give the same bytes, and two charts different ids
         "text.color": COLOURS["ink"],
         "text.parse_math": False,
-        "axes.labelcolor": COLOURS["muted"],
-        "axes.unicode_minus": True,
         "hatch.color": COLOURS["muted"],
         "hatch.linewidth": 0.7,
-        "path.simplify": True,
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(shape.width / PX_PER_INCH, shape.height / PX_PER_INCH), dpi=PX_PER_INCH)
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)  # its SVG has 72 units an inch
         figure.patch.set_visible(False)
         FigureCanvasSVG(figure)
-        draw(figure, shape)
+        draw(figure)
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return text.getvalue()
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return inlined(text.getvalue(), name=name, title=title, description=description)
 
 
-# Axes in the unit that fits, and with the marks that people count in.
+def _axes(
+    figure: "Figure", *, left: float, bottom: float, top: float, right: float = 8.0, rules: Any = "y", title: str = ""
+) -> "Axes":
+    """Add axes that leave these margins, in pixels, with a title at the left edge of the figure."""
+    height = figure.get_figheight() * 72
+    box = (left / WIDTH, bottom / height, 1 - (left + right) / WIDTH, 1 - (bottom + top) / height)
+    axes = figure.add_axes(box)
+    axes.set_facecolor("none")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(COLOURS["line"])
+    axes.tick_params(colors=COLOURS["muted"], length=0, pad=5)
+    axes.set_axisbelow(True)
+    axes.grid(visible=True, axis=rules, color=COLOURS["line"], linewidth=0.8)
+    figure.text(0, 1 - (top - 6) / height, title, va="bottom", fontweight="bold")
+    return axes
 
 
-_MASS = (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
-_POWER = (("MW", 1e6), ("kW", 1e3), ("W", 1.0), ("mW", 1e-3))
-_DAY_S = 86_400.0
-_ELAPSED = (("d", _DAY_S, _DAY_S), ("h", 3600.0, 1800.0), ("min", 60.0, 60.0), ("s", 1.0, 0.0))
-"""Unit, its size in seconds, and from which distance of two marks on it is used."""
+def _scale(axis: "Axis", size: float, unit: str, *, nbins: int = 4) -> None:
+    """Mark an axis in a unit of this size, named at each mark."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,g} {unit}" if value else "0"))
 
 
-def unit_of(value: float, units: tuple[tuple[str, float], ...]) -> tuple[str, float]:
-    """Return the unit in which a value has one to three digits before the point, and its size."""
-    return next((found for found in units if abs(value) >= found[1]), units[-1])
+def _unit(highest: float, known: units.Units) -> tuple[float, str]:
+    return next(((size, unit) for unit, size in known if abs(highest) >= size), (known[-1][1], known[-1][0]))
 
 
-def power_text(value_w: float) -> str:
-    """Write a power in the unit that fits."""
-    unit, size = unit_of(value_w, _POWER)
-    return f"{significant(value_w / size)} {unit}"
-
-
-def mass_axis(axis: "Axis", highest_gco2eq: float) -> str:
-    """Mark an axis of grams in the unit that fits its highest value, named at each mark; return the unit."""
-    return _in_unit(axis, unit_of(highest_gco2eq, _MASS))
-
-
-def power_axis(axis: "Axis", highest_w: float) -> str:
-    """Mark an axis of watts in the unit that fits; return the unit."""
-    return _in_unit(axis, unit_of(highest_w, _POWER))
-
-
-def clock_axis(axes: "Axes", begin_s: float, end_s: float, *, most: int) -> None:
-    """Mark moments of UTC; the date stands at the first mark and at each midnight."""
+def _times(axes: "Axes", begin_s: float, end_s: float, label: Callable[[float, float], str], most: int = 5) -> None:
+    """Mark an axis of seconds with at most so many labels; those at the ends turn inwards, so that they stay inside."""
     width = nice_width_s(end_s - begin_s, most)
     marks = np.arange(np.ceil(begin_s / width) * width, end_s + 1e-9, width)
-    day = None
-    labels = []
-    for mark in marks:
-        moment = datetime.fromtimestamp(mark, UTC)
-        clock = f"{moment:%H:%M:%S}" if width < 60 else f"{moment:%H:%M}"
-        new_day = moment.date() != day
-        labels.append((f"{moment:%d %b}" if width >= _DAY_S else f"{clock}\n{moment:%d %b}") if new_day else clock)
-        day = moment.date()
-    axes.set_xticks(marks, labels)
+    axes.set_xticks(marks, [label(mark, width) for mark in marks])
     axes.set_xlim(begin_s, end_s)
-    _keep_inside(axes, begin_s, end_s)
-
-
-def elapsed_axis(axes: "Axes", end_s: float, *, most: int) -> None:
-    """Mark the time since a run's start, in the unit that fits."""
-    width = nice_width_s(end_s, most)
-    unit, size = next((unit, size) for unit, size, least in _ELAPSED if width >= least)
-    marks = np.arange(0.0, end_s + 1e-9, width)
-    axes.set_xticks(marks, [f"{mark / size:g} {unit}" if mark else "start" for mark in marks])
-    axes.set_xlim(0.0, end_s)
-    _keep_inside(axes, 0.0, end_s)
-
-
-def _keep_inside(axes: "Axes", begin_s: float, end_s: float) -> None:
-    """Turn labels at the ends inwards: the first one would meet the lowest mark of the other axis, the last one the edge."""
-    near = 0.03 * (end_s - begin_s)
-    for mark, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+    near = 0.04 * (end_s - begin_s)
+    for mark, text in zip(marks, axes.get_xticklabels(), strict=True):
         if mark - begin_s < near:
-            label.set_horizontalalignment("left")
+            text.set_horizontalalignment("left")
         elif end_s - mark < near:
-            label.set_horizontalalignment("right")
+            text.set_horizontalalignment("right")
 
 
-def _in_unit(axis: "Axis", unit: tuple[str, float]) -> str:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def _line(axes: "Axes", x: Any, y: Any, role: str, *, linewidth: float = 2.0, **style: Any) -> None:
+    axes.plot(x, y, color=COLOURS[role], linewidth=linewidth, solid_capstyle="butt", **style)
 
-    name, size = unit
-    axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:g} {name}" if value else "0"))
-    return name
 
+# The attribution as a waterfall: from the baseline's grams to the run's, one bar a cause, what is controllable filled.
 
-_DASHES = {"modelled": (0, (1, 1)), "forecast": (0, (4, 2)), "cached": (0, (4, 2))}
-_STOPPED = ("paused", "interrupted")
-_PX_PER_LETTER = 7.6
-"""Of a label at the top of a shaded stretch: what does not fit is told by the legend alone."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mean:
-    """A mean intensity, weighted by the run's energy, over the stretch of time that it belongs to."""
-
-    role: str
-    start_s: float
-    end_s: float
-    carbon_intensity_gco2eq_per_kwh: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridOverTime:
-    """What is drawn; moments in UNIX seconds, virtual under replay. ``best``: when perfect knowledge would have run."""
-
-    spans: tuple[Span, ...]
-    steps: tuple[Step, ...]
-    means: tuple[Mean, ...] = ()
-    best: tuple[tuple[float, float], ...] = ()
-    threshold_gco2eq_per_kwh: float | None = None
-
-    @property
-    def begin_s(self) -> float:
-        """The submission."""
-        return self.spans[0].start_s
-
-    @property
-    def end_s(self) -> float:
-        """The end of the run, or of the best time for it if that is later."""
-        return max(self.spans[-1].end_s, *(end for _, end in self.best), self.spans[0].start_s)
-
-    @property
-    def shown(self) -> list[Step]:
-        """The steps between the two."""
-        return [step for step in self.steps if step.end_s > self.begin_s and step.start_s < self.end_s]
-
-
-def draw_intensity(grid: GridOverTime) -> Chart | None:
-    """Draw the intensity from submission to the end; None where none is known."""
-    if not grid.shown or grid.end_s <= grid.begin_s:
-        return None
-    return chart(
-        "intensity",
-        title="Carbon intensity of the grid over time",
-        description=_words(grid),
-        wide=Shape(width=1040, height=340, narrow=False),
-        narrow=Shape(width=340, height=300, narrow=True),
-        draw=lambda figure, shape: _draw(figure, shape, grid),
-    )
-
-
-def _words(grid: GridOverTime) -> str:
-    values = [step.carbon_intensity_gco2eq_per_kwh for step in grid.shown]
-    names = dict.fromkeys(span.activity for span in grid.spans)
-    told = [f"{name} {time_text(total_s(grid.spans, name))}" for name in names]
-    begin, end = (units.moment_text(datetime.fromtimestamp(at, UTC)) for at in (grid.begin_s, grid.end_s))
-    low, high = units.intensity_text(min(values)), units.intensity_text(max(values))
-    return f"{begin} to {end}: {'; '.join(told)}. Intensity between {low} and {high}."
-
-
-def _draw(figure: "Figure", shape: Shape, grid: GridOverTime) -> None:
-    left, right, bottom, top = (40, 10, 44, 22) if shape.narrow else (52, 16, 46, 24)
-    axes = figure.add_axes(shape.box(left, right, bottom, top))
-    rest_axes(axes)
-    ruled(axes)
-    margin_s = 0.01 * (grid.end_s - grid.begin_s)
-    begin, end = grid.begin_s - margin_s, grid.end_s + margin_s
-    px_per_s = (shape.width - left - right) / (end - begin)
-    for span in grid.spans:
-        _shade(axes, span, px_per_s)
-    _curve(axes, [_clipped(step, begin, end) for step in grid.shown])
-    for hour in grid.means:
-        axes.plot(
-            [hour.start_s, hour.end_s],
-            [hour.carbon_intensity_gco2eq_per_kwh] * 2,
-            color=COLOURS[hour.role],
-            linewidth=4,
-            solid_capstyle="butt",
-            alpha=0.85,
-        )
-    if grid.threshold_gco2eq_per_kwh is not None:
-        axes.axhline(grid.threshold_gco2eq_per_kwh, color=COLOURS["muted"], linewidth=1.2, linestyle=(0, (2, 2)))
-    for start, stop in grid.best:
-        axes.plot(
-            [start, stop],
-            [0.02, 0.02],
-            transform=axes.get_xaxis_transform(),
-            color=COLOURS["ink"],
-            linewidth=5,
-            solid_capstyle="butt",
-        )
-    clock_axis(axes, begin, end, most=4 if shape.narrow else 9)
-    highest = max(*(step.carbon_intensity_gco2eq_per_kwh for step in grid.shown), grid.threshold_gco2eq_per_kwh or 0.0)
-    axes.set_ylim(0, 1.18 * highest or 1.0)
-    axes.text(
-        -left / (shape.width - left - right),
-        1.02,
-        "g/kWh",
-        transform=axes.transAxes,
-        color=COLOURS["muted"],
-        va="bottom",
-    )
-
-
-def _shade(axes: "Axes", span: Span, px_per_s: float) -> None:
-    colour, length_s = COLOURS[span.activity], span.end_s - span.start_s
-    axes.axvspan(span.start_s, span.end_s, color=colour, alpha=0.26, linewidth=0)
-    if span.activity in _STOPPED:
-        axes.axvspan(
-            span.start_s, span.end_s, facecolor="none", edgecolor=colour, hatch="\\\\\\\\", linewidth=0, alpha=0.6
-        )
-    for text in (f"{span.activity} {time_text(length_s)}", span.activity):
-        if len(text) * _PX_PER_LETTER < length_s * px_per_s:
-            axes.text(
-                (span.start_s + span.end_s) / 2,
-                0.965,
-                text,
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                va="top",
-            )
-            return
-
-
-def _clipped(step: Step, begin_s: float, end_s: float) -> Step:
-    return Step(
-        start_s=max(step.start_s, begin_s),
-        end_s=min(step.end_s, end_s),
-        carbon_intensity_gco2eq_per_kwh=step.carbon_intensity_gco2eq_per_kwh,
-        kind=step.kind,
-    )
-
-
-def _curve(axes: "Axes", steps: Sequence[Step]) -> None:
-    """Draw one line for each stretch of one kind; a stretch of which nothing is known stays empty."""
-    xs: list[float] = []
-    ys: list[float] = []
-    for step, after in zip(steps, (*steps[1:], None), strict=True):
-        xs += [step.start_s, step.end_s]
-        ys += [step.carbon_intensity_gco2eq_per_kwh] * 2
-        joined = after is not None and after.start_s - step.end_s < 1.0
-        if joined and after is not None and after.kind == step.kind:
-            continue
-        if joined and after is not None:
-            xs, ys = [*xs, after.start_s], [*ys, after.carbon_intensity_gco2eq_per_kwh]
-        dashes = _DASHES.get(step.kind, "-")
-        axes.plot(
-            xs,
-            ys,
-            color=COLOURS["grid"],
-            linewidth=2.0,
-            linestyle=dashes,
-            solid_capstyle="butt",
-            solid_joinstyle="miter",
-        )
-        xs, ys = [], []
-
-
-# Power and cumulative grams since the start, the baseline's beside the run's.
-
-
-WHO: Final[dict[Side, str]] = {"baseline": "Baseline", "run": "This run"}
-_LINES = {"run": "-", "baseline": (0, (5, 2))}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """One side's course in bins of real seconds since its start."""
-
-    side: Side
-    bins: Bins
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """What is drawn. ``stops``: when the run paused or was interrupted, in real seconds since its start.
-
-    ``baseline_gco2eq``: the baseline's total, where its course is not known.
-    """
-
-    courses: tuple[Course, ...]
-    stops: tuple[tuple[float, float], ...] = ()
-    baseline_gco2eq: float | None = None
-
-    @property
-    def end_s(self) -> float:
-        """The end of the longest course."""
-        return max(float(course.bins.edges_s[-1]) for course in self.courses)
-
-    @property
-    def highest_gco2eq(self) -> float:
-        """The highest total."""
-        totals = [float(course.bins.emissions_gco2eq.sum()) for course in self.courses]
-        return max(*totals, self.baseline_gco2eq or 0.0)
-
-
-def draw_power(progress: Progress) -> Chart | None:
-    """Draw the courses that there are; None without any."""
-    if not progress.courses:
-        return None
-    return chart(
-        "power",
-        title="Power and cumulative emissions since the start",
-        description=". ".join(told_course(course) for course in progress.courses) + ".",
-        wide=Shape(width=1040, height=430, narrow=False),
-        narrow=Shape(width=340, height=400, narrow=True),
-        draw=lambda figure, shape: _power_draw(figure, shape, progress),
-    )
-
-
-def told_course(course: Course) -> str:
-    """Write a course's mean power and its grams in the end."""
-    bins = course.bins
-    mean_w = 3.6e6 * float(bins.energy_kwh.sum()) / max(float(bins.covered_s.sum()), 1e-9)
-    grams = units.grams_text(float(bins.emissions_gco2eq.sum()))
-    return f"{WHO[course.side]}: {power_text(mean_w)} on average, {grams} in the end"
-
-
-def _power_draw(figure: "Figure", shape: Shape, progress: Progress) -> None:
-    left, right, bottom, top, between = (58, 8, 30, 24, 52) if shape.narrow else (70, 12, 30, 26, 54)
-    half = (shape.height - bottom - top - between) / 2 + between
-    power = figure.add_axes(shape.box(left, right, bottom + half, top))
-    grams = figure.add_axes(shape.box(left, right, bottom, top + half))
-    for axes, title in ((power, "Power"), (grams, "Cumulative emissions")):
-        rest_axes(axes)
-        ruled(axes)
-        elapsed_axis(axes, progress.end_s, most=4 if shape.narrow else 9)
-        x = -left / (shape.width - left - right)
-        axes.text(x, 1.05, title, transform=axes.transAxes, va="bottom", fontweight="bold")
-        for start, stop in progress.stops:
-            axes.axvspan(start, stop, color=COLOURS["paused"], alpha=0.2, linewidth=0)
-    for course in progress.courses:
-        _lines(power, grams, course)
-    if progress.baseline_gco2eq is not None:
-        grams.axhline(progress.baseline_gco2eq, color=COLOURS["baseline"], linewidth=2, linestyle=_LINES["baseline"])
-    highest_w = max(float(np.nanmax(course.bins.power_w)) for course in progress.courses)
-    power.set_ylim(0, 1.1 * highest_w or 1.0)
-    grams.set_ylim(0, 1.1 * progress.highest_gco2eq or 1.0)
-    power_axis(power.yaxis, highest_w)
-    mass_axis(grams.yaxis, progress.highest_gco2eq)
-
-
-def _lines(power: "Axes", grams: "Axes", course: Course) -> None:
-    bins, colour, dashes = course.bins, COLOURS[course.side], _LINES[course.side]
-    values = bins.power_w
-    power.plot(np.repeat(bins.edges_s, 2)[1:-1], np.repeat(values, 2), color=colour, linewidth=2, linestyle=dashes)
-    grams.plot(bins.edges_s, bins.cumulative_gco2eq, color=colour, linewidth=2, linestyle=dashes)
-
-
-# What the training was worth and what it needed: test accuracy and peak memory, the baseline's beside the run's.
-
-
-_NAMES = {"baseline": "Baseline", "run": "This run"}
-_NAME_PX, _GAP_PX, _FOOT_PX, _HEAD_PX = 74.0, 60.0, 26.0, 28.0
-_SIDES: Final[tuple[Side, ...]] = ("baseline", "run")
-_Sides = Sequence[tuple[Side, Sequence[RunFigures]]]
-
-
-def draw_quality(report: Report) -> Chart:
-    """Draw both figures of both sides, or of the run alone; of several runs a side, each accuracy and the mean memory."""
-    sides = [(side, runs) for side in _SIDES if (runs := runs_of(report, side))]
-    told = (
-        f"{_NAMES[who]}: accuracy {_percent(mean(map(_accuracy, runs)))}, peak memory {_memory_text(runs)}."
-        for who, runs in sides
-    )
-    return chart(
-        "quality",
-        title="Peak memory and test accuracy",
-        description=" ".join(told),
-        wide=Shape(width=1040, height=70 + 40 * len(sides), narrow=False),
-        narrow=Shape(width=340, height=130 + 80 * len(sides), narrow=True),
-        draw=lambda figure, shape: _quality_draw(figure, shape, sides),
-    )
-
-
-def _accuracy(run: RunFigures) -> float:
-    return 100 * run.test_accuracy
-
-
-def _percent(value: float) -> str:
-    return f"{value:.2f} %"
-
-
-def _memory_text(runs: Sequence[RunFigures]) -> str:
-    return units.memory_text(round(mean(run.peak_memory_bytes for run in runs)))
-
-
-def _quality_draw(figure: "Figure", shape: Shape, sides: _Sides) -> None:
-    if shape.narrow:
-        up = (shape.height - 2 * (_FOOT_PX + _HEAD_PX)) / 2 + _FOOT_PX + _HEAD_PX
-        boxes = (shape.box(_NAME_PX, 8, _FOOT_PX + up, _HEAD_PX), shape.box(_NAME_PX, 8, _FOOT_PX, _HEAD_PX + up))
-    else:
-        half = (shape.width - _GAP_PX) / 2 + _GAP_PX
-        boxes = (shape.box(_NAME_PX, half, _FOOT_PX, _HEAD_PX), shape.box(_NAME_PX + half, 8, _FOOT_PX, _HEAD_PX))
-    memory, accuracy = (figure.add_axes(box) for box in boxes)
-    width_px = boxes[0][2] * shape.width
-    for axes, title in ((memory, "Peak memory"), (accuracy, "Test accuracy")):
-        _frame(axes, title, sides, -_NAME_PX / width_px)
-    _memory(memory, sides, width_px)
-    _accuracies(accuracy, sides, width_px)
-
-
-def _frame(axes: "Axes", title: str, sides: _Sides, x: float) -> None:
-    rest_axes(axes)
-    ruled(axes, "x")
-    axes.set_ylim(len(sides) - 0.5, -0.5)
-    axes.set_yticks([])
-    axes.text(x, 1.1, title, transform=axes.transAxes, va="bottom", fontweight="bold")
-    for row, (who, _) in enumerate(sides):
-        axes.text(x, row, _NAMES[who], transform=axes.get_yaxis_transform(), va="center")
-
-
-def _memory(axes: "Axes", sides: _Sides, width_px: float) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    mib = [mean(run.peak_memory_bytes for run in runs) / BYTES_PER_MIB for _, runs in sides]
-    for row, ((who, runs), value) in enumerate(zip(sides, mib, strict=True)):
-        axes.barh(row, value, height=0.55, color=COLOURS[who])
-        _label(axes, _memory_text(runs), value, row)
-    axes.set_xlim(0, max(*mib, 1.0) * width_px / (width_px - 100))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f} MiB" if value else "0"))
-
-
-def _accuracies(axes: "Axes", sides: _Sides, width_px: float) -> None:
-    """Points, not bars: the axis shows the range that matters, and does not begin at zero."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    values = [_accuracy(run) for _, runs in sides for run in runs]
-    middle, reach = (min(values) + max(values)) / 2, max(max(values) - min(values), 0.5)
-    low, high = max(0.0, middle - reach), min(100.0, middle + reach)
-    for row, (who, runs) in enumerate(sides):
-        found = [_accuracy(run) for run in runs]
-        marker = "o" if who == "run" else "D"
-        axes.plot(
-            found, [row] * len(found), linestyle="none", marker=marker, markersize=9, color=COLOURS[who], alpha=0.9
-        )
-        _label(axes, _percent(mean(found)), max(found), row)
-    axes.set_xlim(low, low + (high - low) * width_px / (width_px - 80))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %" if value <= 100 else ""))
-
-
-def _label(axes: "Axes", text: str, value: float, row: int) -> None:
-    axes.annotate(text, (value, row), xytext=(9, 0), textcoords="offset points", va="center")
-
-
-# The attribution as a waterfall: from the baseline's grams to the run's, one bar a cause, what is ours filled.
-
-
-Kind = Literal["baseline", "run", "ours", "others", "not_claimed"]
-_PARTS: Final[tuple[tuple[str, str, Kind], ...]] = (
-    ("work", "Work", "others"),
-    ("grid_conditions", "Grid conditions", "others"),
-    ("efficiency", "Efficiency", "ours"),
-    ("waiting", "Waiting", "ours"),
-)
-WHOSE: Final[dict[Kind, str]] = {
-    "ours": "ours",
-    "others": "nobody's merit",
-    "not_claimed": "not claimed here",
-    "baseline": "before",
-    "run": "now",
-}
-_LABEL_PX = 84
+Kind = Side | Credit
 _BAR = 0.62
 
 
@@ -653,123 +191,507 @@ class Bar:
     start_gco2eq: float
     end_gco2eq: float
     interval: Interval | None = None
+    meaning: str = ""
 
     @property
     def is_total(self) -> bool:
         """Whether the bar is an amount, and not a change."""
-        return self.kind in ("baseline", "run")
+        return self.kind in _SIDES
 
     @property
     def text(self) -> str:
         """The amount, or the change with its sign."""
         change = self.end_gco2eq - self.start_gco2eq
-        return with_minus(units.grams_text(change) if self.is_total else units.signed_grams_text(change))
+        return units.with_minus(units.grams_text(change) if self.is_total else units.signed_grams_text(change))
 
 
 def bars_of(report: Report) -> tuple[Bar, ...]:
     """Return the bars: against the baseline where the change is attributed, else against the same energy at submission."""
-    run_g = report.run.emissions_gco2eq
     if report.baseline is None or report.attribution_gco2eq.total is None:
-        return _against_submission(report, run_g)
+        return _against_submission(report)
     parts = report.attribution_gco2eq.model_dump()
     intervals = report.replicates.attribution_gco2eq if report.replicates is not None else {}
-    before_g = average(report, "baseline", "emissions_gco2eq", lambda r: r.emissions_gco2eq) or 0.0
-    bars = [Bar(label="Baseline", kind="baseline", start_gco2eq=0.0, end_gco2eq=before_g)]
-    level = before_g
-    for key, label, theirs in _PARTS:
-        barred = theirs == "ours" and (report.controllable is None or key not in report.controllable.parts)
-        kind: Kind = "not_claimed" if barred else theirs
-        end = level + (parts[key] or 0.0)
-        shifted = intervals.get(key)
-        around = None if shifted is None else Interval(low=level + shifted.low, high=level + shifted.high)
-        bars.append(Bar(label=label, kind=kind, start_gco2eq=level, end_gco2eq=end, interval=around))
+    level = EMISSIONS.mean(report, "baseline") or 0.0
+    bars = [Bar(label="Baseline", kind="baseline", start_gco2eq=0.0, end_gco2eq=level)]
+    for part in PARTS:
+        end, shifted = level + (parts[part.key] or 0.0), intervals.get(part.key)
+        bars.append(
+            Bar(
+                label=part.label,
+                kind=credit_of(report, part.key),
+                start_gco2eq=level,
+                end_gco2eq=end,
+                interval=None if shifted is None else Interval(low=level + shifted.low, high=level + shifted.high),
+                meaning=part.meaning,
+            )
+        )
         level = end
     return (*bars, Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=level))
 
 
-def draw_waterfall(report: Report) -> Chart | None:
-    """Draw the attribution; None where nothing can be attributed."""
+def _against_submission(report: Report) -> tuple[Bar, ...]:
+    if report.run.counterfactual is None:
+        return ()
+    before, after = report.run.counterfactual.emissions_gco2eq, report.run.emissions_gco2eq
+    kind: Kind = "controllable" if report.waiting.no_wait is None else "not claimed"
+    return (
+        Bar(label="At submission", kind="baseline", start_gco2eq=0.0, end_gco2eq=before),
+        Bar(label="Waiting", kind=kind, start_gco2eq=before, end_gco2eq=after, meaning=PARTS[-1].meaning),
+        Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=after),
+    )
+
+
+def waterfall(report: Report) -> Chart | None:
+    """Return the attribution; None where nothing can be attributed."""
     bars = bars_of(report)
     if not bars:
         return None
-    return chart(
+    svg = drawn(
         "waterfall",
         title="Why emissions changed",
         description=" ".join(f"{bar.label}: {bar.text}." for bar in bars),
-        wide=Shape(width=640, height=36 + 44 * len(bars), narrow=False),
-        narrow=Shape(width=340, height=50 + 50 * len(bars), narrow=True),
-        draw=lambda figure, shape: _waterfall_draw(figure, shape, bars),
+        height=34 + 42 * len(bars),
+        draw=lambda figure: _draw_waterfall(figure, bars),
     )
-
-
-def _against_submission(report: Report, run_g: float) -> tuple[Bar, ...]:
-    if report.run.counterfactual is None:
-        return ()
-    before = report.run.counterfactual.emissions_gco2eq
-    kind: Kind = "ours" if report.waiting.no_wait is None else "not_claimed"
-    return (
-        Bar(label="At submission", kind="baseline", start_gco2eq=0.0, end_gco2eq=before),
-        Bar(label="Waiting", kind=kind, start_gco2eq=before, end_gco2eq=run_g),
-        Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=run_g),
+    legend = [("less", "less, controllable"), ("more", "more, controllable")]
+    if any(bar.kind in ("external", "not claimed") for bar in bars):
+        legend.append(("others", "external, or not claimed"))
+    if any(bar.interval is not None for bar in bars):
+        legend.append(("interval", "interval over the runs"))
+    table = Table(
+        caption="From one amount to the other, in grams of CO2-equivalent",
+        header=("Part", "Amount or change", "Attribution", "Meaning"),
+        rows=tuple((bar.label, bar.text, "" if bar.is_total else bar.kind, bar.meaning) for bar in bars),
+        total=("Sum of the changes", units.signed_grams_text(bars[-1].end_gco2eq - bars[0].end_gco2eq), "", ""),
     )
+    return Chart(svg=svg, table=table, legend=tuple(legend))
 
 
-def _waterfall_draw(figure: "Figure", shape: Shape, bars: tuple[Bar, ...]) -> None:
-    left = 112 if shape.narrow else 132
-    bottom = 30
-    axes = figure.add_axes(shape.box(left, 4, bottom, 4))
-    rest_axes(axes)
-    ruled(axes, "x")
+def _draw_waterfall(figure: "Figure", bars: Sequence[Bar]) -> None:
+    left, label_px = 126.0, 78.0
+    axes = _axes(figure, left=left, right=2, bottom=28, top=2, rules="x")
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_yticks([])
-    highest = (
-        max(max(bar.start_gco2eq, bar.end_gco2eq, bar.interval.high if bar.interval else 0.0) for bar in bars) or 1.0
-    )
-    lowest = min(0.0, *(min(bar.start_gco2eq, bar.end_gco2eq) for bar in bars))
-    plot_px = shape.width - left - 4
-    axes.set_xlim(lowest, lowest + (highest - lowest) * plot_px / (plot_px - _LABEL_PX))
-    mass_axis(axes.xaxis, highest)
+    ends = [
+        end for bar in bars for end in (bar.start_gco2eq, bar.end_gco2eq, bar.interval.high if bar.interval else 0.0)
+    ]
+    highest, lowest = max(ends) or 1.0, min(0.0, *ends)
+    plot_px = WIDTH - left - 2
+    axes.set_xlim(lowest, lowest + (highest - lowest) * plot_px / (plot_px - label_px))
+    _scale(axes.xaxis, *_unit(highest, units.MASS))
     for row, bar in enumerate(bars):
         _draw_bar(axes, row, bar)
-        x = -left / plot_px
-        axes.text(x, row - 0.04, bar.label, transform=axes.get_yaxis_transform(), va="bottom", fontweight="bold")
-        axes.text(
-            x,
-            row + 0.06,
-            WHOSE[bar.kind],
-            transform=axes.get_yaxis_transform(),
-            va="top",
-            fontsize=shape.font - 1.5,
-            color=COLOURS["muted"],
-        )
+        label: Any = {"x": -left / plot_px, "transform": axes.get_yaxis_transform()}
+        if bar.is_total:
+            axes.text(y=row, s=bar.label, va="center", fontweight="bold", **label)
+        else:
+            axes.text(y=row - 0.02, s=bar.label, va="bottom", fontweight="bold", **label)
+            axes.text(y=row + 0.04, s=bar.kind, va="top", color=COLOURS["muted"], **label)
     for row, bar in enumerate(bars[:-1]):
-        axes.plot([bar.end_gco2eq] * 2, [row + _BAR / 2, row + 1 - _BAR / 2], color=COLOURS["muted"], linewidth=1)
+        _line(axes, [bar.end_gco2eq] * 2, [row + _BAR / 2, row + 1 - _BAR / 2], "muted", linewidth=1)
 
 
 def _draw_bar(axes: "Axes", row: int, bar: Bar) -> None:
-    begin, width = bar.start_gco2eq, bar.end_gco2eq - bar.start_gco2eq
-    colour = COLOURS[bar.kind] if bar.is_total else COLOURS["more" if width > 0 else "less"]
-    if bar.kind in ("others", "not_claimed"):
-        axes.barh(
-            row, width, left=begin, height=_BAR, color="none", edgecolor=COLOURS["others"], hatch="////", linewidth=1.2
-        )
+    width = bar.end_gco2eq - bar.start_gco2eq
+    place: Any = {"y": row, "width": width, "left": bar.start_gco2eq, "height": _BAR}
+    if bar.kind in ("external", "not claimed"):
+        axes.barh(**place, color="none", edgecolor=COLOURS["others"], hatch="////", linewidth=1.2)
     else:
-        axes.barh(row, width, left=begin, height=_BAR, color=colour)
+        axes.barh(**place, color=COLOURS[bar.kind if bar.is_total else "more" if width > 0 else "less"])
     end = max(bar.start_gco2eq, bar.end_gco2eq)
     if bar.interval is not None:
-        axes.plot(
-            [bar.interval.low, bar.interval.high],
-            [row, row],
-            color=COLOURS["ink"],
-            linewidth=1.6,
-            solid_capstyle="butt",
-        )
+        _line(axes, [bar.interval.low, bar.interval.high], [row, row], "ink", linewidth=1.6)
         end = max(end, bar.interval.high)
-    axes.annotate(
-        bar.text,
-        (end, row),
-        xytext=(7, 0),
-        textcoords="offset points",
-        va="center",
-        fontweight="bold" if bar.is_total else "normal",
+    _label(axes, bar.text, end, row, bold=bar.is_total)
+
+
+def _label(axes: "Axes", text: str, x: float, row: int, *, bold: bool = False) -> None:
+    weight = "bold" if bold else "normal"
+    axes.annotate(text, (x, row), xytext=(7, 0), textcoords="offset points", va="center", fontweight=weight)
+
+
+# The grid over time, with what the run did meanwhile: waiting, running and pausing shaded.
+
+
+_DASHES: Final[Mapping[str, Any]] = {"modelled": (0, (1, 1)), "forecast": (0, (4, 2)), "cached": (0, (4, 2))}
+_KEYS = {"forecast": "uncertain", "cached": "uncertain", "modelled": "modelled"}
+_MEANS = {"submission": "mean of this run, had it begun at submission", "run": "mean as it ran"}
+_PX_PER_LETTER = 7.4
+"""Of a label at the top of a shaded stretch: what does not fit is in the legend alone."""
+_FURTHEST = 3.0
+"""How much longer than the wait and the run the drawing may be, to show the best time for it."""
+_MOST_ROWS = 36
+_ACTIVITIES: tuple[Activity, ...] = ("running", "paused", "interrupted", "waiting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean:
+    """A mean intensity, weighted by the run's energy, over the stretch of time that it belongs to."""
+
+    role: Literal["submission", "run"]
+    start_s: float
+    end_s: float
+    carbon_intensity_gco2eq_per_kwh: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """What is drawn, in UNIX seconds, virtual under replay. ``best``: when perfect foresight would have run."""
+
+    spans: tuple[Span, ...]
+    steps: tuple[Step, ...]
+    means: tuple[Mean, ...]
+    best: tuple[tuple[float, float], ...]
+    threshold_gco2eq_per_kwh: float | None
+    begin_s: float
+    end_s: float
+
+
+def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Chart | None:
+    """Return the grid over time, from submission to the end; None where no intensity is known."""
+    timeline = _timeline(report, evidence, spans)
+    if not timeline.steps or timeline.end_s <= timeline.begin_s:
+        return None
+    svg = drawn(
+        "intensity",
+        title="Carbon intensity of the grid over time",
+        description=_timeline_words(timeline),
+        height=300,
+        draw=lambda figure: _draw_timeline(figure, timeline),
     )
+    return Chart(svg=svg, table=_timeline_table(timeline, evidence.rows), legend=tuple(_timeline_legend(timeline)))
+
+
+def _timeline(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Timeline:
+    plan = report.waiting.perfect_foresight
+    best = () if plan is None else tuple((s.start.timestamp(), s.end.timestamp()) for s in plan.segments)
+    begin, end = spans[0].start_s, spans[-1].end_s
+    if best and best[-1][1] - begin > _FURTHEST * (end - begin):
+        best = ()  # the run itself could not be seen any more; the sentences below say when it was
+    end = max(end, begin, *(stop for _, stop in best))
+    thresholds = {look.threshold_gco2eq_per_kwh for look in evidence.looks} - {None}
+    return Timeline(
+        spans=spans,
+        steps=tuple(step for step in intensity_steps(evidence) if step.end_s > begin and step.start_s < end),
+        means=tuple(_means(report.run, spans)),
+        best=best,
+        threshold_gco2eq_per_kwh=thresholds.pop()
+        if len(thresholds) == 1 and report.run.policy == "threshold"
+        else None,
+        begin_s=begin,
+        end_s=end,
+    )
+
+
+def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Mean]:
+    """Yield the mean had it begun at submission, over the time that it would have taken, and the mean as it ran."""
+    at_submission, energy_kwh = run.counterfactual, run.energy_kwh.total * run.pue
+    if at_submission is None or not energy_kwh or spans[0].activity != "waiting":
+        return
+    begin = spans[0].start_s
+    # without waiting there would have been no pauses for the grid; a run that was killed would have been killed then, too
+    took = total_s(spans, "running") if run.policy == "interruptible" else spans[-1].end_s - run.started_at.timestamp()
+    stretches = [("submission", begin, begin + took, at_submission.emissions_gco2eq)]
+    stretches += [("run", s.start_s, s.end_s, run.emissions_gco2eq) for s in spans if s.activity == "running"]
+    for role, start_s, end_s, grams in stretches:
+        yield Mean(role=role, start_s=start_s, end_s=end_s, carbon_intensity_gco2eq_per_kwh=grams / energy_kwh)  # type: ignore[arg-type]
+
+
+def _timeline_words(timeline: Timeline) -> str:
+    values = [step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps]
+    names = dict.fromkeys(span.activity for span in timeline.spans)
+    done = [f"{name} {units.duration_text(total_s(timeline.spans, name))}" for name in names]
+    begin, end = (units.timestamp_text(datetime.fromtimestamp(at, UTC)) for at in (timeline.begin_s, timeline.end_s))
+    low, high = units.intensity_text(min(values)), units.intensity_text(max(values))
+    return f"{begin} to {end}: {'; '.join(done)}. Intensity between {low} and {high}."
+
+
+def _draw_timeline(figure: "Figure", timeline: Timeline) -> None:
+    left, right = 44.0, 8.0
+    axes = _axes(figure, left=left, right=right, bottom=42, top=24)
+    figure.text(0, 1, "g/kWh", color=COLOURS["muted"], va="top")
+    margin_s = 0.01 * (timeline.end_s - timeline.begin_s)
+    begin, end = timeline.begin_s - margin_s, timeline.end_s + margin_s
+    for span in timeline.spans:
+        _shade(axes, span, px_per_s=(WIDTH - left - right) / (end - begin))
+    _curve(axes, timeline.steps)
+    for stretch in timeline.means:
+        value = stretch.carbon_intensity_gco2eq_per_kwh
+        _line(axes, [stretch.start_s, stretch.end_s], [value] * 2, stretch.role, linewidth=4, alpha=0.85)
+    threshold = timeline.threshold_gco2eq_per_kwh
+    if threshold is not None:
+        axes.axhline(threshold, color=COLOURS["muted"], linewidth=1.2, linestyle=(0, (2, 2)))
+    for start, stop in timeline.best:
+        _line(axes, [start, stop], [0.02, 0.02], "ink", linewidth=5, transform=axes.get_xaxis_transform())
+    _times(axes, begin, end, _Clock())
+    highest = max(*(step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps), threshold or 0.0)
+    axes.set_ylim(0, 1.18 * highest or 1.0)
+
+
+class _Clock:
+    """Labels of UTC times; the date is at the first mark and at the first of each day."""
+
+    def __init__(self) -> None:
+        self.day = ""
+
+    def __call__(self, mark_s: float, width_s: float) -> str:
+        at = datetime.fromtimestamp(mark_s, UTC)
+        day, clock = f"{at:%d %b}", f"{at:%H:%M:%S}" if width_s < 60 else f"{at:%H:%M}"
+        new, self.day = day != self.day, day
+        if not new:
+            return clock
+        return day if width_s >= 86_400 else f"{clock}\n{day}"
+
+
+def _shade(axes: "Axes", span: Span, *, px_per_s: float) -> None:
+    colour, length_s = COLOURS[span.activity], span.end_s - span.start_s
+    axes.axvspan(span.start_s, span.end_s, color=colour, alpha=0.26, linewidth=0)
+    if span.activity in ("paused", "interrupted"):
+        hatched: Any = {"facecolor": "none", "edgecolor": colour, "hatch": "\\\\\\\\", "linewidth": 0, "alpha": 0.6}
+        axes.axvspan(span.start_s, span.end_s, **hatched)
+    for text in (f"{span.activity} {units.duration_text(length_s)}", span.activity):
+        if len(text) * _PX_PER_LETTER < length_s * px_per_s:
+            middle: Any = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "top"}
+            axes.text((span.start_s + span.end_s) / 2, 0.965, text, **middle)
+            return
+
+
+def _curve(axes: "Axes", steps: Sequence[Step]) -> None:
+    """Draw one line for each stretch of one kind; a stretch of which nothing is known stays empty."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for step, after in zip(steps, (*steps[1:], None), strict=True):
+        xs += [step.start_s, step.end_s]
+        ys += [step.carbon_intensity_gco2eq_per_kwh] * 2
+        if after is not None and after.start_s - step.end_s < 1.0:
+            if after.kind == step.kind:
+                continue
+            xs, ys = [*xs, after.start_s], [*ys, after.carbon_intensity_gco2eq_per_kwh]
+        _line(axes, xs, ys, "grid", linestyle=_DASHES.get(step.kind, "-"), solid_joinstyle="miter")
+        xs, ys = [], []
+
+
+def _timeline_legend(timeline: Timeline) -> Iterator[tuple[str, str]]:
+    kinds = list(dict.fromkeys(step.kind for step in timeline.steps))
+    for key in dict.fromkeys(_KEYS.get(kind, "grid") for kind in kinds):
+        yield key, f"intensity, {' or '.join(kind for kind in kinds if _KEYS.get(kind, 'grid') == key)}"
+    for role, value in {m.role: m.carbon_intensity_gco2eq_per_kwh for m in timeline.means}.items():
+        yield f"mean-{role}", f"{_MEANS[role]}: {units.intensity_text(value)}"
+    for activity in dict.fromkeys(span.activity for span in timeline.spans):
+        yield activity, activity
+    if timeline.threshold_gco2eq_per_kwh is not None:
+        yield "threshold", f"threshold: {units.intensity_text(timeline.threshold_gco2eq_per_kwh)}"
+    if timeline.best:
+        yield "foresight", "when perfect foresight would have run"
+
+
+def _timeline_table(timeline: Timeline, rows: LedgerColumns | None) -> Table:
+    """Return what the grid and the run did, in as many stretches of time as a person reads; the sums are the record's."""
+    spans, steps = timeline.spans, timeline.steps
+    width = nice_width_s(spans[-1].end_s - spans[0].start_s, _MOST_ROWS)
+    edges = edges_of(spans[0].start_s, spans[-1].end_s, width)
+    bins = None if rows is None else binned(rows, edges)
+    return Table(
+        caption=f"In stretches of {units.duration_text(width)}; intensity is the mean over the time for which it is known",
+        header=("From (UTC)", "The run was", "Intensity, g/kWh", "Energy", "Emissions"),
+        rows=tuple(
+            (*_stretch(float(edges[k]), float(edges[k + 1]), spans, steps), *_used(bins, k))
+            for k in range(len(edges) - 1)
+        ),
+        total=None if bins is None else ("Whole run", "", "", *_amounts(bins.energy_kwh, bins.emissions_gco2eq)),
+    )
+
+
+def _stretch(begin_s: float, end_s: float, spans: Sequence[Span], steps: Sequence[Step]) -> tuple[str, str, str]:
+    first, last = max(begin_s, spans[0].start_s), min(end_s, spans[-1].end_s)
+    known = [(_shared(step, first, last), step.carbon_intensity_gco2eq_per_kwh) for step in steps]
+    seconds = sum(shared for shared, _ in known)
+    value = units.significant(sum(shared * grams for shared, grams in known) / seconds) if seconds else units.NONE_TEXT
+    done = [a for a in _ACTIVITIES if any(s.activity == a and _shared(s, begin_s, end_s) for s in spans)]
+    return f"{datetime.fromtimestamp(first, UTC):%Y-%m-%d %H:%M:%S}", " and ".join(done), value
+
+
+def _shared(stretch: Span | Step, begin_s: float, end_s: float) -> float:
+    return max(0.0, min(stretch.end_s, end_s) - max(stretch.start_s, begin_s))
+
+
+def _used(bins: Bins | None, k: int) -> tuple[str, str]:
+    if bins is None or not bins.covered_s[k]:
+        return "", ""
+    return _amounts(bins.energy_kwh[k], bins.emissions_gco2eq[k])
+
+
+def _amounts(energy_kwh: Any, emissions_gco2eq: Any) -> tuple[str, str]:
+    return units.energy_text(float(np.sum(energy_kwh))), units.grams_text(float(np.sum(emissions_gco2eq)))
+
+
+# Power and cumulative grams since the start, the baseline's beside the run's, in bins of real time.
+
+
+_LINES: Final[Mapping[Side, Any]] = {"run": "-", "baseline": (0, (5, 2))}
+_DRAWN_BINS, _TABLE_BINS = 240, 30
+_ELAPSED = (("d", 86_400.0, 86_400.0), ("h", 3600.0, 1800.0), ("min", 60.0, 60.0), ("s", 1.0, 0.0))
+"""Unit, its size in seconds, and from which distance of two marks on it is used."""
+Courses = Mapping[Side, Bins]
+
+
+def power(report: Report, baseline: Evidence, run: Evidence, spans: Sequence[Span]) -> Chart | None:
+    """Return power and grams since the start of each side whose ledger can be read; None without any."""
+    both: tuple[tuple[Side, Evidence], ...] = (("baseline", baseline), ("run", run))
+    rows = {side: since_start(found.rows, found.speed) for side, found in both if found.rows is not None}
+    if not rows:
+        return None
+    courses, stops = _courses(rows, _DRAWN_BINS), [] if run.rows is None else list(_stops(spans, run))
+    total = report.baseline.emissions_gco2eq if report.baseline is not None and "baseline" not in rows else None
+    legend = [(str(side), _course_text(side, bins)) for side, bins in courses.items()]
+    if total is not None:
+        legend.append(("baseline", f"Baseline: {units.grams_text(total)} in total; its course is not known here"))
+    if stops:
+        legend.append(("stopped", "this run was paused or interrupted"))
+    svg = drawn(
+        "power",
+        title="Power and cumulative emissions since the start",
+        description=". ".join(_course_text(side, bins) for side, bins in courses.items()) + ".",
+        height=400,
+        draw=lambda figure: _draw_power(figure, courses, stops, total),
+    )
+    return Chart(svg=svg, table=_power_table(_courses(rows, _TABLE_BINS)), legend=tuple(legend))
+
+
+def _courses(rows: Mapping[Side, LedgerColumns], most: int) -> dict[Side, Bins]:
+    ends = {side: float(columns.end_s.max()) for side, columns in rows.items()}
+    width = nice_width_s(max(ends.values()), most)
+    return {side: binned(columns, edges_of(0.0, ends[side], width)) for side, columns in rows.items()}
+
+
+def _stops(spans: Sequence[Span], run: Evidence) -> Iterator[tuple[float, float]]:
+    """Yield when the run was paused or interrupted, in real seconds since its start."""
+    begin = next(span.start_s for span in spans if span.activity == "running")
+    for span in spans:
+        if span.activity in ("paused", "interrupted"):
+            yield (span.start_s - begin) / run.speed, (span.end_s - begin) / run.speed
+
+
+def _course_text(side: Side, bins: Bins) -> str:
+    mean_w = 3.6e6 * float(bins.energy_kwh.sum()) / max(float(bins.covered_s.sum()), 1e-9)
+    grams = units.grams_text(float(bins.emissions_gco2eq.sum()))
+    return f"{NAMES[side]}: {units.power_text(mean_w)} on average, {grams} in total"
+
+
+def _draw_power(
+    figure: "Figure", courses: Courses, stops: Sequence[tuple[float, float]], baseline_gco2eq: float | None
+) -> None:
+    power = _axes(figure, left=64, bottom=228, top=24, title="Power")
+    grams = _axes(figure, left=64, bottom=28, top=224, title="Cumulative emissions")
+    end = max(float(bins.edges_s[-1]) for bins in courses.values())
+    for axes in (power, grams):
+        _times(axes, 0.0, end, _elapsed)
+        for start, stop in stops:
+            axes.axvspan(start, stop, color=COLOURS["paused"], alpha=0.2, linewidth=0)
+    for side, bins in courses.items():
+        _line(power, np.repeat(bins.edges_s, 2)[1:-1], np.repeat(bins.power_w, 2), side, linestyle=_LINES[side])
+        _line(grams, bins.edges_s, bins.cumulative_gco2eq, side, linestyle=_LINES[side])
+    if baseline_gco2eq is not None:
+        grams.axhline(baseline_gco2eq, color=COLOURS["baseline"], linewidth=2, linestyle=_LINES["baseline"])
+    highest_w = max(float(np.nanmax(bins.power_w)) for bins in courses.values())
+    highest_g = max(*(float(bins.emissions_gco2eq.sum()) for bins in courses.values()), baseline_gco2eq or 0.0)
+    for axes, highest, known in ((power, highest_w, units.POWER), (grams, highest_g, units.MASS)):
+        axes.set_ylim(0, 1.1 * highest or 1.0)
+        _scale(axes.yaxis, *_unit(highest, known))
+
+
+def _elapsed(mark_s: float, width_s: float) -> str:
+    unit, size = next((unit, size) for unit, size, least in _ELAPSED if width_s >= least)
+    return f"{mark_s / size:g} {unit}" if mark_s else "start"
+
+
+def _power_table(courses: Courses) -> Table:
+    longest = max((bins.edges_s for bins in courses.values()), key=len)
+    who = [NAMES[side].lower() for side in courses]
+    return Table(
+        caption=f"In stretches of {units.duration_text(float(longest[1]))}, real time; power is the mean of the time measured",
+        header=("Until", *(cell for name in who for cell in (f"Power, {name}", f"Emissions until then, {name}"))),
+        rows=tuple(
+            (units.duration_text(float(end)), *(cell for bins in courses.values() for cell in _power_cells(bins, k)))
+            for k, end in enumerate(longest[1:])
+        ),
+    )
+
+
+def _power_cells(bins: Bins, k: int) -> tuple[str, str]:
+    if k >= len(bins.energy_kwh):
+        return "", ""
+    watts = float(bins.power_w[k])
+    text = units.NONE_TEXT if np.isnan(watts) else units.power_text(watts)
+    return text, units.grams_text(float(bins.cumulative_gco2eq[k + 1]))
+
+
+# Peak memory and test accuracy, the baseline's beside the run's; of several runs a side, each accuracy and the mean memory.
+
+
+def quality(report: Report) -> Chart:
+    """Return both figures of both sides, or of the run alone."""
+    sides = {side: runs for side in _SIDES if (runs := runs_of(report, side))}
+    words = (
+        f"{NAMES[side]}: accuracy {accuracy_text(mean(run.test_accuracy for run in runs))}, peak memory {_memory(runs)}."
+        for side, runs in sides.items()
+    )
+    svg = drawn(
+        "quality",
+        title="Peak memory and test accuracy",
+        description=" ".join(words),
+        height=104 + 64 * len(sides),
+        draw=lambda figure: _draw_quality(figure, sides),
+    )
+    changes = ("Change", PEAK_MEMORY.change_in(report.changes), "", TEST_ACCURACY.change_in(report.changes))
+    table = Table(
+        caption="Peak memory and test accuracy",
+        header=("Side", "Run", "Peak memory", "What is counted", "Test accuracy"),
+        rows=tuple(
+            (
+                NAMES[s],
+                run.run_id,
+                units.memory_text(run.peak_memory_bytes),
+                run.peak_memory_kind,
+                TEST_ACCURACY.text(run),
+            )
+            for s, runs in sides.items()
+            for run in runs
+        ),
+        total=None if report.baseline is None else (changes[0], "", *changes[1:]),
+    )
+    return Chart(svg=svg, table=table)
+
+
+def _memory(runs: Sequence[RunFigures]) -> str:
+    return units.memory_text(mean(run.peak_memory_bytes for run in runs))
+
+
+def _draw_quality(figure: "Figure", sides: Mapping[Side, Sequence[RunFigures]]) -> None:
+    rows = 32.0 * len(sides)
+    left = 76.0
+    memory = _axes(figure, left=left, right=26, bottom=80 + rows, top=24, rules="x", title="Peak memory")
+    accuracy = _axes(figure, left=left, right=26, bottom=26, top=78 + rows, rules="x", title="Test accuracy")
+    for axes in (memory, accuracy):
+        axes.set_ylim(len(sides) - 0.5, -0.5)
+        axes.set_yticks(range(len(sides)), [NAMES[side] for side in sides], color=COLOURS["ink"])
+    plot_px = WIDTH - left - 26
+    mib = [mean(run.peak_memory_bytes for run in runs) / units.BYTES_PER_MIB for runs in sides.values()]
+    memory.set_xlim(0, max(*mib, 1.0) * plot_px / (plot_px - 100))
+    _scale(memory.xaxis, 1.0, "MiB", nbins=3)
+    # points, not bars: the axis shows the range that matters, and does not begin at zero
+    percent = {side: [100 * run.test_accuracy for run in runs] for side, runs in sides.items()}
+    found = [value for values in percent.values() for value in values]
+    middle, reach = (min(found) + max(found)) / 2, max(max(found) - min(found), 0.5)
+    low, high = max(0.0, middle - reach), min(100.0, middle + reach)
+    accuracy.set_xlim(low, low + (high - low) * plot_px / (plot_px - 80))
+    _scale(accuracy.xaxis, 1.0, "%")
+    accuracy.set_xticks([mark for mark in accuracy.get_xticks() if low <= mark <= 100])
+    for row, (side, runs) in enumerate(sides.items()):
+        memory.barh(row, mib[row], height=0.55, color=COLOURS[side])
+        _label(memory, _memory(runs), mib[row], row)
+        marker = "o" if side == "run" else "D"
+        _line(
+            accuracy, percent[side], [row] * len(runs), side, linestyle="none", marker=marker, markersize=9, alpha=0.9
+        )
+        _label(accuracy, accuracy_text(mean(percent[side]) / 100), max(percent[side]), row)

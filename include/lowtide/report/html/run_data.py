@@ -2,7 +2,7 @@
 
 import csv
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,41 +15,8 @@ from pydantic import ValidationError
 from lowtide.errors import InvalidAnswer
 from lowtide.io import objects, sha256_of
 from lowtide.records import Reading, TrainingRecord, decision_files
-from lowtide.report.model import Report, RunFigures, Spread
+from lowtide.report.model import RunFigures
 from lowtide.timeutil import parse_moment
-
-# With several runs a side, the page's figures are the means, as the changes are.
-
-
-Side = Literal["baseline", "run"]
-
-
-def spread(report: Report, side: Side, name: str) -> Spread | None:
-    """Return a figure's spread over a side's runs; None with one run a side, or without that side."""
-    repeated = () if report.replicates is None else report.replicates.figures
-    found = next((figure for figure in repeated if figure.name == name), None)
-    if found is None:
-        return None
-    return found.baseline if side == "baseline" else found.run
-
-
-def average(report: Report, side: Side, name: str, read: Callable[[RunFigures], float]) -> float | None:
-    """Return a figure's mean over a side's runs, or the figure of its only run; None without that side."""
-    repeated = spread(report, side, name)
-    if repeated is not None:
-        return repeated.mean
-    run = report.baseline if side == "baseline" else report.run
-    return None if run is None else read(run)
-
-
-def runs_of(report: Report, side: Side) -> tuple[RunFigures, ...]:
-    """Return a side's runs."""
-    if report.replicates is not None:
-        return report.replicates.baselines if side == "baseline" else report.replicates.runs
-    if side == "run":
-        return (report.run,)
-    return () if report.baseline is None else (report.baseline,)
-
 
 # A ledger's rows as columns of numbers: a day of 5-second rows is drawn and summed without an object a row.
 
