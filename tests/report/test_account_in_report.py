@@ -45,5 +45,5 @@ def test_the_first_valuation_and_each_error_with_its_source_can_be_followed() ->
     settlement = Settlement(settled_at=NOW, settled_energy_share=0.96, sources=("neso",))
     settled = waiting_run(settlement=settlement, first_valuation=first, uncertainty=BOUNDS)
     text = render_markdown(compared(make_record(), settled))
-    assert "96.0 % of the energy is valued at actual figures of neso; at first 1.25 g" in text
+    assert "96.0 % of the energy is valued at actual figures of neso; first valued at 1.25 g" in text
     assert "arXiv:2509.22092" in text.replace("\\", "")
