@@ -141,7 +141,11 @@ WAIT_FIGURES: Final = (
         "Avoidable with perfect foresight",
         lambda w: w.perfect_foresight.avoided_percent if w.perfect_foresight else None,
     ),
-    WaitFigure("captured_percent", "Achieved share of that", lambda w: w.perfect_foresight.captured_percent if w.perfect_foresight else None),
+    WaitFigure(
+        "captured_percent",
+        "Achieved share of that",
+        lambda w: w.perfect_foresight.captured_percent if w.perfect_foresight else None,
+    ),
 )
 
 

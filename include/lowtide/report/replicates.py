@@ -1,24 +1,15 @@
 """Several runs a side: each figure's mean, standard deviation and interval, and the intervals of the changes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from lowtide.records import TrainingRecord
-from lowtide.report.attribution import changes_of, controllable_of, grid_intensity, parts_of
+from lowtide.report.attribution import changes_of, controllable_of, parts_of
+from lowtide.report.figures import FIGURES, WAIT_FIGURES
 from lowtide.report.model import Comparability, Interval, ReplicateFigure, Replicates, RunFigures, Waiting
 from lowtide.report.statistics import CONFIDENCE_PERCENT, METHOD, intervals_of, spread_of
 from lowtide.report.waiting import avoided_percent
 
 Records = Sequence[TrainingRecord]
-
-_FIGURES: Mapping[str, Callable[[TrainingRecord], float]] = {
-    "emissions_gco2eq": lambda r: r.emissions_gco2eq,
-    "energy_kwh": lambda r: r.energy_kwh.total,
-    "mean_intensity_gco2eq_per_kwh": grid_intensity,
-    "peak_memory_bytes": lambda r: float(r.peak_memory_bytes),
-    "test_accuracy": lambda r: r.test_accuracy,
-    "duration_s": lambda r: r.duration_s,
-    "wait_s": lambda r: r.wait_s,
-}
 
 
 def replicates_of(
@@ -76,23 +67,17 @@ def _waiting_interval(runs: Records) -> Interval | None:
 def _spreads(baselines: Records, runs: Records) -> list[ReplicateFigure]:
     return [
         ReplicateFigure(
-            name=name,
-            baseline=spread_of([value(record) for record in baselines]) if baselines else None,
-            run=spread_of([value(record) for record in runs]),
+            name=figure.key,
+            baseline=spread_of([figure.read(record) for record in baselines]) if baselines else None,
+            run=spread_of([figure.read(record) for record in runs]),
         )
-        for name, value in _FIGURES.items()
+        for figure in FIGURES
     ]
 
 
 def _wait_spreads(waits: Sequence[Waiting]) -> list[ReplicateFigure]:
     """Return the figures of waits that are known for every run."""
-    best = [wait.perfect_foresight for wait in waits]
-    figures = {
-        "waiting_avoided_percent": [wait.avoided_percent for wait in waits],
-        "perfect_foresight_avoided_percent": [found.avoided_percent if found else None for found in best],
-        "captured_percent": [found.captured_percent if found else None for found in best],
-    }
-    known = {name: [v for v in values if v is not None] for name, values in figures.items()}
+    known = {figure.key: [v for wait in waits if (v := figure.read(wait)) is not None] for figure in WAIT_FIGURES}
     return [
         ReplicateFigure(name=name, baseline=None, run=spread_of(values))
         for name, values in known.items()

@@ -175,7 +175,11 @@ def _direction(report: Report) -> str | None:
     found = report.headline.direction
     if found is None:
         return None
-    by_waiting = found != "no_measurable_change" and report.controllable is not None and report.controllable.parts == ("waiting",)
+    by_waiting = (
+        found != "no_measurable_change"
+        and report.controllable is not None
+        and report.controllable.parts == ("waiting",)
+    )
     return DIRECTION[found] + (" by waiting" if by_waiting else "")
 
 
@@ -221,7 +225,9 @@ def _when(report: Report, spans: Sequence[Span]) -> str:
 def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ...]:
     sides = [("This run", run)] if report.baseline is None else [("The baseline", baseline), ("This run", run)]
     drawn = (
-        () if report.replicates is None else ("The first baseline and the first run are drawn; the tables hold all runs.",)
+        ()
+        if report.replicates is None
+        else ("The first baseline and the first run are drawn; the tables hold all runs.",)
     )
     return drawn + tuple(
         f"{who} is missing here: {'; '.join(evidence.problems)}. Its totals are in the tables."
