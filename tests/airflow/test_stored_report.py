@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from lowtide.airflow.report_app import LARGEST_PAGE_BYTES, artifacts_roots, read_stored_report
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.errors import ArtifactError
 from lowtide.runs.folder import report_folder
-from lowtide.runs.stored_report import LARGEST_PAGE_BYTES, artifacts_roots, read_stored_report
 
 
 @pytest.fixture
