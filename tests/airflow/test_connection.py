@@ -72,7 +72,7 @@ def test_airflow_finds_the_type_and_its_form_by_the_entry_point(tmp_path: Path):
     assert answer["form"]["extra_fields"]["zone"]["schema"]["title"] == "Zone to test"
 
 
-def test_what_is_announced_is_what_airflow_s_schema_wants_and_what_the_code_has():
+def test_the_provider_info_keeps_airflow_s_schema_and_agrees_with_the_code():
     import airflow
     from lowtide.airflow.connection_form import TESTED_PROVIDERS
     from lowtide.airflow.hook import CarbonIntensityHook
@@ -113,7 +113,7 @@ def test_a_connection_may_be_written_as_a_uri(monkeypatch):
     assert (access.base_url, access.token) == ("https://grid.example", "token-secret")
 
 
-def test_the_test_asks_the_provider_and_says_what_came(connect, server):
+def test_the_test_asks_the_provider_and_returns_the_reading(connect, server):
     conn_id = connect("grid", host=server.url, extra={"provider": "neso", "zone": "GB"})
     worked, message = hook(conn_id).test_connection()
     assert worked
@@ -121,7 +121,7 @@ def test_the_test_asks_the_provider_and_says_what_came(connect, server):
 
 
 @pytest.mark.parametrize(
-    ("extra", "told"),
+    ("extra", "reason"),
     [
         ({"provider": "neso", "zone": "GB"}, "status 401"),
         ({"provider": "neso", "zone": "DE"}, "does not cover"),
@@ -130,12 +130,12 @@ def test_the_test_asks_the_provider_and_says_what_came(connect, server):
         ({}, "choose what to test"),
     ],
 )
-def test_a_test_that_fails_says_why_in_a_sentence_without_the_token(connect, server, extra, told):
+def test_a_failed_test_gives_the_reason_in_a_sentence_without_the_token(connect, server, extra, reason):
     server.route("/intensity", status(401))
     conn_id = connect("grid", host=server.url, password="token-secret", extra=extra)
     worked, message = hook(conn_id).test_connection()
     assert not worked
-    assert told in message
+    assert reason in message
     assert "secret" not in message
     assert "\n" not in message
 

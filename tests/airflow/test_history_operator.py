@@ -29,7 +29,7 @@ def live_config(folder: Path, **grid: object) -> Path:
     return write_config(folder, grid={"zone": "GB", "provider": "neso", "threshold_gco2eq_per_kwh": 120, **grid})
 
 
-def test_a_run_fills_the_store_and_says_what_it_did(run_probe, server: Loopback, tmp_path: Path) -> None:
+def test_a_run_fills_the_store_and_reports_it(run_probe, server: Loopback, tmp_path: Path) -> None:
     outcome = run_probe("record_history", file=live_config(tmp_path), days=3)
     assert outcome.states == {"record": "success"}
     xcom = outcome.xcoms["record"]
@@ -56,7 +56,7 @@ def test_a_second_run_stores_nothing_that_is_known(run_probe, server: Loopback, 
     assert store(kept.folder.parents[4], connection=CONNECTION).known_now(before[0].start, before[-1].end) == before
 
 
-def test_a_provider_that_is_away_fails_the_task_so_that_it_is_tried_again(
+def test_an_unavailable_provider_fails_the_task_so_that_it_is_retried(
     run_probe, server: Loopback, tmp_path: Path
 ) -> None:
     server.route("/intensity", status(404))
@@ -66,7 +66,7 @@ def test_a_provider_that_is_away_fails_the_task_so_that_it_is_tried_again(
     assert not (tmp_path / "artifacts" / "history").exists()
 
 
-def test_a_replayed_grid_has_no_history_to_keep(run_probe, server: Loopback, tmp_path: Path) -> None:
+def test_a_replayed_grid_has_no_history(run_probe, server: Loopback, tmp_path: Path) -> None:
     outcome = run_probe("record_history", file=write_config(tmp_path), days=2)
     assert outcome.states == {"record": "skipped"}
     assert server.seen == []
@@ -81,4 +81,4 @@ def test_a_damaged_file_is_reported_in_the_xcom_and_set_aside(run_probe, server:
     aside = file.with_name(file.name + ".damaged")
     assert xcom["coverage"]["unreadable_files"] == [aside.name]
     assert (aside.read_bytes(), file.exists()) == (b"x", True)
-    assert xcom["filled"]["news"] > 40, "what the damaged file held is asked for and stored again"
+    assert xcom["filled"]["news"] > 40, "what was in the damaged file is requested and stored again"

@@ -1,4 +1,4 @@
-"""A mapped ``train`` (expand): each instance is a run of its own, with its own folder, record and checkpoints."""
+"""A mapped ``train`` (expand): each instance is a separate run, with its own folder, record and checkpoints."""
 
 from pathlib import Path
 

@@ -66,8 +66,8 @@ def progress(**changes: float | None) -> Progress:
 def test_power_energy_emissions_and_intensity_are_sent_with_dag_and_task(packets: socket.socket) -> None:
     from lowtide.airflow.training import progress_metrics
 
-    told: list[Progress] = []
-    send = progress_metrics(TAGS, then=told.append)
+    logged: list[Progress] = []
+    send = progress_metrics(TAGS, then=logged.append)
     send(progress())
     send(progress(power_w=99.0))
     tags = ",dag_id=nightly,task_id=train"
@@ -77,7 +77,7 @@ def test_power_energy_emissions_and_intensity_are_sent_with_dag_and_task(packets
         f"airflow.lowtide.training.emissions_gco2eq{tags}": 0.4,
         f"airflow.lowtide.training.carbon_intensity_gco2eq_per_kwh{tags}": 200.0,
     }
-    assert len(told) == 2, "the log hears of each, the metrics of one in five seconds"
+    assert len(logged) == 2, "the log gets each, the metrics one in five seconds"
 
 
 def test_no_intensity_is_sent_before_there_is_one_and_the_last_figures_are_the_records(packets: socket.socket) -> None:

@@ -89,7 +89,7 @@ def stored_link(run_id, map_index=-1):
 
 
 def edit_xcom(run_id, value):
-    """Do what whoever may edit XComs can do."""
+    """Do what a user can do who may edit XComs."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import update

@@ -26,14 +26,14 @@ def test_the_task_renews_the_files_with_what_has_come_since(run_probe, tmp_path)
         )
         outcome = run_probe("refresh_savings", file=config)
         assert outcome.states == {"savings": "success"}
-        told = outcome.xcoms["savings"]
-        stored = json.loads(Path(told["paths"]["savings.json"]).read_text())
-        (group,) = told["groups"]
+        xcom = outcome.xcoms["savings"]
+        stored = json.loads(Path(xcom["paths"]["savings.json"]).read_text())
+        (group,) = xcom["groups"]
         assert group["total"] == stored["groups"][0]["total"]
         assert (group["total"]["runs"], group["total"]["waits"], group["total"]["deadlines_missed"]) == (day, day, 0)
         assert group["total"]["avoided_by_waiting_gco2eq"] == pytest.approx(day * 0.0067 * 70)
-        assert len(Path(told["paths"]["runs.csv"]).read_text().splitlines()) == 1 + day
-    assert len(json.dumps(told)) < 5_000
+        assert len(Path(xcom["paths"]["runs.csv"]).read_text().splitlines()) == 1 + day
+    assert len(json.dumps(xcom)) < 5_000
 
 
 def test_a_root_that_cannot_be_written_fails_the_task(run_probe, tmp_path):

@@ -1,4 +1,4 @@
-"""The sensor in real Airflow: first look, deferral, deadline, retries, soft_fail."""
+"""The sensor in real Airflow: first check, deferral, deadline, retries, soft_fail."""
 
 import json
 from datetime import timedelta
@@ -35,9 +35,9 @@ def test_dirty_grid_defers_and_resumes_when_the_replayed_grid_is_clean(run_probe
     assert parse_moment(xcom["submitted_at"]) == parse_moment("2025-04-15T05:00-07:00")
     waited = parse_moment(decision["decided_at"]) - parse_moment(xcom["submitted_at"])
     assert timedelta(hours=2.5) < waited < timedelta(hours=5)
-    looks = _evidence(outcome)
-    assert [look["action"] for look in looks][:-1] == ["wait"] * (len(looks) - 1)
-    assert looks[-1]["action"] == "run"
+    checks = _evidence(outcome)
+    assert [check["action"] for check in checks][:-1] == ["wait"] * (len(checks) - 1)
+    assert checks[-1]["action"] == "run"
 
 
 @pytest.mark.parametrize(("action", "state"), [("start", "success"), ("skip", "skipped"), ("fail", "failed")])
@@ -74,7 +74,7 @@ def test_a_deferral_that_timed_out_ends_as_on_latest_start_says(run_probe, tmp_p
     assert skipped.states == {"wait": "skipped"}
 
 
-def test_a_retry_finds_the_moments_that_the_first_look_fixed(run_probe, tmp_path):
+def test_a_retry_keeps_the_times_that_the_first_check_fixed(run_probe, tmp_path):
     config = write_config(tmp_path, grid__replay={"virtual_start": DIRTY_HOUR, "speed": 3600.0})
     outcome = run_probe("failing_once", file=config)
     assert outcome.state == "success"
@@ -85,12 +85,12 @@ def test_a_retry_finds_the_moments_that_the_first_look_fixed(run_probe, tmp_path
 
 
 def test_a_wrong_configuration_fails_without_a_retry_and_skips_with_soft_fail(run_probe, tmp_path):
-    config = write_config(tmp_path, grid__replay={"virtual_start": "not a moment", "speed": 1.0})
+    config = write_config(tmp_path, grid__replay={"virtual_start": "not a time", "speed": 1.0})
     assert run_probe("deferrable", file=config).states == {"wait": "failed"}
     assert run_probe("soft_fail", file=config).states == {"wait": "skipped"}
 
 
-def test_a_wait_in_the_worker_remembers_failed_looks_until_the_fallback_decides(run_probe, tmp_path, monkeypatch):
+def test_a_wait_in_the_worker_remembers_failed_checks_until_the_fallback_decides(run_probe, tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_GRID_DOWN", f"http://{refusing_url().removeprefix('http://')}")
     config = write_config(
         tmp_path,
@@ -101,9 +101,9 @@ def test_a_wait_in_the_worker_remembers_failed_looks_until_the_fallback_decides(
         scheduler__minimum_gain_percent=99.0,
     )
     outcome = run_probe("poking", file=config)
-    looks = _evidence(outcome)
-    assert [look["reason"] for look in looks] == ["signal_unavailable", "forecast_minimum"]
-    assert "1 of 2 failed looks" in looks[0]["text"]
+    checks = _evidence(outcome)
+    assert [check["reason"] for check in checks] == ["signal_unavailable", "forecast_minimum"]
+    assert "1 of 2 failed looks" in checks[0]["text"]
 
 
 def test_what_a_task_fixes_wins_over_the_form(run_probe, tmp_path):

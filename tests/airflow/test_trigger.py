@@ -53,7 +53,7 @@ def test_fires_once_the_grid_is_clean_with_all_its_checks(arguments):
     json.dumps(event.payload)
 
 
-def test_fires_no_event_before_the_moment_that_makes_resuming_safe(arguments):
+def test_fires_no_event_before_it_is_safe_to_resume(arguments):
     anchor = ReplayAnchor.model_validate(arguments["anchor"])
     real_clean = anchor.real(anchor.virtual_start + timedelta(hours=4))
     not_before = real_clean + timedelta(seconds=2)

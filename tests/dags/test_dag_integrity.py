@@ -72,7 +72,7 @@ def test_no_param_can_name_code_to_import(dag_bag):
         assert not [name for name in dag.params if "path" in name or name in ("model", "data")]
 
 
-def test_the_history_is_kept_every_hour_by_one_run_at_a_time_and_may_look_far_back(dag_bag):
+def test_the_history_is_stored_every_hour_by_one_run_at_a_time_and_may_go_far_back(dag_bag):
     dag = dag_bag.dags["grid_history"]
     upstream = {task.task_id: task.upstream_task_ids for task in dag.tasks}
     # recover depends on no other task: killed runs are recovered while the provider is unavailable
@@ -98,7 +98,7 @@ FIRST_RUNS = [
 
 @pytest.fixture
 def first_run(dag_bag, monkeypatch):
-    """When the scheduler would first run a DAG that is unpaused at a moment; the DAG as the scheduler reads it back."""
+    """When the scheduler would first run a DAG that is unpaused at a given time; the DAG as the scheduler loads it."""
     import pendulum
     from airflow.serialization.serialized_objects import DagSerialization
 

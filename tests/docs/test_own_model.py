@@ -1,4 +1,4 @@
-"""The code in docs/own_model.md is run as it stands there."""
+"""The code in docs/own_model.md is run unchanged."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def trained(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_text_model_learns_and_padding_does_not_count(project: Path) -> None:
-    """Vowels are easy: a tagger that looks at the letter gets nearly all of them right; padding alone would not."""
+    """Vowels are easy: a tagger that uses the letter gets nearly all of them right; padding alone would not."""
     found = trained(project, {})
     assert found["warnings"] == []
     assert found["result"]["effective_batch_size"] == 64
