@@ -22,6 +22,8 @@ os.environ.update(
     AIRFLOW__CORE__PLUGINS_FOLDER=str(PROJECT_ROOT / "plugins"),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+    # Two threads of torch wait for each other in a busy loop: beside another process, a training takes ten times as long.
+    OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),
     LOWTIDE_DATA_DIR=os.environ.get("LOWTIDE_DATA_DIR", str(PROJECT_ROOT / ".data")),
 )
 
