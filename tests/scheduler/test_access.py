@@ -7,6 +7,7 @@ from lowtide.config.schema import GridConfig
 from lowtide.errors import SignalError
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal
+from lowtide.grid.http import Credentials
 from lowtide.grid.outlook import DataNeeds
 from lowtide.timeutil import utc_now
 
@@ -25,7 +26,7 @@ def server():
 
 def opened(server: Loopback) -> IntensityClient:
     grid = GridConfig.model_validate({"zone": ZONE, "provider": "electricity_maps"})
-    return open_signal(grid, base_url=server.url, token="key")
+    return open_signal(grid, access=Credentials(base_url=server.url, token="key"))
 
 
 def zones(*access: str):
@@ -41,7 +42,7 @@ def test_a_paid_key_is_asked_for_the_range_itself_and_for_its_access_once(server
     server.route(f"{BASE}/past-range*", json_answer(electricity_maps.past_range(NOW - timedelta(hours=2), 100, 200)))
     signal = opened(server)
     for _ in range(2):
-        readings = signal.feed.span(NOW - timedelta(hours=2), NOW)
+        readings = signal.source.span(NOW - timedelta(hours=2), NOW)
         assert [reading.carbon_intensity_gco2eq_per_kwh for reading in readings] == [100, 200]
     assert asked(server) == ["zones", "past-range", "past-range"]
 
@@ -51,21 +52,21 @@ def test_a_free_key_is_not_asked_for_a_forecast_that_it_cannot_have(server):
     server.route(f"{BASE}/latest*", json_answer(electricity_maps.point(NOW)))
     outlook = opened(server).outlook(NOW, DataNeeds(forecast=True))
     assert outlook.forecast is None
-    assert outlook.failed_looks == 0
+    assert outlook.failed_checks == 0
     assert asked(server) == ["latest", "zones"]
 
 
 def test_a_key_whose_access_is_unknown_gets_what_every_key_may_have(server):
     server.route("/v3/zones*", status(403))
     server.route(f"{BASE}/history*", json_answer(electricity_maps.history(NOW - timedelta(hours=1), 100)))
-    assert len(opened(server).feed.span(NOW - timedelta(hours=1), NOW)) == 1
+    assert len(opened(server).source.span(NOW - timedelta(hours=1), NOW)) == 1
 
 
 def test_a_provider_that_hangs_up_is_a_signal_error(server):
     server.route("/v3/zones*", zones())
     server.route(f"{BASE}/history*", status(500))
     with pytest.raises(SignalError):
-        opened(server).feed.span(NOW - timedelta(hours=1), NOW)
+        opened(server).source.span(NOW - timedelta(hours=1), NOW)
 
 
 def test_a_forecast_that_the_plan_does_not_hold_is_not_asked_for_at_every_look(server):
@@ -75,6 +76,6 @@ def test_a_forecast_that_the_plan_does_not_hold_is_not_asked_for_at_every_look(s
     signal = opened(server)
     for look in range(3):
         outlook = signal.outlook(NOW + timedelta(minutes=10 * look), DataNeeds(forecast=True))
-        assert outlook.failed_looks == 0
+        assert outlook.failed_checks == 0
         assert any("forecast" in step for step in outlook.steps)
     assert asked(server).count("forecast") == 1

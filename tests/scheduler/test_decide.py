@@ -65,7 +65,7 @@ OUTLOOKS = st.builds(
         threshold_comparable=st.booleans(),
     ),
     trailing=st.none() | st.builds(Steady, st.none() | VALUES),
-    failed_looks=st.integers(0, 20),
+    failed_checks=st.integers(0, 20),
     threshold_comparable=st.booleans(),
     worth_retrying=st.booleans(),
 )
@@ -169,20 +169,20 @@ def test_a_job_with_a_deadline_ends_its_wait_when_looks_follow_until(job: Job, o
 
 def test_failed_looks_wait_for_the_provider_until_the_budget_is_used_up() -> None:
     shape = curve([300.0] * 5 + [100.0] * 10)
-    actions = [decide(job(failure_budget=3), T0, Outlook(shape=shape, failed_looks=n)).reason for n in (1, 2, 3, 50)]
+    actions = [decide(job(failure_budget=3), T0, Outlook(shape=shape, failed_checks=n)).reason for n in (1, 2, 3, 50)]
     unavailable, ordered = Reason.SIGNAL_UNAVAILABLE, Reason.FORECAST_MINIMUM
     assert actions == [unavailable, unavailable, ordered, ordered]
 
 
 def test_a_cached_reading_is_held_against_the_threshold_during_an_outage() -> None:
     cached = reading(90.0, kind=IntensityKind.CACHED)
-    assert decide(job(), T0, Outlook(reading=cached, failed_looks=1)).reason is Reason.BELOW_THRESHOLD
+    assert decide(job(), T0, Outlook(reading=cached, failed_checks=1)).reason is Reason.BELOW_THRESHOLD
 
 
 def test_a_modelled_reading_of_the_same_factors_counts_only_beyond_the_budget() -> None:
     modelled = reading(90.0, kind=IntensityKind.MODELLED)
-    early = decide(job(), T0, Outlook(reading=modelled, failed_looks=1))
-    late = decide(job(), T0, Outlook(reading=modelled, failed_looks=3))
+    early = decide(job(), T0, Outlook(reading=modelled, failed_checks=1))
+    late = decide(job(), T0, Outlook(reading=modelled, failed_checks=3))
     assert (early.action, early.reason) == (Action.WAIT, Reason.SIGNAL_UNAVAILABLE)
     assert (late.action, late.reason) == (Action.RUN, Reason.BELOW_THRESHOLD)
     assert late.reading is not None
@@ -192,7 +192,7 @@ def test_a_modelled_reading_of_the_same_factors_counts_only_beyond_the_budget() 
 
 def test_other_factors_order_the_hours_but_are_not_held_against_the_threshold() -> None:
     shape = curve([50.0] * 4 + [30.0, 20.0, 20.0] + [50.0] * 10)
-    outlook = Outlook(reading=shape[0], shape=shape, failed_looks=3, threshold_comparable=False)
+    outlook = Outlook(reading=shape[0], shape=shape, failed_checks=3, threshold_comparable=False)
     decision = decide(job(), T0, outlook)  # 50 g/kWh is below 120, yet says nothing about the provider's grams
     assert (decision.action, decision.reason) == (Action.WAIT, Reason.FORECAST_MINIMUM)
     assert decision.planned_start == T0 + 5 * HOUR
@@ -202,14 +202,14 @@ def test_other_factors_order_the_hours_but_are_not_held_against_the_threshold() 
 
 def test_a_gain_below_the_minimum_is_not_waited_for() -> None:
     outlook = Outlook(
-        shape=curve([100.0, 100.0, 98.5, 98.5] + [100.0] * 10), failed_looks=3, threshold_comparable=False
+        shape=curve([100.0, 100.0, 98.5, 98.5] + [100.0] * 10), failed_checks=3, threshold_comparable=False
     )
     assert decide(job(minimum_gain_percent=2.0), T0, outlook).action is Action.RUN
     assert decide(job(minimum_gain_percent=1.0), T0, outlook).planned_start == T0 + 2 * HOUR
 
 
 def test_with_nothing_known_at_all_the_job_starts_at_once_and_says_so() -> None:
-    for outlook in (Outlook(failed_looks=3), Outlook(failed_looks=1, worth_retrying=False)):
+    for outlook in (Outlook(failed_checks=3), Outlook(failed_checks=1, worth_retrying=False)):
         decision = decide(job(), T0, outlook)
         assert (decision.action, decision.reason) == (Action.RUN, Reason.SIGNAL_UNAVAILABLE)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError
-from lowtide.grid.client import IntensityClient, LiveFeed
+from lowtide.grid.client import IntensityClient, ProviderClient
 from lowtide.grid.http import Limits, Transport
 from lowtide.grid.providers.neso import NesoProvider
 from lowtide.records import EmissionFactorType, IntensityKind, Reading
@@ -48,7 +48,7 @@ class Stored:
 
 def signal(server: Loopback, history: Stored | None) -> IntensityClient:
     zone = find_zone("GB")
-    feed = LiveFeed(provider=NesoProvider(), transport=Transport(server.url, limits=Limits(retries=0)), zone=zone)
+    feed = ProviderClient(provider=NesoProvider(), session=Transport(server.url, limits=Limits(retries=0)), zone=zone)
     return IntensityClient(zone, feed, history=history)
 
 

@@ -55,6 +55,6 @@ def test_grams_of_another_meaning_are_not_held_against_the_percentile() -> None:
 
 
 def test_a_failing_provider_is_given_its_chances_first() -> None:
-    outlook = Outlook(trailing=Days((100.0,)), failed_looks=1, shape=curve([9.0] * 2 + [1.0] * 20))
+    outlook = Outlook(trailing=Days((100.0,)), failed_checks=1, shape=curve([9.0] * 2 + [1.0] * 20))
     assert decide(WAITING, T0, outlook).reason is Reason.SIGNAL_UNAVAILABLE
-    assert decide(WAITING, T0, replace(outlook, failed_looks=3)).reason is Reason.FORECAST_MINIMUM
+    assert decide(WAITING, T0, replace(outlook, failed_checks=3)).reason is Reason.FORECAST_MINIMUM

@@ -98,7 +98,7 @@ def test_a_fault_is_told_in_one_sentence_and_the_job_waits_then_goes_by_the_orde
     signal = provider.signal(server.url)
     first = signal.outlook(NOW)
     told = first.steps[0]
-    assert (first.failed_looks, told.split(":")[0]) == (1, provider.provider)
+    assert (first.failed_checks, told.split(":")[0]) == (1, provider.provider)
     assert fault.seen in told
     assert "\n" not in told
     assert len(told) < 320
@@ -115,7 +115,7 @@ def test_a_fault_is_told_in_one_sentence_and_the_job_waits_then_goes_by_the_orde
 def test_a_connection_that_nobody_accepts_is_told(provider: Server) -> None:
     outlook = provider.signal(loopback.refusing_url()).outlook(NOW)
     assert "cannot be reached" in outlook.steps[0]
-    assert outlook.failed_looks == 1
+    assert outlook.failed_checks == 1
 
 
 @EVERY_PROVIDER
@@ -133,7 +133,7 @@ def test_a_good_answer_with_a_wrong_content_type_is_taken_by_what_it_says(
     provider.route(server, answer(provider.bytes(NOW, 90), content_type=content_type))
     outlook = provider.signal(server.url).outlook(NOW)
     assert outlook.reading is not None
-    assert outlook.failed_looks == 0
+    assert outlook.failed_checks == 0
     assert outlook.reading.carbon_intensity_gco2eq_per_kwh == pytest.approx(90.0)
     assert outlook.reading.source == provider.provider
 
@@ -152,7 +152,7 @@ def test_the_last_good_reading_stands_in_for_a_fault_within_its_age_limit(server
     signal.outlook(NOW)
     outlook = signal.outlook(NOW + timedelta(minutes=5))
     assert outlook.reading is not None
-    assert (outlook.reading.kind, outlook.failed_looks) == (IntensityKind.CACHED, 1)
+    assert (outlook.reading.kind, outlook.failed_checks) == (IntensityKind.CACHED, 1)
     assert outlook.reading.carbon_intensity_gco2eq_per_kwh == pytest.approx(90.0)
 
 

@@ -45,18 +45,18 @@ def test_a_trace_is_replayed_plain_or_packed_with_its_name_as_source(trace: Path
         assert outlook.reading is not None
         assert outlook.reading.carbon_intensity_gco2eq_per_kwh == 102.0
         assert (outlook.reading.kind, outlook.reading.source) == (IntensityKind.REPLAYED, f"replay:{path.name}")
-        assert (outlook.failed_looks, outlook.threshold_comparable) == (0, True)
+        assert (outlook.failed_checks, outlook.threshold_comparable) == (0, True)
 
 
 def test_quarter_hours_hold_for_a_quarter_of_an_hour(tmp_path: Path) -> None:
     path = tmp_path / "quarters.csv"
     path.write_text(rows(1, 2, 3, 4, step=timedelta(minutes=15)))
-    pieces = open_signal(grid(path)).booking(START, START + HOUR)
+    pieces = open_signal(grid(path)).available(START, START + HOUR)
     assert [p.carbon_intensity_gco2eq_per_kwh for p in pieces] == [1, 2, 3, 4]
 
 
 def test_booking_in_a_replay_follows_the_trace_exactly(trace: Path) -> None:
-    pieces = open_signal(grid(trace)).booking(START + 1.5 * HOUR, START + 3.25 * HOUR)
+    pieces = open_signal(grid(trace)).available(START + 1.5 * HOUR, START + 3.25 * HOUR)
     assert [(p.carbon_intensity_gco2eq_per_kwh, (p.end - p.start) / HOUR) for p in pieces] == [
         (101, 0.5),
         (102, 1.0),
@@ -65,7 +65,7 @@ def test_booking_in_a_replay_follows_the_trace_exactly(trace: Path) -> None:
 
 
 def test_beyond_the_trace_the_energy_is_booked_as_modelled_not_wrapped(trace: Path) -> None:
-    pieces = open_signal(grid(trace)).booking(START + 23 * HOUR, START + 25 * HOUR)
+    pieces = open_signal(grid(trace)).available(START + 23 * HOUR, START + 25 * HOUR)
     assert [p.kind for p in pieces] == [IntensityKind.REPLAYED, IntensityKind.MODELLED]
 
 
@@ -85,7 +85,7 @@ def test_a_gap_in_the_trace_is_a_failed_look_filled_by_the_profile(tmp_path: Pat
     path = tmp_path / "gap.csv"
     path.write_text(rows(1, 2) + f"{format_moment(START + 5 * HOUR)},6\n")
     outlook = open_signal(grid(path)).outlook(START + 3 * HOUR)
-    assert outlook.failed_looks == 1
+    assert outlook.failed_checks == 1
     assert outlook.reading is not None
     assert outlook.reading.kind is IntensityKind.MODELLED
     assert "has a gap" in outlook.steps[0]

@@ -107,7 +107,7 @@ def test_a_passing_failure_is_tried_again_on_the_loop_and_a_short_retry_after_is
     async def look() -> tuple[int, float]:
         began = time.monotonic()
         found = await SharedSource(opener(server.url)).look(60.0)
-        return found.outlook.failed_looks, time.monotonic() - began
+        return found.outlook.failed_checks, time.monotonic() - began
 
     failed, took_s = asyncio.run(look())
     assert failed == 0
@@ -130,7 +130,7 @@ def test_a_long_retry_after_holds_for_every_wait_of_the_source_and_for_those_to_
     assert "status 429" in first
     assert "rate limited, next request allowed in" in second
     assert "rate limited, next request allowed in" in third
-    assert "failed look 3 in a row" in third
+    assert "failed check 3 in a row" in third
     assert len(server.seen) == 1
 
 
@@ -143,7 +143,7 @@ def test_credentials_that_are_refused_are_read_again_before_the_next_look(server
             return await opener(server.url, token=next(tokens))()
 
         source = SharedSource(opened)
-        return [(await source.look(0.0)).outlook.failed_looks for _ in range(2)]
+        return [(await source.look(0.0)).outlook.failed_checks for _ in range(2)]
 
     assert asyncio.run(looks()) == [1, 0]
     assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer old-token", "Bearer new-token"]
@@ -160,7 +160,7 @@ def test_an_error_of_the_user_reaches_every_wait_and_the_next_look_tries_again(s
         source = SharedSource(opened)
         failures = await asyncio.gather(*(source.look(60.0) for _ in range(3)), return_exceptions=True)
         assert [type(failure) for failure in failures] == [ConfigurationError] * 3
-        return (await source.look(60.0)).outlook.failed_looks
+        return (await source.look(60.0)).outlook.failed_checks
 
     assert asyncio.run(looks()) == 0
 

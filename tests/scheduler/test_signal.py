@@ -8,9 +8,9 @@ import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import ConfigurationError
-from lowtide.grid.client import IntensityClient, LiveFeed
+from lowtide.grid.client import IntensityClient, ProviderClient
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import Limits, Transport
+from lowtide.grid.http import Credentials, Limits, Transport
 from lowtide.grid.providers.neso import NesoProvider
 from lowtide.records import EmissionFactorType, IntensityKind
 from lowtide.scheduler.decision import decide
@@ -39,17 +39,17 @@ def quick_signal(url: str) -> IntensityClient:
     """Like ``open_signal``, with timeouts that a test can wait for."""
     transport = Transport(url, limits=Limits(retries=0, read_timeout_s=0.3, total_timeout_s=0.5))
     return IntensityClient(
-        find_zone("GB"), LiveFeed(provider=NesoProvider(), transport=transport, zone=find_zone("GB"))
+        find_zone("GB"), ProviderClient(provider=NesoProvider(), session=transport, zone=find_zone("GB"))
     )
 
 
 def test_an_answer_is_the_outlook(server: Loopback) -> None:
     server.route("/intensity", json_answer({"data": [slot(SLOT, forecast=90)]}))
-    signal = open_signal(grid(), base_url=server.url)
+    signal = open_signal(grid(), access=Credentials(base_url=server.url))
     outlook = signal.outlook(NOW)
     assert outlook.reading is not None
     assert (outlook.reading.carbon_intensity_gco2eq_per_kwh, outlook.reading.kind) == (90.0, IntensityKind.FORECAST)
-    assert (outlook.failed_looks, outlook.threshold_comparable, len(outlook.steps)) == (0, True, 1)
+    assert (outlook.failed_checks, outlook.threshold_comparable, len(outlook.steps)) == (0, True, 1)
     assert (signal.emission_factor_type, signal.is_replay) == (EmissionFactorType.DIRECT, False)
     assert len(outlook.shape) >= 48
 
@@ -87,7 +87,7 @@ def test_whatever_the_provider_does_the_job_waits_then_goes_by_the_order_of_hour
     server.route("/intensity", fault)
     signal = quick_signal(server.url)
     first = signal.outlook(NOW)
-    assert (first.failed_looks, first.threshold_comparable) == (1, False)
+    assert (first.failed_checks, first.threshold_comparable) == (1, False)
     assert first.reading is not None
     assert (first.reading.kind, first.reading.source) == (IntensityKind.MODELLED, "profile:2023")
     assert [step.split(":")[0] for step in first.steps] == ["neso", "last good reading", "history", "profile"]
@@ -95,7 +95,7 @@ def test_whatever_the_provider_does_the_job_waits_then_goes_by_the_order_of_hour
     assert (waiting.action, waiting.reason) == (Action.WAIT, Reason.SIGNAL_UNAVAILABLE)
     ordered = decide(job(failure_budget=2), NOW, signal.outlook(NOW))
     assert ordered.reason is Reason.FORECAST_MINIMUM
-    assert ordered.steps[0].endswith("(failed look 2 in a row)")
+    assert ordered.steps[0].endswith("(failed check 2 in a row)")
 
 
 def test_the_last_good_reading_stands_in_until_its_age_limit(server: Loopback) -> None:
@@ -106,7 +106,7 @@ def test_the_last_good_reading_stands_in_until_its_age_limit(server: Loopback) -
     cached = signal.outlook(at_limit)
     assert cached.reading is not None
     assert (cached.reading.kind, cached.reading.carbon_intensity_gco2eq_per_kwh) == (IntensityKind.CACHED, 90.0)
-    assert (cached.threshold_comparable, cached.failed_looks) == (True, 1)
+    assert (cached.threshold_comparable, cached.failed_checks) == (True, 1)
     old = signal.outlook(beyond)
     assert old.reading is not None
     assert (old.reading.kind, old.threshold_comparable) == (IntensityKind.MODELLED, False)
@@ -116,12 +116,12 @@ def test_the_last_good_reading_stands_in_until_its_age_limit(server: Loopback) -
 def test_an_answer_ends_the_row_of_failures(server: Loopback) -> None:
     server.route("/intensity", status(503), status(503), json_answer(slots(SLOT, 90)), status(503))
     signal = quick_signal(server.url)
-    assert [signal.outlook(NOW).failed_looks for _ in range(4)] == [1, 2, 0, 1]
+    assert [signal.outlook(NOW).failed_checks for _ in range(4)] == [1, 2, 0, 1]
 
 
 def test_the_slot_before_is_taken_just_after_the_half_hour(server: Loopback) -> None:
     server.route("/intensity", json_answer(slots(SLOT, 90)))
-    assert quick_signal(server.url).outlook(SLOT + HALF_HOUR + timedelta(minutes=2)).failed_looks == 0
+    assert quick_signal(server.url).outlook(SLOT + HALF_HOUR + timedelta(minutes=2)).failed_checks == 0
 
 
 def test_a_span_is_asked_for_once_and_its_gaps_keep_their_own_kind(server: Loopback) -> None:
@@ -156,7 +156,7 @@ def test_booking_uses_the_slot_then_the_cached_reading_then_the_profile_and_asks
     signal = quick_signal(server.url)
     signal.outlook(NOW)
     asked = len(server.seen)
-    pieces = signal.booking(SLOT - HALF_HOUR, SLOT + 4 * HOUR)
+    pieces = signal.available(SLOT - HALF_HOUR, SLOT + 4 * HOUR)
     spans: dict[str, timedelta] = {}
     for piece in pieces:
         spans[piece.kind.value] = spans.get(piece.kind.value, timedelta(0)) + (piece.end - piece.start)
@@ -167,7 +167,7 @@ def test_booking_uses_the_slot_then_the_cached_reading_then_the_profile_and_asks
 
 def test_booking_in_a_zone_without_a_profile_rests_on_the_country_s_mean() -> None:
     signal = open_signal(grid(zone="FR", provider="profile"))
-    (only,) = signal.booking(NOW, NOW + timedelta(seconds=5))
+    (only,) = signal.available(NOW, NOW + timedelta(seconds=5))
     assert (only.source, only.kind) == ("country_mean", IntensityKind.MODELLED)
     assert decide(job(zone="FR"), NOW, signal.outlook(NOW)).reason is Reason.SIGNAL_UNAVAILABLE
 
@@ -175,7 +175,7 @@ def test_booking_in_a_zone_without_a_profile_rests_on_the_country_s_mean() -> No
 def test_the_profile_as_provider_is_held_against_the_threshold_as_modelled() -> None:
     outlook = open_signal(grid(provider="profile")).outlook(NOW)
     assert outlook.reading is not None
-    assert (outlook.reading.kind, outlook.failed_looks, outlook.threshold_comparable) == (
+    assert (outlook.reading.kind, outlook.failed_checks, outlook.threshold_comparable) == (
         IntensityKind.MODELLED,
         0,
         True,
@@ -189,7 +189,7 @@ def test_booking_while_another_thread_looks_never_leaves_a_gap(server: Loopback)
     looking.start()
     bookings = 0
     while looking.is_alive() or bookings == 0:
-        pieces = signal.booking(SLOT, SLOT + 3 * HOUR)
+        pieces = signal.available(SLOT, SLOT + 3 * HOUR)
         assert sum((piece.end - piece.start for piece in pieces), timedelta(0)) == 3 * HOUR
         bookings += 1
     looking.join()
@@ -197,7 +197,7 @@ def test_booking_while_another_thread_looks_never_leaves_a_gap(server: Loopback)
 
 def test_an_address_that_cannot_be_used_is_told_when_the_signal_is_opened() -> None:
     with pytest.raises(ConfigurationError, match="cannot be used"):
-        open_signal(grid(), base_url="carbon.example")
+        open_signal(grid(), access=Credentials(base_url="carbon.example"))
 
 
 def test_why_a_span_had_to_be_filled_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -149,13 +149,13 @@ def test_without_a_prediction_the_usual_order_of_hours_decides_and_it_says_so() 
 
 
 def test_without_a_prediction_a_provider_that_fails_is_given_its_chances() -> None:
-    outlook = Outlook(shape=curve([100.0] * 20), failed_looks=1)
+    outlook = Outlook(shape=curve([100.0] * 20), failed_checks=1)
     assert decide(window(), T0, outlook).reason is Reason.SIGNAL_UNAVAILABLE
-    assert decide(window(), T0, replace(outlook, failed_looks=3)).action is Action.RUN
+    assert decide(window(), T0, replace(outlook, failed_checks=3)).action is Action.RUN
 
 
 def test_a_threshold_s_fallback_uses_the_prediction_before_the_order_of_hours() -> None:
-    outlook = Outlook(shape=curve([1.0] * 20), prediction=prediction([300.0] * 4 + [100.0] * 20), failed_looks=3)
+    outlook = Outlook(shape=curve([1.0] * 20), prediction=prediction([300.0] * 4 + [100.0] * 20), failed_checks=3)
     decision = decide(job(), T0, outlook)
     assert decision.planned_start == T0 + 4 * HOUR
     assert decision.text.startswith("waiting: no usable signal for GB; by the forecast of neso")

@@ -105,7 +105,7 @@ def _current_reading(connection: Connection) -> str:
     except ValidationError as error:
         raise ConfigurationError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     client = open_signal(grid, access=credentials_of(connection), limits=_TEST_LIMITS)
-    reading = client.feed.current(utc_now()).reading
+    reading = client.source.current(utc_now()).reading
     return (
         f"{provider} answers: zone {reading.zone} had {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh"
         f" ({reading.kind.value}, {reading.signal_type.value}, {reading.emission_factor_type.value} factors)"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
-from lowtide.grid.backfill import HistoryRecorder, fill
-from lowtide.grid.client import LiveFeed
+from lowtide.grid.backfill import fill
+from lowtide.grid.client import ProviderClient
 from lowtide.report.savings import refresh_savings
 from lowtide.report.savings_text import HEADER, remarks, rows, title
 from lowtide.runs.maintenance import read_back_left_runs, settle_recent_runs
@@ -41,18 +41,18 @@ class GridHistoryOperator(ConfiguredOperator):
         """Return how far back this run works."""
         return timedelta(days=context["params"].get("days") or self.days)
 
-    def live_feed(self, run: RunContext) -> tuple[LiveFeed, HistoryStore]:
-        """Return the provider's feed and its stored history.
+    def live_source(self, run: RunContext) -> tuple[ProviderClient, HistoryStore]:
+        """Return the live provider and its stored history.
 
         :raises AirflowSkipException: the configured grid is a replay or a profile, which have no history.
         """
         client, config = self.intensity_client(run), run.config
         history = history_of(client, config.artifacts_path, config.values.grid.connection)
-        if history is None or not isinstance(client.feed, LiveFeed):
+        if history is None or not isinstance(client.source, ProviderClient):
             raise AirflowSkipException(
                 f"provider {client.provider_name!r} of {config.source} is not a live provider: it has no history"
             )
-        return client.feed, history
+        return client.source, history
 
 
 class RecordGridHistoryOperator(GridHistoryOperator):
@@ -69,8 +69,8 @@ class RecordGridHistoryOperator(GridHistoryOperator):
         :raises AirflowException: the provider gave no usable answer; a retry may succeed.
         :raises AirflowFailException: a wrong configuration.
         """
-        (feed, store), look_back = self.live_feed(self.run_context(context)), self.look_back(context)
-        filling = fill(store, feed, HistoryRecorder(store), days=look_back.days, clock=utc_now)
+        (provider, store), look_back = self.live_source(self.run_context(context)), self.look_back(context)
+        filling = fill(store, provider, days=look_back.days, clock=utc_now)
         now = utc_now()
         coverage = store.coverage(now - look_back, now)
         self.log.info(
@@ -125,7 +125,7 @@ class SettleRunsOperator(GridHistoryOperator):
         :raises AirflowSkipException: the configured grid is a replay or a profile, which have no actual figures.
         """
         run = self.run_context(context)
-        _, history = self.live_feed(run)
+        _, history = self.live_source(run)
         done = settle_recent_runs(
             run.config.artifacts_path,
             history,

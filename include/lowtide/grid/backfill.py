@@ -3,53 +3,21 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from lowtide.config.zones import Zone
 from lowtide.errors import ProviderUnavailable, SignalError
-from lowtide.grid.client import LiveFeed
-from lowtide.grid.history import STAGE_OF_KIND, TYPICAL_SOURCE, HistoryKey, HistoryStore
-from lowtide.grid.http import Request
+from lowtide.grid.client import ProviderClient
+from lowtide.grid.history import HistoryKey, HistoryStore
 from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.series import Span
-from lowtide.records import IntensityKind, Reading
+from lowtide.records import Reading
 from lowtide.timeutil import format_moment
-
-# Keeps what a look at the grid brought; ``grid_history`` uses it, and waits and trainings may.
-
-
-class Recorder(Protocol):
-    """Takes what was just learnt."""
-
-    def record(self, readings: Iterable[Reading], known_at: datetime) -> int:
-        """Keep readings and return how many were news."""
-        ...
-
-
-class HistoryRecorder:
-    """Adds to a store what is knowledge of the grid, and leaves aside what only stands in for it."""
-
-    def __init__(self, store: HistoryStore) -> None:
-        self.store = store
-
-    def record(self, readings: Iterable[Reading], known_at: datetime) -> int:
-        """Keep the readings that an outlook or an answer holds; cached, modelled and other meanings' ones are passed over.
-
-        So is an actual of an interval that is not over: what is known of it then is a part of it, and would pass for a revision.
-
-        :raises ArtifactError: the store cannot be written.
-        """
-        kept = [
-            r for r in readings if r.kind in STAGE_OF_KIND and r.source != TYPICAL_SOURCE and self.store.key.admits(r)
-        ]
-        over = [r for r in kept if r.kind is IntensityKind.FORECAST or r.end <= known_at]
-        return self.store.add(over, known_at)
-
 
 REVISED_FOR = timedelta(hours=48)
 """Asked for again each time: NESO revises an actual value a day after its half-hour and later."""
-_PATIENCE = 3
-"""Requests in a row that may go unanswered before the rest is left for the next time."""
+_UNANSWERED_IN_A_ROW = 3
+"""After so many unanswered requests the rest is left for the next time."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,10 +45,8 @@ def provider_key(provider: HttpProvider, zone: Zone, connection: str | None) -> 
     )
 
 
-def fill(
-    store: HistoryStore, feed: LiveFeed, recorder: Recorder, *, days: int, clock: Callable[[], datetime]
-) -> Filling:
-    """Ask for what the store lacks and keep each answer at once; an answer that fails is told and leaves a visible gap.
+def fill(store: HistoryStore, client: ProviderClient, *, days: int, clock: Callable[[], datetime]) -> Filling:
+    """Ask for what the store lacks and keep each answer at once; a failure is reported and leaves a visible gap.
 
     The forecast comes first, since it can be had only now; then spans, the newest first.
 
@@ -89,13 +55,30 @@ def fill(
     :raises ArtifactError: the store cannot be written.
     """
     done = Filling()
-    errors = [_ask_now(feed, recorder, done, clock)]
+
+    def keep(what: str, ask: Callable[[], Iterable[Reading]]) -> SignalError | None:
+        try:
+            readings = ask()
+        except SignalError as error:
+            done.failures.append(f"{what}: {error}")
+            return error
+        done.news += store.record(readings, clock())
+        return None
+
+    def now_and_ahead() -> Iterable[Reading]:
+        answer = client.current(clock(), with_forecast=True)
+        done.failures += answer.notes
+        return (answer.reading, *answer.others, *(answer.forecast.readings if answer.forecast else ()))
+
+    errors = [keep("now", now_and_ahead)]
     unanswered = 0
-    for span in _distinct(feed, spans_to_ask(store, clock(), timedelta(days=days), feed.provider.max_range)):
+    for span in _distinct(client, spans_to_ask(store, clock(), timedelta(days=days), client.provider.max_range)):
         done.asked.append(span)
-        errors.append(_ask_span(feed, recorder, done, span, clock))
+        errors.append(
+            keep(f"{format_moment(span[0])} to {format_moment(span[1])}", lambda span=span: client.span(*span))
+        )  # type: ignore[misc]
         unanswered = unanswered + 1 if isinstance(errors[-1], ProviderUnavailable) else 0
-        if unanswered == _PATIENCE:
+        if unanswered == _UNANSWERED_IN_A_ROW:
             done.failures.append("the spans before that were not asked for this time")
             break
     if all(errors):
@@ -115,48 +98,17 @@ def spans_to_ask(store: HistoryStore, now: datetime, look_back: timedelta, longe
     for begin, end in [*store.coverage(start, always).gaps, (always, now)]:
         if asked and end - asked[-1][0] <= longest:
             asked[-1] = (asked[-1][0], end)
-        else:
-            asked += _pieces(begin, end, longest)
+            continue
+        while begin < end:
+            asked.append((begin, min(end, begin + longest)))
+            begin += longest  # noqa: PLW2901 the rest of the gap
     return asked[::-1]
 
 
-def _ask_now(feed: LiveFeed, recorder: Recorder, done: Filling, clock: Callable[[], datetime]) -> SignalError | None:
-    try:
-        answer = feed.current(clock(), with_forecast=True)
-    except SignalError as error:
-        done.failures.append(f"now: {error}")
-        return error
-    ahead: tuple[Reading, ...] = answer.forecast.readings if answer.forecast else ()
-    done.news += recorder.record((answer.reading, *answer.others, *ahead), clock())
-    done.failures += answer.notes
-    return None
-
-
-def _ask_span(
-    feed: LiveFeed, recorder: Recorder, done: Filling, span: Span, clock: Callable[[], datetime]
-) -> SignalError | None:
-    try:
-        readings = feed.span(*span)
-    except SignalError as error:
-        done.failures.append(f"{format_moment(span[0])} to {format_moment(span[1])}: {error}")
-        return error
-    done.news += recorder.record(readings, clock())
-    return None
-
-
-def _distinct(feed: LiveFeed, spans: list[Span]) -> list[Span]:
+def _distinct(client: ProviderClient, spans: list[Span]) -> list[Span]:
     """Leave out spans that come to the same request: a free token of Electricity Maps gets the last day, whatever is asked."""
     by_request: dict[str, Span] = {}
     for span in spans:
-        request: Request = feed.provider.range_request(feed.zone, *span)
+        request = client.provider.range_request(client.zone, *span)
         by_request.setdefault(f"{request.path} {sorted(request.params.items())}", span)
     return list(by_request.values())
-
-
-def _pieces(start: datetime, end: datetime, longest: timedelta) -> list[Span]:
-    pieces = []
-    while start < end:
-        stop = min(end, start + longest)
-        pieces.append((start, stop))
-        start = stop
-    return pieces

@@ -1,11 +1,15 @@
-"""One way to look, whether the provider is asked over the network or lies at hand."""
+"""The client of one zone's intensity: what holds now with every fallback on record, and what held over any span.
+
+The fallback's order: provider, last good reading within its age limit, forecast from the stored history, the zone's
+profile, nothing. Each step leaves one line, taken or not.
+"""
 
 import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol, Self
+from typing import Self
 
 from lowtide.config.zones import Zone
 from lowtide.errors import InvalidAnswer, LowtideError, ProviderUnavailable, SignalError
@@ -18,13 +22,20 @@ from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading
 from lowtide.timeutil import as_utc, format_moment
 
 _log = logging.getLogger(__name__)
-_NOT_OURS = frozenset({401, 402, 403})
+
+SHAPE_HORIZON = timedelta(hours=48)
+_LEAST_SHAPE = timedelta(hours=24)
+"""A history that knows less of the hours to come than this does not order them: the profile knows them all."""
+_NO_FORECAST_STATUSES = frozenset({401, 402, 403})
 """Statuses with which a provider says that this account has no forecasts."""
+_READINGS_KEPT = 3_000
+"""Two months of half-hours, so that a wait of weeks does not grow without bound."""
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one look brought: the reading that holds now, others that came with it, and the forecast if it was wanted."""
+    """The reading that holds now, others that came with it, and the forecast if it was wanted."""
 
     reading: Reading
     others: tuple[Reading, ...] = ()
@@ -33,69 +44,31 @@ class Answer:
     """What went wrong beside the reading, a line each."""
 
 
-class Feed(Protocol):
-    """A provider in working order."""
-
-    @property
-    def provider(self) -> Provider:
-        """What the signal is."""
-        ...
-
-    @property
-    def max_age(self) -> timedelta:
-        """How long after its interval a last good reading may stand in."""
-        ...
-
-    @property
-    def can_recover(self) -> bool:
-        """Whether another look may succeed after one that failed."""
-        ...
-
-    def current(self, now: datetime, *, with_forecast: bool = False) -> Answer:
-        """Return the reading that holds now, and all that came with it.
-
-        :raises SignalError: no answer, or none to be trusted.
-        """
-        ...
-
-    def span(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return what there is of ``[start, end)``, not clipped.
-
-        :raises SignalError: no answer, or none to be trusted.
-        """
-        ...
-
-    def at_hand(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return what is known of ``[start, end)`` without waiting for anything."""
-        ...
-
-    def held_s(self) -> float:
-        """Return how long the provider's rate limit still holds, in s."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveFeed:
-    """Asks an HTTP provider through a transport, or through one that logs in; leaves it alone as long as it asks to be."""
+class ProviderClient:
+    """Requests an HTTP provider's answers through a session, and keeps to the rate limit that it asks for."""
 
     provider: HttpProvider
-    transport: Session
+    session: Session
     zone: Zone
     can_recover: bool = True
+    """Whether another check may succeed after one that failed."""
     rate_limit: RateLimitHold = field(default_factory=RateLimitHold)
     forecast_hold: RateLimitHold = field(default_factory=RateLimitHold)
     _access_known: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @property
     def max_age(self) -> timedelta:
-        """The provider's own age limit."""
+        """How long after its interval a last good reading may be a fallback: the provider's own age limit."""
         return self.provider.max_age
 
     def current(self, now: datetime, *, with_forecast: bool = False) -> Answer:
-        """Ask what holds now; an answer one interval off is taken, further off it is stale or from the future.
+        """Return the reading that holds now, and all that came with it.
 
-        One interval of tolerance: providers turn to the next half-hour a little late, and clocks differ. A forecast that
-        cannot be had is a note, not a failure: the reading stands without it.
+        An answer one interval off is taken, since providers turn to the next half-hour a little late, and clocks differ;
+        further off it is stale or from the future. A forecast that cannot be had is a note, not a failure.
+
+        :raises SignalError: no answer, or one that cannot be used.
         """
         request = self.provider.current_request(self.zone, now)
         body = self._get(request)
@@ -104,7 +77,10 @@ class LiveFeed:
         return self._with_forecast(answer, now, request, body) if with_forecast else answer
 
     def span(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Ask for the span, in as few requests as the provider's limit allows; normally one."""
+        """Return what there is of ``[start, end)``, not clipped, in as few requests as the provider's limit allows.
+
+        :raises SignalError: no answer, or one that cannot be used.
+        """
         found: list[Reading] = []
         self._learn_access()
         while start < end:
@@ -113,14 +89,10 @@ class LiveFeed:
             start = stop
         return tuple(found)
 
-    def at_hand(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return nothing: all of it is on the other side of the network."""
+    def available(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        """Return nothing: everything is on the other side of the network."""
         del start, end
         return ()
-
-    def held_s(self) -> float:
-        """Return what is left of a Retry-After."""
-        return self.rate_limit.remaining_s()
 
     def _learn_access(self) -> None:
         """Ask once what the key may use; until that is answered, the provider asks for what every key may have."""
@@ -137,7 +109,7 @@ class LiveFeed:
     def _get(self, request: Request) -> bytes:
         self.rate_limit.check(self.provider.name)
         try:
-            return self.transport.get(request)
+            return self.session.get(request)
         except ProviderUnavailable as error:
             self.rate_limit.note(error)
             raise
@@ -152,29 +124,30 @@ class LiveFeed:
             )
         return nearest
 
-    def _with_forecast(self, answer: Answer, now: datetime, asked: Request, body: bytes) -> Answer:
+    def _with_forecast(self, answer: Answer, now: datetime, current: Request, body: bytes) -> Answer:
         self._learn_access()
         request = self.provider.forecast_request(self.zone, now)
         if request is None:
             return answer
         if self.forecast_hold.remaining_s() > 0:
-            told = f"{self.provider.name} forecast: refused within the last hour, so it was not asked for"
-            return replace(answer, notes=(told,))
+            note = f"{self.provider.name} forecast: refused within the last hour, so it was not asked for"
+            return replace(answer, notes=(note,))
         try:
-            answered = body if request == asked else self._get(request)
+            answered = body if request == current else self._get(request)
             return replace(answer, forecast=self.provider.parse_forecast(answered, self.zone, now))
         except SignalError as error:
-            if isinstance(error, ProviderUnavailable) and error.status in _NOT_OURS:
+            if isinstance(error, ProviderUnavailable) and error.status in _NO_FORECAST_STATUSES:
                 self.forecast_hold.hold(LONGEST_HOLD_S)  # a plan without forecasts will not have them in five minutes
             return replace(answer, notes=(f"{self.provider.name} forecast: {error}",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalFeed:
-    """Reads a provider that lies at hand: a trace or a profile."""
+class FileClient:
+    """Reads a provider without a network: a trace or a profile."""
 
     provider: LocalProvider
     max_age: timedelta = timedelta(0)
+    rate_limit: RateLimitHold = field(default_factory=RateLimitHold)
 
     @property
     def can_recover(self) -> bool:
@@ -184,67 +157,49 @@ class LocalFeed:
     def current(self, now: datetime, *, with_forecast: bool = False) -> Answer:
         """Return the reading that covers now; there is no forecast to wait for.
 
+        :raises SignalError: the file has nothing for now.
         :raises ConfigurationError: a replay that has left its trace.
         """
         del with_forecast
-        readings = self.span(now, now + timedelta(microseconds=1))
-        reading = next((r for r in readings if r.covers(now)), None)
+        reading = _covering(self.available(now, now + timedelta(microseconds=1)), now)
         if reading is None:
             raise SignalError(self.provider.explain_gap(now))
         return Answer(reading=reading)
 
-    def span(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return what the provider has."""
+    def available(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+        """Return what the provider has of ``[start, end)``, not clipped."""
         return self.provider.readings(start, end)
 
-    at_hand = span
-
-    def held_s(self) -> float:
-        """Return 0: what lies at hand may always be read."""
-        return 0.0
+    span = available
 
 
-def _distance(reading: Reading, moment: datetime) -> timedelta:
-    """Return how far a moment lies outside a reading's interval."""
-    if reading.covers(moment):
-        return timedelta(0)
-    return reading.start - moment if moment < reading.start else moment - reading.end
-
-
-# What a process has learned of the grid so far; safe to read from one thread while another adds.
-
-
-_KEPT = 3_000
-"""Readings kept: two months of half-hours, so that a wait of weeks does not grow without bound."""
-
-
-class Memory:
-    """Readings by their interval's start, the last good one, and the failures since."""
+class ReadingCache:
+    """Readings by their interval's start, the last good one, and the failures since. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_start: dict[datetime, Reading] = {}
         self._last_good: Reading | None = None
-        self._failed_looks = 0
+        self._failures = 0
 
-    def remember(self, readings: Iterable[Reading], last_good: Reading | None = None) -> None:
+    def add(self, readings: Iterable[Reading], last_good: Reading | None = None) -> None:
         """Keep readings, the newest answer for an interval; ``last_good`` also ends a row of failures."""
         with self._lock:
             self._by_start.update((reading.start, reading) for reading in readings)
-            for start in sorted(self._by_start)[:-_KEPT]:
+            for start in sorted(self._by_start)[:-_READINGS_KEPT]:
                 del self._by_start[start]
             if last_good is not None:
                 self._last_good = last_good
-                self._failed_looks = 0
+                self._failures = 0
 
     def count_failure(self) -> int:
         """Return the failures in a row, this one included."""
         with self._lock:
-            self._failed_looks += 1
-            return self._failed_looks
+            self._failures += 1
+            return self._failures
 
     def last_good(self) -> Reading | None:
-        """Return the last reading that a look brought, as it came."""
+        """Return the last reading that the provider gave for its present, as it came."""
         with self._lock:
             return self._last_good
 
@@ -255,124 +210,42 @@ class Memory:
         return tuple(reading for reading in readings if reading.start < end and start < reading.end)
 
     def prolonged(self, max_age: timedelta) -> tuple[Reading, ...]:
-        """Return the last good reading as ``cached`` over the time after its interval for which it may stand in."""
+        """Return the last good reading as ``cached`` over the time after its interval for which it may be a fallback."""
         good = self.last_good()
         if good is None or max_age <= timedelta(0):
             return ()
         return (replace(good, start=good.end, end=good.end + max_age, kind=IntensityKind.CACHED),)
 
 
-# What stands in for a provider's answer, step by step, and the curve by which hours are ordered meanwhile.
-#
-# The order: last good reading while younger than the provider's age limit, forecast from the stored history, the zone's
-# profile, nothing. Each step leaves one line, taken or not.
-
-
-SHAPE_HORIZON = timedelta(hours=48)
-LEAST_SHAPE = timedelta(hours=24)
-"""A history that knows less of the hours to come than this does not order them: the profile knows them all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandIn:
-    """What stands in for an answer: a reading or none, and a line for each step."""
-
-    reading: Reading | None
-    steps: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypicalDay:
     """Two curves of the hours to come; ``history`` is empty without a history, ``trouble`` is why."""
 
-    history: tuple[Reading, ...]
+    history: tuple[Reading, ...] = ()
     profile: tuple[Reading, ...]
     trouble: str = "none stored for this signal"
+
+    @classmethod
+    def read(cls, zone: Zone, history: TypicalHours | None, now: datetime) -> Self:
+        """Return what is usual for the next two days; reads the history's files, so it may block."""
+        profile = profile_readings(zone, now, now + SHAPE_HORIZON)
+        if history is None:
+            return cls(profile=profile)
+        try:
+            return cls(history=history.typical(now, now + SHAPE_HORIZON), profile=profile)
+        except LowtideError as error:
+            return cls(profile=profile, trouble=f"cannot be used ({error})")
 
     def shape(self, now: datetime) -> tuple[Reading, ...]:
         """Return the one curve that orders the hours; the two are never mixed, their grams may differ in meaning."""
         known = sum((min(r.end, now + SHAPE_HORIZON) - max(r.start, now) for r in self.history), timedelta(0))
-        starts_now = any(reading.covers(now) for reading in self.history)
-        return self.history if starts_now and known >= LEAST_SHAPE else self.profile
-
-
-def typical_day(zone: Zone, history: TypicalHours | None, now: datetime) -> TypicalDay:
-    """Return what is usual for the next two days; reads the history's files, so it may block."""
-    profile = profile_readings(zone, now, now + SHAPE_HORIZON)
-    if history is None:
-        return TypicalDay(history=(), profile=profile)
-    try:
-        return TypicalDay(history=history.typical(now, now + SHAPE_HORIZON), profile=profile)
-    except LowtideError as error:
-        return TypicalDay(history=(), profile=profile, trouble=f"cannot be used ({error})")
-
-
-def stand_in(feed: Feed, memory: Memory, hours: TypicalDay, now: datetime) -> StandIn:
-    """Return the first of the steps that has a reading for now."""
-    reading, told = _last_good(feed, memory, now)
-    steps = [told]
-    if reading is None:
-        reading = _covering(hours.history, now)
-        steps.append(
-            f"history: {hours.trouble if not hours.history else _told(feed, reading, 'nothing for this hour')}"
-        )
-    if reading is None:
-        reading = _covering(hours.profile, now)
-        steps.append(f"profile: {_told(feed, reading, 'none for this zone')}")
-    return StandIn(reading=reading, steps=tuple(steps))
-
-
-def comparable(feed: Feed, reading: Reading) -> bool:
-    """Whether a reading's grams mean what the provider's mean."""
-    mine = (feed.provider.signal_type, feed.provider.emission_factor_type)
-    return (reading.signal_type, reading.emission_factor_type) == mine
-
-
-def figure(reading: Reading) -> str:
-    """Write a reading for a step."""
-    value = reading.carbon_intensity_gco2eq_per_kwh
-    return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_moment(reading.start)}"
-
-
-def _covering(readings: tuple[Reading, ...], now: datetime) -> Reading | None:
-    return next((reading for reading in readings if reading.covers(now)), None)
-
-
-def _told(feed: Feed, reading: Reading | None, nothing: str) -> str:
-    if reading is None:
-        return nothing
-    if comparable(feed, reading):
-        return figure(reading)
-    theirs, ours = _meaning(reading), _meaning(feed.provider)
-    return f"{figure(reading)}, {theirs} signal: orders hours, is not compared with the {ours} one"
-
-
-def _meaning(what: Reading | Provider) -> str:
-    return f"{what.signal_type.value} {what.emission_factor_type.value}"
-
-
-def _last_good(feed: Feed, memory: Memory, now: datetime) -> tuple[Reading | None, str]:
-    good = memory.last_good()
-    if good is None:
-        return None, "last good reading: none"
-    age = max(timedelta(0), now - good.end)
-    told = f"last good reading, interval ended {age.total_seconds() / 60:.0f} min ago"
-    if age > feed.max_age:
-        return None, f"{told}: older than the limit of {feed.max_age.total_seconds() / 60:.0f} min"
-    cached = replace(good, kind=IntensityKind.CACHED)
-    return cached, f"{told}: {figure(cached)}"
-
-
-# The grid's signal of one zone: what holds now with every fallback on record, and what held over any span.
-
-
-def _start(reading: Reading) -> datetime:
-    return reading.start
+        return self.history if _covering(self.history, now) and known >= _LEAST_SHAPE else self.profile
 
 
 class IntensityClient:
-    """One zone's signal. Thread-safe: a tracker may book while a refresher looks.
+    """One zone's signal. Thread-safe: a recorder may value energy while a refresher checks the grid.
 
+    :param source: the provider's answers, or a file's.
     :param history: what is usual for the hours to come, from stored values of this very signal.
     :param combiner: what this signal's past and its provider's forecast say of the hours to come.
     """
@@ -380,43 +253,38 @@ class IntensityClient:
     def __init__(
         self,
         zone: Zone,
-        feed: Feed,
+        source: ProviderClient | FileClient,
         *,
         is_replay: bool = False,
         history: TypicalHours | None = None,
         combiner: ForecastCombiner | None = None,
     ) -> None:
         self.zone = zone
+        self.source = source
         self.is_replay = is_replay
-        self._feed = feed
         self._history = history
         self._combiner = combiner or ForecastCombiner(None)
-        self._memory = Memory()
-
-    @property
-    def feed(self) -> Feed:
-        """The provider in working order; the history is filled from it."""
-        return self._feed
+        self._cache = ReadingCache()
 
     @property
     def signal_type(self) -> SignalType:
         """Average or marginal, as the configured provider says."""
-        return self._feed.provider.signal_type
+        return self.source.provider.signal_type
 
     @property
     def emission_factor_type(self) -> EmissionFactorType:
         """Lifecycle or direct, as the configured provider says; fallbacks say their own in each reading."""
-        return self._feed.provider.emission_factor_type
+        return self.source.provider.emission_factor_type
 
     @property
     def provider_name(self) -> str:
         """The provider that is asked; under ``auto``, the one that was chosen."""
-        return self._feed.provider.name
+        return self.source.provider.name
 
     def outlook(self, now: datetime, wanted: DataNeeds = READING) -> Outlook:
-        """Look once: provider, last good reading, history, profile, nothing; each step on record.
+        """Check the grid once: provider, last good reading, history, profile, nothing; each step on record.
 
-        Blocks while the provider is asked. Trouble of the network or the provider is part of the outlook, not raised.
+        Blocks while the provider is asked. A failure of the network or the provider is part of the outlook, not raised.
 
         :param wanted: what a policy goes by beside the reading. A forecast is one more request where it is an answer of its
             own.
@@ -430,91 +298,134 @@ class IntensityClient:
         :raises ConfigurationError: a replay that has left its trace.
         """
         try:
-            return self._feed.current(as_utc(now), with_forecast=with_forecast)
+            return self.source.current(as_utc(now), with_forecast=with_forecast)
         except SignalError as error:
             return error
 
     def conclude(self, now: datetime, asked: Answer | SignalError, wanted: DataNeeds = READING) -> Outlook:
         """Return the outlook that an answer, or the lack of one, leaves; no network, but the history's files are read."""
         now = as_utc(now)
-        outlook = self._concluded(now, asked)
-        return self._combiner.combined(outlook, now, wanted, self.provider_name)
-
-    def _concluded(self, now: datetime, asked: Answer | SignalError) -> Outlook:
-        hours = typical_day(self.zone, self._history, now)
-        if isinstance(asked, SignalError):
-            return self._fallen_back(now, hours, asked)
-        self._memory.remember((asked.reading, *asked.others), last_good=asked.reading)
-        steps = (f"{self.provider_name}: {figure(asked.reading)}", *asked.notes)
-        return Outlook(reading=asked.reading, shape=hours.shape(now), forecast=asked.forecast, steps=steps)
+        hours = TypicalDay.read(self.zone, self._history, now)
+        outlook = self._fallback(now, hours, asked) if isinstance(asked, SignalError) else self._answered(asked)
+        return self._combiner.combined(replace(outlook, shape=hours.shape(now)), now, wanted, self.provider_name)
 
     def held_s(self) -> float:
         """Return how long the provider's rate limit still holds, in s."""
-        return self._feed.held_s()
+        return self.source.rate_limit.remaining_s()
 
     def inherit(self, older: Self) -> None:
-        """Go on with what an older signal of the same source has learned; its connection was read again, say."""
-        self._memory = older._memory
+        """Take over what an older client of the same source has learned; its connection was read again, say."""
+        self._cache = older._cache
         self._combiner = older._combiner
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Cover ``[start, end)`` with the best that can be had now; asks the provider, so it may block.
 
-        Gaps are filled from earlier looks, the profile and the country's mean; every reading keeps its kind and source.
+        Gaps are filled from earlier answers, the profile and the country's mean; every reading keeps its kind and source.
         """
         start, end = as_utc(start), as_utc(end)
         try:
-            found = self._feed.span(start, end) if start < end else ()
-            self._memory.remember(found)
+            found = self.source.span(start, end) if start < end else ()
+            self._cache.add(found)
         except SignalError as error:
-            # what stands in for it says so by its kind and source, but only the log can say why
+            # the fallback's kind and source show that it is one, but only the log can say why
             _log.warning(
                 "no answer for %s to %s, which are filled: %s", format_moment(start), format_moment(end), error
             )
             found = ()
-        return cover(start, end, [lambda *_: found, *self._sources_at_hand()])
+        return cover(start, end, [lambda *_: found, *self._available_sources()])
 
-    def booking(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+    def available(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Cover ``[start, end)`` fully, at once, from what is known already: never asks the network."""
-        return cover(as_utc(start), as_utc(end), self._sources_at_hand())
+        return cover(as_utc(start), as_utc(end), self._available_sources())
 
     def known(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return what ``booking`` rests on, where it can be as whole readings that reach beyond ``[start, end)``."""
+        """Return what ``available`` rests on, where it can be as whole readings that reach beyond ``[start, end)``."""
         start, end = as_utc(start), as_utc(end)
         found: list[Reading] = []
-        for source in self._sources_at_hand():
-            missing = gaps(((reading.start, reading.end) for reading in sorted(found, key=_start)), start, end)
+        for source in self._available_sources():
+            missing = gaps(((reading.start, reading.end) for reading in found), start, end)
             found += [r for gap in missing for r in source(*gap) if r.start < gap[1] and r.end > gap[0]]
-            if missing and not isinstance(self._feed, LiveFeed):
+            if missing and isinstance(self.source, FileClient):
                 break  # a profile or a replay: no other source may reach into what it knows
-        if gaps(((reading.start, reading.end) for reading in sorted(found, key=_start)), start, end):
-            return self.booking(start, end)
+        if gaps(((reading.start, reading.end) for reading in found), start, end):
+            return self.available(start, end)
         return tuple(dict.fromkeys(found))
 
-    def _sources_at_hand(self) -> list[Source]:
+    def _available_sources(self) -> list[Source]:
         return [
-            self._feed.at_hand,
-            self._memory.known,
-            lambda *_: self._memory.prolonged(self._feed.max_age),
+            self.source.available,
+            self._cache.known,
+            lambda *_: self._cache.prolonged(self.source.max_age),
             lambda start, end: profile_readings(self.zone, start, end),
             lambda start, end: (country_mean_reading(self.zone, *_whole_hours(start, end)),),
         ]
 
-    def _fallen_back(self, now: datetime, hours: TypicalDay, error: SignalError) -> Outlook:
-        failed = self._memory.count_failure()
-        instead = stand_in(self._feed, self._memory, hours, now)
-        told = f"{self.provider_name}: {error} (failed look {failed} in a row)"
+    def _answered(self, answer: Answer) -> Outlook:
+        self._cache.add((answer.reading, *answer.others), last_good=answer.reading)
+        steps = (f"{self.provider_name}: {_figure(answer.reading)}", *answer.notes)
+        return Outlook(reading=answer.reading, forecast=answer.forecast, steps=steps)
+
+    def _fallback(self, now: datetime, hours: TypicalDay, error: SignalError) -> Outlook:
+        """Return the outlook of the first step that has a reading for now."""
+        failed = self._cache.count_failure()
+        reading, step = self._last_good(now)
+        steps = [f"{self.provider_name}: {error} (failed check {failed} in a row)", step]
+        if reading is None:
+            reading = _covering(hours.history, now)
+            nothing = "nothing for this hour" if hours.history else hours.trouble
+            steps.append(f"history: {self._compared(reading) if reading else nothing}")
+        if reading is None:
+            reading = _covering(hours.profile, now)
+            steps.append(f"profile: {self._compared(reading) if reading else 'none for this zone'}")
         return Outlook(
-            reading=instead.reading,
-            shape=hours.shape(now),
-            failed_looks=failed,
-            steps=(told, *instead.steps),
-            threshold_comparable=instead.reading is not None and comparable(self._feed, instead.reading),
-            worth_retrying=self._feed.can_recover,
+            reading=reading,
+            failed_checks=failed,
+            steps=tuple(steps),
+            threshold_comparable=reading is not None and self._is_comparable(reading),
+            worth_retrying=self.source.can_recover,
         )
+
+    def _last_good(self, now: datetime) -> tuple[Reading | None, str]:
+        good = self._cache.last_good()
+        if good is None:
+            return None, "last good reading: none"
+        age, max_age = max(timedelta(0), now - good.end), self.source.max_age
+        step = f"last good reading, interval ended {age.total_seconds() / 60:.0f} min ago"
+        if age > max_age:
+            return None, f"{step}: older than the limit of {max_age.total_seconds() / 60:.0f} min"
+        cached = replace(good, kind=IntensityKind.CACHED)
+        return cached, f"{step}: {_figure(cached)}"
+
+    def _is_comparable(self, reading: Reading) -> bool:
+        """Whether a reading's grams mean what the provider's mean."""
+        return _meaning(reading) == _meaning(self.source.provider)
+
+    def _compared(self, reading: Reading) -> str:
+        if self._is_comparable(reading):
+            return _figure(reading)
+        own = _meaning(self.source.provider)
+        return f"{_figure(reading)}, {_meaning(reading)} signal: orders hours, is not compared with the {own} one"
+
+
+def _figure(reading: Reading) -> str:
+    value = reading.carbon_intensity_gco2eq_per_kwh
+    return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_moment(reading.start)}"
+
+
+def _meaning(what: Reading | Provider) -> str:
+    return f"{what.signal_type.value} {what.emission_factor_type.value}"
+
+
+def _covering(readings: tuple[Reading, ...], now: datetime) -> Reading | None:
+    return next((reading for reading in readings if reading.covers(now)), None)
+
+
+def _distance(reading: Reading, time: datetime) -> timedelta:
+    """Return how far a time lies outside a reading's interval."""
+    return max(timedelta(0), reading.start - time, time - reading.end)
 
 
 def _whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    hour = timedelta(hours=1)
     first, last = (time.replace(minute=0, second=0, microsecond=0) for time in (start, end))
-    return first, last if last == end else last + hour
+    return first, last if last == end else last + _HOUR

@@ -1,4 +1,7 @@
-"""From a configuration to a signal in working order, and to the anchor of a replay."""
+"""From a configuration to the client of its grid, and to the anchor of a replay.
+
+``auto`` means a provider without a key, else the one whose key is given, else the typical hours.
+"""
 
 from contextlib import suppress
 from datetime import datetime
@@ -9,7 +12,7 @@ from lowtide.config.schema import GridConfig, ProviderName
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
-from lowtide.grid.client import Feed, IntensityClient, LiveFeed, LocalFeed
+from lowtide.grid.client import FileClient, IntensityClient, ProviderClient
 from lowtide.grid.history import HistoryStore, open_history
 from lowtide.grid.http import Credentials, Limits, Session, Transport
 from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast, TracedPast
@@ -19,7 +22,8 @@ from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.records import EmissionFactorType, ReplayAnchor, SignalType
 from lowtide.timeutil import as_utc
 
-# Which provider ``auto`` means for a zone: one without a key, else the one whose key is given, else the typical hours.
+_EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
+"""A replay elsewhere is a typing error, and a deadline after it would leave the calendar."""
 
 
 def choose_provider(grid: GridConfig, zone: Zone, *, has_token: bool, has_login: bool) -> ProviderName:
@@ -90,10 +94,6 @@ def _refuse(candidates: list[ProviderName], grid: GridConfig, zone: Zone) -> Non
     )
 
 
-_EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
-"""A replay elsewhere is a slip of the pen, and a deadline after it would leave the calendar."""
-
-
 def open_signal(
     grid: GridConfig,
     *,
@@ -101,19 +101,17 @@ def open_signal(
     access: Credentials | None = None,
     artifacts: Path | None = None,
     limits: Limits | None = None,
-    base_url: str | None = None,
-    token: str | None = None,
 ) -> IntensityClient:
-    """Return the signal that a configuration asks for; nothing is asked of a network yet.
+    """Return the client of the grid that a configuration names; no request is sent yet.
 
-    :param anchor: under replay, checked here, so that a start outside the trace is told before anything waits on it.
-    :param access: a connection's address and credentials; ``base_url`` and ``token`` are short for one.
+    :param anchor: under replay, checked here, so that a start outside the trace is reported before anything waits on it.
+    :param access: a connection's address and credentials.
     :param artifacts: the artifact root, where the history of this signal lies; None to do without one.
     :param limits: bounds of a request, instead of those for a caller who may block.
     :raises ConfigurationError: an unusable address, zone, region or replay, or credentials that are missing.
     :raises ArtifactError: a trace that cannot be used.
     """
-    access = access or Credentials(base_url=base_url, token=token)
+    access = access or Credentials()
     zone = find_zone(grid.zone)
     name = choose_provider(grid, zone, has_token=bool(access.token), has_login=bool(access.login))
     if name in HTTP_PROVIDERS:
@@ -122,11 +120,12 @@ def open_signal(
         meant = takes_credentials(grid, provider, own_address=own_address)
         session = _session(provider, access if meant else access.anonymous(), limits)
         store = None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
-        feed = LiveFeed(provider=provider, transport=session, zone=zone)
-        return IntensityClient(zone, feed, history=store, combiner=None if store is None else _from_store(store))
-    local = LocalFeed(provider=LOCAL_PROVIDERS[name](grid))
+        client = ProviderClient(provider=provider, session=session, zone=zone)
+        return IntensityClient(zone, client, history=store, combiner=None if store is None else _from_store(store))
+    local = FileClient(provider=LOCAL_PROVIDERS[name](grid))
     if name == "replay" and anchor is not None:
-        _check_start(local, anchor.virtual_start)
+        with suppress(SignalError):  # a gap in the trace: the outlook reports it and falls back
+            local.current(anchor.virtual_start)
     return IntensityClient(zone, local, is_replay=name == "replay", combiner=_from_trace(local.provider, zone))
 
 
@@ -154,15 +153,10 @@ def _from_store(store: HistoryStore) -> ForecastCombiner:
 
 
 def _from_trace(provider: LocalProvider, zone: Zone) -> ForecastCombiner | None:
-    """Return what is foretold under a replay: by the trace's own past, as a history would; a profile has none."""
+    """Return the forecast under a replay: from the trace's own past, as a history would; a profile has none."""
     if not isinstance(provider, TraceReplay):
         return None
     return ForecastCombiner(HistoryPredictor(TracedPast(provider.whole), zone.timezone))
-
-
-def _check_start(feed: Feed, start: datetime) -> None:
-    with suppress(SignalError):  # a gap in the trace: the outlook tells of it and falls back
-        feed.current(start)
 
 
 def replay_anchor(grid: GridConfig, real_now: datetime) -> ReplayAnchor | None:
@@ -170,7 +164,7 @@ def replay_anchor(grid: GridConfig, real_now: datetime) -> ReplayAnchor | None:
 
     ``virtual_start`` without an offset is the zone's local time; the first of two when the clocks go back.
 
-    :raises ConfigurationError: ``virtual_start`` is no moment.
+    :raises ConfigurationError: ``virtual_start`` is not a time.
     """
     if grid.provider != "replay" or grid.replay is None:
         return None
@@ -179,7 +173,7 @@ def replay_anchor(grid: GridConfig, real_now: datetime) -> ReplayAnchor | None:
 
 
 def _virtual_start(text: str, timezone: ZoneInfo) -> datetime:
-    refusal = f"grid.replay.virtual_start is {text!r}, which is not a moment; write e.g. '2025-04-15T05:00'"
+    refusal = f"grid.replay.virtual_start is {text!r}, which is not a time; write e.g. '2025-04-15T05:00'"
     try:
         start = datetime.fromisoformat(text)
         start = as_utc(start if start.tzinfo else start.replace(tzinfo=timezone))

@@ -191,6 +191,17 @@ class HistoryStore:
         with self._locked():
             return sum(self._append(name, observations) for name, observations in found.items())
 
+    def record(self, readings: Iterable[Reading], known_at: datetime) -> int:
+        """Store what of an answer is knowledge of the grid, and return how many values were news.
+
+        Fallbacks and readings of another meaning are passed over. So is an actual value of an interval that is not over:
+        what is known of it then is a part of it, and would pass for a revision.
+
+        :raises ArtifactError: the store cannot be written.
+        """
+        own = [r for r in readings if r.kind in STAGE_OF_KIND and r.source != TYPICAL_SOURCE and self.key.admits(r)]
+        return self.add((r for r in own if r.kind is IntensityKind.FORECAST or r.end <= known_at), known_at)
+
     def known_now(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return the readings that overlap ``[start, end)``, in time order: the newest actual value, else the newest forecast."""
         return self._readings(as_utc(start), as_utc(end), None)

@@ -81,7 +81,7 @@ class Outlook:
 
     ``reading`` holds now, from the provider, the cache or the profile. ``shape`` is the modelled curve of the hours to
     come and only ever orders them. ``forecast`` is the provider's raw answer; ``prediction`` is what is made of all that is
-    known, and what policies go by. ``trailing`` is what held before now. ``failed_looks`` counts the provider's failures in
+    known, and what policies go by. ``trailing`` is what held before now. ``failed_checks`` counts the provider's failures in
     a row, this look included, 0 where it answered. ``steps`` names each step of the fallback in one line.
     ``threshold_comparable`` is False where the reading's grams do not mean what the provider's would. ``worth_retrying`` is
     False where another look cannot help.
@@ -92,7 +92,7 @@ class Outlook:
     forecast: Forecast | None = None
     prediction: Prediction | None = None
     trailing: Trailing | None = None
-    failed_looks: int = 0
+    failed_checks: int = 0
     steps: tuple[str, ...] = ()
     threshold_comparable: bool = True
     worth_retrying: bool = True

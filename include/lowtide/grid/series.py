@@ -290,12 +290,9 @@ Time = TypeVar("Time", datetime, float)
 
 
 def gaps(spans: Iterable[tuple[Time, Time]], start: Time, end: Time) -> list[tuple[Time, Time]]:
-    """Return what spans, in the order of their starts, leave uncovered of ``[start, end)``; they may overlap.
-
-    Times are datetimes or seconds.
-    """
+    """Return what spans, which may overlap, leave uncovered of ``[start, end)``; times are datetimes or seconds."""
     found: list[tuple[Time, Time]] = []
-    for begin, stop in spans:
+    for begin, stop in sorted(spans):
         if start >= end or begin >= end:
             break
         if begin > start:

@@ -463,7 +463,7 @@ class SignalRefresher:
         if outlook.steps != self._told:  # a fast replay looks every few seconds: say only what is new
             self._told = outlook.steps
             for step in outlook.steps:  # a fallback is also told at a terminal, which shows warnings alone
-                _log.log(logging.WARNING if outlook.failed_looks else logging.INFO, "grid signal: %s", step)
+                _log.log(logging.WARNING if outlook.failed_checks else logging.INFO, "grid signal: %s", step)
 
 
 # The parent's loop while a child trains: hears it, passes on what is asked, tells recorder and people.

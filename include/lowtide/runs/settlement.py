@@ -13,7 +13,7 @@ from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
-from lowtide.grid.client import IntensityClient, LiveFeed
+from lowtide.grid.client import IntensityClient, ProviderClient
 from lowtide.grid.history import HistoryStore, open_history
 from lowtide.grid.series import cover, gaps
 from lowtide.io import hold_ledger, sha256_of
@@ -57,10 +57,10 @@ class ActualFigures:
         return [reading for reading in readings if reading.kind in ACTUAL and reading.end <= self.now]
 
     def _asked(self, start: datetime, end: datetime) -> Sequence[Reading]:
-        if self.signal is None or not isinstance(self.signal.feed, LiveFeed):
+        if self.signal is None or not isinstance(self.signal.source, ProviderClient):
             return ()  # a profile or a replay knows no actual figures
         try:
-            return self.signal.feed.span(start, end)
+            return self.signal.source.span(start, end)
         except SignalError as error:
             self.notes.append(f"{self.signal.provider_name} gave no actual figures: {error}")
             return ()
@@ -204,10 +204,10 @@ def grid_of(folder: RunFolder) -> GridConfig:
 
 def history_of(signal: IntensityClient, artifacts_root: Path, connection: str | None) -> HistoryStore | None:
     """Return the stored history of a live signal; None where the signal is no live one."""
-    feed = signal.feed
-    if not isinstance(feed, LiveFeed):
+    client = signal.source
+    if not isinstance(client, ProviderClient):
         return None
-    return open_history(artifacts_root, provider_key(feed.provider, signal.zone, connection))
+    return open_history(artifacts_root, provider_key(client.provider, signal.zone, connection))
 
 
 def check_same_grid(account: Account, grid: GridConfig, signal: IntensityClient) -> None:

@@ -270,8 +270,8 @@ def without_signal(context: PolicyContext, why: str) -> Decision:
     :param why: what is missing, as the beginning of a sentence.
     """
     outlook = context.outlook
-    if outlook.worth_retrying and 0 < outlook.failed_looks < context.job.failure_budget:
-        failed = f"{outlook.failed_looks} of {context.job.failure_budget} failed looks before the fallback decides"
+    if outlook.worth_retrying and 0 < outlook.failed_checks < context.job.failure_budget:
+        failed = f"{outlook.failed_checks} of {context.job.failure_budget} failed looks before the fallback decides"
         return context.wait(Reason.SIGNAL_UNAVAILABLE, f"waiting: {why} ({failed})")
     for view in (predicted(context)[0], usual_order(context)):
         choice = None if view is None else choose(context, view)
@@ -435,9 +435,9 @@ def usable_reading(context: PolicyContext) -> Reading | None:
     outlook, reading = context.outlook, context.outlook.reading
     if reading is None or not outlook.threshold_comparable:
         return None
-    answered = outlook.failed_looks == 0 or reading.kind == IntensityKind.CACHED
+    answered = outlook.failed_checks == 0 or reading.kind == IntensityKind.CACHED
     # a modelled reading of the right factor type counts only once the provider has had its chances
-    is_last = not outlook.worth_retrying or outlook.failed_looks >= context.job.failure_budget
+    is_last = not outlook.worth_retrying or outlook.failed_checks >= context.job.failure_budget
     return reading if answered or is_last else None
 
 

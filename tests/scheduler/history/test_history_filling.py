@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
-from lowtide.grid.backfill import Filling, HistoryRecorder, fill, provider_key
-from lowtide.grid.client import LiveFeed
+from lowtide.grid.backfill import Filling, fill, provider_key
+from lowtide.grid.client import ProviderClient
 from lowtide.grid.history import HistoryStore, open_history
 from lowtide.grid.http import Limits, Transport
 from lowtide.grid.providers.base import HttpProvider
@@ -40,8 +40,10 @@ def server() -> Iterator[Loopback]:
 def filled(
     kept: HistoryStore, url: str, *, days: int = 14, at: datetime = NOW, provider: HttpProvider | None = None
 ) -> Filling:
-    feed = LiveFeed(provider=provider or NesoProvider(), transport=Transport(url, token="t", limits=QUICK), zone=GB)
-    return fill(kept, feed, HistoryRecorder(kept), days=days, clock=lambda: at)
+    client = ProviderClient(
+        provider=provider or NesoProvider(), session=Transport(url, token="t", limits=QUICK), zone=GB
+    )
+    return fill(kept, client, days=days, clock=lambda: at)
 
 
 def spans(server: Loopback) -> list[str]:

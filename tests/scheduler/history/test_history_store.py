@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.grid.backfill import HistoryRecorder
 from lowtide.grid.history import HistoryStore, open_history, stores_of_zone
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
@@ -190,7 +189,7 @@ def test_what_is_no_knowledge_of_this_grid_is_refused_and_the_recorder_passes_it
         kept.add([actual(1.0, **wrong)], LATER)
     assert kept.files() == 0
     if "length" not in wrong:
-        assert HistoryRecorder(kept).record([actual(1.0, **wrong), actual(2.0)], LATER) == 1
+        assert kept.record([actual(1.0, **wrong), actual(2.0)], LATER) == 1
         assert grams(kept.known_now(DAY, DAY + HOUR)) == [2.0]
 
 
