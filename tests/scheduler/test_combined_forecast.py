@@ -5,15 +5,7 @@ from datetime import timedelta
 import pytest
 from lowtide.config.zones import find_zone
 from lowtide.grid.forecast.uncertainty import DAYS, StoredForecasts
-from lowtide.grid.outlook import (
-    LOOK_BACK,
-    DataNeeds,
-    ForecastCombiner,
-    HistoryPredictor,
-    Outlook,
-    StoredPast,
-    TracedPast,
-)
+from lowtide.grid.outlook import LOOK_BACK, DataNeeds, ForecastCombiner, HistoryPredictor, Outlook, StoredPast
 from lowtide.records import Forecast, IntensityKind
 
 from tests.support.grid import HOUR, T0, reading
@@ -32,7 +24,7 @@ def past_readings(days=60, end=T0):
 
 @pytest.fixture(scope="module")
 def foresight():
-    return HistoryPredictor(TracedPast(past_readings), LONDON)
+    return HistoryPredictor(lambda now: past_readings(), LONDON)
 
 
 def provider_says(*values, start=T0):
@@ -78,7 +70,7 @@ def test_what_has_not_ended_is_not_seen():
     """Values of the future in the same past change neither the forecast nor the percentile."""
     until_now = past_readings(days=40)
     later = past_readings(days=3, end=T0 + timedelta(days=3))
-    alone, together = (HistoryPredictor(TracedPast(lambda r=r: r), LONDON) for r in (until_now, (*until_now, *later)))
+    alone, together = (HistoryPredictor(lambda now, r=r: r, LONDON) for r in (until_now, (*until_now, *later)))
     assert alone.prediction(T0).curve == together.prediction(T0).curve
     window = timedelta(days=7)
     assert alone.trailing(T0).percentile(30.0, window) == together.trailing(T0).percentile(30.0, window)
@@ -88,7 +80,7 @@ def test_a_store_is_read_again_when_it_has_grown_and_forecasts_in_it_are_no_past
     kept = store(tmp_path)
     kept.add(past_readings(days=20, end=T0 - HOUR), T0)
     kept.add([reading(9999.0, T0 - HOUR, kind=IntensityKind.FORECAST)], T0 - 2 * HOUR)
-    foresight = HistoryPredictor(StoredPast(kept), LONDON)
+    foresight = HistoryPredictor(StoredPast(kept).readings, LONDON)
     before = foresight.prediction(T0)
     assert max(before.curve.values) < 1000.0
     kept.add([reading(400.0, T0 - HOUR)], T0)
@@ -99,8 +91,8 @@ def test_older_values_than_the_look_back_are_not_read(tmp_path):
     kept = store(tmp_path)
     kept.add(past_readings(days=5, end=T0 - LOOK_BACK - timedelta(days=8)), T0)
     assert StoredPast(kept).readings(T0) == ()
-    assert HistoryPredictor(StoredPast(kept), LONDON).prediction(T0) is None
-    assert HistoryPredictor(StoredPast(kept), LONDON).trailing(T0) is None
+    assert HistoryPredictor(StoredPast(kept).readings, LONDON).prediction(T0) is None
+    assert HistoryPredictor(StoredPast(kept).readings, LONDON).trailing(T0) is None
 
 
 def test_how_good_a_provider_was_is_known_from_the_forecasts_that_were_stored(tmp_path):

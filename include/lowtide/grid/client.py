@@ -13,8 +13,9 @@ from typing import Self
 
 from lowtide.config.zones import Zone
 from lowtide.errors import InvalidAnswer, LowtideError, ProviderUnavailable, SignalError
+from lowtide.grid.history import HistoryStore
 from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Session
-from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook, TypicalHours
+from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook
 from lowtide.grid.providers.base import HttpProvider, LocalProvider, Provider
 from lowtide.grid.providers.offline import country_mean_reading, profile_readings
 from lowtide.grid.series import Source, cover, gaps
@@ -226,7 +227,7 @@ class TypicalDay:
     trouble: str = "none stored for this signal"
 
     @classmethod
-    def read(cls, zone: Zone, history: TypicalHours | None, now: datetime) -> Self:
+    def read(cls, zone: Zone, history: HistoryStore | None, now: datetime) -> Self:
         """Return what is usual for the next two days; reads the history's files, so it may block."""
         profile = profile_readings(zone, now, now + SHAPE_HORIZON)
         if history is None:
@@ -256,7 +257,7 @@ class IntensityClient:
         source: ProviderClient | FileClient,
         *,
         is_replay: bool = False,
-        history: TypicalHours | None = None,
+        history: HistoryStore | None = None,
         combiner: ForecastCombiner | None = None,
     ) -> None:
         self.zone = zone

@@ -5,6 +5,7 @@
 
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from lowtide.grid.backfill import provider_key
 from lowtide.grid.client import FileClient, IntensityClient, ProviderClient
 from lowtide.grid.history import HistoryStore, open_history
 from lowtide.grid.http import Credentials, Limits, Session, Transport
-from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast, TracedPast
+from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast
 from lowtide.grid.providers.base import HttpProvider, LocalProvider
 from lowtide.grid.providers.offline import TraceReplay
 from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS
@@ -149,14 +150,15 @@ def _session(provider: HttpProvider, access: Credentials, limits: Limits | None)
 def _from_store(store: HistoryStore) -> ForecastCombiner:
     from lowtide.grid.forecast.uncertainty import StoredForecasts  # numpy: not for DAG parsing
 
-    return ForecastCombiner(HistoryPredictor(StoredPast(store), store.timezone), StoredForecasts(store))
+    return ForecastCombiner(HistoryPredictor(StoredPast(store).readings, store.timezone), StoredForecasts(store))
 
 
 def _from_trace(provider: LocalProvider, zone: Zone) -> ForecastCombiner | None:
     """Return the forecast under a replay: from the trace's own past, as a history would; a profile has none."""
     if not isinstance(provider, TraceReplay):
         return None
-    return ForecastCombiner(HistoryPredictor(TracedPast(provider.whole), zone.timezone))
+    whole = cache(provider.whole)  # tens of megabytes for a year: not before a policy asks
+    return ForecastCombiner(HistoryPredictor(lambda now: whole(), zone.timezone))  # noqa: ARG005 the forecaster uses what has ended
 
 
 def replay_anchor(grid: GridConfig, real_now: datetime) -> ReplayAnchor | None:

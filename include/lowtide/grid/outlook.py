@@ -1,14 +1,11 @@
-"""What is known about the grid at one moment: the other half of a decision."""
+"""What is known about the grid at one time: the other half of a decision."""
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
-from math import isnan
 from typing import TYPE_CHECKING, Protocol
 
 from lowtide.errors import LowtideError
@@ -35,20 +32,12 @@ class PastErrors(Protocol):
         ...
 
 
-class Trailing(Protocol):
-    """What the grid was like before now."""
-
-    def percentile(self, percent: float, window: timedelta) -> float | None:
-        """Return the time-weighted percentile in g/kWh of the window before now; None if less than half is known."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """The grid of the hours to come, as somebody expects it.
+    """A forecast of the hours to come, from the provider, the history or both.
 
     ``source`` says who, e.g. "neso" or "history: 365 days, ridge". ``threshold_comparable`` is False where its grams do not
-    mean what the provider's do: it may order hours, but is not held against a limit or a reading. The curve may begin before
+    mean what the provider's do: it may order hours, but is not compared with a limit or a reading. The curve may begin before
     now; with jitter it should, by as much as the jitter is.
     """
 
@@ -73,53 +62,39 @@ class DataNeeds:
 
 
 READING = DataNeeds()
+_LEAST_KNOWN = 0.5
+"""A window of which less is known says nothing about it."""
+_PAST = timedelta(days=800)
+"""Two years and the weeks before them: what is older taught the forecast nothing more, and would have to be read each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """The grid as it looks from one moment.
+    """The grid as it is known at one time.
 
     ``reading`` holds now, from the provider, the cache or the profile. ``shape`` is the modelled curve of the hours to
     come and only ever orders them. ``forecast`` is the provider's raw answer; ``prediction`` is what is made of all that is
     known, and what policies go by. ``trailing`` is what held before now. ``failed_checks`` counts the provider's failures in
-    a row, this look included, 0 where it answered. ``steps`` names each step of the fallback in one line.
+    a row, this check included, 0 where it answered. ``steps`` names each step of the fallback in one line.
     ``threshold_comparable`` is False where the reading's grams do not mean what the provider's would. ``worth_retrying`` is
-    False where another look cannot help.
+    False where another check cannot help.
     """
 
     reading: Reading | None = None
     shape: tuple[Reading, ...] = ()
     forecast: Forecast | None = None
     prediction: Prediction | None = None
-    trailing: Trailing | None = None
+    trailing: TrailingCurve | None = None
     failed_checks: int = 0
     steps: tuple[str, ...] = ()
     threshold_comparable: bool = True
     worth_retrying: bool = True
 
 
-class TypicalHours(Protocol):
-    """What is usual for the hours to come, from values of the same signal; a history store is one."""
-
-    def typical(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return the usual hours that overlap ``[start, end)``, in time order; there may be gaps, or none at all.
-
-        :raises LowtideError: the stored values cannot be used.
-        """
-        ...
-
-
-# What the grid was like over the days before a moment.
-
-
-LEAST_KNOWN = 0.5
-"""A window of which less is known says nothing about it."""
-
-
 class TrailingCurve:
-    """The values of a curve before a moment; ``lowtide.grid.outlook.Trailing``.
+    """What the grid was like over the days before a time.
 
-    :param until_s: UNIX seconds; what the curve holds from there on is not looked at.
+    :param until_s: UNIX seconds; what the curve holds from there on is not used.
     """
 
     def __init__(self, curve: IntensityCurve, until_s: float) -> None:
@@ -138,44 +113,18 @@ class TrailingCurve:
         return self._found[asked]
 
     def _percentile(self, percent: float, window_s: float) -> float | None:
-        known = sorted(self._weighted(self._until_s - window_s))
+        steps = self._curve.steps(self._until_s - window_s, self._until_s)
+        known = sorted((value, end_s - start_s) for start_s, end_s, value in steps)
         total_s = sum(weight_s for _, weight_s in known)
-        if total_s < LEAST_KNOWN * window_s:
+        if total_s < _LEAST_KNOWN * window_s:
             return None
         reached_s = 0.0
         for value, weight_s in known:
             reached_s += weight_s
-            if reached_s >= total_s * percent / 100.0 * (
-                1.0 - 1e-12
-            ):  # a sum of floats may miss its share by a rounding error
+            # a sum of floats may miss its share by a rounding error
+            if reached_s >= total_s * percent / 100.0 * (1.0 - 1e-12):
                 return value
         return known[-1][0]
-
-    def _weighted(self, since_s: float) -> list[tuple[float, float]]:
-        """Return value and seconds of each known step in the window."""
-        edges, values = self._curve.edges_s, self._curve.values
-        first = max(0, bisect_right(edges, since_s) - 1)
-        last = min(len(values), bisect_left(edges, self._until_s))
-        spans = ((values[i], min(edges[i + 1], self._until_s) - max(edges[i], since_s)) for i in range(first, last))
-        return [(value, length_s) for value, length_s in spans if length_s > 0 and not isnan(value)]
-
-
-# What a signal's own past says: of the hours to come, and of the days before.
-
-
-LOOK_BACK = timedelta(days=800)
-"""Two years and the weeks before them: what is older taught the forecast nothing more, and would have to be read each time."""
-
-
-class Past(Protocol):
-    """A signal's past."""
-
-    def readings(self, now: datetime) -> tuple[Reading, ...]:
-        """Return the actual values that are known, in time order; what ends after ``now`` is not looked at.
-
-        :raises LowtideError: the stored values cannot be used.
-        """
-        ...
 
 
 class StoredPast:
@@ -188,10 +137,10 @@ class StoredPast:
 
     def readings(self, now: datetime) -> tuple[Reading, ...]:
         """Return the actual values of the last 800 days."""
-        start = (now - LOOK_BACK).replace(hour=0, minute=0, second=0, microsecond=0)
-        start -= timedelta(days=start.weekday())  # a beginning that moved each day would change Monday's fit each day
+        start = (now - _PAST).replace(hour=0, minute=0, second=0, microsecond=0)
+        start -= timedelta(days=start.weekday())  # a start that moved each day would change Monday's fit each day
         found = self._store.version(), start
-        if found != self._read:  # two years are read in a tenth of a second: not at each look of each wait
+        if found != self._read:  # two years are read in a tenth of a second: not at each check of each wait
             known = self._store.known_now(start, now)
             self._read, self._readings = found, tuple(r for r in known if r.kind is not IntensityKind.FORECAST)
         if self._readings and self._readings[-1].end > now:
@@ -199,24 +148,14 @@ class StoredPast:
         return self._readings
 
 
-class TracedPast:
-    """The past under a replay: the trace itself, of which nothing is looked at that ends after now."""
-
-    def __init__(self, whole: Callable[[], tuple[Reading, ...]]) -> None:
-        self._whole = cache(whole)  # tens of megabytes for a year: not before a policy asks
-
-    def readings(self, now: datetime) -> tuple[Reading, ...]:  # noqa: ARG002 the forecaster keeps to what has ended
-        """Return the whole trace."""
-        return self._whole()
-
-
 class HistoryPredictor:
     """Reads a past, and keeps what it made of it until the past has grown. Thread-safe.
 
+    :param past: returns the actual values that are known at a time, in time order; what ends later is not used.
     :param timezone: the zone's; days and weeks follow its clock.
     """
 
-    def __init__(self, past: Past, timezone: ZoneInfo) -> None:
+    def __init__(self, past: Callable[[datetime], tuple[Reading, ...]], timezone: ZoneInfo) -> None:
         self._past = past
         self._timezone = timezone
         self._lock = threading.Lock()
@@ -233,7 +172,7 @@ class HistoryPredictor:
             self._read(now)
             return None if self._forecaster is None else prediction_of(self._forecaster, now, lock=self._lock)
 
-    def trailing(self, now: datetime) -> Trailing | None:
+    def trailing(self, now: datetime) -> TrailingCurve | None:
         """Return what the grid was like before now; None where nothing is known.
 
         :raises LowtideError: the stored values cannot be used.
@@ -250,7 +189,7 @@ class HistoryPredictor:
         from lowtide.grid.forecast.features import Series
         from lowtide.grid.forecast.model import HistoryForecaster  # numpy: not for DAG parsing
 
-        readings = self._past.readings(now)
+        readings = self._past(now)
         if readings is self._readings or readings == self._readings:
             return
         self._readings, self._curve = readings, None
@@ -277,7 +216,7 @@ def prediction_of(
 
 
 class _PastErrors:
-    """Asks the forecaster for its past errors only when somebody wants to know: to find them takes a while."""
+    """Asks the forecaster for its past errors only when they are needed: to find them takes a while."""
 
     def __init__(self, forecaster: HistoryForecaster, now: datetime, lock: threading.Lock) -> None:
         self._forecaster, self._now, self._lock = forecaster, now, lock
@@ -291,27 +230,24 @@ class _PastErrors:
         return None if errors is None else errors.saving_interval_percent(curve, now_s, start_s, duration_s)
 
 
-# Adds to an outlook what planning policies go by: one prediction of the hours to come, and the days before.
-
-
 class ForecastCombiner:
-    """Makes a prediction of the provider's forecast, the history's, or both.
+    """Makes one prediction of the provider's forecast, the history's, or both, and adds it to an outlook.
 
-    :param foresight: what this signal's own past says; None where it has none.
+    :param history: what this signal's own past says; None where it has none.
     :param provider_errors: how good the provider's forecasts were; None where they are not stored.
     """
 
-    def __init__(self, foresight: HistoryPredictor | None, provider_errors: PastErrors | None = None) -> None:
-        self._foresight = foresight
+    def __init__(self, history: HistoryPredictor | None, provider_errors: PastErrors | None = None) -> None:
+        self._history = history
         self._provider_errors = provider_errors
 
     def combined(self, outlook: Outlook, now: datetime, wanted: DataNeeds, provider: str) -> Outlook:
         """Return the outlook with what is wanted beside the reading; a history that cannot be used is one of its steps."""
-        if self._foresight is None or not (wanted.prediction or wanted.trailing):
+        if self._history is None or not (wanted.prediction or wanted.trailing):
             return replace(outlook, prediction=self._of_provider(outlook, provider)) if wanted.prediction else outlook
         try:
-            trailing = self._foresight.trailing(now) if wanted.trailing else None
-            own = self._foresight.prediction(now) if wanted.prediction else None
+            trailing = self._history.trailing(now) if wanted.trailing else None
+            own = self._history.prediction(now) if wanted.prediction else None
         except LowtideError as error:
             outlook = replace(outlook, steps=(*outlook.steps, f"the history cannot be used: {error}"))
             trailing, own = None, None

@@ -173,12 +173,8 @@ def pauses(task: Task, segments: tuple[Segment, ...]) -> int:
 
 def cheapest_steps(curve: IntensityCurve, task: Task) -> tuple[Segment, ...]:
     """Return the cheapest steps before the end, of equal ones the earliest: the best plan where pauses cost nothing."""
-    spans = (
-        (value, max(start, task.now_s), min(end, task.end_s))
-        for start, end, value in zip(curve.edges_s, curve.edges_s[1:], curve.values, strict=False)
-    )
     left_s, taken = task.work_s, []
-    for _, start_s, end_s in sorted(span for span in spans if span[1] < span[2]):
+    for start_s, end_s, _ in sorted(curve.steps(task.now_s, task.end_s), key=lambda step: (step[2], step[0])):
         used_s = min(left_s, end_s - start_s)
         taken.append((start_s, start_s + used_s))
         left_s -= used_s

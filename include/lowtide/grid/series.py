@@ -4,7 +4,7 @@ Pure Python on UNIX seconds: a decision looks at some hundreds of blocks, and ne
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -173,6 +173,15 @@ class IntensityCurve:
         values, sums = self.values, self._sums
         inside = sums[j] - sums[i] + (end_s - edges[j]) * values[j] - (start_s - edges[i]) * values[i]
         return inside / (end_s - start_s)
+
+    def steps(self, start_s: float, end_s: float) -> Iterator[tuple[float, float, float]]:
+        """Yield start, end and value of each known step, clipped to ``[start_s, end_s)``."""
+        edges = self.edges_s
+        first, last = max(0, bisect_right(edges, start_s) - 1), min(len(self.values), bisect_left(edges, end_s))
+        for i in range(first, last):
+            begin_s, stop_s = max(edges[i], start_s), min(edges[i + 1], end_s)
+            if begin_s < stop_s and not isnan(self.values[i]):
+                yield begin_s, stop_s, self.values[i]
 
     def best_start(self, earliest_s: float, latest_s: float, duration_s: float) -> Block | None:
         """Return the cheapest block that begins in ``[earliest_s, latest_s]``, of equal ones the earliest.

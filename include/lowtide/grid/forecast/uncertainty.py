@@ -11,7 +11,7 @@ from lowtide.errors import LowtideError
 from lowtide.grid.forecast.features import DAY, FORECAST_HOURS, HOUR_S, Flags, Floats, HourlyPast, Integers
 from lowtide.grid.history import HistoryStore
 from lowtide.grid.series import IntensityCurve
-from lowtide.records import IntensityKind, Reading
+from lowtide.records import IntensityKind
 
 _DAYS = 56
 _EVERY_HOURS = 3
@@ -45,11 +45,7 @@ class LeadErrors:
         near = self._errors[self._near(int(origin_s // HOUR_S))]
         now = expected_now + _block_means(near, now_s - origin_s, duration_s)
         then = expected_then + _block_means(near, start_s - origin_s, duration_s)
-        usable = ~np.isnan(now) & ~np.isnan(then) & (now > 0)
-        if usable.sum() < _FEWEST:
-            return None
-        low, high = np.quantile(100.0 * (1.0 - np.maximum(then[usable], 0.0) / now[usable]), _QUANTILES)
-        return float(low), float(high)
+        return _saving_interval_percent(now, then, fewest=_FEWEST)
 
     def _near(self, hour: int) -> Flags:
         apart = np.abs(self._origins - hour) % DAY
@@ -92,7 +88,6 @@ def _block_means(errors: Floats, begin_s: float, duration_s: float) -> Floats:
 
 LEAST_FORECASTS = 10
 """From fewer past forecasts no interval is given: two quantiles of nine numbers are two of the numbers."""
-LOW, HIGH = 0.1, 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +98,12 @@ class PastForecast:
     forecast: IntensityCurve
     actual: IntensityCurve
 
-    def error(self, lead_s: float, duration_s: float) -> float | None:
-        """Return actual minus forecast mean of the block that began ``lead_s`` after the origin, in g/kWh."""
+    def error(self, lead_s: float, duration_s: float) -> float:
+        """Return actual minus forecast mean of the block that began ``lead_s`` after the origin, in g/kWh; NaN if unknown."""
         start_s = self.origin_s + lead_s
         forecast = self.forecast.mean_over(start_s, start_s + duration_s)
         actual = self.actual.mean_over(start_s, start_s + duration_s)
-        return None if forecast is None or actual is None else actual - forecast
+        return np.nan if forecast is None or actual is None else actual - forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,26 +124,19 @@ class PastForecasts:
         block = curve.mean_over(start_s, start_s + duration_s)
         if now is None or block is None:
             return None
-        savings = sorted(
-            100.0 * (1.0 - max(0.0, block + late) / (now + early))
-            for early, late in self._errors(start_s - now_s, duration_s)
-            if now + early > 0.0
-        )
-        if len(savings) < LEAST_FORECASTS:
-            return None
-        return _quantile(savings, LOW), _quantile(savings, HIGH)
-
-    def _errors(self, lead_s: float, duration_s: float) -> list[tuple[float, float]]:
-        pairs = ((past.error(0.0, duration_s), past.error(lead_s, duration_s)) for past in self.forecasts)
-        return [(early, late) for early, late in pairs if early is not None and late is not None]
+        lead_s = start_s - now_s
+        early = np.array([past.error(0.0, duration_s) for past in self.forecasts])
+        late = np.array([past.error(lead_s, duration_s) for past in self.forecasts])
+        return _saving_interval_percent(now + early, block + late, fewest=LEAST_FORECASTS)
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Return a quantile by linear interpolation between the two nearest ranks."""
-    at = share * (len(ordered) - 1)
-    below = int(at)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
+def _saving_interval_percent(now: Floats, then: Floats, *, fewest: int) -> tuple[float, float] | None:
+    """Return the 10 % and 90 % quantile of 100 x (1 - then / now); None where fewer than ``fewest`` pairs are known."""
+    usable = ~np.isnan(now) & ~np.isnan(then) & (now > 0)
+    if usable.sum() < fewest:
+        return None
+    low, high = np.quantile(100.0 * (1.0 - np.maximum(then[usable], 0.0) / now[usable]), _QUANTILES)
+    return float(low), float(high)
 
 
 # How good a provider's forecasts were: those that were stored as they came, against what the grid then did.
@@ -191,8 +179,8 @@ class StoredForecasts:
         actual = [r for r in self._store.known_now(origin, end) if r.kind is not IntensityKind.FORECAST]
         if not forecast or not actual:
             return None
-        return PastForecast(origin_s=origin.timestamp(), forecast=_curve(forecast), actual=_curve(actual))
-
-
-def _curve(readings: list[Reading]) -> IntensityCurve:
-    return IntensityCurve.from_readings(readings)
+        return PastForecast(
+            origin_s=origin.timestamp(),
+            forecast=IntensityCurve.from_readings(forecast),
+            actual=IntensityCurve.from_readings(actual),
+        )

@@ -21,7 +21,7 @@ from lowtide.config.schema import PolicyName
 from lowtide.errors import ArtifactError, ConfigurationError, LowtideError
 from lowtide.grid.forecast.features import Series
 from lowtide.grid.forecast.model import HistoryForecaster
-from lowtide.grid.outlook import Outlook, Prediction, Trailing, TrailingCurve, prediction_of
+from lowtide.grid.outlook import Outlook, Prediction, TrailingCurve, prediction_of
 from lowtide.grid.providers.offline import Trace, read_trace
 from lowtide.grid.series import IntensityCurve
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
@@ -436,7 +436,7 @@ def room_s(config: SimConfig, scenario: Scenario) -> float:
 
 
 Predict = Callable[[datetime], Prediction | None]
-Recall = Callable[[datetime], Trailing | None]
+Recall = Callable[[datetime], TrailingCurve | None]
 
 
 class Outlooks:
