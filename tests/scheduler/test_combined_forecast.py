@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from lowtide.config.zones import find_zone
 from lowtide.grid.forecast.uncertainty import DAYS, StoredForecasts
-from lowtide.grid.outlook import LOOK_BACK, DataNeeds, ForecastCombiner, HistoryPredictor, Outlook, StoredPast
+from lowtide.grid.outlook import LONGEST_PAST, DataNeeds, ForecastCombiner, HistoryPredictor, Outlook, StoredPast
 from lowtide.records import Forecast, IntensityKind
 
 from tests.support.grid import HOUR, T0, reading
@@ -89,7 +89,7 @@ def test_a_store_is_read_again_when_it_has_grown_and_forecasts_in_it_are_no_past
 
 def test_older_values_than_the_look_back_are_not_read(tmp_path):
     kept = store(tmp_path)
-    kept.add(past_readings(days=5, end=T0 - LOOK_BACK - timedelta(days=8)), T0)
+    kept.add(past_readings(days=5, end=T0 - LONGEST_PAST - timedelta(days=8)), T0)
     assert StoredPast(kept).readings(T0) == ()
     assert HistoryPredictor(StoredPast(kept).readings, LONDON).prediction(T0) is None
     assert HistoryPredictor(StoredPast(kept).readings, LONDON).trailing(T0) is None

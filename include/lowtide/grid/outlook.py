@@ -64,7 +64,7 @@ class DataNeeds:
 READING = DataNeeds()
 _LEAST_KNOWN = 0.5
 """A window of which less is known says nothing about it."""
-_PAST = timedelta(days=800)
+LONGEST_PAST = timedelta(days=800)
 """Two years and the weeks before them: what is older taught the forecast nothing more, and would have to be read each time."""
 
 
@@ -137,7 +137,7 @@ class StoredPast:
 
     def readings(self, now: datetime) -> tuple[Reading, ...]:
         """Return the actual values of the last 800 days."""
-        start = (now - _PAST).replace(hour=0, minute=0, second=0, microsecond=0)
+        start = (now - LONGEST_PAST).replace(hour=0, minute=0, second=0, microsecond=0)
         start -= timedelta(days=start.weekday())  # a start that moved each day would change Monday's fit each day
         found = self._store.version(), start
         if found != self._read:  # two years are read in a tenth of a second: not at each check of each wait
