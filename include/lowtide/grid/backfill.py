@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from lowtide.config.zones import Zone
@@ -74,9 +75,8 @@ def fill(store: HistoryStore, client: ProviderClient, *, days: int, clock: Calla
     unanswered = 0
     for span in _distinct(client, spans_to_ask(store, clock(), timedelta(days=days), client.provider.max_range)):
         done.asked.append(span)
-        errors.append(
-            keep(f"{format_moment(span[0])} to {format_moment(span[1])}", lambda span=span: client.span(*span))
-        )  # type: ignore[misc]
+        what = f"{format_moment(span[0])} to {format_moment(span[1])}"
+        errors.append(keep(what, partial(client.span, *span)))
         unanswered = unanswered + 1 if isinstance(errors[-1], ProviderUnavailable) else 0
         if unanswered == _UNANSWERED_IN_A_ROW:
             done.failures.append("the spans before that were not asked for this time")
