@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lowtide.config.zones import find_zone
 from lowtide.grid.forecast.features import Series
 from lowtide.grid.forecast.model import HistoryForecaster
-from lowtide.grid.providers.offline import Trace, read_trace
+from lowtide.grid.providers.offline import Trace, TraceReplay, read_trace
 
 Floats = npt.NDArray[np.float64]
 DURATIONS, SLACKS = (1, 2, 4, 8), (4, 8, 12, 24, 48)
@@ -28,9 +29,8 @@ REACH = max(DURATIONS) + max(SLACKS)
 
 
 def hourly(history: Trace | None, trace: Trace) -> tuple[int, Floats]:
-    rows = [pair for part in (history, trace) if part for pair in zip(part.starts, part.values, strict=True)]
-    resolution = min(part.resolution for part in (history, trace) if part)
-    return Series.from_rows(rows, resolution).hourly()
+    replays = [TraceReplay(zone=find_zone("DE"), trace=part) for part in (history, trace) if part]
+    return Series.from_readings(reading for replay in replays for reading in replay.whole()).hourly()
 
 
 def shares(truth: Floats, expected: Floats, nightly: npt.NDArray[np.bool_]) -> dict[str, tuple[float, float]]:

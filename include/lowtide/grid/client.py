@@ -16,8 +16,8 @@ from lowtide.errors import InvalidAnswer, LowtideError, ProviderUnavailable, Sig
 from lowtide.grid.history import HistoryStore
 from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Session
 from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook
-from lowtide.grid.providers.base import HttpProvider, LocalProvider, Provider
-from lowtide.grid.providers.offline import country_mean_reading, profile_readings
+from lowtide.grid.providers.base import HttpProvider
+from lowtide.grid.providers.offline import LocalProvider, country_mean_reading, profile_readings
 from lowtide.grid.series import Source, cover, gaps
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
@@ -414,7 +414,7 @@ def _figure(reading: Reading) -> str:
     return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_moment(reading.start)}"
 
 
-def _meaning(what: Reading | Provider) -> str:
+def _meaning(what: Reading | HttpProvider | LocalProvider) -> str:
     return f"{what.signal_type.value} {what.emission_factor_type.value}"
 
 

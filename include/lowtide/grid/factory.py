@@ -17,8 +17,8 @@ from lowtide.grid.client import FileClient, IntensityClient, ProviderClient
 from lowtide.grid.history import HistoryStore, open_history
 from lowtide.grid.http import Credentials, Limits, Session, Transport
 from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast
-from lowtide.grid.providers.base import HttpProvider, LocalProvider
-from lowtide.grid.providers.offline import TraceReplay
+from lowtide.grid.providers.base import HttpProvider
+from lowtide.grid.providers.offline import LocalProvider, TraceReplay
 from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.records import EmissionFactorType, ReplayAnchor, SignalType
 from lowtide.timeutil import as_utc

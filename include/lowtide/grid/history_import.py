@@ -12,18 +12,15 @@ A trace says nothing of its origin but perhaps the zone, in its name (``DE_2023.
 """
 
 import csv
-import gzip
 import io
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from lowtide.config.zones import Zone, zone_table
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.grid.providers.offline import INTENSITY, TIMESTAMP, read_trace
+from lowtide.grid.providers.offline import INTENSITY, TIMESTAMP, read_table, read_trace, shortest_step, utc_time
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
 PORTAL_SOURCE, TRACE_SOURCE = "electricity_maps", "trace"
@@ -34,7 +31,6 @@ _FACTOR_COLUMNS = {
     "carbon intensity gco₂eq/kwh (direct)": EmissionFactorType.DIRECT,
 }
 _HOUR = timedelta(hours=1)
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +57,7 @@ def read_history_file(
     :param source: another name for where a trace comes from.
     :raises ArtifactError: missing, unreadable, of neither format, of another zone, or with a line that is no reading.
     """
-    text = _text(path)
+    text = read_table(path, "file; check the path")
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         columns = {name.strip().lower() for name in next(reader, [])}
@@ -71,7 +67,7 @@ def read_history_file(
         readings = _trace(path, zone, factor_type or EmissionFactorType.LIFECYCLE, source or TRACE_SOURCE)
         return ImportedFile(source=source or TRACE_SOURCE, readings=readings)
     if _START in columns:
-        found = _Portal(path, zone).readings(text)
+        found = _portal(path, zone, text)
         wanted = tuple(r for r in found if factor_type is None or r.emission_factor_type is factor_type)
         if not wanted:
             raise ArtifactError(
@@ -82,16 +78,6 @@ def read_history_file(
         f"{path}: is neither a trace (columns {TIMESTAMP}, {INTENSITY}) nor a CSV of the Electricity Maps portal"
         " (column 'Datetime (UTC)'); name the columns in the first line"
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: there is no such file; check the path") from None
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); give a CSV file in UTF-8, plain or gzip") from None
 
 
 def _trace(path: Path, zone: Zone, factor_type: EmissionFactorType, source: str) -> tuple[Reading, ...]:
@@ -117,69 +103,55 @@ def _trace(path: Path, zone: Zone, factor_type: EmissionFactorType, source: str)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Portal:
-    path: Path
-    zone: Zone
+def _portal(path: Path, zone: Zone, text: str) -> tuple[Reading, ...]:
+    reader = csv.reader(io.StringIO(text, newline=""))
+    columns = [name.strip().lower() for name in next(reader)]
+    try:
+        rows = [(reader.line_num, dict(zip(columns, row, strict=False))) for row in reader if row]
+    except csv.Error as error:
+        raise ArtifactError(f"{path}, line {reader.line_num}: is not CSV ({error}); check the file") from None
+    starts = [_start(f"{path}, line {line}", row, zone) for line, row in rows]
+    length = shortest_step(path, sorted(starts))
+    _refuse_coarse(path, length)
+    found = [
+        reading
+        for (line, row), start in zip(rows, starts, strict=True)
+        for reading in _readings(f"{path}, line {line}", row, zone, start, start + length)
+    ]
+    return tuple(sorted(found, key=lambda reading: reading.start))
 
-    def readings(self, text: str) -> tuple[Reading, ...]:
-        reader = csv.reader(io.StringIO(text, newline=""))
-        columns = [name.strip().lower() for name in next(reader)]
+
+def _start(place: str, row: Mapping[str, str], zone: Zone) -> datetime:
+    named = row.get(_ZONE)
+    if named is not None and named.strip() != zone.key:
+        raise ArtifactError(f"{place}: is of zone {named!r}, not {zone.key!r}; give --zone {named} or another file")
+    try:
+        return utc_time(row[_START].strip())
+    except ValueError:
+        raise ArtifactError(f"{place}: {row[_START]!r} is not a time; fix or remove the line") from None
+
+
+def _readings(place: str, row: Mapping[str, str], zone: Zone, start: datetime, end: datetime) -> Iterator[Reading]:
+    measured = row.get(_ESTIMATED, "").strip().lower() == "false"
+    for column, factor_type in _FACTOR_COLUMNS.items():
+        text = row.get(column, "").strip()
+        if not text:
+            continue
         try:
-            rows = [(reader.line_num, dict(zip(columns, row, strict=False))) for row in reader if row]
-        except csv.Error as error:
-            raise ArtifactError(f"{self.path}, line {reader.line_num}: is not CSV ({error}); check the file") from None
-        starts = [self._start(line, row) for line, row in rows]
-        length = self._length(sorted(starts))
-        found = [
-            reading
-            for (line, row), start in zip(rows, starts, strict=True)
-            for reading in self._row(line, row, start, length)
-        ]
-        return tuple(sorted(found, key=lambda reading: reading.start))
-
-    def _start(self, line: int, row: Mapping[str, str]) -> datetime:
-        told = row.get(_ZONE)
-        if told is not None and told.strip() != self.zone.key:
-            raise self._wrong(line, f"is of zone {told!r}, not {self.zone.key!r}; give --zone {told} or another file")
-        try:
-            moment = datetime.fromisoformat(row[_START].strip())
-        except ValueError:
-            raise self._wrong(line, f"{row[_START]!r} is not a moment; mend or remove the line") from None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-    def _length(self, starts: list[datetime]) -> timedelta:
-        steps = [later - earlier for earlier, later in pairwise(starts)]
-        if not steps:
-            raise ArtifactError(f"{self.path}: a history needs at least two rows, this one has {len(starts)}")
-        if min(steps) == timedelta(0):
-            twice = starts[steps.index(timedelta(0))]
-            raise ArtifactError(f"{self.path}: {twice.isoformat()} stands there twice; remove one of the two rows")
-        _refuse_coarse(self.path, min(steps))
-        return min(steps)
-
-    def _row(self, line: int, row: Mapping[str, str], start: datetime, length: timedelta) -> Iterable[Reading]:
-        measured = row.get(_ESTIMATED, "").strip().lower() == "false"
-        for column, factor_type in _FACTOR_COLUMNS.items():
-            text = row.get(column, "").strip()
-            if text:
-                try:
-                    yield Reading(
-                        zone=self.zone.key,
-                        start=start,
-                        end=start + length,
-                        carbon_intensity_gco2eq_per_kwh=float(text),
-                        source=PORTAL_SOURCE,
-                        kind=IntensityKind.MEASURED if measured else IntensityKind.ESTIMATED,
-                        signal_type=SignalType.AVERAGE,
-                        emission_factor_type=factor_type,
-                    )
-                except (ValueError, InvalidAnswer):
-                    wanted = "an intensity of at least 0 g/kWh"
-                    raise self._wrong(line, f"{text!r} is not {wanted}; mend or remove the line") from None
-
-    def _wrong(self, line: int, problem: str) -> ArtifactError:
-        return ArtifactError(f"{self.path}, line {line}: {problem}")
+            yield Reading(
+                zone=zone.key,
+                start=start,
+                end=end,
+                carbon_intensity_gco2eq_per_kwh=float(text),
+                source=PORTAL_SOURCE,
+                kind=IntensityKind.MEASURED if measured else IntensityKind.ESTIMATED,
+                signal_type=SignalType.AVERAGE,
+                emission_factor_type=factor_type,
+            )
+        except (ValueError, InvalidAnswer):
+            raise ArtifactError(
+                f"{place}: {text!r} is not an intensity of at least 0 g/kWh; fix or remove the line"
+            ) from None
 
 
 def _refuse_coarse(path: Path, length: timedelta) -> None:

@@ -29,9 +29,9 @@ def same(found: Series, start: datetime, step_s: int, values: list[float]) -> No
     np.testing.assert_array_equal(found.values, np.array(values))
 
 
-def test_rows_in_any_order_make_a_grid_and_a_missing_row_is_a_gap() -> None:
-    rows = [(MONDAY + 3 * HOUR, 4.0), (MONDAY, 1.0), (MONDAY + HOUR, math.nan)]
-    same(Series.from_rows(rows, HOUR), MONDAY, 3600, [1.0, math.nan, math.nan, 4.0])
+def test_readings_in_any_order_make_a_grid_and_a_missing_one_is_a_gap() -> None:
+    readings = [reading(MONDAY + 3 * HOUR, HOUR, 4.0), reading(MONDAY, HOUR, 1.0)]
+    same(Series.from_readings(readings), MONDAY, 3600, [1.0, math.nan, math.nan, 4.0])
 
 
 def test_readings_of_two_lengths_are_laid_on_the_finer_grid() -> None:
@@ -79,5 +79,3 @@ def test_a_start_off_the_grid_and_an_empty_series_are_refused() -> None:
         series_of([])
     with pytest.raises(ValueError, match="at least one"):
         Series.from_readings([])
-    with pytest.raises(ValueError, match="at least one"):
-        Series.from_rows([], HOUR)

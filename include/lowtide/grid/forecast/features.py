@@ -107,19 +107,6 @@ class Series:
         return cls._averaged(starts, ends, values, _step_s(ends - starts))
 
     @classmethod
-    def from_rows(cls, rows: Iterable[tuple[datetime, float]], resolution: timedelta) -> Self:
-        """Return the series of (start of interval, g/kWh) rows in any order; a NaN or a missing row is a gap.
-
-        :raises ValueError: no row, or a resolution that does not divide the hour.
-        """
-        pairs = [(start.timestamp(), value) for start, value in rows]
-        if not pairs:
-            raise ValueError("a series needs at least one row")
-        starts, values = np.array(pairs, dtype=np.float64).T
-        step_s = resolution.total_seconds()
-        return cls._averaged(starts, starts + step_s, values, int(step_s) if step_s == int(step_s) else 0)
-
-    @classmethod
     def _averaged(cls, starts: Floats, ends: Floats, values: Floats, step_s: int) -> Self:
         if step_s < _SHORTEST_S or HOUR_S % step_s:
             raise ValueError(f"a step of {step_s} s does not divide the hour; give 5, 15, 30 or 60 minutes")

@@ -1,4 +1,4 @@
-"""What a provider is: a pure pair, build a request and parse an answer. Input and output live in the transport."""
+"""A live provider is pure: it builds requests and parses answers. Its parsers share the guards of this file."""
 
 import json
 import math
@@ -6,16 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 
 from lowtide.config.zones import Zone
 from lowtide.errors import ConfigurationError, InvalidAnswer
 from lowtide.grid.http import Credentials, Request, Session, Transport
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
 from lowtide.timeutil import format_moment, parse_moment
-
-# Guards that parsers share: bytes to JSON, JSON to a number, readings without repeats.
-
 
 STALE_FORECAST: Final = timedelta(hours=24)
 """A forecast issued longer ago is no forecast of today's weather."""
@@ -67,7 +64,7 @@ def without_repeats(readings: Iterable[Reading]) -> tuple[Reading, ...]:
 def as_list(value: Any, provider: str, what: str) -> list[Any]:
     """Return a list of an answer.
 
-    :raises InvalidAnswer: it is none; an error text in the answer is shown.
+    :raises InvalidAnswer: it is not; an error text in the answer is shown.
     """
     if not isinstance(value, list):
         raise InvalidAnswer(f"{provider} answered without a list of {what}")
@@ -77,7 +74,7 @@ def as_list(value: Any, provider: str, what: str) -> list[Any]:
 def as_mapping(value: Any, provider: str, what: str) -> Mapping[str, Any]:
     """Return a JSON object of an answer.
 
-    :raises InvalidAnswer: it is none.
+    :raises InvalidAnswer: it is not.
     """
     if not isinstance(value, dict):
         raise InvalidAnswer(f"{provider} answered with {what} that is {str(value)[:SHOWN]!r}, not an object")
@@ -85,7 +82,7 @@ def as_mapping(value: Any, provider: str, what: str) -> Mapping[str, Any]:
 
 
 def as_moment(value: Any, provider: str) -> datetime:
-    """Return a moment of an answer, in UTC; fractions beyond microseconds are cut.
+    """Return a time of an answer, in UTC; fractions beyond microseconds are cut.
 
     :raises InvalidAnswer: no text, not ISO-8601, or without an offset.
     """
@@ -93,7 +90,7 @@ def as_moment(value: Any, provider: str) -> datetime:
         return parse_moment(value)
     except (ValueError, TypeError, OverflowError):
         raise InvalidAnswer(
-            f"{provider} answered with the moment {str(value)[:SHOWN]!r}, which is not ISO-8601 with an offset"
+            f"{provider} answered with the time {str(value)[:SHOWN]!r}, which is not ISO-8601 with an offset"
         ) from None
 
 
@@ -138,45 +135,6 @@ def as_forecast(readings: Iterable[Reading], issued_at: datetime, now: datetime)
             " check this machine's clock if it persists"
         )
     return Forecast(issued_at=issued_at, readings=ahead)
-
-
-class Provider(Protocol):
-    """What all providers say about their signal."""
-
-    @property
-    def name(self) -> str:
-        """The provider's name in the configuration."""
-        ...
-
-    @property
-    def signal_type(self) -> SignalType:
-        """Average or marginal."""
-        ...
-
-    @property
-    def emission_factor_type(self) -> EmissionFactorType:
-        """Lifecycle or direct."""
-        ...
-
-
-class LocalProvider(Provider, Protocol):
-    """A provider that needs no network: a trace, a profile."""
-
-    @property
-    def can_recover(self) -> bool:
-        """Whether a later moment may have a reading where this one has none."""
-        ...
-
-    def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return what it has of ``[start, end)``, in time order, not clipped; there may be gaps."""
-        ...
-
-    def explain_gap(self, moment: datetime) -> str:
-        """Return why it has nothing at a moment, in one sentence.
-
-        :raises ConfigurationError: the moment is one that the user chose wrongly.
-        """
-        ...
 
 
 class HttpProvider(ABC):
@@ -300,7 +258,7 @@ class HttpProvider(ABC):
         try:
             end = start + length
         except OverflowError:
-            raise InvalidAnswer(f"{self.name} answered with the moment {start.isoformat()}") from None
+            raise InvalidAnswer(f"{self.name} answered with the time {start.isoformat()}") from None
         return Reading(
             zone=zone.key,
             start=start,

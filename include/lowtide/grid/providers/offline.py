@@ -1,4 +1,8 @@
-"""Replays a grid: a trace file, or without one the zone's typical hours from its profile."""
+"""Providers without a network: a replayed trace file, and a zone's typical hours from its profile.
+
+A profile is modelled: it gives a typical daily profile, not the intensity of a specific day. A trace file is a CSV, plain or
+gzip, with ``timestamp`` (start of interval, UTC) and ``carbon_intensity_gco2eq_per_kwh``.
+"""
 
 import csv
 import gzip
@@ -13,18 +17,18 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ArtifactError, ConfigurationError
-from lowtide.grid.providers.base import LocalProvider
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
 
-# A grid's typical hours: a modelled stand-in that knows the usual order of the hours, not the level of a day.
-
-
+TIMESTAMP = "timestamp"
+INTENSITY = "carbon_intensity_gco2eq_per_kwh"
+_GZIP_MAGIC = b"\x1f\x8b"
 _PROFILES = Path(__file__).with_name("profiles.json")
 _HOUR = timedelta(hours=1)
 _SATURDAY = 5
@@ -105,14 +109,6 @@ def _modelled_hour(zone: Zone, profile: Profile, hour: datetime) -> Reading:
     )
 
 
-# A trace file: CSV, plain or gzip, with ``timestamp`` (start of interval) and ``carbon_intensity_gco2eq_per_kwh``.
-
-
-TIMESTAMP = "timestamp"
-INTENSITY = "carbon_intensity_gco2eq_per_kwh"
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """Intensities in g/kWh at the starts of intervals of one length, in time order; there may be gaps."""
@@ -128,31 +124,55 @@ class Trace:
         return self.starts[-1] + self.resolution
 
 
-def read_trace(path: Path, *, told_by: str = "grid.replay.trace") -> Trace:
+def read_trace(path: Path, *, named_in: str = "grid.replay.trace") -> Trace:
     """Read a trace; its resolution is the shortest step between two rows.
 
-    :param told_by: where the user named the file; an error says to look there.
+    :param named_in: where the user named the file; an error says to check it.
     :raises ArtifactError: missing, unreadable, no such columns, fewer than two rows, or a line that is no reading.
     """
-    rows = _rows(csv.DictReader(io.StringIO(_text(path, told_by), newline="")), path)
+    text = read_table(path, f"trace file; check {named_in}")
+    rows = _rows(csv.DictReader(io.StringIO(text, newline="")), path)
     starts = [start for start, _ in rows]
-    if len(starts) < 2:
-        raise ArtifactError(f"{path}: a trace needs at least two rows, this one has {len(starts)}; check the file")
-    steps = [later - earlier for earlier, later in pairwise(starts)]
-    if min(steps) == timedelta(0):
-        twice = starts[steps.index(timedelta(0))]
-        raise ArtifactError(f"{path}: {twice.isoformat()} stands there twice; remove one of the two rows")
-    return Trace(name=path.name, starts=starts, values=[value for _, value in rows], resolution=min(steps))
+    resolution = shortest_step(path, starts)
+    return Trace(name=path.name, starts=starts, values=[value for _, value in rows], resolution=resolution)
 
 
-def _text(path: Path, told_by: str) -> str:
+def read_table(path: Path, what: str) -> str:
+    """Return the text of a CSV file, plain or gzip.
+
+    :param what: what is missing if there is no such file, and where to look.
+    :raises ArtifactError: missing, unreadable or not UTF-8.
+    """
     try:
         content = path.read_bytes()
         return (gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content).decode("utf-8-sig")
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: there is no such trace file; check {told_by}") from None
+        raise ArtifactError(f"{path}: there is no such {what}") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: the trace cannot be read ({error}); give a CSV file, plain or gzip") from None
+        raise ArtifactError(f"{path}: cannot be read ({error}); give a CSV file in UTF-8, plain or gzip") from None
+
+
+def shortest_step(path: Path, starts: Sequence[datetime]) -> timedelta:
+    """Return the shortest step between the starts of a file's intervals, which are in time order.
+
+    :raises ArtifactError: fewer than two, or one of them twice.
+    """
+    steps = [later - earlier for earlier, later in pairwise(starts)]
+    if not steps:
+        raise ArtifactError(f"{path}: at least two rows are needed, this file has {len(starts)}; check the file")
+    if min(steps) == timedelta(0):
+        twice = starts[steps.index(timedelta(0))]
+        raise ArtifactError(f"{path}: {twice.isoformat()} occurs twice; remove one of the two rows")
+    return min(steps)
+
+
+def utc_time(text: str) -> datetime:
+    """Read a timestamp of a UTC column: one without an offset is UTC.
+
+    :raises ValueError: not ISO-8601.
+    """
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _rows(reader: "csv.DictReader[str]", path: Path) -> list[tuple[datetime, float]]:
@@ -170,21 +190,15 @@ def _rows(reader: "csv.DictReader[str]", path: Path) -> list[tuple[datetime, flo
 def _parsed(reader: "csv.DictReader[str]", path: Path) -> Iterable[tuple[datetime, float]]:
     for row in reader:
         try:
-            start, value = _moment(row[TIMESTAMP]), float(row[INTENSITY])
+            start, value = utc_time(row[TIMESTAMP]), float(row[INTENSITY])
         except (TypeError, ValueError):
             start, value = None, math.nan
         if start is None or not math.isfinite(value) or value < 0:
             raise ArtifactError(
-                f"{path}, line {reader.line_num}: {row[TIMESTAMP]!r}, {row[INTENSITY]!r} is not a moment in ISO-8601"
-                " and an intensity of at least 0 g/kWh; mend or remove the line"
+                f"{path}, line {reader.line_num}: {row[TIMESTAMP]!r}, {row[INTENSITY]!r} is not a timestamp in ISO-8601"
+                " and an intensity of at least 0 g/kWh; fix or remove the line"
             )
         yield start, value
-
-
-def _moment(text: str) -> datetime:
-    """Read a timestamp; the column is UTC by its definition, so one without an offset is UTC."""
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +211,7 @@ class TraceReplay:
     signal_type: SignalType = SignalType.AVERAGE
     emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
     can_recover: bool = True
+    """A trace's gap ends; a missing profile stays missing."""
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return the trace's intervals that overlap ``[start, end)``; nothing outside it, never wrapped round."""
@@ -209,16 +224,16 @@ class TraceReplay:
         """Return all of the trace."""
         return tuple(self._reading(index) for index in range(len(self.trace.starts)))
 
-    def explain_gap(self, moment: datetime) -> str:
+    def explain_gap(self, time: datetime) -> str:
         """Return that the trace has a gap there.
 
-        :raises ConfigurationError: the moment lies before or after the whole trace.
+        :raises ConfigurationError: the time lies before or after the whole trace.
         """
         trace = self.trace
-        if trace.starts[0] <= moment < trace.end:
-            return f"{trace.name} has a gap at {format_moment(moment)}"
+        if trace.starts[0] <= time < trace.end:
+            return f"{trace.name} has a gap at {format_moment(time)}"
         raise ConfigurationError(
-            f"the replay is at {format_moment(moment)}, outside the trace {trace.name} ({format_moment(trace.starts[0])}"
+            f"the replay is at {format_moment(time)}, outside the trace {trace.name} ({format_moment(trace.starts[0])}"
             f" to {format_moment(trace.end)}); change grid.replay.virtual_start, its speed or the trace"
         )
 
@@ -237,23 +252,29 @@ class TraceReplay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileReplay:
-    """Replays the zone's typical hours; they repeat every year, so there is no outside."""
+class ProfileProvider:
+    """The zone's typical hours: ``profile``, or ``replay`` without a trace. They repeat every year, so there is no outside."""
 
     zone: Zone
-    name: str = "replay"
+    name: Literal["profile", "replay"]
     signal_type: SignalType = SignalType.AVERAGE
     emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
     can_recover: bool = False
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return the typical hours that overlap ``[start, end)``."""
+        """Return the typical hours that overlap ``[start, end)``; none for a zone without a profile, where a job starts at once."""
         hours = profile_readings(self.zone, start, end)
+        if self.name == "profile":
+            return hours
         return tuple(replace(hour, kind=IntensityKind.REPLAYED, source="replay:profile") for hour in hours)
 
-    def explain_gap(self, moment: datetime) -> str:
-        """Return that there is no profile; ``open_replay`` refuses such a zone, so nobody should read this."""
-        return f"there is no profile of zone {self.zone.key} for {format_moment(moment)}"
+    def explain_gap(self, time: datetime) -> str:
+        """Return that nothing is known of this zone's hours."""
+        del time
+        return f"zone {self.zone.key} has no profile, so nothing is known of its hours"
+
+
+LocalProvider = TraceReplay | ProfileProvider
 
 
 def open_replay(grid: GridConfig) -> LocalProvider:
@@ -272,32 +293,9 @@ def open_replay(grid: GridConfig) -> LocalProvider:
             f"grid.replay.trace is null and zone {zone.key} has no profile; give a trace, or one of the zones"
             f" {', '.join(sorted(profiles()))}"
         )
-    return ProfileReplay(zone=zone)
-
-
-# The provider ``profile``: no live signal, only the zone's typical hours, and never called anything else than modelled.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypicalHours:
-    """The zone's profile; empty for a zone without one, where a job then starts at once."""
-
-    zone: Zone
-    name: str = "profile"
-    signal_type: SignalType = SignalType.AVERAGE
-    emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
-    can_recover: bool = False
-
-    def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return the typical hours that overlap ``[start, end)``."""
-        return profile_readings(self.zone, start, end)
-
-    def explain_gap(self, moment: datetime) -> str:
-        """Return that nothing is known of this zone's hours."""
-        del moment
-        return f"zone {self.zone.key} has no profile, so nothing is known of its hours"
+    return ProfileProvider(zone=zone, name="replay")
 
 
 def open_typical_hours(grid: GridConfig) -> LocalProvider:
     """Return the zone's typical hours."""
-    return TypicalHours(zone=find_zone(grid.zone))
+    return ProfileProvider(zone=find_zone(grid.zone), name="profile")

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from lowtide.config.schema import GridConfig, ProviderName
-from lowtide.grid.providers.base import HttpProvider, LocalProvider
+from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.carbon_aware_sdk import CarbonAwareSdkProvider
 from lowtide.grid.providers.electricity_maps import ElectricityMapsProvider
 from lowtide.grid.providers.energy_charts import EnergyChartsProvider
 from lowtide.grid.providers.neso import NesoProvider
-from lowtide.grid.providers.offline import open_replay, open_typical_hours
+from lowtide.grid.providers.offline import LocalProvider, open_replay, open_typical_hours
 from lowtide.grid.providers.watttime import WattTimeProvider
 
 

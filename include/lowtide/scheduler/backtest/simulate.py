@@ -205,11 +205,11 @@ def read_grid(trace: Path, histories: Sequence[Path]) -> Grid:
     :raises ArtifactError: a file that cannot be used, a history without a value before the trace, two histories that
         contradict each other.
     """
-    actual = actual_trace(read_trace(trace, told_by="--trace"))
+    actual = actual_trace(read_trace(trace, named_in="--trace"))
     past: dict[int, tuple[float, Path]] = {}
     notes = []
     for path in histories:
-        rows, left_out = _before(read_trace(path, told_by="--history"), actual, path, trace)
+        rows, left_out = _before(read_trace(path, named_in="--history"), actual, path, trace)
         if left_out:
             notes.append(
                 f"{path}: {left_out} rows from the trace's beginning on are left out: the trace itself has them"
