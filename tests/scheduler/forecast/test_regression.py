@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from lowtide.grid.forecast.features import Anchor, HourlyPast
-from lowtide.grid.forecast.model import Blends, Learning, block_sums, last_monday, seasonal, solve_ridge
+from lowtide.grid.forecast.model import Ensembles, RidgeFit, block_sums, last_monday, seasonal, solve_ridge
 
 from tests.support.pasts import BERLIN, HOUR, MONDAY, forecaster_of, series_of
 from tests.support.traces import grid_like
@@ -21,7 +21,7 @@ def past() -> HourlyPast:
 
 def test_sums_gathered_by_blocks_are_the_sums_of_all_rows(past: HourlyPast) -> None:
     index = 15 * 7 * 24
-    gathered = Learning(past, ANCHOR).sums(index)
+    gathered = RidgeFit(past, ANCHOR).sums(index)
     rows = np.arange(7 * 24, index - 72 + 1)
     at_once = seasonal(block_sums(past, ANCHOR, rows), past.season[index])
     assert gathered is not None
@@ -54,13 +54,15 @@ def test_fits_are_made_on_mondays(past: HourlyPast) -> None:
     assert [last_monday(past, index) for index in (0, 167, 168, 400)] == [0, 0, 168, 336]
 
 
-def test_the_levelled_mean_gives_way_as_history_grows(past: HourlyPast) -> None:
-    blends = Blends(past)
-    shares = [(len(b.ridges), round(b.levelled_share, 2)) for b in map(blends.at, (24 * d for d in (28, 35, 42, 98)))]
+def test_the_persistence_forecast_gives_way_as_history_grows(past: HourlyPast) -> None:
+    ensembles = Ensembles(past)
+    shares = [
+        (len(b.ridges), round(b.persistence_share, 2)) for b in map(ensembles.at, (24 * d for d in (28, 35, 42, 98)))
+    ]
     assert shares == [(0, 1.0), (1, 0.86), (2, 0.71), (3, 0.31)]
 
 
-def test_a_series_that_remembers_is_foretold_better_than_by_the_usual_day() -> None:
+def test_a_series_that_remembers_is_forecast_better_than_by_the_usual_day() -> None:
     """AR(1) with a memory of 12 hours on a daily shape: the best possible error of each lead is known."""
     memory, hours = math.exp(-1 / 12), 300 * 24
     noise = np.random.default_rng(3).normal(0.0, 20.0, hours)
@@ -81,7 +83,7 @@ def test_a_series_that_remembers_is_foretold_better_than_by_the_usual_day() -> N
     assert (rmse[[0, 2, 5, 11, 23]] < 1.2 * best[[0, 2, 5, 11, 23]]).all()
 
 
-def test_waiting_for_the_foreseen_hour_beats_the_usual_hour() -> None:
+def test_waiting_for_the_forecast_hour_beats_the_usual_hour() -> None:
     """The best of the next 12 hours, on a grid that the wind moves: four months of history against the usual day."""
     values = grid_like(160, zone="US-TEX-ERCO")
     forecaster, truth = forecaster_of(values), np.array(values)

@@ -12,9 +12,6 @@ import numpy.typing as npt
 
 from lowtide.records import Reading
 
-# The types of arrays that the forecast is made of, and the lengths that all of it shares.
-
-
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -25,13 +22,24 @@ DAY = 24
 FITTED_HOURS = 72
 """Leads that are regressed: beyond three days the weather of today says nothing."""
 FORECAST_HOURS = 168
-
-
-# The zone's clock at every UTC hour, for years of hours at once.
-
+LEVEL_DAYS = 28
+"""Of the means that gaps are filled with and the persistence forecast rests on."""
+LEVEL_DECAY_H = 24.0
+STALE_HOURS = 7 * DAY
+"""Nothing is forecast when the last known hour is older."""
+SEASON_COLUMNS = 4
 
 _EPOCH_WEEKDAY = 3
 """1970-01-01 was a Thursday."""
+_SHORTEST_S = 60
+_WIDER_DAYS = (28, 91, 364)
+_YEAR_H = 365.25 * DAY
+_PER_UNIT = 1_000_000
+"""Hours are kept in whole millionths of a g/kWh, so that sums are exact whatever the first hour that was read."""
+_DIFFERENCES = 3
+_DIFFERENCE_SCALE = 6.0
+"""Neighbouring hours are so alike that a penalty on deviations alone would silence their differences, which predict the next
+hour: measured, a regression without this scale gets worse from knowing one hour more."""
 
 
 def local_hours(first_hour: int, count: int, timezone: ZoneInfo) -> tuple[Integers, Integers]:
@@ -62,15 +70,9 @@ def _offset_s(hour: int, timezone: ZoneInfo) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
-# Stored intensities on a regular grid in UTC, with gaps.
-
-
-_SHORTEST_S = 60
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Series:
-    """Intensities in g/kWh from ``start_s`` (UNIX seconds, a multiple of ``step_s``) on, one a step; NaN is a gap.
+    """Stored intensities in g/kWh from ``start_s`` (UNIX seconds, a multiple of ``step_s``) on, one a step; NaN is a gap.
 
     :raises ValueError: a step that does not divide the hour, a start off the grid, no value, or one that is no intensity.
     """
@@ -104,35 +106,31 @@ class Series:
         starts = np.array([r.start.timestamp() for r in known])
         ends = np.array([r.end.timestamp() for r in known])
         values = np.array([r.carbon_intensity_gco2eq_per_kwh for r in known], dtype=np.float64)
-        return cls._averaged(starts, ends, values, _step_s(ends - starts))
-
-    @classmethod
-    def _averaged(cls, starts: Floats, ends: Floats, values: Floats, step_s: int) -> Self:
-        if step_s < _SHORTEST_S or HOUR_S % step_s:
-            raise ValueError(f"a step of {step_s} s does not divide the hour; give 5, 15, 30 or 60 minutes")
-        usable = ~np.isnan(values)
+        step_s = _step_s(ends - starts)
         first, last = int(starts.min() // step_s), int(-(-ends.max() // step_s))
-        starts, ends, values = starts[usable], ends[usable], values[usable]
         steps, which = _touched(starts, ends, step_s)
         overlap_s = np.minimum(ends[which], (steps + 1) * step_s) - np.maximum(starts[which], steps * step_s)
         covered_s = np.bincount(steps - first, weights=overlap_s, minlength=last - first)
         sums = np.bincount(steps - first, weights=overlap_s * values[which], minlength=last - first)
-        known = covered_s >= step_s / 2
         means = np.full(last - first, np.nan)
-        np.divide(sums, covered_s, out=means, where=known)
+        np.divide(sums, covered_s, out=means, where=covered_s >= step_s / 2)
         return cls(start_s=first * step_s, step_s=step_s, values=means)
 
-    def hourly(self) -> tuple[int, Floats]:
-        """Return the first hour (hours since 1970) and the means of whole hours; one known by less than half is a gap."""
+    @property
+    def by_hour(self) -> Floats:
+        """The values in rows of one UTC hour, from the hour of the start on; NaN before the start and after the end."""
         steps = HOUR_S // self.step_s
         before = self.start_s // self.step_s % steps
         after = -(before + len(self.values)) % steps
-        padded = np.pad(self.values, (before, after), constant_values=np.nan).reshape(-1, steps)
-        known = ~np.isnan(padded)
+        return np.pad(self.values, (before, after), constant_values=np.nan).reshape(-1, steps)
+
+    def hourly(self) -> tuple[int, Floats]:
+        """Return the first hour (hours since 1970) and the means of whole hours; one known by less than half is a gap."""
+        hours = self.by_hour
+        known = ~np.isnan(hours)
         count = known.sum(axis=1)
-        sums = np.where(known, padded, 0.0).sum(axis=1)
-        means = np.full(len(padded), np.nan)
-        np.divide(sums, count, out=means, where=2 * count >= steps)
+        means = np.full(len(hours), np.nan)
+        np.divide(np.where(known, hours, 0.0).sum(axis=1), count, out=means, where=2 * count >= hours.shape[1])
         return self.start_s // HOUR_S, means
 
 
@@ -150,23 +148,10 @@ def _step_s(lengths: Floats) -> int:
     return int(fitting.min()) if len(fitting) else HOUR_S
 
 
-# The hours of the past as the forecast reads them: means by clock hour, and gaps filled from what was before them.
-
-
-LEVEL_DAYS = 28
-"""Of the means that gaps are filled with and the levelled forecast rests on."""
-LEVEL_DECAY_H = 24.0
-STALE_HOURS = 7 * DAY
-"""Nothing is forecast when the last known hour is older."""
-SEASON_COLUMNS = 4
-_WIDER_DAYS = (28, 91, 364)
-_YEAR_H = 365.25 * DAY
-_PER_UNIT = 1_000_000
-"""Hours are kept in whole millionths of a g/kWh, so that sums are exact whatever the first hour that was read."""
-
-
 class HourlyPast:
-    """Hours since ``first_hour`` (hours since 1970): what index i says rests on hours before i, or on i itself.
+    """The hours of a series since ``first_hour`` (hours since 1970), with means by clock hour and gaps filled.
+
+    What index i says rests on hours before i, or on i itself.
 
     :param limit: how far back a forecast may look; None: as far as there is anything.
     """
@@ -277,12 +262,6 @@ class HourlyPast:
         return np.concatenate([[0], np.cumsum(self.known)])
 
 
-_DIFFERENCES = 3
-_DIFFERENCE_SCALE = 6.0
-"""Neighbouring hours are so alike that a penalty on deviations alone would silence their differences, by which the next
-hour is told: measured, a regression without this scale gets worse from knowing one hour more."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
     """The usual day that deviations are taken from: the mean by clock hour over so many days; and how many hours of them.
@@ -307,24 +286,18 @@ class Anchor:
         return np.concatenate([deviations, changes * _DIFFERENCE_SCALE, level, past.calendar[rows]], axis=1)
 
     def usual(self, past: HourlyPast, rows: Integers) -> Floats:
-        """Return the usual day at indices, for the hours that the regression tells."""
+        """Return the usual day at indices, for the hours that the regression forecasts."""
         ahead = past.clock_hour[rows[:, None] + np.arange(FITTED_HOURS)]
         usual: Floats = past.means(self.days)[rows[:, None], ahead]
         return usual
 
 
-# How the intensity usually moves within an hour, for series finer than that.
-
-
 class WithinHour:
-    """The mean difference of each step from its hour, by clock hour, over the last four weeks before an index."""
+    """How each step usually differs from its hour, by clock hour: the mean over the last four weeks before an index."""
 
     def __init__(self, series: Series, past: HourlyPast) -> None:
-        steps = HOUR_S // series.step_s
-        before = series.start_s // series.step_s % steps
-        after = -(before + len(series.values)) % steps
         self._past = past
-        self._steps = np.pad(series.values, (before, after), constant_values=np.nan).reshape(-1, steps)
+        self._steps = series.by_hour
 
     def spread(self, hours: Floats, index: int) -> Floats:
         """Return hours from an index on as steps; each hour keeps its mean."""

@@ -1,4 +1,10 @@
-"""Forecasts from the history alone, at any moment of it."""
+"""Forecasts from the history alone, at any time of it: an ensemble of ridge regressions and a persistence forecast.
+
+The more history there is, the more regressions take part, and the less of the persistence forecast. A ridge regression is
+solved for each hour of the day. Hours obey different rules, but neighbouring hours nearly the same, and a year has only 365
+days to learn an hour from: so the sums of each clock hour (X'X and X'y) are mixed with those of the hours around it. Sums are
+gathered block by block, so that another week costs a week.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,12 +32,34 @@ from lowtide.grid.forecast.features import (
 from lowtide.grid.forecast.uncertainty import LeadErrors, past_errors_before
 from lowtide.timeutil import as_utc
 
-# The sums that a regression is solved from, gathered block by block so that another week costs a week.
-
-
 SEASON_MEAN = 0.65
 SEASON_SWING = 0.35
 """A day half a year away weighs 0.3 of one of the same season: mean plus swing times the cosine between them."""
+WEEK = 7 * DAY
+_FIRST_MONDAY = 4 * DAY
+"""1970-01-05, in hours since 1970."""
+_BLOCK = 4 * WEEK
+_FEWEST_ROWS = 14 * DAY
+_FEWEST_HOURS = 3 * DAY
+_MOST_DAYS_LEFT_OUT = 14
+_LEAST_KNOWN_BEFORE = 0.75
+_LEAST_KNOWN_AHEAD = 0.9
+_PENALTY = 20.0
+"""In units of the past's variance, so that a clean grid is treated as a dirty one."""
+_PENALTY_OF_CONSTANT = 1e-3
+_NEIGHBOURHOOD_H = 1.5
+_ALL_HOURS = 0.05
+_ANCHORS = (
+    (35, Anchor(days=7, lags=24)),
+    (42, Anchor(days=14, lags=24)),
+    (90, Anchor(days=28, lags=48)),
+)
+"""From so many known days on, a regression takes part: several usual days err differently, and their mean errs less."""
+_SEASON_DAYS = 300
+_PERSISTENCE_DAYS = 30.0
+_LEAST_PERSISTENCE = 0.15
+_PERSISTENCE_FADING = np.exp(-(np.arange(FORECAST_HOURS) + 1.0) / LEVEL_DECAY_H)
+_CORRECTION_FADING = np.exp(-np.arange(1.0, FORECAST_HOURS - FITTED_HOURS + 1) / LEVEL_DECAY_H)
 
 
 def block_sums(past: HourlyPast, anchor: Anchor, rows: Integers) -> Floats:
@@ -61,28 +89,15 @@ def seasonal(sums: Floats, wave: Floats) -> Floats:
     return weighted
 
 
-# Gathers what there is to learn from the past, in blocks of four weeks, for the fits of one week after another.
-
-
-WEEK = 7 * DAY
-_FIRST_MONDAY = 4 * DAY
-"""1970-01-05, in hours since 1970."""
-_BLOCK = 4 * WEEK
-_FEWEST_ROWS = 14 * DAY
-_MOST_DAYS_LEFT_OUT = 14
-_LEAST_KNOWN_BEFORE = 0.75
-_LEAST_KNOWN_AHEAD = 0.9
-
-
 def last_monday(past: HourlyPast, index: int) -> int:
     """Return the index of the last Monday 00:00 UTC up to an index: the same in a backtest and in production."""
     return (index + past.first_hour - _FIRST_MONDAY) // WEEK * WEEK + _FIRST_MONDAY - past.first_hour
 
 
-class Learning:
-    """What one anchor's regression can be solved from at any moment.
+class RidgeFit:
+    """What one anchor's regression can be solved from at any time.
 
-    Whole blocks are summed once, in their order, and kept: asking for an earlier moment begins again and gives the same.
+    Whole blocks are summed once, in their order, and kept: asking for an earlier time begins again and gives the same.
     """
 
     def __init__(self, past: HourlyPast, anchor: Anchor) -> None:
@@ -129,35 +144,16 @@ class Learning:
         return usable
 
 
-# The forecast of a few days' history: the usual day, moved to the level of the last hour, which fades.
-
-
-_LEVELLED_FADING = np.exp(-(np.arange(FORECAST_HOURS) + 1.0) / LEVEL_DECAY_H)
-
-
-def levelled_mean(past: HourlyPast, index: int) -> Floats:
-    """Return a week of hours from an index on, in g/kWh.
+def persistence_forecast(past: HourlyPast, index: int) -> Floats:
+    """Return a week of hours from an index on, in g/kWh: the usual day, moved to the level of the last hour, which fades.
 
     Each is the mean of its clock hour over four weeks, plus what is left of the last hour's deviation from its own mean:
     24 hours make it 1/e.
     """
     usual = past.means(LEVEL_DAYS)[index]
     deviation = past.filled[index - 1] - usual[past.clock_hour[index - 1]]
-    forecast: Floats = usual[past.clock_hour[index : index + FORECAST_HOURS]] + deviation * _LEVELLED_FADING
+    forecast: Floats = usual[past.clock_hour[index : index + FORECAST_HOURS]] + deviation * _PERSISTENCE_FADING
     return forecast
-
-
-# A ridge regression for each hour of the day, which its neighbours support.
-#
-# Hours of a day obey different rules, but hours next to one another nearly the same, and a year has only 365 days to learn
-# an hour from. So the sums of each clock hour's regression (X'X and X'y) are mixed with those of the hours around it.
-
-
-_PENALTY = 20.0
-"""In units of the past's variance, so that a clean grid is treated as a dirty one."""
-_PENALTY_OF_CONSTANT = 1e-3
-_NEIGHBOURHOOD_H = 1.5
-_ALL_HOURS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +164,7 @@ class Ridge:
     weights: Floats
 
     def forecast(self, past: HourlyPast, index: int) -> Floats:
-        """Return the hours from an index on that the regression tells, in g/kWh."""
+        """Return the hours from an index on that the regression forecasts, in g/kWh."""
         row = np.array([index])
         # einsum without BLAS: the same sums in the same order, whatever lies where in memory
         deviations = np.einsum("p,ph->h", self.anchor.columns(past, row)[0], self.weights[past.clock_hour[index]])
@@ -179,7 +175,7 @@ class Ridge:
 def solve_ridge(anchor: Anchor, sums: Floats, variance: float, *, season: bool) -> Ridge:
     """Solve from sums of (24, columns, columns + leads).
 
-    :param season: whether the season's waves take part: with less than most of a year they would tell a trend.
+    :param season: whether the season's waves take part: with less than most of a year they would show a trend.
     """
     count = sums.shape[1]
     mixed: Floats = (_NEIGHBOURS @ sums.reshape(DAY, -1)).reshape(DAY, count, -1)
@@ -205,27 +201,12 @@ def _neighbours() -> Floats:
 _NEIGHBOURS = _neighbours()
 
 
-# How much of which forecast: the more history there is, the more regressions, and the less of the levelled mean.
-
-
-_ANCHORS = (
-    (35, Anchor(days=7, lags=24)),
-    (42, Anchor(days=14, lags=24)),
-    (90, Anchor(days=28, lags=48)),
-)
-"""From so many known days on, a regression takes part: several usual days err differently, and their mean errs less."""
-_SEASON_DAYS = 300
-_LEVELLED_DAYS = 30.0
-_LEAST_LEVELLED = 0.15
-_FADING = np.exp(-np.arange(1.0, FORECAST_HOURS - FITTED_HOURS + 1) / LEVEL_DECAY_H)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blend:
-    """Regressions fitted at one moment; the share of the levelled mean, 1 where there is none of them."""
+class Ensemble:
+    """Regressions fitted at one time; the share of the persistence forecast, 1 without regressions."""
 
     ridges: tuple[Ridge, ...] = ()
-    levelled_share: float = 1.0
+    persistence_share: float = 1.0
 
     @property
     def method(self) -> str:
@@ -234,57 +215,56 @@ class Blend:
 
     def forecast(self, past: HourlyPast, index: int) -> Floats:
         """Return a week of hours from an index on, in g/kWh; where the regressions end, their correction fades."""
-        forecast = levelled_mean(past, index)
+        forecast = persistence_forecast(past, index)
         if self.ridges:
-            told = sum((ridge.forecast(past, index) for ridge in self.ridges), np.zeros(FITTED_HOURS))
-            change = (1.0 - self.levelled_share) * (told / len(self.ridges) - forecast[:FITTED_HOURS])
+            total = sum((ridge.forecast(past, index) for ridge in self.ridges), np.zeros(FITTED_HOURS))
+            change = (1.0 - self.persistence_share) * (total / len(self.ridges) - forecast[:FITTED_HOURS])
             forecast[:FITTED_HOURS] += change
-            forecast[FITTED_HOURS:] += change[-1] * _FADING
+            forecast[FITTED_HOURS:] += change[-1] * _CORRECTION_FADING
         return np.maximum(forecast, 0.0)
 
 
-class Blends:
-    """The blends of a past, fitted anew every Monday 00:00 UTC."""
+class Ensembles:
+    """The ensembles of a past, fitted anew every Monday 00:00 UTC."""
 
     def __init__(self, past: HourlyPast) -> None:
         self._past = past
-        self._learning = [(least, anchor, Learning(past, anchor)) for least, anchor in _ANCHORS]
-        self._fitted: dict[int, Blend] = {}
+        self._fits = [(least, anchor, RidgeFit(past, anchor)) for least, anchor in _ANCHORS]
+        self._fitted: dict[int, Ensemble] = {}
 
-    def at(self, index: int) -> Blend:
-        """Return the blend that holds at an index."""
+    def at(self, index: int) -> Ensemble:
+        """Return the ensemble that holds at an index."""
         monday = last_monday(self._past, index)
         if monday <= 0:
-            return Blend()
+            return Ensemble()
         if monday not in self._fitted:
             self._fitted[monday] = self._fit(monday)
         return self._fitted[monday]
 
-    def _fit(self, index: int) -> Blend:
+    def _fit(self, index: int) -> Ensemble:
         past = self._past
         days = past.known_hours(index) / DAY
         values = past.values[past.begin(index) : index]
         variance = float(np.nanvar(values)) if days else 0.0
         if variance == 0.0:
-            return Blend()
+            return Ensemble()
         ridges = []
-        for least, anchor, learning in self._learning:
-            sums = learning.sums(index) if days >= least else None
+        for least, anchor, fit in self._fits:
+            sums = fit.sums(index) if days >= least else None
             if sums is not None:
                 ridges.append(solve_ridge(anchor, sums, variance, season=days >= _SEASON_DAYS))
         if not ridges:
-            return Blend()
-        return Blend(ridges=tuple(ridges), levelled_share=min(1.0, max(_LEAST_LEVELLED, _LEVELLED_DAYS / days)))
-
-
-_FEWEST_HOURS = 3 * DAY
+            return Ensemble()
+        return Ensemble(
+            ridges=tuple(ridges), persistence_share=min(1.0, max(_LEAST_PERSISTENCE, _PERSISTENCE_DAYS / days))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryForecast:
-    """Intensities in g/kWh, one for each ``step_s`` from ``start_s`` (UNIX seconds) on: the first holds the asked moment.
+    """Intensities in g/kWh, one for each ``step_s`` from ``start_s`` (UNIX seconds) on: the first holds the time asked for.
 
-    ``issued_at`` is when the last hour ended that the forecast rests on: a history that was not filled makes old forecasts.
+    ``issued_at`` is when the last hour ended that the forecast rests on: a history that was not filled gives old forecasts.
     """
 
     issued_at: datetime
@@ -298,7 +278,7 @@ class HistoryForecast:
 class HistoryForecaster:
     """Forecasts a series from its own past. Not thread-safe.
 
-    What is forecast at a moment depends on the hours that had ended by then, bit for bit: not on what follows, nor on what
+    What is forecast at a time depends on the hours that had ended by then, bit for bit: not on what follows, nor on what
     was asked before.
 
     :param timezone: the zone's; days and weeks follow its clock.
@@ -309,7 +289,7 @@ class HistoryForecaster:
         self._step_s = series.step_s
         self._past = HourlyPast(series, timezone, history_limit)
         self._within_hour = WithinHour(series, self._past)
-        self._blends = Blends(self._past)
+        self._ensembles = Ensembles(self._past)
         self._hours: dict[int, Floats] = {}
         self._errors: dict[int, LeadErrors | None] = {}
 
@@ -332,7 +312,7 @@ class HistoryForecaster:
             start_s=now_s // self._step_s * self._step_s,
             step_s=self._step_s,
             values=tuple(steps[skipped:].tolist()),
-            method=self._blends.at(index).method,
+            method=self._ensembles.at(index).method,
             days_of_history=round(self._past.known_hours(index) / DAY),
         )
 
@@ -350,7 +330,7 @@ class HistoryForecaster:
         if not self._enough(index):
             return None
         if index not in self._hours:
-            self._hours[index] = self._blends.at(index).forecast(self._past, index)
+            self._hours[index] = self._ensembles.at(index).forecast(self._past, index)
         return self._hours[index]
 
     def _enough(self, index: int) -> bool:

@@ -1,4 +1,4 @@
-"""How wrong the forecast was in the last weeks, and what that says of an expected saving."""
+"""How wrong forecasts were in the last weeks, and the interval that this gives an expected saving."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,10 @@ _NEAR_HOURS = 3
 _FEWEST = 40
 _LEAST_KNOWN = 0.75
 _QUANTILES = (0.1, 0.9)
+LEAST_FORECASTS = 10
+"""From fewer of a provider's forecasts no interval is given: two quantiles of nine numbers are two of the numbers."""
+DAYS = 28
+_AHEAD = timedelta(hours=72)
 
 
 class LeadErrors:
@@ -83,13 +87,6 @@ def _block_means(errors: Floats, begin_s: float, duration_s: float) -> Floats:
     return means
 
 
-# How far forecasts were from what came: the past error of a block, laid over the same block of today's forecast.
-
-
-LEAST_FORECASTS = 10
-"""From fewer past forecasts no interval is given: two quantiles of nine numbers are two of the numbers."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastForecast:
     """A forecast as it was known at ``origin_s`` (UNIX seconds), and what the grid then did."""
@@ -108,7 +105,7 @@ class PastForecast:
 
 @dataclass(frozen=True, slots=True)
 class PastForecasts:
-    """Forecasts of the same kind and of the same hour of day; tells how well a saving that they promise was kept."""
+    """Forecasts of the same kind and of the same hour of day, and how well they kept a saving that they promised."""
 
     forecasts: Sequence[PastForecast]
 
@@ -137,13 +134,6 @@ def _saving_interval_percent(now: Floats, then: Floats, *, fewest: int) -> tuple
         return None
     low, high = np.quantile(100.0 * (1.0 - np.maximum(then[usable], 0.0) / now[usable]), _QUANTILES)
     return float(low), float(high)
-
-
-# How good a provider's forecasts were: those that were stored as they came, against what the grid then did.
-
-
-DAYS = 28
-_AHEAD = timedelta(hours=72)
 
 
 class StoredForecasts:
