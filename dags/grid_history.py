@@ -46,7 +46,7 @@ with DAG(
             type=["integer", "null"],
             minimum=1,
             maximum=LONGEST_DAYS,
-            description=f"fill gaps and settle runs of the last days; null = {DEFAULT_DAYS}",
+            description=f"how many days back to fill gaps and settle runs; null = {DEFAULT_DAYS}",
         ),
     },
     tags=["lowtide", "carbon", "history"],

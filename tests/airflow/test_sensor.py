@@ -44,7 +44,7 @@ def test_dirty_grid_defers_and_resumes_when_the_replayed_grid_is_clean(run_probe
 def test_latest_start_ends_the_wait_as_configured(run_probe, tmp_path, action, state):
     config = write_config(
         tmp_path,
-        grid__replay={"virtual_start": DIRTY_HOUR, "speed": 7200.0},
+        grid__replay={"virtual_start": DIRTY_HOUR, "speed": 14400.0},
         grid__threshold_gco2eq_per_kwh=1.0,
         scheduler__on_latest_start=action,
         scheduler__deadline="8h",

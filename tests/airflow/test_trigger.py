@@ -18,7 +18,7 @@ from tests.support.config_files import write_config
 @pytest.fixture
 def arguments(tmp_path):
     config = load_config(
-        write_config(tmp_path, grid__replay={"virtual_start": "2025-04-15T05:00", "speed": 7200.0})
+        write_config(tmp_path, grid__replay={"virtual_start": "2025-04-15T05:00", "speed": 14400.0})
     ).values
     anchor = replay_anchor(config.grid, utc_now())
     return {
