@@ -2,17 +2,17 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from lowtide.errors import InvalidAnswer
+from lowtide.errors import ArtifactError, InvalidAnswer
 from lowtide.io import objects, write_json_atomically
 from lowtide.timeutil import format_moment, parse_moment
 
@@ -431,6 +431,41 @@ def tells_of_an_unfinished_run(data: Any) -> bool:
     return isinstance(data, dict) and data.get("complete") is False
 
 
+AnyRecord = TrainingRecord | IncompleteRecord
+
+
+def read_record(file: Path) -> AnyRecord:
+    """Read a ``record.json``: of a finished run, or the account of one that did not finish.
+
+    :raises ArtifactError: missing, unreadable, not JSON, of another schema version, or not a record.
+    """
+    try:
+        content = file.read_bytes()
+        data = json.loads(content)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtifactError(f"{file}: there is no such record; give the folder of a finished run") from None
+    except OSError as error:
+        raise ArtifactError(f"{file}: cannot be read ({error.strerror}); check the path and its permissions") from None
+    except (ValueError, RecursionError) as error:  # bad JSON, or bytes that are no text
+        raise ArtifactError(f"{file}: is not JSON ({error}); the file is damaged, repeat the run") from None
+    if not isinstance(data, dict):
+        raise ArtifactError(f"{file}: is not a training record but a JSON {type(data).__name__}; give a run's folder")
+    model = IncompleteRecord if tells_of_an_unfinished_run(data) else TrainingRecord
+    version = data.get("schema_version")
+    if model is TrainingRecord and version not in READABLE_SCHEMA_VERSIONS:
+        raise ArtifactError(
+            f"{file}: schema_version is {version!r}, but this version of Lowtide reads"
+            f" {' and '.join(map(repr, READABLE_SCHEMA_VERSIONS))};"
+            " repeat the run, or read it with the version that wrote it"
+        )
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(f"{file}: is not a training record: {key}: {first['msg']}; repeat the run") from None
+
+
 # One row of the energy ledger: what was used in an interval. What the grid was like then is in ``intensity.jsonl``.
 
 
@@ -580,6 +615,23 @@ def decision_files(folder: Path) -> tuple[Path, ...]:
     run, mark, index = folder.name.rpartition("~")
     beside = (folder.with_name(run) / DECISIONS_NAME,) if mark and run and index.isdecimal() else ()
     return (*beside, folder / DECISIONS_NAME)
+
+
+def newest_decisions(*paths: Path) -> Iterator[RecordedDecision]:
+    """Yield the decisions in these files from the last one back; each line is read when it is asked for, torn ones are not.
+
+    :param paths: as ``decision_files`` gives them; a missing file has no decisions.
+    """
+    for path in reversed(paths):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError:
+            continue
+        for line in reversed(lines):
+            try:
+                yield RecordedDecision.from_json(json.loads(line))
+            except (KeyError, TypeError, ValueError, InvalidAnswer):
+                continue
 
 
 def read_decisions(*paths: Path) -> tuple[list[RecordedDecision], list[str]]:

@@ -50,7 +50,7 @@ def test_a_person_sees_each_basis_apart_with_months_models_totals_and_what_is_le
     assert totals[0][:5] == ["total", "3", "20.1 Wh", "2.21 g", "1.41 g in 3"]
     assert totals[1][1] == "1"
     assert "2 of" not in measured  # no deadline was missed
-    assert "runs/nightly/31: it has not begun" in simulated
+    assert "runs/nightly/31: it has not started" in simulated
 
 
 def test_json_keeps_the_schema_and_the_spans_last_day_belongs_to_it(root: Path) -> None:

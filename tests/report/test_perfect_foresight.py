@@ -1,17 +1,16 @@
-"""What perfect knowledge would have saved, checked against closed forms and against brute force."""
+"""What perfect foresight would have saved, checked against closed forms and against brute force."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowtide.records import IntensityKind, Phase, Reading, TrainingRecord, ValuedRow
 from lowtide.report.model import PerfectForesight
-from lowtide.report.optimal import Piece, Steps, best_slots, best_start, curve_of, emissions_at, search
 from lowtide.report.waiting import WaitEvidence, perfect_foresight_of
+from lowtide.tracker.emissions import value_interval
 
 from tests.support.records import make_record
 
@@ -70,7 +69,7 @@ def evidence(
     return WaitEvidence(rows=rows, readings=known, deadline=deadline)
 
 
-def oracle(run: TrainingRecord, found: WaitEvidence) -> PerfectForesight:
+def best_plan(run: TrainingRecord, found: WaitEvidence) -> PerfectForesight:
     known = perfect_foresight_of(run, found)
     assert isinstance(known, PerfectForesight), known
     return known
@@ -79,7 +78,7 @@ def oracle(run: TrainingRecord, found: WaitEvidence) -> PerfectForesight:
 def test_the_best_hour_is_found_and_what_the_run_got_of_it_is_said() -> None:
     """Submitted at 300 g/kWh, run at 100, best at 50: 200 of 250 g."""
     rows = rows_from(2)
-    found = oracle(run_of(rows), evidence(rows))
+    found = best_plan(run_of(rows), evidence(rows))
     assert (found.at_submission_gco2eq, found.as_run_gco2eq, found.emissions_gco2eq) == pytest.approx((300, 100, 50))
     assert found.avoided_gco2eq == pytest.approx(250.0)
     assert found.avoided_percent == pytest.approx(100 * 250 / 300)
@@ -92,13 +91,13 @@ def test_the_best_hour_is_found_and_what_the_run_got_of_it_is_said() -> None:
 
 def test_the_sites_overhead_counts_in_all_of_them() -> None:
     rows = rows_from(2)
-    found = oracle(run_of(rows, pue=1.5), evidence(rows))
+    found = best_plan(run_of(rows, pue=1.5), evidence(rows))
     assert (found.at_submission_gco2eq, found.as_run_gco2eq, found.emissions_gco2eq) == pytest.approx((450, 150, 75))
 
 
 def test_a_run_that_hit_the_best_hour_captured_everything() -> None:
     rows = rows_from(4)
-    found = oracle(run_of(rows), evidence(rows))
+    found = best_plan(run_of(rows), evidence(rows))
     assert found.captured_percent == pytest.approx(100.0)
     assert found.segments[0].start == rows[0].start
 
@@ -106,13 +105,13 @@ def test_a_run_that_hit_the_best_hour_captured_everything() -> None:
 def test_nothing_is_captured_of_nothing() -> None:
     """By the deadline at 21:00 there is no other start."""
     rows = rows_from(0)
-    found = oracle(run_of(rows), evidence(rows, deadline_h=1))
+    found = best_plan(run_of(rows), evidence(rows, deadline_h=1))
     assert (found.avoided_gco2eq, found.captured_percent) == (0.0, None)
 
 
 def test_a_run_past_its_deadline_widens_the_window_so_that_it_is_not_beaten_by_less_time() -> None:
     rows = rows_from(4)
-    found = oracle(run_of(rows), evidence(rows, deadline_h=3))
+    found = best_plan(run_of(rows), evidence(rows, deadline_h=3))
     assert found.window.end == rows[-1].end
     assert found.captured_percent == pytest.approx(100.0)
 
@@ -120,10 +119,10 @@ def test_a_run_past_its_deadline_widens_the_window_so_that_it_is_not_beaten_by_l
 def test_a_run_in_one_piece_is_not_cut_but_one_that_paused_may_be() -> None:
     """Two hours of work: in one piece at best 100 + 150 or 150 + 50; in pieces 50 + 100."""
     rows = rows_from(2, hours=2)
-    whole = oracle(run_of(rows), evidence(rows))
+    whole = best_plan(run_of(rows), evidence(rows))
     assert (whole.may_pause, whole.emissions_gco2eq) == (False, pytest.approx(200.0))
     paused = [*rows_from(1), *rows_from(3, attempt=2)]
-    pieces = oracle(run_of(paused, policy="interruptible"), evidence(paused))
+    pieces = best_plan(run_of(paused, policy="interruptible"), evidence(paused))
     assert (pieces.may_pause, pieces.emissions_gco2eq) == (True, pytest.approx(150.0))
     assert len(pieces.segments) == 2
     assert pieces.at_submission_gco2eq == pytest.approx(500.0)  # 300 + 200: without waiting there would be no pause
@@ -163,70 +162,80 @@ def test_what_is_not_known_is_said_and_not_guessed(changes: dict[str, object], f
     assert said in known
 
 
-grids = st.lists(st.integers(0, 900), min_size=2, max_size=8)
+grids = st.lists(st.integers(0, 900).map(float), min_size=2, max_size=6)
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[list[Piece], Steps]:
-    """A run of whole minutes in a grid of steps of 20 minutes."""
-    grid = draw(grids)
-    window = 20 * len(grid)
-    energies = draw(st.lists(st.integers(0, 9), min_size=1, max_size=min(window, 30)))
-    start = draw(st.integers(0, window - len(energies)))
-    pieces = [(60.0 * (start + k), 60.0 * (start + k + 1), 1, float(e)) for k, e in enumerate(energies)]
-    return pieces, Steps.of([1200.0 * k for k in range(len(grid) + 1)], grid)
+def cases(draw: st.DrawFn) -> tuple[list[float], list[int], int]:
+    """A grid of hours, the energy of each quarter of an hour of work, and the quarter in which it started."""
+    hours = draw(grids)
+    energies = draw(st.lists(st.integers(0, 9), min_size=1, max_size=min(4 * len(hours), 8)))
+    return hours, energies, draw(st.integers(0, 4 * len(hours) - len(energies)))
+
+
+def placed(hours: list[float], energies: list[int], start: int, **changes: object) -> PerfectForesight:
+    """Return what perfect foresight makes of work in quarters of an hour."""
+    grid = [reading(hour, value) for hour, value in enumerate(hours)]
+    quarter = timedelta(minutes=15)
+    rows = [
+        row
+        for k, energy in enumerate(energies)
+        for row in value_interval(
+            SUBMITTED + (start + k) * quarter,
+            SUBMITTED + (start + k + 1) * quarter,
+            (float(energy), 0.0, 0.0),
+            grid,
+            phase=Phase.TRAIN,
+            attempt=1,
+            monotonic_s=0.0,
+            pue=1.0,
+        )
+    ]
+    return best_plan(run_of(rows, **changes), evidence(rows, deadline_h=len(hours), readings=grid))
 
 
 @settings(deadline=None)
-@given(cases())
-def test_the_best_start_is_that_of_trying_every_minute(case: tuple[list[Piece], Steps]) -> None:
-    pieces, steps = case
-    energies = [energy for *_, energy in pieces]
-    window = int(steps.edges_s[-1] / 60)
-    tried = [
-        sum(e * steps.intensities[(s + k) // 20] for k, e in enumerate(energies))
-        for s in range(window - len(energies) + 1)
-    ]
-    found = best_start(curve_of(pieces), steps)
+@given(grid=grids, work=st.integers(1, 8), start=st.integers(0, 24))
+def test_at_constant_power_the_best_start_is_that_of_trying_every_quarter(
+    grid: list[float], work: int, start: int
+) -> None:
+    last = 4 * len(grid) - work
+    tried = [sum(grid[(first + k) // 4] for k in range(work)) for first in range(last + 1)]
+    found = placed(grid, [1] * work, min(start, last))
     assert found.emissions_gco2eq == pytest.approx(min(tried), abs=1e-6)
-    assert found.segments_s[0][0] == 60.0 * min(s for s, grams in enumerate(tried) if grams <= min(tried) * (1 + 1e-9))
 
 
 @settings(deadline=None)
-@given(
-    grid=st.lists(st.integers(0, 900), min_size=3, max_size=7),
-    energies=st.lists(st.integers(0, 9), min_size=1, max_size=3),
-)
-def test_the_best_pieces_are_those_of_trying_every_choice_of_minutes(grid: list[int], energies: list[int]) -> None:
-    """The work is done in its order, a minute at a time; the grid has steps of a minute here."""
-    steps = Steps.of([60.0 * k for k in range(len(grid) + 1)], grid)
-    curve = curve_of([(60.0 * k, 60.0 * (k + 1), 1, float(e)) for k, e in enumerate(energies)])
-    tried = [
-        sum(e * grid[m] for e, m in zip(energies, minutes, strict=True))
-        for minutes in combinations(range(len(grid)), len(energies))
-    ]
-    found = best_slots(curve, steps)
-    assert found.emissions_gco2eq == pytest.approx(min(tried), abs=1e-9)
-    assert sum(end - start for start, end in found.segments_s) == pytest.approx(60.0 * len(energies))
+@given(grid=grids, work=st.integers(1, 6))
+def test_at_constant_power_the_best_pieces_are_the_cleanest_quarters(grid: list[float], work: int) -> None:
+    found = placed(grid, [1] * work, 0, policy="interruptible")
+    quarters = sorted(value for value in grid for _ in range(4))
+    assert found.emissions_gco2eq == pytest.approx(sum(quarters[:work]), abs=1e-6)
+    length = sum((span.end - span.start for span in found.segments), timedelta(0))
+    assert length == work * timedelta(minutes=15)
 
 
 @settings(deadline=None)
-@given(cases(), st.booleans())
-def test_nothing_that_was_done_beats_the_oracle(case: tuple[list[Piece], Steps], may_pause: bool) -> None:
-    pieces, steps = case
-    found = search(pieces, steps, may_pause=may_pause)
-    assert found.best.emissions_gco2eq <= found.as_run_gco2eq
-    assert found.best.emissions_gco2eq <= found.at_submission_gco2eq * (1 + 1e-9) + 1e-9
+@given(cases(), st.sampled_from(["window", "interruptible"]))
+def test_nothing_that_was_done_beats_perfect_foresight(case: tuple[list[float], list[int], int], policy: str) -> None:
+    hours, energies, start = case
+    found = placed(hours, energies, start, policy=policy)
+    assert found.emissions_gco2eq <= found.as_run_gco2eq
+    assert found.emissions_gco2eq <= found.at_submission_gco2eq * (1 + 1e-9) + 1e-9
+    done = sum(energy * hours[(start + k) // 4] for k, energy in enumerate(energies))
+    at_submission = sum(energy * hours[k // 4] for k, energy in enumerate(energies))
+    assert (found.as_run_gco2eq, found.at_submission_gco2eq) == pytest.approx((done, at_submission), abs=1e-6)
 
 
 def test_a_step_that_falls_into_a_row_divides_its_energy_by_time() -> None:
-    curve = curve_of([(0.0, 100.0, 1, 10.0)])
-    steps = Steps.of([0.0, 50.0, 500.0], [100.0, 300.0])
-    # begun at 20: 30 s at 100, 70 s at 300
-    assert emissions_at(curve, steps, np.array([20.0])) == pytest.approx([3 * 100 + 7 * 300])
+    """One kWh from 21:30 to 22:30: half of it at 200, half at 100 g/kWh."""
+    half = timedelta(minutes=30)
+    shifted = [replace(row, start=row.start + half, end=row.end + half) for row in rows_from(1)]
+    found = best_plan(run_of(shifted), evidence(shifted))
+    assert found.as_run_gco2eq == pytest.approx((200 + 100) / 2)
 
 
-def test_the_report_holds_the_oracle_as_json() -> None:
+def test_the_report_holds_it_as_json() -> None:
     rows = rows_from(2)
-    data = json.loads(oracle(run_of(rows), evidence(rows)).model_dump_json())
+    data = json.loads(best_plan(run_of(rows), evidence(rows)).model_dump_json())
     assert data["segments"] == [{"start": "2026-03-03T00:00:00Z", "end": "2026-03-03T01:00:00Z"}]

@@ -1,16 +1,17 @@
 """Time in a queue after the decision to start is no wait for the grid: also of trainings that share one sensor and one slot."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from lowtide.config.schema import ReportConfig
-from lowtide.records import Interruption, ReplayAnchor, TrainingRecord, decision_files
+from lowtide.records import IntensityKind, Interruption, RecordedDecision, ReplayAnchor, TrainingRecord, decision_files
 from lowtide.report.compare import compare_runs
 from lowtide.report.html import render_html
 from lowtide.report.markdown import render_markdown
 from lowtide.report.model import Report
-from lowtide.report.waiting import Queue, WaitEvidence, queue_of
+from lowtide.report.waiting import Delay, WaitEvidence, delay_of, queue_reason
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 
@@ -20,7 +21,7 @@ from tests.support.records import make_record
 from tests.support.savings import savings_of
 
 NOW = SUBMITTED + timedelta(days=2)
-BARRED = "1 h of the time until the start came after the decision to start: that was a queue's"
+BARRED = "1 h of the time until the start came after the decision to start: the effects of queue and wait"
 
 
 def report(root: Path, folder: RunFolder, record: TrainingRecord) -> Report:
@@ -37,9 +38,9 @@ def test_of_one_sensors_trainings_the_one_that_stood_in_the_queue_is_not_credite
     late = report(tmp_path, second, queued)
     assert late.waiting.queued_s == 3600.0
     assert "made this run's emissions" not in late.headline.text
-    assert "Of that, 1 h was queueing after the decision to start" in render_markdown(late)
+    assert "Of that, 1 h was queueing and start-up after the decision to start" in render_markdown(late)
     page = render_html(late, run_folder=second.path)
-    assert "waited 3\u00a0h, 1\u00a0h of it in a queue" in page
+    assert "waited 3\u00a0h, 1\u00a0h of it queued or starting" in page
     assert "Less than at submission" in page
     assert "decisions of the run" in page
 
@@ -97,31 +98,61 @@ def after(minutes: float) -> datetime:
     return SUBMITTED + timedelta(minutes=minutes)
 
 
+def decided(*decisions: tuple[float, str]) -> list[RecordedDecision]:
+    """Return decisions, the newest first, of minutes after submission and actions."""
+    return [
+        RecordedDecision(
+            decided_at=after(minutes), action=action, reason="threshold", text="", deadline=None, reading=None
+        )
+        for minutes, action in sorted(decisions, reverse=True)
+    ]
+
+
 @pytest.mark.parametrize(
-    ("wait_min", "decided_min", "queue"),
+    ("decisions", "delay"),
     [
-        (240, [0, 180], Queue(3600.0, 0.0)),
-        (240, [230.1], Queue()),  # less than ten minutes
-        (1200, [1150], Queue()),  # fifty minutes of twenty hours
-        (1200, [1100], Queue(6000.0, 0.0)),
-        (240, [], Queue()),  # nobody decided
-        (240, [-30, 300], Queue()),  # of another run in the same folder
+        ([(0, "run"), (10, "wait"), (180, "run")], Delay(waited=True, waited_s=10_800.0, queued_s=3600.0)),
+        ([(0, "wait"), (239, "run")], Delay(waited=True, waited_s=14_340.0, queued_s=60.0)),
+        ([(0, "run")], Delay(waited=False, queued_s=14_400.0)),
+        ([(0, "wait")], Delay(waited=True, waited_s=14_400.0, queued_s=0.0)),  # no decision to start
+        ([], Delay()),
+        ([(-30, "run"), (-20, "wait")], Delay()),  # of another run in the same folder
     ],
 )
-def test_a_queue_is_from_the_last_decision_to_the_start(
-    wait_min: float, decided_min: list[float], queue: Queue
-) -> None:
-    run = waiting_run(submitted_at=SUBMITTED, wait_s=60 * wait_min)
-    assert queue_of(run, [after(minutes) for minutes in decided_min]) == queue
+def test_waited_and_queued_are_exact_to_the_second(decisions: list[tuple[float, str]], delay: Delay) -> None:
+    run = waiting_run(submitted_at=SUBMITTED, wait_s=14_400.0)
+    assert delay_of(run, decided(*decisions)) == delay
 
 
-def test_going_on_after_a_pause_may_stand_in_a_queue_too_and_a_mishap_does_not() -> None:
+def test_resuming_after_a_pause_may_be_queued_too_and_a_failure_is_not() -> None:
     gaps = [
         Interruption(attempt=k, start=after(a), end=after(b), resumed_from_optimizer_step=1)
         for k, a, b in ((2, 120, 240), (3, 300, 400))
     ]
-    run = waiting_run(submitted_at=SUBMITTED, wait_s=3600.0, interruptions=tuple(gaps), policy="interruptible")
-    assert queue_of(run, [after(60), after(200)]) == Queue(0.0, 2400.0)
+    run = waiting_run(
+        submitted_at=SUBMITTED, wait_s=3600.0, interruptions=tuple(gaps), policy="interruptible", ended_at=after(500)
+    )
+    found = delay_of(run, decided((0, "wait"), (60, "run"), (120, "pause"), (200, "run")))
+    assert found == Delay(waited=True, waited_s=3600.0, paused_s=13_200.0 - 2400.0, queued_s=2400.0)
+
+
+def test_no_more_decisions_are_read_than_are_needed() -> None:
+    def read() -> Iterator[RecordedDecision]:
+        yield from decided((239, "run"), (200, "wait"))
+        raise AssertionError("the wait was known")
+
+    assert delay_of(waiting_run(submitted_at=SUBMITTED, wait_s=14_400.0), read()).queued_s == 60.0
+
+
+@pytest.mark.parametrize(("queued_s", "barred"), [(600.0, False), (720.0, False), (721.0, True)])
+def test_a_queue_of_more_than_5_percent_of_the_delay_bars_the_claim(queued_s: float, barred: bool) -> None:
+    run = waiting_run(submitted_at=SUBMITTED, wait_s=14_400.0)
+    assert (queue_reason(run, queued_s) is not None) is barred
+    found = compare_runs(
+        None, run, settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=True, queued_s=queued_s)
+    )
+    assert found.waiting.queue_bars_claim is barred
+    assert ("Waiting 4 h made" in found.headline.text) is not barred
 
 
 def test_a_queue_in_a_pause_is_not_said_to_be_of_the_wait_before_the_start(tmp_path: Path) -> None:
@@ -130,16 +161,21 @@ def test_a_queue_in_a_pause_is_not_said_to_be_of_the_wait_before_the_start(tmp_p
     run = waiting_run(submitted_at=SUBMITTED, wait_s=120.0, interruptions=(gap,), policy="interruptible")
     found = WaitEvidence(waited=True, queued_s=2400.0)
     told = compare_runs(None, run, settings=ReportConfig(), now=NOW, evidence=found)
-    assert "Of that and the pauses, 40 min was queueing after the decision to start" in render_markdown(told)
-    assert "paused 2\u00a0h, 40\u00a0min of both in a queue" in render_html(told, run_folder=tmp_path)
+    assert "Of that and the pauses, 40 min was queueing and start-up after the decision to start" in render_markdown(
+        told
+    )
+    assert "paused 2\u00a0h, 40\u00a0min of both queued or starting" in render_html(told, run_folder=tmp_path)
 
 
-def test_under_replay_the_usual_time_of_a_start_is_counted_in_real_seconds() -> None:
+def test_a_simulated_runs_wait_is_not_barred_by_a_start_of_virtual_hours() -> None:
     """At 360 virtual seconds a second, a start that takes a minute takes six virtual hours."""
     anchor = ReplayAnchor(real_start=SUBMITTED, virtual_start=SUBMITTED, speed=360.0)
-    run = waiting_run(submitted_at=SUBMITTED, wait_s=8 * 3600.0, replay=anchor)
-    assert queue_of(run, [after(120)]) == Queue()
-    assert queue_of(run.model_copy(update={"replay": None}), [after(120)]) == Queue(6 * 3600.0, 0.0)
+    run = waiting_run(
+        submitted_at=SUBMITTED, wait_s=8 * 3600.0, replay=anchor, intensity_kinds={IntensityKind.REPLAYED: 1.0}
+    )
+    assert queue_reason(run, 6 * 3600.0) is None
+    real = run.model_copy(update={"replay": None, "intensity_kinds": {IntensityKind.MEASURED: 1.0}})
+    assert queue_reason(real, 6 * 3600.0) is not None
 
 
 @pytest.mark.parametrize(

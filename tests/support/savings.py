@@ -43,7 +43,8 @@ def write_training(
 def decided(action: str, at: datetime, deadline: datetime | None = None) -> dict[str, Any]:
     """Return a decision's keys that the savings ledger reads, in the order in which they are written."""
     moments = {"decided_at": at.isoformat(), "deadline": deadline.isoformat() if deadline else None}
-    return {"action": action, "text": 'said: "action": "wait" for {"action": "pause"}', **moments}
+    text = 'said: "action": "wait" for {"action": "pause"}'
+    return {"action": action, "reason": "threshold", "text": text, "reading": None, **moments}
 
 
 def waited_until_start(record: TrainingRecord, deadline: datetime | None = None) -> list[dict[str, Any]]:

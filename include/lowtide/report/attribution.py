@@ -298,8 +298,10 @@ def queued_reasons(runs: Records, evidence: Sequence[WaitEvidence | None]) -> li
         return [
             "no decision made the run wait: the time from submission to start was spent in a queue, which is no waiting"
         ]
-    queues = (found.queued_s for found in evidence if found is not None)
-    return list(dict.fromkeys(queue_reason(queued_s) for queued_s in queues if queued_s))
+    reasons = (
+        queue_reason(run, found.queued_s) for run, found in zip(runs, evidence, strict=True) if found is not None
+    )
+    return list(dict.fromkeys(reason for reason in reasons if reason))
 
 
 def controllable_of(

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from lowtide.records import IntensityKind, TrainingRecord
+from lowtide.records import AnyRecord, IntensityKind, TrainingRecord
+from lowtide.report.model import RunFigures
 from lowtide.units import percent_text
 
 CLAIM_LIMIT_SHARE = 0.05
@@ -16,7 +17,7 @@ _UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
 _ESTIMATED_METHODS = ("tdp_estimate", "constant")
 
 
-def simulated_reasons(record: TrainingRecord, who: str) -> list[str]:
+def simulated_reasons(record: AnyRecord, who: str) -> list[str]:
     """Say where modelled or replayed intensity, or replayed energy, carries more than the limit."""
     share = _share_of_kinds(record.intensity_kinds, _SIMULATED)
     reasons = []
@@ -29,7 +30,7 @@ def simulated_reasons(record: TrainingRecord, who: str) -> list[str]:
     return reasons
 
 
-def forecast_reasons(record: TrainingRecord, who: str) -> list[str]:
+def forecast_reasons(record: AnyRecord, who: str) -> list[str]:
     """Say where forecast or cached intensity carries more than the limit: settled only when the grid's figures are in.
 
     A cached reading stands in for hours of which nothing has been heard; it may itself have been a forecast.
@@ -41,7 +42,7 @@ def forecast_reasons(record: TrainingRecord, who: str) -> list[str]:
     return [f"{percent_text(100 * share)} of the {who}'s energy is valued at {kinds} intensity, not yet settled"]
 
 
-def foreign_signal_reasons(record: TrainingRecord, who: str) -> list[str]:
+def foreign_signal_reasons(record: AnyRecord, who: str) -> list[str]:
     """Say where rows were valued at another signal or factor type: such grams are never added up into a claim."""
     if record.foreign_signal_share == 0:
         return []
@@ -50,7 +51,7 @@ def foreign_signal_reasons(record: TrainingRecord, who: str) -> list[str]:
     return [f"{share} of the {who}'s energy is valued at another signal or factor type than its own ({own})"]
 
 
-def unvalued_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
+def unvalued_energy_reasons(record: AnyRecord, who: str) -> list[str]:
     """Say where no intensity is known of a part of the energy, whose emissions are therefore missing."""
     if record.unvalued_energy_kwh == 0 or record.foreign_signal_share > 0:
         return []
@@ -67,7 +68,7 @@ def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
     return [f"energy that the {who} used is missing from its figures (see its problems)"]
 
 
-def estimated_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
+def estimated_energy_reasons(record: AnyRecord | RunFigures, who: str) -> list[str]:
     """Say where energy from a TDP or a constant carries more than the limit: it supports no efficiency claim."""
     share = _share_of_methods(record, _ESTIMATED_METHODS)
     if share <= CLAIM_LIMIT_SHARE:
@@ -107,7 +108,7 @@ def _share_of_kinds(kinds: Mapping[IntensityKind, float], wanted: tuple[Intensit
     return sum(kinds.get(kind, 0.0) for kind in wanted)
 
 
-def _share_of_methods(record: TrainingRecord, wanted: tuple[str, ...]) -> float:
+def _share_of_methods(record: AnyRecord | RunFigures, wanted: tuple[str, ...]) -> float:
     energy = record.energy_kwh
     if not energy.total:
         return 0.0

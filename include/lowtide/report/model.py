@@ -206,17 +206,20 @@ class PerfectForesight(Frozen):
 class Waiting(Frozen):
     """The same-run counterfactual: this run's own energy curve, had it started at submission. Needs no baseline."""
 
-    wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False, description="submission to start, whatever for")]
+    wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False, description="submission to start, for whatever reason")]
     no_wait: Annotated[
         str | None, Field(description="why that was no wait for the grid; null = it was, or that is not known")
     ] = None
     queued_s: Annotated[
         NonNegative | None,
         Field(
-            description="part of wait_s and paused_s that came after the decision to start: a queue, no wait for the grid;"
-            " 0 up to what a start usually takes; null = the decisions were not kept"
+            description="part of wait_s and paused_s from each decision to start, or resume, to the start: queue and start-up;"
+            " null = the decisions were not kept"
         ),
     ] = None
+    queue_bars_claim: Annotated[
+        bool, Field(description="the queue is more than 5 % of the delay, so that the wait is not claimed")
+    ] = False
     avoided_gco2eq: Annotated[
         _Change, Field(description="counterfactual minus actual emissions; negative = waiting added emissions")
     ] = None

@@ -203,9 +203,10 @@ def _wait_itself(waiting: Waiting, *, several: bool) -> Iterator[str]:
         return
     yield f"The {'runs' if several else 'run'} waited {waited}{on_average}."
     if waiting.queued_s:
+        claim = " The figures below include it, so nothing is claimed for waiting." if waiting.queue_bars_claim else ""
         yield (
             f"Of {'that and the pauses' if waiting.paused_s else 'that'}, {units.duration_text(waiting.queued_s)}{on_average}"
-            " was queueing after the decision to start. The figures below include it, so nothing is claimed for waiting."
+            f" was queueing and start-up after the decision to start.{claim}"
         )
 
 

@@ -1,34 +1,100 @@
-"""What a wait avoided and what it cost in time; for several runs, their means."""
+"""What a wait avoided, what it cost in time, and what perfect foresight would have avoided; for several runs, their means."""
 
-# What perfect knowledge would have made of a run's wait: its own energy curve on the grid's actual intensities.
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from lowtide.records import IntensityKind, LedgerRow, Reading, TrainingRecord
-from lowtide.report.data_quality import CLAIM_LIMIT_SHARE
+from lowtide.grid.series import IntensityCurve, gaps
+from lowtide.records import IncompleteRecord, IntensityKind, LedgerRow, Reading, RecordedDecision, TrainingRecord
+from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, simulated_reasons
 from lowtide.report.model import PerfectForesight, Span, Waiting
-from lowtide.timeutil import format_moment, parse_moment
+from lowtide.timeutil import format_moment
 from lowtide.units import duration_text, percent_text
 
+_S_PER_HOUR = 3600.0
 _KNOWN = (IntensityKind.MEASURED, IntensityKind.ESTIMATED, IntensityKind.REPLAYED)
 _PAUSING = "interruptible"
+_WAITS = ("wait", "pause")
 _BY_ROUNDING = timedelta(milliseconds=1)
+_SAME = 1e-9
+
+
+class Delay(NamedTuple):
+    """How long a run waited for the grid and how long it was queued, by its decisions; policy time.
+
+    ``waited`` is None where the decisions were not kept; ``waited_s`` is from submission to the decision to start, ``paused_s``
+    from the end of an attempt to the decision to resume, and ``queued_s`` from each of these decisions to the start after it.
+    """
+
+    waited: bool | None = None
+    waited_s: float = 0.0
+    paused_s: float = 0.0
+    queued_s: float | None = None
+    deadline: datetime | None = None
+
+
+def delay_of(run: TrainingRecord | IncompleteRecord, newest_first: Iterable[RecordedDecision]) -> Delay:
+    """Return a run's delay.
+
+    :param newest_first: decisions; those from before the run's submission and after its end are another run's. No more of
+        them are read than are needed.
+    """
+    starts: list[datetime] = []
+    deadline, waited = None, None
+    for one in newest_first:
+        if one.decided_at < run.submitted_at:
+            break
+        if one.decided_at > run.ended_at:
+            continue
+        deadline = deadline or one.deadline
+        waited = bool(waited) or one.action in _WAITS
+        if one.action == "run":
+            starts.append(one.decided_at)
+        if waited and starts and starts[-1] <= run.started_at:
+            break
+    if not isinstance(run, TrainingRecord):
+        return Delay(waited=waited, deadline=deadline)
+    before_start_s = _queued_s(run.submitted_at, run.started_at, starts)
+    in_pauses_s = math.fsum(_queued_s(gap.start, gap.end, starts) for gap in run.interruptions)
+    return Delay(
+        waited=waited,
+        waited_s=max(0.0, run.wait_s - before_start_s) if waited else 0.0,
+        paused_s=max(0.0, paused_s(run) - in_pauses_s),
+        queued_s=None if waited is None else before_start_s + in_pauses_s,
+        deadline=deadline,
+    )
+
+
+def _queued_s(stopped: datetime, started: datetime, decided_to_run: Sequence[datetime]) -> float:
+    between = [at for at in decided_to_run if stopped <= at <= started]
+    return (started - max(between)).total_seconds() if between else 0.0
+
+
+def queue_reason(run: TrainingRecord, queued_s: float | None) -> str | None:
+    """Return why waiting cannot be claimed for a run that was queued for more than 5 % of its delay; None where it can.
+
+    Nothing is claimed of a simulated run, and under replay the seconds that any start takes are hours.
+    """
+    delay_s = run.wait_s + math.fsum((gap.end - gap.start).total_seconds() for gap in run.interruptions)
+    if not queued_s or queued_s <= CLAIM_LIMIT_SHARE * delay_s or simulated_reasons(run, "run"):
+        return None
+    return (
+        f"{duration_text(queued_s)} of the time until the start came after the decision to start: the effects of queue and"
+        " wait on the emissions cannot be separated, and neither is claimed"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitEvidence:
-    """What is known of a run's wait beside its record; all moments in policy time.
+    """What is known of a run's wait beside its record; all times are policy time.
 
     :param rows: the run's ledger, in time order.
-    :param readings: the grid from submission on, in time order without overlap; what is no actual figure is left aside.
+    :param readings: the grid from submission on, in time order without overlap; kinds that are not actual are ignored.
     :param missing: why there are no rows, where there are none.
-    :param waited: whether a decision made it wait or pause; None = its decisions were not kept. A queue is no wait.
-    :param queued_s: policy time in a queue after the decision to start; None = its decisions were not kept.
+    :param waited: whether a decision made it wait or pause; None = its decisions were not kept.
+    :param queued_s: as in ``Delay``.
     """
 
     rows: Sequence[LedgerRow] = ()
@@ -39,163 +105,21 @@ class WaitEvidence:
     queued_s: float | None = None
 
 
-def perfect_foresight_of(run: TrainingRecord, evidence: WaitEvidence) -> PerfectForesight | str:
-    """Return the oracle, or in words why there is none."""
-    if run.policy == "immediate":
-        return "the run did not wait for the grid"
-    if evidence.missing is not None or not evidence.rows:
-        return evidence.missing or "the run's ledger has no rows"
-    if evidence.deadline is None:
-        return "the run's deadline is not known, so nobody can say until when it might have waited"
-    rows = evidence.rows
-    window = Span(start=run.submitted_at, end=max(evidence.deadline, rows[-1].end))
-    if rows[0].start < run.submitted_at:
-        return "the run's ledger begins before its submission"
-    known = _known(run, evidence.readings, window)
-    if gap := _first_gap(known, window):
-        return (
-            f"the grid's actual intensity is known for {percent_text(100 * _covered(known, window))} of the wait's window"
-            f" only: not from {format_moment(gap)}"
-        )
-    return _searched(run, rows, known, window)
-
-
-def _known(run: TrainingRecord, readings: Sequence[Reading], window: Span) -> list[Reading]:
-    meaning = (run.signal_type, run.emission_factor_type)
-    return [
-        reading
-        for reading in readings
-        if reading.kind in _KNOWN
-        and (reading.signal_type, reading.emission_factor_type) == meaning
-        and reading.start < window.end
-        and reading.end > window.start
-    ]
-
-
-def _first_gap(readings: Sequence[Reading], window: Span) -> datetime | None:
-    until = window.start
-    for reading in readings:
-        if reading.start > until + _BY_ROUNDING:
-            return until
-        until = max(until, reading.end)
-    return until if until + _BY_ROUNDING < window.end else None
-
-
-def _covered(readings: Sequence[Reading], window: Span) -> float:
-    spans = (min(r.end, window.end) - max(r.start, window.start) for r in readings)
-    return sum(spans, timedelta(0)) / (window.end - window.start)
-
-
-def _searched(
-    run: TrainingRecord, rows: Sequence[LedgerRow], known: Sequence[Reading], window: Span
-) -> PerfectForesight:
-    from lowtide.report.optimal import (
-        Steps,  # numpy: not while DAGs are parsed
-        search,
-    )
-
-    begin = window.start
-    pieces = [
-        (_seconds(begin, row.start), _seconds(begin, row.end), row.attempt, row.energy_kwh * run.pue) for row in rows
-    ]
-    edges = [0.0, *(_seconds(begin, reading.end) for reading in known[:-1]), _seconds(begin, window.end)]
-    steps = Steps.of(edges, [reading.carbon_intensity_gco2eq_per_kwh for reading in known])
-    found = search(pieces, steps, may_pause=run.policy == _PAUSING)
-    avoided = found.at_submission_gco2eq - found.best.emissions_gco2eq
-    kept = found.at_submission_gco2eq - found.as_run_gco2eq
-    return PerfectForesight(
-        window=window,
-        may_pause=run.policy == _PAUSING,
-        segments=tuple(Span(start=_moment(begin, a), end=_moment(begin, b)) for a, b in found.best.segments_s),
-        emissions_gco2eq=found.best.emissions_gco2eq,
-        at_submission_gco2eq=found.at_submission_gco2eq,
-        as_run_gco2eq=found.as_run_gco2eq,
-        avoided_gco2eq=avoided,
-        avoided_percent=100.0 * avoided / found.at_submission_gco2eq if found.at_submission_gco2eq else None,
-        captured_percent=100.0 * kept / avoided if avoided > 0 else None,
-        intensity_kinds=_shares(known, window),
-        sources=tuple(sorted({reading.source for reading in known})),
-    )
-
-
-def _shares(known: Sequence[Reading], window: Span) -> dict[IntensityKind, float]:
-    kinds = sorted({reading.kind for reading in known})
-    return {kind: _covered([reading for reading in known if reading.kind is kind], window) for kind in kinds}
-
-
-def _seconds(begin: datetime, moment: datetime) -> float:
-    return (moment - begin).total_seconds()
-
-
-def _moment(begin: datetime, seconds: float) -> datetime:
-    return begin + timedelta(seconds=seconds)
-
-
-# What of the time until a start was a queue's: it came after the decision to start, so it was no wait for the grid.
-
-
-USUAL_START_S = 600.0
-"""Real seconds that a start may take, all starts together: the scheduler, a new process, its imports. No queue is told below."""
-
-
-class Queue(NamedTuple):
-    """Policy seconds in a queue: before the first start, and before going on after pauses. Both 0 where that is negligible."""
-
-    before_start_s: float = 0.0
-    in_pauses_s: float = 0.0
-
-    @property
-    def total_s(self) -> float:
-        """Both together."""
-        return self.before_start_s + self.in_pauses_s
-
-
-def queue_of(run: TrainingRecord, decided_to_run: Sequence[datetime]) -> Queue:
-    """Return how long a run stood in a queue after a decision had let it start, or go on.
-
-    Of no more than ten real minutes, or a twentieth of the time until the starts, nothing is told.
-
-    :param decided_to_run: when a decision said so, in time order; others than this run's waits and pauses are left aside.
-    """
-    first = _queued_s(run.submitted_at, run.started_at, decided_to_run)
-    later = sum(_queued_s(gap.start, gap.end, decided_to_run) for gap in run.interruptions)
-    until_starts_s = run.wait_s + sum((gap.end - gap.start).total_seconds() for gap in run.interruptions)
-    real_s = (first + later) / (run.replay.speed if run.replay else 1.0)
-    if real_s <= USUAL_START_S or first + later <= CLAIM_LIMIT_SHARE * until_starts_s:
-        return Queue()
-    return Queue(first, later)
-
-
-def queue_reason(queued_s: float) -> str:
-    """Say why waiting cannot be claimed for a run that stood in a queue, too."""
-    return (
-        f"{duration_text(queued_s)} of the time until the start came after the decision to start: that was a queue's, what it"
-        " did to the emissions cannot be told from what the wait did, and neither is counted"
-    )
-
-
-def _queued_s(stop: datetime, start: datetime, decided_to_run: Sequence[datetime]) -> float:
-    between = [at for at in decided_to_run if stop <= at <= start]
-    return (start - between[-1]).total_seconds() if between else 0.0
-
-
-_S_PER_HOUR = 3600.0
-
-
 def waiting_of(run: TrainingRecord, evidence: WaitEvidence | None = None) -> Waiting:
     """Return what waiting avoided against this run's own energy curve at submission, in grams and percent.
 
-    :param evidence: ledger, readings and deadline; without it there is no oracle.
+    :param evidence: ledger, readings and decisions; without it perfect foresight is not known.
     """
+    evidence = evidence or WaitEvidence(missing="the evidence of the wait was not given")
     avoided = avoided_gco2eq([run])
     low, high = _bounds(run, avoided)
     later_s = run.wait_s + paused_s(run)
-    oracle = perfect_foresight_of(run, evidence or WaitEvidence(missing="the wait's evidence was not at hand"))
-    deadline = evidence.deadline if evidence else None
+    best = perfect_foresight_of(run, evidence)
     return Waiting(
         wait_s=run.wait_s,
         no_wait=_no_wait(run, evidence),
-        queued_s=evidence.queued_s if evidence else None,
+        queued_s=evidence.queued_s,
+        queue_bars_claim=queue_reason(run, evidence.queued_s) is not None,
         avoided_gco2eq=avoided,
         avoided_percent=avoided_percent([run]),
         avoided_low_gco2eq=low,
@@ -203,10 +127,10 @@ def waiting_of(run: TrainingRecord, evidence: WaitEvidence | None = None) -> Wai
         paused_s=paused_s(run),
         later_s=later_s,
         avoided_gco2eq_per_hour=avoided / (later_s / _S_PER_HOUR) if avoided is not None and later_s > 0 else None,
-        deadline=deadline,
-        deadline_met=None if deadline is None else run.ended_at <= deadline,
-        perfect_foresight=oracle if isinstance(oracle, PerfectForesight) else None,
-        perfect_foresight_unknown=None if isinstance(oracle, PerfectForesight) else oracle,
+        deadline=evidence.deadline,
+        deadline_met=None if evidence.deadline is None else run.ended_at <= evidence.deadline,
+        perfect_foresight=best if isinstance(best, PerfectForesight) else None,
+        perfect_foresight_unknown=None if isinstance(best, PerfectForesight) else best,
     )
 
 
@@ -215,10 +139,12 @@ def mean_waiting(runs: Sequence[TrainingRecord], waits: Sequence[Waiting]) -> Wa
     avoided = avoided_gco2eq(runs)
     later_s = _mean([wait.later_s for wait in waits])
     met = [wait.deadline_met for wait in waits]
+    deadlines = {wait.deadline for wait in waits}
     return Waiting(
         wait_s=_mean([wait.wait_s for wait in waits]),
         no_wait=next((wait.no_wait for wait in waits if wait.no_wait is not None), None),
         queued_s=_known_mean([wait.queued_s for wait in waits]),
+        queue_bars_claim=any(wait.queue_bars_claim for wait in waits),
         avoided_gco2eq=avoided,
         avoided_percent=avoided_percent(runs),
         avoided_low_gco2eq=_known_mean([wait.avoided_low_gco2eq for wait in waits]),
@@ -226,9 +152,9 @@ def mean_waiting(runs: Sequence[TrainingRecord], waits: Sequence[Waiting]) -> Wa
         paused_s=_mean([wait.paused_s for wait in waits]),
         later_s=later_s,
         avoided_gco2eq_per_hour=avoided / (later_s / _S_PER_HOUR) if avoided is not None and later_s > 0 else None,
-        deadline=_same([wait.deadline for wait in waits]),
+        deadline=deadlines.pop() if len(deadlines) == 1 else None,
         deadline_met=None if None in met else all(met),
-        perfect_foresight_unknown="each of several runs has a wait and an oracle of its own; compare them one by one",
+        perfect_foresight_unknown="it differs for each of several runs; compare them one by one",
     )
 
 
@@ -248,31 +174,25 @@ def avoided_percent(runs: Sequence[TrainingRecord]) -> float | None:
 
 
 def paused_s(run: TrainingRecord) -> float:
-    """Return the policy time between a run's attempts; 0 where the policy does not pause, for then they are mishaps."""
-    if run.policy != "interruptible":
+    """Return the policy time between a run's attempts; 0 where the policy does not pause, for then they are failures."""
+    if run.policy != _PAUSING:
         return 0.0
     return math.fsum((gap.end - gap.start).total_seconds() for gap in run.interruptions)
 
 
-def _no_wait(run: TrainingRecord, evidence: WaitEvidence | None) -> str | None:
+def _no_wait(run: TrainingRecord, evidence: WaitEvidence) -> str | None:
     if run.policy == "immediate":
         return "its policy is immediate"
-    if evidence is not None and evidence.waited is False:
-        return "no decision made it wait"
-    return None
+    return "no decision made it wait" if evidence.waited is False else None
 
 
 def _bounds(run: TrainingRecord, avoided: float | None) -> tuple[float | None, float | None]:
     """Scale the grams by the meter's known errors: the percentage does not depend on the level, the grams do."""
     if avoided is None or run.uncertainty is None or not run.energy_kwh.total:
         return None, None
-    ends = [avoided * kwh / run.energy_kwh.total for kwh in _energy_bounds(run)]
+    bounds = (run.uncertainty.energy_low_kwh, run.uncertainty.energy_high_kwh)
+    ends = [avoided * kwh / run.energy_kwh.total for kwh in bounds]
     return min(ends), max(ends)
-
-
-def _energy_bounds(run: TrainingRecord) -> tuple[float, float]:
-    bounds = run.uncertainty
-    return (bounds.energy_low_kwh, bounds.energy_high_kwh) if bounds else (run.energy_kwh.total, run.energy_kwh.total)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -284,81 +204,147 @@ def _known_mean(values: Sequence[float | None]) -> float | None:
     return _mean(known) if len(known) == len(values) else None
 
 
-def _same(moments: Sequence[datetime | None]) -> datetime | None:
-    return moments[0] if len(set(moments)) == 1 else None
+# Perfect foresight: the run's own energy in the best place between submission and deadline, on the grid's actual intensities.
 
 
-# What a run's decisions say of its wait: whether it waited for the grid, until when it had to be done, and its last word.
+_Segments = Sequence[tuple[float, float]]
+"""Start and end in seconds from submission, in time order."""
+_Piece = tuple[float, float, int, float]
+"""Start and end in seconds from submission, attempt, and energy in kWh after PUE."""
 
 
-_WAITED = (b'"action": "wait"', b'"action": "pause"')
-_RUN = b'"action": "run"'
-"""As ``json.dumps`` writes it; inside a text the quotes would be escaped."""
+def perfect_foresight_of(run: TrainingRecord, evidence: WaitEvidence) -> PerfectForesight | str:
+    """Return the best plan that knew the grid in advance, or a sentence why it is not known."""
+    rows, deadline = evidence.rows, evidence.deadline
+    if run.policy == "immediate":
+        return "the run did not wait for the grid"
+    if evidence.missing is not None or not rows:
+        return evidence.missing or "the run's ledger has no rows"
+    if deadline is None:
+        return "the run's deadline is not known"
+    if rows[0].start < run.submitted_at:
+        return "the run's ledger begins before its submission"
+    window = Span(start=run.submitted_at, end=max(deadline, rows[-1].end))
+    known = _known(run, evidence.readings, window)
+    unknown = [
+        gap
+        for gap in gaps([(r.start, r.end) for r in known], window.start, window.end)
+        if gap[1] - gap[0] > _BY_ROUNDING
+    ]
+    if unknown:
+        return (
+            f"the grid's actual intensity is known for {percent_text(100 * _share(known, window))} of the wait's window"
+            f" only: not from {format_moment(unknown[0][0])}"
+        )
+    return _best_plan(run, rows, known, window)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitSeen:
-    """``waited`` is None where the decisions were not kept."""
+def _known(run: TrainingRecord, readings: Sequence[Reading], window: Span) -> list[Reading]:
+    meaning = (run.signal_type, run.emission_factor_type)
+    return [
+        reading
+        for reading in readings
+        if reading.kind in _KNOWN
+        and (reading.signal_type, reading.emission_factor_type) == meaning
+        and reading.start < window.end
+        and reading.end > window.start
+    ]
 
-    waited: bool | None
-    deadline: datetime | None = None
-    last_action: str | None = None
-    decided_to_run: tuple[datetime, ...] = ()
+
+def _share(readings: Iterable[Reading], window: Span) -> float:
+    covered = (min(r.end, window.end) - max(r.start, window.start) for r in readings)
+    return sum(covered, timedelta(0)) / (window.end - window.start)
 
 
-def wait_seen(paths: Sequence[Path], since: datetime, started_at: datetime | None = None) -> WaitSeen:
-    """Read a run's decisions.
+def _best_plan(
+    run: TrainingRecord, rows: Sequence[LedgerRow], known: Sequence[Reading], window: Span
+) -> PerfectForesight:
+    def seconds(time: datetime) -> float:
+        return (time - window.start).total_seconds()
 
-    :param paths: where they lie, those that were made first, first.
-    :param since: the training's submission: a run that was submitted anew keeps the decisions of its earlier wait.
-    :param started_at: the training's first start; None where there was none, and then no decision to start is looked for.
-    """
-    lines = [line for path in paths for line in _lines(path)]
-    last = next((found for line in reversed(lines) if (found := _decision(line))), None)
-    if last is None:
-        return WaitSeen(waited=None)
-    # from the end: of a run that waited, the look before the start says so, however many there were before
-    waited = any((at or since) >= since for at in _moments(lines, *_WAITED))
-    return WaitSeen(
-        waited=waited,
-        deadline=_time_of(last, "deadline"),
-        last_action=str(last.get("action")),
-        decided_to_run=() if started_at is None else _until(started_at, _moments(lines, _RUN)),
+    may_pause = run.policy == _PAUSING
+    edges = [0.0, *(seconds(reading.end) for reading in known[:-1]), seconds(window.end)]
+    curve = IntensityCurve(edges, [reading.carbon_intensity_gco2eq_per_kwh for reading in known])
+    pieces = [(seconds(r.start), seconds(r.end), r.attempt if may_pause else 1, r.energy_kwh * run.pue) for r in rows]
+    attempts = _attempts(pieces)
+    energy = _energy_curve(pieces, attempts)
+    ran, work_s = list(attempts.values()), energy[-1][0]
+    as_run = _grams(curve, ran, energy)
+    at_once = [(0.0, work_s)]
+    at_submission = _grams(curve, at_once, energy)
+    plans = [(_grams(curve, plan, energy), plan) for plan in (_planned(curve, work_s, may_pause=may_pause), at_once)]
+    grams, best = min(plans, key=lambda plan: plan[0])
+    if grams >= as_run * (1 - _SAME):
+        grams, best = as_run, ran
+    avoided = at_submission - grams
+    kinds = sorted({reading.kind for reading in known})
+    return PerfectForesight(
+        window=window,
+        may_pause=may_pause,
+        segments=tuple(
+            Span(start=window.start + timedelta(seconds=a), end=window.start + timedelta(seconds=b)) for a, b in best
+        ),
+        emissions_gco2eq=grams,
+        at_submission_gco2eq=at_submission,
+        as_run_gco2eq=as_run,
+        avoided_gco2eq=avoided,
+        avoided_percent=100.0 * avoided / at_submission if at_submission else None,
+        captured_percent=100.0 * (at_submission - as_run) / avoided if avoided > 0 else None,
+        intensity_kinds={kind: _share((r for r in known if r.kind is kind), window) for kind in kinds},
+        sources=tuple(sorted({reading.source for reading in known})),
     )
 
 
-def _until(started_at: datetime, newest_first: Iterator[datetime | None]) -> tuple[datetime, ...]:
-    """Return the moments down to the one that let the training start, in time order; nobody needs those before it."""
-    found: list[datetime] = []
-    for at in newest_first:
-        if at is not None:
-            found.append(at)
-            if at <= started_at:
-                break
-    return tuple(reversed(found))
+def _planned(curve: IntensityCurve, work_s: float, *, may_pause: bool) -> _Segments:
+    """Return the planner's best segments at constant power, or, for a run in one piece, the best block."""
+    if may_pause:
+        from lowtide.grid.planner import Task, cheapest_steps  # numpy: not while DAGs are parsed
+
+        return cheapest_steps(
+            curve,
+            Task(
+                now_s=0.0,
+                end_s=curve.end_s,
+                work_s=work_s,
+                state="new",
+                minimum_slice_s=0.0,
+                resume_time_s=0.0,
+                resume_energy_s=0.0,
+                pauses_left=len(curve.values),
+            ),
+        )
+    block = curve.best_start(0.0, curve.end_s - work_s, work_s)
+    start_s = 0.0 if block is None else block.start_s  # None: the window is no longer than the work
+    return [(start_s, start_s + work_s)]
 
 
-def _moments(lines: Sequence[bytes], *marks: bytes) -> Iterator[datetime | None]:
-    return (_time_of(_decision(line), "decided_at") for line in reversed(lines) if any(mark in line for mark in marks))
+def _attempts(pieces: Sequence[_Piece]) -> dict[int, tuple[float, float]]:
+    """Return when each attempt ran."""
+    spans: dict[int, tuple[float, float]] = {}
+    for start_s, end_s, attempt, _ in pieces:
+        spans[attempt] = (spans.get(attempt, (start_s, end_s))[0], end_s)
+    return spans
 
 
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().splitlines()
-    except OSError:
-        return []
+def _energy_curve(pieces: Sequence[_Piece], attempts: Mapping[int, tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return seconds of work, without the time between attempts, each with the kWh used until then."""
+    shifts, done_s = {}, 0.0
+    for attempt, (start_s, end_s) in attempts.items():
+        shifts[attempt], done_s = start_s - done_s, done_s + end_s - start_s
+    points = [(0.0, 0.0)]
+    for start_s, end_s, attempt, energy_kwh in pieces:
+        work_s, used_kwh = points[-1]
+        points.append((max(work_s, start_s - shifts[attempt]), used_kwh))
+        points.append((max(work_s, end_s - shifts[attempt]), used_kwh + energy_kwh))
+    return points
 
 
-def _decision(line: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError:  # a line that a killed worker left half-written
-        return {}
-    return found if isinstance(found, dict) else {}
+def _grams(curve: IntensityCurve, segments: _Segments, energy: Sequence[tuple[float, float]]) -> float:
+    """Return the grams of the energy laid into segments, exact: each step's intensity times the energy used in it."""
+    import numpy as np
 
-
-def _time_of(decision: dict[str, Any], name: str) -> datetime | None:
-    try:
-        return parse_moment(decision[name])
-    except (KeyError, TypeError, ValueError):
-        return None
+    times = [time for segment in segments for time in segment]
+    done = np.repeat(np.cumsum([0.0, *(end_s - start_s for start_s, end_s in segments)]), 2)[1:-1]
+    work_s, used_kwh = zip(*energy, strict=True)
+    used = np.interp(np.interp(curve.edges_s, times, done), work_s, used_kwh)
+    return float(np.dot(curve.values, np.diff(used)))

@@ -19,7 +19,7 @@ from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.grid.series import Source, cover
 from lowtide.io import sha256_of
 from lowtide.records import Reading, TrainingRecord, decision_files, read_decisions
-from lowtide.report.waiting import WaitEvidence, queue_of
+from lowtide.report.waiting import WaitEvidence, delay_of
 from lowtide.runs.account import ACTUAL, opening_details
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, grid_of
@@ -56,9 +56,6 @@ def _of_file(configuration: str) -> ReportConfig | None:
     return found.values.report if found.sha256 == checksum else None
 
 
-_WAITS = {"wait", "pause"}
-
-
 def wait_evidence(
     record: TrainingRecord, folder: RunFolder, artifacts_root: Path | None, *, now: datetime
 ) -> WaitEvidence:
@@ -82,8 +79,8 @@ def wait_evidence(
     for problem in unreadable:
         _log.info("%s", problem)
     decisions = [one for one in found if record.submitted_at <= one.decided_at <= record.ended_at]
-    deadline = next((one.deadline for one in reversed(decisions) if one.deadline is not None), None)
-    end = max(record.ended_at, deadline or record.ended_at)
+    delay = delay_of(record, reversed(decisions))
+    end = max(record.ended_at, delay.deadline or record.ended_at)
     read = [one.reading for one in decisions if one.reading is not None and one.reading.kind in ACTUAL]
     sources: list[Source] = [
         lambda *_: [reading for reading in known if reading.kind in (*ACTUAL, "replayed")],
@@ -92,10 +89,9 @@ def wait_evidence(
         lambda *_: [reading for reading in read if reading.end <= now],
     ]
     readings = cover(record.submitted_at, end, sources)
-    waited = any(one.action in _WAITS for one in decisions) if decisions else None
-    started = [one.decided_at for one in decisions if one.action == "run"]
-    queued_s = None if waited is None else queue_of(record, started).total_s
-    return WaitEvidence(rows=rows, readings=readings, deadline=deadline, waited=waited, queued_s=queued_s)
+    return WaitEvidence(
+        rows=rows, readings=readings, deadline=delay.deadline, waited=delay.waited, queued_s=delay.queued_s
+    )
 
 
 def _at_submission(record: TrainingRecord, folder: RunFolder) -> list[Reading]:
@@ -119,7 +115,7 @@ def _stored(
             return LOCAL_PROVIDERS["replay"](grid).readings(start, end)
         return _history(grid, artifacts_root, start, end, now)
     except LowtideError as error:
-        _log.info("the grid of %s is not at hand: %s", folder.path, error)
+        _log.info("the grid of %s is not available: %s", folder.path, error)
         return ()
 
 

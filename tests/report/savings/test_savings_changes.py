@@ -1,13 +1,15 @@
 """Savings follow from the files as they are now, and reading them changes nothing."""
 
+import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.support.records import make_record
-from tests.support.savings import nightly, savings_of, waited_until_start, write_training
+from tests.support.savings import decided, nightly, savings_of, waited_until_start, write_training
 
 
 @pytest.fixture
@@ -22,8 +24,9 @@ def files(root: Path) -> dict[Path, bytes]:
 
 
 def miss_the_deadline(root: Path) -> None:
+    at = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
     with (root / "runs/nightly/1/decisions.jsonl").open("a") as file:
-        file.write('{"action": "run", "decided_at": "2026-03-01T22:00:00Z", "deadline": "2026-03-01T22:00:00Z"}\n')
+        file.write(json.dumps(decided("run", at, at)) + "\n")
 
 
 def rewrite_behind_the_same_time_and_size(root: Path) -> None:

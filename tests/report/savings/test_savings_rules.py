@@ -82,7 +82,7 @@ def test_a_run_that_only_queued_avoided_nothing_by_waiting(tmp_path: Path) -> No
     found = savings_of(tmp_path)
     assert (total(found).waits, total(found).runs_with_waiting) == (0, 0)
     assert only(found).avoided_by_waiting_gco2eq is None
-    assert "a queue is no saving" in only(found).waiting_not_counted[0]
+    assert "time in a queue is no saving" in only(found).waiting_not_counted[0]
 
 
 def test_efficiency_counts_the_energy_saved_at_the_runs_own_intensity(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_report_of_another_account_supports_nothing(tmp_path: Path) -> None:
     folder = write_training(tmp_path, "nightly/a", nightly(), baseline=make_record())
     record = json.loads((folder / "record.json").read_text()) | {"ledger_sha256": "e" * 64}
     (folder / "record.json").write_text(json.dumps(record))
-    assert "another account" in only(savings_of(tmp_path)).efficiency_not_counted[0]
+    assert "another state of the run" in only(savings_of(tmp_path)).efficiency_not_counted[0]
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"headline": 7}', "\x00"])
@@ -258,9 +258,9 @@ def test_a_run_of_the_command_line_is_in_no_dag_and_one_of_airflow_has_its_dags_
 @pytest.mark.parametrize(
     ("decisions", "ledger", "said"),
     [
-        (["wait", "skip"], False, "skipped, since the deadline"),
-        (["wait", "fail"], False, "given up, since the deadline"),
-        (["wait"], False, "has not begun"),
+        (["wait", "skip"], False, "skipped, because the deadline"),
+        (["wait", "fail"], False, "given up, because the deadline"),
+        (["wait"], False, "has not started"),
         (["wait", "run"], True, "lowtide settle"),
         ([], True, "lowtide settle"),
         ([], False, "neither record nor ledger"),
@@ -279,8 +279,8 @@ def test_a_run_without_a_record_is_left_out_and_says_why(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "cannot be read"),
-        ("[]", "schema_version is None"),
+        ("", "is not JSON"),
+        ("[]", "is not a training record but a JSON list"),
         ('{"schema_version": "9.9"}', "schema_version is '9.9'"),
         ('{"schema_version": "1.1"}', "is not a training record"),
         ('{"complete": false}', "is not a training record"),

@@ -212,7 +212,7 @@ def _when(report: Report, spans: Sequence[Span]) -> str:
     if paused:
         done.append(f"paused for {duration_text(paused)}")
     if queued_s := report.waiting.queued_s:  # before the start, or before resuming after a pause
-        done[-1] += f" ({duration_text(queued_s)} {'of both ' if waited and paused else ''}in a queue)"
+        done[-1] += f" ({duration_text(queued_s)} {'of both ' if waited and paused else ''}queued or starting)"
     if lost := total_s(spans, "interrupted"):
         done.append(f"was interrupted for {duration_text(lost)}")
     replayed = any(kind == "replayed" for kind in report.run.intensity_kinds)
@@ -315,14 +315,14 @@ def _waited(waiting: Waiting) -> str:
     if waiting.no_wait is not None:
         return f"started {duration_text(waiting.wait_s)} later, not a wait: {waiting.no_wait}{paused}"
     both = "both" if waiting.paused_s else "it"
-    queued = f", {duration_text(waiting.queued_s)} of {both} in a queue" if waiting.queued_s else ""
+    queued = f", {duration_text(waiting.queued_s)} of {both} queued or starting" if waiting.queued_s else ""
     return f"waited {duration_text(waiting.wait_s)}{paused}{queued}"
 
 
 def _waiting_label(waiting: Waiting) -> str:
     """Name the grams after the wait only where there was one: a queue is not a decision."""
     less = (waiting.avoided_gco2eq or 0.0) >= 0
-    if waiting.no_wait is not None or waiting.queued_s:
+    if waiting.no_wait is not None or waiting.queue_bars_claim:
         return "Less than at submission" if less else "More than at submission"
     return "Avoided by waiting" if less else "Added by waiting"
 
