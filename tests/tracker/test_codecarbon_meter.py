@@ -22,7 +22,7 @@ from lowtide.tracker.meter import MeterReading
 from lowtide.tracker.recorder import EnergyRecorder
 from lowtide.units import JOULES_PER_KWH
 
-from tests.tracker.tracker_tools import constant
+from tests.tracker.tracker_tools import constant, valued_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,7 +50,7 @@ def test_rows_sum_to_codecarbons_own_total_and_power_times_time_is_consistent(tm
     time.sleep(1.1)
     recording.stop()
     rows = read_ledger(tmp_path / "l").rows
-    summary = summarise(rows)
+    summary = summarise(valued_ledger(tmp_path / "l"))
     own = meter._tracker.final_emissions_data
     assert summary.total_energy_kwh == pytest.approx(own.energy_consumed, rel=1e-9)
     assert summary.total_energy_kwh == pytest.approx(math.fsum(meter.final.energy_kwh), rel=1e-9)

@@ -132,7 +132,7 @@ with EnergyRecorder(meter, ledger, constant, now=utc_now, interval_s=0.5, pue=1.
     while time.monotonic() < end: pass
 ledger.close()
 rows = read_ledger(Path(sys.argv[1])).rows
-charged, machine = summarise(rows), machine_totals(rows)
+charged, machine = summarise((), rows), machine_totals(rows)
 print(json.dumps([charged.cpu_energy_kwh, charged.ram_energy_kwh, machine.cpu, machine.ram]))
 """
 
