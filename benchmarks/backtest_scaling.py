@@ -17,7 +17,8 @@ import numpy as np
 from lowtide.config.zones import find_zone
 from lowtide.grid.providers.offline import profile_readings
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import ActualTrace, Grid, SimConfig
+from lowtide.scheduler.backtest.simulate import SimConfig
+from lowtide.scheduler.backtest.trace import ActualTrace, Grid
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)

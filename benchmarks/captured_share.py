@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from lowtide.config.zones import find_zone
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import Grid, SimConfig, read_grid
+from lowtide.scheduler.backtest.simulate import SimConfig
+from lowtide.scheduler.backtest.trace import Grid, read_grid
 
 DURATIONS = tuple(timedelta(hours=h) for h in (1, 2, 4, 8))
 SLACKS = tuple(timedelta(hours=h) for h in (4, 8, 12, 24, 48))

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from lowtide.config.schema import PausingConfig
 from lowtide.grid.outlook import Outlook, Prediction
 from lowtide.grid.series import IntensityCurve
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.scheduler.decision import decide
-from lowtide.scheduler.job import Job, PausingLimits, Progress
+from lowtide.scheduler.job import Job, Progress
 
 HOUR, T0 = timedelta(hours=1), datetime(2026, 3, 2, 22, tzinfo=UTC)
 NOW = T0 + timedelta(minutes=7)
@@ -78,7 +79,7 @@ def job(policy: str, duration: timedelta, slack: timedelta, **changes: object) -
 def cases() -> list[Case]:
     hourly, fine = outlook(HOUR, 96), outlook(HOUR / 12, 96)
     half = timedelta(minutes=125)
-    week, limits = outlook(HOUR, 168), PausingLimits()
+    week, limits = outlook(HOUR, 168), PausingConfig()
     begun = Progress(done=10 * HOUR, running=True, pauses=1)
     return [
         Case(

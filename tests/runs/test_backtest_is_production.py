@@ -11,7 +11,8 @@ from lowtide.config.zones import find_zone
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import SimConfig, read_grid
+from lowtide.scheduler.backtest.simulate import SimConfig
+from lowtide.scheduler.backtest.trace import read_grid
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action
 from lowtide.scheduler.waiting import OwnSource, wait_on_loop
@@ -91,7 +92,7 @@ def test_two_hundred_jobs_begin_when_the_backtest_says(files, rules):
     )
     signal = open_signal(grid)
     jobs = [
-        (backtest.config.job(line.scenario, run.submitted_s, timedelta(hours=1)), run)
+        (backtest.config.job(line.scenario, run.submitted_s, 3600.0), run)
         for line in backtest.lines
         for run in line.runs
     ]
@@ -121,7 +122,7 @@ def test_jobs_that_look_every_five_minutes_begin_at_the_same_moments(files):
     line = backtest.lines[0]
 
     async def all_starts() -> list[datetime]:
-        jobs = (backtest.config.job(line.scenario, run.submitted_s, timedelta(minutes=5)) for run in line.runs)
+        jobs = (backtest.config.job(line.scenario, run.submitted_s, 300.0) for run in line.runs)
         return [await start_of(job, signal) for job in jobs]
 
     assert asyncio.run(all_starts()) == [datetime.fromtimestamp(run.segments[0][0], UTC) for run in line.runs]

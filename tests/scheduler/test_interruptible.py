@@ -7,21 +7,22 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lowtide.config.schema import PausingConfig
 from lowtide.grid.outlook import Outlook, Prediction
 from lowtide.grid.series import IntensityCurve
 from lowtide.scheduler.decision import decide
-from lowtide.scheduler.job import Job, PausingLimits, Progress
+from lowtide.scheduler.job import Job, Progress
 from lowtide.scheduler.types import Action, Reason
 
 from tests.support.grid import HOUR, T0, curve, job, prediction, reading
 from tests.support.walking import walked
 
 MINUTE = timedelta(minutes=1)
-NO_COST = PausingLimits(minimum_slice=15 * MINUTE, resume_time=timedelta(0), resume_energy=timedelta(0))
+NO_COST = PausingConfig(minimum_slice=15 * MINUTE, resume_time=timedelta(0), resume_energy=timedelta(0))
 VALLEYS = [300.0] * 2 + [100.0] * 2 + [300.0] * 4 + [100.0] * 2 + [300.0] * 20
 CURVES = st.lists(st.integers(1, 30).map(lambda v: 10.0 * v), min_size=40, max_size=40)
 LIMITS = st.builds(
-    PausingLimits,
+    PausingConfig,
     minimum_slice=st.sampled_from([timedelta(0), 30 * MINUTE, HOUR]),
     resume_time=st.sampled_from([timedelta(0), 5 * MINUTE, 20 * MINUTE]),
     resume_energy=st.sampled_from([timedelta(0), 5 * MINUTE]),
@@ -63,7 +64,7 @@ def test_it_runs_in_both_valleys_and_pauses_between_them() -> None:
 
 
 def test_a_resume_begins_before_the_clean_hour_by_the_time_it_takes() -> None:
-    costly = replace(NO_COST, resume_time=10 * MINUTE, resume_energy=10 * MINUTE)
+    costly = NO_COST.model_copy(update={"resume_time": 10 * MINUTE, "resume_energy": 10 * MINUTE})
     pause = decide(under_way(2 * HOUR, running=True, pausing=costly), T0 + 4 * HOUR, SEEN)
     assert (pause.action, pause.planned_start) == (Action.PAUSE, T0 + 8 * HOUR - 10 * MINUTE)
     assert pause.segments[-1][1] == T0 + 10 * HOUR
@@ -71,8 +72,12 @@ def test_a_resume_begins_before_the_clean_hour_by_the_time_it_takes() -> None:
 
 
 def test_a_pause_that_costs_more_than_it_saves_or_is_not_allowed_is_not_made() -> None:
-    dear = replace(NO_COST, resume_energy=5 * HOUR)
-    for limits in (dear, replace(NO_COST, maximum_pauses=0), replace(NO_COST, minimum_slice=3 * HOUR)):
+    dear = NO_COST.model_copy(update={"resume_energy": 5 * HOUR})
+    for limits in (
+        dear,
+        NO_COST.model_copy(update={"maximum_pauses": 0}),
+        NO_COST.model_copy(update={"minimum_slice": 3 * HOUR}),
+    ):
         ran = walked(pausing(pausing=limits), lambda _: SEEN)
         assert (ran.pauses, len(ran.segments)) == (0, 1)
     used_up = under_way(2 * HOUR, running=True, pauses=10)
@@ -89,7 +94,7 @@ def test_a_gain_below_the_minimum_is_worth_no_pause() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.data(), LIMITS, st.integers(0, 20), st.integers(60, 600), st.integers(0, 900), st.integers(5, 90))
 def test_it_never_ends_past_the_deadline_whatever_the_forecasts_say(
-    data: st.DataObject, limits: PausingLimits, margin: int, minutes: int, slack: int, poke: int
+    data: st.DataObject, limits: PausingConfig, margin: int, minutes: int, slack: int, poke: int
 ) -> None:
     duration = minutes * MINUTE
     deadline = T0 + duration * (1 + margin / 100) + slack * MINUTE
@@ -119,7 +124,7 @@ def test_it_never_ends_past_the_deadline_whatever_the_forecasts_say(
 @settings(max_examples=40, deadline=None)
 @given(CURVES, LIMITS, st.integers(1, 8), st.integers(0, 20), st.integers(1, 6))
 def test_more_slack_never_raises_the_expected_cost_and_pausing_never_that_of_one_block(
-    values: list[float], limits: PausingLimits, hours: int, slack: int, more: int
+    values: list[float], limits: PausingConfig, hours: int, slack: int, more: int
 ) -> None:
     outlook, costs = Outlook(prediction=prediction(values)), []
     for s in (slack, slack + more):
@@ -134,7 +139,7 @@ def test_more_slack_never_raises_the_expected_cost_and_pausing_never_that_of_one
 @settings(max_examples=25, deadline=None)
 @given(CURVES, LIMITS, st.integers(1, 7), st.integers(0, 20), st.sampled_from([7, 20, 53, 180]))
 def test_looking_more_often_does_not_change_the_start(
-    values: list[float], limits: PausingLimits, hours: int, slack: int, often: int
+    values: list[float], limits: PausingConfig, hours: int, slack: int, often: int
 ) -> None:
     outlook = Outlook(prediction=prediction(values))
     waiting = pausing(pausing=limits, expected_duration=hours * HOUR, deadline=T0 + (hours + slack) * HOUR)
@@ -174,7 +179,7 @@ def test_a_job_that_takes_longer_than_expected_or_has_no_time_left_runs_on() -> 
     late = under_way(HOUR, running=True, on_latest_start="fail")
     assert late.latest_start == T0 + 11 * HOUR
     assert decide(late, T0 + 12 * HOUR, SEEN).reason is Reason.DEADLINE
-    paused = under_way(HOUR, running=False, pausing=replace(NO_COST, resume_time=20 * MINUTE))
+    paused = under_way(HOUR, running=False, pausing=NO_COST.model_copy(update={"resume_time": 20 * MINUTE}))
     assert paused.latest_start == T0 + 11 * HOUR - 20 * MINUTE
 
 
@@ -207,7 +212,7 @@ def test_a_running_job_is_told_to_run_or_to_pause_and_never_to_wait(share, pause
         expected_duration=4 * HOUR,
         run_now_below_gco2eq_per_kwh=below,
         jitter=timedelta(minutes=jitter_min),
-        pausing=PausingLimits(maximum_pauses=5),
+        pausing=PausingConfig(maximum_pauses=5),
         progress=Progress(done=share * 4 * HOUR, running=True, pauses=pauses),
     )
     decision = decide(running, T0 + timedelta(minutes=7), seen)

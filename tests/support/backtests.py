@@ -6,7 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from lowtide.scheduler.backtest.simulate import ActualTrace, Grid, SimConfig
+from lowtide.scheduler.backtest.simulate import SimConfig
+from lowtide.scheduler.backtest.trace import ActualTrace, Grid
 
 from tests.support.traces import SPRING
 

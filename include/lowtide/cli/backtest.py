@@ -151,8 +151,8 @@ def config_of(options: argparse.Namespace) -> "SimConfig":
 
     :raises ConfigurationError: arguments that do not go together.
     """
+    from lowtide.config.schema import PausingConfig
     from lowtide.scheduler.backtest.simulate import SimConfig  # numpy: a tenth of a second for this command only
-    from lowtide.scheduler.job import PausingLimits
 
     if "threshold" in options.policy and options.threshold is None:
         raise ConfigurationError("--policy threshold needs --threshold; give one in g/kWh, e.g. 150")
@@ -166,7 +166,7 @@ def config_of(options: argparse.Namespace) -> "SimConfig":
         threshold_gco2eq_per_kwh=options.threshold,
         minimum_gain_percent=options.minimum_gain,
         run_now_below_gco2eq_per_kwh=options.run_now_below,
-        pausing=PausingLimits(**{name: getattr(options, name) for name in _PAUSING}),
+        pausing=PausingConfig(**{name: getattr(options, name) for name in _PAUSING}),
         **{name: getattr(options, name) for name in _AS_THEY_ARE},
     )
 
@@ -194,7 +194,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from lowtide.scheduler.backtest.plot import check_picture_path, draw
     from lowtide.scheduler.backtest.results import run_backtest, write_starts
-    from lowtide.scheduler.backtest.simulate import read_grid
+    from lowtide.scheduler.backtest.trace import read_grid
 
     grid = read_grid(options.trace, options.history)  # first: a file that is not there is not to be said to lack a zone
     config = config_of(options)
@@ -202,7 +202,7 @@ def run(options: argparse.Namespace) -> int:
         check_picture_path(options.plot)
     backtest = run_backtest(config, grid, workers=options.workers)
     if options.starts:
-        write_starts(options.starts, [(line.scenario, line.runs) for line in backtest.lines])
+        write_starts(options.starts, backtest)
     if options.plot:
         draw(backtest, options.plot)
     if options.json:

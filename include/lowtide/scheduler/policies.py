@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from math import inf, isnan
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,7 @@ from lowtide.grid.outlook import Prediction
 from lowtide.grid.series import Block, IntensityCurve
 from lowtide.records import IntensityKind, Reading
 from lowtide.scheduler.job import Job
-from lowtide.scheduler.types import Action, Decision, Planned, PolicyContext, Reason, at
+from lowtide.scheduler.types import Action, Decision, Planned, PolicyContext, Reason, at, utc
 from lowtide.timeutil import format_duration
 
 # Spreading starts by the name of the job: many jobs that see one curve must not all begin in its best minute.
@@ -189,7 +189,7 @@ def _from_to(curve: IntensityCurve) -> str:
 
 
 def _written(moment_s: float) -> str:
-    return at(datetime.fromtimestamp(moment_s, UTC))
+    return at(utc(moment_s))
 
 
 # The best contiguous block before the deadline: by the prediction, else by the usual order of the hours.
@@ -250,13 +250,13 @@ def settle(context: PolicyContext, view: ForecastView, choice: Choice, why: str 
     """
     job = context.job
     if choice.is_worth_it:
-        start = context.moment(choice.best.start_s)
+        start = context.start_at(choice.best.start_s)
         plan = _block(context, view, start, choice.saving_percent)
         return context.wait(Reason.FORECAST_MINIMUM, f"waiting: {why}{_better(view, choice, start)}", plan=plan)
     gain = job.minimum_gain_percent
     text = f"{why}by {view.words} no later start is better{f' by at least {gain:g} %' if gain else ''}{view.told()}"
     if view.earliest_s > context.now_s + AT_ONCE_S and (context.latest_s is None or context.now_s < context.latest_s):
-        start = context.moment(view.earliest_s)
+        start = context.start_at(view.earliest_s)
         text = f"waiting: {text}, but starts are spread over time"
         return context.wait(Reason.JITTER, text, plan=_block(context, view, start, 0.0))
     return context.decide(
@@ -356,7 +356,7 @@ def _follow(context: PolicyContext, view: ForecastView, task: "Task", found: "Pl
     if begins_s > context.now_s + AT_ONCE_S:
         return _later(context, view, planned)
     if task.state != "running" and view.earliest_s > context.now_s + AT_ONCE_S and _has_time(context):
-        start = context.moment(view.earliest_s)
+        start = context.start_at(view.earliest_s)
         text = f"waiting: by {view.words} it is best to run now{view.told()}, but starts are spread over time"
         return context.wait(Reason.JITTER, text, plan=planned._replace(start=start))
     verb = "running on" if task.state == "running" else "resuming" if task.state == "paused" else "starting now"
@@ -392,8 +392,8 @@ def _slots(planned: Planned, saving: float, gain: float) -> str:
 
 
 def _planned(context: PolicyContext, view: ForecastView, plan: "Plan", saving: float) -> Planned:
-    moments = [(context.moment(plan.segments[0][0]), context.exactly(plan.segments[0][1]))]
-    moments += [(context.exactly(start_s), context.exactly(end_s)) for start_s, end_s in plan.segments[1:]]
+    moments = [(context.start_at(plan.segments[0][0]), utc(plan.segments[0][1]))]
+    moments += [(utc(start_s), utc(end_s)) for start_s, end_s in plan.segments[1:]]
     return Planned(moments[0][0], tuple(moments), saving, view.source)
 
 
@@ -443,7 +443,7 @@ def usable_reading(context: PolicyContext) -> Reading | None:
 
 def _clean(context: PolicyContext, reading: Reading, limit: float, words: str) -> Decision:
     text = f"clean enough: {context.job.zone} has {context.figure()}, at or below {words}"
-    start = context.moment(ready_s(context.job, reading)) if context.job.jitter else context.now
+    start = context.start_at(ready_s(context.job, reading)) if context.job.jitter else context.now
     if start > context.now:
         told = f"waiting: {text}, but starts are spread over time"
         return context.wait(Reason.JITTER, told, plan=Planned(start), limit=limit)

@@ -1,16 +1,16 @@
-"""One job, one moment, one outlook; and the decisions that can be made of it."""
+"""What a policy decides on and what it decides: context, action, reason, decision."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import PlainSerializer, TypeAdapter
 
 from lowtide.grid.outlook import Outlook
 from lowtide.records import Reading
 from lowtide.scheduler.job import Job
-from lowtide.timeutil import as_utc, format_moment, parse_moment
-
-# What was decided, why, and on which figures.
+from lowtide.timeutil import as_utc
 
 
 class Action(StrEnum):
@@ -38,16 +38,15 @@ class Reason(StrEnum):
 
 Span = tuple[datetime, datetime]
 
-_MOMENTS = ("decided_at", "until", "planned_start", "deadline", "latest_start")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One decision; ``until`` is when to look again while waiting or paused, None otherwise.
+    """One decision; ``until`` is when to check again while waiting or paused, None otherwise.
 
-    ``planned_start`` is when the plan begins, or goes on; the grid is still looked at before it. ``segments`` is the whole
-    plan, resumes included. ``expected_saving_percent`` is that of the plan against starting now and going through, with its
-    10 % and 90 % quantiles where past errors can tell. ``forecast_source`` says on whose prediction all this rests.
+    ``planned_start`` is when the plan begins or resumes; the grid is still checked before it. ``segments`` is the whole
+    plan, resumes included. ``expected_saving_percent`` compares the plan with a start now and no pause; its interval are
+    the 10 % and 90 % quantiles of past forecast errors, where enough are known. ``forecast_source`` names the prediction
+    that the plan uses.
     """
 
     action: Action
@@ -55,7 +54,7 @@ class Decision:
     decided_at: datetime
     until: datetime | None
     text: str
-    reading: Reading | None
+    reading: Annotated[Reading, PlainSerializer(Reading.as_json)] | None
     threshold_gco2eq_per_kwh: float | None
     deadline: datetime | None
     latest_start: datetime | None
@@ -68,42 +67,23 @@ class Decision:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON; ``from_json`` reads it back."""
-        moments = {name: getattr(self, name) for name in _MOMENTS}
-        interval = self.expected_saving_interval_percent
-        return {
-            "action": self.action.value,
-            "reason": self.reason.value,
-            "text": self.text,
-            "reading": None if self.reading is None else self.reading.as_json(),
-            "threshold_gco2eq_per_kwh": self.threshold_gco2eq_per_kwh,
-            "steps": list(self.steps),
-            "expected_saving_percent": self.expected_saving_percent,
-            "expected_saving_interval_percent": None if interval is None else list(interval),
-            "forecast_source": self.forecast_source,
-            "segments": [[format_moment(start), format_moment(end)] for start, end in self.segments],
-        } | {name: None if moment is None else format_moment(moment) for name, moment in moments.items()}
+        written: dict[str, Any] = _DECISION.dump_python(self, mode="json")
+        return written
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read what ``as_json`` wrote, also what an earlier version wrote."""
-        moments = {name: None if data[name] is None else parse_moment(data[name]) for name in _MOMENTS}
-        interval = data.get("expected_saving_interval_percent")
-        return cls(
-            **{key: data[key] for key in cls.__slots__ if key in data}
-            | moments
-            | {
-                "action": Action(data["action"]),
-                "reason": Reason(data["reason"]),
-                "reading": None if data["reading"] is None else Reading.from_json(data["reading"]),
-                "steps": tuple(data["steps"]),
-                "expected_saving_interval_percent": None if interval is None else (interval[0], interval[1]),
-                "segments": tuple((parse_moment(start), parse_moment(end)) for start, end in data.get("segments", ())),
-            }
-        )
+    def from_json(cls, data: dict[str, Any]) -> "Decision":
+        """Read what ``as_json`` wrote, also what an earlier version wrote.
+
+        :raises ValueError: it is something else.
+        """
+        return _DECISION.validate_python(data)
+
+
+_DECISION = TypeAdapter(Decision)
 
 
 class Planned(NamedTuple):
-    """What a decision to run or to wait aims at."""
+    """The plan that a decision follows."""
 
     start: datetime | None = None
     segments: tuple[Span, ...] = ()
@@ -116,7 +96,7 @@ _NOTHING = Planned()
 
 @dataclass(frozen=True, slots=True)
 class PolicyContext:
-    """All that a policy may use; moments also in UNIX seconds, as curves have them."""
+    """All that a policy may use; times also in UNIX seconds, as curves have them."""
 
     job: Job
     now: datetime
@@ -127,7 +107,7 @@ class PolicyContext:
 
     @classmethod
     def of(cls, job: Job, now: datetime, outlook: Outlook) -> Self:
-        """Look at a job at a moment of policy time.
+        """Return the context of a job at a policy time.
 
         :raises ValueError: ``now`` has no offset.
         """
@@ -146,7 +126,7 @@ class PolicyContext:
     ) -> Decision:
         """Return a decision that carries the figures it rests on.
 
-        :param limit: what the reading was held against, in g/kWh; None for the job's threshold.
+        :param limit: what the reading was compared with, in g/kWh; None for the job's threshold.
         """
         job, outlook = self.job, self.outlook
         return Decision(
@@ -175,27 +155,22 @@ class PolicyContext:
         limit: float | None = None,
         action: Action = Action.WAIT,
     ) -> Decision:
-        """Return a decision to wait until the next look: a poke interval on, but never after the latest start."""
+        """Return a decision to wait until the next check: one poke interval later, never after the latest start."""
         until = self.now + self.job.poke_interval
         if plan.start is not None and plan.start < until:
             until = plan.start
-        told = f"{text}; next look at "
-        if self.latest_start is None:
-            return self.decide(action, reason, f"{told}{at(until)}", plan=plan, limit=limit, until=until)
-        until = min(until, self.latest_start)
-        told = f"{told}{at(until)}, latest start {at(self.latest_start)}"
-        return self.decide(action, reason, told, plan=plan, limit=limit, until=until)
+        latest = ""
+        if self.latest_start is not None:
+            until = min(until, self.latest_start)
+            latest = f", latest start {at(self.latest_start)}"
+        sentence = f"{text}; next check at {at(until)}{latest}"
+        return self.decide(action, reason, sentence, plan=plan, limit=limit, until=until)
 
-    def moment(self, moment_s: float) -> datetime:
-        """Return a planned moment: not before now, nor after the latest start."""
-        moment = max(self.now, datetime.fromtimestamp(moment_s, UTC))
+    def start_at(self, time_s: float) -> datetime:
+        """Return a planned start: not before now, nor after the latest start."""
+        start = max(self.now, utc(time_s))
         # where the latest start has passed, now is all there is
-        return moment if self.latest_start is None else max(self.now, min(moment, self.latest_start))
-
-    @staticmethod
-    def exactly(moment_s: float) -> datetime:
-        """Return a moment of a curve."""
-        return datetime.fromtimestamp(moment_s, UTC)
+        return start if self.latest_start is None else max(self.now, min(start, self.latest_start))
 
     def figure(self) -> str:
         """Return the reading in words: value, kind, source."""
@@ -206,6 +181,11 @@ class PolicyContext:
         return f"{value:.0f} g/kWh ({reading.kind.value}, {reading.source})"
 
 
-def at(moment: datetime) -> str:
-    """Write a moment, which is in UTC, for a log line; strftime would cost a tenth of the whole decision."""
-    return f"{str(moment)[:16]} UTC"
+def utc(time_s: float) -> datetime:
+    """Return the time of UNIX seconds."""
+    return datetime.fromtimestamp(time_s, UTC)
+
+
+def at(time: datetime) -> str:
+    """Write a time, which is in UTC, for a log line; strftime would cost a tenth of the whole decision."""
+    return f"{str(time)[:16]} UTC"

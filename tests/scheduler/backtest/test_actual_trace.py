@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.errors import ArtifactError
 from lowtide.grid.providers.offline import read_trace
-from lowtide.scheduler.backtest.simulate import ActualTrace, actual_trace
+from lowtide.scheduler.backtest.trace import ActualTrace, actual_trace
 
 from tests.support.traces import SPRING, write_trace
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from lowtide.config.schema import PausingConfig
 from lowtide.errors import ConfigurationError
 from lowtide.scheduler.backtest.results import pooled, run_backtest, write_starts
-from lowtide.scheduler.job import PausingLimits
 from lowtide.timeutil import parse_moment
 
 from tests.support.backtests import HOUR_S, config, grid, hours
@@ -58,7 +58,7 @@ def test_a_threshold_starts_in_the_first_clean_hour() -> None:
 def test_pausing_is_paid_for_in_time_and_energy_per_useful_kwh() -> None:
     # two clean hours, far apart: 04:00 and 07:00; the job resumes six minutes before the second
     day = [400.0] * 4 + [100.0] + [400.0] * 2 + [100.0] + [400.0] * 16
-    pausing = PausingLimits(resume_time=timedelta(minutes=6), resume_energy=timedelta(minutes=12), maximum_pauses=1)
+    pausing = PausingConfig(resume_time=timedelta(minutes=6), resume_energy=timedelta(minutes=12), maximum_pauses=1)
     wanted = config(policies=("interruptible",), slacks=hours(12), pausing=pausing)
     (line,) = run_backtest(wanted, grid(day * 4)).lines
     resume = 0.2 * 400.0  # twelve minutes at full power, at the intensity before the second clean hour
@@ -84,7 +84,7 @@ def test_a_wrong_duration_breaks_the_deadline_by_no_more_than_the_error(factor: 
     wanted = config(policies=("window", "interruptible", "percentile"), durations=hours(2, 8), duration_error=factor)
     for line in run_backtest(wanted, grid(grid_like(20), past=grid_like(8, seed=2))).lines:
         error_s = max(0.0, (factor - 1.0) * line.scenario.duration_s)
-        assert line.outcomes.overrun_s.max() <= error_s + 1e-3
+        assert line.overrun_s.max() <= error_s + 1e-3
         assert (line.result["deadline_misses"] > 0) == (factor > 1), line.scenario
 
 
@@ -116,7 +116,7 @@ def test_the_starts_file_alone_gives_the_figures_again(tmp_path: Path) -> None:
     values = grid_like(30)
     wanted = config(policies=("window", "percentile"), durations=hours(1, 3), slacks=hours(4, 20), submit="random")
     backtest = run_backtest(wanted, grid(values, past=grid_like(8, seed=2)))
-    write_starts(tmp_path / "starts.csv", [(line.scenario, line.runs) for line in backtest.lines])
+    write_starts(tmp_path / "starts.csv", backtest)
     with (tmp_path / "starts.csv").open() as file:
         rows = list(csv.DictReader(file))
     for line in backtest.lines:
@@ -143,9 +143,7 @@ def mean(values: list[float], start: str, end: str) -> float:
 
 def test_more_slack_never_costs_more_with_perfect_knowledge() -> None:
     lines = run_backtest(config(slacks=hours(2, 4, 8, 16, 32)), grid(grid_like(30))).lines
-    per_night = [
-        {run.submitted_s: value for run, value in zip(ln.runs, ln.outcomes.policy, strict=True)} for ln in lines
-    ]
+    per_night = [{run.submitted_s: value for run, value in zip(ln.runs, ln.policy, strict=True)} for ln in lines]
     for tight, loose in pairwise(per_night):
         assert all(loose[night] <= tight[night] + 1e-9 for night in loose)
 

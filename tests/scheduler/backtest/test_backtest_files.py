@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lowtide.errors import ArtifactError
-from lowtide.scheduler.backtest.simulate import read_grid
+from lowtide.scheduler.backtest.trace import read_grid
 
 from tests.support.traces import SPRING, write_trace
 

@@ -4,8 +4,10 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from lowtide.grid.outlook import Outlook
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import Grid, SimConfig, history_forecast, trailing_source
+from lowtide.scheduler.backtest.simulate import Knowledge, SimConfig
+from lowtide.scheduler.backtest.trace import Grid
 
 from tests.support.backtests import HOUR_S, POLICIES, config, grid, hours
 from tests.support.traces import grid_like
@@ -63,17 +65,16 @@ def test_at_the_start_of_a_step_the_step_itself_is_not_known_to_forecast_and_win
     one, other = (grid([*VALUES[:CUT], first, *VALUES[CUT + 1 :]], past=PAST) for first in (1.0, 999.0))
     moment = datetime.fromtimestamp(one.actual.start_s + CUT * HOUR_S, UTC)
     wanted = config(forecast="history")
-    first, second = (history_forecast(wanted, seen)(moment) for seen in (one, other))
-    assert first is not None
-    assert second is not None
-    assert first.curve == second.curve
+    first, second = (Knowledge(wanted, seen).outlook(moment, with_prediction=True) for seen in (one, other))
+    assert first.prediction is not None
+    assert second.prediction is not None
+    assert first.prediction.curve == second.prediction.curve
     for percent in (1, 50, 99):
-        assert len({_trailing(seen, moment, percent) for seen in (one, other)}) == 1
+        known = {_trailing(outlook, percent) for outlook in (first, second)}
+        assert len(known) == 1
+        assert None not in known
 
 
-def _trailing(seen: Grid, moment: datetime, percent: float) -> float:
-    trailing = trailing_source(seen)(moment)
-    assert trailing is not None
-    found = trailing.percentile(percent, timedelta(days=3))
-    assert found is not None
-    return found
+def _trailing(outlook: Outlook, percent: float) -> float | None:
+    assert outlook.trailing is not None
+    return outlook.trailing.percentile(percent, timedelta(days=3))

@@ -1,6 +1,5 @@
 """Perfect knowledge: never worse than any schedule that keeps the rules, and reached by one of them."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby, pairwise, product
 
@@ -8,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.scheduler.backtest.results import best_blocks, best_segments
-from lowtide.scheduler.backtest.simulate import ActualTrace, Run, emitted
-from lowtide.scheduler.job import PausingLimits
+from lowtide.config.schema import PausingConfig
+from lowtide.scheduler.backtest.oracle import best_blocks, best_segments
+from lowtide.scheduler.backtest.results import emitted
+from lowtide.scheduler.backtest.simulate import Run
+from lowtide.scheduler.backtest.trace import ActualTrace
 
 STEP = 3600.0
 SERIES = st.lists(st.floats(1, 1000), min_size=4, max_size=40)
@@ -43,14 +44,14 @@ QUARTER = 900.0
 """The planner's step for short jobs."""
 
 
-def brute(actual: ActualTrace, work_s: float, limits: PausingLimits) -> float:
+def brute(actual: ActualTrace, work_s: float, limits: PausingConfig) -> float:
     """The least emissions over all ways to work or not in each step; the last step only as long as there is work."""
     return min(
         cost(actual, ways, work_s, limits) for ways in product((False, True), repeat=len(actual.values)) if any(ways)
     )
 
 
-def cost(actual: ActualTrace, ways: tuple[bool, ...], work_s: float, limits: PausingLimits) -> float:
+def cost(actual: ActualTrace, ways: tuple[bool, ...], work_s: float, limits: PausingConfig) -> float:
     runs = [(works, [i for i, _ in group]) for works, group in groupby(enumerate(ways), key=lambda pair: pair[1])]
     slices = [[steps[0] * QUARTER, (steps[-1] + 1) * QUARTER] for works, steps in runs if works]
     spare_s = sum(end - begin for begin, end in slices) - work_s
@@ -70,7 +71,7 @@ def minutes(*amounts: float) -> st.SearchStrategy[timedelta]:
 
 
 LIMITS = st.builds(
-    PausingLimits,
+    PausingConfig,
     minimum_slice=minutes(0, 10, 15, 27),
     resume_time=minutes(0, 1.5, 7.5, 15, 18),
     resume_energy=minutes(0, 1.5, 10),
@@ -80,7 +81,7 @@ LIMITS = st.builds(
 
 @given(st.lists(st.floats(1, 1000), min_size=2, max_size=7), st.integers(1, 28), LIMITS)
 def test_no_way_of_working_in_steps_is_better_than_the_best_segments(
-    prices: list[float], parts: int, limits: PausingLimits
+    prices: list[float], parts: int, limits: PausingConfig
 ) -> None:
     actual, work_s = ActualTrace(0.0, QUARTER, np.array(prices)), min(QUARTER / 4 * parts, QUARTER * len(prices))
     (found,) = best_segments(actual, np.array([0.0]), actual.end_s, work_s, limits)
@@ -96,17 +97,17 @@ def test_no_way_of_working_in_steps_is_better_than_the_best_segments(
 def test_free_pauses_take_the_cleanest_steps_and_no_pauses_the_cleanest_block(values: list[float], steps: int) -> None:
     steps = min(steps, len(values))
     actual, submitted = ActualTrace(0.0, STEP, np.array(values)), np.array([0.0])
-    free = PausingLimits(
+    free = PausingConfig(
         minimum_slice=timedelta(0), resume_time=timedelta(0), resume_energy=timedelta(0), maximum_pauses=len(values)
     )
     found = best_segments(actual, submitted, actual.end_s, steps * STEP, free)
     assert found[0] == pytest.approx(np.mean(sorted(values)[:steps]))
-    whole = best_segments(actual, submitted, actual.end_s, steps * STEP, replace(free, maximum_pauses=0))
+    whole = best_segments(actual, submitted, actual.end_s, steps * STEP, free.model_copy(update={"maximum_pauses": 0}))
     block = best_blocks(actual, submitted, np.array([actual.end_s - steps * STEP]), steps * STEP)
     assert whole == pytest.approx(block)
 
 
 def test_a_job_that_does_not_fit_runs_at_once_and_no_job_has_no_figure() -> None:
     actual = ActualTrace(0.0, STEP, np.array([5.0, 1.0, 3.0]))
-    assert best_segments(actual, np.array([0.0]), STEP, 2 * STEP, PausingLimits()).tolist() == [3.0]
-    assert best_segments(actual, np.empty(0), STEP, STEP, PausingLimits()).size == 0
+    assert best_segments(actual, np.array([0.0]), STEP, 2 * STEP, PausingConfig()).tolist() == [3.0]
+    assert best_segments(actual, np.empty(0), STEP, STEP, PausingConfig()).size == 0

@@ -1,21 +1,16 @@
-"""How one job is run: looks, slices, progress, and the plan of a single look."""
+"""How one job is run: checks, slices, progress, and the plan of a single check."""
 
 from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lowtide.config.schema import PausingConfig
 from lowtide.errors import LowtideError
 from lowtide.grid.outlook import Outlook, Prediction
 from lowtide.grid.series import IntensityCurve
-from lowtide.scheduler.backtest.simulate import (
-    JobState,
-    as_planned_at_submission,
-    next_check,
-    with_pauses,
-    without_pauses,
-)
-from lowtide.scheduler.job import Job, PausingLimits
+from lowtide.scheduler.backtest.simulate import JobState, next_check, run_job, run_job_as_planned_at_submission
+from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision, Reason
 
 from tests.support.grid import HOUR, T0, job, reading
@@ -29,14 +24,14 @@ def seconds(moment: datetime) -> float:
 
 
 class Grid:
-    """A sight on hourly values from T0 on; it remembers when it was looked at."""
+    """A sight on hourly values from T0 on; it remembers when it was checked."""
 
     def __init__(self, *values: float, later: tuple[float, ...] = ()) -> None:
-        self.looks: list[datetime] = []
+        self.checks: list[datetime] = []
         self._curves = [self._curve(values), self._curve(later or values)]
 
     def __call__(self, now: datetime) -> Outlook:
-        self.looks.append(now)
+        self.checks.append(now)
         curve = self._curves[now > T0]
         return Outlook(prediction=Prediction(curve=curve, source="test", issued_at=now))
 
@@ -55,35 +50,38 @@ def planning(**changes: object) -> Job:
     return job(**wanted | changes)
 
 
-def test_a_waiting_job_looks_every_poke_interval_and_at_the_planned_start() -> None:
+def test_a_waiting_job_checks_every_poke_interval_and_at_the_planned_start() -> None:
     grid = Grid(5, 5, 5, 1, 1, 5, 5, 5)
-    assert without_pauses(planning(poke_interval=50 * MINUTE), grid, 7200.0) == (
+    assert run_job(planning(poke_interval=50 * MINUTE), grid, 7200.0) == (
         (seconds(T0 + 3 * HOUR), seconds(T0 + 5 * HOUR)),
     )
-    assert grid.looks == [T0, T0 + 50 * MINUTE, T0 + 100 * MINUTE, T0 + 150 * MINUTE, T0 + 3 * HOUR]
+    assert grid.checks == [T0, T0 + 50 * MINUTE, T0 + 100 * MINUTE, T0 + 150 * MINUTE, T0 + 3 * HOUR]
 
 
-def test_a_later_look_may_change_the_plan_but_not_for_a_job_that_decides_once() -> None:
+def test_a_later_check_may_change_the_plan_but_not_for_a_job_that_decides_once() -> None:
     def view() -> Grid:
         return Grid(5, 5, 5, 1, 1, 5, 5, 5, later=(5, 5, 5, 5, 5, 5, 2, 2))
 
-    assert without_pauses(planning(), view(), 7200.0)[0][0] == seconds(T0 + 6 * HOUR)
+    assert run_job(planning(), view(), 7200.0)[0][0] == seconds(T0 + 6 * HOUR)
     once = view()
-    assert as_planned_at_submission(planning(), once, 7200.0)[0] == (seconds(T0 + 3 * HOUR), seconds(T0 + 5 * HOUR))
-    assert once.looks == [T0]
+    assert run_job_as_planned_at_submission(planning(), once, 7200.0)[0] == (
+        seconds(T0 + 3 * HOUR),
+        seconds(T0 + 5 * HOUR),
+    )
+    assert once.checks == [T0]
 
 
 def test_deciding_once_without_a_plan_starts_when_it_must() -> None:
     waiting = planning(policy="threshold", threshold_gco2eq_per_kwh=100.0)
     dirty, clean = (lambda now, value=value: Outlook(reading=reading(value, now)) for value in (200.0, 90.0))
-    assert as_planned_at_submission(waiting, dirty, 7200.0)[0][0] == seconds(T0 + 6 * HOUR)
-    assert as_planned_at_submission(waiting, clean, 7200.0)[0][0] == seconds(T0)
+    assert run_job_as_planned_at_submission(waiting, dirty, 7200.0)[0][0] == seconds(T0 + 6 * HOUR)
+    assert run_job_as_planned_at_submission(waiting, clean, 7200.0)[0][0] == seconds(T0)
 
 
-LIMITS = PausingLimits(minimum_slice=30 * MINUTE, resume_time=6 * MINUTE, resume_energy=6 * MINUTE, maximum_pauses=3)
+LIMITS = PausingConfig(minimum_slice=30 * MINUTE, resume_time=6 * MINUTE, resume_energy=6 * MINUTE, maximum_pauses=3)
 
 
-@pytest.mark.parametrize("run", [with_pauses, as_planned_at_submission])
+@pytest.mark.parametrize("run", [run_job, run_job_as_planned_at_submission])
 def test_a_job_that_may_pause_runs_in_the_clean_hours_and_resumes_before_them(run: type) -> None:
     pausing = planning(policy="interruptible", pausing=LIMITS)
     first, second = run(pausing, Grid(9, 1, 9, 9, 1, 9, 9, 9), 7200.0)
@@ -94,11 +92,11 @@ def test_a_job_that_may_pause_runs_in_the_clean_hours_and_resumes_before_them(ru
 def test_a_slice_that_ends_between_two_polls_is_ended_there() -> None:
     pausing = planning(policy="interruptible", pausing=LIMITS, submitted_at=T0 + 20 * MINUTE, deadline=T0 + 8 * HOUR)
     grid = Grid(9, 1, 9, 9, 1, 9, 9, 9)
-    segments = with_pauses(pausing, grid, 7200.0)
+    segments = run_job(pausing, grid, 7200.0)
     assert [end for _, end in segments] == [seconds(T0 + 2 * HOUR), seconds(T0 + 5 * HOUR)]
 
 
-@pytest.mark.parametrize("run", [with_pauses, as_planned_at_submission])
+@pytest.mark.parametrize("run", [run_job, run_job_as_planned_at_submission])
 @pytest.mark.parametrize("real_h", [0.5, 1.5, 2.0, 3.0])
 def test_the_real_duration_is_worked_whatever_was_expected(run: type, real_h: float) -> None:
     pausing = planning(policy="interruptible", pausing=LIMITS)
@@ -112,7 +110,7 @@ def test_the_real_duration_is_worked_whatever_was_expected(run: type, real_h: fl
 def test_work_is_what_ran_less_the_resumes(
     slices: list[tuple[timedelta, timedelta]], real: timedelta, resume: int
 ) -> None:
-    limits = PausingLimits(resume_time=resume * MINUTE)
+    limits = PausingConfig(resume_time=resume * MINUTE)
     state, now = JobState(job(pausing=limits), real.total_seconds()), T0
     for run, pause in slices:
         if state.is_over:

@@ -1,10 +1,9 @@
 """More processes make no difference but to the time it takes."""
 
 import os
-from datetime import timedelta
 
 from lowtide.scheduler.backtest.results import run_backtest
-from lowtide.scheduler.backtest.simulate import choose_jobs, worker_count
+from lowtide.scheduler.backtest.simulate import worker_count
 
 from tests.support.backtests import config, grid, hours
 from tests.support.traces import grid_like
@@ -21,10 +20,8 @@ def test_two_processes_find_the_same_starts_as_one() -> None:
 
 
 def test_processes_are_begun_only_for_many_jobs() -> None:
-    seen = grid([100.0] * 24 * 120)
-    few, many = (config(slacks=tuple(timedelta(hours=1 + i) for i in range(count))) for count in (3, 40))
-    assert worker_count(choose_jobs(few, seen.actual)) == 1
-    assert worker_count(choose_jobs(many, seen.actual)) == min(2, len(os.sched_getaffinity(0)))
+    assert worker_count(360) == 1
+    assert worker_count(4_800) == min(2, len(os.sched_getaffinity(0)))
 
 
 def test_there_are_never_more_processes_than_nights() -> None:

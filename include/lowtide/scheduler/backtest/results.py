@@ -1,4 +1,4 @@
-"""The figures of a backtest: emissions of every combination against starting at once and against perfect knowledge."""
+"""The figures of a backtest: what every scenario's jobs emitted, against starting at once and perfect knowledge."""
 
 import csv
 import io
@@ -10,66 +10,115 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lowtide.config.schema import PausingConfig
 from lowtide.errors import ConfigurationError
-from lowtide.grid.planner import Task, plans
 from lowtide.io import write_atomically
-from lowtide.scheduler.backtest.simulate import (
-    ActualTrace,
-    Counts,
-    Floats,
-    Grid,
-    Jobs,
-    Run,
-    Scenario,
-    SimConfig,
-    choose_jobs,
-    emitted,
-    simulate_jobs,
-)
-from lowtide.scheduler.job import PausingLimits
+from lowtide.scheduler.backtest.oracle import oracle_gco2eq_per_kwh
+from lowtide.scheduler.backtest.simulate import Run, Scenario, SimConfig, choose_jobs, simulate_jobs
+from lowtide.scheduler.backtest.trace import HOUR_S, ActualTrace, Floats, Grid
 from lowtide.timeutil import format_moment
-
-# The figures of one combination: what its jobs emitted per useful kWh, against starting at once and perfect knowledge.
-
-
-HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outcomes:
-    """What became of the jobs of one combination, one value a job; intensities in g per useful kWh."""
+class Line:
+    """One scenario: its runs, and one value a job of each figure; intensities in g per useful kWh.
 
+    ``result`` has the scenario's figures as JSON has them.
+    """
+
+    scenario: Scenario
+    runs: Sequence[Run]
     run_now: Floats
     policy: Floats
     oracle: Floats
     wait_s: Floats
     overrun_s: Floats
-    segments: Floats
+    result: dict[str, Any]
 
 
-def result_of(config: SimConfig, scenario: Scenario, outcomes: Outcomes) -> dict[str, Any]:
-    """Return one combination's figures, as JSON has them; None where there was no job, or nothing to save."""
-    run_now, policy, oracle = (_mean(v) for v in (outcomes.run_now, outcomes.policy, outcomes.oracle))
-    saving, possible = _saving_percent(policy, run_now), _saving_percent(oracle, run_now)
-    return {
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Backtest:
+    """A backtest that has been run; ``notes`` are what the user must know beside the figures, a sentence each."""
+
+    config: SimConfig
+    grid: Grid
+    lines: Sequence[Line]
+    notes: tuple[str, ...]
+
+
+def run_backtest(config: SimConfig, grid: Grid, *, workers: int | None = None) -> Backtest:
+    """Run a backtest: every job through decide(), then the figures of every scenario.
+
+    :param workers: processes; None: as many as pay off. They do not change a figure.
+    :raises ConfigurationError: no job of any scenario can be run on the trace.
+    """
+    submitted_s, notes = choose_jobs(config, grid.actual)
+    if not any(times.size for times in submitted_s):
+        why = "; ".join(notes) or "no submission falls into the trace"
+        raise ConfigurationError(
+            f"the trace leaves no job to run ({why}); give a longer trace, shorter slacks or durations"
+        )
+    found = simulate_jobs(config, grid, submitted_s, workers=workers)
+    lines = [_line(config, grid.actual, *pair) for pair in zip(config.scenarios(), found, strict=True)]
+    return Backtest(config=config, grid=grid, lines=lines, notes=(*grid.notes, *notes))
+
+
+def _line(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Line:
+    real_s = scenario.duration_s * config.duration_error
+    submitted = np.array([run.submitted_s for run in runs])
+    ended = np.array([run.segments[-1][1] for run in runs])
+    run_now = actual.mean(submitted, submitted + real_s)
+    policy = emitted(actual, runs, real_s, config.pausing)
+    oracle = oracle_gco2eq_per_kwh(config, actual, scenario, submitted)
+    wait_s = ended - submitted - real_s
+    overrun_s = ended - np.array([run.deadline_s for run in runs])
+    saving, possible = (_saving_percent(_mean(values), _mean(run_now)) for values in (policy, oracle))
+    result = {
         "zone": config.zone,
         "policy": scenario.policy,
         "duration_h": scenario.duration_s / HOUR_S,
         "slack_h": scenario.slack_s / HOUR_S,
         "submit": config.submit,
         "interruptible": scenario.interruptible,
-        "jobs": len(outcomes.run_now),
-        "run_now_gco2eq_per_kwh": run_now,
-        "policy_gco2eq_per_kwh": policy,
-        "oracle_gco2eq_per_kwh": oracle,
+        "jobs": len(runs),
+        "run_now_gco2eq_per_kwh": _mean(run_now),
+        "policy_gco2eq_per_kwh": _mean(policy),
+        "oracle_gco2eq_per_kwh": _mean(oracle),
         "saving_percent": saving,
         "oracle_saving_percent": possible,
         "captured_percent": share_percent(saving, possible),
-        "mean_wait_h": _hours(_mean(outcomes.wait_s)),
-        "p95_wait_h": _hours(float(np.percentile(outcomes.wait_s, 95)) if len(outcomes.wait_s) else None),
-        "deadline_misses": int((outcomes.overrun_s > 1.0).sum()),
-        "mean_segments": _mean(outcomes.segments),
+        "mean_wait_h": _mean(wait_s, HOUR_S),
+        "p95_wait_h": float(np.percentile(wait_s, 95)) / HOUR_S if runs else None,
+        "deadline_misses": int((overrun_s > 1.0).sum()),
+        "mean_segments": _mean(np.array([float(len(run.segments)) for run in runs])),
     }
+    return Line(
+        scenario=scenario,
+        runs=runs,
+        run_now=run_now,
+        policy=policy,
+        oracle=oracle,
+        wait_s=wait_s,
+        overrun_s=overrun_s,
+        result=result,
+    )
+
+
+def emitted(actual: ActualTrace, runs: Sequence[Run], duration_s: float, limits: PausingConfig) -> Floats:
+    """Return the emissions of each run per useful kWh, in g/kWh, at constant power.
+
+    The energy of resuming is emitted too, and no work is done by it: the sum is divided by the useful time only.
+    """
+    if not runs:
+        return np.empty(0)
+    segments = [(i, k > 0, *segment) for i, run in enumerate(runs) for k, segment in enumerate(run.segments)]
+    job, resumed, start_s, end_s = (np.array(column) for column in zip(*segments, strict=True))
+    resume_s = limits.resume_time.total_seconds()
+    grams = actual.integral(start_s + resumed * resume_s, end_s)
+    begun_s = start_s[resumed]
+    while_resuming = actual.mean(begun_s, begun_s + resume_s) if resume_s > 0 else actual.at(begun_s)
+    grams[resumed] += limits.resume_energy.total_seconds() * while_resuming
+    return np.bincount(job, weights=grams, minlength=len(runs)) / duration_s
 
 
 class Pooled(NamedTuple):
@@ -98,162 +147,28 @@ def _saving_percent(value: float | None, reference: float | None) -> float | Non
     return None if value is None or not reference else 100.0 * (1.0 - value / reference)
 
 
-def _mean(values: Floats) -> float | None:
-    return float(values.mean()) if len(values) else None
+def _mean(values: Floats, unit: float = 1.0) -> float | None:
+    return float(values.mean()) / unit if len(values) else None
 
 
-def _hours(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds / HOUR_S
-
-
-# Perfect knowledge for jobs that run in one piece: the cleanest block between submission and deadline.
-
-
-def best_blocks(actual: ActualTrace, submitted_s: Floats, latest_start_s: Floats, duration_s: float) -> Floats:
-    """Return the least mean intensity of a block of ``duration_s`` for each job, in g/kWh. Exact.
-
-    The mean is piecewise linear in the start, so it is least where a block begins or ends at a step's edge, or at the
-    ends of the range. Where submission and duration fall on the trace's steps that is every step from submission on.
-    """
-    starts = [submitted_s, latest_start_s]
-    longest_s = float(np.max(latest_start_s - submitted_s, initial=0.0))
-    for shift_s in {0.0, duration_s % actual.step_s}:
-        first = submitted_s + (actual.start_s - shift_s - submitted_s) % actual.step_s
-        steps = np.arange(int(longest_s // actual.step_s) + 1) * actual.step_s
-        starts.extend(np.minimum(first + step, latest_start_s) for step in steps)
-    candidates = np.stack(starts, axis=1)
-    best: Floats = actual.mean(candidates, candidates + duration_s).min(axis=1)
-    return best
-
-
-# Perfect knowledge for jobs that may pause: the planner's best segments on the trace itself, pauses paid for.
-
-
-def best_segments(
-    actual: ActualTrace, submitted_s: Floats, room_s: float, duration_s: float, limits: PausingLimits
-) -> Floats:
-    """Return the least emissions of each job per useful kWh, in g/kWh.
-
-    :param room_s: from submission to deadline, the same for all jobs; a job that does not fit runs at once.
-    """
-    return np.array([_least(actual, float(at_s), room_s, duration_s, limits) for at_s in submitted_s]) / duration_s
-
-
-def _least(actual: ActualTrace, submitted_s: float, room_s: float, duration_s: float, limits: PausingLimits) -> float:
-    task = Task(
-        now_s=submitted_s,
-        end_s=submitted_s + room_s,
-        work_s=duration_s,
-        state="new",
-        minimum_slice_s=limits.minimum_slice.total_seconds(),
-        resume_time_s=limits.resume_time.total_seconds(),
-        resume_energy_s=limits.resume_energy.total_seconds(),
-        pauses_left=limits.maximum_pauses,
-    )
-    found = plans(actual.curve_between(submitted_s, submitted_s + max(room_s, duration_s)), task)
-    if found is None:
-        raise ValueError(f"the trace has a gap before the deadline of the job submitted at {submitted_s:.0f} s")
-    return found.best.cost
-
-
-# Runs a backtest: every job through decide(), then the figures of every combination.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Line:
-    """One combination: its runs, what became of them, and its figures as JSON has them."""
-
-    scenario: Scenario
-    runs: Sequence[Run]
-    outcomes: Outcomes
-    result: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Backtest:
-    """A backtest that has been run."""
-
-    config: SimConfig
-    grid: Grid
-    lines: Sequence[Line]
-    counts: Counts
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user must know beside the figures, a sentence each."""
-        return (*self.grid.notes, *self.counts.sentences())
-
-
-def run_backtest(config: SimConfig, grid: Grid, *, workers: int | None = None) -> Backtest:
-    """Run a backtest.
-
-    :param workers: processes; None: as many as pay off. They do not change a figure.
-    :raises ConfigurationError: no job of any combination can be run on the trace.
-    """
-    jobs = choose_jobs(config, grid.actual)
-    if not any(chosen.any() for chosen in jobs.chosen):
-        raise ConfigurationError(_nothing_to_run(jobs))
-    placed = simulate_jobs(config, grid, jobs, workers=workers)
-    lines = [_line(config, grid.actual, *found) for found in zip(config.scenarios(), placed, strict=True)]
-    return Backtest(config=config, grid=grid, lines=lines, counts=jobs.counts)
-
-
-def _nothing_to_run(jobs: Jobs) -> str:
-    told = "; ".join(jobs.counts.sentences()) or "no submission falls into the trace"
-    return f"the trace leaves no job to run ({told}); give a longer trace, shorter slacks or durations"
-
-
-def _line(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Line:
-    outcomes = _outcomes(config, actual, scenario, runs)
-    return Line(scenario=scenario, runs=runs, outcomes=outcomes, result=result_of(config, scenario, outcomes))
-
-
-def _outcomes(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Outcomes:
-    real_s = scenario.duration_s * config.duration_error
-    submitted = np.array([run.submitted_s for run in runs])
-    deadline = np.array([run.deadline_s for run in runs])
-    ended = np.array([run.segments[-1][1] for run in runs])
-    return Outcomes(
-        run_now=actual.mean(submitted, submitted + real_s),
-        policy=emitted(actual, runs, real_s, config.pausing),
-        oracle=_oracle(config, actual, scenario, submitted),
-        wait_s=ended - submitted - real_s,
-        overrun_s=ended - deadline,
-        segments=np.array([float(len(run.segments)) for run in runs]),
-    )
-
-
-def _oracle(config: SimConfig, actual: ActualTrace, scenario: Scenario, submitted: Floats) -> Floats:
-    real_s = scenario.duration_s * config.duration_error
-    room_s = scenario.duration_s + scenario.slack_s
-    best = best_blocks(actual, submitted, submitted + max(0.0, room_s - real_s), real_s)
-    if not scenario.interruptible:
-        return best
-    # a block may begin within a step of the planner, so it is compared too
-    return np.minimum(best, best_segments(actual, submitted, room_s, real_s, config.pausing))
-
-
-# Writes when every job ran, so that anyone can recompute the figures.
-
-
-COLUMNS = ("policy", "duration_h", "slack_h", "submit", "deadline", "segment_start", "segment_end")
-
-
-def write_starts(path: Path, runs: Sequence[tuple[Scenario, Sequence[Run]]]) -> None:
-    """Write one CSV row per job and segment; moments are ISO-8601 in UTC.
+def write_starts(path: Path, backtest: Backtest) -> None:
+    """Write one CSV row per job and segment, so that anyone can recompute the figures; times are ISO-8601 in UTC.
 
     :raises ArtifactError: the file cannot be written.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for scenario, placed in runs:
-        shape = (scenario.policy, f"{scenario.duration_s / HOUR_S:.10g}", f"{scenario.slack_s / HOUR_S:.10g}")
-        for run in placed:
-            times = (_moment(run.submitted_s), _moment(run.deadline_s))
-            writer.writerows((*shape, *times, _moment(start), _moment(end)) for start, end in run.segments)
+    writer.writerow(("policy", "duration_h", "slack_h", "submit", "deadline", "segment_start", "segment_end"))
+    for line in backtest.lines:
+        shape = (
+            line.scenario.policy,
+            *(f"{s / HOUR_S:.10g}" for s in (line.scenario.duration_s, line.scenario.slack_s)),
+        )
+        for run in line.runs:
+            times = (_utc(run.submitted_s), _utc(run.deadline_s))
+            writer.writerows((*shape, *times, _utc(start), _utc(end)) for start, end in run.segments)
     write_atomically(path, text.getvalue())
 
 
-def _moment(seconds: float) -> str:
+def _utc(seconds: float) -> str:
     return format_moment(datetime.fromtimestamp(seconds, UTC))
