@@ -85,11 +85,11 @@ def measure(name: str, folder: Path, rounds: int) -> str:
     plan = CheckpointPlan(folder=folder, run_id="benchmark", training_id="b")
     checkpointer = CheckpointManager(plan, training, emit=ignore, requests=Requests())
     asked = timed(lambda: ask_often(checkpointer, snapshot)) / ASKED
-    before = snapshot.memory.peak_bytes_so_far()
+    before = snapshot.memory.peak_bytes()
     saves = []
     for _ in range(rounds):
         saves.append(timed(lambda: write_checkpoint(snapshot, plan)))
-    rise = snapshot.memory.peak_bytes_so_far() - before
+    rise = snapshot.memory.peak_bytes() - before
     loads = [timed(lambda: checkpointer.restore(snapshot)) for _ in range(rounds)]
     size = max(path.stat().st_size for path in folder.glob("*.pt"))
     return (

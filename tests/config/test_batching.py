@@ -35,7 +35,7 @@ def test_the_same_batch_written_in_two_ways_is_the_same_configuration(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("  micro_batch_size: 128\n", "128 alone does not say how large a step is; add accumulation_steps or"),
+        ("  micro_batch_size: 128\n", "128 alone does not give the size of a step; add accumulation_steps or"),
         ("  micro_batch_size: auto\n", "'auto' needs training.effective_batch_size; add it, e.g. 512"),
         (
             "  micro_batch_size: auto\n  effective_batch_size: 512\n  accumulation_steps: 4\n",

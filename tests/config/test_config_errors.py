@@ -57,10 +57,10 @@ def test_fp16_on_the_cpu_is_impossible(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (VALID + "grid:\n  zone: DE\n", "line 21, column 1: the key 'grid' is there twice"),
+        (VALID + "grid:\n  zone: DE\n", "line 21, column 1: the key 'grid' occurs twice"),
         (
             VALID.replace("epochs: 3", "epochs: 3\n  epochs: 4"),
-            "line 16, column 3: the key 'epochs' is there twice",
+            "line 16, column 3: the key 'epochs' occurs twice",
         ),
         (VALID.replace("  zone", "\tzone"), r"line 3, column 1: found character '\t'"),
         (VALID + "---\na: 1\n", "line 21, column 1: but found another document"),

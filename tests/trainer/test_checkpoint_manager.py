@@ -153,9 +153,9 @@ def test_a_transient_second_copy_of_the_state_is_not_the_peak(kept: tuple[Traini
     class Checkpointer(CheckpointManager):
         def restore(self, snapshot: Snapshot) -> None:
             torch.ones(300 * 2**18).sum()
-            peaks.append(snapshot.memory.peak_bytes_so_far() / 2**20)
+            peaks.append(snapshot.memory.peak_bytes() / 2**20)
             super().restore(snapshot)
-            peaks.append(snapshot.memory.peak_bytes_so_far() / 2**20)
+            peaks.append(snapshot.memory.peak_bytes() / 2**20)
 
     checkpointer = Checkpointer(plan, training, emit=lambda *event: None, requests=Requests())
     result = Training(training, emit=lambda *event: None, checkpointer=checkpointer).run()

@@ -28,7 +28,7 @@ def affine(fixed: float, each: float, most: int | None = None) -> tuple[Measure,
     """Memory that grows with the micro-batch; more than ``most`` samples do not fit at all."""
     asked: list[int] = []
 
-    def measure(sizes: Sequence[int], steps: int) -> Peaks:
+    def measure(sizes: Sequence[int]) -> Peaks:
         asked.extend(sizes)
         return {size: int(fixed + each * size) for size in sizes if most is None or size <= most}
 
@@ -141,7 +141,7 @@ def test_a_peak_above_the_target_is_a_warning(
         "effective_batch_size": 128,
         "accumulation_steps": None,
         "micro_batch_size": "auto",
-        "epochs": 80,
+        "epochs": 24,
     }
     events = events_of(make_child(training_config(**parts, memory_target="150MiB")))
     (warning,) = [str(event.data["message"]) for event in events if event.kind is EventKind.WARNING]
@@ -173,7 +173,7 @@ def test_a_margin_lowers_what_a_trial_may_peak_at_but_the_whole_is_the_whole(tar
 def test_a_target_below_what_one_sample_takes_is_one_sentence(training_config: MakeConfig) -> None:
     parts: dict[str, Any] = {
         "micro_batch_size": "auto",
-        "effective_batch_size": 64,
+        "effective_batch_size": 16,
         "accumulation_steps": None,
         "memory_target": "1kB",
     }

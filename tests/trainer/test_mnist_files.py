@@ -11,9 +11,18 @@ from pathlib import Path
 
 import pytest
 from lowtide.errors import DataSetError
-from lowtide.trainer.mnist import MD5_OF_FILE, Mirror, SourceFailed, ensure_mnist, is_complete, main, rebuild_idx
+from lowtide.trainer.mnist import (
+    SHA256_OF_FILE,
+    Mirror,
+    Source,
+    SourceFailed,
+    ensure_mnist,
+    is_complete,
+    main,
+    rebuild_idx,
+)
 
-NAMES = tuple(MD5_OF_FILE)
+NAMES = tuple(SHA256_OF_FILE)
 
 
 class MirrorServer(ThreadingHTTPServer):
@@ -112,10 +121,8 @@ def test_no_network_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-class FullDisk:
-    """Writes where the kernel always says that the disk is full."""
-
-    name = "a full disk"
+class FullDisk(Source):
+    """Writes where the kernel always reports that the disk is full."""
 
     def fetch(self, folder: Path, names: tuple[str, ...]) -> None:
         with open("/dev/full", "wb", buffering=0) as file:  # noqa: PTH123
@@ -124,7 +131,7 @@ class FullDisk:
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match=r"the disk is full: MNIST needs about 250 MB.*LOWTIDE_DATA_DIR"):
-        ensure_mnist(tmp_path, report=print, sources=(FullDisk(),))
+        ensure_mnist(tmp_path, report=print, sources=(FullDisk(name="a full disk"),))
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lowtide.config.schema import TrainingConfig
 from lowtide.trainer.loop import OptimizationLoop
 from lowtide.trainer.oom import batch_norm_warning
 from lowtide.trainer.optim import make_optimizer, rate_factor
-from lowtide.trainer.setup import assemble, make_parts
+from lowtide.trainer.setup import TrainingSetup
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -23,7 +23,7 @@ from tests.trainer.conftest import MakeConfig
 
 def trained(config: TrainingConfig, steps: int = 3) -> tuple[OptimizationLoop, list[str], list[float]]:
     warnings: list[str] = []
-    source, loop = assemble(make_parts(config, micro_batch_size=32, warn=warnings.append))
+    source, loop = TrainingSetup(config, micro_batch_size=32, warn=warnings.append).assemble()
     epoch = loop.epoch(source)
     return loop, warnings, [float(next(epoch)[0]) for _ in range(steps)]
 
@@ -38,7 +38,7 @@ def test_an_option_changes_no_more_than_rounding(training_config: MakeConfig, op
 
 def test_channels_last_lays_out_weights_and_inputs(training_config: MakeConfig) -> None:
     config = training_config(model="lowtide.trainer.models:small_cnn", channels_last=True)
-    source, loop = assemble(make_parts(config, micro_batch_size=32, warn=pytest.fail))
+    source, loop = TrainingSetup(config, micro_batch_size=32, warn=pytest.fail).assemble()
     weight = next(loop.state.model.parameters())
     batch = next(next(iter(source.groups(size=8, epoch=0))).batches(8))
     for tensor in (weight, batch.inputs):
@@ -50,7 +50,7 @@ def test_channels_last_of_what_is_no_image_falls_back(training_config: MakeConfi
     warnings: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PROJECT_ROOT / "tests" / "trainer"))
-        assemble(make_parts(config, micro_batch_size=32, warn=warnings.append))
+        TrainingSetup(config, micro_batch_size=32, warn=warnings.append).assemble()
     assert warnings == ["training.channels_last: inputs have 2 dimensions, images have 4; continuing without it"]
 
 
@@ -71,11 +71,11 @@ import json, sys
 import torch
 torch.set_num_threads(1)
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.setup import assemble, make_parts
+from lowtide.trainer.setup import TrainingSetup
 warnings, losses = [], []
 for compile in (True, False):
     config = TrainingConfig.model_validate_json(json.dumps(json.loads(sys.argv[1]) | {"compile": compile}))
-    source, loop = assemble(make_parts(config, micro_batch_size=32, warn=warnings.append))
+    source, loop = TrainingSetup(config, micro_batch_size=32, warn=warnings.append).assemble()
     steps = loop.epoch(source)
     losses.append([float(next(steps)[0]) for _ in range(3)])
     names = list(loop.state.state_dict()["model"])
@@ -135,7 +135,7 @@ class Waits(TorchDispatchMode):
 def test_the_loop_never_reads_a_number_from_the_device(training_config: MakeConfig, precision: str) -> None:
     """Neither for a micro-step nor for a step, with clipping, schedule and accumulated loss."""
     config = training_config(precision=precision, clip_gradient_norm=1.0, lr_schedule="cosine")
-    source, loop = assemble(make_parts(config, micro_batch_size=32, warn=pytest.fail))
+    source, loop = TrainingSetup(config, micro_batch_size=32, warn=pytest.fail).assemble()
     steps = loop.epoch(source)
     next(steps)  # the first makes the optimizer's state
     with Waits() as waits:
@@ -150,7 +150,7 @@ def test_the_loop_never_reads_a_number_from_the_device(training_config: MakeConf
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_no_step_waits_for_a_gpu(training_config: MakeConfig) -> None:
     config = training_config(device="cuda", precision="bf16", clip_gradient_norm=1.0)
-    source, loop = assemble(make_parts(config, micro_batch_size=32, warn=pytest.fail))
+    source, loop = TrainingSetup(config, micro_batch_size=32, warn=pytest.fail).assemble()
     steps = loop.epoch(source)
     next(steps)
     torch.cuda.set_sync_debug_mode("error")

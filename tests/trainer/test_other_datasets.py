@@ -9,10 +9,9 @@ import torch
 from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, DataSetError
 from lowtide.trainer.data import TrainingData
-from lowtide.trainer.datasets import digits, mnist, normaliser
+from lowtide.trainer.datasets import digits, load_data, mnist, normaliser
 from lowtide.trainer.mnist import DATA_DIR_VARIABLE
 from lowtide.trainer.protocol import EventKind
-from lowtide.trainer.torchvision import load_data
 from lowtide.trainer.trainer import Training
 
 from tests.trainer.conftest import MakeConfig

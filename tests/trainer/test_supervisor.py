@@ -256,7 +256,7 @@ def test_a_training_that_hangs_is_ended_and_its_stack_is_in_the_log(
     """In C code that holds the interpreter's lock, so that no thread of the child can say anything any more."""
     with make_child(training_config(model="user_code:Hangs", stall_timeout="10s")) as child:
         child.start()
-        with pytest.raises(TrainingError, match=r"no sign of progress for 10s \(training.stall_timeout\)"):
+        with pytest.raises(TrainingError, match=r"made no progress for 10s \(training.stall_timeout\)"):
             heard_until(child, EventKind.FINISHED)
         assert child.is_running
     assert not child.is_running
@@ -270,14 +270,14 @@ def test_without_a_limit_nothing_is_a_hang_and_a_heartbeat_is_no_progress() -> N
 
     assert not StallWatch(None).is_over()
     watch = StallWatch(timedelta(seconds=100))
-    watch.heard(event(EventKind.PROGRESS, 0))
+    watch.record(event(EventKind.PROGRESS, 0))
     assert not watch.is_over()
     late = StallWatch(timedelta(seconds=0.05))
     time.sleep(0.1)
-    late.heard(event(EventKind.HEARTBEAT, 0))
+    late.record(event(EventKind.HEARTBEAT, 0))
     assert late.is_over()
-    assert "its process lives" in late.sentence()
-    late.heard(event(EventKind.PROGRESS, 0))
+    assert "its process is alive" in late.message()
+    late.record(event(EventKind.PROGRESS, 0))
     assert not late.is_over()
 
 

@@ -52,7 +52,7 @@ class Slow(nn.Module):
 
 
 class Growing(nn.Module):
-    """Needs 256 MiB more after a thousand passes: later than a trial of micro-batches looks."""
+    """Needs 256 MiB more after 320 passes, which is after the 252 of a measurement of micro-batches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Growing(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         self.passes += 1
-        if self.passes == 1000:
+        if self.passes == 320:
             self.kept = torch.ones(64 * 2**20)
         outputs: Tensor = self.layers(inputs)
         return outputs

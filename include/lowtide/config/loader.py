@@ -1,4 +1,4 @@
-"""One YAML file and a few settings become one validated configuration, or one sentence that says why not."""
+"""Loads one YAML file and a few settings into one validated configuration; an error is one sentence with the remedy."""
 
 import difflib
 import hashlib
@@ -44,7 +44,7 @@ PROJECT_ROOT = find_project_root(Path(__file__).resolve(), os.environ, Path.cwd(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
-    """A validated configuration, where it came from and its bytes."""
+    """A validated configuration, its source, and the SHA-256 of its canonical form."""
 
     values: LowtideConfig
     source: str
@@ -60,7 +60,7 @@ class LoadedConfig:
 
 
 def deployed_artifacts_path() -> Path | None:
-    """Return the artifact root of the whole deployment, which goes before any file's; None where none is set.
+    """Return the artifact root of the whole deployment, which overrides any file's; None if it is not set.
 
     :raises ConfigurationError: ``LOWTIDE_ARTIFACTS_ROOT`` names an object store.
     """
@@ -74,19 +74,19 @@ def deployed_artifacts_path() -> Path | None:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that one mapping has twice: YAML would silently take the last."""
+    """Refuses a key that occurs twice in one mapping: YAML would silently take the last."""
 
 
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        if key_node.tag == _MERGE_TAG:  # "<<: *anchor" may stand beside the keys that it supplies
+        if key_node.tag == _MERGE_TAG:  # "<<: *anchor" may be beside the keys that it supplies
             continue
         key = loader.construct_object(key_node)
         if not isinstance(key, Hashable):
             raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key_node.start_mark)
         if key in seen:
-            raise yaml.MarkedYAMLError(problem=f"the key '{key}' is there twice", problem_mark=key_node.start_mark)
+            raise yaml.MarkedYAMLError(problem=f"the key '{key}' occurs twice", problem_mark=key_node.start_mark)
         seen.add(key)
     return dict(loader.construct_mapping(node, deep=True))
 
@@ -101,9 +101,9 @@ _UniqueKeyLoader.add_implicit_resolver(
 
 
 def load_config(path: Path, settings: Mapping[str, Any] | None = None, *, settings_name: str = "--set") -> LoadedConfig:
-    """Read a configuration file and lay settings such as ``{"training.epochs": 3}`` over it.
+    """Read a configuration file and replace settings such as ``{"training.epochs": 3}`` in it.
 
-    :param settings_name: how the user gave the settings, for the error sentence.
+    :param settings_name: how the user gave the settings, for the error message.
     :raises ConfigurationError: one sentence that names the file or setting, the key, the value and the remedy.
     """
     raw = _read_mapping(path)
@@ -143,7 +143,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); check the path and its permissions") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}{_yaml_problem(error)}; correct the YAML there") from None
+        raise ConfigurationError(f"{path}{_yaml_problem(error)}; fix the YAML there") from None
     if not isinstance(raw, dict):
         raise ConfigurationError(
             f"{path}: is not a mapping of sections; see include/configs/optimized.yaml for the shape"

@@ -1,6 +1,6 @@
-"""Writes docs/configuration.md from the schema: every key, its default and its meaning.
+"""Generates docs/configuration.md from the schema: every key, its default and its meaning.
 
-``python -m lowtide.config.reference > docs/configuration.md`` renews the page; a test holds it true.
+``python -m lowtide.config.reference > docs/configuration.md`` updates the page; a test compares the two.
 """
 
 import sys

@@ -10,9 +10,6 @@ from zoneinfo import ZoneInfo
 
 from lowtide.errors import ConfigurationError
 
-# Cloud regions such as ``aws:eu-west-1`` -> zone keys. What is not certain is not in the table.
-
-
 _TABLE = Path(__file__).with_name("cloud_regions.json")
 PROVIDERS = ("aws", "azure", "gcp")
 

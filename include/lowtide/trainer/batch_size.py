@@ -1,12 +1,11 @@
 """``micro_batch_size: auto``: the largest micro-batch whose peak memory meets a target.
 
-Candidates are the effective batch and its halves, so that it stays exactly micro-batch x accumulation. They are measured, not
-modelled: real optimizer steps of this training in another training child, which gives all its memory back when it ends.
-Where memory runs out and the kernel kills that child, the training lives.
+Candidates are the effective batch and its halves (the powers of two where it is one), so that it stays exactly micro-batch x
+accumulation. They are measured with real optimizer steps of this training in another training child, which frees all its
+memory when it ends; if the kernel kills that child for want of memory, the training survives.
 
-On a CPU the peak is the resident set's, and the same training differs from itself by a tenth and more: the heap keeps what it
-cannot give back. So a margin is kept, and what was chosen is measured once more, for longer and in a child that tries
-nothing else.
+On a CPU the peak is the resident set's, which differs by a tenth and more between two runs of the same training, so a margin
+is kept.
 """
 
 import sys
@@ -23,19 +22,19 @@ from lowtide.trainer.oom import is_out_of_memory
 from lowtide.trainer.optim import warm_up
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import ChildRequest, Emit, EventKind, TrainingEvent, Trial
-from lowtide.trainer.setup import assemble, make_parts
+from lowtide.trainer.setup import TrainingSetup
 from lowtide.units import BYTES_PER_MIB
 
 _MOST_PIECES_AT_FIRST = 32
-"""Smaller micro-batches take long, and are measured only where none of these meets the target."""
+"""Smaller micro-batches take long, and are measured only if none of these meets the target."""
 _CPU_MARGIN = 0.25
-"""Of the peak that a trial found: what the resident set of the training itself may be above it."""
-_STEPS, _CONFIRMING_STEPS = 3, 8
+"""By how much of the measured peak the resident set of the training itself may exceed it."""
+_STEPS = 4
+"""The first step is without the optimizer's state, and the heap settles a little later."""
 _POLL_S = 0.2
 Peaks = dict[int, int]
 """Peak memory in bytes by micro-batch size; without the sizes for which memory ran out."""
-Measure = Callable[[Sequence[int], int], Peaks]
-"""Measures micro-batch sizes with so many optimizer steps each."""
+Measure = Callable[[Sequence[int]], Peaks]
 
 
 def chosen_micro_batch(
@@ -45,25 +44,21 @@ def chosen_micro_batch(
     measured: Callable[[], None],
     check: Callable[[], None],
 ) -> int:
-    """Return the micro-batch of a configuration, measured where it says auto.
+    """Return the micro-batch of a configuration, measured if it is auto.
 
-    :param note: called with one line that says what was chosen and why.
-    :param measured: called after each size that was measured.
-    :param check: called several times a second; what it raises ends the trial.
+    :param note: called with one line that gives the chosen size and the reason.
+    :param measured: called after each measured size.
+    :param check: called several times a second; an exception of it ends the measurement.
     :raises UserError: no micro-batch meets the target, or data and model cannot be used.
-    :raises TrainingError: the trial failed for another reason.
+    :raises TrainingError: the measurement failed for another reason.
     """
     if training.micro_batch_size != "auto":
         return training.micro_batch_size
-
-    def measure(sizes: Sequence[int], steps: int) -> Peaks:
-        return _measure(training, sizes, steps=steps, measured=measured, check=check)
-
     effective, target = training.effective_batch_size, parse_memory_target(training.memory_target)
     on_cpu = select_device(training.device).type == "cpu"
     within = target.with_margin(_CPU_MARGIN) if on_cpu else target
     margin = f" (a margin of {_CPU_MARGIN:.0%} is kept, since peaks vary on a CPU)" if within != target else ""
-    peaks = probe(measure, within, effective)
+    peaks = probe(lambda sizes: _measure(training, sizes, measured=measured, check=check), within, effective)
     if not peaks:
         raise TrainingError(
             "training.micro_batch_size auto: memory does not suffice for a micro-batch of 1 sample; choose a smaller model or"
@@ -72,18 +67,16 @@ def chosen_micro_batch(
     unaccumulated_bytes = unaccumulated_peak_bytes(peaks, effective)
     limit_mib = target.limit_bytes(unaccumulated_bytes) / BYTES_PER_MIB
     how = "measured" if effective in peaks else "estimated, since the whole batch does not fit"
-    limit_bytes, smallest = within.limit_bytes(unaccumulated_bytes), min(peaks)
-    confirmed = peaks if within == target else _confirmed(measure, peaks, limit_bytes)
-    size = largest_within(confirmed, limit_bytes)
+    size = largest_within(peaks, within.limit_bytes(unaccumulated_bytes))
     if size is None:
-        smallest_mib = confirmed.get(smallest, peaks[smallest]) / BYTES_PER_MIB
+        smallest = min(peaks)
         raise ConfigurationError(
             f"training.memory_target {training.memory_target} ({limit_mib:.0f} MiB) cannot be met: even a micro-batch of"
-            f" {smallest} peaks at {smallest_mib:.0f} MiB{margin}, most of it model, optimizer and data; raise the target, or"
-            " choose a smaller model"
+            f" {smallest} peaks at {peaks[smallest] / BYTES_PER_MIB:.0f} MiB{margin}, most of it model, optimizer and data;"
+            " raise the target, or choose a smaller model"
         )
     note(
-        f"training.micro_batch_size auto: {size} x {effective // size}, peak {confirmed[size] / BYTES_PER_MIB:.0f} MiB; the"
+        f"training.micro_batch_size auto: {size} x {effective // size}, peak {peaks[size] / BYTES_PER_MIB:.0f} MiB; the"
         f" target {training.memory_target} is {limit_mib:.0f} MiB, {how}{margin}"
     )
     return size
@@ -98,31 +91,17 @@ def candidates(effective: int) -> list[int]:
 
 
 def probe(measure: Measure, target: MemoryTarget, effective: int) -> Peaks:
-    """Measure the candidates of up to 32 pieces, and the smaller ones only where none of these meets the target."""
+    """Measure the candidates of up to 32 pieces, and the smaller ones only if none of these meets the target."""
     large = [size for size in candidates(effective) if size * _MOST_PIECES_AT_FIRST >= effective]
-    peaks = measure(large, _STEPS)
+    peaks = measure(large)
     limit_bytes = target.limit_bytes(unaccumulated_peak_bytes(peaks, effective)) if peaks else 0
     if largest_within(peaks, limit_bytes) is None:
-        peaks |= measure(candidates(effective)[len(large) :], _STEPS)
+        peaks |= measure(candidates(effective)[len(large) :])
     return peaks
 
 
-def _confirmed(measure: Measure, peaks: Peaks, limit_bytes: float) -> Peaks:
-    """Return the peaks with the largest size within the limit measured once more, until one keeps within it again."""
-    found = dict(peaks)
-    while (size := largest_within(found, limit_bytes)) is not None:
-        again = measure([size], _CONFIRMING_STEPS).get(size)
-        if again is None:
-            del found[size]  # memory did not suffice this time
-            continue
-        found[size] = max(found[size], again)
-        if again <= limit_bytes:
-            return found
-    return found
-
-
 def largest_within(peaks: Peaks, limit_bytes: float) -> int | None:
-    """Return the largest micro-batch whose peak is within a limit; None if none is."""
+    """Return the largest micro-batch whose peak is within a limit; None without one."""
     return max((size for size, peak in peaks.items() if peak <= limit_bytes), default=None)
 
 
@@ -139,29 +118,22 @@ def unaccumulated_peak_bytes(peaks: Peaks, effective: int) -> float:
 
 
 def _measure(
-    training: TrainingConfig,
-    sizes: Sequence[int],
-    *,
-    steps: int,
-    measured: Callable[[], None],
-    check: Callable[[], None],
+    training: TrainingConfig, sizes: Sequence[int], *, measured: Callable[[], None], check: Callable[[], None]
 ) -> Peaks:
-    """Measure in a training child; sizes that memory does not suffice for, whoever says so, are left out.
+    """Measure in a training child; sizes for which memory does not suffice are left out.
 
     :raises UserError: data or model cannot be used.
-    :raises TrainingError: the child died before it had measured anything, or does not answer.
+    :raises TrainingError: the child died before it had measured anything, or does not respond.
     """
     if not sizes:
         return {}
-    import_paths = tuple(path for path in sys.path if path)
-    trial = Trial(micro_batch_sizes=tuple(sorted(sizes)), steps=steps, import_paths=import_paths)
-    child = TrainingChild(
-        training, data_folder=default_data_folder(), log_path=None, project_root=Path.cwd(), trial=trial
-    )
+    trial = Trial(micro_batch_sizes=tuple(sorted(sizes)), import_paths=tuple(path for path in sys.path if path))
     peaks: Peaks = {}
-    with child:
+    with TrainingChild(
+        training, data_folder=default_data_folder(), log_path=None, project_root=Path.cwd(), trial=trial
+    ) as child:
         child.start()
-        for event in _events_of(child, check):
+        for event in _measured_events(child, check):
             measured()
             if event.data["peak_memory_bytes"] is None:
                 return peaks
@@ -169,8 +141,8 @@ def _measure(
     return peaks
 
 
-def _events_of(child: TrainingChild, check: Callable[[], None]) -> Iterator[TrainingEvent]:
-    """Give the sizes as they are measured; a child that dies after the first was killed for the size of the next."""
+def _measured_events(child: TrainingChild, check: Callable[[], None]) -> Iterator[TrainingEvent]:
+    """Yield each size as it is measured; if the child dies after the first, the kernel killed it for the size of the next."""
     count = 0
     while True:
         check()
@@ -180,47 +152,44 @@ def _events_of(child: TrainingChild, check: Callable[[], None]) -> Iterator[Trai
             if count and not child.is_running:
                 return
             raise
-        if event is None or event.kind is EventKind.PHASE:
+        if event is None:
             continue
         if event.kind is EventKind.FAILED:
             raise event.as_error()
         if event.kind is EventKind.FINISHED:
             return
-        count += 1
-        yield event
-
-
-# The trial itself, in the child.
+        if event.kind is EventKind.MEASURED:
+            count += 1
+            yield event
 
 
 def run_trial(request: ChildRequest, trial: Trial, *, emit: Emit, stop_requested: Callable[[], bool]) -> None:
-    """Measure the sizes of a trial, each as a ``measured`` event, until memory does not suffice for one.
+    """Measure the sizes of a trial, in the child: one ``measured`` event each, until memory does not suffice for one.
 
     Sizes ascend, so that the high-water mark of memory is always that of the last one.
 
     :raises UserError: data or model cannot be used.
-    :raises TrainingStopped: asked to stop.
+    :raises TrainingStopped: a stop was requested.
     """
     sys.path += [path for path in trial.import_paths if path not in sys.path]
-    parts = make_parts(request.training, micro_batch_size=trial.micro_batch_sizes[0], warn=_ignore)
-    warm_up(request.training, parts.device)
-    meter = start_measuring(parts.device)
-    source, loop = assemble(parts)
+    setup = TrainingSetup(request.training, micro_batch_size=trial.micro_batch_sizes[0], warn=_ignore)
+    warm_up(request.training, setup.device)
+    meter = start_measuring(setup.device)
+    source, loop = setup.assemble()
     group = next(iter(source.groups(size=loop.effective_batch_size, epoch=0)))
     loop.state.model.train()
     for size in trial.micro_batch_sizes:
         loop.state.micro_batch_size = size
-        fits = _fits(loop, group, trial.steps, stop_requested)
-        synchronize(parts.device)
-        peak_bytes = meter.peak_bytes_so_far() if fits else None
+        fits = _fits(loop, group, stop_requested)
+        synchronize(setup.device)
+        peak_bytes = meter.peak_bytes() if fits else None
         emit(EventKind.MEASURED, {"micro_batch_size": size, "peak_memory_bytes": peak_bytes})
         if not fits:
             return
 
 
-def _fits(loop: OptimizationLoop, group: Group, steps: int, stop_requested: Callable[[], bool]) -> bool:
-    """Whether memory suffices for the steps: the first is without the optimizer's state, and the heap settles a little later."""
-    for _ in range(steps):
+def _fits(loop: OptimizationLoop, group: Group, stop_requested: Callable[[], bool]) -> bool:
+    for _ in range(_STEPS):
         if stop_requested():
             raise TrainingStopped("stopped on request")
         try:

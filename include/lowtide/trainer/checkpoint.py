@@ -1,4 +1,4 @@
-"""The folder of a training's checkpoints: what is there, what counts, and what may go."""
+"""The folder of a training's checkpoints, their manifests, and what must be equal for a training to resume from one."""
 
 import contextlib
 import hashlib
@@ -14,16 +14,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ArtifactError, CheckpointDamaged
 
-# A checkpoint's manifest: small, readable without PyTorch, and with a checksum that shows whether it was altered.
-
-
 FORMAT_VERSION: Final = 1
 
 
 class Manifest(BaseModel):
-    """What a state file holds; ``sha256`` and ``size_bytes`` are the state file's, ``checksum`` this manifest's own.
+    """Describes a checkpoint; small, and readable without PyTorch.
 
-    ``versions`` is what the bits depend on beside the configuration: device, PyTorch, number of threads.
+    ``sha256`` and ``size_bytes`` are the state file's, ``checksum`` is this manifest's own. ``versions`` is what the bits depend
+    on beside the configuration: device, PyTorch, number of threads.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,9 +32,7 @@ class Manifest(BaseModel):
     number: Annotated[int, Field(ge=1)]
     optimizer_step: Annotated[int, Field(ge=0)]
     epoch: Annotated[int, Field(ge=0, description="counted from 0; equal to the epochs when the training is complete")]
-    micro_batch_size: Annotated[
-        int, Field(ge=1, description="as it was then: chosen by auto, or smaller than it began")
-    ]
+    micro_batch_size: Annotated[int, Field(ge=1, description="at that time: chosen by auto, or halved since the start")]
     written_at: AwareDatetime
     file: Annotated[str, Field(pattern=r"^[^/]+\.pt$")]
     size_bytes: Annotated[int, Field(ge=1)]
@@ -61,7 +57,7 @@ class Manifest(BaseModel):
     def parse(cls, text: str, name: str) -> Self:
         """Read a manifest.
 
-        :param name: of the file, for the error sentence.
+        :param name: of the file, for the error message.
         :raises CheckpointDamaged: torn or altered.
         :raises ArtifactError: of a later format, which this version of Lowtide does not know.
         """
@@ -128,7 +124,7 @@ class CheckpointFolder:
             raise ArtifactError(f"cannot read {self.path} ({error.strerror}); repair it, then try again") from error
 
     def manifest(self, name: str) -> Manifest:
-        """Read one manifest and see that its state file has the right size.
+        """Read one manifest and check the size of its state file.
 
         :raises CheckpointDamaged: torn, altered, or without its state.
         :raises ArtifactError: it cannot be read now, or is of a later format: it may be whole.
@@ -145,7 +141,7 @@ class CheckpointFolder:
         return found
 
     def newest(self) -> Manifest | None:
-        """Return the newest manifest that is whole; its state's checksum is only seen when it is loaded.
+        """Return the newest manifest that is whole; its state's checksum is checked only when it is loaded.
 
         :raises ArtifactError: one cannot be read now, or is of a later format.
         """
@@ -155,20 +151,18 @@ class CheckpointFolder:
         return None
 
     def next_number(self) -> int:
-        """Return a number above all that were ever used here."""
+        """Return a number above all that were used here."""
         return 1 + max(map(_number_of, self._all_names()), default=0)
 
     def set_aside(self, name: str) -> None:
         """Rename a damaged manifest, so that it no longer counts as one of those that are kept."""
-        with contextlib.suppress(
-            OSError
-        ):  # a folder that cannot be written does not decide whether a training continues
+        with contextlib.suppress(OSError):  # a read-only folder must not stop the training
             (self.path / name).rename(self.path / (name + DAMAGED))
 
     def prune(self, keep: int) -> None:
-        """Delete all but the newest checkpoints, and what killed processes left half-written. Call it after a save.
+        """Delete all but the newest checkpoints, and half-written files of killed processes. Call it after a save.
 
-        A manifest that cannot be read stays, with the state of its number: it may be whole, and does not count.
+        A manifest that cannot be read is kept, with the state of its number: it may be whole. It is not counted.
         """
         with contextlib.suppress(OSError, ArtifactError):  # what cannot be deleted now is deleted after the next save
             whole, unread = self._sorted_out()
@@ -192,10 +186,10 @@ class CheckpointFolder:
 
 
 def unreadable(path: Path, error: BaseException) -> ArtifactError:
-    """Return the sentence for a file that cannot be read now, which says nothing of whether it is whole."""
+    """Return the error for a file that cannot be read now, though it may be whole."""
     first = (str(error).splitlines() or [""])[0]
     return ArtifactError(
-        f"{path} cannot be read now ({type(error).__name__}: {first}); it was left as it is: repair the storage, the"
+        f"{path} cannot be read now ({type(error).__name__}: {first}); it was not changed: repair the storage, the"
         " permissions or the memory and try again, or start over with fresh"
     )
 
@@ -203,9 +197,6 @@ def unreadable(path: Path, error: BaseException) -> ArtifactError:
 def _number_of(name: str) -> int:
     found = _NUMBER.match(name)
     return int(found.group(1)) if found else 0
-
-
-# Whose a checkpoint is, and what must be equal for a training to resume from it.
 
 
 _IGNORED = {"device", "loader_workers", "environment", "checkpoint_interval", "checkpoint_steps", "stall_timeout"}

@@ -6,17 +6,16 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ArtifactError, CheckpointDamaged, ConfigurationError, TrainingPaused, TrainingStopped
-from lowtide.io import write_json_atomically
+from lowtide.io import sha256_of, write_json_atomically
 from lowtide.records import Phase
 from lowtide.trainer.checkpoint import (
     CheckpointFolder,
@@ -36,12 +35,12 @@ if TYPE_CHECKING:
     from lowtide.trainer.state import LoopState
 
 
-# A whole training between two optimizer steps: what the loop is, and what has been counted and measured so far.
-
-
 @dataclass(slots=True, kw_only=True)
 class Snapshot:
-    """Reads and sets the live training; ``earlier_peak_bytes`` is the peak memory of the processes before this one."""
+    """A whole training between two optimizer steps: the loop's state, and what has been counted and measured so far.
+
+    ``earlier_peak_bytes`` is the peak memory of the processes before this one.
+    """
 
     training: TrainingConfig
     loop: "LoopState"
@@ -50,19 +49,23 @@ class Snapshot:
     train_count: int
     earlier_peak_bytes: int = 0
 
+    def peak_memory_bytes(self) -> int:
+        """Return the peak so far, of this process and of those before it."""
+        return max(self.earlier_peak_bytes, self.memory.peak_bytes())
+
     def state_dict(self) -> dict[str, Any]:
         """Return all of it for ``torch.load(weights_only=True)``; call ``progress.settle`` first."""
         return {
             "loop": self.loop.state_dict(),
             "progress": self.progress.state_dict(),
             "train_count": self.train_count,
-            "peak_memory_bytes": max(self.earlier_peak_bytes, self.memory.peak_bytes_so_far()),
+            "peak_memory_bytes": self.peak_memory_bytes(),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Resume from what ``state_dict`` returned; the loop is set last, with the random generators at its end.
 
-        :raises ConfigurationError: the user's data or model are others by now.
+        :raises ConfigurationError: the user's data or model have changed.
         """
         training = self.training
         if saved["train_count"] != self.train_count:
@@ -85,73 +88,47 @@ class Snapshot:
             ) from error
 
 
-# What a training asks of whoever keeps its state, and the one who keeps nothing.
+class Checkpointer:
+    """What a training calls before it begins and between optimizer steps; this one keeps no state and stops on request."""
 
-
-class Checkpointer(Protocol):
-    """What the training calls before it begins and between optimizer steps."""
+    def __init__(self, requests: Requests | None = None) -> None:
+        self.requests = requests or Requests()
 
     def saved_micro_batch(self) -> int | None:
-        """Return the micro-batch of the state to resume from: it need not be measured again."""
+        """Return the micro-batch of the state to resume from, which is not measured again; None without one."""
+        return None
 
     def leave_if_stopped(self) -> None:
-        """Call it before the first step, where nothing is to be saved yet.
+        """Stop before the first step, where nothing is to be saved yet.
 
-        :raises TrainingStopped: asked to stop.
+        :raises TrainingStopped: a stop was requested.
         """
+        if self.requests.stop.is_set():
+            raise TrainingStopped("stopped on request")
 
     def restore(self, snapshot: Snapshot) -> None:
         """Resume from an earlier process's state, if there is one."""
 
-    def after_step(self, snapshot: Snapshot) -> None:
-        """Save if it is time or asked for.
+    def after_step(self, snapshot: Snapshot) -> None:  # noqa: ARG002 nothing of it is kept
+        """Save if it is due or requested; without a place to save to, a pause would lose the progress and is ignored.
 
-        :raises TrainingStopped: asked to leave (TrainingPaused: with the state saved).
+        :raises TrainingStopped: a stop was requested (TrainingPaused: a pause, and the state is saved).
         """
-
-    def finish(self, snapshot: Snapshot) -> None:
-        """Save what the training came to."""
-
-
-class NoCheckpoints:
-    """Keeps nothing; stops on request."""
-
-    def __init__(self, stop_requested: Callable[[], bool]) -> None:
-        self._stop_requested = stop_requested
-
-    def saved_micro_batch(self) -> int | None:
-        """Nothing was kept."""
-        return None
-
-    def leave_if_stopped(self) -> None:
-        """Leave if asked to."""
-        if self._stop_requested():
-            raise TrainingStopped("stopped on request")
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Nothing was kept."""
-
-    def after_step(self, snapshot: Snapshot) -> None:  # noqa: ARG002 nothing is kept of it
-        """Leave if asked to; a pause would lose what was done, so it is not one."""
         self.leave_if_stopped()
 
     def finish(self, snapshot: Snapshot) -> None:
-        """Nothing is kept."""
+        """Save the complete training."""
 
 
-# The state file: written with a checksum on the way, read back only if it is the same, and never unpickled freely.
-
-
-_CHUNK_BYTES = 1 << 20
 State = dict[str, Any]
 
 
 class _HashingWriter:
-    """Passes on what is written and keeps its SHA-256; keeps the first error, which PyTorch would hide behind its own."""
+    """Computes the SHA-256 of what is written, and keeps the first error, which PyTorch would hide behind its own."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._hash = hashlib.sha256()
+        self.hash = hashlib.sha256()
         self.size_bytes = 0
         self.error: OSError | None = None
 
@@ -161,16 +138,12 @@ class _HashingWriter:
         except OSError as error:
             self.error = self.error or error
             raise
-        self._hash.update(data)
+        self.hash.update(data)
         self.size_bytes += len(data)
         return len(data)
 
     def flush(self) -> None:
         self._file.flush()
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
 
 
 def write_state(state: State, folder: Path) -> tuple[Path, str, int]:
@@ -203,18 +176,19 @@ def _write(state: State, path: Path) -> tuple[str, int]:
             raise writer.error
         file.flush()
         os.fsync(file.fileno())
-    return writer.sha256, writer.size_bytes
+    return writer.hash.hexdigest(), writer.size_bytes
 
 
 def read_state(manifest: Manifest, folder: Path) -> State:
     """Read the state of a manifest, on the CPU.
 
     :raises CheckpointDamaged: it is not byte for byte what was written, or holds what must not be unpickled.
-    :raises ArtifactError: the storage or the memory fails now, which says nothing of the state.
+    :raises ArtifactError: the storage or the memory fails now; the state may be whole.
     """
     path = folder / manifest.file
     try:
-        _check(path, manifest)
+        if sha256_of(path) != manifest.sha256:
+            raise CheckpointDamaged(f"{manifest.file} is damaged: its checksum is not the one in {manifest.name}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, pickle.UnpicklingError) as error:
         first = (str(error).splitlines() or [""])[0]
@@ -226,23 +200,11 @@ def read_state(manifest: Manifest, folder: Path) -> State:
     return state
 
 
-def _check(path: Path, manifest: Manifest) -> None:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            found.update(chunk)
-    if found.hexdigest() != manifest.sha256:
-        raise CheckpointDamaged(f"{manifest.file} is damaged: its checksum is not the one in {manifest.name}")
-
-
-# Writes one checkpoint: state first, manifest last, and only then lets an older one go.
-
-
 KEPT = 2
 
 
 def write_checkpoint(snapshot: Snapshot, plan: CheckpointPlan) -> Manifest:
-    """Write the next checkpoint of a training, and delete those that it supersedes.
+    """Write the next checkpoint of a training, the state first and the manifest last, then delete those that it supersedes.
 
     :raises ArtifactError: full disk, no permission ...; nothing is left behind, and the older ones stay.
     :raises OSError: likewise.
@@ -275,7 +237,7 @@ def _put_in_place(temporary: Path, manifest: Manifest, folder: Path) -> None:
         temporary.replace(state)
         write_json_atomically(folder / manifest.name, manifest.model_dump_json(indent=2))
     except (ArtifactError, OSError):
-        for path in (temporary, state):  # without its manifest it does not count, but it takes room
+        for path in (temporary, state):  # without its manifest it does not count, but takes space
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         raise
@@ -294,27 +256,28 @@ def _can_be_nan(weight: torch.Tensor) -> bool:
     return weight.is_floating_point() or weight.is_complex()
 
 
-class CheckpointManager:
-    """Saves by time, by steps, before it leaves, and when the training is complete; the last two are kept.
+class CheckpointManager(Checkpointer):
+    """Saves by time, by steps, before a stop, and when the training is complete; the last two checkpoints are kept.
 
     A checkpoint that cannot be written is a warning: the training continues, the last one that could be written stays.
     """
 
     def __init__(self, plan: CheckpointPlan, training: TrainingConfig, *, emit: Emit, requests: Requests) -> None:
-        self._plan, self._training, self._emit, self._requests = plan, training, emit, requests
+        super().__init__(requests)
+        self._plan, self._training, self._emit = plan, training, emit
         self._folder = CheckpointFolder(plan.folder)
         self._interval_s = training.checkpoint_interval.total_seconds() if training.checkpoint_interval else None
         self._saved_s = time.monotonic()
         self._saved_step = -1
 
     def saved_micro_batch(self) -> int | None:
-        """Return the micro-batch of the newest checkpoint; ``restore`` will say whether that one can be used."""
+        """Return the micro-batch of the newest checkpoint; ``restore`` decides whether that one can be used."""
         newest = self._folder.newest()
         return newest.micro_batch_size if newest else None
 
     def leave_if_stopped(self) -> None:
-        """Leave before the first step, if asked to; a pause has nothing to save yet, and waits for the first step."""
-        if self._requests.stop.is_set():
+        """Stop before the first step, if requested; a pause has nothing to save yet, and waits for the first step."""
+        if self.requests.stop.is_set():
             self._leave(0, None, TrainingStopped("stopped on request"))
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -334,7 +297,7 @@ class CheckpointManager:
                 continue
             snapshot.load_state_dict(saved)
             del saved
-            snapshot.memory.forget_peak()  # a transient second copy of the state is not the training's need
+            snapshot.memory.forget_peak()  # the transient second copy of the state does not count
             self._report_resumed(manifest, damaged, versions(snapshot.loop.device))
             break
         else:
@@ -367,11 +330,8 @@ class CheckpointManager:
         self._emit(EventKind.RESUMED, _position(manifest))
 
     def after_step(self, snapshot: Snapshot) -> None:
-        """Save if it is time or asked for.
-
-        :raises TrainingStopped: asked to leave (TrainingPaused: with the state saved).
-        """
-        requests = self._requests
+        """Save if it is due or requested."""
+        requests = self.requests
         if requests.stop.is_set():
             self._leave(snapshot.loop.global_step, self._save(snapshot), TrainingStopped("stopped on request"))
         if requests.pause.is_set():
@@ -390,7 +350,7 @@ class CheckpointManager:
     def finish(self, snapshot: Snapshot) -> None:
         """Save the complete training: a failure after it costs no step, and the weights are there to be used.
 
-        Where that fails, it is said that what lies there are not the trained weights.
+        Where that fails, a warning names what the newest checkpoint holds instead.
         """
         step = snapshot.loop.global_step
         if step != self._saved_step and self._save(snapshot) is None:
@@ -439,15 +399,6 @@ class CheckpointManager:
 
     def _emit_phase(self, phase: Phase) -> None:
         self._emit(EventKind.PHASE, {"phase": phase.value})
-
-
-def make_checkpointer(
-    plan: CheckpointPlan | None, training: TrainingConfig, *, emit: Emit, requests: Requests
-) -> Checkpointer:
-    """Return the checkpoint manager of a plan; without one, nothing is kept."""
-    return (
-        CheckpointManager(plan, training, emit=emit, requests=requests) if plan else NoCheckpoints(requests.stop.is_set)
-    )
 
 
 def _position(manifest: Manifest) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Training data as tensors: what a data callable returns where all of it fits into memory."""
+"""What a data callable may return: ``TrainingData`` (tensors) or ``StreamedData`` (data sets), and the checks of both."""
 
 import hashlib
 from collections.abc import Callable, Sized
@@ -14,7 +14,7 @@ from lowtide.errors import ConfigurationError, DataSetError
 from lowtide.trainer.random_state import RandomState, seed_everything
 
 IGNORED_TARGET = -100
-"""PyTorch's mark of a target that does not count; it becomes a weight of 0."""
+"""PyTorch's value for a target that does not count; it becomes a weight of 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +91,13 @@ def weights_of(targets: Tensor, weights: Tensor | None) -> Tensor | None:
     return None if bool(counted.all()) else counted.float()
 
 
-# Data sets that are read sample by sample, and how a whole group of samples is fetched from them.
-
-
 Rows = tuple[Tensor, Tensor, Tensor | None]
 """Inputs, targets and weights of a group, on the host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamedData:
-    """What a data callable returns where the data do not fit into memory.
+    """What a data callable returns if the data do not fit into memory.
 
     ``train[i]`` and ``test[i]`` give (input, target) or (input, target, weight). ``prepare`` and ``augment`` work on whole
     micro-batches on the device, as in ``TrainingData``; transforms within the data sets cost far more. ``collate`` puts a
@@ -115,7 +112,7 @@ class StreamedData:
 
 
 class TensorRows(Dataset[Any]):
-    """Samples in host tensors, taken by one index operation for each."""
+    """Samples in host tensors, taken by one index operation for each tensor."""
 
     def __init__(self, inputs: Tensor, targets: Tensor, weights: Tensor | None) -> None:
         self._inputs, self._targets, self._weights = inputs, targets, weights
@@ -142,7 +139,7 @@ def as_streamed(data: TrainingData) -> StreamedData:
 class Fetch(Dataset[Rows]):
     """Fetches whole groups, in a worker process or not: what its samples draw depends on ``seeding`` and the group alone.
 
-    So neither the number of workers nor where a pass is taken up changes a sample.
+    So neither the number of workers nor where a pass is resumed changes a sample.
 
     :param device: the model's, whose generator is seeded with the others where there are no workers.
     """
@@ -156,7 +153,7 @@ class Fetch(Dataset[Rows]):
     def __getitem__(self, indices: list[int]) -> Rows:
         if isinstance(self._samples, TensorRows):
             return self._samples.take(indices)
-        in_worker = get_worker_info() is not None  # there a forked process cannot ask CUDA, and need not
+        in_worker = get_worker_info() is not None  # a forked process cannot use CUDA, and need not
         device = torch.device("cpu") if in_worker else self._device
         before = RandomState.capture(device)  # without workers these are the model's generators
         digest = hashlib.sha256(f"{self._seeding}:{indices[0]}".encode()).digest()
@@ -168,14 +165,11 @@ class Fetch(Dataset[Rows]):
         return inputs, targets, weights[0] if weights else None
 
 
-# Whether what a data callable returned can be trained on: one sentence for each way in which it cannot.
-
-
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def check_data(found: Any, training: TrainingConfig) -> TrainingData | StreamedData:
-    """Return what a data callable gave, once it is known to be usable.
+    """Return a data callable's result, if it can be trained on.
 
     :raises ConfigurationError: neither ``TrainingData`` nor ``StreamedData``, or an effective batch larger than the data.
     :raises DataSetError: no samples, unequal lengths, targets that are not class numbers, or impossible weights.

@@ -1,12 +1,13 @@
-"""Which device trains, and what it is called."""
+"""The device that trains: its choice, its name, and the peak memory of a training on it."""
 
 import platform
 import resource
 import sys
 import threading
-from dataclasses import dataclass
+import time
+import weakref
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
@@ -32,11 +33,11 @@ def device_name(device: torch.device) -> str:
     """Return the model name of the GPU or processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return _processor_name() or platform.processor() or platform.machine()
+    return _value_in(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine()
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a clock read before that would flatter it."""
+    """Wait until the device has done what it was given; a clock read earlier would show too little."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -50,31 +51,19 @@ def versions(device: torch.device) -> dict[str, str]:
         "torch_threads": str(torch.get_num_threads()),
     }
     if device.type == "cuda":
-        found |= {"cuda": torch.version.cuda or "unknown", "nvidia_driver": _driver_version()}
+        found |= {
+            "cuda": torch.version.cuda or "unknown",
+            "nvidia_driver": _value_in(Path("/proc/driver/nvidia/version"), "NVRM version") or "unknown",
+        }
     return found
 
 
-def _processor_name() -> str | None:
-    return _after(Path("/proc/cpuinfo"), "model name", ":")
-
-
-def _driver_version() -> str:
-    return _after(Path("/proc/driver/nvidia/version"), "NVRM version", ":") or "unknown"
-
-
-def _after(path: Path, key: str, separator: str) -> str | None:
+def _value_in(path: Path, key: str) -> str | None:
     try:
         lines = path.read_text().splitlines()
     except OSError:
         return None
-    return next((line.partition(separator)[2].strip() for line in lines if line.startswith(key)), None)
-
-
-# Peak memory of a training, from when everything is imported and nothing is made.
-#
-# On CUDA: what the allocator handed out (``cuda_allocated``) and what it took from the device. On the CPU: by how much the
-# resident set rose above its base (``rss_above_base``); the kernel's own high-water mark where it can be reset (Linux, which
-# sees every page), else the largest of samples (which may miss a short peak).
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), None)
 
 
 _STATUS = Path("/proc/self/status")
@@ -83,109 +72,99 @@ _RESET_HIGH_WATER_MARK = "5"
 _SAMPLE_S = 0.02
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeakMemory:
-    """Bytes; ``reserved_bytes`` only on CUDA."""
+class MemoryMeter:
+    """Peak memory of a training in bytes, from the meter's construction on: before that, all is imported and nothing is made.
 
-    peak_bytes: int
-    kind: Literal["cuda_allocated", "rss_above_base"]
-    reserved_bytes: int | None
+    ``kind`` says what is counted: what the CUDA allocator handed out, or by how much the resident set rose above its base.
+    """
 
-
-class MemoryMeter(Protocol):
-    """Measures from its construction on."""
-
-    base_rss_bytes: int
+    kind: Literal["cuda_allocated", "rss_above_base"] = "rss_above_base"
     method: str
+    base_rss_bytes: int
 
-    def peak_bytes_so_far(self) -> int:
-        """Return the peak and continue measuring."""
-        ...
+    def peak_bytes(self) -> int:
+        """Return the peak so far."""
+        raise NotImplementedError
+
+    def reserved_bytes(self) -> int | None:
+        """Return the peak of what the CUDA allocator took from the device; None on a CPU."""
+        return None
 
     def forget_peak(self) -> None:
-        """Count from the present on, above the same base."""
-        ...
-
-    def peak(self) -> PeakMemory:
-        """Return the peak; the meter may then end."""
-        ...
+        """Count from now on, above the same base."""
+        raise NotImplementedError
 
 
-class CudaMemory:
+class CudaMemory(MemoryMeter):
     """The allocator's own peak counters."""
 
+    kind = "cuda_allocated"
     method = "CUDA allocator"
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.base_rss_bytes = resident_bytes()
-        torch.cuda.reset_peak_memory_stats(device)
+        self.forget_peak()
 
-    def peak_bytes_so_far(self) -> int:
+    def peak_bytes(self) -> int:
         """Return the peak of allocated memory."""
         return torch.cuda.max_memory_allocated(self._device)
+
+    def reserved_bytes(self) -> int:
+        """Return the peak of reserved memory."""
+        return torch.cuda.max_memory_reserved(self._device)
 
     def forget_peak(self) -> None:
         """Reset the counters to what is allocated now."""
         torch.cuda.reset_peak_memory_stats(self._device)
 
-    def peak(self) -> PeakMemory:
-        """Return the peaks of allocated and of reserved memory."""
-        return PeakMemory(
-            peak_bytes=torch.cuda.max_memory_allocated(self._device),
-            kind="cuda_allocated",
-            reserved_bytes=torch.cuda.max_memory_reserved(self._device),
-        )
 
-
-class KernelMemory:
-    """The kernel's high-water mark, set back to the present size at the start."""
+class KernelMemory(MemoryMeter):
+    """The kernel's high-water mark of the resident set, which includes every page; only where it can be reset (Linux)."""
 
     method = "kernel high-water mark"
 
     def __init__(self) -> None:
-        _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
+        self.forget_peak()
         self.base_rss_bytes = _status_bytes("VmRSS")
 
-    def peak_bytes_so_far(self) -> int:
+    def peak_bytes(self) -> int:
         """Return the high-water mark above the base."""
         return max(0, _status_bytes("VmHWM") - self.base_rss_bytes)
 
     def forget_peak(self) -> None:
-        """Set the high-water mark back to the present size."""
+        """Reset the high-water mark to the present size."""
         _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
 
-    def peak(self) -> PeakMemory:
-        """Return the high-water mark above the base."""
-        return PeakMemory(peak_bytes=self.peak_bytes_so_far(), kind="rss_above_base", reserved_bytes=None)
 
-
-class SampledMemory:
-    """The largest resident set that a sampling thread saw."""
+class SampledMemory(MemoryMeter):
+    """The largest resident set that a sampling thread found, which may miss a short peak; it samples as long as it is referenced."""
 
     method = f"resident set sampled every {_SAMPLE_S:g} s"
 
     def __init__(self) -> None:
         self.base_rss_bytes = self._largest = resident_bytes()
-        self._end = threading.Event()
-        threading.Thread(target=self._sample, name="memory-sampler", daemon=True).start()
+        threading.Thread(target=_sample, args=(weakref.ref(self),), name="memory-sampler", daemon=True).start()
 
-    def _sample(self) -> None:
-        while not self._end.wait(_SAMPLE_S):
-            self._largest = max(self._largest, resident_bytes())
-
-    def peak_bytes_so_far(self) -> int:
+    def peak_bytes(self) -> int:
         """Return the largest sample above the base."""
-        return max(self._largest, resident_bytes()) - self.base_rss_bytes
+        self.sample()
+        return self._largest - self.base_rss_bytes
+
+    def sample(self) -> None:
+        """Take one sample."""
+        self._largest = max(self._largest, resident_bytes())
 
     def forget_peak(self) -> None:
         """Forget the samples so far."""
         self._largest = resident_bytes()
 
-    def peak(self) -> PeakMemory:
-        """Return the largest sample above the base, and stop sampling."""
-        self._end.set()
-        return PeakMemory(peak_bytes=self.peak_bytes_so_far(), kind="rss_above_base", reserved_bytes=None)
+
+def _sample(reference: "weakref.ref[SampledMemory]") -> None:
+    while meter := reference():
+        meter.sample()
+        del meter
+        time.sleep(_SAMPLE_S)
 
 
 def start_measuring(device: torch.device) -> MemoryMeter:
@@ -199,7 +178,7 @@ def start_measuring(device: torch.device) -> MemoryMeter:
 
 
 def resident_bytes() -> int:
-    """Return the resident set's size; outside Linux its peak so far, the only figure to be had there."""
+    """Return the resident set's size; outside Linux its peak so far, the only figure available there."""
     try:
         return _status_bytes("VmRSS")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Data too large for the device: fetched ahead by a DataLoader, pinned, and copied a micro-batch at a time."""
+"""What the loop is fed with: groups, one effective batch each, that can be cut into micro-batches of any size, repeatedly."""
 
 import hashlib
 import math
@@ -24,8 +24,6 @@ from lowtide.trainer.data import (
     weights_of,
 )
 
-# What the loop is fed: groups (one effective batch each) that can be cut into micro-batches of any size, and again.
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -50,42 +48,36 @@ class Group(Protocol):
         ...
 
     def batches(self, micro_batch_size: int) -> Iterator[Batch]:
-        """Give the samples in order, in micro-batches as even as can be and no larger than that."""
+        """Yield the samples in order, in micro-batches as even as can be and no larger than that."""
         ...
 
 
-class BatchSource(Protocol):
-    """Training and test data, wherever they live; the order of samples is a pure function of (seed, epoch).
+class BatchSource:
+    """Training and test data, wherever they are stored; the order of samples is a pure function of (seed, epoch).
 
-    ``to_model`` is what is done to prepared inputs last (their memory format, say). ``class_count`` is how many classes the
-    model gives, once that is known: a source that reads as it goes checks targets against it.
+    ``highest_target`` is the highest class number in the data; None if it is known only after reading all of it: such a
+    source checks targets as it reads, against ``class_count``, how many classes the model gives. ``to_model`` is what is done
+    to prepared inputs last (their memory format, for example).
     """
 
-    to_model: Callable[[Tensor], Tensor] | None
-    class_count: int | None
-
-    @property
-    def highest_target(self) -> int | None:
-        """The highest class number in the data; None where it is known only after reading all of it."""
-        ...
-
-    @property
-    def train_count(self) -> int:
-        """Number of training samples."""
-        ...
-
-    @property
-    def test_count(self) -> int:
-        """Number of test samples."""
-        ...
+    def __init__(self, *, train_count: int, test_count: int, highest_target: int | None) -> None:
+        self.train_count, self.test_count, self.highest_target = train_count, test_count, highest_target
+        self.to_model: Callable[[Tensor], Tensor] | None = None
+        self.class_count: int | None = None
 
     def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
-        """Give the groups of one pass from its sample number ``start`` on; the last one may be short."""
-        ...
+        """Yield the groups of one pass from its sample number ``start`` on; the last one may be short."""
+        raise NotImplementedError
 
     def test_batches(self, size: int) -> Iterator[Batch]:
-        """Give the test data once, in order."""
-        ...
+        """Yield the test data once, in order."""
+        raise NotImplementedError
+
+    def changed(self, inputs: Tensor, *changes: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """Return inputs after the changes, in order, and ``to_model``."""
+        for change in (*changes, self.to_model):
+            inputs = inputs if change is None else change(inputs)
+        return inputs
 
 
 def piece_count(count: int, micro_batch_size: int) -> int:
@@ -94,9 +86,6 @@ def piece_count(count: int, micro_batch_size: int) -> int:
     They are made as even as can be: 513 samples at 512 become 257 + 256, not 512 + 1, on which BatchNorm would fail.
     """
     return math.ceil(count / micro_batch_size)
-
-
-# The order of samples is a pure function of seed and epoch, so that any position in a run can be found again.
 
 
 def sample_order(*, seed: int, epoch: int, count: int) -> Tensor:
@@ -109,59 +98,44 @@ def sample_order(*, seed: int, epoch: int, count: int) -> Tensor:
     return torch.randperm(count, generator=generator)
 
 
-# Data that live on the device whole: a micro-batch is an index into tensors, and nothing is copied from the host.
-
-
 _SMALL_GROUP_BYTES = 4 * 2**20
 """Up to this size, stored and prepared, the samples of a group are fetched and prepared at once: for each of eight micro-batches these
-small kernels would take a tenth of a small model's step. Larger groups are fetched a micro-batch at a time, so that no
-memory is spent on samples whose turn has not come."""
+small kernels would take a tenth of a small model's step. Larger groups are fetched a micro-batch at a time, which saves
+memory."""
 
 
-class ResidentSource:
-    """A ``BatchSource`` over tensors."""
+class ResidentSource(BatchSource):
+    """Data that are on the device as a whole: a micro-batch is an index into tensors, and nothing is copied from the host."""
 
     def __init__(self, data: TrainingData, *, device: torch.device, seed: int) -> None:
+        super().__init__(
+            train_count=data.train_count,
+            test_count=len(data.test_inputs),
+            highest_target=max(int(data.train_targets.max()), int(data.test_targets.max())),
+        )
         self.data, self._seed = data.to(device), seed
-        self.to_model: Callable[[Tensor], Tensor] | None = None
-        self.class_count: int | None = None
         self._sample_bytes: int | None = None
 
-    @property
-    def train_count(self) -> int:
-        """Number of training samples."""
-        return self.data.train_count
-
-    @property
-    def test_count(self) -> int:
-        """Number of test samples."""
-        return len(self.data.test_inputs)
-
-    @property
-    def highest_target(self) -> int:
-        """The highest class number in the data."""
-        return int(torch.maximum(self.data.train_targets.max(), self.data.test_targets.max()))
-
     def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
-        """Give the groups of one pass from its sample number ``start`` on."""
+        """Yield the groups of one pass from its sample number ``start`` on."""
         order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).to(self.data.train_inputs.device)
-        for first in range(start, self.train_count, size):  # none where a pass is taken up at its end
+        for first in range(start, self.train_count, size):  # none if a pass is resumed at its end
             indices = order[first : first + size]
             yield _IndexedGroup(source=self, indices=indices, weight=self._weight(indices))
 
     def test_batches(self, size: int) -> Iterator[Batch]:
-        """Give the test data once, in order."""
+        """Yield the test data once, in order."""
         data = self.data
         for first in range(0, len(data.test_inputs), size):
             part = slice(first, first + size)
             yield Batch(
-                inputs=self._changed(data.test_inputs[part], data.prepare),
+                inputs=self.changed(data.test_inputs[part], data.prepare),
                 targets=data.test_targets[part],
                 weights=None if data.test_weights is None else data.test_weights[part],
             )
 
     def training_batches(self, indices: Tensor, pieces: int) -> Iterator[Batch]:
-        """Give these training samples in so many batches, prepared and augmented."""
+        """Yield these training samples in so many batches, prepared and augmented."""
         data = self.data
         small = self._largest_sample_bytes() * len(indices) <= _SMALL_GROUP_BYTES
         for part in (indices,) if small else indices.tensor_split(pieces):
@@ -170,7 +144,7 @@ class ResidentSource:
             targets = data.train_targets[part].tensor_split(cut)
             weights = (None,) * cut if data.train_weights is None else data.train_weights[part].tensor_split(cut)
             for prepared, target, weight in zip(inputs, targets, weights, strict=True):
-                yield Batch(inputs=self._changed(prepared, data.augment), targets=target, weights=weight)
+                yield Batch(inputs=self.changed(prepared, data.augment), targets=target, weights=weight)
 
     def _largest_sample_bytes(self) -> int:
         """Return the size of a sample as it is stored or prepared, whichever is larger: preparing may enlarge an image."""
@@ -178,11 +152,6 @@ class ResidentSource:
             stored = self.data.train_inputs[:1]
             self._sample_bytes = max(stored.nbytes, self.data.prepared(stored).nbytes)
         return self._sample_bytes
-
-    def _changed(self, inputs: Tensor, *changes: Callable[[Tensor], Tensor] | None) -> Tensor:
-        for change in (*changes, self.to_model):
-            inputs = inputs if change is None else change(inputs)
-        return inputs
 
     def _weight(self, indices: Tensor) -> int | Tensor:
         weights = self.data.train_weights
@@ -205,9 +174,6 @@ class _IndexedGroup:
         return self.source.training_batches(self.indices, piece_count(self.count, micro_batch_size))
 
 
-# How far ahead samples are fetched: a group in pieces, so that what lies ready in shared memory is about two groups at most.
-
-
 _GROUPS_AHEAD = 2
 _PIECES = 8
 """A group's pieces are fetched by several workers at once. Their number must not depend on that of the workers: what a data
@@ -216,11 +182,15 @@ set draws at random is seeded by piece."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prefetch:
-    """Into how many pieces a group is cut, how many processes fetch them, and how many each has fetched ahead (None: no processes)."""
+    """How far ahead samples are fetched: about two groups at most, which are in shared memory.
+
+    ``pieces`` is into how many a group is cut, ``workers`` how many processes fetch them, ``ahead`` how many pieces each has
+    fetched ahead (None without processes).
+    """
 
     pieces: int
     workers: int
-    in_hand: int | None
+    ahead: int | None
 
     @classmethod
     def of(cls, workers: int, *, whole: bool) -> Self:
@@ -231,43 +201,31 @@ class Prefetch:
         pieces = 1 if whole else _PIECES
         most = _GROUPS_AHEAD * pieces
         workers = min(workers, most)
-        return cls(pieces=pieces, workers=workers, in_hand=most // workers if workers else None)
+        return cls(pieces=pieces, workers=workers, ahead=most // workers if workers else None)
 
     def lists(self, numbers: Sequence[int], size: int) -> Iterator[list[list[int]]]:
-        """Give for each group of ``size`` the sample numbers of its pieces."""
+        """Yield for each group of ``size`` the sample numbers of its pieces."""
         for first in range(0, len(numbers), size):
             group = list(numbers[first : first + size])
             step = -(-len(group) // self.pieces)
             yield [group[start : start + step] for start in range(0, len(group), step)]
 
 
-class StreamedSource:
-    """A ``BatchSource`` over data sets or host tensors.
+class StreamedSource(BatchSource):
+    """Data sets or tensors on the host: fetched ahead by a DataLoader, pinned, and copied a micro-batch at a time.
 
     :param workers: processes that fetch ahead, as many of them as two groups take; their number changes no figure.
-    :param place: how the data are called in an error sentence.
+    :param place: what the data are called in an error message.
     """
 
-    highest_target = None  # not known before all has been read: each group is checked when it comes
-
     def __init__(self, data: StreamedData, *, device: torch.device, seed: int, workers: int, place: str) -> None:
+        train_count, test_count = (len(cast("Sized", samples)) for samples in (data.train, data.test))
+        super().__init__(train_count=train_count, test_count=test_count, highest_target=None)
         self._data, self._device, self._seed = data, device, seed
         self._workers, self._place = workers, place
-        self.to_model: Callable[[Tensor], Tensor] | None = None
-        self.class_count: int | None = None
-
-    @property
-    def train_count(self) -> int:
-        """Number of training samples."""
-        return len(cast("Sized", self._data.train))
-
-    @property
-    def test_count(self) -> int:
-        """Number of test samples."""
-        return len(cast("Sized", self._data.test))
 
     def groups(self, *, size: int, epoch: int, start: int = 0) -> Iterator[Group]:
-        """Give the groups of one pass from its sample number ``start`` on."""
+        """Yield the groups of one pass from its sample number ``start`` on."""
         order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).tolist()
         fetch = Fetch(self._data.train, self._data.collate, f"train:{self._seed}:{epoch}", device=self._device)
         for parts in self._fetched(fetch, self._data.train, order[start:], size):
@@ -275,7 +233,7 @@ class StreamedSource:
             yield _HostGroup(source=self, parts=parts, weight=max(weight, 1e-30))
 
     def test_batches(self, size: int) -> Iterator[Batch]:
-        """Give the test data once, in order."""
+        """Yield the test data once, in order."""
         fetch = Fetch(self._data.test, self._data.collate, f"test:{self._seed}", device=self._device)
         for parts in self._fetched(fetch, self._data.test, list(range(self.test_count)), size):
             yield self.on_device(parts, training=False)
@@ -284,11 +242,8 @@ class StreamedSource:
         """Copy rows to the device, without waiting for it, and put them together and prepare them there."""
         inputs, targets, weights = zip(*parts, strict=True)
         augment = self._data.augment if training else None
-        changed = self._joined(inputs)
-        for change in (self._data.prepare, augment, self.to_model):
-            changed = changed if change is None else change(changed)
         return Batch(
-            inputs=changed,
+            inputs=self.changed(self._joined(inputs), self._data.prepare, augment),
             targets=self._joined(targets),
             weights=None if weights[0] is None else self._joined(weights),
         )
@@ -301,14 +256,14 @@ class StreamedSource:
         prefetch = Prefetch.of(self._workers, whole=self._in_one_piece(samples))
         groups = list(prefetch.lists(numbers, size))
         if not groups:
-            return  # a pass that is taken up at its end
+            return  # a pass that is resumed at its end
         pieces = [piece for group in groups for piece in group]
         loader: DataLoader[Rows] = DataLoader(
             fetch,
             batch_size=None,  # what the sampler gives is a piece of a group already
             sampler=cast("Any", pieces),
             num_workers=min(prefetch.workers, len(pieces)),
-            prefetch_factor=prefetch.in_hand,
+            prefetch_factor=prefetch.ahead,
             pin_memory=self._device.type == "cuda",
             generator=torch.Generator(),  # else each pass would draw from the model's
         )
@@ -332,7 +287,7 @@ def _weight_of(targets: Tensor, weights: Tensor | None) -> float:
 
 
 def _alike(parts: list[Rows]) -> list[Rows]:
-    """Give all parts weights if one has some: a part without an ignored target came without."""
+    """Yield all parts weights if one has some: a part without an ignored target came without."""
     if all(weights is None for _, _, weights in parts):
         return parts
     return [
@@ -371,15 +326,12 @@ def _between(parts: list[Rows], start: int, stop: int) -> Iterator[Rows]:
         offset += len(inputs)
 
 
-# Where the data live during the training: on the device if they are small enough, else on the host.
-
-
 _SHARE_OF_FREE_MEMORY = 0.25
 _MOST_WORKERS = 4
 
 
 def make_source(found: Any, training: TrainingConfig, device: torch.device) -> BatchSource:
-    """Return what the loop is fed by, from what the data callable gave.
+    """Return the source of a data callable's result: on the device if the data are small enough, else on the host.
 
     :raises UserError: the data cannot be used.
     """

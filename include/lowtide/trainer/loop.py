@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lowtide.trainer.loaders import Batch, BatchSource, Group
+from lowtide.trainer.loaders import BatchSource, Group
 from lowtide.trainer.oom import (
     StepSnapshots,
     halve_micro_batch,
@@ -19,34 +18,7 @@ from lowtide.trainer.oom import (
 from lowtide.trainer.precision import Precision
 from lowtide.trainer.state import LoopState
 
-# A heartbeat during the evaluation: a long one must not be taken for a hang.
-
-
-_INTERVAL_S = 10.0
-
-
-class TestData(Protocol):
-    """The part of a ``BatchSource`` that an evaluation needs."""
-
-    def test_batches(self, size: int) -> Iterator[Batch]:
-        """Give the test data once, in order."""
-        ...
-
-
-class EvaluationHeartbeat:
-    """Test data that call ``beat`` about every ten seconds, between two batches."""
-
-    def __init__(self, data: TestData, beat: Callable[[], None], *, interval_s: float = _INTERVAL_S) -> None:
-        self._data, self._beat, self._interval_s = data, beat, interval_s
-
-    def test_batches(self, size: int) -> Iterator[Batch]:
-        """Give the test data once, in order."""
-        given_s = time.monotonic()
-        for batch in self._data.test_batches(size):
-            yield batch
-            if time.monotonic() - given_s >= self._interval_s:
-                given_s = time.monotonic()
-                self._beat()
+_HEARTBEAT_S = 10.0
 
 
 def summed_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -69,7 +41,7 @@ _LESS_STATE = "choose training.optimizer sgd, which keeps no state, a smaller mo
 class OptimizationLoop:
     """Trains a model in micro-batches so that each optimizer step equals one on the whole effective batch.
 
-    :param forward: how the model is called, where that is not the model itself (compiled, say).
+    :param forward: how the model is called, if not by the model itself (but compiled, for example).
     :param warn: called once each time memory ran out and the micro-batch was halved.
     :param summed_loss: the loss summed over a micro-batch, times its weights; the loop divides by what the group really
         held, so an uneven last group is exact too.
@@ -152,21 +124,23 @@ class OptimizationLoop:
 
 def accuracy(
     model: nn.Module,
-    data: TestData,
+    data: BatchSource,
     *,
     precision: Precision,
     batch_size: int,
     warn: Callable[[str], None] = print,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> float:
     """Return the share of the test targets that are classified right, 0 to 1, each counted by its weight.
 
     :param batch_size: the training's micro-batch, which mostly needs less memory here; where it does not fit it is halved.
     :param warn: called once each time memory ran out and the batch was halved.
+    :param heartbeat: called about every ten seconds, so that a long evaluation is not taken for a hang.
     :raises TrainingError: memory does not suffice for a single sample.
     """
     while True:
         try:
-            return _accuracy(model, data, precision, batch_size)
+            return _accuracy(model, data, precision, batch_size, heartbeat)
         except Exception as error:  # noqa: BLE001 any other error is raised again
             cause = out_of_memory_cause(error)
         batch_size, message = smaller_evaluation(batch_size, cause=cause)
@@ -174,13 +148,19 @@ def accuracy(
 
 
 @torch.inference_mode()
-def _accuracy(model: nn.Module, data: TestData, precision: Precision, batch_size: int) -> float:
+def _accuracy(
+    model: nn.Module, data: BatchSource, precision: Precision, batch_size: int, heartbeat: Callable[[], None]
+) -> float:
     model.eval()
     right = total = torch.zeros((), dtype=torch.float64)
+    reported_s = time.monotonic()
     for batch in data.test_batches(batch_size):
         with precision.autocast():
             outputs = model(batch.inputs)
         hits = (outputs.argmax(dim=-1) == batch.targets).double()
         weights = torch.ones_like(hits) if batch.weights is None else batch.weights.double()
         right, total = right + (hits * weights).sum(), total + weights.sum()
+        if time.monotonic() - reported_s >= _HEARTBEAT_S:
+            heartbeat()
+            reported_s = time.monotonic()
     return float(right / total)

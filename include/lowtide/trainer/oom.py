@@ -1,4 +1,4 @@
-"""What to do when memory runs out in the middle of a step: set everything back and take the same batch in smaller pieces."""
+"""Out of memory: restore the start of the step and take the same batch in smaller micro-batches, or explain what to change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,9 @@ from lowtide.trainer.random_state import HostGenerators, set_torch_generators, t
 from lowtide.trainer.state import LoopState
 from lowtide.trainer.user_code import describe
 
-# BatchNorm and accumulation: what cannot be made equal is said.
-
 
 def batch_norm_warning(model: nn.Module, *, micro_batch_size: int, effective_batch_size: int) -> str | None:
-    """Return a sentence where a model normalises by a micro-batch while its baseline would by the whole batch, else None."""
+    """Return a warning if a model normalises by a micro-batch while its baseline would by the whole batch, else None."""
     count = sum(1 for module in model.modules() if isinstance(module, _BatchNorm))
     if count == 0 or micro_batch_size >= effective_batch_size:
         return None
@@ -36,11 +34,11 @@ _MESSAGES = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDA error: out of memory",  # AcceleratorError: what the driver itself refuses, to its context or to pinned memory
 )
-"""Out of memory, which PyTorch raises as a plain RuntimeError."""
+"""Messages of out-of-memory errors that PyTorch raises as a plain RuntimeError."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory, the device's or the host's, ran out."""
+    """Whether an exception means that memory, the device's or the host's, ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
@@ -60,7 +58,7 @@ class StepSnapshot:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Set it back, and drop the gradients of what was accumulated so far."""
+        """Restore it, and drop the gradients of what was accumulated so far."""
         for buffer, saved in zip(self._state.model.buffers(), self._buffers, strict=True):
             buffer.copy_(saved)
         self._state.optimizer.zero_grad(set_to_none=True)
@@ -88,15 +86,15 @@ class StepSnapshots:
         return StepSnapshot(self._state, self._host)
 
     def finish(self) -> None:
-        """Note whether the step drew from the host's generators."""
+        """Record whether the step drew from the host's generators."""
         if self._host is not None and not self._draws:
             self._draws = HostGenerators.capture().differs_from(self._host)
 
 
 def halve_micro_batch(state: LoopState, *, group_count: int, effective_batch_size: int, cause: str) -> str:
-    """Halve the micro-batch for the rest of the training, give memory back to the device, and return a sentence to warn with.
+    """Halve the micro-batch for the rest of the training, free the device's cache, and return the warning.
 
-    Where half does not divide the effective batch, it is the next smaller size that does.
+    If half does not divide the effective batch, it is the next smaller size that does.
 
     :raises TrainingError: the micro-batch is a single sample already.
     """
@@ -113,7 +111,7 @@ def halve_micro_batch(state: LoopState, *, group_count: int, effective_batch_siz
         f"memory ran out at optimizer step {state.global_step + 1} with micro-batches of {before} ({cause}); continuing with"
         f" {state.micro_batch_size}, the effective batch stays the same"
     )
-    if before < group_count:  # it was split already, and warned of
+    if before < group_count:  # it was split already, with a warning
         return message
     size = state.micro_batch_size
     warning = batch_norm_warning(state.model, micro_batch_size=size, effective_batch_size=group_count)
@@ -122,7 +120,7 @@ def halve_micro_batch(state: LoopState, *, group_count: int, effective_batch_siz
 
 @contextmanager
 def explain_out_of_memory(when: str, remedy: str) -> Iterator[None]:
-    """Raise one sentence where memory runs out and smaller micro-batches would not help.
+    """Explain in one sentence that memory ran out where smaller micro-batches would not help.
 
     :raises TrainingError: memory ran out.
     """
@@ -133,7 +131,7 @@ def explain_out_of_memory(when: str, remedy: str) -> Iterator[None]:
 
 
 def out_of_memory_error(error: Exception, when: str, remedy: str) -> TrainingError:
-    """Return one sentence for memory that ran out.
+    """Return the error for memory that ran out.
 
     :raises Exception: the error itself, where it has another cause.
     """
@@ -141,7 +139,7 @@ def out_of_memory_error(error: Exception, when: str, remedy: str) -> TrainingErr
 
 
 def smaller_evaluation(batch_size: int, *, cause: str) -> tuple[int, str]:
-    """Give memory back to the device, and return the next batch size to evaluate with and a sentence to warn with.
+    """Free the device's cache, and return the next batch size to evaluate with and the warning.
 
     :raises TrainingError: the batch is a single sample already.
     """

@@ -21,9 +21,9 @@ _KINDS: Final[dict[str, Callable[..., Optimizer]]] = {
 def make_optimizer(
     training: TrainingConfig, parameters: Iterable[nn.Parameter], warn: Callable[[str], None] = print
 ) -> Optimizer:
-    """Return PyTorch's optimizer of that name, with its defaults for what the configuration does not say.
+    """Return PyTorch's optimizer of that name, with its defaults for what the configuration does not set.
 
-    Fused into one kernel where the configuration wants that and the parameters' device and type can do it.
+    Fused into one kernel if the configuration asks for it and the parameters' device and type support it.
     """
     kind, parameters = _KINDS[training.optimizer], list(parameters)
     options: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}

@@ -1,8 +1,10 @@
-"""A child process as the kernel sees it: started, waited for, ended with its whole process group, reaped with its usage."""
+"""The parent's side of the training child: start it, read its events, ask it to stop, end it and its whole process group.
+
+``ProcessReaper`` kills the orphans of a child whose parent died; it is used on the child's side, in ``worker``.
+"""
 
 import contextlib
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -41,16 +43,13 @@ from lowtide.trainer.protocol import (
     Trial,
 )
 
-# Which environment variables the training child may see: an allow-list, so that a new secret stays out by default.
-
-
 ALLOWED = (
     *("PATH", "HOME", "USER", "LANG", "LC_*", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME"),
     *("CUDA_*", "NVIDIA_*", "OMP_*", "MKL_*", "OPENBLAS_*", "PYTORCH_*", "TORCH_*"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("SSL_CERT_*", "REQUESTS_CA_BUNDLE"),
 )
-"""Patterns of names; ``training.environment`` adds single names to them."""
+"""The environment variables that the child may see, an allow-list, so that a new secret stays out by default."""
 
 
 def child_environment(
@@ -67,7 +66,11 @@ def child_environment(
                 f"training.environment lists '{name}', but Airflow's own variables hold secrets and never reach the"
                 " training child; remove it and pass what the model needs under another name"
             )
-    allowed = {name: value for name, value in parent.items() if name in extra or _is_allowed(name)}
+    allowed = {
+        name: value
+        for name, value in parent.items()
+        if name in extra or any(fnmatchcase(name, pattern) for pattern in ALLOWED)
+    }
     return allowed | {
         # the users' code, and the very Lowtide that runs here
         "PYTHONPATH": os.pathsep.join([str(project_root), str(Path(lowtide.__file__).parents[1])]),
@@ -76,18 +79,11 @@ def child_environment(
     }
 
 
-def _is_allowed(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in ALLOWED)
-
-
-# Lines out of a pipe with a time limit, and the last lines of a file.
-
-
 _TAIL_BYTES = 32 * 1024
 
 
 class LineReader:
-    """Complete lines from a pipe's descriptor, which it owns; an unfinished last line is never given out."""
+    """Reads complete lines from a pipe, whose descriptor it owns; an unfinished last line is never returned."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -121,14 +117,14 @@ class LineReader:
         self._lines.extend(lines)
 
     def close(self) -> None:
-        """Close the descriptor; lines already read can still be had."""
+        """Close the descriptor; lines already read remain available."""
         if self._open:
             self._open = False
             os.close(self._descriptor)
 
 
 def last_lines(path: Path, *, start: int, count: int) -> list[str]:
-    """Return the last lines of a file that lie behind an offset; none where it cannot be read."""
+    """Return the last lines of a file after an offset; none if the file cannot be read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -144,22 +140,17 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessUsage:
-    """What the kernel counted for the child and the processes that it waited for (``os.wait4``)."""
+    """Resource usage of the child and of the processes that it waited for (``os.wait4``)."""
 
     peak_rss_bytes: int
     cpu_time_s: float
-
-    @classmethod
-    def from_rusage(cls, usage: resource.struct_rusage) -> Self:
-        """Linux gives ``ru_maxrss`` in KiB."""
-        return cls(peak_rss_bytes=usage.ru_maxrss * 1024, cpu_time_s=usage.ru_utime + usage.ru_stime)
 
 
 class ChildProcess:
     """One child that leads a new session and process group.
 
-    Its death is checked without reaping it: until ``reap`` its zombie keeps the number of the process group from being
-    given to strangers, so that a signal to the group can only meet its own.
+    Its death is detected without reaping it: until ``reap`` the zombie keeps the process group's id from being reused, so
+    that a signal to the group reaches only the child's own processes.
     """
 
     def __init__(
@@ -187,10 +178,8 @@ class ChildProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether the child lives; a zombie does not."""
-        if self._popen.returncode is not None:
-            return False
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        """Whether the child is alive; a zombie is not."""
+        return self.exit_status is None
 
     @property
     def exit_status(self) -> int | None:
@@ -223,12 +212,12 @@ class ChildProcess:
         return True
 
     def signal_child(self, number: signal.Signals) -> None:
-        """Signal the child alone; nothing once it is reaped."""
+        """Send a signal to the child alone; does nothing once it is reaped."""
         if self._popen.returncode is None:
-            os.kill(self.pid, number)  # at worst a zombie, which is never given to strangers before it is reaped
+            os.kill(self.pid, number)  # at worst a zombie: its id is not reused before it is reaped
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Signal the child and what it started; nothing once it is reaped."""
+        """Send a signal to the child and to what it started; does nothing once it is reaped."""
         if self._popen.returncode is not None:
             return
         try:
@@ -241,13 +230,16 @@ class ChildProcess:
         if self._popen.returncode is None:
             _, status, usage = os.wait4(self.pid, 0)
             self._popen.returncode = os.waitstatus_to_exitcode(status)
-            self.usage = ProcessUsage.from_rusage(usage)
+            self.usage = ProcessUsage(
+                peak_rss_bytes=usage.ru_maxrss * 1024,  # Linux reports KiB
+                cpu_time_s=usage.ru_utime + usage.ru_stime,
+            )
         if self._popen.stdin is not None:
             self._popen.stdin.close()
 
 
 _ORPHAN_GRACE_S = 1.0
-"""For an orphaned child to leave by itself, with the exit status of an orphan."""
+"""For an orphaned child to exit by itself, with the exit status of an orphan."""
 
 
 class ProcessReaper:
@@ -269,7 +261,7 @@ class ProcessReaper:
         self._pid: int | None = None
 
     def __enter__(self) -> Self:
-        if os.getpgrp() == os.getpid():  # else the group holds strangers
+        if os.getpgrp() == os.getpid():  # else the group holds other programs
             self._pid = os.fork()
             if self._pid == 0:
                 self._guard()
@@ -278,14 +270,14 @@ class ProcessReaper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._pid is not None:  # ended and reaped here: not every container's first process buries strangers
+        if self._pid is not None:  # reaped here: not every container's first process reaps orphans
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self._pid, signal.SIGKILL)
                 os.waitpid(self._pid, 0)
 
     def _guard(self) -> None:
         try:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the child; this one leaves last
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the child; the reaper exits last
             for descriptor in self._close:
                 os.close(descriptor)
             poll = select.poll()
@@ -298,7 +290,7 @@ class ProcessReaper:
 
 
 def describe_exit(status: int) -> str:
-    """Say an exit status in words."""
+    """Return an exit status in words."""
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -307,18 +299,15 @@ def describe_exit(status: int) -> str:
         return f"signal {-status}"
 
 
-# Notices that a training no longer moves, whatever it hangs in.
-
-
 _HEARTBEAT_LATE_S = 15.0
 """Three heartbeats."""
 
 
 class StallWatch:
-    """Every event but a heartbeat is a sign of progress: the training sends one about once a second as long as it moves.
+    """Detects a training that makes no progress: every event but a heartbeat is progress, and one comes about once a second.
 
-    The heartbeat, which the child sends from a separate thread, only distinguishes two causes: a training that waits for
-    something for ever, and a process that cannot run at all (stopped, or held by C code that keeps the interpreter's lock).
+    The heartbeat, which the child sends from a separate thread, only distinguishes two causes: a training that waits
+    forever, and a process that cannot run at all (stopped, or in C code that keeps the interpreter's lock).
     """
 
     def __init__(self, limit: timedelta | None) -> None:
@@ -329,25 +318,22 @@ class StallWatch:
         """Count from now."""
         self._progress_s = self._heartbeat_s = time.monotonic()
 
-    def heard(self, event: TrainingEvent) -> None:
-        """Note an event; the child's clock is this process's."""
+    def record(self, event: TrainingEvent) -> None:
+        """Record an event; the child's monotonic clock is this process's."""
         self._heartbeat_s = max(self._heartbeat_s, event.monotonic_s)
         if event.kind is not EventKind.HEARTBEAT:
             self._progress_s = max(self._progress_s, event.monotonic_s)
 
     def is_over(self) -> bool:
-        """Whether the last sign of progress is longer ago than allowed."""
+        """Whether the last progress is longer ago than allowed."""
         return self._limit is not None and time.monotonic() - self._progress_s > self._limit.total_seconds()
 
-    def sentence(self) -> str:
-        """Say what is wrong, in words."""
+    def message(self) -> str:
+        """Return what is wrong, for the error message."""
         limit = format_duration(self._limit or timedelta())
         alive = time.monotonic() - self._heartbeat_s <= _HEARTBEAT_LATE_S
-        state = "its process lives, but the training in it waits" if alive else "its process does not answer either"
-        return f"the training gave no sign of progress for {limit} (training.stall_timeout), so it was ended: {state}"
-
-
-# The parent's side of the training child: start it, read its events, ask it to stop, end it for certain.
+        state = "its process is alive, but the training in it waits" if alive else "its process does not respond"
+        return f"the training made no progress for {limit} (training.stall_timeout), so it was ended: {state}"
 
 
 _SHOWN_LINES = 20
@@ -360,10 +346,10 @@ _STACK_S = 0.5
 
 
 class TrainingChild:
-    """A training in a separate process, never forked from this one; used as a context manager it always ends.
+    """A training in a separate process, never forked from this one; as a context manager it always ends the process.
 
     :param data_folder: where data sets are kept; the child gets it as ``LOWTIDE_DATA_DIR``.
-    :param log_path: what the child and the user's code in it print is appended here; None: to this process's own output.
+    :param log_path: the child's output, the user's prints included, is appended here; None: this process's own output.
     :param checkpoints: where its state is kept, and resumed from if there is one; None: nowhere.
     :param trial: micro-batch sizes that it measures instead of training.
     :param environment: variables that it must see whatever this process has.
@@ -453,11 +439,11 @@ class TrainingChild:
     @property
     def pid(self) -> int:
         """The child's process id, which is also its process group's."""
-        return self._started().pid
+        return self._started()[0].pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the child lives."""
+        """Whether the child is alive."""
         return self._process is not None and self._process.is_running
 
     @property
@@ -471,19 +457,20 @@ class TrainingChild:
         return self._process.usage if self._process is not None else None
 
     def next_event(self, timeout_s: float) -> TrainingEvent | None:
-        """Return the next event; None when none came in time, and after ``finished``. Heartbeats are kept back.
+        """Return the next event; None if none came in time, and after ``finished``. Heartbeats are not returned.
 
         :raises TrainingStopped: the child stopped on request (TrainingPaused: with all its state saved).
-        :raises LowtideError: what a ``failed`` event said, when asked again after it.
-        :raises TrainingError: the child died without ``finished``, with its last lines, sent what is not an event, or gave
-            no sign of progress for ``training.stall_timeout``.
+        :raises LowtideError: what a ``failed`` event reported, on the next call after it.
+        :raises TrainingError: the child died without ``finished`` (with its last lines), sent what is not an event, or made
+            no progress for ``training.stall_timeout``.
         """
+        process, events = self._started()
         until = time.monotonic() + timeout_s
         while True:
-            # checked before reading: what a child wrote before it died is then surely in the pipe
-            ended = not self._started().is_running
-            line = self._reader().next_line(0.0 if ended else min(_READ_S, max(0.0, until - time.monotonic())))
-            event = None if line is None else self._heard(TrainingEvent.decode(line))
+            # checked before reading: what a child wrote before it died is then in the pipe
+            ended = not process.is_running
+            line = events.next_line(0.0 if ended else min(_READ_S, max(0.0, until - time.monotonic())))
+            event = None if line is None else self._received(TrainingEvent.decode(line))
             if event is not None:
                 return event
             if line is not None:
@@ -491,25 +478,24 @@ class TrainingChild:
             if self._outcome is not None and self._outcome.kind is EventKind.FINISHED:
                 return None
             if ended:
-                raise self._death()
+                raise self._death(process.exit_status or 0)
             if self._stall.is_over():  # only now that the pipe is empty: a parent that slept has not read it
-                raise self._hung()
+                raise self._hung(process)
             if time.monotonic() >= until:
                 return None
 
-    def _heard(self, event: TrainingEvent) -> TrainingEvent | None:
-        self._stall.heard(event)
+    def _received(self, event: TrainingEvent) -> TrainingEvent | None:
+        self._stall.record(event)
         if event.kind in (EventKind.FINISHED, EventKind.FAILED, EventKind.STOPPED):
             self._outcome = event
         return None if event.kind is EventKind.HEARTBEAT else event
 
-    def _hung(self) -> TrainingError:
-        self._started().signal_child(STACK_SIGNAL)
+    def _hung(self, process: ChildProcess) -> TrainingError:
+        process.signal_child(STACK_SIGNAL)
         time.sleep(_STACK_S)
-        return TrainingError(f"{self._stall.sentence()}; where it hangs is at the end of {self._log_name}")
+        return TrainingError(f"{self._stall.message()}; its stack is at the end of {self._log_name}")
 
-    def _death(self) -> LowtideError:
-        status = self._started().exit_status or 0
+    def _death(self, status: int) -> LowtideError:
         if status == ExitStatus.STOPPED:
             return _left_on_request(self._outcome)
         if self._outcome is not None and self._outcome.kind is EventKind.FAILED:
@@ -529,15 +515,15 @@ class TrainingChild:
         return "the training's log" if self._log_path is None else str(self._log_path)
 
     def request_stop(self) -> None:
-        """Ask the child to save and leave at the next optimizer step, with status 75. Nothing if it has ended."""
-        self._started().write(Command.STOP.as_line())
+        """Ask the child to save and exit at the next optimizer step, with status 75; does nothing if it has ended."""
+        self._started()[0].write(Command.STOP.as_line())
 
     def request_pause(self) -> None:
-        """Ask the child to leave at the next optimizer step, status 75, but only once its checkpoint is on the disk.
+        """Ask the child to exit at the next optimizer step, with status 75, but only once its checkpoint is on disk.
 
         Where none can be written it sends a ``warning`` event and continues.
         """
-        self._started().write(Command.PAUSE.as_line())
+        self._started()[0].write(Command.PAUSE.as_line())
 
     def end(self, grace_s: float = 2.0) -> None:
         """End the child and all that it started, and reap it: asked first, then SIGTERM, then SIGKILL; within 4 s.
@@ -551,25 +537,20 @@ class TrainingChild:
                 if not process.wait(min(grace_s, _LONGEST_GRACE_S)):
                     process.signal_group(signal.SIGTERM)
                     process.wait(_SIGTERM_GRACE_S)
-            process.signal_group(signal.SIGKILL)  # also for what a dead child left in its group
+            process.signal_group(signal.SIGKILL)  # also ends what a dead child left in its group
             process.reap()
         if self._events is not None:
             self._events.close()
 
-    def _started(self) -> ChildProcess:
-        if self._process is None:
+    def _started(self) -> tuple[ChildProcess, LineReader]:
+        if self._process is None or self._events is None:
             raise TrainingError("the training child has not been started; call start() first")
-        return self._process
-
-    def _reader(self) -> LineReader:
-        if self._events is None:
-            raise TrainingError("the training child has not been started; call start() first")
-        return self._events
+        return self._process, self._events
 
 
 def _left_on_request(stopped: TrainingEvent | None) -> TrainingStopped:
     if stopped is None or stopped.data.get("checkpoint") is None:
-        return TrainingStopped("the training stopped on request, before it was complete")
+        return TrainingStopped("the training stopped on request before it was complete")
     step, paused = stopped.data["optimizer_step"], stopped.data["requested"] == "pause"
     kind = TrainingPaused if paused else TrainingStopped
     return kind(

@@ -37,12 +37,12 @@ class Progress:
 
     @property
     def train_duration_s(self) -> float:
-        """Seconds spent on optimizer steps, those of earlier processes included; what was done meanwhile is not."""
+        """Seconds spent on optimizer steps, those of earlier processes included; what is excluded is not."""
         return self._earlier_s + time.monotonic() - self._started_s
 
     @contextmanager
     def excluded_from_duration(self) -> Iterator[None]:
-        """Exclude what is done inside (a checkpoint, say) from the training's duration."""
+        """Exclude what is done inside (a checkpoint, for example) from the training's duration."""
         began_s = time.monotonic()
         try:
             yield
@@ -50,7 +50,7 @@ class Progress:
             self._started_s += time.monotonic() - began_s
 
     def settle(self) -> None:
-        """Read what is pending, so that nothing is on the device only.
+        """Read and report the losses that are only on the device.
 
         :raises TrainingError: a loss was not finite; the message names the step.
         """
@@ -77,13 +77,6 @@ class Progress:
     def start_epoch(self) -> None:
         """Forget the last epoch's loss."""
         self._epoch_loss, self._epoch_samples = 0.0, 0
-
-    def finish_epoch(self) -> None:
-        """Read what is left of the epoch, and report it.
-
-        :raises TrainingError: a loss was not finite; the message names the step.
-        """
-        self.settle()
 
     def add(self, summed_loss: Tensor, samples: int) -> None:
         """Count an optimizer step; report if it is time.

@@ -1,10 +1,10 @@
 """Messages between parent and child: JSON lines, events up and commands down.
 
-Events travel on a descriptor of their own, so that nothing a user's code prints can be taken for one. The first line
+Events travel on a separate descriptor, so that nothing a user's code prints can be taken for one. The first line
 down is a ``ChildRequest``; further lines are commands. End of file on that pipe means that the parent is gone.
 
-Exit statuses of the child: 0 finished, 1 failed (a ``failed`` event says why), 70 orphaned, 75 paused or stopped on
-request (a ``stopped`` event says which, and what was saved).
+Exit statuses of the child: 0 finished, 1 failed (a ``failed`` event gives the reason), 70 orphaned, 75 paused or stopped on
+request (a ``stopped`` event names which, and what was saved).
 """
 
 import json
@@ -44,10 +44,10 @@ STACK_SIGNAL: Final = signal.SIGUSR2
 
 
 class Command(StrEnum):
-    """What the parent may ask for; all are done between two optimizer steps.
+    """What the parent may request; each is done between two optimizer steps.
 
-    ``pause`` leaves only once a checkpoint is on the disk, and continues where none can be written; ``stop`` saves what it
-    can and leaves.
+    ``pause`` exits only once a checkpoint is on disk, and continues if none can be written; ``stop`` saves what it can and
+    exits.
     """
 
     STOP = "stop"
@@ -65,7 +65,6 @@ class ExitStatus(IntEnum):
     FAILED = 1
     ORPHANED = 70
     STOPPED = 75
-    PAUSED = 75  # the same: left on request, to be resumed
 
 
 class EventKind(StrEnum):
@@ -86,15 +85,11 @@ class EventKind(StrEnum):
 
 
 class Trial(BaseModel):
-    """Micro-batch sizes to measure instead of training, in ascending order, with so many optimizer steps each.
-
-    ``import_paths`` are the parent's, so that a user's modules are found.
-    """
+    """Micro-batch sizes to measure instead of training, in ascending order; ``import_paths`` are the parent's ``sys.path``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     micro_batch_sizes: tuple[int, ...]
-    steps: int
     import_paths: tuple[str, ...]
 
 
@@ -128,7 +123,7 @@ class TrainingEvent:
     - warning: message (one line for the log and the record; the training continues)
     - note: message (one line for the log)
     - measured: micro_batch_size, peak_memory_bytes (null: memory ran out); sent by a trial only
-    - heartbeat: nothing; sent every few seconds by a separate thread, so it shows only that the process lives
+    - heartbeat: nothing; sent every few seconds by a separate thread, so it shows only that the process is alive
     - stopped: requested (stop | pause), optimizer_step, checkpoint (null: none could be written)
     - finished: the fields of ``TrainingResult``; nothing after a trial
     - failed: error_type, message
@@ -141,7 +136,7 @@ class TrainingEvent:
     def encode(self) -> str:
         """Return the event as one line of JSON, with the line's end.
 
-        :raises ValueError: a figure that is not finite; JSON has no word for it.
+        :raises ValueError: a figure that is not finite, which JSON cannot hold.
         """
         return (
             json.dumps({"kind": self.kind, "monotonic_s": self.monotonic_s, "data": self.data}, allow_nan=False) + "\n"
@@ -149,7 +144,7 @@ class TrainingEvent:
 
     @classmethod
     def decode(cls, line: str) -> Self:
-        """Read one line; keys of later versions are left aside.
+        """Read one line; keys of later versions are ignored.
 
         :raises TrainingError: the line is not an event; the message shows it.
         """
@@ -170,18 +165,15 @@ class TrainingEvent:
         return kind(str(self.data.get("message")))
 
 
-# The child's end of the control pipe, and its end of the event pipe.
-
-
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What has been asked for and not yet been done."""
+    """What the parent requested and has not been done yet."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     pause: threading.Event = field(default_factory=threading.Event)
 
     def take(self, line: bytes) -> None:
-        """Note what a command line asks for; one of a later version, or a torn one, asks for nothing."""
+        """Record a command; one of a later version, or a torn one, is ignored."""
         try:
             command = Command(json.loads(line)["command"])
         except (ValueError, KeyError, TypeError):
@@ -190,14 +182,13 @@ class Requests:
 
 
 class Control:
-    """Reads the request from standard input, then listens for commands and for the parent's death."""
+    """The child's end of the control pipe: reads the request from standard input, then commands and the parent's death."""
 
     def __init__(self) -> None:
         # A copy, not inherited by what the user's code starts; standard input itself becomes empty, so that a user's
         # input() cannot swallow a command.
-        self._pipe = os.fdopen(
-            os.dup(0), "rb", buffering=0
-        )  # a buffer's lock, held by a daemon thread, aborts the exit
+        # Unbuffered: a buffer's lock, held by a daemon thread, aborts the exit.
+        self._pipe = os.fdopen(os.dup(0), "rb", buffering=0)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
@@ -213,7 +204,7 @@ class Control:
         return self._pipe.fileno()
 
     def listen(self) -> None:
-        """Start the thread that reads commands and leaves with the parent."""
+        """Start the thread that reads commands and ends this process when the parent is gone."""
         threading.Thread(target=self._listen, name="control", daemon=True).start()
 
     def _listen(self) -> None:
@@ -223,7 +214,7 @@ class Control:
 
 
 class Events:
-    """Writes events to a descriptor that only this process has: what the user's code starts does not inherit it."""
+    """The child's end of the event pipe, which no process that the user's code starts inherits."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
@@ -252,14 +243,11 @@ class Events:
 
 
 def leave_as_orphan() -> None:
-    """Leave at once, whatever the main thread is doing: no parent is left to receive a result."""
+    """Exit at once, whatever the main thread is doing: no parent is left to receive a result."""
     os._exit(ExitStatus.ORPHANED)
 
 
 Emit = Callable[[EventKind, dict[str, object]], None]
-
-
-# What a finished training leaves.
 
 
 class TrainingResult(BaseModel):

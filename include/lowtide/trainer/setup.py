@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,22 +9,23 @@ from torch import Tensor, nn
 
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ConfigurationError
+from lowtide.trainer.datasets import load_data
 from lowtide.trainer.device import select_device
 from lowtide.trainer.loaders import Batch, BatchSource, make_source
 from lowtide.trainer.loop import OptimizationLoop, summed_cross_entropy
 from lowtide.trainer.oom import StepSnapshot, batch_norm_warning, explain_out_of_memory, is_out_of_memory
 from lowtide.trainer.optim import Schedule, make_optimizer
-from lowtide.trainer.precision import Precision, make_precision
+from lowtide.trainer.precision import make_precision
 from lowtide.trainer.random_state import HostGenerators, seed_everything
 from lowtide.trainer.state import LoopState
-from lowtide.trainer.torchvision import load_data
 from lowtide.trainer.user_code import describe, load_callable
 
-# Whether a model and data fit one another, found out before the loop starts.
+Warn = Callable[[str], None]
+_IMAGE_DIMENSIONS = 4
 
 
 def check_model(found: Any, training: TrainingConfig) -> nn.Module:
-    """Return what a model callable gave, once it is known to be a model that can learn.
+    """Return what a model callable gave, if it is a model that can learn.
 
     :raises ConfigurationError: not a ``torch.nn.Module``, or one without trainable parameters.
     """
@@ -79,20 +79,13 @@ def _try(model: nn.Module, batch: Tensor, training: TrainingConfig) -> Any:
         model.train(was_training)
 
 
-# Options that make a training faster where the device can do them, and fall back with one line of warning where it cannot.
-
-
-Warn = Callable[[str], None]
-_IMAGE_DIMENSIONS = 4
-
-
 def as_channels_last(inputs: Tensor) -> Tensor:
     """Return images with their channels innermost in memory, where convolutions on GPUs (and in bf16) read them fastest."""
     return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def channels_last(model: nn.Module, prepared: Tensor, warn: Warn) -> Callable[[Tensor], Tensor] | None:
-    """Lay the model's weights out with channels last, and return what does so with a batch of inputs; None where they are no images."""
+    """Lay the model's weights out with channels last, and return what does so with a batch of inputs; None if they are no images."""
     if prepared.ndim != _IMAGE_DIMENSIONS:
         warn(f"training.channels_last: inputs have {prepared.ndim} dimensions, images have 4; continuing without it")
         return None
@@ -122,101 +115,80 @@ def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], T
     return forward
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a training is made of: its configuration, and what was decided and imported for it."""
+class TrainingSetup:
+    """Chooses device and precision and imports the user's callables; only ``assemble`` calls these.
 
-    training: TrainingConfig
-    make_model: Callable[[], Any]
-    make_data: Callable[[], Any]
-    device: torch.device
-    precision: Precision
-    micro_batch_size: int
-    warn: Warn
-
-
-def make_parts(training: TrainingConfig, *, micro_batch_size: int, warn: Warn) -> Parts:
-    """Choose device and precision and import the user's callables; nothing of the user's is called yet.
-
+    :param warn: called with one line for each option that is not possible here and for what accumulation changes.
     :raises ConfigurationError: a device, precision or import path that cannot be used.
     """
-    device = select_device(training.device)
-    return Parts(
-        training=training,
-        make_model=load_callable(training.model, key="training.model"),
-        make_data=load_data(training.data),
-        device=device,
-        precision=make_precision(training.precision, device),
-        micro_batch_size=micro_batch_size,
-        warn=warn,
-    )
 
+    def __init__(self, training: TrainingConfig, *, micro_batch_size: int, warn: Warn) -> None:
+        self._training, self._micro_batch_size, self._warn = training, micro_batch_size, warn
+        self.device = select_device(training.device)
+        self._make_model = load_callable(training.model, key="training.model")
+        self._make_data = load_data(training.data)
+        self._precision = make_precision(training.precision, self.device)
 
-def assemble(parts: Parts) -> tuple[BatchSource, OptimizationLoop]:
-    """Make data, then model, then loop, with the generators seeded between data and model.
+    def assemble(self) -> tuple[BatchSource, OptimizationLoop]:
+        """Make data, then model, then loop, with the generators seeded between data and model.
 
-    :raises UserError: data or model cannot be used, or do not fit one another.
-    :raises TrainingError: memory does not suffice for them.
-    """
-    training, warn = parts.training, parts.warn
-    source = _source(parts)
-    seed_everything(training.seed)
-    model = _model(parts, source)
-    state = _state(parts, model, source)
-    warning = batch_norm_warning(
-        model, micro_batch_size=state.micro_batch_size, effective_batch_size=training.effective_batch_size
-    )
-    if warning:
-        warn(warning)
-    return source, OptimizationLoop(
-        state=state,
-        effective_batch_size=training.effective_batch_size,
-        clip_gradient_norm=training.clip_gradient_norm,
-        forward=_forward(parts, state, source),
-        warn=warn,
-    )
+        :raises UserError: data or model cannot be used, or do not fit one another.
+        :raises TrainingError: memory does not suffice for them.
+        """
+        training = self._training
+        source = self._source()
+        seed_everything(training.seed)
+        model = self._model(source)
+        state = self._state(model, source)
+        warning = batch_norm_warning(
+            model, micro_batch_size=state.micro_batch_size, effective_batch_size=training.effective_batch_size
+        )
+        if warning:
+            self._warn(warning)
+        return source, OptimizationLoop(
+            state=state,
+            effective_batch_size=training.effective_batch_size,
+            clip_gradient_norm=training.clip_gradient_norm,
+            forward=self._forward(state, source),
+            warn=self._warn,
+        )
 
+    def _source(self) -> BatchSource:
+        data = self._make_data()
+        with explain_out_of_memory(
+            "while the data were brought to the device", "set training.data_placement: host, or take fewer samples"
+        ):
+            return make_source(data, self._training, self.device)
 
-def _source(parts: Parts) -> BatchSource:
-    data = parts.make_data()
-    with explain_out_of_memory(
-        "while the data were brought to the device", "set training.data_placement: host, or take fewer samples"
-    ):
-        return make_source(data, parts.training, parts.device)
+    def _model(self, source: BatchSource) -> nn.Module:
+        model = check_model(self._make_model(), self._training)
+        with explain_out_of_memory(
+            "while the model was brought to the device",
+            "choose a smaller one, a device with more memory, or end what else uses it",
+        ):
+            model = model.to(self.device)
+            check_fit(model, source, self._training)
+            if self._training.channels_last:
+                source.to_model = channels_last(model, next(source.test_batches(1)).inputs, self._warn)
+        return model
 
+    def _state(self, model: nn.Module, source: BatchSource) -> LoopState:
+        training = self._training
+        optimizer = make_optimizer(training, list(model.parameters()), self._warn)
+        steps = training.epochs * math.ceil(source.train_count / training.effective_batch_size)
+        schedule = Schedule(optimizer, name=training.lr_schedule, steps=steps, warmup_steps=training.warmup_steps)
+        schedule.set_step(0)
+        return LoopState(
+            model=model,
+            optimizer=optimizer,
+            schedule=schedule,
+            precision=self._precision,
+            micro_batch_size=self._micro_batch_size,
+            device=self.device,
+        )
 
-def _model(parts: Parts, source: BatchSource) -> nn.Module:
-    training = parts.training
-    model = check_model(parts.make_model(), training)
-    with explain_out_of_memory(
-        "while the model was brought to the device",
-        "choose a smaller one, a device with more memory, or end what else uses it",
-    ):
-        model = model.to(parts.device)
-        check_fit(model, source, training)
-        if training.channels_last:
-            source.to_model = channels_last(model, next(source.test_batches(1)).inputs, parts.warn)
-    return model
-
-
-def _state(parts: Parts, model: nn.Module, source: BatchSource) -> LoopState:
-    training = parts.training
-    optimizer = make_optimizer(training, list(model.parameters()), parts.warn)
-    steps = training.epochs * math.ceil(source.train_count / training.effective_batch_size)
-    schedule = Schedule(optimizer, name=training.lr_schedule, steps=steps, warmup_steps=training.warmup_steps)
-    schedule.set_step(0)
-    return LoopState(
-        model=model,
-        optimizer=optimizer,
-        schedule=schedule,
-        precision=parts.precision,
-        micro_batch_size=parts.micro_batch_size,
-        device=parts.device,
-    )
-
-
-def _forward(parts: Parts, state: LoopState, source: BatchSource) -> Callable[[Tensor], Tensor]:
-    if not parts.training.compile:
-        return state.model
-    first = next(iter(source.groups(size=parts.training.effective_batch_size, epoch=0)))
-    return compiled(state, next(first.batches(state.micro_batch_size)), parts.warn)
+    def _forward(self, state: LoopState, source: BatchSource) -> Callable[[Tensor], Tensor]:
+        if not self._training.compile:
+            return state.model
+        first = next(iter(source.groups(size=self._training.effective_batch_size, epoch=0)))
+        return compiled(state, next(first.batches(state.micro_batch_size)), self._warn)

@@ -1,4 +1,4 @@
-"""From an import path in the YAML file to the callable, with one sentence for each way in which it can be wrong."""
+"""Imports the user's callables by the import paths in the YAML file, and torchvision beside a CPU build of PyTorch."""
 
 import difflib
 import importlib
@@ -13,24 +13,20 @@ import torch
 from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, UserError
 
-# Imports torchvision also where its compiled operators do not fit the PyTorch that is installed.
-#
-# torchvision has no CPU wheel for Linux: beside a CPU build of PyTorch, torchvision 0.28 installs cleanly, but every import
-# ends in "operator torchvision::nms does not exist", because it registers fake kernels for operators that were never
-# loaded. Declaring the two operators first lets the import through: datasets, transforms.v2 and models work then, while
-# ``torchvision.ops.nms`` itself (detection models) does not.
-
-
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 _libraries: list[torch.library.Library] = []
-"""The declarations live as long as this reference."""
+"""Keeps the declarations alive."""
 
 
 def import_torchvision() -> ModuleType:
     """Return the torchvision package, with its missing operators declared.
+
+    torchvision has no CPU wheel for Linux. Beside a CPU build of PyTorch, 0.28 installs, but every import fails with "operator
+    torchvision::nms does not exist", because it registers fake kernels for operators that were never loaded. With the two
+    operators declared first, datasets, transforms.v2 and models work; ``torchvision.ops.nms`` (detection models) does not.
 
     :raises ModuleNotFoundError: it is not installed.
     """
@@ -49,7 +45,7 @@ def import_torchvision() -> ModuleType:
 
 
 def is_missing_operator(error: BaseException) -> bool:
-    """Whether an import failed for want of torchvision operators."""
+    """Whether an import failed because torchvision's operators are missing."""
     return isinstance(error, RuntimeError) and "operator torchvision::" in str(error)
 
 
@@ -64,7 +60,7 @@ _Found = TypeVar("_Found")
 def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
     """Import what ``package.module:callable`` names and bind its kwargs; nothing is called yet.
 
-    :param key: the section of the configuration, for the error sentence.
+    :param key: the section of the configuration, for the error message.
     :raises ConfigurationError: no such module or name, a module that fails, not callable, or kwargs that do not fit.
     """
     found = load_attribute(imported, key=key)
@@ -108,7 +104,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _guarded(action: Callable[[], _Found]) -> _Found:
-    """Do something that may import torchvision, again with the guard if that failed for want of torchvision operators."""
+    """Do something that may import torchvision, and again with its operators declared if they were missing."""
     try:
         return action()
     except RuntimeError as error:

@@ -20,7 +20,7 @@ _HEARTBEAT_INTERVAL_S = 5.0
 
 
 def main(arguments: list[str]) -> int:
-    """Train what the parent asks for on standard input and return the exit status."""
+    """Train what the parent requests on standard input and return the exit status."""
     events = Events(int(arguments[0]))
     control = Control()
     with ProcessReaper(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
@@ -34,10 +34,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _stop_on_sigterm(control: Control) -> None:
-    """Take SIGTERM, which a service manager sends to a whole control group, for a request to stop.
+    """Treat SIGTERM, which a service manager sends to a whole control group, as a request to stop.
 
-    What a user's code forks must die of it, or multiprocessing's ``terminate`` would wait for ever. It is held back around
-    a fork: one that came before the new process has its default handler would be lost there.
+    What a user's code forks must die of it, or multiprocessing's ``terminate`` would wait forever. It is blocked around a
+    fork: one that came before the new process has its default handler would be lost there.
     """
     sigterm = {signal.SIGTERM}
 
@@ -71,16 +71,18 @@ def _run(control: Control, events: Events) -> int:
     return ExitStatus.FINISHED
 
 
-# PyTorch takes seconds to import, and the parent's death must be noticed in them too: so it is imported here.
-
-
 def _train(control: Control, events: Events) -> dict[str, object]:
-    from lowtide.trainer.checkpoint_manager import make_checkpointer
+    # PyTorch takes seconds to import, in which the parent's death must be noticed too: so it is imported here
+    from lowtide.trainer.checkpoint_manager import Checkpointer, CheckpointManager
     from lowtide.trainer.trainer import Training
 
-    request = control.request
-    checkpointer = make_checkpointer(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
-    return Training(request.training, emit=events.emit, checkpointer=checkpointer).run().model_dump(mode="json")
+    training, plan, requests = control.request.training, control.request.checkpoints, control.requests
+    checkpointer = (
+        Checkpointer(requests)
+        if plan is None
+        else CheckpointManager(plan, training, emit=events.emit, requests=requests)
+    )
+    return Training(training, emit=events.emit, checkpointer=checkpointer).run().model_dump(mode="json")
 
 
 def _measure(trial: Trial, control: Control, events: Events) -> dict[str, object]:
@@ -105,7 +107,7 @@ def _die_with_parent() -> None:
         return
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died in between
+    if os.getppid() != parent:  # the parent died in between
         leave_as_orphan()
 
 
