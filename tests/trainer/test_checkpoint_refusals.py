@@ -92,7 +92,7 @@ def test_another_device_is_a_warning_with_its_name(
 
     training, folder = kept
     mine = device.device_name(torch.device("cpu"))
-    monkeypatch.setattr(device, "_processor_name", lambda: "Another 9000")
+    monkeypatch.setattr(device, "device_name", lambda device: "Another 9000")
     _, heard = train(training, folder)
     (warning,) = data_of(heard, EventKind.WARNING)
     assert warning["message"].startswith(f"device_name was {mine!r} and is 'Another 9000' now: the result may differ")
