@@ -35,7 +35,7 @@ def ledger_of(drawn: list[tuple[float, float, float, float]]) -> LedgerColumns:
         attempt=np.ones(count, dtype=np.int64),
         kinds=("measured",) * count,
         sources=("neso",) * count,
-        passed_over=0,
+        skipped=0,
     )
 
 
@@ -105,7 +105,7 @@ def test_a_day_of_rows_is_read_as_the_tracker_reads_it(tmp_path: Path) -> None:
     folder, record = run.write(tmp_path / "run")
     rows = read_columns(folder.emissions)
     assert rows is not None
-    assert rows.passed_over == 0
+    assert rows.skipped == 0
     assert len(rows) >= len(run.rows())
     assert rows.energy_kwh.sum() == pytest.approx(record.energy_kwh.total, rel=1e-12)
     assert rows.emissions_gco2eq.sum() == pytest.approx(record.emissions_gco2eq, rel=1e-12)
@@ -128,4 +128,4 @@ def test_lines_that_are_no_rows_are_counted_and_left_out(tmp_path: Path) -> None
     path.write_text("\n".join([head, *wrong, "", good]), encoding="utf-8")
     rows = read_columns(path)
     assert rows is not None
-    assert (len(rows), rows.passed_over) == (1, len(wrong))
+    assert (len(rows), rows.skipped) == (1, len(wrong))

@@ -28,7 +28,7 @@ def test_a_whole_folder_is_read_and_checked(run: RunFigures) -> None:
     assert evidence.problems == ()
     assert evidence.record is not None
     assert evidence.rows is not None
-    assert {look.action for look in evidence.looks} == {"wait", "run", "pause"}
+    assert {decision.action for decision in evidence.decisions} == {"wait", "run", "pause"}
     assert files_of(evidence) == {
         "ledger": True,
         "readings from submission on": True,
@@ -75,8 +75,8 @@ def test_readings_that_have_changed_are_told(run: RunFigures) -> None:
     ("name", "line", "told"),
     [
         ("decisions.jsonl", "[1]", "is torn or not JSON"),
-        ("decisions.jsonl", '{"action": "wait"}', "is no decision (KeyError)"),
-        ("submission_readings.jsonl", '{"zone": 3}', "is no reading (KeyError)"),
+        ("decisions.jsonl", '{"action": "wait"}', "is not a decision (KeyError)"),
+        ("submission_readings.jsonl", '{"zone": 3}', "is not a reading (KeyError)"),
     ],
 )
 def test_a_damaged_line_is_told_and_the_rest_is_read(run: RunFigures, name: str, line: str, told: str) -> None:
@@ -84,7 +84,7 @@ def test_a_damaged_line_is_told_and_the_rest_is_read(run: RunFigures, name: str,
         file.write(line + "\n")
     evidence = gather(run)
     assert told in evidence.problems[0]
-    assert evidence.looks
+    assert evidence.decisions
     assert evidence.at_submission
 
 

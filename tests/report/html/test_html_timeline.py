@@ -62,8 +62,8 @@ def test_the_intensity_is_known_for_all_of_the_wait_and_the_run(tmp_path: Path) 
     assert value == tide_gco2eq_per_kwh(at.replace(minute=0))
 
 
-def test_what_was_booked_stands_before_what_was_read(tmp_path: Path) -> None:
-    """A settled ledger has another figure than the look that started the run."""
+def test_what_rows_are_valued_at_comes_before_what_was_read(tmp_path: Path) -> None:
+    """A settled run has another figure than the decision that started it."""
     folder, record = night_run(pauses=[]).write(tmp_path / "run")
     text = folder.decisions.read_text(encoding="utf-8")
     folder.decisions.write_text(
@@ -76,7 +76,7 @@ def test_what_was_booked_stands_before_what_was_read(tmp_path: Path) -> None:
     )
 
 
-def test_what_nobody_knows_stays_empty(tmp_path: Path) -> None:
+def test_an_unknown_intensity_stays_empty(tmp_path: Path) -> None:
     folder, record = night_run(pauses=[], decisions=False).write(tmp_path / "run")
     folder.submission_readings.unlink()
     steps = intensity_steps(gather(RunFigures.of(record)))
@@ -87,7 +87,7 @@ def test_weeks_of_five_minute_figures_are_averaged_by_energy(tmp_path: Path) -> 
     from lowtide.report.html import run_data as timeline
 
     _, record = DayRun(hours=6, row_s=300, pue=1.3).write(tmp_path / "run")
-    evidence = replace(gather(RunFigures.of(record)), at_submission=(), seen=())
+    evidence = replace(gather(RunFigures.of(record)), at_submission=(), decisions=())
     before = timeline._MOST_STEPS
     timeline._MOST_STEPS = 5
     try:

@@ -369,7 +369,7 @@ def _timeline(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ti
     if best and best[-1][1] - begin > _FURTHEST * (end - begin):
         best = ()  # the run itself could not be seen any more; the sentences below say when it was
     end = max(end, begin, *(stop for _, stop in best))
-    thresholds = {look.threshold_gco2eq_per_kwh for look in evidence.looks} - {None}
+    thresholds = {decision.threshold_gco2eq_per_kwh for decision in evidence.decisions} - {None}
     return Timeline(
         spans=spans,
         steps=tuple(step for step in intensity_steps(evidence) if step.end_s > begin and step.start_s < end),

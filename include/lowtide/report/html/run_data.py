@@ -1,34 +1,41 @@
-"""What a run's folder holds beside its figures; whatever cannot be read is said on the page, and the rest is shown."""
+"""What a run's folder holds beside its figures; a file that cannot be read is a problem on the page, the rest is shown."""
 
 import csv
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from sys import intern
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
 from lowtide.errors import InvalidAnswer
+from lowtide.grid.series import gaps
 from lowtide.io import objects, sha256_of
-from lowtide.records import Reading, TrainingRecord, decision_files
+from lowtide.records import Reading, RecordedDecision, TrainingRecord, decision_files, read_decisions
 from lowtide.report.model import RunFigures
 from lowtide.timeutil import parse_moment
 
-# A ledger's rows as columns of numbers: a day of 5-second rows is drawn and summed without an object a row.
-
-
 Floats = npt.NDArray[np.float64]
+Activity = Literal["waiting", "running", "paused", "interrupted"]
 
-_FIGURES = ("energy_kwh", "carbon_intensity_gco2eq_per_kwh", "emissions_gco2eq")
+_FIGURES = ("attempt", "energy_kwh", "carbon_intensity_gco2eq_per_kwh", "emissions_gco2eq")
+_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_MOST_STEPS = 700
+_PAUSE_LEAD = timedelta(minutes=20)
+"""A pause is decided this long, at most, before the last row of the checkpoint that follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerColumns:
-    """Rows in the order of time; moments are UNIX seconds, virtual under replay; energy is kWh before PUE."""
+    """Valued rows in the order of time, as columns: a day of 5-second rows is drawn and summed without an object a row.
+
+    Times are UNIX seconds, virtual under replay; energy is kWh before PUE. ``skipped``: lines that are not rows.
+    """
 
     start_s: Floats
     end_s: Floats
@@ -38,7 +45,7 @@ class LedgerColumns:
     attempt: npt.NDArray[np.int64]
     kinds: tuple[str, ...]
     sources: tuple[str, ...]
-    passed_over: int
+    skipped: int
 
     def __len__(self) -> int:
         return len(self.start_s)
@@ -49,63 +56,44 @@ def read_columns(path: Path) -> LedgerColumns | None:
 
     :raises OSError: the file cannot be read.
     """
-    reader = _Reader()
+    numbers, texts, skipped = array("d"), [], 0  # six numbers and two references a row: a month has half a million
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         for data in csv.DictReader(file):
-            reader.take(data)
-    return reader.columns() if reader.texts else None
+            try:
+                row = _row(data)
+                texts.append((intern(data["kind"]), intern(data["source"])))
+            except (ValueError, KeyError, TypeError):
+                skipped += 1
+                continue
+            numbers.extend(row)
+    if not texts:
+        return None
+    table = np.frombuffer(numbers, dtype=np.float64).reshape(len(texts), -1)
+    order = np.argsort(table[:, 0], kind="stable")
+    start_s, end_s, attempt, energy_kwh, intensity, emissions = table[order].T
+    kinds, sources = zip(*(texts[i] for i in order), strict=True)
+    return LedgerColumns(
+        start_s=start_s,
+        end_s=end_s,
+        attempt=attempt.astype(np.int64),
+        energy_kwh=energy_kwh,
+        carbon_intensity_gco2eq_per_kwh=intensity,
+        emissions_gco2eq=emissions,
+        kinds=kinds,
+        sources=sources,
+        skipped=skipped,
+    )
 
 
-class _Reader:
-    """Keeps six numbers and one reference a row: a month has half a million."""
-
-    def __init__(self) -> None:
-        self.figures = array("d")
-        self.texts: list[tuple[str, str]] = []
-        self.passed_over = 0
-        self._known: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def take(self, data: dict[str, str]) -> None:
-        try:
-            figures = (float(data[name] or "0") for name in _FIGURES)  # empty: no intensity is known
-            row = (*_moments(data), int(data["attempt"]), *figures)
-            texts = (data["kind"], data["source"])
-        except (ValueError, KeyError, TypeError):
-            self.passed_over += 1
-            return
-        if row[0] < row[1] and all(0 <= figure < np.inf for figure in row[3:]):
-            self.figures.extend(row)
-            self.texts.append(self._known.setdefault(texts, texts))
-        else:
-            self.passed_over += 1
-
-    def columns(self) -> LedgerColumns:
-        table = np.frombuffer(self.figures, dtype=np.float64).reshape(len(self.texts), -1)
-        order = np.argsort(table[:, 0], kind="stable")
-        table = table[order]
-        kinds, sources = zip(*(self.texts[i] for i in order), strict=True)
-        return LedgerColumns(
-            start_s=table[:, 0],
-            end_s=table[:, 1],
-            attempt=table[:, 2].astype(np.int64),
-            energy_kwh=table[:, 3],
-            carbon_intensity_gco2eq_per_kwh=table[:, 4],
-            emissions_gco2eq=table[:, 5],
-            kinds=kinds,
-            sources=sources,
-            passed_over=self.passed_over,
-        )
-
-
-def _moments(data: dict[str, Any]) -> Iterator[float]:
-    yield parse_moment(data["start"]).timestamp()
-    yield parse_moment(data["end"]).timestamp()
+def _row(data: Mapping[str, str]) -> tuple[float, ...]:
+    start_s, end_s = (parse_moment(data[name]).timestamp() for name in ("start", "end"))
+    figures = tuple(float(data[name] or "0") for name in _FIGURES)  # empty: no intensity is known
+    if not (start_s < end_s and all(0 <= figure < np.inf for figure in figures)):
+        raise ValueError("a row ends after it starts, and its figures are finite and >= 0")
+    return (start_s, end_s, *figures)
 
 
 # Fewer points than rows: bins of time that together hold exactly what the rows hold.
-
-
-_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +118,7 @@ class Bins:
 
 
 def nice_width_s(span_s: float, most: int) -> float:
-    """Return the shortest width, in seconds, that people count in and of which so many cover a span at most."""
+    """Return the shortest width, in seconds, that people count in and of which at most so many cover a span."""
     wanted = span_s / most
     for width in _WIDTHS_S:
         if width >= wanted:
@@ -151,11 +139,11 @@ def binned(rows: LedgerColumns, edges_s: Floats) -> Bins:
     A row that meets an edge is divided by time. What is in the bins is read from the cumulative curves at the edges, so
     the bins' sum is the rows' sum, whatever the width.
     """
-    moments = np.empty(2 * len(rows))
-    moments[0::2], moments[1::2] = rows.start_s, rows.end_s
-    moments = np.maximum.accumulate(moments)  # a clock that was set must not make the curve run backwards
+    times = np.empty(2 * len(rows))
+    times[0::2], times[1::2] = rows.start_s, rows.end_s
+    times = np.maximum.accumulate(times)  # a clock that was set must not make the curve run backwards
     energy, grams, covered = (
-        np.diff(np.interp(edges_s, moments, _rising(amounts)))
+        np.diff(np.interp(edges_s, times, _rising(amounts)))
         for amounts in (rows.energy_kwh, rows.emissions_gco2eq, rows.end_s - rows.start_s)
     )
     return Bins(edges_s=edges_s, energy_kwh=energy, emissions_gco2eq=grams, covered_s=covered)
@@ -164,7 +152,7 @@ def binned(rows: LedgerColumns, edges_s: Floats) -> Bins:
 def since_start(rows: LedgerColumns, speed: float) -> LedgerColumns:
     """Return the rows in real seconds since the first of them began.
 
-    :param speed: seconds of the rows' time in a real second; a replayed run's power would else be that much too low.
+    :param speed: seconds of the rows' time in a real second; a replayed run's power would otherwise be that much too low.
     """
     begin = rows.start_s[0]
     return replace(rows, start_s=(rows.start_s - begin) / speed, end_s=(rows.end_s - begin) / speed)
@@ -173,6 +161,9 @@ def since_start(rows: LedgerColumns, speed: float) -> LedgerColumns:
 def _rising(amounts: Floats) -> Floats:
     """Return the running sum at the rows' starts and ends: it rises along each row and is flat between two."""
     return np.concatenate(([0.0], np.repeat(np.cumsum(amounts), 2)))[:-1]
+
+
+# The files of a run's folder.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,25 +177,12 @@ class EvidenceFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One decision of a wait or of a running training."""
-
-    at: datetime
-    action: str
-    reason: str
-    text: str
-    threshold_gco2eq_per_kwh: float | None
-    deadline: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Of one run; without its folder everything is empty, and ``problems`` says so."""
 
     record: TrainingRecord | None = None
     rows: LedgerColumns | None = None
-    looks: tuple[Look, ...] = ()
-    seen: tuple[Reading, ...] = ()
+    decisions: tuple[RecordedDecision, ...] = ()
     at_submission: tuple[Reading, ...] = ()
     files: tuple[EvidenceFile, ...] = ()
     problems: tuple[str, ...] = ()
@@ -214,9 +192,14 @@ class Evidence:
         """Seconds of the ledger's time in a real second: 1 unless the run was replayed."""
         return self.record.replay.speed if self.record is not None and self.record.replay is not None else 1.0
 
+    @property
+    def seen(self) -> tuple[Reading, ...]:
+        """The readings that the decisions rest on."""
+        return tuple(decision.reading for decision in self.decisions if decision.reading is not None)
+
 
 def gather(run: RunFigures, folder: Path | None = None) -> Evidence:
-    """Read what lies beside a run's ledger, or in ``folder`` where the run was moved since.
+    """Read what is beside a run's ledger, or in ``folder`` where the run was moved since.
 
     Only a ledger with the recorded checksum is drawn: a page must not show one run's curve under another one's figures.
     """
@@ -230,24 +213,20 @@ def gather(run: RunFigures, folder: Path | None = None) -> Evidence:
     files = _files(run, folder, found)
     if found != run.ledger_sha256:
         return Evidence(files=files, problems=(f"its ledger {ledger} has changed since the record was written",))
-    return _read(run, folder, files)
-
-
-def _read(run: RunFigures, folder: Path, files: tuple[EvidenceFile, ...]) -> Evidence:
-    problems: list[str] = []
     table = folder / "emissions.csv"
     rows = read_columns(table) if table.exists() else None
+    decisions, problems = read_decisions(*decision_files(folder))
     if rows is None:
         problems.append(f"its table {table} is missing or has no rows; settle the run to derive it again")
-    elif rows.passed_over:
-        problems.append(f"{rows.passed_over} lines of {table} are not rows and are left out")
-    looks, seen = _decisions(folder, problems)
+    elif rows.skipped:
+        problems.append(f"{rows.skipped} lines of {table} are not rows and are left out")
+    record = _record(folder / "record.json", run, problems)
+    readings = tuple(_readings(_submission_file(run, folder), problems))
     return Evidence(
-        record=_record(folder / "record.json", run, problems),
+        record=record,
         rows=rows,
-        looks=looks,
-        seen=seen,
-        at_submission=tuple(_readings(_submission_file(run, folder), problems)),
+        decisions=tuple(decisions),
+        at_submission=readings,
         files=files,
         problems=tuple(problems),
     )
@@ -265,28 +244,6 @@ def _record(path: Path, run: RunFigures, problems: list[str]) -> TrainingRecord 
     return None
 
 
-def _decisions(folder: Path, problems: list[str]) -> tuple[tuple[Look, ...], tuple[Reading, ...]]:
-    looks, seen = [], []
-    for path, data in ((file, data) for file in decision_files(folder) for data in objects(file, problems)):
-        try:
-            deadline = data.get("deadline")
-            look = Look(
-                at=parse_moment(data["decided_at"]),
-                action=str(data["action"]),
-                reason=str(data["reason"]),
-                text=str(data["text"]),
-                threshold_gco2eq_per_kwh=data.get("threshold_gco2eq_per_kwh"),
-                deadline=parse_moment(deadline) if deadline else None,
-            )
-            reading = Reading.from_json(data["reading"]) if data.get("reading") else None
-        except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
-            problems.append(f"a line of {path} is no decision ({type(error).__name__}) and is left out")
-            continue
-        looks.append(look)
-        seen += [reading] if reading is not None else []
-    return tuple(sorted(looks, key=lambda look: look.at)), tuple(seen)
-
-
 def _submission_file(run: RunFigures, folder: Path) -> Path:
     named = run.counterfactual.readings_path if run.counterfactual is not None else None
     return folder / (Path(named).name if named else "submission_readings.jsonl")
@@ -297,25 +254,23 @@ def _readings(path: Path, problems: list[str]) -> Iterator[Reading]:
         try:
             yield Reading.from_json(data)
         except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
-            problems.append(f"a line of {path} is no reading ({type(error).__name__}) and is left out")
+            problems.append(f"a line of {path} is not a reading ({type(error).__name__}) and is left out")
 
 
 def _files(run: RunFigures, folder: Path, ledger_sha256: str | None) -> tuple[EvidenceFile, ...]:
     checked = None if ledger_sha256 is None else ledger_sha256 == run.ledger_sha256
-    found: list[EvidenceFile | None] = [
-        EvidenceFile(what="ledger", path=run.ledger_path, sha256=run.ledger_sha256, checked=checked)
-    ]
-    readings = run.counterfactual
+    ledger = EvidenceFile(what="ledger", path=run.ledger_path, sha256=run.ledger_sha256, checked=checked)
+    found: list[EvidenceFile | None] = [ledger]
+    readings, beside = run.counterfactual, Path(run.ledger_path)
     if readings is not None and readings.readings_path is not None:
         found.append(_file("readings from submission on", readings.readings_path, readings.readings_sha256, folder))
-    beside = Path(run.ledger_path)
-    for what, name in (
-        ("record", "record.json"),
-        ("intensities", "intensity.jsonl"),
-        ("valued energy", "emissions.csv"),
-        ("decisions", "decisions.jsonl"),
-    ):
-        found.append(_file(what, str(beside.with_name(name)), None, folder))
+    names = {
+        "record": "record.json",
+        "intensities": "intensity.jsonl",
+        "valued energy": "emissions.csv",
+        "decisions": "decisions.jsonl",
+    }
+    found += [_file(what, str(beside.with_name(name)), None, folder) for what, name in names.items()]
     *of_the_run, _ = decision_files(folder)
     found += [_file("decisions of the run", str(path), None, path.parent) for path in of_the_run]
     return tuple(file for file in found if file is not None)
@@ -329,18 +284,11 @@ def _file(what: str, path: str, recorded_sha256: str | None, folder: Path) -> Ev
         if recorded_sha256 is None:
             return None
         return EvidenceFile(what=what, path=path, sha256=recorded_sha256, checked=None)
-    if recorded_sha256 is None:
-        return EvidenceFile(what=what, path=path, sha256=found, checked=None)
-    return EvidenceFile(what=what, path=path, sha256=recorded_sha256, checked=found == recorded_sha256)
+    checked = None if recorded_sha256 is None else found == recorded_sha256
+    return EvidenceFile(what=what, path=path, sha256=recorded_sha256 or found, checked=checked)
 
 
 # When a run waited, ran and paused, and what the grid emitted meanwhile, from its ledger and its decisions.
-
-
-Activity = Literal["waiting", "running", "paused", "interrupted"]
-_MOST_STEPS = 700
-_PAUSE_LEAD = timedelta(minutes=20)
-"""A pause is decided this long, at most, before the last row of the checkpoint that follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,12 +312,12 @@ class Step:
 
 def activities(run: RunFigures, evidence: Evidence) -> tuple[Span, ...]:
     """Return what the run did from submission to its end, in order and without a gap."""
-    submitted, started, ended = (m.timestamp() for m in (run.submitted_at, run.started_at, run.ended_at))
+    submitted, started, ended = (at.timestamp() for at in (run.submitted_at, run.started_at, run.ended_at))
     spans = [Span(activity="waiting", start_s=submitted, end_s=started)] if started > submitted else []
     begin = started
-    for start, end in _gaps(evidence.rows):
+    for start, end in _stops(evidence.rows):
         spans.append(Span(activity="running", start_s=begin, end_s=start))
-        spans.append(Span(activity=_why(start, end, evidence.looks), start_s=start, end_s=end))
+        spans.append(Span(activity=_why(start, end, evidence.decisions), start_s=start, end_s=end))
         begin = end
     return (*spans, Span(activity="running", start_s=begin, end_s=max(begin, ended)))
 
@@ -380,96 +328,76 @@ def total_s(spans: Iterable[Span], *wanted: Activity) -> float:
 
 
 def intensity_steps(evidence: Evidence) -> tuple[Step, ...]:
-    """Return the grid's intensity from submission to end: what rows were booked at, else what was read or looked up.
+    """Return the grid's intensity from submission to end.
 
-    The three overlap: the ledger stands first, then the readings from submission on, then what the looks of the wait saw.
+    The sources overlap: what the rows are valued at comes first, then the readings from submission on, then what the
+    decisions saw.
     """
     known: list[Step] = []
-    for source in (_booked(evidence.rows), _of(evidence.at_submission), _of(evidence.seen)):
-        known = [*known, *_uncovered(source, sorted(known, key=lambda step: step.start_s))]
-    return tuple(_joined(sorted(known, key=lambda step: step.start_s)))
+    for source in (_valued(evidence.rows), _steps_of(evidence.at_submission), _steps_of(evidence.seen)):
+        spans = [(step.start_s, step.end_s) for step in known]
+        known += [
+            replace(step, start_s=begin, end_s=end)
+            for step in source
+            for begin, end in gaps(spans, step.start_s, step.end_s)
+        ]
+        known.sort(key=lambda step: step.start_s)
+    return tuple(known)
 
 
-def _gaps(rows: LedgerColumns | None) -> Iterator[tuple[float, float]]:
+def _stops(rows: LedgerColumns | None) -> Iterator[tuple[float, float]]:
     if rows is None:
         return
     for i in np.flatnonzero((np.diff(rows.attempt) != 0) & (rows.start_s[1:] > rows.end_s[:-1])):
         yield float(rows.end_s[i]), float(rows.start_s[i + 1])
 
 
-def _why(start_s: float, end_s: float, looks: Sequence[Look]) -> Activity:
-    lead_s = _PAUSE_LEAD.total_seconds()
-    waits = (look.at.timestamp() for look in looks if look.action in ("pause", "wait"))
-    return "paused" if any(start_s - lead_s <= at < end_s for at in waits) else "interrupted"
+def _why(start_s: float, end_s: float, decisions: Sequence[RecordedDecision]) -> Activity:
+    earliest_s = start_s - _PAUSE_LEAD.total_seconds()
+    waits = (decision.decided_at.timestamp() for decision in decisions if decision.action in ("pause", "wait"))
+    return "paused" if any(earliest_s <= at < end_s for at in waits) else "interrupted"
 
 
-def _booked(rows: LedgerColumns | None) -> list[Step]:
+def _valued(rows: LedgerColumns | None) -> list[Step]:
     if rows is None:
         return []
     values, kinds = rows.carbon_intensity_gco2eq_per_kwh, np.array(rows.kinds)
     apart = rows.start_s[1:] > rows.end_s[:-1] + 1.0
     firsts = np.flatnonzero(np.concatenate(([True], (np.diff(values) != 0) | (kinds[1:] != kinds[:-1]) | apart)))
     if len(firsts) > _MOST_STEPS:
-        return _averaged(rows)
+        return _averaged(rows, kinds)
     lasts = np.append(firsts[1:], len(rows)) - 1
-    return [
-        _step(float(rows.start_s[a]), float(rows.end_s[b]), float(values[a]), str(kinds[a]))
-        for a, b in zip(firsts, lasts, strict=True)
-    ]
+    return _steps(rows.start_s[firsts], rows.end_s[lasts], values[firsts], kinds[firsts])
 
 
-def _averaged(rows: LedgerColumns) -> list[Step]:
-    """Return, for weeks of five-minute figures, each bin's mean intensity by energy and the kind at its beginning."""
+def _averaged(rows: LedgerColumns, kinds: npt.NDArray[np.str_]) -> list[Step]:
+    """Return, for weeks of five-minute figures, each bin's mean intensity by energy and the kind at its start."""
     begin, end = float(rows.start_s[0]), float(rows.end_s.max())
     edges = edges_of(begin, end, nice_width_s(end - begin, _MOST_STEPS))
-    weighed = replace(rows, emissions_gco2eq=rows.energy_kwh * rows.carbon_intensity_gco2eq_per_kwh)  # without PUE
-    bins = binned(weighed, edges)
-    kinds = np.array(rows.kinds)[np.minimum(np.searchsorted(rows.start_s, edges[:-1]), len(rows) - 1)]
+    weighted = replace(rows, emissions_gco2eq=rows.energy_kwh * rows.carbon_intensity_gco2eq_per_kwh)  # without PUE
+    bins = binned(weighted, edges)
     used = np.flatnonzero(bins.energy_kwh > 0)
+    first_rows = np.minimum(np.searchsorted(rows.start_s, edges[used]), len(rows) - 1)
     means = bins.emissions_gco2eq[used] / bins.energy_kwh[used]
+    return _steps(edges[used], edges[used + 1], means, kinds[first_rows])
+
+
+def _steps(starts_s: Floats, ends_s: Floats, values: Floats, kinds: npt.NDArray[np.str_]) -> list[Step]:
+    columns = (starts_s.tolist(), ends_s.tolist(), values.tolist(), kinds.tolist())
     return [
-        _step(float(edges[k]), float(edges[k + 1]), float(mean), str(kinds[k]))
-        for k, mean in zip(used, means, strict=True)
+        Step(start_s=start, end_s=end, carbon_intensity_gco2eq_per_kwh=value, kind=kind)
+        for start, end, value, kind in zip(*columns, strict=True)
     ]
 
 
-def _of(readings: Sequence[Reading]) -> list[Step]:
-    newest_last = {reading.start: reading for reading in readings}  # a later look knows an interval better
+def _steps_of(readings: Sequence[Reading]) -> list[Step]:
+    newest_last = {reading.start: reading for reading in readings}  # a later decision knows an interval better
     return [
-        _step(r.start.timestamp(), r.end.timestamp(), r.carbon_intensity_gco2eq_per_kwh, r.kind.value)
-        for _, r in sorted(newest_last.items())
-    ]
-
-
-def _uncovered(steps: Sequence[Step], known: Sequence[Step]) -> Iterator[Step]:
-    for step in steps:
-        begin = step.start_s
-        for other in known:
-            if other.end_s <= begin or other.start_s >= step.end_s:
-                continue
-            if other.start_s > begin:
-                yield _step(begin, other.start_s, step.carbon_intensity_gco2eq_per_kwh, step.kind)
-            begin = max(begin, other.end_s)
-        if begin < step.end_s:
-            yield _step(begin, step.end_s, step.carbon_intensity_gco2eq_per_kwh, step.kind)
-
-
-def _joined(steps: Iterable[Step]) -> Iterator[Step]:
-    last: Step | None = None
-    for step in steps:
-        same = last is not None and (step.carbon_intensity_gco2eq_per_kwh, step.kind) == (
-            last.carbon_intensity_gco2eq_per_kwh,
-            last.kind,
+        Step(
+            start_s=reading.start.timestamp(),
+            end_s=reading.end.timestamp(),
+            carbon_intensity_gco2eq_per_kwh=reading.carbon_intensity_gco2eq_per_kwh,
+            kind=reading.kind.value,
         )
-        if last is not None and same and abs(step.start_s - last.end_s) < 1.0:
-            last = _step(last.start_s, step.end_s, last.carbon_intensity_gco2eq_per_kwh, last.kind)
-            continue
-        if last is not None:
-            yield last
-        last = step
-    if last is not None:
-        yield last
-
-
-def _step(start_s: float, end_s: float, value: float, kind: str) -> Step:
-    return Step(start_s=start_s, end_s=end_s, carbon_intensity_gco2eq_per_kwh=value, kind=kind)
+        for _, reading in sorted(newest_last.items())
+    ]
