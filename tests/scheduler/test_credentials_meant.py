@@ -4,7 +4,6 @@ import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.grid.factory import open_provider, takes_credentials
-from lowtide.grid.providers.registry import HTTP_PROVIDERS
 
 
 @pytest.mark.parametrize(
@@ -22,11 +21,11 @@ def test_a_provider_without_a_key_is_sent_none_at_its_public_address(
 ) -> None:
     zone = {"watttime": "US-CAL-CISO", "energy_charts": "DE"}.get(provider, "GB")
     grid = GridConfig.model_validate({"zone": zone, "provider": provider})
-    opened = open_provider(HTTP_PROVIDERS[provider], grid, find_zone(zone))
+    opened = open_provider(provider, grid, find_zone(zone))
     assert takes_credentials(grid, opened, own_address=own_address) is meant
 
 
 def test_auto_never_sends_a_token_to_a_provider_without_a_key() -> None:
     grid = GridConfig.model_validate({"zone": "GB", "provider": "auto"})
-    opened = open_provider(HTTP_PROVIDERS["neso"], grid, find_zone("GB"))
+    opened = open_provider("neso", grid, find_zone("GB"))
     assert takes_credentials(grid, opened, own_address=True) is False

@@ -1,12 +1,13 @@
 """The form of the connection type ``carbon_intensity`` in Airflow's UI: its labels, placeholders and extra fields.
 
-Airflow reads it through ``provider_info`` while it reads its configuration, so nothing may be imported here.
+Airflow reads it through ``provider_info`` while it reads its configuration, so nothing that needs Airflow may be imported.
 """
 
 from typing import Any
 
+from lowtide.config.providers import LIVE_PROVIDERS
+
 CONNECTION_TYPE = "carbon_intensity"
-TESTED_PROVIDERS = ("neso", "energy_charts", "electricity_maps", "watttime", "carbon_aware_sdk")
 
 _TEXT: dict[str, Any] = {"type": ["string", "null"]}
 
@@ -25,7 +26,7 @@ EXTRA_FIELDS: dict[str, Any] = {
     "provider": {
         "label": "Provider to test",
         "description": "The provider that 'Test' asks. A run asks the provider of its configuration file.",
-        "schema": _TEXT | {"enum": list(TESTED_PROVIDERS)},
+        "schema": _TEXT | {"enum": list(LIVE_PROVIDERS)},
     },
     "zone": {
         "label": "Zone to test",

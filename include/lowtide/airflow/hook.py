@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from pydantic import ValidationError
 
-from lowtide.airflow.connection_form import CONNECTION_TYPE, TESTED_PROVIDERS
+from lowtide.airflow.connection_form import CONNECTION_TYPE
+from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.grid.factory import open_signal
@@ -95,10 +96,10 @@ def _with_port(address: str, port: int | None) -> str:
 def _current_reading(connection: Connection) -> str:
     fields = connection.extra_dejson
     provider, zone = fields.get("provider"), fields.get("zone")
-    if provider not in TESTED_PROVIDERS or not zone:
+    if provider not in LIVE_PROVIDERS or not zone:
         raise ConfigurationError(
             f"the form's provider is {provider!r} and its zone {zone!r}; choose what to test: a provider"
-            f" ({', '.join(TESTED_PROVIDERS)}) and a zone, e.g. GB"
+            f" ({', '.join(LIVE_PROVIDERS)}) and a zone, e.g. GB"
         )
     try:
         grid = GridConfig.model_validate({"zone": zone, "provider": provider})

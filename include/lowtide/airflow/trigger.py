@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from lowtide.airflow.hook import CarbonIntensityHook
+from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import LowtideError
 from lowtide.grid.clock import clock_for
 from lowtide.grid.factory import choose_provider, open_signal
 from lowtide.grid.http import ONE_TRY
-from lowtide.grid.providers.registry import HTTP_PROVIDERS
 from lowtide.grid.shared import SourceKey, in_network_thread
 from lowtide.records import ReplayAnchor
 from lowtide.scheduler.job import Job
@@ -121,7 +121,7 @@ class CarbonIntensityTrigger(BaseTrigger):
         provider = choose_provider(
             grid, find_zone(grid.zone), has_token=bool(credentials.token), has_login=bool(credentials.login)
         )
-        if provider not in HTTP_PROVIDERS:
+        if provider not in LIVE_PROVIDERS:
             return job, clock, lambda: own_source(opener, clock, job.wanted)
         key = SourceKey(
             zone=grid.zone,

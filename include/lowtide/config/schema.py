@@ -5,10 +5,11 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeGuard, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeGuard, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from lowtide.config.providers import PROVIDERS
 from lowtide.config.zones import find_zone
 from lowtide.errors import ConfigurationError
 from lowtide.timeutil import Deadline, Duration, format_duration, parse_duration
@@ -16,9 +17,10 @@ from lowtide.units import BYTES_PER_GIB, BYTES_PER_MIB
 
 AUTO: Final = "auto"
 
-ProviderName = Literal[
-    "auto", "neso", "energy_charts", "electricity_maps", "watttime", "carbon_aware_sdk", "replay", "profile"
-]
+if TYPE_CHECKING:
+    ProviderName = str
+else:
+    ProviderName = Literal["auto", *PROVIDERS]
 FactorTypeName = Literal["lifecycle", "direct"]
 SignalTypeName = Literal["average", "marginal"]
 PolicyName = Literal["immediate", "threshold", "percentile", "window", "interruptible"]

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from lowtide.config.providers import LIVE_PROVIDERS, PROVIDERS
 from lowtide.config.schema import GridConfig, ProviderName
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError, SignalError
@@ -19,7 +20,6 @@ from lowtide.grid.http import Credentials, Limits, Session, Transport
 from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast
 from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.offline import LocalProvider, TraceReplay
-from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS
 from lowtide.records import EmissionFactorType, ReplayAnchor, SignalType
 from lowtide.timeutil import as_utc
 
@@ -34,15 +34,16 @@ def choose_provider(grid: GridConfig, zone: Zone, *, has_token: bool, has_login:
     """
     if grid.provider != "auto":
         return grid.provider
-    public = [name for name, kind in HTTP_PROVIDERS.items() if kind.base_url is not None]
-    without_key = [name for name in public if not _asks_for_credentials(HTTP_PROVIDERS[name])]
-    with_key = [name for name in public if _has_credentials(HTTP_PROVIDERS[name], has_token, has_login)]
+    kinds: dict[ProviderName, type[HttpProvider]] = {name: PROVIDERS[name].load() for name in LIVE_PROVIDERS}
+    public = [name for name, kind in kinds.items() if kind.base_url is not None]
+    without_key = [name for name in public if not _asks_for_credentials(kinds[name])]
+    with_key = [name for name in public if _has_credentials(kinds[name], has_token, has_login)]
     candidates = [*without_key, *with_key]
-    fitting = [name for name in candidates if _fits(HTTP_PROVIDERS[name], grid, zone)]
+    fitting = [name for name in candidates if _fits(name, grid, zone)]
     if fitting:
         return fitting[0]
     if any(wanted is not None for wanted in (grid.region, grid.emission_factor_type, grid.signal_type)):
-        _refuse([name for name in candidates if HTTP_PROVIDERS[name].covers(zone)], grid, zone)
+        _refuse([name for name in candidates if kinds[name].covers(zone)], grid, zone)
     return "profile"
 
 
@@ -54,13 +55,13 @@ def takes_credentials(grid: GridConfig, provider: HttpProvider, *, own_address: 
     return _asks_for_credentials(type(provider)) or (own_address and grid.provider != "auto")
 
 
-def open_provider(kind: type[HttpProvider], grid: GridConfig, zone: Zone) -> HttpProvider:
-    """Return a provider in the way that a configuration wants it.
+def open_provider(name: ProviderName, grid: GridConfig, zone: Zone) -> HttpProvider:
+    """Return a live provider in the way that a configuration wants it.
 
     :raises ConfigurationError: a zone, region, factor or signal type that it cannot give.
     """
     factors, signal = grid.emission_factor_type, grid.signal_type
-    provider = kind(
+    provider: HttpProvider = PROVIDERS[name].load()(
         region=grid.region,
         factor_type=EmissionFactorType(factors) if factors else None,
         signal_type=SignalType(signal) if signal else None,
@@ -78,9 +79,9 @@ def _has_credentials(kind: type[HttpProvider], has_token: bool, has_login: bool)
     return _asks_for_credentials(kind) and has_token and has_login == kind.needs_login
 
 
-def _fits(kind: type[HttpProvider], grid: GridConfig, zone: Zone) -> bool:
+def _fits(name: ProviderName, grid: GridConfig, zone: Zone) -> bool:
     try:
-        open_provider(kind, grid, zone)
+        open_provider(name, grid, zone)
     except ConfigurationError:
         return False
     return True
@@ -88,7 +89,7 @@ def _fits(kind: type[HttpProvider], grid: GridConfig, zone: Zone) -> bool:
 
 def _refuse(candidates: list[ProviderName], grid: GridConfig, zone: Zone) -> None:
     for name in candidates:
-        open_provider(HTTP_PROVIDERS[name], grid, zone)  # raises, with the reason
+        open_provider(name, grid, zone)  # raises, with the reason
     raise ConfigurationError(
         f"grid.provider is 'auto' but no provider of zone {zone.key} can be used as wanted, so grid.region,"
         " grid.emission_factor_type and grid.signal_type mean nothing; leave them null, or give a key"
@@ -115,15 +116,15 @@ def open_signal(
     access = access or Credentials()
     zone = find_zone(grid.zone)
     name = choose_provider(grid, zone, has_token=bool(access.token), has_login=bool(access.login))
-    if name in HTTP_PROVIDERS:
-        provider = open_provider(HTTP_PROVIDERS[name], grid, zone)
+    if name in LIVE_PROVIDERS:
+        provider = open_provider(name, grid, zone)
         own_address = access.base_url is not None
         meant = takes_credentials(grid, provider, own_address=own_address)
         session = _session(provider, access if meant else access.anonymous(), limits)
         store = None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
         client = ProviderClient(provider=provider, session=session, zone=zone)
         return IntensityClient(zone, client, history=store, combiner=None if store is None else _from_store(store))
-    local = FileClient(provider=LOCAL_PROVIDERS[name](grid))
+    local = FileClient(provider=PROVIDERS[name].load()(grid))
     if name == "replay" and anchor is not None:
         with suppress(SignalError):  # a gap in the trace: the outlook reports it and falls back
             local.current(anchor.virtual_start)

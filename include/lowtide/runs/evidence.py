@@ -9,13 +9,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lowtide.config.loader import PROJECT_ROOT, load_config
+from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig, ReportConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import LowtideError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.factory import open_provider
 from lowtide.grid.history import open_history
-from lowtide.grid.providers.registry import HTTP_PROVIDERS, LOCAL_PROVIDERS
+from lowtide.grid.providers.offline import open_replay
 from lowtide.grid.series import Source, cover
 from lowtide.io import sha256_of
 from lowtide.records import Reading, TrainingRecord, decision_files, read_decisions
@@ -112,7 +113,7 @@ def _stored(
     try:
         grid = grid_of(folder)
         if grid.provider == "replay":
-            return LOCAL_PROVIDERS["replay"](grid).readings(start, end)
+            return open_replay(grid).readings(start, end)
         return _history(grid, artifacts_root, start, end, now)
     except LowtideError as error:
         _log.info("the grid of %s is not available: %s", folder.path, error)
@@ -122,9 +123,9 @@ def _stored(
 def _history(
     grid: GridConfig, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
 ) -> Sequence[Reading]:
-    if artifacts_root is None or grid.provider not in HTTP_PROVIDERS:
+    if artifacts_root is None or grid.provider not in LIVE_PROVIDERS:
         return ()
     zone = find_zone(grid.zone)
-    provider = open_provider(HTTP_PROVIDERS[grid.provider], grid, zone)
+    provider = open_provider(grid.provider, grid, zone)
     store = open_history(artifacts_root, provider_key(provider, zone, grid.connection))
     return ActualFigures(now=now, history=store)(start, end)

@@ -5,8 +5,8 @@ import re
 from importlib.resources import files
 
 import pytest
+from lowtide.config.providers import PROVIDERS, licences_of
 from lowtide.config.schema import ProviderName
-from lowtide.grid.providers.registry import PROVIDERS, licences_of
 from lowtide.report.html.charts import COLOURS, inlined
 from lowtide.units import duration_text, typeset
 

@@ -1,1 +1,1 @@
-"""One file a provider; ``registry`` lists them."""
+"""One file a provider; ``lowtide.config.providers`` lists them."""

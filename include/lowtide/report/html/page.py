@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lowtide import units
-from lowtide.grid.providers.registry import licences_of
+from lowtide.config.providers import licences_of
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
 from lowtide.report.figures import DURATION, EMISSIONS, ENERGY, INTENSITY, PEAK_MEMORY, TEST_ACCURACY, Figure, runs_of
 from lowtide.report.html.charts import Chart, Table, intensity, power, quality, waterfall
