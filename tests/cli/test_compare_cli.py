@@ -150,8 +150,8 @@ def test_an_older_ledger_leaves_the_word_to_the_configurations_file_if_it_is_the
 
 
 @pytest.mark.parametrize("percent", ["-1", "101", "nan", "much"])
-def test_a_repeatability_that_is_none_is_refused_in_one_sentence(tmp_path: Path, percent: str) -> None:
+def test_a_repeatability_that_is_not_a_percentage_is_refused_in_one_sentence(tmp_path: Path, percent: str) -> None:
     done = compare(tmp_path, "--run", tmp_path, f"--repeatability-percent={percent}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"--repeatability-percent {percent!r} is no percentage; write a number from 0 to 100" in done.stderr
+    assert f"--repeatability-percent: {percent!r} cannot be used; give a number from 0 to 100" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

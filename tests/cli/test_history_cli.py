@@ -53,7 +53,7 @@ def test_an_imported_file_is_shown_with_its_gap_and_importing_again_adds_nothing
     assert max(map(len, shown.stdout.splitlines())) <= 80 or str(root) in shown.stdout
 
 
-def test_show_as_json_carries_coverage_and_values_of_the_span_asked_for(yearly: Path, tmp_path: Path) -> None:
+def test_show_as_json_carries_coverage_and_values_of_the_requested_span(yearly: Path, tmp_path: Path) -> None:
     history("import", yearly, "--zone", "DE", "--artifacts", tmp_path, "--factors", "direct")
     span = ("--start", "2025-12-30T18:00Z", "--end", "2025-12-31T00:00Z")
     for arguments in (("show", "--zone", "DE", "--json"), ("--json", "show", "--zone", "DE")):
@@ -64,7 +64,7 @@ def test_show_as_json_carries_coverage_and_values_of_the_span_asked_for(yearly: 
         assert [v["carbon_intensity_gco2eq_per_kwh"] for v in view["values"]] == [218, 219, 222, 223]
 
 
-def test_a_trace_can_seed_a_provider_s_store_as_of_a_moment(tmp_path: Path) -> None:
+def test_a_trace_can_seed_a_provider_s_store_as_of_a_time(tmp_path: Path) -> None:
     file = trace(tmp_path, "2026-03-02T00:00Z,100\n2026-03-02T01:00Z,110\n")
     done = history(
         "import", file, "--zone", "GB", "--factors", "direct", "--source", "neso", "--known-at", "2026-03-02T02:00Z",
@@ -93,7 +93,7 @@ def test_forecasts_and_damaged_files_are_shown(tmp_path: Path) -> None:
     [
         (("show", "--zone", "FR"), "there is no history of zone FR"),
         (("show", "--zone", "DEE"), "did you mean"),
-        (("show", "--zone", "DE", "--start", "yesterday"), "not a moment"),
+        (("show", "--zone", "DE", "--start", "yesterday"), "--start: 'yesterday' is not a timestamp"),
         (("import", "gone.csv", "--zone", "DE"), "no such file"),
         (("import", "{yearly}", "--zone", "FR"), "is of zone 'DE', not 'FR'"),
         (("import", "{yearly}", "--zone", "DE", "--artifacts", "/dev/null/x"), "/dev/null/x"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from lowtide.cli.common import artifacts_root
+from lowtide.cli.options import artifacts_root
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.errors import ConfigurationError
 
@@ -19,7 +19,7 @@ def test_what_is_given_goes_before_the_deployment_and_that_before_the_project(
     assert artifacts_root(Path("here")) == tmp_path / "here"
 
 
-def test_the_deployments_folder_is_the_one_that_the_tasks_write_to_wherever_one_stands(
+def test_the_deployments_folder_is_the_one_that_the_tasks_write_to_from_any_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

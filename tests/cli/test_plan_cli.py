@@ -43,7 +43,7 @@ def live(tmp_path, **changes):
     return str(write_config(tmp_path, **(live_grid | {"scheduler__expected_duration": "2h"} | changes)))
 
 
-def test_the_cleanest_block_of_a_live_forecast_is_chosen_and_told_as_json(tmp_path, neso):
+def test_the_cleanest_block_of_a_live_forecast_is_chosen_and_written_as_json(tmp_path, neso):
     done = plan(live(tmp_path), *WINDOW, "--json", LOWTIDE_GRID_URL=neso.url)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -80,7 +80,7 @@ def test_the_chart_fits_the_terminal_and_marks_the_block(tmp_path):
     assert "|00:00" in bars[9]
 
 
-def test_a_policy_that_does_not_wait_says_so_and_asks_nobody(tmp_path, neso):
+def test_a_policy_that_does_not_wait_says_so_and_asks_no_provider(tmp_path, neso):
     done = plan(live(tmp_path), "--set", "scheduler.policy=immediate", LOWTIDE_GRID_URL=neso.url)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("policy immediate: starting at once")

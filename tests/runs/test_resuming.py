@@ -180,7 +180,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_fresh_starts_over(tmp_path
         first.send_signal(signal.SIGINT)
         message = first.communicate(timeout=30)[1]
     assert first.returncode == 130
-    assert f"the same command with --output {folder.path} goes on from it" in message
+    assert f"the same command with --output {folder.path} resumes from it" in message
     assert last_checkpoint(folder).optimizer_step >= step
 
     with lowtide("train", config, "--output", folder.path, "--fresh", "--set", "training.epochs=1") as fresh:

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from lowtide.cli.train import Display, go_on
+from lowtide.cli.train import Display, train
 from lowtide.config.loader import load_config
 from lowtide.grid.clock import clock_for
 from lowtide.grid.factory import open_signal, replay_anchor
@@ -79,7 +79,7 @@ def test_a_training_whose_pause_is_interrupted_is_gone_on_with_and_its_pauses_co
     assert (again.progress.done, again.expected_duration) == (paused.progress.done, paused.expected_duration)
 
     before = len(actions_in(folder))
-    record = go_on(run.config, folder, goes_on(folder, run.config.values), Display(quiet=True))
+    record = train(run.config, folder, Display(quiet=True), resumed=goes_on(folder, run.config.values))
     assert record.attempts == 2
     assert record.samples == 1000 * record.epochs
     looks = actions_in(folder)[before:]

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lowtide.cli.common import print_json
+from lowtide.cli.options import print_json
 from lowtide.config.schema import PolicyName
 from lowtide.config.zones import find_zone, is_cloud_region, zone_table
 from lowtide.errors import ConfigurationError

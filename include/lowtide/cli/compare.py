@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lowtide.cli.common import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
+from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
 from lowtide.report.compare import compare_replicates
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=help_text,
         )
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the report goes")
-    add_repeatability(parser, "here; default: as the run's configuration has it")
+    add_repeatability(parser, "the run's configuration")
     parser.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root with the grid's history")
 
 

@@ -17,8 +17,8 @@ EXAMPLES = """examples:
   lowtide export artifacts/runs/mine --format huggingface --training-type fine-tuning
   lowtide export artifacts/runs/mine --format json
 
-csv is CodeCarbon's columns and ours; codecarbon is its columns only, so that CodeCarbon can go on writing into the file.
-A run that was killed is read back from its ledger; the column `complete` and the JSON's `complete` say so.
+csv has CodeCarbon's columns and Lowtide's; codecarbon has CodeCarbon's only, so that CodeCarbon can append to the file.
+A run that was killed is recovered from its ledger; the column `complete` and the JSON's `complete` say so.
 """
 FORMATS = ("csv", "codecarbon", "huggingface", "json")
 
@@ -52,21 +52,21 @@ def run(options: argparse.Namespace) -> int:
 def _text(options: argparse.Namespace) -> str:
     for folder in options.run_folders:
         if not folder.is_dir():
-            raise ArtifactError(f"{folder}: there is no such folder; give folders of runs")
+            raise ArtifactError(f"{folder}: no such folder; give folders of runs")
     accounts = [account_of(RunFolder(folder.resolve())) for folder in options.run_folders]
     if options.json or options.format == "json":
         return json_text(accounts)
     if options.format == "huggingface":
         if len(accounts) > 1:
-            raise ConfigurationError("a model card tells of one training; give one folder")
+            raise ConfigurationError("a model card describes one training; give one folder")
         return model_card_text(accounts[0], training_type=options.training_type)
     if options.format == "codecarbon":
-        _tell_incomplete(accounts)
+        _warn_if_incomplete(accounts)
     return csv_text(accounts, project_name=options.project, ours=options.format == "csv")
 
 
-def _tell_incomplete(accounts: list[Account]) -> None:
-    # CodeCarbon's columns have no place for it, and the figures would pass for whole
+def _warn_if_incomplete(accounts: list[Account]) -> None:
+    # CodeCarbon's columns cannot say it, and the figures would be taken for complete
     for account in accounts:
         if isinstance(account, IncompleteRecord) or not account.energy_complete:
             print(

@@ -1,4 +1,4 @@
-"""``lowtide history``: bring a history in from a file, and look at what there is."""
+"""``lowtide history``: import a grid's past from a file, and show what is known of it."""
 
 import argparse
 import shutil
@@ -8,95 +8,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lowtide.cli.charts import chart
-from lowtide.cli.common import artifacts_root, print_json
+from lowtide.cli.charts import Span, chart
+from lowtide.cli.options import artifacts_root, print_json, timestamp
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError
 from lowtide.grid.history import Coverage, HistoryKey, HistoryStore, open_history, stores_of_zone
 from lowtide.grid.history_import import read_history_file
+from lowtide.grid.series import IntensityCurve
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from lowtide.timeutil import format_moment, parse_moment, utc_now
-
-# What ``lowtide history show`` prints.
-
-
-CHART_SPAN = timedelta(days=7)
-_SHOWN_GAPS = 10
-Limits = tuple[datetime | None, datetime | None]
-
-
-def show_stores(stores: Sequence[HistoryStore], limits: Limits, *, now: datetime, as_json: bool) -> None:
-    """Print each store's coverage, gaps and a chart, or all of it as JSON.
-
-    :param limits: the span to look at; None is where the store's knowledge begins, or ends (at most now: gaps of the
-        future are none).
-    """
-    views = [_view(store, limits, now) for store in stores]
-    if as_json:
-        print_json([view for view, _ in views])
-        return
-    for number, (_, lines) in enumerate(views):
-        print("\n" * bool(number) + "\n".join(lines))
-
-
-def _view(store: HistoryStore, limits: Limits, now: datetime) -> tuple[dict[str, Any], list[str]]:
-    known = store.span()
-    start = limits[0] or (known[0] if known else now)
-    end = limits[1] or max(start, min(known[1], now) if known else now)
-    coverage = store.coverage(start, end)
-    drawn = (max(start, end - CHART_SPAN), end)
-    readings = store.known_now(*drawn) if start < end else ()
-    values = [
-        {
-            "start": format_moment(r.start),
-            "end": format_moment(r.end),
-            "carbon_intensity_gco2eq_per_kwh": r.carbon_intensity_gco2eq_per_kwh,
-            "kind": r.kind.value,
-        }
-        for r in store.known_now(start, end)
-    ]
-    facts = {
-        "key": store.key.as_json(),
-        "path": str(store.folder),
-        "files": store.files(),
-        "coverage": coverage.as_json(),
-        "values": values,
-    }
-    return facts, [*_words(store, coverage), *_chart(store, readings, drawn)]
-
-
-def _words(store: HistoryStore, coverage: Coverage) -> list[str]:
-    key = store.key
-    connection = f", connection {key.connection}" if key.connection else ""
-    lines = [
-        f"{key.zone} from {key.source}{connection}: {key.signal_type.value} signal,"
-        f" {key.emission_factor_type.value} emission factors",
-        f"  {store.folder}",
-        f"  {format_moment(coverage.start)} to {format_moment(coverage.end)}: {coverage.actual_percent:.1f} % known,"
-        f" {coverage.intervals:,} intervals in {store.files()} files",
-    ]
-    if coverage.forecast_only:
-        lines.append(f"  {coverage.forecast_only / timedelta(hours=1):g} h known from a forecast only")
-    lines += [
-        f"  gap {format_moment(start)} to {format_moment(end)} ({(end - start) / timedelta(hours=1):g} h)"
-        for start, end in coverage.gaps[:_SHOWN_GAPS]
-    ]
-    if len(coverage.gaps) > _SHOWN_GAPS:
-        lines.append(f"  and {len(coverage.gaps) - _SHOWN_GAPS} more gaps (--json lists all)")
-    unreadable = store.unreadable_files
-    return [*lines, *(f"  unreadable file {name}: {reason}" for name, reason in sorted(unreadable.items()))]
-
-
-def _chart(store: HistoryStore, readings: Sequence[Reading], drawn: tuple[datetime, datetime]) -> list[str]:
-    if not readings:
-        return []
-    kinds = Counter(reading.kind for reading in readings)
-    told = ", ".join(f"{count} {kind.value}" for kind, count in sorted(kinds.items()))
-    width = min(100, shutil.get_terminal_size((100, 24)).columns)
-    forecast = "; ░ forecast only" if IntensityKind.FORECAST in kinds else ""
-    head = f"  gCO2eq/kWh, time of {store.timezone.key} ({told}; · gap{forecast})"
-    return ["", head, *chart(readings, drawn, store.timezone, width=width)]
-
+from lowtide.timeutil import format_moment, utc_now
 
 EXAMPLES = """examples:
   lowtide history import DE_2023_hourly.csv --zone DE
@@ -107,30 +27,36 @@ EXAMPLES = """examples:
 files: a trace (timestamp, carbon_intensity_gco2eq_per_kwh) or the hourly CSV of the Electricity Maps portal, plain or gzip
 environment: LOWTIDE_ARTIFACTS_ROOT (where artifacts go; default: the project's artifacts folder)
 """
+CHART_SPAN = timedelta(days=7)
+_SHOWN_GAPS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's two actions and their arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    bring = actions.add_parser("import", help="store the values of a file; what is known already is not stored again")
-    bring.add_argument("file", metavar="FILE", type=Path, help="CSV file, plain or gzip")
+    importing = actions.add_parser("import", help="store the values of a file that are not known yet")
+    importing.add_argument("file", metavar="FILE", type=Path, help="CSV file, plain or gzip")
     factors = [factor_type.value for factor_type in EmissionFactorType]
-    bring.add_argument(
+    importing.add_argument(
         "--factors",
         choices=factors,
         help="a trace's emission factors (default lifecycle); of a portal's file: only these",
     )
-    bring.add_argument("--source", metavar="NAME", help="store under this source, e.g. neso (default: from the format)")
-    bring.add_argument(
-        "--known-at", metavar="MOMENT", type=_moment, help="when the values were learnt (default: now, in UTC)"
+    importing.add_argument(
+        "--source", metavar="NAME", help="store under this source, e.g. neso (default: from the format)"
+    )
+    importing.add_argument(
+        "--known-at", metavar="TIME", type=timestamp, help="when the values became known (default: now)"
     )
     show = actions.add_parser("show", help="show coverage, gaps and a chart")
-    show.add_argument("--start", metavar="MOMENT", type=_moment, help="default: the beginning of what is known")
-    show.add_argument("--end", metavar="MOMENT", type=_moment, help="default: the end of what is known")
+    show.add_argument("--start", metavar="TIME", type=timestamp, help="default: the first known value")
+    show.add_argument("--end", metavar="TIME", type=timestamp, help="default: the last known value")
     show.add_argument("--source", metavar="NAME", help="only this source")
-    for action in (bring, show):
+    for action in (importing, show):
         action.add_argument("--zone", required=True, help="zone key, e.g. GB, DE, US-CAL-CISO")
-        action.add_argument("--connection", metavar="ID", help="the connection whose history is meant (default: none)")
+        action.add_argument(
+            "--connection", metavar="ID", help="the Airflow connection that the history belongs to (default: none)"
+        )
         action.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root")
         # SUPPRESS: without it, the default here would undo a --json given before the action
         action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
@@ -141,13 +67,6 @@ def run(options: argparse.Namespace) -> int:
     zone = find_zone(options.zone)
     root = artifacts_root(options.artifacts)
     return _import(options, zone, root) if options.action == "import" else _show(options, zone, root)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return parse_moment(text)
-    except ValueError:
-        raise ConfigurationError(f"{text!r} is not a moment with an offset; write e.g. 2026-03-01T06:00Z") from None
 
 
 def _import(options: argparse.Namespace, zone: Zone, root: Path) -> int:
@@ -174,17 +93,96 @@ def _import(options: argparse.Namespace, zone: Zone, root: Path) -> int:
 
 
 def _show(options: argparse.Namespace, zone: Zone, root: Path) -> int:
-    stores = [store for store in stores_of_zone(root, zone.key) if _wanted(store, options)]
+    stores = [store for store in stores_of_zone(root, zone.key) if _is_wanted(store.key, options)]
     if not stores:
         raise ConfigurationError(
             f"there is no history of zone {zone.key} under {root}; import a file, or let the DAG grid_history run"
         )
     if options.start and options.end and options.end <= options.start:
         raise ConfigurationError(f"--end {options.end.isoformat()} is not after --start; swap them")
-    show_stores(stores, (options.start, options.end), now=utc_now(), as_json=options.json)
+    now = utc_now()
+    spans = [_span(store, options.start, options.end, now) for store in stores]
+    if options.json:
+        print_json([_facts(store, *span) for store, span in zip(stores, spans, strict=True)])
+    else:
+        print("\n\n".join("\n".join(_lines(store, *span)) for store, span in zip(stores, spans, strict=True)))
     return 0
 
 
-def _wanted(store: HistoryStore, options: argparse.Namespace) -> bool:
-    key = store.key
-    return options.source in (None, key.source) and (options.connection in (None, key.connection))
+def _is_wanted(key: HistoryKey, options: argparse.Namespace) -> bool:
+    return options.source in (None, key.source) and options.connection in (None, key.connection)
+
+
+def _span(store: HistoryStore, start: datetime | None, end: datetime | None, now: datetime) -> Span:
+    """Return the span to show; by default all that is known, up to now: the future has no gaps."""
+    known = store.span() or (now, now)
+    start = start or known[0]
+    return start, end or max(start, min(known[1], now))
+
+
+def _facts(store: HistoryStore, start: datetime, end: datetime) -> dict[str, Any]:
+    values = [
+        {
+            "start": format_moment(reading.start),
+            "end": format_moment(reading.end),
+            "carbon_intensity_gco2eq_per_kwh": reading.carbon_intensity_gco2eq_per_kwh,
+            "kind": reading.kind.value,
+        }
+        for reading in store.known_now(start, end)
+    ]
+    coverage = store.coverage(start, end).as_json()
+    return {
+        "key": store.key.as_json(),
+        "path": str(store.folder),
+        "files": store.files(),
+        "coverage": coverage,
+        "values": values,
+    }
+
+
+def _lines(store: HistoryStore, start: datetime, end: datetime) -> list[str]:
+    key, coverage = store.key, store.coverage(start, end)
+    connection = f", connection {key.connection}" if key.connection else ""
+    lines = [
+        f"{key.zone} from {key.source}{connection}: {key.signal_type.value} signal,"
+        f" {key.emission_factor_type.value} emission factors",
+        f"  {store.folder}",
+        f"  {format_moment(coverage.start)} to {format_moment(coverage.end)}: {coverage.actual_percent:.1f} % known,"
+        f" {coverage.intervals:,} intervals in {store.files()} files",
+        *_gaps(coverage),
+    ]
+    unreadable = sorted(store.unreadable_files.items())
+    lines += [f"  unreadable file {name}: {reason}" for name, reason in unreadable]
+    drawn = (max(start, end - CHART_SPAN), end)
+    readings = store.known_now(*drawn) if start < end else ()
+    return [*lines, *_chart(store, readings, drawn)] if readings else lines
+
+
+def _gaps(coverage: Coverage) -> list[str]:
+    hour = timedelta(hours=1)
+    lines = [f"  {coverage.forecast_only / hour:g} h known from a forecast only"] if coverage.forecast_only else []
+    lines += [
+        f"  gap {format_moment(start)} to {format_moment(end)} ({(end - start) / hour:g} h)"
+        for start, end in coverage.gaps[:_SHOWN_GAPS]
+    ]
+    more = len(coverage.gaps) - _SHOWN_GAPS
+    return [*lines, *([f"  and {more} more gaps (--json lists all)"] if more > 0 else [])]
+
+
+def _chart(store: HistoryStore, readings: Sequence[Reading], drawn: Span) -> list[str]:
+    kinds = Counter(reading.kind.value for reading in readings)
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    forecast = [(r.start, r.end) for r in readings if r.kind is IntensityKind.FORECAST]
+    other = [(r.start, r.end) for r in readings if r.kind is not IntensityKind.FORECAST]
+
+    def is_forecast_only(stretch: Span) -> bool:
+        return _touches(stretch, forecast) and not _touches(stretch, other)
+
+    head = f"  gCO2eq/kWh, time of {store.timezone.key} ({counts}; · gap{'; ░ forecast only' if forecast else ''})"
+    width = min(100, shutil.get_terminal_size((100, 24)).columns)
+    curve = IntensityCurve.from_readings(readings)
+    return ["", head, *chart(curve, drawn, store.timezone, width=width, mark="░", is_marked=is_forecast_only)]
+
+
+def _touches(stretch: Span, blocks: Sequence[Span]) -> bool:
+    return any(start < stretch[1] and stretch[0] < end for start, end in blocks)

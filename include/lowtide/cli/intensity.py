@@ -1,9 +1,9 @@
-"""``lowtide intensity``: what the grid emits per kWh now, and how anyone knows."""
+"""``lowtide intensity``: a zone's carbon intensity now, with its origin."""
 
 import argparse
 from typing import Any, get_args
 
-from lowtide.cli.common import open_from_environment, print_json
+from lowtide.cli.options import open_from_environment, print_json
 from lowtide.config.schema import FactorTypeName, GridConfig, ProviderName, SignalTypeName
 from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--provider", choices=live, default="auto", help="default: one without a key, else the one whose key is given"
     )
     parser.add_argument("--forecast", action="store_true", help="also show the provider's forecast, where it has one")
-    parser.add_argument("--region", help="part of the zone in the provider's words, e.g. 13 or SW1 for neso")
+    parser.add_argument("--region", help="part of the zone as the provider names it, e.g. 13 or SW1 for neso")
     parser.add_argument("--signal-type", choices=get_args(SignalTypeName), help="where the provider does not say")
     parser.add_argument("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
 

@@ -1,6 +1,6 @@
 """Reads the command line, runs one command, and turns errors into one sentence and an exit status.
 
-Exit statuses: 0 done; 1 it went wrong; 2 the user can mend it; 3 skipped or refused by the deadline's rule;
+Exit statuses: 0 done; 1 it went wrong; 2 the user can correct it; 3 skipped or refused by the deadline's rule;
 130 interrupted.
 """
 
@@ -21,10 +21,10 @@ _COMMANDS = {
     "plan": "show what would be decided now, and why: the outlook, the chosen block, what it should save",
     "compare": "compare a run, or several, with a baseline and write report.json, report.md and report.html",
     "report": "sum up all runs over time: energy, emissions, what waiting and efficiency avoided, waits, missed deadlines",
-    "settle": "book a run again at the grid's actual figures, and keep what was booked first; reads back a run that was killed",
+    "settle": "value a run again at the grid's measured intensity, beside the first valuation; recovers a run that was killed",
     "export": "write runs as CSV with CodeCarbon's columns, as a Hugging Face model card's block, or as JSON",
     "intensity": "show a zone's carbon intensity now, with its origin",
-    "history": "keep and show what is known of a grid's past: import a file, show coverage, gaps and a chart",
+    "history": "import a grid's past from a file; show its coverage, gaps and a chart",
     "backtest": "what a policy would have saved on a grid's past, against starting at once and against perfect knowledge",
 }
 """What each command does; its module in this package has the same name and is imported when the command is chosen."""
@@ -43,19 +43,13 @@ _EXAMPLES = """examples:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        # argparse would print its usage too; one sentence says more
-        raise ConfigurationError(f"{message} (see `{self.prog} --help`)")
+    """A parser whose mistakes are one sentence; that of a command imports the command's module when it is chosen.
 
-
-class _CommandParser(_Parser):
-    """The parser of one command, which imports the command's module when the command is chosen: imports take most of a start.
-
-    :param module: defines ``EXAMPLES``, ``add_arguments(parser)`` and ``run(options)``; None for a command's own subcommands.
+    :param module: defines ``EXAMPLES``, ``add_arguments(parser)`` and ``run(options)``; None for the root and subcommands.
     """
 
     def __init__(self, *, module: str | None = None, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
         self._module = module
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -63,46 +57,41 @@ class _CommandParser(_Parser):
             command, self._module = import_module(self._module), None
             self.epilog = command.EXAMPLES
             command.add_arguments(self)
-            self.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+            self.add_argument("--json", action="store_true", help="print JSON on standard output")
             self.set_defaults(run=command.run)
         return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message.removeprefix('argument ')} (see `{self.prog} --help`)")
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    root = _Parser(
-        prog="lowtide", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser)
-    for name, help_text in _COMMANDS.items():
-        commands.add_parser(
-            name,
-            module=f"lowtide.cli.{name}",
-            help=help_text,
-            description=help_text,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+    root = _Parser(prog="lowtide", description=_DESCRIPTION, epilog=_EXAMPLES)
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in _COMMANDS.items():
+        commands.add_parser(name, module=f"lowtide.cli.{name}", help=text, description=text)
     return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     logging.basicConfig(level=logging.WARNING, format="lowtide: %(message)s", stream=sys.stderr)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what its retries came to is in the outlook's steps
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # the outlook's steps name its retries
     signal.signal(signal.SIGTERM, _interrupt)  # so that a child and a meter are ended as on Ctrl-C
     try:
         options = parser().parse_args(arguments)
         status: int = options.run(options)
     except KeyboardInterrupt:
-        return _complain("interrupted; a ledger that was begun is kept", 130)
+        return _complain("interrupted; the ledger is kept", 130)
     except UserError as error:
         return _complain(str(error), 2)
     except LowtideError as error:
         return _complain(str(error), 1)
-    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more while it closes standard output
+    except BrokenPipeError:  # `| head` has read enough; Python would complain again when it closes standard output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # a disk that filled up, a pipe that closed: not ours, and no reason for a traceback
+    except OSError as error:  # a full disk, a closed pipe: a sentence, no traceback
         return _complain(
             f"{error.filename or 'the system'}: {error.strerror or error}; free space or check the path", 1
         )

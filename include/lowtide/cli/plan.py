@@ -1,20 +1,21 @@
-"""``lowtide plan``: what would be decided now, and why; nothing is started and nothing waits."""
+"""``lowtide plan``: what would be decided now, and why; nothing starts and nothing waits."""
 
 import argparse
 import shutil
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import isnan
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from lowtide.cli.charts import outlook_chart
-from lowtide.cli.common import open_from_environment, print_json
-from lowtide.cli.train import config_path
-from lowtide.config.loader import load_config, parse_setting
+from lowtide.cli.charts import chart, is_mostly_within
+from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
 from lowtide.config.zones import find_zone
 from lowtide.grid.clock import clock_for
 from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.waiting import DecisionEvent, look
-from lowtide.timeutil import as_utc, format_duration, format_moment, utc_now
+from lowtide.timeutil import format_duration, format_moment, utc_now
 
 EXAMPLES = """examples:
   lowtide plan include/configs/optimized.yaml
@@ -28,81 +29,77 @@ _LEAST_SHOWN, _MOST_SHOWN = timedelta(hours=6), timedelta(hours=72)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("config", metavar="CONFIG", help="YAML file, or the name of one in include/configs")
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="lay a value over the file; may be repeated"
-    )
+    add_configuration(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    config = load_config(config_path(options.config), dict(parse_setting(text) for text in options.set))
+    config = configuration(options)
     now = utc_now()
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
     job, expected = expected_job(config, job_id="plan", submitted_at=anchor.virtual_start if anchor else now)
-    looked = look(job, signal, clock_for(anchor))
+    event = look(job, signal, clock_for(anchor))
     if options.json:
-        print_json(_json(looked, expected))
+        print_json(_json(event, expected))
     else:
-        print("\n".join(_lines(looked, expected, shutil.get_terminal_size().columns)))
+        print("\n".join(_lines(event, expected, shutil.get_terminal_size().columns)))
     return 0
 
 
-def _lines(looked: DecisionEvent, expected: ExpectedDuration, width: int) -> list[str]:
-    job, decision = looked.job, looked.decision
-    lines = [decision.text, *(f"  {step}" for step in decision.steps)]
-    lines.append(f"  expected duration {format_duration(expected.duration)} ({expected.source}), {_deadline(job)}")
-    lines += [f"  chosen: {_span(job, *segment)}" for segment in decision.segments]
-    if decision.expected_saving_percent and decision.expected_saving_interval_percent is None:
-        why = "of plans in several pieces" if len(decision.segments) > 1 else "yet: too few past forecasts are known"
-        lines.append(f"  how sure the expected saving is cannot be said {why}")
-    return [*lines, *_chart(looked, width)]
-
-
-def _span(job: Job, start: datetime, end: datetime) -> str:
+def _lines(event: DecisionEvent, expected: ExpectedDuration, width: int) -> list[str]:
+    job, decision = event.job, event.decision
     zone = find_zone(job.zone).timezone
-    return f"{start.astimezone(zone):%a %d %b %H:%M %Z} to {end.astimezone(zone):%a %H:%M %Z} ({zone.key})"
+    lines = [decision.text, *(f"  {step}" for step in decision.steps)]
+    lines.append(
+        f"  expected duration {format_duration(expected.duration)} ({expected.source}), {_deadline(job, zone)}"
+    )
+    lines += [f"  chosen: {_span(start.astimezone(zone), end.astimezone(zone))}" for start, end in decision.segments]
+    if decision.expected_saving_percent and decision.expected_saving_interval_percent is None:
+        why = "the plan has several pieces" if len(decision.segments) > 1 else "too few past forecasts are known"
+        lines.append(f"  no confidence interval of the expected saving: {why}")
+    return [*lines, *_chart(event, zone, width)]
 
 
-def _deadline(job: Job) -> str:
+def _span(start: datetime, end: datetime) -> str:
+    return f"{start:%a %d %b %H:%M %Z} to {end:%a %H:%M %Z} ({start.tzinfo})"
+
+
+def _deadline(job: Job, zone: ZoneInfo) -> str:
     if job.deadline is None or job.latest_start is None:
         return "no deadline"
-    zone = find_zone(job.zone).timezone
-    finish, start = (moment.astimezone(zone) for moment in (job.deadline, job.latest_start))
+    finish, start = (timestamp.astimezone(zone) for timestamp in (job.deadline, job.latest_start))
     return f"finish by {finish:%a %d %b %H:%M}, latest start {start:%a %H:%M} ({zone.key})"
 
 
-def _chart(looked: DecisionEvent, width: int) -> list[str]:
-    prediction, job = looked.outlook.prediction, looked.job
+def _chart(event: DecisionEvent, zone: ZoneInfo, width: int) -> list[str]:
+    prediction, segments = event.outlook.prediction, event.decision.segments
     if prediction is None:
         return []
-    start = looked.decision.decided_at
-    finish = job.deadline or start + _MOST_SHOWN
-    end = min(max(finish, start + _LEAST_SHOWN), start + _MOST_SHOWN, _moment(prediction.curve.end_s, start))
+    start = event.decision.decided_at
+    finish = event.job.deadline or start + _MOST_SHOWN
+    end = min(max(finish, start + _LEAST_SHOWN), start + _MOST_SHOWN, _utc(prediction.curve.end_s))
     if end <= start:
         return []
-    title = f"gCO2eq/kWh until {end.astimezone(find_zone(job.zone).timezone):%a %d %b %H:%M}, by {prediction.source}"
-    timezone = find_zone(job.zone).timezone
-    return ["", title, *outlook_chart(prediction.curve, (start, end), looked.decision.segments, timezone, width=width)]
+    title = f"gCO2eq/kWh until {end.astimezone(zone):%a %d %b %H:%M}, by {prediction.source}"
+    marked = partial(is_mostly_within, blocks=segments)
+    return ["", title, *chart(prediction.curve, (start, end), zone, width=width, mark="━", is_marked=marked)]
 
 
-def _moment(seconds: float, like: datetime) -> datetime:
-    return as_utc(datetime.fromtimestamp(seconds, like.tzinfo))
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
-def _json(looked: DecisionEvent, expected: ExpectedDuration) -> dict[str, Any]:
-    prediction = looked.outlook.prediction
-    curve = None
-    if prediction is not None:
-        curve = {
-            "source": prediction.source,
-            "issued_at": format_moment(prediction.issued_at),
-            "edges": [format_moment(_moment(edge, looked.decision.decided_at)) for edge in prediction.curve.edges_s],
-            "carbon_intensity_gco2eq_per_kwh": [v if v == v else None for v in prediction.curve.values],  # noqa: PLR0124 NaN
-        }
+def _json(event: DecisionEvent, expected: ExpectedDuration) -> dict[str, Any]:
+    prediction = event.outlook.prediction
+    curve = prediction and {
+        "source": prediction.source,
+        "issued_at": format_moment(prediction.issued_at),
+        "edges": [format_moment(_utc(edge_s)) for edge_s in prediction.curve.edges_s],
+        "carbon_intensity_gco2eq_per_kwh": [None if isnan(value) else value for value in prediction.curve.values],
+    }
     return {
-        "job": looked.job.as_json(),
+        "job": event.job.as_json(),
         "expected_duration": expected.as_json(),
-        "decision": looked.decision.as_json(),
+        "decision": event.decision.as_json(),
         "prediction": curve,
     }

@@ -2,15 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lowtide.cli.common import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
+from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
 from lowtide.report.savings import SavingsQuery, savings_ledger
@@ -34,12 +33,12 @@ _WIDTH_IN_A_FILE = 160
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("root", metavar="ROOT", nargs="?", type=Path, help="artifact root")
-    parser.add_argument("--since", metavar="DATE", type=_since, help="runs that ended on this day or later (UTC)")
-    parser.add_argument("--until", metavar="DATE", type=_until, help="runs that ended on this day or earlier (UTC)")
+    parser.add_argument("--since", metavar="DATE", type=_start_of, help="runs that ended on this day or later (UTC)")
+    parser.add_argument("--until", metavar="DATE", type=_end_of, help="runs that ended on this day or earlier (UTC)")
     parser.add_argument("--dag", metavar="ID", help="only the runs of this DAG")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one line per basis, month and model")
     parser.add_argument("--runs-csv", metavar="FILE", type=Path, help="write one line per run, with those left out")
-    add_repeatability(parser, "of every run; default: what each run's report was written with")
+    add_repeatability(parser, "that of each run's report")
     parser.add_argument(
         "--verify",
         action="store_true",
@@ -62,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
         repeatability_percent=options.repeatability_percent,
     )
     savings = savings_ledger(root, query, repeatability_percent=DEFAULT_PERCENT, now=utc_now())
-    written = [write_atomically(file.resolve(), text(savings)) for file, text in _files(options)]
+    files = ((options.csv, cells_csv), (options.runs_csv, runs_csv))
+    written = [write_atomically(file.resolve(), text(savings)) for file, text in files if file]
     if options.json:
         print_json(savings.model_dump(mode="json"))
         return 0
@@ -72,41 +72,23 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _files(options: argparse.Namespace) -> list[tuple[Path, Callable[[Savings], str]]]:
-    return [(file, text) for file, text in ((options.csv, cells_csv), (options.runs_csv, runs_csv)) if file]
-
-
-def _since(text: str) -> datetime:
-    day = _day(text)
-    return _moment(text) if day is None else _midnight(day)
-
-
-def _until(text: str) -> datetime:
-    day = _day(text)
+def _start_of(text: str, *, days: int = 0) -> datetime:
     try:
-        return _moment(text) if day is None else _midnight(day) + timedelta(days=1)
+        return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=days)
     except OverflowError:
-        raise ConfigurationError(f"{text!r} is the last day that there is; leave --until out") from None
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is the last day that there is; leave --until out") from None
     except ValueError:
-        return None
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _moment(text: str) -> datetime:
+        pass
     try:
         return parse_moment(text)
     except ValueError:
-        raise ConfigurationError(
-            f"{text!r} is neither a date nor a moment with an offset; write e.g. 2026-01-01"
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a date nor a timestamp with an offset; write e.g. 2026-01-01"
         ) from None
+
+
+def _end_of(text: str) -> datetime:
+    return _start_of(text, days=1)
 
 
 def _show(savings: Savings) -> None:

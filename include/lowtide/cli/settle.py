@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lowtide.cli.common import artifacts_root, open_from_environment, print_json
+from lowtide.cli.options import artifacts_root, open_from_environment, print_json
 from lowtide.config.loader import load_config
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ArtifactError
