@@ -78,11 +78,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Reads a file of JSON lines that may be missing or damaged: what is wrong is told, the rest is read.
+# Reads a file of JSON lines that may be missing or damaged: what is wrong is reported, the rest is read.
 
 
 def objects(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file; a missing file has none, a line that is no object is told."""
+    """Yield the objects of a file; a missing file has none, a line that is not an object is reported."""
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
@@ -106,17 +106,17 @@ def objects(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
 # One process at a time: who appends to a ledger, or replaces it, holds it.
 
 
-_LOOK_AGAIN_S = 0.1
+_RETRY_S = 0.1
 
 
-def open_held(path: Path, flags: int, *, patience_s: float = 0.0) -> int:
-    """Open a ledger that nobody else holds and return its descriptor; closing it gives the ledger back.
+def open_held(path: Path, flags: int, *, timeout_s: float = 0.0) -> int:
+    """Open a ledger that no other process holds and return its descriptor; closing it releases the ledger.
 
-    :param patience_s: how long to wait for another process; a settlement needs a moment, a training hours.
+    :param timeout_s: how long to wait for another process; a settlement takes seconds, a training hours.
     :raises LedgerInUse: another process holds it still.
     :raises OSError: the file cannot be opened.
     """
-    until_s = time.monotonic() + patience_s
+    until_s = time.monotonic() + timeout_s
     while True:
         file = os.open(path, flags, 0o644)
         try:
@@ -129,20 +129,20 @@ def open_held(path: Path, flags: int, *, patience_s: float = 0.0) -> int:
         os.close(file)
         if time.monotonic() >= until_s:
             raise LedgerInUse(f"{path}: {trouble}")
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(_RETRY_S)
 
 
 @contextlib.contextmanager
-def hold_ledger(path: Path, *, patience_s: float = 0.0) -> Iterator[None]:
+def hold_ledger(path: Path, *, timeout_s: float = 0.0) -> Iterator[None]:
     """Keep other writers from a ledger that is there, without opening it to append.
 
     :raises LedgerInUse: another process writes to it.
     :raises ArtifactError: the file cannot be opened.
     """
-    # over NFS nobody gets an exclusive lock who may not write
+    # over NFS an exclusive lock needs a file that may be written
     flags = os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY
     try:
-        file = open_held(path, flags, patience_s=patience_s)
+        file = open_held(path, flags, timeout_s=timeout_s)
     except OSError as error:
         raise ArtifactError(
             f"{path}: cannot be opened ({error.strerror}); check the path and its permissions"

@@ -44,11 +44,14 @@ class EmissionFactorType(StrEnum):
     DIRECT = "direct"
 
 
+Meaning = tuple[SignalType, EmissionFactorType]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """The intensity of one zone over ``[start, end)``, with its origin.
 
-    :raises InvalidAnswer: negative or non-finite intensity, naive moments, or an interval that does not run forwards.
+    :raises InvalidAnswer: negative or non-finite intensity, naive times, or an interval that does not run forwards.
     """
 
     zone: str
@@ -69,16 +72,16 @@ class Reading:
         if self.start.tzinfo is None or self.end.tzinfo is None or self.end <= self.start:
             raise InvalidAnswer(f"{self.source} gave an interval from {self.start} to {self.end} for zone {self.zone}")
 
-    def covers(self, moment: datetime) -> bool:
-        """Whether the moment lies in ``[start, end)``."""
-        return self.start <= moment < self.end
+    def covers(self, time: datetime) -> bool:
+        """Return whether a time is in ``[start, end)``."""
+        return self.start <= time < self.end
 
     def comparable_with(self, other: "Reading") -> bool:
         """Whether grams of the two mean the same thing."""
         return (self.signal_type, self.emission_factor_type) == (other.signal_type, other.emission_factor_type)
 
     def as_json(self) -> dict[str, Any]:
-        """Return a JSON-able mapping; ``from_json`` reads it back."""
+        """Return a JSON-able mapping that ``from_json`` reads."""
         return {
             "zone": self.zone,
             "start": format_moment(self.start),
@@ -133,7 +136,7 @@ class Forecast:
         return self.readings[-1].end
 
 
-# Parts of a record that say how good its figures are: first booking, settlement, uncertainty, score.
+# Parts of a record that say how good its figures are: first valuation, settlement, uncertainty, score.
 
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -148,14 +151,12 @@ class Frozen(BaseModel):
 
 
 class Counterfactual(Frozen):
-    """This run's own energy curve, replayed as if it had begun at the moment of submission."""
+    """This run's own energy curve, as if it had begun at submission, valued at what is known of the grid from then on."""
 
     start: AwareDatetime
     carbon_intensity_gco2eq_per_kwh: NonNegative
     emissions_gco2eq: NonNegative
     intensity_kinds: dict[IntensityKind, NonNegative]
-    readings_path: Annotated[str | None, Field(description="the readings that it was valued at, one a line")] = None
-    readings_sha256: str | None = None
 
 
 class FirstValuation(Frozen):
@@ -197,12 +198,7 @@ class SciScore(Frozen):
     ]
 
 
-RECORD_SCHEMA_VERSION: Final = "1.1"
-READABLE_SCHEMA_VERSIONS: Final = ("1.0", RECORD_SCHEMA_VERSION)
-"""1.1 added the machine's energy, whether the energy is complete, the GPUs, the settlement, the uncertainty, the score,
-the training's warnings and the number of test samples.
-
-All of them have defaults in the model, so that a record of 1.0 is read as it stands."""
+RECORD_SCHEMA_VERSION: Final = "2.0"
 
 
 class ReplayAnchor(Frozen):
@@ -213,11 +209,11 @@ class ReplayAnchor(Frozen):
     speed: Annotated[float, Field(gt=0)]
 
     def virtual(self, real: datetime) -> datetime:
-        """Return the virtual moment of a real one."""
+        """Return the virtual time of a real one."""
         return self.virtual_start + (real - self.real_start) * self.speed
 
     def real(self, virtual: datetime) -> datetime:
-        """Return the real moment of a virtual one."""
+        """Return the real time of a virtual one."""
         return self.real_start + (virtual - self.virtual_start) / self.speed
 
     def real_duration(self, virtual: timedelta) -> timedelta:
@@ -245,7 +241,7 @@ class MachineEnergy(Frozen):
 
 
 class Interruption(Frozen):
-    """A gap in the ledger, between two attempts; no energy is booked in it. Times as the ledger's, virtual under replay."""
+    """A gap in the ledger, between two attempts; no energy is counted in it. Times as the ledger's, virtual under replay."""
 
     attempt: Annotated[int, Field(ge=2, description="the attempt that ended it")]
     start: AwareDatetime
@@ -253,10 +249,10 @@ class Interruption(Frozen):
     resumed_from_optimizer_step: Annotated[int, Field(ge=0, description="of the checkpoint; 0 = from the beginning")]
 
 
-class TrainingRecord(Frozen):
-    """One run's figures. Times are UTC; under replay ``submitted_at``, ``started_at`` and ``ended_at`` are virtual."""
+class RunAccount(Frozen):
+    """What a record says of a run whether it finished or not. Times are UTC; under replay, those of the run are virtual."""
 
-    schema_version: Literal["1.0", "1.1"] = RECORD_SCHEMA_VERSION
+    schema_version: Literal["2.0"] = RECORD_SCHEMA_VERSION
     run_id: str
     comparison_key: Annotated[
         str, Field(description="model, data, zone and effective batch: runs are compared only where equal")
@@ -268,36 +264,19 @@ class TrainingRecord(Frozen):
     policy: str
     submitted_at: AwareDatetime
     started_at: AwareDatetime
-    ended_at: AwareDatetime
+    ended_at: Annotated[AwareDatetime, Field(description="end of the last row")]
     wait_s: Annotated[NonNegative, Field(description="from submission to the training's start; virtual under replay")]
     duration_s: Annotated[NonNegative, Field(description="real seconds, of all attempts together")]
-    train_duration_s: NonNegative
     attempts: Annotated[int, Field(ge=1)]
     interruptions: tuple[Interruption, ...] = ()
     replay: ReplayAnchor | None
-    device: str
-    device_name: str
-    precision: Literal["fp32", "bf16", "fp16"]
-    micro_batch_size: Annotated[int, Field(ge=1)]
-    accumulation_steps: Annotated[int, Field(ge=1)]
     effective_batch_size: Annotated[int, Field(ge=1)]
     seed: int
-    epochs: int
-    optimizer_steps: int
-    samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
-    train_loss: float
-    test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
-    test_samples: Annotated[
-        int | None, Field(ge=1, description="samples in the test set; null = an older version did not record it")
-    ] = None
     energy_kwh: EnergyTotals
     machine_energy_kwh: Annotated[
         MachineEnergy | None,
         Field(description="upper bound of energy_kwh; null where it is not known for every row"),
     ] = None
-    energy_complete: Annotated[
-        bool, Field(description="false: energy that the run used is missing from the figures; problems says what")
-    ] = True
     uncovered_s: Annotated[
         NonNegative | None,
         Field(
@@ -324,7 +303,7 @@ class TrainingRecord(Frozen):
             description="share of the energy of which only another signal or emission factor type is known; unvalued"
         ),
     ]
-    counterfactual: Counterfactual | None
+    counterfactual: Counterfactual | None = None
     unvalued_energy_kwh: Annotated[
         NonNegative, Field(description="energy of times of which no intensity is known; in no emissions")
     ] = 0.0
@@ -333,14 +312,8 @@ class TrainingRecord(Frozen):
         Settlement | None, Field(description="null = no better intensity was learnt after the run's end")
     ] = None
     uncertainty: Annotated[EmissionsInterval | None, Field(description="from the methods' published errors")] = None
-    sci: SciScore | None = None
-    peak_memory_bytes: Annotated[int, Field(ge=0)]
-    peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
-    peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
-    peak_memory_reserved_bytes: int | None
-    base_rss_bytes: Annotated[int, Field(ge=0)]
     problems: Annotated[
-        tuple[str, ...], Field(description="what went wrong with the measuring, mended or not, in sentences")
+        tuple[str, ...], Field(description="what went wrong with the measuring, repaired or not, in sentences")
     ]
     warnings: Annotated[
         tuple[str, ...],
@@ -358,72 +331,50 @@ class TrainingRecord(Frozen):
     ]
 
 
-# The account of a run that did not finish: what it used and emitted, without a result. Also kept in ``record.json``.
+class TrainingRecord(RunAccount):
+    """The record of a run that finished, and its result."""
+
+    train_duration_s: NonNegative
+    device: str
+    device_name: str
+    precision: Literal["fp32", "bf16", "fp16"]
+    micro_batch_size: Annotated[int, Field(ge=1)]
+    accumulation_steps: Annotated[int, Field(ge=1)]
+    epochs: int
+    optimizer_steps: int
+    samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
+    train_loss: float
+    test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
+    test_samples: Annotated[int | None, Field(ge=1, description="samples in the test set; null = not recorded")] = None
+    energy_complete: Annotated[
+        bool, Field(description="false: energy that the run used is missing from the figures; problems says what")
+    ] = True
+    sci: SciScore | None = None
+    peak_memory_bytes: Annotated[int, Field(ge=0)]
+    peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
+    peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
+    peak_memory_reserved_bytes: int | None
+    base_rss_bytes: Annotated[int, Field(ge=0)]
 
 
-class IncompleteRecord(Frozen):
-    """Read back from the ledger alone. Names and units are those of the training record; what a result would say is null."""
+class IncompleteRecord(RunAccount):
+    """The record of a run that did not finish: what it used and emitted. What a result would say is null."""
 
-    schema_version: Literal["1.1"] = "1.1"
     complete: Annotated[Literal[False], Field(description="a training record has no such key")] = False
-    run_id: str
-    comparison_key: str
-    configuration: str
-    zone: str
-    signal_type: SignalType
-    emission_factor_type: EmissionFactorType
-    policy: str
-    submitted_at: AwareDatetime
-    started_at: AwareDatetime
-    ended_at: Annotated[AwareDatetime, Field(description="end of the last row")]
-    duration_s: NonNegative
-    attempts: Annotated[int, Field(ge=1)]
-    replay: ReplayAnchor | None
     device: None = None
     precision: str
     micro_batch_size: Annotated[int | None, Field(ge=1, description="null: it was to be found (auto)")]
     accumulation_steps: Annotated[int | None, Field(ge=1)]
-    effective_batch_size: Annotated[int, Field(ge=1)]
-    seed: int
     epochs: None = None
     samples: None = None
     test_accuracy: None = None
     test_samples: None = None
-    energy_kwh: EnergyTotals
-    machine_energy_kwh: Annotated[
-        MachineEnergy | None, Field(description="upper bound of energy_kwh; null where it is not known for every row")
-    ] = None
-    energy_train_kwh: NonNegative
     energy_complete: Literal[False] = False
-    uncovered_s: Annotated[
-        NonNegative | None,
-        Field(
-            description="real seconds, at most, that no row covers, if the file was not touched since; null = unknown"
-        ),
-    ] = None
-    gpu_devices: tuple[str, ...] = ()
-    measuring_scope: Literal["machine", "process_tree", "replayed"]
-    pue: Annotated[float, Field(ge=1)]
-    emissions_gco2eq: NonNegative
-    emissions_train_gco2eq: NonNegative
-    mean_carbon_intensity_gco2eq_per_kwh: NonNegative
-    intensity_kinds: dict[IntensityKind, NonNegative]
-    foreign_signal_share: NonNegative
-    counterfactual: Counterfactual | None = None
-    unvalued_energy_kwh: NonNegative = 0.0
-    first_valuation: FirstValuation
-    settlement: Settlement | None = None
-    uncertainty: EmissionsInterval | None
-    sci: SciScore | None = None
+    sci: None = None
     peak_memory_bytes: None = None
     peak_memory_kind: None = None
     peak_memory_reserved_bytes: None = None
     base_rss_bytes: None = None
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-    ledger_path: str
-    ledger_sha256: str
-    versions: dict[str, str]
 
 
 def tells_of_an_unfinished_run(data: Any) -> bool:
@@ -452,11 +403,10 @@ def read_record(file: Path) -> AnyRecord:
         raise ArtifactError(f"{file}: is not a training record but a JSON {type(data).__name__}; give a run's folder")
     model = IncompleteRecord if tells_of_an_unfinished_run(data) else TrainingRecord
     version = data.get("schema_version")
-    if model is TrainingRecord and version not in READABLE_SCHEMA_VERSIONS:
+    if version != RECORD_SCHEMA_VERSION:
         raise ArtifactError(
-            f"{file}: schema_version is {version!r}, but this version of Lowtide reads"
-            f" {' and '.join(map(repr, READABLE_SCHEMA_VERSIONS))};"
-            " repeat the run, or read it with the version that wrote it"
+            f"{file}: schema_version is {version!r}, but this version of Lowtide reads {RECORD_SCHEMA_VERSION!r}; repeat"
+            " the run, or read it with the version that wrote it"
         )
     try:
         return model.model_validate_json(content)
@@ -567,6 +517,21 @@ class KnownIntensity:
         :raises ValueError: a figure or a time that cannot be read.
         """
         return cls(reading=Reading.from_json(data), learnt_at=parse_moment(data["learnt_at"]))
+
+
+INTENSITY_NAME: Final = "intensity.jsonl"
+
+
+def read_intensity(folder: Path) -> tuple[list[KnownIntensity], list[str]]:
+    """Return what a run's folder knows of the grid, oldest first, and one sentence for each line that cannot be read."""
+    path, problems = folder / INTENSITY_NAME, list[str]()
+    entries: list[KnownIntensity] = []
+    for data in objects(path, problems):
+        try:
+            entries.append(KnownIntensity.from_json(data))
+        except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
+            problems.append(f"{path}: a line is not an intensity ({type(error).__name__}: {error}) and is left out")
+    return entries, problems
 
 
 # The decisions about a run's wait and its pauses, one a line in ``decisions.jsonl``: what of them a reader needs later.
@@ -687,7 +652,7 @@ class LedgerEvent:
         """Read one event; keys of later versions are left aside.
 
         :raises KeyError: a key is missing.
-        :raises ValueError: an event or a moment that cannot be read.
+        :raises ValueError: an event or a time that cannot be read.
         """
         return cls(
             event=LedgerEventKind(data["event"]),
@@ -705,7 +670,7 @@ class LedgerEvent:
 
 RECORD_SCHEMA = Path(__file__).with_name("schemas") / ("record.schema.json")
 INCOMPLETE_RECORD_SCHEMA = Path(__file__).with_name("schemas") / ("incomplete_record.schema.json")
-"""Of the account of a run that did not finish, also kept in ``record.json``; told apart by ``complete``: false."""
+"""Of a run that did not finish, also in ``record.json``; recognised by ``complete``: false."""
 
 
 class _WrittenFiles(GenerateJsonSchema):

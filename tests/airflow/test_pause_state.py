@@ -37,7 +37,7 @@ def state_of(store, training_id="t"):
 
 def paused(job):
     """The job as the watch leaves it after its first pause, slower than expected."""
-    watch = PauseWatch(job, None, SimpleNamespace(now=lambda: NOON + timedelta(hours=1)), on_look=print)
+    watch = PauseWatch(job, None, SimpleNamespace(now=lambda: NOON + timedelta(hours=1)), on_decision=print)
     left = watch.paused()
     return type(job).from_json(left.as_json() | {"expected_duration_s": 2 * EXPECTED.total_seconds()})
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.schema import ReportConfig
-from lowtide.records import IntensityKind, Reading, TrainingRecord
+from lowtide.records import IntensityKind, Reading, TrainingRecord, read_record
 from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
-from lowtide.runs.account import load_account
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import settle_run, settled_record
 from lowtide.timeutil import utc_now
@@ -68,7 +67,7 @@ def test_recent_runs_are_settled_and_their_reports_renewed(run_probe, tmp_path: 
 
     assert outcome.states == {"settle": "success"}
     xcom = outcome.xcoms["settle"]
-    assert (xcom["looked_at"], xcom["failures"]) == (2, [])
+    assert (xcom["checked"], xcom["failures"]) == (2, [])
     assert {run["record"] for run in xcom["settled"]} == {str(recent.record), str(base.record)}
     assert xcom["reports"] == [str(report / "report.json")]
     renewed = json.loads((report / "report.json").read_text())
@@ -109,7 +108,7 @@ def test_under_a_replay_killed_runs_are_recovered_though_there_is_nothing_to_set
     config = write_config(tmp_path)
     assert run_probe("recover_runs", file=config).xcoms["recover"]["recovered"] == [str(folder.record)]
     assert run_probe("settle_runs", file=config, days=2).states == {"settle": "skipped"}
-    assert not load_account(folder).energy_complete
+    assert not read_record(folder.record).energy_complete
 
 
 def test_an_xcom_gives_way_to_the_settled_record_of_the_same_training_only(tmp_path: Path) -> None:

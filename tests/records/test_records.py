@@ -195,7 +195,7 @@ def test_a_record_survives_json_and_is_frozen() -> None:
         {"emissions_gco2eq": math.inf},
         {"intensity_kinds": {"guessed": 1.0}},
         {"unheard_of": 1},
-        {"schema_version": "2.0"},
+        {"schema_version": "1.1"},
     ],
     ids=lambda changes: next(iter(changes)),
 )

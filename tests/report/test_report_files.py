@@ -68,29 +68,11 @@ def test_json_that_is_no_object_is_one_sentence(tmp_path: Path, content: str) ->
     assert "is not a training record but a JSON" in sentence(tmp_path)
 
 
-@pytest.mark.parametrize("version", ["2.0", None, 1.0])
+@pytest.mark.parametrize("version", ["1.1", None, 2.0])
 def test_another_schema_version_is_refused_naming_both(folder: Path, version: object) -> None:
     said = sentence(changed(folder, schema_version=version))
     assert f"schema_version is {version!r}" in said
-    assert "reads '1.0' and '1.1'" in said
-
-
-def test_a_record_of_the_version_before_is_still_read(folder: Path) -> None:
-    """Without the keys that came later: the baseline of last month still serves."""
-    data = json.loads((folder / "record.json").read_text(encoding="utf-8")) | {"schema_version": "1.0"}
-    for later in (
-        "machine_energy_kwh",
-        "energy_complete",
-        "gpu_devices",
-        "settlement",
-        "uncertainty",
-        "sci",
-        "test_samples",
-    ):
-        del data[later]
-    (folder / "record.json").write_text(json.dumps(data), encoding="utf-8")
-    record = load_record(folder)
-    assert (record.schema_version, record.machine_energy_kwh, record.energy_complete) == ("1.0", None, True)
+    assert "reads '2.0'" in said
 
 
 @pytest.mark.parametrize(

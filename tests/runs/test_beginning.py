@@ -1,4 +1,4 @@
-"""What is gone on with, what is set aside, and what is refused."""
+"""What is resumed, what is moved aside, and what is refused."""
 
 import fcntl
 from dataclasses import replace
@@ -10,7 +10,7 @@ from lowtide.grid.factory import replay_anchor
 from lowtide.runs import run as runs_run
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.run import begin, goes_on, last_checkpoint, new_training_id, unfinished
+from lowtide.runs.run import begin, last_checkpoint, new_training_id, resumable, unfinished
 from lowtide.timeutil import parse_moment, utc_now
 from lowtide.trainer.checkpoint import Manifest
 
@@ -95,7 +95,7 @@ def test_another_configuration_is_refused_where_there_is_a_checkpoint_and_set_as
     run.folder.ledger.write_text("{}\n")
     write_checkpoint(run.folder)
     other = changed(run, tmp_path, **changes)
-    with pytest.raises(ConfigurationError, match=difference + r", but .*step 7; set it back to go on, or start over"):
+    with pytest.raises(ConfigurationError, match=difference + r", but .*step 7; set it back to resume, or start over"):
         begin(other)
     assert begin(run) == first  # refusing changed nothing
 
@@ -105,15 +105,15 @@ def test_another_configuration_is_refused_where_there_is_a_checkpoint_and_set_as
     assert difference.replace("\\", "") in caplog.text
 
 
-def test_a_mistake_that_was_mended_before_anything_was_saved_is_submitted_anew(tmp_path):
-    """Its wait is another one's: only what has a checkpoint, or the same configuration, is gone on with at once."""
+def test_a_mistake_that_was_corrected_before_anything_was_saved_is_submitted_anew(tmp_path):
+    """Its wait is another one's: only what has a checkpoint, or the same configuration, is resumed at once."""
     run = prepared(tmp_path)
     begin(run)
-    mended = changed(run, tmp_path, training__model={"path": "lowtide.trainer.models:mlp"})
-    assert goes_on(run.folder, run.config.values).training_id
-    assert goes_on(run.folder, mended.config.values) is None
+    corrected = changed(run, tmp_path, training__model={"path": "lowtide.trainer.models:mlp"})
+    assert resumable(run.folder, run.config.values).training_id
+    assert resumable(run.folder, corrected.config.values) is None
     write_checkpoint(run.folder)
-    assert goes_on(run.folder, mended.config.values).training_id
+    assert resumable(run.folder, corrected.config.values).training_id
 
 
 def test_when_it_may_start_and_how_it_is_measured_may_change(tmp_path):
@@ -124,7 +124,7 @@ def test_when_it_may_start_and_how_it_is_measured_may_change(tmp_path):
     assert begin(other) == first
 
 
-def test_another_trainings_files_are_never_gone_on_with(tmp_path):
+def test_another_trainings_files_are_never_resumed(tmp_path):
     """The same run id and folder, as of a run that was deleted and made again: another training id."""
     run = prepared(tmp_path)
     begin(run)

@@ -14,14 +14,13 @@ from lowtide.config.loader import load_config
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError, LedgerInUse
 from lowtide.io import hold_ledger
-from lowtide.records import IncompleteRecord, IntensityKind, Reading
+from lowtide.records import IncompleteRecord, IntensityKind, Reading, read_record
 from lowtide.report.savings import refresh_savings
 from lowtide.runs import account as account_files
 from lowtide.runs import settlement as settling
-from lowtide.runs.account import load_account
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.maintenance import PAUSED_QUIET, QUIET, LeftRuns, read_back_left_runs, settle_recent_runs
+from lowtide.runs.maintenance import PAUSED_QUIET, QUIET, recover_left_runs, settle_recent_runs
 from lowtide.runs.run import begin
 from lowtide.runs.settlement import ActualFigures, settle_run
 from lowtide.timeutil import utc_now
@@ -64,8 +63,8 @@ def closed(folder: RunFolder, outcome: str, quiet: timedelta) -> None:
     quieten(folder, quiet)
 
 
-def read_back(root: Path) -> LeftRuns:
-    return read_back_left_runs(root, now=utc_now())
+def recover(root: Path) -> tuple[list[RunFolder], list[str]]:
+    return recover_left_runs(root, now=utc_now())
 
 
 def run_in(folder: Path, config_folder: Path) -> TrainingRun:
@@ -73,14 +72,14 @@ def run_in(folder: Path, config_folder: Path) -> TrainingRun:
     return TrainingRun(config=config, run_id="nightly/2026", folder=RunFolder(folder), submitted_at=SUBMITTED)
 
 
-def test_a_killed_run_is_read_back_settled_and_counted_without_anybody_asking(tmp_path: Path) -> None:
+def test_a_killed_run_is_recovered_settled_and_counted_without_anybody_asking(tmp_path: Path) -> None:
     folder = left(tmp_path / "runs" / "nightly" / "killed")
     store(tmp_path).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
-    assert [found.path for found in read_back(tmp_path).read_back] == [folder.path]
-    booked = load_account(folder)
+    assert [found.path for found in recover(tmp_path)[0]] == [folder.path]
+    booked = read_record(folder.record)
     done = settle_recent_runs(tmp_path, store(tmp_path), now=utc_now(), look_back=TWO_WEEKS, settings=ReportConfig())
     assert ([run.folder.path for run in done.settled], done.failures) == ([folder.path], [])
-    account = load_account(folder)
+    account = read_record(folder.record)
     assert isinstance(account, IncompleteRecord)
     assert account.intensity_kinds == {IntensityKind.ESTIMATED: 1.0}
     assert account.settlement is not None
@@ -89,21 +88,21 @@ def test_a_killed_run_is_read_back_settled_and_counted_without_anybody_asking(tm
     savings, _ = refresh_savings(tmp_path, settings=ReportConfig(), now=utc_now())
     assert savings.left_out == ()
     assert sum(group.total.energy_kwh for group in savings.groups) == pytest.approx(account.energy_kwh.total)
-    assert read_back(tmp_path).read_back == []
+    assert recover(tmp_path)[0] == []
 
 
 @pytest.mark.parametrize("outcome", ["failed", "stopped"])
-def test_a_run_that_failed_for_good_is_read_back_too(tmp_path: Path, outcome: str) -> None:
+def test_a_run_that_failed_for_good_is_recovered_too(tmp_path: Path, outcome: str) -> None:
     folder = left(tmp_path / "runs" / "mine")
     closed(folder, outcome, 2 * QUIET)
-    assert [found.path for found in read_back(tmp_path).read_back] == [folder.path]
+    assert [found.path for found in recover(tmp_path)[0]] == [folder.path]
 
 
-def test_a_replayed_run_is_read_back_by_the_time_on_the_wall(tmp_path: Path) -> None:
+def test_a_replayed_run_is_recovered_by_the_time_on_the_wall(tmp_path: Path) -> None:
     """Its rows lie in another year; when it was last alive is told by its file."""
     replay = {"real_start": NOW.isoformat(), "virtual_start": "2020-01-01T00:00:00Z", "speed": 60.0}
     left(tmp_path / "runs" / "demo", replay=replay)
-    assert len(read_back(tmp_path).read_back) == 1
+    assert len(recover(tmp_path)[0]) == 1
 
 
 def test_a_run_that_may_still_be_alive_is_left_alone(tmp_path: Path) -> None:
@@ -112,23 +111,23 @@ def test_a_run_that_may_still_be_alive_is_left_alone(tmp_path: Path) -> None:
     closed(paused, "paused", 3 * QUIET)
     held = left(tmp_path / "runs" / "held")
     with hold_ledger(held.ledger):
-        assert read_back(tmp_path) == LeftRuns()
-    assert [found.path for found in read_back(tmp_path).read_back] == [held.path]
+        assert recover(tmp_path) == ([], [])
+    assert [found.path for found in recover(tmp_path)[0]] == [held.path]
     assert not any(folder.record.exists() for folder in (fresh, paused))
 
 
 def test_a_pause_that_never_ended_is_one_day_taken_for_the_end(tmp_path: Path) -> None:
     folder = left(tmp_path / "runs" / "paused")
     closed(folder, "paused", PAUSED_QUIET + timedelta(hours=1))
-    assert len(read_back(tmp_path).read_back) == 1
+    assert len(recover(tmp_path)[0]) == 1
 
 
-def test_a_run_is_read_back_however_long_nobody_has_looked(tmp_path: Path) -> None:
+def test_a_run_is_recovered_however_long_nobody_has_looked(tmp_path: Path) -> None:
     folder = left(tmp_path / "runs" / "old", quiet=timedelta(days=400))
-    assert [found.path for found in read_back(tmp_path).read_back] == [folder.path]
+    assert [found.path for found in recover(tmp_path)[0]] == [folder.path]
 
 
-def test_of_what_was_set_aside_only_trainings_without_an_end_are_read_back(tmp_path: Path) -> None:
+def test_of_what_was_set_aside_only_trainings_without_an_end_are_recovered(tmp_path: Path) -> None:
     """A record follows its finished ledger last."""
     forecast = grid(IntensityKind.FORECAST, 200.0)
     whole, _ = write_run(
@@ -136,20 +135,20 @@ def test_of_what_was_set_aside_only_trainings_without_an_end_are_read_back(tmp_p
     )
     other = left(whole.path / "other-1")
     moving = left(whole.path / "finished-1")
-    assert [found.path for found in read_back(tmp_path).read_back] == [other.path]
+    assert [found.path for found in recover(tmp_path)[0]] == [other.path]
     assert not moving.record.exists()
 
 
-def test_a_ledger_that_cannot_be_read_back_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_recovered_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     """One without a row is no run: there is nothing to tell."""
     write_killed_run(tmp_path / "runs" / "a", [], opening(SUBMITTED))
     damaged = left(tmp_path / "runs" / "b", policy=None)
     good = left(tmp_path / "runs" / "c")
     quieten(RunFolder(tmp_path / "runs" / "a"), 2 * QUIET)
-    done = read_back(tmp_path)
-    assert [found.path for found in done.read_back] == [good.path]
-    assert len(done.failures) == 1
-    assert str(damaged.ledger) in done.failures[0]
+    recovered, failures = recover(tmp_path)
+    assert [found.path for found in recovered] == [good.path]
+    assert len(failures) == 1
+    assert str(damaged.ledger) in failures[0]
 
 
 def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -165,7 +164,7 @@ def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"start": "2026-03-02T02:1'], ids=["whole", "torn"])
-def test_an_attempt_finds_the_same_whether_its_run_was_read_back_and_settled_or_not(
+def test_an_attempt_finds_the_same_whether_its_run_was_recovered_and_settled_or_not(
     tmp_path: Path, torn: bytes
 ) -> None:
     """Ledger byte for byte and with its time, identity, notes, checkpoints and pauses."""
@@ -182,7 +181,7 @@ def test_an_attempt_finds_the_same_whether_its_run_was_read_back_and_settled_or_
     root = tmp_path / "between"
     settled = RunFolder(shutil.copytree(folder.path, root / "runs" / "one"))
     store(root).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
-    assert len(read_back(root).read_back) == 1
+    assert len(recover(root)[0]) == 1
     assert settle_run(settled, ActualFigures(now=utc_now(), history=store(root)), now=utc_now()).changed
 
     held_up_s = []
@@ -218,7 +217,7 @@ def settlement(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunFo
 
 def test_an_attempt_waits_for_a_settlement_instead_of_failing(settlement: RunFolder, tmp_path: Path) -> None:
     begin(run_in(settlement.path, tmp_path / "config"))
-    assert read_back(tmp_path) == LeftRuns(), "the attempt has begun, though it has no row yet"
+    assert recover(tmp_path) == ([], []), "the attempt has begun, though it has no row yet"
 
 
 def test_a_settlement_gives_way_to_an_attempt_that_began_meanwhile(
@@ -255,7 +254,7 @@ def test_nobody_waits_for_a_ledger_while_the_grid_is_asked(tmp_path: Path) -> No
 def test_the_ledger_is_held_until_its_record_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else an attempt that waits for it begins between the two, and finds the settlement's record when it has its first row."""
     folder = left(tmp_path / "runs" / "one")
-    read_back(tmp_path)
+    recover(tmp_path)
     refusals = []
     write = account_files.write_atomically
 
@@ -270,4 +269,4 @@ def test_the_ledger_is_held_until_its_record_is_there(tmp_path: Path, monkeypatc
     assert [name for name, _ in refusals] == ["emissions.csv", "record.json"]
     assert all("another process writes to this ledger" in sentence for _, sentence in refusals)
     with hold_ledger(folder.ledger):
-        assert load_account(folder).settlement is not None
+        assert read_record(folder.record).settlement is not None

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from lowtide.cli.train import Display
-from lowtide.runs.run import LogPace, Progress
+from lowtide.runs.run import LogThrottle, Progress
 from rich.console import Console
 
 
@@ -35,7 +35,7 @@ def test_a_line_of_the_log_holds_power_energy_grams_and_the_grids_intensity() ->
 def test_a_night_of_ten_hours_is_some_two_hundred_lines_and_the_first_minutes_are_watched() -> None:
     """Asked once a second, as the pipeline does."""
     now = [0.0]
-    pace = LogPace(clock=lambda: now[0])
+    pace = LogThrottle(clock=lambda: now[0])
     due = []
     for second in range(36_000):
         now[0] = float(second)

@@ -73,11 +73,11 @@ def test_a_meter_that_raises_ends_no_training_and_its_figures_are_marked(
         time.sleep(0.3)
         return result()
 
-    done = measured(recorder(tmp_path / "l", meter), meter, train)
-    assert done.result == result()
-    assert done.shortfall == "the energy of this run is incomplete: the sensor's bus is gone"
+    found, shortfall = measured(recorder(tmp_path / "l", meter), meter, train)
+    assert found == result()
+    assert shortfall == "the energy of this run is incomplete: the sensor's bus is gone"
     assert read_ledger(tmp_path / "l").rows
-    assert done.shortfall in caplog.text
+    assert shortfall in caplog.text
 
 
 def test_a_training_that_fails_says_so_whatever_the_meter_does(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_a_training_on_a_gpu_that_nobody_measures_is_marked(tmp_path: Path, capl
     """A container with CUDA and without NVML: the GPU's energy would silently be 0."""
     caplog.set_level(logging.WARNING)
     meter = NullMeter()
-    done = measured(recorder(tmp_path / "a", meter), meter, lambda: result("cuda"))
-    assert "it ran on NVIDIA H200, whose energy could not be measured" in (done.shortfall or "")
-    assert measured(recorder(tmp_path / "b", meter), meter, result).shortfall is None
+    _, shortfall = measured(recorder(tmp_path / "a", meter), meter, lambda: result("cuda"))
+    assert "it ran on NVIDIA H200, whose energy could not be measured" in (shortfall or "")
+    assert measured(recorder(tmp_path / "b", meter), meter, result) == (result(), None)
 
 
 DISK_FULL = """
@@ -116,7 +116,7 @@ def train():
     return result()
 
 meter = ReplayMeter()
-print(measured(recorder(Path(sys.argv[1]), meter), meter, train).shortfall)
+print(measured(recorder(Path(sys.argv[1]), meter), meter, train)[1])
 """
 
 
@@ -146,11 +146,11 @@ def prepared(folder: Path, **changes: object) -> TrainingRun:
 
 def test_a_run_is_charged_its_share_unless_the_configuration_says_the_machine(tmp_path: Path) -> None:
     """And a training on the CPU counts no GPU and hides none."""
-    shared = open_metering(prepared(tmp_path, training__device="cpu"))
-    assert (shared.meter.scope, shared.meter.methods["gpu"]) == ("process_tree", "none")
-    assert shared.child_environment == {}
-    whole = open_metering(prepared(tmp_path, training__device="cpu", tracker__scope="machine"))
-    assert whole.meter.scope == "machine"
+    shared, environment = open_metering(prepared(tmp_path, training__device="cpu"))
+    assert (shared.scope, shared.methods["gpu"]) == ("process_tree", "none")
+    assert environment == {}
+    whole, _ = open_metering(prepared(tmp_path, training__device="cpu", tracker__scope="machine"))
+    assert whole.scope == "machine"
 
 
 def test_where_shares_cannot_be_read_the_machine_is_charged_and_that_is_told(
@@ -162,8 +162,8 @@ def test_where_shares_cannot_be_read_the_machine_is_charged_and_that_is_told(
         raise MeasurementError("/proc/stat cannot be read (No such file or directory)")
 
     monkeypatch.setattr("lowtide.runs.run.ProcessTree", no_proc)
-    assert open_metering(prepared(tmp_path, training__device="cpu")).meter.scope == "machine"
-    assert "charged all that the machine uses" in caplog.text
+    assert open_metering(prepared(tmp_path, training__device="cpu"))[0].scope == "machine"
+    assert "the whole machine's energy is charged" in caplog.text
 
 
 def test_the_child_is_shown_the_gpu_that_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +171,6 @@ def test_the_child_is_shown_the_gpu_that_is_counted(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     run = prepared(tmp_path, training__device="auto")
     with driver([Device("GPU-aaaa"), Device("GPU-bbbb")], monkeypatch, tmp_path):
-        metering = open_metering(run)
-    assert metering.meter.gpu_devices == ("GPU-aaaa",)
-    assert metering.child_environment == {"CUDA_VISIBLE_DEVICES": "GPU-aaaa"}
+        meter, environment = open_metering(run)
+    assert meter.gpu_devices == ("GPU-aaaa",)
+    assert environment == {"CUDA_VISIBLE_DEVICES": "GPU-aaaa"}

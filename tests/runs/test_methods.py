@@ -39,19 +39,17 @@ def test_a_retry_on_a_worker_with_rapl_does_not_make_an_estimate_measured(
     both = ({"methods": RAPL}, {"methods": ESTIMATE, "measuring_scope": "process_tree"})
     folder = attempts(tmp_path, both[order[0]], both[order[1]])
     contents = read_ledger(folder.ledger)
-    assert methods_of(contents, {}) == {"cpu": "tdp_estimate", "gpu": "nvml", "ram": "constant"}
-    assert scope_of(contents, "process_tree") == "machine"
+    assert methods_of(contents) == {"cpu": "tdp_estimate", "gpu": "nvml", "ram": "constant"}
+    assert scope_of(contents) == "machine"
     assert len(differing_methods(contents)) == 2
     account = account_of(folder)
-    assert account.energy_kwh.methods == methods_of(contents, {})
+    assert account.energy_kwh.methods == methods_of(contents)
     assert account.measuring_scope == "machine"
     assert "the attempts' CPU energy was obtained differently (rapl, tdp_estimate)" in account.problems
     assert account.uncertainty is not None
     assert any("cpu by tdp_estimate" in line for line in account.uncertainty.basis)
 
 
-def test_attempts_that_measure_alike_have_nothing_to_tell_and_an_older_ledger_has_the_meters(tmp_path: Path) -> None:
+def test_attempts_that_measure_alike_have_nothing_to_report(tmp_path: Path) -> None:
     contents = read_ledger(attempts(tmp_path, {"methods": RAPL}, {"methods": RAPL}).ledger)
-    assert (methods_of(contents, ESTIMATE), differing_methods(contents)) == (RAPL, [])
-    silent = read_ledger(attempts(tmp_path / "old", {"methods": {}}).ledger)
-    assert methods_of(silent, ESTIMATE) == ESTIMATE
+    assert (methods_of(contents), differing_methods(contents)) == (RAPL, [])

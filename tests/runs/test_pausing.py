@@ -55,7 +55,7 @@ def watched(tmp_path):
     config = load_config(two_tides(tmp_path)).values
     job = job_from_config(config, job_id="nightly", submitted_at=NOON)
     clock, looks = At(NOON), []
-    return job, clock, looks, PauseWatch(job, open_signal(config.grid), clock, on_look=looks.append)
+    return job, clock, looks, PauseWatch(job, open_signal(config.grid), clock, on_decision=looks.append)
 
 
 def test_it_asks_for_a_pause_when_the_clean_stretch_is_over(watched):
@@ -63,7 +63,7 @@ def test_it_asks_for_a_pause_when_the_clean_stretch_is_over(watched):
     watch.see(snapshot(0.001))
     clock.moment = NOON + timedelta(hours=1)
     watch.see(snapshot(0.401))
-    watch.look()
+    watch.check()
     assert watch.request.is_set()
     decision = looks[-1].decision
     assert decision.action is Action.PAUSE
@@ -79,7 +79,7 @@ def test_it_lets_a_job_run_that_has_too_little_left_to_gain(watched):
     _, clock, looks, watch = watched
     clock.moment = NOON + timedelta(minutes=50)
     watch.see(snapshot(0.99))
-    watch.look()
+    watch.check()
     assert not watch.request.is_set()
     assert [look.decision.action for look in looks] == [Action.RUN]
 
@@ -93,7 +93,7 @@ def test_a_training_slower_than_expected_is_not_paused_past_its_deadline(watched
     paused = watch.paused()
     assert paused.expected_duration == timedelta(hours=10)
     assert paused.remaining == pytest.approx(timedelta(hours=7.99), abs=timedelta(minutes=1))
-    watch.look()
+    watch.check()
     assert not watch.request.is_set()
     assert [look.decision.action for look in looks] == [Action.RUN]
 
@@ -103,9 +103,9 @@ def test_a_pause_that_was_asked_for_is_not_asked_for_again(watched):
     watch.see(snapshot(0.001))
     clock.moment = NOON + timedelta(hours=1)
     watch.see(snapshot(0.401))
-    watch.look()
+    watch.check()
     clock.moment = NOON + timedelta(hours=2)
-    watch.look()
+    watch.check()
     assert len(looks) == 1
 
 
@@ -121,11 +121,11 @@ def test_a_look_that_cannot_be_kept_does_not_end_the_watch(tmp_path, caplog):
 
     clock = At(NOON)
     signal = open_signal(config.grid)
-    watch = PauseWatch(job, signal, clock, on_look=keep)
+    watch = PauseWatch(job, signal, clock, on_decision=keep)
     watch.see(snapshot(0.001))
     clock.moment = NOON + timedelta(hours=1)
     watch.see(snapshot(0.401))
-    with SignalRefresher(signal, clock, interval_s=1.0, look=watch.look):
+    with SignalRefresher(signal, clock, interval_s=1.0, check=watch.check):
         assert watch.request.wait(10)
     assert len(kept) >= 2
     assert "the disk is full" in caplog.text
@@ -135,11 +135,11 @@ def test_a_look_knows_how_often_the_job_has_paused_and_how_long_its_slice_is(wat
     """Else the limits of pauses and of slices would never bind: no pause but the last one, no slice but a long one."""
     job, clock, looks, _ = watched
     twice = replace(job, progress=Progress(done=EXPECTED / 10, running=True, pauses=2))
-    watch = PauseWatch(twice, open_signal(grid), clock, on_look=looks.append)
+    watch = PauseWatch(twice, open_signal(grid), clock, on_decision=looks.append)
     watch.see(snapshot(0.1))
     clock.moment = NOON + timedelta(minutes=15)
     watch.see(snapshot(0.2))
-    watch.look()
+    watch.check()
     assert looks[-1].job.progress == Progress(done=0.2 * EXPECTED, running=True, pauses=2, slice_done=0.1 * EXPECTED)
 
 
@@ -148,10 +148,10 @@ def test_a_slice_shorter_than_the_least_and_a_job_out_of_pauses_run_on(watched, 
     job, clock, looks, _ = watched
 
     def action(progress, shares):
-        watch = PauseWatch(replace(job, progress=progress), open_signal(grid), clock, on_look=looks.append)
+        watch = PauseWatch(replace(job, progress=progress), open_signal(grid), clock, on_decision=looks.append)
         for share in shares:
             watch.see(snapshot(share))
-        watch.look()
+        watch.check()
         return looks[-1].decision.action
 
     clock.moment = NOON + timedelta(hours=1)  # the clean stretch is over
@@ -166,7 +166,7 @@ def test_a_slice_shorter_than_the_least_and_a_job_out_of_pauses_run_on(watched, 
 def test_pauses_are_counted_on_and_a_training_that_starts_over_is_not_taken_for_done(watched):
     _, clock, _, watch = watched
     watch.see(snapshot(0.5))
-    again = PauseWatch(resumed(watch.paused()), None, clock, on_look=print)
+    again = PauseWatch(resumed(watch.paused()), None, clock, on_decision=print)
     assert again.paused().progress.pauses == 2
     assert again.paused().progress.done == 0.5 * EXPECTED
     assert replace(again.paused(), progress=None) == replace(watch.paused(), progress=None)

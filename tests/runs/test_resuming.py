@@ -16,7 +16,7 @@ from lowtide.errors import ConfigurationError, TrainingError, TrainingPaused, Tr
 from lowtide.records import IncompleteRecord, TrainingRecord
 from lowtide.runs.account import account_of
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.maintenance import read_back_left_runs
+from lowtide.runs.maintenance import recover_left_runs
 from lowtide.runs.run import last_checkpoint, run_training, unfinished
 from lowtide.timeutil import utc_now
 from lowtide.tracker.ledger import read_ledger
@@ -24,6 +24,7 @@ from lowtide.tracker.ledger import read_ledger
 from tests.support.config_files import write_config
 from tests.support.prepared_runs import LONG, prepared
 from tests.support.processes import children, is_gone
+from tests.support.runs import check_contract, valued_rows
 
 STEPS = 300
 
@@ -42,7 +43,9 @@ def assert_whole(run, record, attempts):
     assert record.attempts == attempts
     assert all(one.end <= two.start for one, two in pairwise(rows))
     assert record.energy_kwh.total == pytest.approx(math.fsum(row.energy_kwh for row in rows), rel=1e-9)
-    assert record.emissions_gco2eq == pytest.approx(math.fsum(row.emissions_gco2eq for row in rows), rel=1e-9)
+    valued = valued_rows(run.folder.path)
+    assert record.emissions_gco2eq == pytest.approx(math.fsum(row.emissions_gco2eq for row in valued), rel=1e-9)
+    check_contract(run.folder)
     assert (record.optimizer_steps, record.samples) == (STEPS, 100 * STEPS)
     gaps = [(one.end, two.start, two.attempt) for one, two in pairwise(rows) if one.attempt != two.attempt]
     assert [(gap.start, gap.end, gap.attempt) for gap in record.interruptions] == gaps
@@ -119,9 +122,9 @@ _HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def nightly(root):
-    """What the task ``read_back`` finds two hours later."""
+    """What the task ``recover`` finds two hours later."""
     later = utc_now() + timedelta(hours=2)
-    return read_back_left_runs(root, now=later).read_back
+    return recover_left_runs(root, now=later)[0]
 
 
 def checkpoint_in(folder, process):

@@ -10,7 +10,7 @@ from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, Reading
 from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
-from lowtide.runs.maintenance import Settling, settle_recent_runs
+from lowtide.runs.maintenance import SettledRuns, settle_recent_runs
 from lowtide.runs.settlement import ActualFigures, settle_run
 from lowtide.timeutil import utc_now
 
@@ -26,7 +26,7 @@ def grid(kind: IntensityKind, value: float) -> list[Reading]:
     return [slot_reading(STARTED + (k - 20) * HALF_HOUR, value - k, kind) for k in range(26)]
 
 
-def settle(root: Path) -> Settling:
+def settle(root: Path) -> SettledRuns:
     return settle_recent_runs(root, store(root), now=utc_now(), look_back=timedelta(days=2), settings=ReportConfig())
 
 

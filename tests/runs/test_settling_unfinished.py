@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from lowtide.config.loader import load_config
 from lowtide.errors import ArtifactError
-from lowtide.records import IncompleteRecord, IntensityKind
+from lowtide.records import IncompleteRecord, IntensityKind, read_record
 from lowtide.report.files import load_record
-from lowtide.runs.account import account_of, load_account
+from lowtide.runs.account import account_of
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.run import begin, goes_on, new_training_id, unfinished
+from lowtide.runs.run import begin, new_training_id, resumable, unfinished
 from lowtide.runs.settlement import settle_run
 from lowtide.tracker.emissions import counterfactual
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
@@ -33,12 +33,12 @@ def test_a_killed_run_is_recovered_says_what_is_missing_and_settles(tmp_path: Pa
     assert isinstance(account, IncompleteRecord)
     check_contract(folder)
     assert any("attempt 1 was not closed" in problem for problem in account.problems)
-    assert any("moved to ledger.jsonl.torn" in problem for problem in account.problems) is bool(torn)
+    assert any("were moved to ledger.jsonl.torn" in problem for problem in account.problems) is bool(torn)
     assert account.uncertainty is not None
     done = settle_run(folder, actuals, now=NOW)
     check_contract(folder)
     assert done.after.intensity_kinds == {IntensityKind.ESTIMATED: 1.0}
-    assert load_account(folder) == done.after
+    assert read_record(folder.record) == done.after
     with pytest.raises(ArtifactError, match="did not finish"):
         load_record(folder.path)
 
@@ -59,7 +59,7 @@ def test_a_run_that_resumes_after_it_was_recovered_and_settled_keeps_its_facts(t
     earlier = unfinished(folder)
     assert earlier is not None
     assert earlier.training_id == training_id
-    assert goes_on(folder, run.config.values) is not None
+    assert resumable(folder, run.config.values) is not None
     assert begin(run) == training_id
     assert not folder.record.exists()
     assert not folder.emissions.exists()
@@ -106,7 +106,7 @@ def test_the_account_of_another_training_is_set_aside_with_it(tmp_path: Path) ->
     account = account_of(folder)
     begin(replace(run, training_id=new_training_id()))
     assert not folder.record.exists()
-    assert load_account(RunFolder(folder.path / "other-1")) == account
+    assert read_record(RunFolder(folder.path / "other-1").record) == account
 
 
 def test_the_facts_and_the_account_of_a_finished_run_are_set_aside_together(tmp_path: Path) -> None:

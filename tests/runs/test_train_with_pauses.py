@@ -11,7 +11,7 @@ from lowtide.grid.factory import open_signal, replay_anchor
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.pausing import earlier_pauses, note_pause, train_with_pauses
-from lowtide.runs.run import begin, goes_on, new_training_id
+from lowtide.runs.run import begin, new_training_id, resumable
 from lowtide.scheduler.job import Progress, job_from_config
 from lowtide.timeutil import utc_now
 from lowtide.tracker.ledger import read_ledger
@@ -63,7 +63,7 @@ def test_a_training_whose_pause_is_interrupted_is_gone_on_with_and_its_pauses_co
             job,
             open_signal(run.config.values.grid, anchor=run.anchor),
             clock_for(run.anchor),
-            on_look=lambda looked: folder.append_decisions([looked.decision.as_json()]),
+            on_decision=lambda looked: folder.append_decisions([looked.decision.as_json()]),
             on_progress=lambda _: None,
             wait=interrupted,
         )
@@ -79,7 +79,7 @@ def test_a_training_whose_pause_is_interrupted_is_gone_on_with_and_its_pauses_co
     assert (again.progress.done, again.expected_duration) == (paused.progress.done, paused.expected_duration)
 
     before = len(actions_in(folder))
-    record = train(run.config, folder, Display(quiet=True), resumed=goes_on(folder, run.config.values))
+    record = train(run.config, folder, Display(quiet=True), resumed=resumable(folder, run.config.values))
     assert record.attempts == 2
     assert record.samples == 1000 * record.epochs
     looks = actions_in(folder)[before:]

@@ -18,6 +18,7 @@ from lowtide.tracker.ledger import read_ledger
 from tests.support.config_files import write_config
 from tests.support.prepared_runs import prepared
 from tests.support.replay_meter import ReplayMeter
+from tests.support.runs import check_contract, valued_rows
 
 pytestmark = pytest.mark.usefixtures("mnist")
 
@@ -28,7 +29,9 @@ def test_record_follows_from_the_ledger(tmp_path):
     record = run_training(run, signal, on_progress=seen.append)
     rows = read_ledger(run.folder.ledger).rows
     assert record.energy_kwh.total == pytest.approx(math.fsum(row.energy_kwh for row in rows), rel=1e-9)
-    assert record.emissions_gco2eq == pytest.approx(math.fsum(row.emissions_gco2eq for row in rows), rel=1e-9)
+    valued = valued_rows(run.folder.path)
+    assert record.emissions_gco2eq == pytest.approx(math.fsum(row.emissions_gco2eq for row in valued), rel=1e-9)
+    check_contract(run.folder)
     assert sum(record.intensity_kinds.values()) == pytest.approx(1)
     assert {str(row.phase) for row in rows} >= {"startup", "train", "evaluate"}
     assert all(one.end <= two.start for one, two in pairwise(rows))
@@ -44,25 +47,22 @@ def test_record_follows_from_the_ledger(tmp_path):
     assert TrainingRecord.model_validate_json(run.folder.record.read_text()) == record
 
 
-def test_rows_are_booked_in_virtual_time_under_replay(tmp_path):
+def test_rows_have_virtual_times_under_replay(tmp_path):
     run, signal = prepared(tmp_path)
     run_training(run, signal)
     rows = read_ledger(run.folder.ledger).rows
     real_s = rows[-1].monotonic_s - rows[0].monotonic_s
     virtual_s = (rows[-1].end - rows[0].end).total_seconds()
     assert virtual_s == pytest.approx(120 * real_s, rel=0.05)
-    assert {row.intensity_kind.value for row in rows} == {"replayed"}
+    assert {row.intensity_kind.value for row in valued_rows(run.folder.path)} == {"replayed"}
 
 
 def test_pue_is_applied_once(tmp_path):
     run, signal = prepared(tmp_path, tracker__pue=1.5)
     record = run_training(run, signal)
-    rows = read_ledger(run.folder.ledger).rows
-    for row in rows:
-        assert row.emissions_gco2eq == pytest.approx(
-            1.5 * row.energy_kwh * row.carbon_intensity_gco2eq_per_kwh, rel=1e-9
-        )
-    assert record.pue == 1.5
+    rows = valued_rows(run.folder.path)
+    grams = math.fsum(1.5 * row.energy_kwh * row.carbon_intensity_gco2eq_per_kwh for row in rows)
+    assert (record.pue, record.emissions_gco2eq) == (1.5, pytest.approx(grams, rel=1e-9))
 
 
 def test_a_stop_ends_the_run_soon_and_keeps_the_ledger(tmp_path):

@@ -155,9 +155,9 @@ def test_a_report_is_renewed_once_the_hours_up_to_the_deadline_are_known(tmp_pat
     write_report(report(folder, record, tmp_path, now=early), path.parent)
 
     def renewed(now: datetime) -> list[Path]:
-        done = renew_reports(tmp_path, set(), {folder.path.resolve()}, settings=ReportConfig(), now=now)
-        assert done.failures == []
-        return done.reports
+        reports, failures = renew_reports(tmp_path, since=STARTED, settings=ReportConfig(), now=now)
+        assert failures == []
+        return reports
 
     assert renewed(early) == []  # the deadline is to come
     assert renewed(NOW) == []  # over, but the history is empty

@@ -1,6 +1,5 @@
 """A run of hours on a grid with a tide: waits, trains, pauses; a real ledger, decisions and readings, no training."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lowtide.io import sha256_of
 from lowtide.records import EmissionFactorType, IntensityKind, Phase, Reading, SignalType, TrainingRecord, ValuedRow
 from lowtide.runs.account import derive
+from lowtide.runs.context import RunDetails
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_moment
-from lowtide.tracker.emissions import counterfactual, summarise, value_interval
-from lowtide.tracker.ledger import LedgerWriter
-from lowtide.tracker.uncertainty import emissions_interval
+from lowtide.tracker.emissions import value_interval
+from lowtide.tracker.ledger import IntensityLog, LedgerWriter
+from lowtide.trainer.protocol import TrainingResult
+from pydantic import BaseModel
 
-from tests.support.records import make_record
-from tests.support.runs import METHODS, date_events, opening, write_intensities
+from tests.support.runs import RESULT, date_events, opening, write_grid_since_submission
 
 EVENING = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 _SLOT = timedelta(minutes=30)
@@ -62,6 +61,7 @@ class DayRun:
     pue: float = 1.0
     policy: str = "immediate"
     decisions: bool = True
+    grid_since_submission: bool = True
     changes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -91,22 +91,39 @@ class DayRun:
         """Leave what such a run leaves."""
         folder = RunFolder(path)
         folder.create()
+        changes: dict[str, Any] = {"run_id": f"nightly/{path.name}", "policy": self.policy} | self.changes
         rows = self.rows()
         with LedgerWriter(folder.ledger) as ledger:
             for attempt in sorted({row.attempt for row in rows}):
-                ledger.open_attempt(attempt, opening(self.submitted_at, pue=self.pue))
+                ledger.open_attempt(attempt, opening(self.submitted_at, pue=self.pue, **self._of(RunDetails, changes)))
                 ledger.append([row for row in rows if row.attempt == attempt])
-                ledger.close_attempt("finished" if attempt == rows[-1].attempt else "paused")
-        if "replay" in self.changes:
-            rows = [replace(row, intensity_kind=IntensityKind.REPLAYED) for row in rows]
+                if attempt < rows[-1].attempt:
+                    ledger.close_attempt("paused")
+            ledger.close_attempt("finished", changes.get("problems", ()), result=self._result(changes))
         date_events(folder.ledger)
-        write_intensities(folder, rows)
-        at_submission = tide(self.submitted_at, max(rows[-1].end, self.deadline))
-        folder.submission_readings.write_text("".join(json.dumps(r.as_json()) + "\n" for r in at_submission))
+        meaning: dict[str, Any] = {
+            "emission_factor_type": EmissionFactorType(changes.get("emission_factor_type", "direct"))
+        }
+        if "replay" in changes:
+            meaning["kind"] = IntensityKind.REPLAYED
+        at_rows = [reading for row in rows for reading in tide(row.start, row.end)]
+        IntensityLog(path).append([replace(reading, **meaning) for reading in dict.fromkeys(at_rows)], rows[0].start)
+        if self.grid_since_submission:
+            end = max(rows[-1].end, self.deadline)
+            readings = [replace(reading, **meaning) for reading in tide(self.submitted_at, end)]
+            write_grid_since_submission(folder, readings, rows)
         if self.decisions:
             folder.append_decisions(list(self._decisions(rows[0].start)))
-        record = self._record(folder, rows, at_submission)
-        return folder, derive(folder, record)
+        record = derive(folder)
+        assert isinstance(record, TrainingRecord)
+        return folder, record
+
+    @staticmethod
+    def _of(model: type[BaseModel], changes: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in changes.items() if name in model.model_fields}
+
+    def _result(self, changes: dict[str, Any]) -> dict[str, Any]:
+        return RESULT | {"train_duration_s": self.hours * 3500} | self._of(TrainingResult, changes)
 
     def _instants(self) -> Iterator[tuple[int, float, datetime]]:
         at, attempt, pending = self.submitted_at + self.wait, 1, sorted(self.pauses)
@@ -153,38 +170,6 @@ class DayRun:
             "decided_at": format_moment(at),
             "deadline": format_moment(self.deadline),
         }
-
-    def _record(self, folder: RunFolder, rows: list[ValuedRow], at_submission: list[Reading]) -> TrainingRecord:
-        pausing = self.policy == "interruptible"
-        found = counterfactual(rows, self.submitted_at, at_submission, in_one_piece=pausing, pue=self.pue)
-        summary = summarise(rows, pue=self.pue)
-        if found is not None:
-            path = folder.submission_readings
-            found = found.model_copy(update={"readings_path": str(path), "readings_sha256": sha256_of(path)})
-        fields: dict[str, Any] = {
-            "run_id": f"nightly/{folder.path.name}",
-            "cpu_kwh": summary.cpu_energy_kwh,
-            "gpu_kwh": summary.gpu_energy_kwh,
-            "ram_kwh": summary.ram_energy_kwh,
-            "emission_factor_type": "direct",
-            "policy": self.policy,
-            "submitted_at": self.submitted_at,
-            "started_at": rows[0].start,
-            "ended_at": rows[-1].end,
-            "duration_s": self.hours * 3600,
-            "train_duration_s": self.hours * 3500,
-            "attempts": summary.attempts,
-            "pue": self.pue,
-            "emissions_gco2eq": summary.emissions_gco2eq,
-            "emissions_train_gco2eq": summary.train.emissions_gco2eq,
-            "mean_carbon_intensity_gco2eq_per_kwh": summary.mean_carbon_intensity_gco2eq_per_kwh,
-            "intensity_kinds": summary.intensity_kinds,
-            "counterfactual": found,
-            "uncertainty": emissions_interval(rows, METHODS),
-            "ledger_path": str(folder.ledger),
-            "ledger_sha256": sha256_of(folder.ledger),
-        }
-        return make_record(**(fields | self.changes))
 
 
 def evening_baseline(**changes: Any) -> DayRun:

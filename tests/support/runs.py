@@ -10,14 +10,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lowtide.grid.series import best_known, cover, gaps
 from lowtide.io import sha256_of
-from lowtide.records import EmissionFactorType, IntensityKind, Phase, Reading, SignalType, TrainingRecord, ValuedRow
+from lowtide.records import (
+    EmissionFactorType,
+    IntensityKind,
+    Phase,
+    Reading,
+    SignalType,
+    TrainingRecord,
+    ValuedRow,
+    read_intensity,
+)
 from lowtide.runs.account import derive
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import parse_moment
-from lowtide.tracker.emissions import counterfactual, sci_score, summarise, value_interval, value_rows
-from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_intensity, read_ledger
-from lowtide.tracker.uncertainty import emissions_interval
+from lowtide.tracker.emissions import value_interval, value_rows
+from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
+from lowtide.trainer.protocol import TrainingResult
 
 from tests.support.records import make_record
 
@@ -144,6 +154,11 @@ def valued_rows(folder: Path, *, pue: float = 1.0) -> tuple[ValuedRow, ...]:
     return value_rows(read_ledger(folder / "ledger.jsonl").rows, read_intensity(folder)[0], pue=pue).rows
 
 
+RESULT = make_record().model_dump(mode="json", include=set(TrainingResult.model_fields))
+ACCOUNT = {"functional_unit": "epoch", "hardware_embodied_gco2eq": 12.5 * 1460 * 24, "hardware_lifespan": "1460d"}
+"""12.5 g embodied emissions for a run of an hour."""
+
+
 def write_run(
     path: Path,
     rows: list[ValuedRow],
@@ -159,44 +174,25 @@ def write_run(
     folder.create()
     with LedgerWriter(folder.ledger) as ledger:
         said = {} if report is None else {"report": report}
-        ledger.open_attempt(1, opening(submitted_at, pue=pue, grid=grid or GRID, **said))
+        ledger.open_attempt(1, opening(submitted_at, pue=pue, grid=grid or GRID, account=ACCOUNT, **said))
         ledger.append(rows)
-        ledger.close_attempt("finished")
+        sizes = {"micro_batch_size": 128, "accumulation_steps": 4, "effective_batch_size": 512}
+        ledger.close_attempt("finished", result=RESULT | sizes)
     date_events(folder.ledger)
     write_intensities(folder, rows)
-    folder.submission_readings.write_text("".join(json.dumps(r.as_json()) + "\n" for r in at_submission))
-    found = counterfactual(rows, submitted_at, at_submission, pue=pue)
-    assert found is not None
-    summary = summarise(rows, pue=pue)
-    record = make_record(
-        run_id="nightly/2026",
-        cpu_kwh=summary.cpu_energy_kwh,
-        gpu_kwh=summary.gpu_energy_kwh,
-        ram_kwh=summary.ram_energy_kwh,
-        emission_factor_type="direct",
-        policy="threshold",
-        submitted_at=submitted_at,
-        started_at=rows[0].start,
-        ended_at=rows[-1].end,
-        pue=pue,
-        micro_batch_size=128,
-        accumulation_steps=4,
-        emissions_gco2eq=summary.emissions_gco2eq,
-        emissions_train_gco2eq=summary.train.emissions_gco2eq,
-        mean_carbon_intensity_gco2eq_per_kwh=summary.mean_carbon_intensity_gco2eq_per_kwh,
-        intensity_kinds=summary.intensity_kinds,
-        counterfactual=found.model_copy(
-            update={
-                "readings_path": str(folder.submission_readings),
-                "readings_sha256": sha256_of(folder.submission_readings),
-            }
-        ),
-        uncertainty=emissions_interval(rows, METHODS),
-        sci=sci_score(summary.emissions_gco2eq, 12.5, unit="epoch", units=3.0),
-        ledger_path=str(folder.ledger),
-        ledger_sha256=sha256_of(folder.ledger),
-    )
-    return folder, derive(folder, record)
+    write_grid_since_submission(folder, at_submission, rows)
+    record = derive(folder)
+    assert isinstance(record, TrainingRecord)
+    return folder, record
+
+
+def write_grid_since_submission(folder: RunFolder, readings: list[Reading], rows: Sequence[ValuedRow]) -> None:
+    """Write what is known of the grid before the run's rows and between them, learnt at the run's end."""
+    known = [entry.reading for entry in best_known(read_intensity(folder.path)[0])]
+    spans = ((reading.start, reading.end) for reading in known)
+    log = IntensityLog(folder.path)
+    for start, end in gaps(spans, readings[0].start, readings[-1].end):
+        log.append(cover(start, end, [lambda *_: readings]), rows[-1].end)
 
 
 _BEST_FIRST = ("measured", "estimated", "forecast", "cached", "modelled", "replayed")

@@ -36,9 +36,10 @@ def recorder(
     now: Callable[[], datetime] = utc_now,
     interval_s: float = 0.05,
     attempt: int = 1,
+    speed: float = 1.0,
 ) -> EnergyRecorder:
     return EnergyRecorder(
-        meter, LedgerWriter(path), readings_for, now=now, interval_s=interval_s, pue=1.5, attempt=attempt
+        meter, LedgerWriter(path), readings_for, now=now, interval_s=interval_s, pue=1.5, attempt=attempt, speed=speed
     )
 
 

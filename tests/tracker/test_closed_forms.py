@@ -7,9 +7,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from lowtide.records import LedgerRow, Phase, Reading
+from lowtide.records import LedgerRow, Phase, Reading, read_intensity
 from lowtide.tracker.emissions import summarise, value_rows
-from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_intensity, read_ledger
+from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
 
 from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import T0, reading

@@ -134,7 +134,7 @@ def test_a_counter_that_stands_still_marks_the_figures(
     meter.start()
     time.sleep(0.1)
     assert meter.sample().gpu_energy_kwh == 0
-    assert meter.shortfall == "the energy counter of GPU 0 stands still; the GPU's energy is too low"
+    assert meter.shortfall == "the energy counter of GPU 0 does not move; the GPU's energy is too low"
     meter.stop()
 
 

@@ -149,7 +149,7 @@ def test_a_counter_that_stands_still_marks_the_figures(counter: Path, monkeypatc
     meter.start()
     time.sleep(0.1)
     meter.sample()
-    assert meter.shortfall == "CodeCarbon's total of the CPU's energy stands still; it is too low"
+    assert meter.shortfall == "CodeCarbon's total of the CPU's energy does not move; it is too low"
     add(counter, 10)
     meter.stop()
     assert meter.shortfall is None, "it moves again, and its difference covers the time"
@@ -162,7 +162,7 @@ def test_a_read_only_folder_is_one_sentence_before_anything_is_trained(open_fold
     (open_folder / "ledger.jsonl").chmod(0o444)
     open_folder.chmod(0o555)
     for name in ("ledger.jsonl", "new.jsonl"):
-        with without_privileges(), pytest.raises(ArtifactError, match="mend the permissions") as caught:
+        with without_privileges(), pytest.raises(ArtifactError, match="fix the permissions") as caught:
             LedgerWriter(open_folder / name)
         assert "\n" not in str(caught.value)
     open_folder.chmod(0o755)

@@ -89,7 +89,7 @@ def test_under_replay_rows_are_in_virtual_time_and_split_at_the_grids_hours(tmp_
     anchor = ReplayAnchor(real_start=utc_now(), virtual_start=T0, speed=28_800)
     ramp = sampled(T0 - timedelta(hours=1), 24, 3600, lambda h: 100 + 20 * h)
     meter = LastReading(CONSTANT_W)
-    with recorder(meter, tmp_path / "l", lambda a, b: ramp, lambda: anchor.virtual(utc_now())):
+    with recorder(meter, tmp_path / "l", lambda a, b: ramp, lambda: anchor.virtual(utc_now()), speed=28_800):
         time.sleep(0.5)
     rows = read_ledger(tmp_path / "l").rows
     assert_complete(rows, meter)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from lowtide.errors import ArtifactError, MeasurementError, ProviderUnavailable
-from lowtide.records import Phase, Reading
+from lowtide.records import Phase, Reading, read_intensity
 from lowtide.timeutil import utc_now
 from lowtide.tracker.emissions import value_rows
-from lowtide.tracker.ledger import LedgerWriter, read_intensity, read_ledger
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
 from lowtide.tracker.meter import MeterReading
 from lowtide.tracker.recorder import EnergyRecorder
 

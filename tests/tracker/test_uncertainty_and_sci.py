@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 from lowtide.records import IntensityKind
-from lowtide.tracker.emissions import embodied_part_gco2eq, functional_units, rescored, sci_score
 from lowtide.tracker.meter import Method
+from lowtide.tracker.sci import embodied_part_gco2eq, functional_units, sci_score
 from lowtide.tracker.uncertainty import ENERGY_ERRORS, INTENSITY_ERRORS, emissions_interval
 
 from tests.tracker.tracker_tools import valued
@@ -80,10 +80,3 @@ def test_m_is_left_out_unless_it_is_given_and_that_shows() -> None:
 
 def test_a_run_of_no_units_has_no_rate() -> None:
     assert sci_score(50.0, None, unit="epoch", units=0.0) is None
-
-
-def test_a_settlement_moves_o_and_leaves_m_and_r() -> None:
-    score = rescored(sci_score(50.0, 10.0, unit="epoch", units=2.0), 30.0)
-    assert score is not None
-    assert (score.gco2eq_per_unit, score.embodied_gco2eq, score.units) == (20.0, 10.0, 2.0)
-    assert rescored(None, 30.0) is None

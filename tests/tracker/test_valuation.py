@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.records import EmissionFactorType, IntensityKind, KnownIntensity, LedgerRow, Reading, SignalType
+from lowtide.records import (
+    INTENSITY_NAME,
+    EmissionFactorType,
+    IntensityKind,
+    KnownIntensity,
+    LedgerRow,
+    Reading,
+    SignalType,
+    read_intensity,
+)
 from lowtide.tracker.emissions import Valuation, value_rows
-from lowtide.tracker.ledger import INTENSITY_NAME, IntensityLog, read_intensity
+from lowtide.tracker.ledger import IntensityLog
 
 from tests.tracker.tracker_tools import T0, known, reading, row
 

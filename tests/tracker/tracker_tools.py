@@ -15,9 +15,10 @@ from lowtide.records import (
     Reading,
     SignalType,
     ValuedRow,
+    read_intensity,
 )
 from lowtide.tracker.emissions import value_rows
-from lowtide.tracker.ledger import read_intensity, read_ledger
+from lowtide.tracker.ledger import read_ledger
 
 T0 = datetime(2025, 4, 15, 5, 0, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from lowtide.grid.backfill import fill
 from lowtide.grid.client import ProviderClient
 from lowtide.report.savings import refresh_savings
 from lowtide.report.savings_text import HEADER, remarks, rows, title
-from lowtide.runs.maintenance import read_back_left_runs, settle_recent_runs
+from lowtide.runs.maintenance import recover_left_runs, settle_recent_runs
 from lowtide.runs.settlement import history_of
 from lowtide.timeutil import utc_now
 
@@ -104,12 +104,12 @@ class RecoverRunsOperator(ConfiguredOperator):
     @airflow_errors()
     def execute(self, context: Context) -> dict[str, Any]:
         """Recover each run, and return the records' paths; a failure is logged and does not stop the others."""
-        left = read_back_left_runs(self.run_context(context).config.artifacts_path, now=utc_now())
-        for folder in left.read_back:
+        recovered, failures = recover_left_runs(self.run_context(context).config.artifacts_path, now=utc_now())
+        for folder in recovered:
             self.log.info("%s was killed or failed; recovered its record from its ledger", folder.path)
-        for failure in left.failures:
+        for failure in failures:
             self.log.warning("%s", failure)
-        return {"recovered": [str(folder.record) for folder in left.read_back], "failures": left.failures}
+        return {"recovered": [str(folder.record) for folder in recovered], "failures": failures}
 
 
 class SettleRunsOperator(GridHistoryOperator):
@@ -134,7 +134,7 @@ class SettleRunsOperator(GridHistoryOperator):
             settings=run.config.values.report,
         )
         self.log.info(
-            "%d runs checked, %d settled, %d reports renewed", done.looked_at, len(done.settled), len(done.reports)
+            "%d runs checked, %d settled, %d reports renewed", done.checked, len(done.settled), len(done.reports)
         )
         for failure in done.failures:
             self.log.warning("not settled: %s", failure)

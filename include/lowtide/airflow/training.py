@@ -15,7 +15,7 @@ from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
 from lowtide.errors import TrainingPaused
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.pausing import PauseWatch
-from lowtide.runs.run import LogPace, Progress, run_training
+from lowtide.runs.run import LogThrottle, Progress, run_training
 from lowtide.runs.settlement import facts_sha256
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ class GpuTrainingOperator(ConfiguredOperator):
         callbacks: dict[str, Any] = {"stop": self._stop, "on_checkpoint": state.move}
         if job.policy != "interruptible":
             return run_training(training, client, on_progress=on_progress, **callbacks)
-        watch = PauseWatch(state.resumed(job), client, run.clock, on_look=partial(self.log_check, run))
-        callbacks |= {"pause": watch.request, "look": watch.look, "on_progress": watch.telling(on_progress)}
+        watch = PauseWatch(state.resumed(job), client, run.clock, on_decision=partial(self.log_check, run))
+        callbacks |= {"pause": watch.request, "check": watch.check, "on_progress": watch.seeing(on_progress)}
         try:
             record = run_training(training, client, **callbacks)
         except TrainingPaused as paused:
@@ -177,7 +177,7 @@ class GpuTrainingOperator(ConfiguredOperator):
         raise self.deferral(run, job, method_name="resume")
 
     def _progress_logger(self) -> Callable[[Progress], None]:
-        pace = LogPace()
+        pace = LogThrottle()
 
         def log(progress: Progress) -> None:
             if pace.is_due():

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
-from lowtide.records import IncompleteRecord
+from lowtide.records import AnyRecord, IncompleteRecord
 from lowtide.report.export import csv_text, json_text, model_card_text
-from lowtide.runs.account import Account, account_of
+from lowtide.runs.account import account_of
 from lowtide.runs.folder import RunFolder
 
 EXAMPLES = """examples:
@@ -65,7 +65,7 @@ def _text(options: argparse.Namespace) -> str:
     return csv_text(accounts, project_name=options.project, ours=options.format == "csv")
 
 
-def _warn_if_incomplete(accounts: list[Account]) -> None:
+def _warn_if_incomplete(accounts: list[AnyRecord]) -> None:
     # CodeCarbon's columns cannot say it, and the figures would be taken for complete
     for account in accounts:
         if isinstance(account, IncompleteRecord) or not account.energy_complete:

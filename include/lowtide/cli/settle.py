@@ -8,8 +8,8 @@ from lowtide.cli.options import artifacts_root, open_from_environment, print_jso
 from lowtide.config.loader import load_config
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ArtifactError
-from lowtide.records import FirstValuation, IncompleteRecord
-from lowtide.runs.account import Account, account_of
+from lowtide.records import AnyRecord, FirstValuation, IncompleteRecord
+from lowtide.runs.account import account_of
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, SettledRun, check_same_grid, grid_of, history_of, settle_run
 from lowtide.timeutil import utc_now
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _actuals(options: argparse.Namespace, folder: RunFolder, account: Account) -> ActualFigures:
+def _actuals(options: argparse.Namespace, folder: RunFolder, account: AnyRecord) -> ActualFigures:
     grid: GridConfig = load_config(Path(options.config)).values.grid if options.config else grid_of(folder)
     root = artifacts_root(options.artifacts)
     now = utc_now()
@@ -77,7 +77,7 @@ def _as_json(done: SettledRun, notes: list[str]) -> dict[str, Any]:
     }
 
 
-def _figures(account: FirstValuation | Account) -> dict[str, Any]:
+def _figures(account: FirstValuation | AnyRecord) -> dict[str, Any]:
     return {
         "emissions_gco2eq": account.emissions_gco2eq,
         "mean_carbon_intensity_gco2eq_per_kwh": account.mean_carbon_intensity_gco2eq_per_kwh,
@@ -99,7 +99,7 @@ def _show(done: SettledRun, notes: list[str]) -> None:
     print(f"record      {done.folder.record}")
 
 
-def _kinds(account: FirstValuation | Account) -> str:
+def _kinds(account: FirstValuation | AnyRecord) -> str:
     return ", ".join(f"{percent_text(100 * share)} {kind.value}" for kind, share in account.intensity_kinds.items())
 
 

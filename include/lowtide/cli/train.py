@@ -22,12 +22,12 @@ from lowtide.runs.durations import expected_job
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.pausing import earlier_pauses, train_with_pauses
 from lowtide.runs.run import (
-    Beginning,
-    LogPace,
-    goes_on,
+    LogThrottle,
+    RunStart,
     last_checkpoint,
     new_training_id,
     refuse_another_training,
+    resumable,
     unfinished,
 )
 from lowtide.runs.run import Progress as TrainingProgress
@@ -67,7 +67,7 @@ class Display:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._pace: LogPace | None = None
+        self._pace: LogThrottle | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +95,7 @@ class Display:
 
     def training(self, progress: TrainingProgress) -> None:
         """Show a snapshot of the training."""
-        self._pace = self._pace or LogPace()  # from the training's start: the wait before it may be long
+        self._pace = self._pace or LogThrottle()  # from the training's start: the wait before it may be long
         if self._live:
             self._move_bar(progress)
         elif self._pace.is_due():
@@ -118,7 +118,7 @@ class Display:
 
 
 def train(
-    config: LoadedConfig, folder: RunFolder, display: Display, *, resumed: Beginning | None
+    config: LoadedConfig, folder: RunFolder, display: Display, *, resumed: RunStart | None
 ) -> TrainingRecord | Decision:
     """Wait and train in the foreground; every decision is shown and appended to the run's decisions.
 
@@ -155,10 +155,10 @@ def train(
         job = earlier_pauses(folder, job)
     elif (decision := wait(job)).action is not Action.RUN:
         return decision
-    return train_with_pauses(run, job, signal, clock, on_look=keep, on_progress=display.training, wait=wait)
+    return train_with_pauses(run, job, signal, clock, on_decision=keep, on_progress=display.training, wait=wait)
 
 
-def _resuming(earlier: Beginning, folder: RunFolder) -> str:
+def _resuming(earlier: RunStart, folder: RunFolder) -> str:
     found = last_checkpoint(folder)
     step = f"from optimizer step {found.optimizer_step}" if found else "from the start: it has no checkpoint"
     return f"resuming the unfinished run {earlier.run_id}, submitted at {format_moment(earlier.submitted_at)}, {step}"
@@ -197,7 +197,7 @@ def run(options: argparse.Namespace) -> int:
     folder = RunFolder(output.resolve())
     folder.create()
     with Display(quiet=options.json) as display, advice_to_resume(folder, display):
-        earlier = None if options.fresh else goes_on(folder, config.values)
+        earlier = None if options.fresh else resumable(folder, config.values)
         result = train(config, folder, display, resumed=earlier)
     if isinstance(result, Decision):
         if options.json:

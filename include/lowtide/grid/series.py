@@ -3,16 +3,17 @@
 Pure Python on UNIX seconds: a decision looks at some hundreds of blocks, and neither ``Reading`` nor numpy is quick there.
 """
 
+import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import exp, isfinite, isnan, nan
 from operator import lt, mul, sub
 from typing import NamedTuple, Self, TypeVar
 
-from lowtide.records import Forecast, Reading
+from lowtide.records import Forecast, IntensityKind, KnownIntensity, Meaning, Reading
 
 # The blocks of one duration on a curve, by prefix sums; on a regular curve in one pass instead of a search per block.
 
@@ -340,3 +341,54 @@ def _clip(readings: Iterable[Reading], start: datetime, end: datetime) -> list[R
             clipped.append(replace(reading, start=begin, end=stop))
             filled_until = stop
     return clipped
+
+
+# What counts of what is known of the grid: at each instant, of what was learnt by then, the best kind, of these the newest.
+
+
+_RANK = {kind: rank for rank, kind in enumerate(IntensityKind)}
+"""Best first: measured, estimated, forecast, cached, modelled, replayed."""
+
+
+def best_known(
+    entries: Sequence[KnownIntensity], *, meaning: Meaning | None = None, as_of: datetime | None = None
+) -> list[KnownIntensity]:
+    """Return for each time the entry that counts, as entries in time order without overlap.
+
+    :param meaning: signal type and emission factor type; others are left aside. None: all count.
+    :param as_of: what was learnt later is left aside; None: nothing is.
+    """
+    known = [
+        (_RANK[entry.reading.kind], -entry.learnt_at.timestamp(), number, entry)
+        for number, entry in enumerate(entries)
+        if (as_of is None or entry.learnt_at <= as_of) and meaning in (None, _meaning(entry.reading))
+    ]
+    known.sort(key=lambda item: item[3].reading.start)
+    cuts = sorted({cut for *_, entry in known for cut in (entry.reading.start, entry.reading.end)})
+    found: list[KnownIntensity] = []
+    active: list[tuple[int, float, int, KnownIntensity]] = []
+    ahead = 0
+    for start, end in pairwise(cuts):
+        while ahead < len(known) and known[ahead][3].reading.start <= start:
+            heapq.heappush(active, known[ahead])
+            ahead += 1
+        while active and active[0][3].reading.end <= start:
+            heapq.heappop(active)
+        if active:
+            _extend(found, active[0][3], start, end)
+    return found
+
+
+def _meaning(reading: Reading) -> Meaning:
+    return (reading.signal_type, reading.emission_factor_type)
+
+
+def _extend(found: list[KnownIntensity], best: KnownIntensity, start: datetime, end: datetime) -> None:
+    last = found[-1] if found else None
+    begin = start
+    if last is not None and last.reading.end == start:
+        same = replace(last.reading, start=best.reading.start, end=best.reading.end) == best.reading
+        if same and last.learnt_at == best.learnt_at:
+            found.pop()
+            begin = last.reading.start
+    found.append(replace(best, reading=replace(best.reading, start=begin, end=end)))

@@ -397,10 +397,7 @@ def _foreign(run: RunFigures) -> str:
 def _at_submission(counterfactual: Counterfactual | None) -> list[str]:
     if counterfactual is None:
         return []
-    text = f"{units.grams_text(counterfactual.emissions_gco2eq)}, intensity {kinds_text(counterfactual)}"
-    if counterfactual.readings_path is None:
-        return [text]
-    return [text, f"readings {counterfactual.readings_path}, sha256 {counterfactual.readings_sha256}"]
+    return [f"{units.grams_text(counterfactual.emissions_gco2eq)}, intensity {kinds_text(counterfactual)}"]
 
 
 def _settled(run: RunFigures) -> list[str]:

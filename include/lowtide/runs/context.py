@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
 from lowtide.config.loader import LoadedConfig
 from lowtide.config.schema import AUTO, LowtideConfig
-from lowtide.records import ReplayAnchor
+from lowtide.records import EmissionFactorType, ReplayAnchor, SignalType
 from lowtide.runs.folder import RunFolder
 from lowtide.trainer.checkpoint import fingerprint
 
@@ -29,9 +31,9 @@ def comparison_key(config: LowtideConfig) -> str:
 
 
 def run_identity(config: LowtideConfig, anchor: ReplayAnchor | None) -> dict[str, Any]:
-    """Return what must be equal for an attempt to go on with an earlier one's checkpoint and ledger, as JSON values.
+    """Return what must be equal for an attempt to resume an earlier one's checkpoint and ledger, as JSON values.
 
-    What is trained, whose grid it is booked at, the PUE and whose energy counts; not when it may start, nor how often it is measured.
+    What is trained, at which grid it is valued, the PUE and whose energy counts; not when it may start or how often it is measured.
     """
     grid = config.grid.model_dump(
         mode="json", include={"zone", "provider", "region", "emission_factor_type", "signal_type"}
@@ -48,14 +50,44 @@ def _kwargs(kwargs: dict[str, object]) -> str:
     return json.dumps(kwargs, sort_keys=True) if kwargs else ""
 
 
-# Which micro-batch a run with ``micro_batch_size: auto`` has come to: known only once its child has tried.
+class RunDetails(BaseModel):
+    """What the line that opens an attempt in the ledger says of its run: all that an account needs beside rows and grid."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run_id: str
+    comparison_key: str
+    configuration: str
+    zone: str
+    signal_type: SignalType
+    emission_factor_type: EmissionFactorType
+    policy: str
+    submitted_at: AwareDatetime
+    replay: ReplayAnchor | None
+    grid: dict[str, Any] | None = None
+    report: dict[str, Any] | None = None
+    account: dict[str, Any] = {}
+    interval_s: float | None = None
+    pue: float
+    measuring_scope: str
+    methods: dict[str, str] = {}
+    gpu_devices: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+    precision: str
+    micro_batch_size: int | None
+    accumulation_steps: int | None
+    effective_batch_size: int
+    seed: int
+
+
+# The micro-batch of a run with ``micro_batch_size: auto``: known only once its child has tried.
 
 
 _KEYS = ("micro_batch_size", "accumulation_steps")
 
 
 def note_sizes(folder: RunFolder, config: LowtideConfig, attempt: int, ready: Mapping[str, Any]) -> None:
-    """Keep what the child has chosen, so that a run which is killed tells it too; does nothing where it was given.
+    """Keep what the child has chosen, so that the record of a killed run has it too; does nothing where it was given.
 
     :param ready: the data of the child's event ``ready``.
     """
@@ -63,13 +95,13 @@ def note_sizes(folder: RunFolder, config: LowtideConfig, attempt: int, ready: Ma
         folder.note_attempt({"attempt": attempt, **{key: ready[key] for key in _KEYS}})
 
 
-def sizes_of_killed(folder: RunFolder, details: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def sizes_of_killed(folder: RunFolder, details: RunDetails) -> tuple[dict[str, Any], list[str]]:
     """Return the sizes of a run without a result, and a sentence where they had not been chosen.
 
     :param details: of the opening line; sizes are null there under ``auto``.
     """
-    if details.get(_KEYS[0]) is not None:
-        return {}, []
+    if details.micro_batch_size is not None:
+        return {"micro_batch_size": details.micro_batch_size, "accumulation_steps": details.accumulation_steps}, []
     for line in reversed(folder.attempts.read_text(encoding="utf-8").splitlines() if folder.attempts.exists() else []):
         try:
             note = json.loads(line)
@@ -77,8 +109,8 @@ def sizes_of_killed(folder: RunFolder, details: Mapping[str, Any]) -> tuple[dict
             continue
         if all(isinstance(note.get(key), int) for key in _KEYS):
             return {key: note[key] for key in _KEYS}, []
-    whole = {"micro_batch_size": details.get("effective_batch_size"), "accumulation_steps": 1}
-    return whole, ["the micro-batch (auto) was not chosen yet; the whole effective batch stands for it"]
+    whole = {"micro_batch_size": details.effective_batch_size, "accumulation_steps": 1}
+    return whole, ["the micro-batch (auto) was not chosen yet; the whole effective batch is recorded instead"]
 
 
 # What a training run is about, before it begins.
@@ -86,10 +118,10 @@ def sizes_of_killed(folder: RunFolder, details: Mapping[str, Any]) -> tuple[dict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRun:
-    """Configuration, identity, and the moments fixed at the run's first look at the grid (policy time).
+    """Configuration, identity, and the times fixed at the run's first check of the grid (policy time).
 
-    ``training_id`` names the one training, over all its attempts, whose checkpoint and ledger may be gone on with: what
-    another one left in the folder is set aside. None: whatever unfinished training the folder holds is gone on with.
+    ``training_id`` names the one training, over all its attempts, whose checkpoint and ledger an attempt may resume: the files
+    of another one are moved aside. None: whatever unfinished training the folder holds is resumed.
     """
 
     config: LoadedConfig

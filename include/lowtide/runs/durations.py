@@ -16,7 +16,7 @@ from lowtide.runs.context import comparison_key
 from lowtide.scheduler.job import Job, job_from_config
 
 LEAST_RUNS = 3
-"""Fewer earlier runs say little of the next one: the configured duration holds."""
+"""With fewer earlier runs the configured duration is used."""
 LATEST_RUNS = 20
 LONGEST_S = 100 * 86_400.0
 _MOST_FILES = 500
@@ -24,7 +24,7 @@ _MOST_FILES = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedDuration:
-    """A duration in policy time, and in words where it comes from."""
+    """A duration in policy time, and its source in words."""
 
     duration: timedelta
     source: str
@@ -40,7 +40,7 @@ class ExpectedDuration:
 
 
 def expected_job(config: LoadedConfig, *, job_id: str, submitted_at: datetime) -> tuple[Job, ExpectedDuration]:
-    """Return the job of a configuration, with the duration that is expected of it, and where that comes from."""
+    """Return the job of a configuration with its expected duration, and that duration's source."""
     expected = expected_duration(config.values, config.artifacts_path)
     job = job_from_config(config.values, job_id=job_id, submitted_at=submitted_at)
     return replace(job, expected_duration=expected.duration), expected
@@ -82,12 +82,12 @@ def _earlier_runs(config: LowtideConfig, artifacts_root: Path) -> list[dict[str,
 
 
 def _training_key(key: str) -> str:
-    """Return a comparison key without its zone: where a training runs says nothing of how long it takes."""
+    """Return a comparison key without its zone: the zone does not change how long a training takes."""
     return "; ".join(part for part in key.split("; ") if not part.startswith("zone="))
 
 
 def _records(artifacts_root: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records under the artifact root, newest first; unreadable and unfinished ones say nothing of durations."""
+    """Yield the records under the artifact root, newest first; unreadable and unfinished ones are skipped."""
     files = ((_modified_s(path), path) for path in artifacts_root.glob("runs/*/*/record.json"))
     for _, path in sorted(files, reverse=True)[:_MOST_FILES]:
         try:

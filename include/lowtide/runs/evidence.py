@@ -1,6 +1,5 @@
-"""Gathers what is known of a run's wait: its ledger, the grid from submission to deadline, and the deadline itself."""
+"""Gathers the evidence of a run's wait: its ledger, the grid from submission to deadline, and the deadline itself."""
 
-import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,41 +16,35 @@ from lowtide.grid.backfill import provider_key
 from lowtide.grid.factory import open_provider
 from lowtide.grid.history import open_history
 from lowtide.grid.providers.offline import open_replay
-from lowtide.grid.series import Source, cover
+from lowtide.grid.series import Source, best_known, cover
 from lowtide.io import sha256_of
 from lowtide.records import Reading, TrainingRecord, decision_files, read_decisions
 from lowtide.report.waiting import WaitEvidence, delay_of
-from lowtide.runs.account import ACTUAL, opening_details
+from lowtide.runs.account import ACTUAL, read_facts
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, grid_of
-from lowtide.tracker.emissions import best_known
-from lowtide.tracker.ledger import read_intensity, read_ledger
-
-# What a run's configuration said about its comparison: for a comparison that is made elsewhere, from the run's folder alone.
-
 
 _log = logging.getLogger(__name__)
 
 
 def report_settings(record: TrainingRecord, folder: RunFolder) -> ReportConfig | None:
-    """Return the section ``report`` of a run's configuration; None where nobody knows it any more.
+    """Return the section ``report`` of a run's configuration; None where it is not known any more.
 
-    The opening of its ledger has it; of a ledger from before that, the configuration's file has, if its checksum is still the
-    record's: then nothing was laid over it, and it has not changed since.
+    The opening of its ledger has it; else the configuration's file, if its checksum is still the record's.
     """
     try:
-        details = opening_details(read_ledger(folder.ledger)) or {}
-        if "report" in details:
-            return ReportConfig.model_validate(details["report"])
+        settings = read_facts(folder).details.report
+        if settings is not None:
+            return ReportConfig.model_validate(settings)
     except (OSError, LowtideError, ValidationError) as error:
-        _log.info("the ledger of %s does not say how the run is compared: %s", folder.path, error)
+        _log.info("the ledger of %s has no report settings: %s", folder.path, error)
     return _of_file(record.configuration)
 
 
 def _of_file(configuration: str) -> ReportConfig | None:
     source, _, checksum = configuration.rpartition(" sha256:")
     try:
-        found = load_config(PROJECT_ROOT / source)  # of an absolute path, that one
+        found = load_config(PROJECT_ROOT / source)
     except LowtideError:
         return None
     return found.values.report if found.sha256 == checksum else None
@@ -60,10 +53,10 @@ def _of_file(configuration: str) -> ReportConfig | None:
 def wait_evidence(
     record: TrainingRecord, folder: RunFolder, artifacts_root: Path | None, *, now: datetime
 ) -> WaitEvidence:
-    """Return what can be read of a run's wait; nobody is asked over a network, and what is missing is said.
+    """Return what can be read of a run's wait, without any request; ``missing`` names what cannot be read.
 
-    The run's own valuation comes first, so that the run's emissions are the record's; then the readings that the
-    counterfactual was valued at, the replayed trace or the stored history, and the readings that decisions were made on.
+    The intensities that the run is valued at come first, so that the figures are the record's; then the replayed trace or the
+    stored history, then the readings that decisions were made on.
 
     :param artifacts_root: where the grid's history lies; None to do without.
     :param now: real time; what has not ended by then is no actual figure yet.
@@ -71,9 +64,8 @@ def wait_evidence(
     try:
         if sha256_of(folder.ledger) != record.ledger_sha256:
             return WaitEvidence(missing=f"{folder.ledger} is not the ledger of this record")
-        rows = read_ledger(folder.ledger).rows
-        own = (record.signal_type, record.emission_factor_type)
-        known = [entry.reading for entry in best_known(read_intensity(folder.path)[0], meaning=own)]
+        facts = read_facts(folder)
+        known = [entry.reading for entry in best_known(facts.entries, meaning=facts.meaning)]
     except (OSError, LowtideError) as error:
         return WaitEvidence(missing=f"the run's ledger cannot be read ({error})")
     found, unreadable = read_decisions(*decision_files(folder.path))
@@ -85,25 +77,13 @@ def wait_evidence(
     read = [one.reading for one in decisions if one.reading is not None and one.reading.kind in ACTUAL]
     sources: list[Source] = [
         lambda *_: [reading for reading in known if reading.kind in (*ACTUAL, "replayed")],
-        lambda *_: [reading for reading in _at_submission(record, folder) if reading.kind in (*ACTUAL, "replayed")],
         lambda start, stop: _stored(folder, artifacts_root, start, stop, now),
         lambda *_: [reading for reading in read if reading.end <= now],
     ]
     readings = cover(record.submitted_at, end, sources)
     return WaitEvidence(
-        rows=rows, readings=readings, deadline=delay.deadline, waited=delay.waited, queued_s=delay.queued_s
+        rows=facts.rows, readings=readings, deadline=delay.deadline, waited=delay.waited, queued_s=delay.queued_s
     )
-
-
-def _at_submission(record: TrainingRecord, folder: RunFolder) -> list[Reading]:
-    if record.counterfactual is None or record.counterfactual.readings_path is None:
-        return []
-    path = folder.path / Path(record.counterfactual.readings_path).name  # the folder may have been moved since
-    try:
-        return [Reading.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, KeyError, LowtideError) as error:
-        _log.info("%s is passed over: %s", path, error)
-        return []
 
 
 def _stored(

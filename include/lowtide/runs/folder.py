@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lowtide.errors import ArtifactError
-from lowtide.records import tells_of_an_unfinished_run
-from lowtide.tracker.ledger import INTENSITY_NAME
+from lowtide.records import INTENSITY_NAME, tells_of_an_unfinished_run
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
@@ -50,12 +49,12 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """The training record; of a training that did not succeed, only what was read back from its ledger."""
+        """The run's record; of a training that did not finish, an incomplete one."""
         return self.path / "record.json"
 
     @property
     def is_finished(self) -> bool:
-        """Whether a training here succeeded; a record that cannot be read is taken for one of a training that did."""
+        """Whether a training here succeeded; a record that cannot be read counts as one."""
         try:
             return not tells_of_an_unfinished_run(json.loads(self.record.read_bytes()))
         except FileNotFoundError:
@@ -70,13 +69,8 @@ class RunFolder:
 
     @property
     def decisions(self) -> Path:
-        """The evidence of the wait: one decision a line."""
+        """The decisions on waits and pauses, one a line."""
         return self.path / "decisions.jsonl"
-
-    @property
-    def submission_readings(self) -> Path:
-        """The grid's readings from submission on, at which the counterfactual is booked."""
-        return self.path / "submission_readings.jsonl"
 
     @property
     def intensity(self) -> Path:
@@ -117,18 +111,18 @@ class RunFolder:
 
     @property
     def attempts(self) -> Path:
-        """What each attempt's training warned of, and from where those after the first one went on."""
+        """What each attempt's training warned of, and from where those after the first one resumed."""
         return self.path / "attempts.jsonl"
 
     @property
     def pauses(self) -> Path:
-        """How often the training paused, for who goes on with it from the command line."""
+        """How often the training paused, for an attempt that resumes from the command line."""
         return self.path / "pauses.json"
 
     def publish(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a small JSON file that is shown to a person while the run goes on; the last one wins.
+        """Write a small JSON file that is shown to a person while the run is running; the last one wins.
 
-        A full disk is told and does not end the run: the ledger, which matters, has its own way to survive it.
+        A full disk is logged and does not end the run: only the ledger matters, and it has its own way to survive it.
         """
         temporary = self.path / f".{name}.part"
         try:
@@ -138,15 +132,15 @@ class RunFolder:
             _log.warning("%s cannot be written (%s); progress is not shown", self.path / name, error.strerror)
 
     def note_attempt(self, values: Mapping[str, Any]) -> None:
-        """Append what the record will say of an attempt; like progress, it does not end a run that cannot write it."""
+        """Append a note on an attempt for the record; as with progress, a full disk does not end the run."""
         try:
             with self.attempts.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
         except OSError as error:
-            _log.warning("%s cannot be written (%s); the record will not say it", self.attempts, error.strerror)
+            _log.warning("%s cannot be written (%s); it will be missing in the record", self.attempts, error.strerror)
 
     def resumed_from(self) -> dict[int, int]:
-        """Return the optimizer step that each attempt went on from; attempts that began at the beginning are not there."""
+        """Return the optimizer step that each attempt resumed from; attempts that started from scratch are not in it."""
         return {note["attempt"]: note["optimizer_step"] for note in self._notes() if "optimizer_step" in note}
 
     def warnings(self) -> tuple[str, ...]:
@@ -163,7 +157,7 @@ class RunFolder:
         return found
 
     def append_decisions(self, decisions: list[dict[str, Any]]) -> None:
-        """Append decisions to the evidence of the wait.
+        """Append decisions to ``decisions.jsonl``.
 
         :raises ArtifactError: the file cannot be written.
         """
@@ -173,7 +167,7 @@ class RunFolder:
                 file.writelines(json.dumps(decision) + "\n" for decision in decisions)
         except OSError as error:
             raise ArtifactError(
-                f"cannot write {self.decisions} ({error.strerror}); free space or mend its permissions"
+                f"cannot write {self.decisions} ({error.strerror}); free space or fix its permissions"
             ) from error
 
 

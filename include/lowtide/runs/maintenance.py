@@ -1,85 +1,76 @@
-"""Renews reports when more is known than when they were written: actual figures, or the hours up to a deadline."""
+"""What the nightly tasks do for runs: recover killed ones, settle recent ones, and renew the reports that rest on them."""
 
-import itertools
 import json
 import logging
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError, LedgerInUse, LowtideError, MeasurementError
 from lowtide.grid.history import HistoryStore
-from lowtide.records import LedgerEventKind
+from lowtide.records import AnyRecord, LedgerEventKind, read_record
 from lowtide.report.compare import compare_replicates
 from lowtide.report.files import load_record, write_report
 from lowtide.report.model import Report
-from lowtide.report.savings import TrainingFolder, training_folders
-from lowtide.runs.account import read_back_where
+from lowtide.report.savings import training_folders
+from lowtide.runs.account import recover_if
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, SettledRun, grid_of, settle_run
 from lowtide.timeutil import format_moment, parse_moment
 from lowtide.tracker.ledger import LedgerContents
 
-# Reads back what killed, failed and stopped runs used, where nobody else will: their process is gone, and no record was left.
-#
-# Nothing is taken from an attempt that may still follow: only what is derived is written, and ``begin`` removes it again.
-
-
 _log = logging.getLogger(__name__)
 
+# Recovery: the records of runs that were killed, failed or stopped, and that no attempt will resume.
+#
+# Only derived files are written, and ``begin`` removes them again: nothing is taken from an attempt that may still follow.
+
+
 QUIET = timedelta(hours=1)
-"""A ledger that nobody touched for so long is of a run that is gone: one that goes on touches it every few seconds."""
+"""A ledger that was not touched for so long belongs to a run that ended: a running one touches it every few seconds."""
 PAUSED_QUIET = timedelta(days=7)
-"""A pause ends when the grid is clean again, within days; after so long, its run was given up."""
+"""A pause ends within days, when the grid is clean again; after so long, its run was given up."""
 
 
-@dataclass(slots=True, kw_only=True)
-class LeftRuns:
-    """The runs that were read back, and in sentences those that could not be."""
+def recover_left_runs(artifacts_root: Path, *, now: datetime) -> tuple[list[RunFolder], list[str]]:
+    """Recover every run without a record whose ledger was not touched in the last hour, of any grid and however old.
 
-    read_back: list[RunFolder] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    A run without any energy, and one whose ledger another process holds, are left alone.
 
-
-def read_back_left_runs(artifacts_root: Path, *, now: datetime) -> LeftRuns:
-    """Read back every run without a record whose ledger nobody touched in the last hour, however old it is.
-
-    Of any grid, replayed too. One that used nothing is no run; one that another process holds is left alone.
+    :returns: the runs that were recovered, and one sentence for each that could not be.
     """
-    done = LeftRuns()
+    recovered: list[RunFolder] = []
+    failures: list[str] = []
     for folder in _without_record(artifacts_root):
         try:
-            if _last_sign(folder) <= now - QUIET and _is_read_back(folder, now):
-                done.read_back.append(folder)
+            if _last_alive(folder) <= now - QUIET and _recover(folder, now):
+                recovered.append(folder)
         except (LedgerInUse, MeasurementError) as error:
-            _log.info("%s is not read back: %s", folder.path, error)
+            _log.info("%s is not recovered: %s", folder.path, error)
         except (LowtideError, OSError) as error:
-            done.failures.append(f"not read back: {error}")
-    return done
+            failures.append(f"not recovered: {error}")
+    return recovered, failures
 
 
 def _without_record(artifacts_root: Path) -> Iterator[RunFolder]:
     for found in training_folders(artifacts_root):
         folder = RunFolder(found.path)
-        if folder.ledger.exists() and not folder.record.exists() and not _is_half_moved(found):
+        # begin moves a finished training's record last: such a folder is half moved
+        half_moved = found.superseded and found.path.name.startswith("finished-")
+        if folder.ledger.exists() and not folder.record.exists() and not half_moved:
             yield folder
 
 
-def _is_half_moved(found: TrainingFolder) -> bool:
-    # of a finished training whose record has not followed yet: begin moves it last
-    return found.superseded and found.path.name.startswith("finished-")
-
-
-def _is_read_back(folder: RunFolder, now: datetime) -> bool:
-    def left(contents: LedgerContents) -> bool:
+def _recover(folder: RunFolder, now: datetime) -> bool:
+    def is_left(contents: LedgerContents) -> bool:
         quiet = PAUSED_QUIET if _is_paused(contents) else QUIET
-        return _last_sign(folder) <= now - quiet  # looked at again: an attempt may have begun meanwhile
+        return _last_alive(folder) <= now - quiet  # checked again: an attempt may have begun meanwhile
 
-    return read_back_where(folder, left) is not None
+    return recover_if(folder, is_left) is not None
 
 
 def _is_paused(contents: LedgerContents) -> bool:
@@ -87,8 +78,8 @@ def _is_paused(contents: LedgerContents) -> bool:
     return last is not None and last.event is LedgerEventKind.CLOSED and last.details.get("outcome") == "paused"
 
 
-def _last_sign(folder: RunFolder) -> datetime:
-    """Return when a run last gave a sign of life: a row, a touch while the disk was full, or the beginning of an attempt."""
+def _last_alive(folder: RunFolder) -> datetime:
+    """Return when a run last wrote a row, touched its ledger because the disk was full, or began an attempt."""
     try:
         touched_s = folder.ledger.stat().st_mtime
         begun_s = folder.identity.stat().st_mtime if folder.identity.exists() else 0.0
@@ -97,44 +88,108 @@ def _last_sign(folder: RunFolder) -> datetime:
     return datetime.fromtimestamp(max(touched_s, begun_s), UTC)
 
 
-class Renewed(NamedTuple):
-    """The reports that were written anew, and in sentences those that could not be."""
-
-    reports: list[Path]
-    failures: list[str]
+# Settling: the recent runs of one grid, from its stored history.
 
 
-def renew_reports(
-    artifacts_root: Path, settled: Set[Path], recent: Set[Path], *, settings: ReportConfig, now: datetime
-) -> Renewed:
-    """Write reports anew that rest on a settled run, or whose run may be told its oracle now that its deadline is over.
+@dataclass(slots=True, kw_only=True)
+class SettledRuns:
+    """How many runs were checked, which of them changed, the reports that were renewed, and what failed."""
 
-    A report also counts as stale whose run was settled elsewhere (``lowtide settle``) or at a time when the report could not
-    be written: it would say for ever what its record says no more.
+    checked: int = 0
+    settled: list[SettledRun] = field(default_factory=list)
+    reports: list[Path] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
-    :param settled: resolved folders of runs that were just settled.
-    :param recent: resolved folders of runs whose grid's history may have grown.
-    """
-    done = Renewed([], [])
-    for path in _reports(artifacts_root):
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able mapping."""
+        return {
+            "checked": self.checked,
+            "settled": [
+                {
+                    "run_id": run.after.run_id,
+                    "record": str(run.folder.record),
+                    "before_gco2eq": run.before.emissions_gco2eq,
+                    "after_gco2eq": run.after.emissions_gco2eq,
+                    "unsettled_energy_share": run.unsettled_energy_share,
+                }
+                for run in self.settled
+            ],
+            "reports": [str(path) for path in self.reports],
+            "failures": self.failures,
+        }
+
+
+def settle_recent_runs(
+    artifacts_root: Path, history: HistoryStore, *, now: datetime, look_back: timedelta, settings: ReportConfig
+) -> SettledRuns:
+    """Settle every run of the history's grid that ended since ``look_back``; a failure does not stop the others."""
+    done = SettledRuns()
+    for folder in _recent(artifacts_root, history, now - look_back):
+        done.checked += 1
         try:
-            report = json.loads(path.read_bytes())
-            baselines, runs = ([_folder(side) for side in sides] for sides in _sides(report))
-            stale = bool(settled & {*baselines, *runs}) or any(map(_is_behind, itertools.chain(*_sides(report))))
-            if not stale and not (runs[0] in recent and _waits_for_perfect_foresight(report, now)):
-                continue
-            found = _compared(baselines, runs, artifacts_root, _own(settings, report), _chosen(report), now)
-            if stale or found.waiting.perfect_foresight is not None:
-                write_report(found, path.parent)
-                done.reports.append(path)
-        except (OSError, ValueError, KeyError, TypeError, LowtideError) as error:
-            done.failures.append(f"{path} was not renewed: {error}")
+            run = settle_run(folder, ActualFigures(now=now, history=history), now=now)
+        except LowtideError as error:
+            done.failures.append(str(error))
+            continue
+        if run.changed:
+            done.settled.append(run)
+    done.reports, failures = renew_reports(artifacts_root, since=now - look_back, settings=settings, now=now)
+    done.failures += failures
     return done
 
 
-def _reports(artifacts_root: Path) -> list[Path]:
-    """Return the reports of Airflow's runs, and those of the command line, which lie a folder higher."""
-    return sorted((*artifacts_root.glob("reports/*/report.json"), *artifacts_root.glob("reports/*/*/report.json")))
+def _recent(artifacts_root: Path, history: HistoryStore, since: datetime) -> Iterator[RunFolder]:
+    for path in sorted((*artifacts_root.glob("runs/*/record.json"), *artifacts_root.glob("runs/*/*/record.json"))):
+        folder = RunFolder(path.parent)
+        if RunFolder(path.parent.parent).ledger.exists():
+            continue  # what a run keeps in its own folder (finished-1) is not a run
+        try:
+            account = read_record(path)
+            if account.replay is None and account.ended_at >= since and _is_of(folder, account, history):
+                yield folder
+        except LowtideError as error:
+            _log.info("%s is skipped: %s", path, error)
+
+
+def _is_of(folder: RunFolder, account: AnyRecord, history: HistoryStore) -> bool:
+    """Return whether a run was valued at the grid of this history; a region's figures are not its country's."""
+    key = history.key
+    theirs = (key.zone, key.signal_type, key.emission_factor_type)
+    if (account.zone, account.signal_type, account.emission_factor_type) != theirs:
+        return False
+    grid = grid_of(folder)
+    return key.source == (f"{grid.provider}-{grid.region}" if grid.region else grid.provider)
+
+
+# Reports are derived from records: one is written again when the records behind it have changed.
+
+
+def renew_reports(
+    artifacts_root: Path, *, since: datetime, settings: ReportConfig, now: datetime
+) -> tuple[list[Path], list[str]]:
+    """Write each report again whose runs' records have changed, or whose run can be compared with perfect foresight by now.
+
+    :param since: deadlines before it are not checked again for perfect foresight.
+    :returns: the reports that were renewed, and one sentence for each that could not be.
+    """
+    renewed: list[Path] = []
+    failures: list[str] = []
+    for path in sorted(
+        (*artifacts_root.glob("reports/*/report.json"), *artifacts_root.glob("reports/*/*/report.json"))
+    ):
+        try:
+            report = json.loads(path.read_bytes())
+            baselines, runs = _sides(report)
+            is_behind = any(_has_changed(side) for side in (*baselines, *runs))
+            if not is_behind and not _lacks_perfect_foresight(report, since, now):
+                continue
+            found = _compared(report, artifacts_root, settings, now)
+            if is_behind or found.waiting.perfect_foresight is not None:
+                write_report(found, path.parent)
+                renewed.append(path)
+        except (OSError, ValueError, KeyError, TypeError, LowtideError) as error:
+            failures.append(f"{path} was not renewed: {error}")
+    return renewed, failures
 
 
 def _sides(report: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -148,137 +203,37 @@ def _folder(side: dict[str, Any]) -> Path:
     return Path(side["ledger_path"]).resolve().parent
 
 
-def _is_behind(side: dict[str, Any]) -> bool:
-    """Whether the record of this very training is another one by now; that of a later training in its place is not its."""
+def _has_changed(side: dict[str, Any]) -> bool:
+    """Return whether the record of this very training has changed; that of a later training in its place is another one."""
     try:
-        record = json.loads((_folder(side) / "record.json").read_bytes())
-    except (OSError, ValueError):
+        record = read_record(_folder(side) / "record.json").model_dump(mode="json")
+    except ArtifactError:
         return False
-    if not isinstance(record, dict) or record.get("emissions_gco2eq") == side["emissions_gco2eq"]:
+    if any(record[name] != side[name] for name in ("run_id", "started_at", "ledger_sha256")):
         return False
-    return all(record.get(name) == side[name] for name in ("run_id", "started_at", "ledger_sha256"))
+    return any(record[name] != side[name] for name in ("emissions_gco2eq", "intensity_kinds", "counterfactual"))
 
 
-def _waits_for_perfect_foresight(report: dict[str, Any], now: datetime) -> bool:
+def _lacks_perfect_foresight(report: dict[str, Any], since: datetime, now: datetime) -> bool:
     waiting = report["waiting"]
     deadline = waiting.get("deadline")
-    return waiting.get("perfect_foresight") is None and deadline is not None and parse_moment(deadline) <= now
+    return waiting.get("perfect_foresight") is None and deadline is not None and since <= parse_moment(deadline) <= now
 
 
-def _own(settings: ReportConfig, report: dict[str, Any]) -> ReportConfig:
-    """Return the settings with the repeatability that the report was written with: new figures, but no new rules."""
+def _compared(report: dict[str, Any], artifacts_root: Path, settings: ReportConfig, now: datetime) -> Report:
+    """Compare the same runs again, by the rules that the report was written with."""
+    baselines, runs = ([load_record(_folder(side)) for side in sides] for sides in _sides(report))
     percent = report.get("repeatability_percent")
-    return settings if percent is None else settings.model_copy(update={"repeatability_percent": float(percent)})
-
-
-def _chosen(report: dict[str, Any]) -> list[str]:
-    """Return what was said about the choice of the baseline: only who chose it knew, and a renewal does not choose again."""
-    return [str(note) for note in report.get("baseline_notes") or []]
-
-
-def _compared(
-    baselines: list[Path],
-    runs: list[Path],
-    artifacts_root: Path,
-    settings: ReportConfig,
-    chosen: list[str],
-    now: datetime,
-) -> Report:
-    records = [load_record(folder) for folder in runs]
-    report = compare_replicates(
-        [load_record(folder) for folder in baselines],
-        records,
-        settings=settings,
+    found = compare_replicates(
+        baselines,
+        runs,
+        settings=settings if percent is None else settings.model_copy(update={"repeatability_percent": float(percent)}),
         now=now,
-        notes=chosen,
+        notes=[str(note) for note in report.get("baseline_notes") or []],  # a renewal does not choose another baseline
         evidence=[
-            wait_evidence(record, RunFolder(folder), artifacts_root, now=now)
-            for record, folder in zip(records, runs, strict=True)
+            wait_evidence(record, RunFolder(Path(record.ledger_path).parent), artifacts_root, now=now)
+            for record in runs
         ],
     )
     renewed = f"renewed on {format_moment(now)}, after actual figures of the grid had come in"
-    return report.model_copy(update={"notes": (renewed, *report.notes)})
-
-
-# Settles the recent runs of one grid from its history, and renews the reports that rest on them.
-
-
-@dataclass(slots=True, kw_only=True)
-class Settling:
-    """What was looked at and what came of it."""
-
-    looked_at: int = 0
-    settled: list[SettledRun] = field(default_factory=list)
-    reports: list[Path] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return a JSON-able mapping."""
-        return {
-            "looked_at": self.looked_at,
-            "settled": [_summary(run) for run in self.settled],
-            "reports": [str(path) for path in self.reports],
-            "failures": self.failures,
-        }
-
-
-def settle_recent_runs(
-    artifacts_root: Path, history: HistoryStore, *, now: datetime, look_back: timedelta, settings: ReportConfig
-) -> Settling:
-    """Settle every run of the history's grid that ended in the last days; one that cannot be is told, the others go on."""
-    done, recent = Settling(), list(_recent(artifacts_root, history, now - look_back))
-    for folder in recent:
-        done.looked_at += 1
-        try:
-            run = settle_run(folder, ActualFigures(now=now, history=history), now=now)
-        except LowtideError as error:
-            done.failures.append(str(error))
-            continue
-        if run.changed:
-            done.settled.append(run)
-    renewed = renew_reports(
-        artifacts_root,
-        {run.folder.path.resolve() for run in done.settled},
-        {folder.path.resolve() for folder in recent},
-        settings=settings,
-        now=now,
-    )
-    done.reports += renewed.reports
-    done.failures += renewed.failures
-    return done
-
-
-def _recent(artifacts_root: Path, history: HistoryStore, since: datetime) -> Iterator[RunFolder]:
-    for path in sorted((*artifacts_root.glob("runs/*/record.json"), *artifacts_root.glob("runs/*/*/record.json"))):
-        folder = RunFolder(path.parent)
-        if RunFolder(path.parent.parent).ledger.exists():
-            continue  # what a run keeps in its own folder (finished-1) is no run
-        try:
-            data = json.loads(path.read_bytes())
-            if data.get("replay") is None and parse_moment(data["ended_at"]) >= since and _is_of(folder, data, history):
-                yield folder
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, LowtideError) as error:
-            _log.info("%s is passed over: %s", path, error)
-
-
-def _is_of(folder: RunFolder, record: dict[str, Any], history: HistoryStore) -> bool:
-    """Whether a run was valued at the grid whose history this is; a region's figures are not its country's."""
-    key = history.key
-    if (record["zone"], record["signal_type"], record["emission_factor_type"]) != (
-        key.zone,
-        key.signal_type,
-        key.emission_factor_type,
-    ):
-        return False
-    grid = grid_of(folder)
-    return key.source == (f"{grid.provider}-{grid.region}" if grid.region else grid.provider)
-
-
-def _summary(run: SettledRun) -> dict[str, Any]:
-    return {
-        "run_id": run.after.run_id,
-        "record": str(run.folder.record),
-        "before_gco2eq": run.before.emissions_gco2eq,
-        "after_gco2eq": run.after.emissions_gco2eq,
-        "unsettled_energy_share": run.unsettled_energy_share,
-    }
+    return found.model_copy(update={"notes": (renewed, *found.notes)})

@@ -1,10 +1,10 @@
-"""Pauses a training while it runs, where decide() says so: the pause check is a look like any other."""
+"""Pauses a training while it runs, where decide() says so: a pause check is a check like any other."""
 
 import json
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,10 +21,9 @@ from lowtide.scheduler.job import Job, Progress
 from lowtide.scheduler.types import Action, Decision
 from lowtide.scheduler.waiting import DecisionEvent, look
 
-# How often a training has paused and how far it was, in words that survive the process: who goes on must not count anew.
-
-
 _log = logging.getLogger(__name__)
+
+# How often a training has paused and how far it was, kept outside the process: the attempt that resumes must not start counting anew.
 
 
 def resumed(job: Job) -> Job:
@@ -45,7 +44,7 @@ def pauses_as_json(job: Job, training_id: str) -> dict[str, Any]:
 
 
 def with_pauses(job: Job, known: Any, training_id: str) -> Job:
-    """Return a job as its next slice begins; unchanged where what is known is of another training, or nothing."""
+    """Return a job as its next slice begins; unchanged where nothing is known, or only of another training."""
     if not isinstance(known, dict) or known.get("training_id") != training_id:
         return job
     expected = timedelta(seconds=known["expected_duration_s"])
@@ -53,22 +52,22 @@ def with_pauses(job: Job, known: Any, training_id: str) -> Job:
 
 
 def note_pause(folder: RunFolder, job: Job) -> None:
-    """Keep a pause in the run's folder; a full disk is told and does not end the run."""
-    beginning = unfinished(folder)
-    if beginning is None:
+    """Keep a pause in the run's folder; a full disk is logged and does not end the run."""
+    start = unfinished(folder)
+    if start is None:
         return
     try:
-        write_json_atomically(folder.pauses, json.dumps(pauses_as_json(job, beginning.training_id)))
+        write_json_atomically(folder.pauses, json.dumps(pauses_as_json(job, start.training_id)))
     except (ArtifactError, OSError) as error:
-        _log.warning("%s: the pause is not counted if the training must be gone on with by hand", error)
+        _log.warning("%s: the pause is not counted if the training is resumed by hand", error)
 
 
 def earlier_pauses(folder: RunFolder, job: Job) -> Job:
     """Return the job of a folder's unfinished training with the pauses that were kept of it."""
-    beginning = unfinished(folder)
+    start = unfinished(folder)
     try:
         known = json.loads(folder.pauses.read_text(encoding="utf-8"))
-        return with_pauses(job, known, beginning.training_id) if beginning else job
+        return with_pauses(job, known, start.training_id) if start else job
     except FileNotFoundError:
         return job
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -77,64 +76,44 @@ def earlier_pauses(folder: RunFolder, job: Job) -> Job:
 
 
 _LEAST_SHARE = 0.02
-"""Of the samples, before the training's own speed is believed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """How many samples were done when."""
-
-    at: datetime
-    samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Pace:
-    """How far a job is, and how long it takes: as expected, or longer where its own speed says so."""
-
-    job: Job
-    done: timedelta
-    expected: timedelta
-    slice_done: timedelta = timedelta(0)
-    first: _Seen | None = None
-
-    def after(self, snapshot: Snapshot, now: datetime) -> "_Pace":
-        """Return the pace after a snapshot: the share of the samples is the share of the work."""
-        total = snapshot.samples_total
-        if not total or not snapshot.samples:
-            return self
-        first = self.first or _Seen(at=now, samples=snapshot.samples)
-        in_slice = max(0, snapshot.samples - first.samples)
-        expected = self.job.expected_duration
-        if in_slice >= _LEAST_SHARE * total:
-            expected = max(expected, (now - first.at) / in_slice * total)
-        share = min(1.0, snapshot.samples / total)
-        return replace(
-            self, done=expected * share, expected=expected, slice_done=expected * (in_slice / total), first=first
-        )
+"""Of the samples, before the training's own speed is used."""
 
 
 class PauseWatch:
-    """Looks at the grid while a slice of a job runs, and asks for a pause; the signal's refresher calls ``look``.
+    """Checks while a slice of a job runs whether it should pause, and requests it; the signal's refresher calls ``check``.
+
+    How far the job is follows from the share of its samples. It takes as long as expected, or longer where its own speed says so.
 
     :param job: as it begins the slice: with the progress and the pauses of the slices before.
-    :param on_look: told of each look, on the refresher's thread.
+    :param on_decision: called with each decision, on the refresher's thread.
     """
 
     def __init__(
-        self, job: Job, signal: IntensityClient, clock: Clock, *, on_look: Callable[[DecisionEvent], None]
+        self, job: Job, signal: IntensityClient, clock: Clock, *, on_decision: Callable[[DecisionEvent], None]
     ) -> None:
         self.request = threading.Event()
-        self._begun = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
-        self._job, self._signal, self._clock, self._on_look = job, signal, clock, on_look
-        self._pace = _Pace(job, self._begun.done, job.expected_duration)
+        self._job, self._signal, self._clock, self._on_decision = job, signal, clock, on_decision
+        self._first: tuple[datetime, int] | None = None
+        begun = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
+        # the expected duration and the progress are replaced together, since the refresher's thread reads them
+        self._pace = job.expected_duration, replace(begun, running=True, slice_done=timedelta(0))
 
     def see(self, snapshot: Snapshot) -> None:
         """Take the training's progress into account."""
-        self._pace = self._pace.after(snapshot, self._clock.now())
+        total, samples = snapshot.samples_total, snapshot.samples
+        if not total or not samples:
+            return
+        now = self._clock.now()
+        began, at_begin = self._first = self._first or (now, samples)
+        in_slice = max(0, samples - at_begin)
+        expected = self._job.expected_duration
+        if in_slice >= _LEAST_SHARE * total:
+            expected = max(expected, (now - began) / in_slice * total)
+        done, slice_done = expected * min(1.0, samples / total), expected * (in_slice / total)
+        self._pace = expected, replace(self._pace[1], done=done, slice_done=slice_done)
 
-    def telling(self, on_progress: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:
-        """Return what sees a snapshot and passes it on."""
+    def seeing(self, on_progress: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:
+        """Return a function that takes a snapshot into account and passes it on."""
 
         def see(snapshot: Snapshot) -> None:
             self.see(snapshot)
@@ -144,24 +123,22 @@ class PauseWatch:
 
     def paused(self) -> Job:
         """Return the job as a pause leaves it."""
-        pace = self._pace
-        return self._with(pace, Progress(done=pace.done, running=False, pauses=self._begun.pauses + 1))
+        expected, progress = self._pace
+        after = Progress(done=progress.done, running=False, pauses=progress.pauses + 1)
+        return replace(self._job, expected_duration=expected, progress=after)
 
-    def _with(self, pace: "_Pace", progress: Progress) -> Job:
-        return replace(self._job, expected_duration=pace.expected, progress=progress)
+    def check(self) -> None:
+        """Decide once; a pause that was requested is not requested again.
 
-    def look(self) -> None:
-        """Look once; a pause that was asked for is not asked for again.
-
-        :raises LowtideError: a replay that left its trace, or evidence that cannot be kept; the training goes on.
+        :raises LowtideError: a replay that left its trace, or decisions that cannot be kept; the training continues.
         """
         if self.request.is_set():
             return
-        pace = self._pace
-        running = Progress(done=pace.done, running=True, pauses=self._begun.pauses, slice_done=pace.slice_done)
-        looked = look(self._with(pace, running), self._signal, self._clock)
-        self._on_look(looked)
-        if looked.decision.action is Action.PAUSE:
+        expected, progress = self._pace
+        job = replace(self._job, expected_duration=expected, progress=progress)
+        event = look(job, self._signal, self._clock)
+        self._on_decision(event)
+        if event.decision.action is Action.PAUSE:
             self.request.set()
 
 
@@ -171,24 +148,24 @@ def train_with_pauses(
     signal: IntensityClient,
     clock: Clock,
     *,
-    on_look: Callable[[DecisionEvent], None],
+    on_decision: Callable[[DecisionEvent], None],
     on_progress: Callable[[Snapshot], None],
     wait: Callable[[Job], Decision],
 ) -> TrainingRecord:
     """Train in as many slices as the policy ``interruptible`` wants; any other policy trains in one.
 
-    Each pause is kept in the run's folder, so that who goes on with it later (``pauses.earlier_pauses``) counts on.
+    Each pause is kept in the run's folder, so that an attempt that resumes later (``earlier_pauses``) counts it.
 
-    :param wait: holds a paused job until it is to go on.
+    :param wait: holds a paused job until it is to resume.
     :raises LowtideError: as ``run_training`` says.
     """
     if job.policy != "interruptible":
         return run_training(run, signal, on_progress=on_progress)
     while True:
-        watch = PauseWatch(job, signal, clock, on_look=on_look)
+        watch = PauseWatch(job, signal, clock, on_decision=on_decision)
         try:
             return run_training(
-                run, signal, pause=watch.request, look=watch.look, on_progress=watch.telling(on_progress)
+                run, signal, pause=watch.request, check=watch.check, on_progress=watch.seeing(on_progress)
             )
         except TrainingPaused:
             job = watch.paused()

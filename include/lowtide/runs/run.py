@@ -1,4 +1,4 @@
-"""What happens to the files of a run when it is begun, begun again, or gone on with."""
+"""One training run, composed: the child trains, the parent measures, and the grid's intensity values the energy."""
 
 import contextlib
 import logging
@@ -6,16 +6,15 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lowtide.config.loader import PROJECT_ROOT
-from lowtide.config.schema import AUTO, LowtideConfig
+from lowtide.config.schema import LowtideConfig
 from lowtide.errors import (
     ArtifactError,
     ConfigurationError,
@@ -27,15 +26,16 @@ from lowtide.errors import (
 )
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock, clock_for
+from lowtide.grid.series import best_known, gaps
 from lowtide.io import hold_ledger, write_json_atomically
 from lowtide.records import Phase, ReplayAnchor, TrainingRecord
-from lowtide.runs.account import FinishedTraining, write_record
-from lowtide.runs.context import TrainingRun, comparison_key, note_sizes, run_identity
+from lowtide.runs.account import derive, read_facts
+from lowtide.runs.context import RunDetails, TrainingRun, comparison_key, note_sizes, run_identity
 from lowtide.runs.folder import RunFolder
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import utc_now
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.gpu import VISIBLE
-from lowtide.tracker.ledger import INCOMPLETE, LedgerWriter, next_attempt, read_ledger
+from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter, next_attempt, read_ledger
 from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 from lowtide.tracker.recorder import EnergyRecorder, LiveFigures
@@ -44,57 +44,36 @@ from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
 
-# What a ledger says of an attempt: what the run is about when it opens, how it went when it closes.
-
 
 def run_details(run: TrainingRun, signal: IntensityClient, meter: EnergyMeter) -> dict[str, Any]:
-    """Return what a reader must know to make an account of a ledger whose run left no record."""
+    """Return what an account needs to know of a run beside its rows, for the line that opens an attempt."""
     config = run.config.values
     training = config.training
-    return {
-        "run_id": run.run_id,
-        "comparison_key": comparison_key(config),
-        "configuration": f"{run.config.source} sha256:{run.config.sha256}",
-        "grid": config.grid.model_dump(mode="json") | {"provider": signal.provider_name},
-        "report": config.report.model_dump(mode="json"),
-        "zone": config.grid.zone,
-        "signal_type": signal.signal_type.value,
-        "emission_factor_type": signal.emission_factor_type.value,
-        "policy": config.scheduler.policy,
-        "submitted_at": format_moment(run.submitted_at),
-        "replay": run.anchor.model_dump(mode="json") if run.anchor else None,
-        "interval_s": config.tracker.interval.total_seconds(),
-        "pue": config.tracker.pue,
-        "measuring_scope": meter.scope,
-        "methods": dict(meter.methods),
-        "gpu_devices": list(meter.gpu_devices),
-        "versions": dict(meter.versions),
-        "precision": training.precision,
-        "micro_batch_size": None if training.micro_batch_size == AUTO else training.micro_batch_size,
-        "accumulation_steps": training.accumulation_steps,
-        "effective_batch_size": training.effective_batch_size,
-        "seed": training.seed,
-    }
-
-
-@contextmanager
-def attempt_in(
-    ledger: LedgerWriter, number: int, details: Mapping[str, Any], *, problems: Callable[[], Sequence[str]]
-) -> Iterator[None]:
-    """Open an attempt and close it however it ends; only a process that is killed leaves it open, and that shows.
-
-    :param problems: what went wrong with the measuring so far; asked for at the end.
-    """
-    ledger.open_attempt(number, details)
-    try:
-        yield
-    except BaseException as error:
-        try:
-            ledger.close_attempt(_outcome(error), problems())
-        except ArtifactError as failure:
-            error.add_note(f"the energy ledger's attempt could not be closed: {failure}")
-        raise
-    ledger.close_attempt("finished", problems())
+    return RunDetails(
+        run_id=run.run_id,
+        comparison_key=comparison_key(config),
+        configuration=f"{run.config.source} sha256:{run.config.sha256}",
+        zone=config.grid.zone,
+        signal_type=signal.signal_type,
+        emission_factor_type=signal.emission_factor_type,
+        policy=config.scheduler.policy,
+        submitted_at=run.submitted_at,
+        replay=run.anchor,
+        grid=config.grid.model_dump(mode="json") | {"provider": signal.provider_name},
+        report=config.report.model_dump(mode="json"),
+        account=config.account.model_dump(mode="json"),
+        interval_s=config.tracker.interval.total_seconds(),
+        pue=config.tracker.pue,
+        measuring_scope=meter.scope,
+        methods={str(part): how for part, how in meter.methods.items()},
+        gpu_devices=meter.gpu_devices,
+        versions=meter.versions,
+        precision=training.precision,
+        micro_batch_size=training.micro_batch_size if isinstance(training.micro_batch_size, int) else None,
+        accumulation_steps=training.accumulation_steps,
+        effective_batch_size=training.effective_batch_size,
+        seed=training.seed,
+    ).model_dump(mode="json")
 
 
 def _outcome(error: BaseException) -> str:
@@ -106,11 +85,13 @@ def _outcome(error: BaseException) -> str:
 _log = logging.getLogger(__name__)
 
 SETTLEMENT_S = 5.0
-"""For so long an attempt waits for who holds its ledger: a settlement may be at work there for a moment."""
+"""How long an attempt waits for another process that holds its ledger, such as a settlement."""
+
+# Preparing a run's folder for an attempt: a new training, or the next attempt of an unfinished one.
 
 
-class Beginning(BaseModel):
-    """``identity.json``: which training the folder's files belong to, and the moments fixed when it began."""
+class RunStart(BaseModel):
+    """``identity.json``: which training the folder's files belong to, and the times fixed when it was started."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -131,20 +112,20 @@ def new_training_id() -> str:
     return secrets.token_hex(8)
 
 
-def unfinished(folder: RunFolder) -> Beginning | None:
-    """Return the training that was begun in a folder and not finished; None if there is none, or its name is unreadable."""
+def unfinished(folder: RunFolder) -> RunStart | None:
+    """Return the training that was started in a folder and not finished; None without one, or where it cannot be read."""
     if folder.is_finished:
         return None
     try:
-        return Beginning.model_validate_json(folder.identity.read_text(encoding="utf-8"))
+        return RunStart.model_validate_json(folder.identity.read_text(encoding="utf-8"))
     except (OSError, ValidationError):
         return None
 
 
-def goes_on(folder: RunFolder, config: LowtideConfig) -> Beginning | None:
-    """Return the unfinished training that an attempt with this configuration would go on with, or be refused for.
+def resumable(folder: RunFolder, config: LowtideConfig) -> RunStart | None:
+    """Return the unfinished training that an attempt with this configuration would resume, or be refused for.
 
-    One that was begun with another configuration and has saved nothing (a mistake that was mended) is not gone on with.
+    One that was started with another configuration and has saved nothing (a mistake that was corrected) is not resumed.
     """
     earlier = unfinished(folder)
     if earlier is None:
@@ -155,19 +136,19 @@ def goes_on(folder: RunFolder, config: LowtideConfig) -> Beginning | None:
 
 
 def last_checkpoint(folder: RunFolder) -> Manifest | None:
-    """Return the newest checkpoint that an attempt could go on from."""
+    """Return the newest checkpoint that an attempt could resume from."""
     return CheckpointFolder(folder.checkpoints).newest()
 
 
 def begin(run: TrainingRun) -> str:
     """Prepare the folder for an attempt and return the id of the training that it belongs to.
 
-    What a finished training left is moved to ``finished-N``. What an unfinished one of the same identity left stays: its
-    checkpoint is gone on from, and its ledger continued, because the energy was used for this result too; what was read back
-    from that ledger after a kill goes, since the record will tell of all attempts. What another one left is moved to
+    What a finished training left is moved to ``finished-N``. What an unfinished one of the same identity left stays: the
+    attempt resumes from its checkpoint and continues its ledger, because the energy was used for this result too; a record
+    that was derived after a kill is removed, since the next one covers all attempts. What another training left is moved to
     ``other-N``.
 
-    :raises ConfigurationError: an unfinished training has a checkpoint, but the configuration is another one by now.
+    :raises ConfigurationError: an unfinished training has a checkpoint, but the configuration differs from its own.
     :raises ArtifactError: the folder cannot be written, or another process is training in it.
     """
     run.folder.create()
@@ -181,7 +162,7 @@ def _begin(run: TrainingRun) -> str:
     identity = run_identity(run.config.values, run.anchor)
     if folder.is_finished:
         moved = _move_to(folder, "finished")
-        _log.warning("the finished training in %s is in %s now: it trains anew", folder.path, moved)
+        _log.warning("the finished training in %s was moved to %s; training again", folder.path, moved)
     elif earlier is None or (wanted is not None and wanted != earlier.training_id):
         _set_aside(folder, "they belong to another training")
     else:
@@ -191,37 +172,37 @@ def _begin(run: TrainingRun) -> str:
             return earlier.training_id
         _set_aside(folder, difference)
     training_id = wanted or new_training_id()
-    beginning = Beginning(training_id=training_id, run_id=run.run_id, submitted_at=run.submitted_at, identity=identity)
+    beginning = RunStart(training_id=training_id, run_id=run.run_id, submitted_at=run.submitted_at, identity=identity)
     write_json_atomically(folder.identity, beginning.model_dump_json(indent=2))
     return training_id
 
 
 @contextlib.contextmanager
 def _held(folder: RunFolder) -> Iterator[None]:
-    # the ledger of a training that still runs must not be taken from under it, nor one be settled that is gone on with
+    # the ledger of a running training must not be moved, and no settlement must run while one starts
     if not folder.ledger.exists():
         yield
         return
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(hold_ledger(folder.ledger, patience_s=SETTLEMENT_S))
+            held.enter_context(hold_ledger(folder.ledger, timeout_s=SETTLEMENT_S))
         except LedgerInUse:
             raise ArtifactError(
                 f"{folder.path}: another process is training in this folder; wait for it, or end it"
             ) from None
         with contextlib.suppress(FileNotFoundError):
-            os.utime(folder.identity)  # a sign of life: the attempt's first row may be a minute away
+            os.utime(folder.identity)  # shows that the run is alive: the attempt's first row may be a minute away
         yield
 
 
 def _forget_account(folder: RunFolder) -> None:
-    # what was derived goes, the facts stay; the record last: as long as it is there, this is done again
+    # derived files are removed, facts stay; the record last: while it is there, this is repeated
     folder.emissions.unlink(missing_ok=True)
     folder.record.unlink(missing_ok=True)
 
 
-def refuse_another_training(run: TrainingRun, earlier: Beginning) -> str | None:
-    """Return in words how a run differs from the unfinished training in its folder; None where it is the same.
+def refuse_another_training(run: TrainingRun, earlier: RunStart) -> str | None:
+    """Return how a run differs from the unfinished training in its folder; None where it does not.
 
     :raises ConfigurationError: it differs, and the training has a checkpoint, which would be lost.
     """
@@ -231,7 +212,7 @@ def refuse_another_training(run: TrainingRun, earlier: Beginning) -> str | None:
     if found is not None:
         raise ConfigurationError(
             f"{difference}, but {folder.path} holds an unfinished training with a checkpoint at optimizer step"
-            f" {found.optimizer_step}; set it back to go on, or start over (--fresh, or a new run)"
+            f" {found.optimizer_step}; set it back to resume, or start over (--fresh, or a new run)"
         )
     return difference
 
@@ -239,13 +220,13 @@ def refuse_another_training(run: TrainingRun, earlier: Beginning) -> str | None:
 def _set_aside(folder: RunFolder, why: str) -> None:
     moved = _move_to(folder, "other")
     if moved:
-        _log.warning("what an earlier attempt left in %s is in %s now: %s", folder.path, moved, why)
+        _log.warning("the files of an earlier attempt in %s were moved to %s: %s", folder.path, moved, why)
 
 
 def _move_to(folder: RunFolder, name: str) -> str | None:
-    # the record last: as long as it stands, what is half moved is known for a finished training's
+    # the record last: while it is there, a half-finished move is recognised as that of a finished training
     kept = (
-        *(folder.ledger, folder.submission_readings, folder.child_log, folder.attempts, folder.checkpoints),
+        *(folder.ledger, folder.child_log, folder.attempts, folder.checkpoints),
         *sorted(folder.path.glob(f"{folder.ledger.name}.*")),  # torn lines
         *(folder.intensity, folder.emissions, folder.pauses, folder.identity, folder.record),
     )
@@ -260,28 +241,13 @@ def _move_to(folder: RunFolder, name: str) -> str | None:
     return target.name
 
 
-# How a run's energy is measured, and what becomes of the run when that goes wrong: the training itself always goes on.
+# Measuring a run's energy: what goes wrong with it never ends the training.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metering:
-    """The meter, and variables that the training child must see so that it uses no GPU that is not counted."""
+def open_metering(run: TrainingRun) -> tuple[EnergyMeter, dict[str, str]]:
+    """Set CodeCarbon up for the GPUs that the child can use, and charge the run its share of the machine unless configured otherwise.
 
-    meter: EnergyMeter
-    child_environment: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """A training's result; ``shortfall`` says what is missing of its energy, None = nothing."""
-
-    result: TrainingResult
-    shortfall: str | None = None
-
-
-def open_metering(run: TrainingRun) -> Metering:
-    """Set CodeCarbon up for the GPUs that the child can use, and charge the run its share of the machine unless told otherwise.
-
+    :returns: the meter, and variables that the training child must see so that it uses no GPU that is not counted.
     :raises MeasurementError: CodeCarbon cannot be set up.
     """
     config = run.config.values
@@ -289,27 +255,31 @@ def open_metering(run: TrainingRun) -> Metering:
     visible = machine.selection.visible
     environment = {} if visible is None else {VISIBLE: visible}
     if config.tracker.scope == "machine":
-        return Metering(meter=machine, child_environment=environment)
+        return machine, environment
     try:
-        return Metering(meter=AttributedMeter(machine, ProcessTree()), child_environment=environment)
+        return AttributedMeter(machine, ProcessTree()), environment
     except MeasurementError as error:
-        _log.warning("the run is charged all that the machine uses, since its share of it is not known: %s", error)
-        return Metering(meter=machine, child_environment=environment)
+        _log.warning("the whole machine's energy is charged to the run, since its share is not known: %s", error)
+        return machine, environment
 
 
-def measured(recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]) -> Measured:
+def measured(
+    recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
+) -> tuple[TrainingResult, str | None]:
     """Train while the recorder runs; what goes wrong with the measuring is kept, and ends no training.
 
+    :returns: the result, and what is missing of the energy; None = nothing.
     :raises LowtideError: what ``train`` raises, or a meter that does not start.
     """
     result: TrainingResult | None = None
+    shortfall: str | None = None
     try:
         with recorder:
             result = train()
     except Exception as failure:
         if result is None:
             raise
-        shortfall: str | None = f"{INCOMPLETE}{failure}"
+        shortfall = f"{INCOMPLETE}{failure}"
     else:
         shortfall = _unseen_gpu(result, meter)
     finally:
@@ -317,11 +287,11 @@ def measured(recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], T
             _log.warning("energy ledger: %s", problem)
     if shortfall is not None:
         _log.warning("%s", shortfall)
-    return Measured(result=result, shortfall=shortfall)
+    return result, shortfall
 
 
-def told(recorder: EnergyRecorder) -> tuple[str, ...]:
-    """Return what an attempt's closing line says of its measuring, with what is missing of its energy for the next attempt."""
+def _closing_problems(recorder: EnergyRecorder) -> tuple[str, ...]:
+    """Return the problems for an attempt's closing line, with what is missing of its energy."""
     failure = recorder.failure
     return recorder.problems if failure is None else (f"{INCOMPLETE}{failure}", *recorder.problems)
 
@@ -335,15 +305,15 @@ def _unseen_gpu(result: TrainingResult, meter: EnergyMeter) -> str | None:
     )
 
 
-# How often a long run tells a log how it goes: often at first, when somebody watches, and seldom through the night.
+# How often a long run logs its progress: often at first, when somebody watches, and seldom through the night.
 
 
-_PACES_S = ((120.0, 15.0), (3600.0, 60.0), (float("inf"), 300.0))
+_INTERVALS_S = ((120.0, 15.0), (3600.0, 60.0), (float("inf"), 300.0))
 """Until a run is so many seconds old, a line every so many seconds: some 180 lines in ten hours."""
 
 
-class LogPace:
-    """Says when the next line is due; the first is at once."""
+class LogThrottle:
+    """Decides when the next progress line is due; the first is due at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -351,11 +321,11 @@ class LogPace:
         self._next_s = self._began_s
 
     def is_due(self) -> bool:
-        """Whether a line is due now; if so, the next one is some time away."""
+        """Return whether a line is due now, and if so, schedule the next one."""
         now_s = self._clock()
         if now_s < self._next_s:
             return False
-        self._next_s = now_s + next(every_s for until_s, every_s in _PACES_S if now_s - self._began_s < until_s)
+        self._next_s = now_s + next(every_s for until_s, every_s in _INTERVALS_S if now_s - self._began_s < until_s)
         return True
 
 
@@ -364,7 +334,7 @@ class LogPace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One look at a running training; energy before PUE, emissions with it."""
+    """A snapshot of a running training; energy before PUE, emissions with it."""
 
     phase: str
     epoch: int
@@ -412,35 +382,32 @@ def snapshot(phase: str, epochs: int, last: TrainingEvent | None, live: LiveFigu
     )
 
 
-# Keeps the signal's last reading young while a training runs, without the training waiting for a request.
+# Keeps the grid's last reading fresh while a training runs, without the training waiting for a request.
 
 
 _SHORTEST_INTERVAL_S = 1.0
-"""A fast replay must not spend the measured machine's time on looking."""
+"""A fast replay must not spend the measured machine's time on checks of the grid."""
 
 
 class SignalRefresher:
-    """A thread that looks at the grid every ``interval_s`` real seconds; booking then uses what it saw.
+    """A thread that asks for the grid's intensity every ``interval_s`` real seconds; the recorder then uses what it learnt.
 
-    :param look: a look at the same signal that somebody wants anyway; made in place of this one's own while it runs.
+    :param check: a check of the same grid that replaces this one's own while it runs, such as whether to pause.
     """
 
     def __init__(
-        self, signal: IntensityClient, clock: Clock, *, interval_s: float, look: Callable[[], None] | None = None
+        self, signal: IntensityClient, clock: Clock, *, interval_s: float, check: Callable[[], None] | None = None
     ) -> None:
         self._signal = signal
         self._clock = clock
-        self._look_instead = look
+        self._check = check or self._refresh
         self._interval_s = max(_SHORTEST_INTERVAL_S, interval_s)
-        self._told: tuple[str, ...] = ()
+        self._logged: tuple[str, ...] = ()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lowtide-signal", daemon=True)
 
     def __enter__(self) -> Self:
-        try:
-            self._look()  # before the training: the first row is booked at a reading, not at a guess
-        except LowtideError as error:  # booking goes on with the profile, marked as such
-            _log.warning("grid signal: %s", error)
+        self._try(self._refresh)  # before the training: the first row is valued at a reading, not at a guess
         self._thread.start()
         return self
 
@@ -448,25 +415,28 @@ class SignalRefresher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join(timeout=1.0)  # a request in flight may outlive the training; it harms nobody
+        self._thread.join(timeout=1.0)  # a request in flight may outlive the training, which does no harm
 
     def _run(self) -> None:
-        look = self._look_instead or self._look
         while not self._ended.wait(self._interval_s):
-            try:
-                look()
-            except LowtideError as error:  # a replay that left its trace, a full disk: the training goes on
-                _log.warning("grid signal: %s", error)
+            self._try(self._check)
 
-    def _look(self) -> None:
+    @staticmethod
+    def _try(check: Callable[[], None]) -> None:
+        try:
+            check()
+        except LowtideError as error:  # a replay that left its trace, a full disk: the training continues
+            _log.warning("grid signal: %s", error)
+
+    def _refresh(self) -> None:
         outlook = self._signal.outlook(self._clock.now())
-        if outlook.steps != self._told:  # a fast replay looks every few seconds: say only what is new
-            self._told = outlook.steps
-            for step in outlook.steps:  # a fallback is also told at a terminal, which shows warnings alone
+        if outlook.steps != self._logged:  # a fast replay refreshes every few seconds: log only what is new
+            self._logged = outlook.steps
+            for step in outlook.steps:  # a terminal shows warnings only, and a fallback must be seen there
                 _log.log(logging.WARNING if outlook.failed_checks else logging.INFO, "grid signal: %s", step)
 
 
-# The parent's loop while a child trains: hears it, passes on what is asked, tells recorder and people.
+# The parent's loop while a child trains: passes requests on, and reports events to the recorder and to people.
 
 
 _STOP_LATENCY_S = 0.2
@@ -474,16 +444,6 @@ _STOP_LATENCY_S = 0.2
 _STOP_GRACE_S = 2.0
 """For the step that is under way and its checkpoint, before the signals; Airflow leaves a killed task 5 s in all."""
 _PROGRESS_INTERVAL_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
-    """What may be asked of a running training, and who is told of it."""
-
-    stop: threading.Event
-    pause: threading.Event
-    on_progress: Callable[[Progress], None] | None
-    on_checkpoint: Callable[[dict[str, Any]], None] | None
 
 
 class Supervision:
@@ -498,23 +458,29 @@ class Supervision:
         run: TrainingRun,
         training_id: str,
         recorder: EnergyRecorder,
-        hands: Hands,
         *,
         attempt: int,
         environment: Mapping[str, str],
+        stop: threading.Event,
+        pause: threading.Event,
+        on_progress: Callable[[Progress], None] | None,
+        on_checkpoint: Callable[[dict[str, Any]], None] | None,
     ) -> None:
-        self._run, self._hands = run, hands
-        plan = CheckpointPlan(folder=run.folder.checkpoints, run_id=run.run_id, training_id=training_id)
+        self._run, self._recorder, self._attempt = run, recorder, attempt
+        self._stop, self._pause = stop, pause
+        self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
         self._child = TrainingChild(
             run.config.values.training,
             data_folder=default_data_folder(),
             log_path=run.folder.child_log,
             project_root=PROJECT_ROOT,
-            checkpoints=plan,
+            checkpoints=CheckpointPlan(folder=run.folder.checkpoints, run_id=run.run_id, training_id=training_id),
             environment=environment,
         )
-        self._watch = _Watch(run, recorder, hands, attempt=attempt)
-        self._stop_asked_s: float | None = None
+        self._stop_requested_s: float | None = None
+        self._phase = Phase.STARTUP
+        self._last_progress: TrainingEvent | None = None
+        self._published_s = 0.0
 
     def train(self) -> TrainingResult:
         """Train to the end.
@@ -530,74 +496,53 @@ class Supervision:
                     event = child.next_event(_STOP_LATENCY_S)
                 except TrainingStopped as error:
                     raise type(error)(f"run {self._run.run_id}: {error}; its ledger is kept") from None
-                self._watch.see(event)
-                if event and event.kind is EventKind.FINISHED:
+                if event:
+                    self._take(event)
+                finished = event is not None and event.kind is EventKind.FINISHED
+                if finished or time.monotonic() - self._published_s >= _PROGRESS_INTERVAL_S:
+                    self._publish()
+                if event and finished:
                     return TrainingResult.model_validate(event.data)
 
     def _pass_on_requests(self) -> None:
-        if self._hands.pause.is_set():
-            self._hands.pause.clear()  # asked once; a child that cannot save goes on, and may be asked again
+        if self._pause.is_set():
+            self._pause.clear()  # asked once; a child that cannot save continues, and may be asked again
             self._child.request_pause()
-        if not self._hands.stop.is_set():
+        if not self._stop.is_set():
             return
-        if self._stop_asked_s is None:
-            self._stop_asked_s = time.monotonic()
+        if self._stop_requested_s is None:
+            self._stop_requested_s = time.monotonic()
             self._child.request_stop()
-        elif time.monotonic() - self._stop_asked_s > _STOP_GRACE_S:
+        elif time.monotonic() - self._stop_requested_s > _STOP_GRACE_S:
             self._child.end(grace_s=0.0)
             raise TrainingStopped(
                 f"the training of run {self._run.run_id} was stopped on request, in the middle of a step; its ledger and"
                 " its last checkpoint are kept"
             )
 
-
-class _Watch:
-    """Tells the recorder of phases, and a person of progress."""
-
-    def __init__(self, run: TrainingRun, recorder: EnergyRecorder, hands: Hands, *, attempt: int) -> None:
-        self._run, self._recorder, self._hands, self._attempt = run, recorder, hands, attempt
-        self._phase = Phase.STARTUP
-        self._last: TrainingEvent | None = None
-        self._published_s = 0.0
-
-    def see(self, event: TrainingEvent | None) -> None:
-        """Take one event, or the absence of one, into account."""
-        if event:
-            self._tell(event)
-        finished = event is not None and event.kind is EventKind.FINISHED
-        if finished or time.monotonic() - self._published_s >= _PROGRESS_INTERVAL_S:
-            self._publish()
-
-    def _tell(self, event: TrainingEvent) -> None:
+    def _take(self, event: TrainingEvent) -> None:
+        folder, data = self._run.folder, event.data
         if event.kind is EventKind.PHASE:
-            self._phase = Phase(event.data["phase"])
+            self._phase = Phase(data["phase"])
             self._recorder.set_phase(self._phase)
         elif event.kind is EventKind.PROGRESS:
-            self._last = event
+            self._last_progress = event
         elif event.kind is EventKind.READY:
-            note_sizes(self._run.folder, self._run.config.values, self._attempt, event.data)
+            note_sizes(folder, self._run.config.values, self._attempt, data)
         elif event.kind is EventKind.WARNING:
-            self._note_warning(event.data["message"])
+            _log.warning("training: %s", data["message"])
+            # at once, and in the folder: the warning of an attempt that is killed also holds for the next one
+            folder.note_attempt({"attempt": self._attempt, "warning": data["message"]})
         elif event.kind is EventKind.NOTE:
-            _log.info("training: %s", event.data["message"])
+            _log.info("training: %s", data["message"])
         elif event.kind is EventKind.RESUMED:
-            self._note_resumed(event.data)
+            self._note_resumed(data)
         elif event.kind is EventKind.CHECKPOINT:
-            self._note_checkpoint(event.data)
-
-    def _note_warning(self, message: str) -> None:
-        _log.warning("training: %s", message)
-        # at once, and in the folder: an attempt that is killed has warned too, and what it warned of holds for the next
-        self._run.folder.note_attempt({"attempt": self._attempt, "warning": message})
+            self._note_checkpoint(data)
 
     def _note_resumed(self, data: dict[str, Any]) -> None:
-        _log.info(
-            "going on from %s: optimizer step %s, epoch %s",
-            data["checkpoint"],
-            data["optimizer_step"],
-            data["epoch"] + 1,
-        )
         step, checkpoint = data["optimizer_step"], data["checkpoint"]
+        _log.info("resuming from %s: optimizer step %s, epoch %s", checkpoint, step, data["epoch"] + 1)
         self._run.folder.note_attempt({"attempt": self._attempt, "optimizer_step": step, "checkpoint": checkpoint})
 
     def _note_checkpoint(self, data: dict[str, Any]) -> None:
@@ -605,18 +550,19 @@ class _Watch:
             "checkpoint %s at optimizer step %s: %.1f MB in %.2f s",
             *(data["checkpoint"], data["optimizer_step"], data["size_bytes"] / 1e6, data["duration_s"]),
         )
-        if self._hands.on_checkpoint:
-            self._hands.on_checkpoint(data)
+        if self._on_checkpoint:
+            self._on_checkpoint(data)
 
     def _publish(self) -> None:
         self._published_s = time.monotonic()
-        progress = snapshot(self._phase, self._run.config.values.training.epochs, self._last, self._recorder.live())
+        epochs = self._run.config.values.training.epochs
+        progress = snapshot(self._phase, epochs, self._last_progress, self._recorder.live())
         self._run.folder.publish("progress.json", progress.as_json())
-        if self._hands.on_progress:
-            self._hands.on_progress(progress)
+        if self._on_progress:
+            self._on_progress(progress)
 
 
-# One training run, composed: the child trains, the parent measures, the grid's signal turns energy into grams.
+# The run itself.
 
 
 def run_training(
@@ -625,19 +571,19 @@ def run_training(
     *,
     stop: threading.Event | None = None,
     pause: threading.Event | None = None,
-    look: Callable[[], None] | None = None,
+    check: Callable[[], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_checkpoint: Callable[[dict[str, Any]], None] | None = None,
     meter: EnergyMeter | None = None,
 ) -> TrainingRecord:
     """Train, measured, and leave ``record.json`` and ``ledger.jsonl`` in the run's folder.
 
-    An unfinished training in the folder is gone on with, from its last checkpoint; see ``TrainingRun.training_id``.
+    An unfinished training in the folder is resumed from its last checkpoint; see ``TrainingRun.training_id``.
 
     :param stop: set it to end the training soon, with what can be saved in 3 s; every ledger row is kept.
     :param pause: set it to end the training once its state is saved, however long that takes; cleared when it is passed on.
-    :param look: called at every poke interval in place of the signal's own refreshing look: a pause check, say.
-    :param on_checkpoint: told of each checkpoint (``protocol.TrainingEvent``'s data), on the calling thread.
+    :param check: called at every poke interval instead of a plain refresh of the grid's reading: whether to pause.
+    :param on_checkpoint: called with each checkpoint (``protocol.TrainingEvent``'s data), on the calling thread.
     :param meter: CodeCarbon, as ``tracker.scope`` says, unless given.
     :raises TrainingError: the training failed or was stopped (TrainingStopped) or paused (TrainingPaused).
     :raises MeasurementError: the meter could not be set up, or the training went through without a row of energy; a record
@@ -646,21 +592,33 @@ def run_training(
     :raises ArtifactError: the run's folder cannot be written, or another process is training in it.
     """
     training_id = begin(run)
-    metering = open_metering(run) if meter is None else Metering(meter=meter, child_environment={})
-    hands = Hands(
-        stop=stop or threading.Event(),
-        pause=pause or threading.Event(),
-        on_progress=on_progress,
-        on_checkpoint=on_checkpoint,
-    )
+    energy_meter, environment = open_metering(run) if meter is None else (meter, {})
     with (
-        SignalRefresher(signal, clock_for(run.anchor), interval_s=_poke_s(run), look=look),
-        LedgerWriter(run.folder.ledger, patience_s=SETTLEMENT_S) as ledger,
+        SignalRefresher(signal, clock_for(run.anchor), interval_s=_poke_s(run), check=check),
+        LedgerWriter(run.folder.ledger, timeout_s=SETTLEMENT_S) as ledger,
     ):
-        finished = _attempt(run, training_id, signal, ledger, metering, hands)
-    record = write_record(run, signal, finished)
-    CheckpointFolder(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing will be gone on with
-    return record
+        before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and moved a torn line aside
+        attempt = next_attempt(before.rows, before.events)
+        recorder = _recorder(run, signal, energy_meter, ledger, attempt)
+        supervision = Supervision(
+            run,
+            training_id,
+            recorder,
+            attempt=attempt,
+            environment=environment,
+            stop=stop or threading.Event(),
+            pause=pause or threading.Event(),
+            on_progress=on_progress,
+            on_checkpoint=on_checkpoint,
+        )
+        ledger.open_attempt(attempt, run_details(run, signal, energy_meter))
+        _train_in_attempt(ledger, recorder, energy_meter, supervision.train)
+    _learn_grid_since_submission(run, signal)
+    record = derive(run.folder)
+    CheckpointFolder(run.folder.checkpoints).prune(
+        keep=1
+    )  # the trained weights; nothing will resume from an earlier state
+    return cast("TrainingRecord", record)  # the attempt was closed with its result
 
 
 def _poke_s(run: TrainingRun) -> float:
@@ -668,20 +626,36 @@ def _poke_s(run: TrainingRun) -> float:
     return run.config.values.scheduler.poke_interval.total_seconds() / speed
 
 
-def _attempt(
-    run: TrainingRun, training_id: str, signal: IntensityClient, ledger: LedgerWriter, metering: Metering, hands: Hands
-) -> FinishedTraining:
-    before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and mended a torn line
-    attempt, meter = next_attempt(before.rows, before.events), metering.meter
-    recorder = _recorder(run, signal, meter, ledger, attempt)
-    supervision = Supervision(
-        run, training_id, recorder, hands, attempt=attempt, environment=metering.child_environment
+def _train_in_attempt(
+    ledger: LedgerWriter, recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
+) -> None:
+    """Train, and close the attempt in the ledger however it ends; only a process that is killed leaves it open."""
+    try:
+        result, shortfall = measured(recorder, meter, train)
+    except BaseException as error:
+        try:
+            ledger.close_attempt(_outcome(error), _closing_problems(recorder))
+        except ArtifactError as failure:
+            error.add_note(f"the energy ledger's attempt could not be closed: {failure}")
+        raise
+    problems = recorder.problems if shortfall is None else (shortfall, *recorder.problems)
+    versions = result.versions | meter.versions
+    ledger.close_attempt(
+        "finished", problems, result=result.model_copy(update={"versions": versions}).model_dump(mode="json")
     )
-    details = run_details(run, signal, meter)
-    with attempt_in(ledger, attempt, details, problems=lambda: told(recorder)):
-        done = measured(recorder, meter, supervision.train)
-    problems = (*before.problems, *recorder.problems)
-    return FinishedTraining(result=done.result, meter=meter, problems=problems, shortfall=done.shortfall)
+
+
+def _learn_grid_since_submission(run: TrainingRun, signal: IntensityClient) -> None:
+    """Append what is not yet known of the grid from submission on: what the run would have emitted without a wait rests on it."""
+    facts = read_facts(run.folder)
+    if not facts.rows:
+        return
+    known = best_known(facts.entries, meaning=facts.meaning)
+    end = run.submitted_at + (facts.rows[-1].end - facts.rows[0].start)
+    log = IntensityLog(run.folder.path)
+    for missing in gaps(((entry.reading.start, entry.reading.end) for entry in known), run.submitted_at, end):
+        found = signal.readings(*missing)
+        log.append([one for one in found if (one.signal_type, one.emission_factor_type) == facts.meaning], utc_now())
 
 
 def _recorder(
@@ -696,4 +670,5 @@ def _recorder(
         interval_s=tracker.interval.total_seconds(),
         pue=tracker.pue,
         attempt=attempt,
+        speed=run.anchor.speed if run.anchor else 1.0,
     )

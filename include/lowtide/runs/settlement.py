@@ -15,14 +15,13 @@ from lowtide.errors import ArtifactError, ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.client import IntensityClient, ProviderClient
 from lowtide.grid.history import HistoryStore, open_history
-from lowtide.grid.series import cover, gaps
+from lowtide.grid.series import best_known, cover, gaps
 from lowtide.io import hold_ledger, sha256_of
-from lowtide.records import EmissionFactorType, Reading, SignalType, TrainingRecord
+from lowtide.records import AnyRecord, Meaning, Reading, TrainingRecord
 from lowtide.report.files import load_record
-from lowtide.runs.account import ACTUAL, Account, Facts, account_of, derive, opening_details, read_facts
+from lowtide.runs.account import ACTUAL, Facts, account_of, derive, read_facts
 from lowtide.runs.folder import RunFolder
-from lowtide.tracker.emissions import best_known
-from lowtide.tracker.ledger import IntensityLog, read_ledger
+from lowtide.tracker.ledger import IntensityLog
 
 # Where the grid's actual figures come from: the stored history first, the provider for what it lacks.
 
@@ -32,11 +31,11 @@ Actuals = Callable[[datetime, datetime], Sequence[Reading]]
 
 @dataclass(slots=True, kw_only=True)
 class ActualFigures:
-    """Actual readings of any span, in time order without overlap; ``notes`` says what could not be asked.
+    """Actual readings of any span, in time order without overlap; ``notes`` has the requests that failed.
 
-    :param now: what has not ended by then is left out: the figure of an interval that still runs is a part of it.
+    :param now: what has not ended by then is left out: the figure of an interval that has not ended covers only a part of it.
     :param history: None to do without one.
-    :param signal: None to ask nobody.
+    :param signal: None to send no request.
     """
 
     now: datetime
@@ -76,8 +75,8 @@ class SettledRun:
     """A run's account after a settlement; ``before`` is the same one where there was nothing new."""
 
     folder: RunFolder
-    before: Account
-    after: Account
+    before: AnyRecord
+    after: AnyRecord
 
     @property
     def changed(self) -> bool:
@@ -97,34 +96,33 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
     A run that was killed is recovered first. Nothing is written where nothing is new. A replayed run stays as it is.
 
     :param actuals: actual readings of a span of time.
-    :raises ArtifactError: no run's folder, a run that still goes on, or files that cannot be written.
+    :raises ArtifactError: no run's folder, a run that is still running, or files that cannot be written.
     :raises MeasurementError: a ledger without any energy.
     """
     before = account_of(folder)
     if before.replay is not None:
         return SettledRun(folder=folder, before=before, after=before)
     facts = read_facts(folder)
-    found = _better(_actuals(before, facts, actuals, now), facts, before)
+    found = _better(_actuals(facts, actuals, now), facts)
     with hold_ledger(
         folder.ledger
     ):  # only now: a provider may take its time, and an attempt that begins waits for the ledger
         if not folder.record.exists() or sha256_of(folder.ledger) != before.ledger_sha256:
             raise ArtifactError(f"{folder.path}: another process has just changed this run's account; settle it again")
         IntensityLog(folder.path).append(found, now)  # also cuts off the half line of a settlement that was killed
-        after = derive(folder, before)
+        after = derive(folder)
     return SettledRun(folder=folder, before=before, after=after)
 
 
-def _actuals(account: Account, facts: Facts, actuals: Actuals, now: datetime) -> list[Reading]:
-    submitted, start, end = account.submitted_at, facts.contents.rows[0].start, facts.contents.rows[-1].end
+def _actuals(facts: Facts, actuals: Actuals, now: datetime) -> list[Reading]:
+    submitted, start, end = facts.details.submitted_at, facts.rows[0].start, facts.rows[-1].end
     found = actuals(min(submitted, start), max(end, submitted + (end - start)))
-    return actual_readings(found, (account.signal_type, account.emission_factor_type), now=now)
+    return actual_readings(found, facts.meaning, now=now)
 
 
-def _better(readings: Sequence[Reading], facts: Facts, account: Account) -> list[Reading]:
-    """Return the readings that say something new, or something better, of a part of their time."""
-    own = (account.signal_type, account.emission_factor_type)
-    steps = [entry.reading for entry in best_known(facts.entries, meaning=own)]
+def _better(readings: Sequence[Reading], facts: Facts) -> list[Reading]:
+    """Return the readings that are new or better for a part of their time."""
+    steps = [entry.reading for entry in best_known(facts.entries, meaning=facts.meaning)]
     starts = [step.start for step in steps]
     better = []
     for reading in readings:
@@ -143,18 +141,16 @@ def _is_as_good(known: Reading, reading: Reading) -> bool:
     return figures == (reading.kind, reading.carbon_intensity_gco2eq_per_kwh, reading.source)
 
 
-def actual_readings(
-    readings: Sequence[Reading], meaning: tuple[SignalType, EmissionFactorType], *, now: datetime
-) -> list[Reading]:
+def actual_readings(readings: Sequence[Reading], meaning: Meaning, *, now: datetime) -> list[Reading]:
     """Return what may settle an account, in time order: actual figures of the same meaning, of intervals that are over.
 
-    The figure of an interval that still runs is a part of it, and would be settled again an hour later.
+    The figure of an interval that has not ended covers only a part of it, and would be settled again an hour later.
     """
     sound = (r for r in readings if r.kind in ACTUAL and (r.signal_type, r.emission_factor_type) == meaning)
     return sorted((reading for reading in sound if reading.end <= now), key=lambda reading: reading.start)
 
 
-# An XCom keeps what a run said when it ended; its folder may know better since.
+# An XCom keeps the record as it was when the run ended; its folder may have a settled one.
 
 
 def settled_record(record: TrainingRecord) -> TrainingRecord:
@@ -183,34 +179,30 @@ def facts_sha256(record: TrainingRecord) -> str:
     return hashlib.sha256(record.model_dump_json(include=_FACTS).encode()).hexdigest()
 
 
-# Whom to ask for a run's actual figures: the grid that its ledger names, or one that a configuration names.
+# The grid of a run: the one that its ledger names, or one that a configuration names.
 
 
 def grid_of(folder: RunFolder) -> GridConfig:
     """Return the grid that the run was valued at, as its ledger's opening says.
 
-    :raises ArtifactError: the ledger is missing, or from before ledgers said so.
+    :raises ArtifactError: the ledger is missing, or its opening line does not say so.
     """
-    details = opening_details(read_ledger(folder.ledger))
+    grid = read_facts(folder).details.grid
     try:
-        if details is not None:
-            return GridConfig.model_validate(details["grid"])
-    except (KeyError, ValidationError) as error:
+        return GridConfig.model_validate(grid)
+    except ValidationError as error:
         raise ArtifactError(f"{folder.ledger}: its opening line names no grid ({error}); give --config") from None
-    raise ArtifactError(
-        f"{folder.ledger}: does not say which grid it was valued at, since an older version wrote it; give --config"
-    )
 
 
 def history_of(signal: IntensityClient, artifacts_root: Path, connection: str | None) -> HistoryStore | None:
-    """Return the stored history of a live signal; None where the signal is no live one."""
+    """Return the stored history of a live signal; None of a signal that is not live."""
     client = signal.source
     if not isinstance(client, ProviderClient):
         return None
     return open_history(artifacts_root, provider_key(client.provider, signal.zone, connection))
 
 
-def check_same_grid(account: Account, grid: GridConfig, signal: IntensityClient) -> None:
+def check_same_grid(account: AnyRecord, grid: GridConfig, signal: IntensityClient) -> None:
     """Check that a configuration's grid is the one that a run was valued at.
 
     :raises ConfigurationError: another zone, signal type or emission factor type.

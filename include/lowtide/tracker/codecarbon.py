@@ -16,7 +16,7 @@ from lowtide.tracker.counter_health import CounterWatch
 from lowtide.tracker.gpu import GpuSelection, gpus_of_this_machine, select_gpus
 from lowtide.tracker.meter import Component, MeterReading, Method, Scope
 
-# What CodeCarbon 3.3.2 must be told so that nothing but us decides what it measures, and what it hides.
+# The settings of CodeCarbon 3.3.2, so that Lowtide alone decides what it measures, and the faults that it hides.
 #
 # Everything here was checked against its source: an argument that is not passed is read from ``.codecarbon.config`` files and
 # ``CODECARBON_*`` variables; exceptions in its constructor, ``start``, ``flush`` and ``stop`` end as a warning in its own log.
@@ -52,7 +52,7 @@ def _measuring(gpu_ids: list[int] | None) -> dict[str, Any]:
         "force_mode_cpu_load": False,
         "rapl_include_dram": False,  # its RAM estimate is counted beside it: DRAM would be counted twice
         "rapl_prefer_psys": False,
-        "pue": 1.0,  # ours is applied once, when a row is booked
+        "pue": 1.0,  # PUE is applied once, when a row is valued
         "wue": 0.0,
         "allow_multiple_runs": True,  # False takes over SIGINT and SIGTERM and leaves a lock file behind
     }
@@ -224,12 +224,12 @@ class PowerSampler:
             for item in self._sampled:
                 try:
                     item.monitor_power()
-                except Exception:  # noqa: BLE001, S112 the next measurement covers this second, and says what is wrong
+                except Exception:  # noqa: BLE001, S112 the next measurement covers this second, and reports what is wrong
                     continue
 
 
 def _may_need_it(item: Any) -> bool:
-    # a GPU's own code looks at once whether its counter fails it
+    # a GPU's own code checks at once whether its counter fails
     kind = type(item).__name__
     return kind == "GPU" or (kind == "CPU" and item._mode not in ("intel_rapl", "windows_emi", "constant"))
 
@@ -239,7 +239,7 @@ _FRESH_S = 0.05
 
 
 class _Output:
-    """CodeCarbon's output handler: keeps the latest totals, each with the moment at which they were complete."""
+    """CodeCarbon's output handler: keeps the latest totals, each with the time at which they were complete."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -316,7 +316,7 @@ class CodeCarbonMeter:
         if missing:
             raise MeasurementError(
                 f"CodeCarbon does not find the GPU with NVML index {missing[0]}; it finds {found or 'none'}"
-                " (it looks only where nvidia-smi is on the PATH)"
+                " (it searches only where nvidia-smi is on the PATH)"
             )
 
     def start(self) -> MeterReading:
@@ -350,7 +350,7 @@ class CodeCarbonMeter:
                 raise self._failed("gave no final figure")
         finally:
             self._errors.remove()
-        self._watch.look()
+        self._watch.check()
         return self._reading()
 
     def _flush(self, verb: str) -> MeterReading:
@@ -358,7 +358,7 @@ class CodeCarbonMeter:
         self._tracker.flush()
         if self._output.count == before or self._errors.last:
             raise self._failed(f"could not {verb}")
-        self._watch.look()
+        self._watch.check()
         return self._reading()
 
     def _wait_until_fresh(self) -> None:
@@ -381,7 +381,7 @@ class CodeCarbonMeter:
 
 
 def _chosen(gpu_ids: list[int] | None) -> tuple[GpuSelection, list[int] | None]:
-    """Return the GPUs to count, and what CodeCarbon is told; None = all that it finds, which are not NVIDIA's."""
+    """Return the GPUs to count, and the setting for CodeCarbon; None = all that it finds, which are not NVIDIA's."""
     gpus = gpus_of_this_machine()
     if gpu_ids is None and not gpus:
         return GpuSelection(), None

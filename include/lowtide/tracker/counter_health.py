@@ -1,4 +1,4 @@
-"""Looks behind CodeCarbon's back for counters that it could not read: it counts 0 there and goes on without a word."""
+"""Checks the counters that CodeCarbon could not read: it counts 0 there and reports nothing."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any
 from lowtide.units import JOULES_PER_KWH
 
 _STUCK_S = 2.0
-"""A GPU or a processor draws power whenever it can be read: a counter that stands still for so long is broken."""
+"""A GPU or a processor draws power whenever it can be read: a counter that does not move for so long is broken."""
 
 _MOST_W = 1000.0
 """More than a processor package draws: RAPL's counter begins at 0 again after 65 kJ or 262 kJ, and CodeCarbon sees one of that."""
@@ -16,7 +16,7 @@ _MOST_W = 1000.0
 class CounterWatch:
     """Checks the counters and totals of a CodeCarbon tracker after each of its measurements.
 
-    ``shortfall`` says why the totals are too low at present: a counter that comes back unharmed makes good what was missed
+    ``shortfall`` says why the totals are too low at present: a counter that comes back unharmed covers what was missed
     (a GPU's does), one that was begun anew meanwhile does not (RAPL's always is).
     """
 
@@ -24,12 +24,12 @@ class CounterWatch:
         self._watches = [*_watches(tracker, clock)]
         self.problems: list[str] = []
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Take the last measurement into account."""
         for watch in self._watches:
-            said = watch.look()
-            if said is not None and said not in self.problems:
-                self.problems.append(said)
+            problem = watch.check()
+            if problem is not None and problem not in self.problems:
+                self.problems.append(problem)
 
     @property
     def shortfall(self) -> str | None:
@@ -45,11 +45,11 @@ class _Still:
         self._last: float | None = None
         self._since_s = clock()
 
-    def look(self, total: float) -> str | None:
+    def check(self, total: float) -> str | None:
         """Return what is wrong, or None."""
         if total != self._last:
             self._last, self._since_s = total, self._clock()
-        return f"{self._what} stands still" if self._clock() - self._since_s >= _STUCK_S else None
+        return f"{self._what} does not move" if self._clock() - self._since_s >= _STUCK_S else None
 
 
 class _GpuWatch:
@@ -62,19 +62,19 @@ class _GpuWatch:
         self._lost = False
         self.shortfall: str | None = None
 
-    def look(self) -> str | None:
+    def check(self) -> str | None:
         counted_kwh, averaged = _kwh(self._device), self._device._use_power_fallback
         was_reset = counted_kwh is not None and counted_kwh < (self._counted_kwh or 0.0)
         if counted_kwh is not None:
             self._counted_kwh = counted_kwh
-        self._look_for_gaps(averaged=averaged, was_reset=was_reset)
+        self._check_for_gaps(averaged=averaged, was_reset=was_reset)
         if was_reset:
             return f"{self._name}: its energy counter began anew; the energy around it follows from its power"
         if averaged and not self.shortfall:
             return f"{self._name}: its energy counter cannot be read; its energy follows from its power, once a second"
         return self.shortfall
 
-    def _look_for_gaps(self, *, averaged: bool, was_reset: bool) -> None:
+    def _check_for_gaps(self, *, averaged: bool, was_reset: bool) -> None:
         device = self._device
         blind = averaged and (device._warned_power_failure or device._warned_zero_power)
         if blind and self._blind_since_kwh is None:
@@ -83,7 +83,7 @@ class _GpuWatch:
             self._lost = True
         if not averaged:
             self._blind_since_kwh = None  # the counter is back and covers the time without it
-        still = None if averaged else self._still.look(self._counted_kwh or 0.0)
+        still = None if averaged else self._still.check(self._counted_kwh or 0.0)
         gap = (
             "can be read neither by its energy counter nor by its power" if self._blind_since_kwh is not None else None
         )
@@ -96,13 +96,13 @@ class _GpuWatch:
 class _RaplWatch:
     def __init__(self, cpu: Any, clock: Callable[[], float]) -> None:
         self._cpu, self._clock = cpu, clock
-        self._looked_s: float | None = None
+        self._checked_s: float | None = None
         self.shortfall: str | None = None
 
-    def look(self) -> str | None:
+    def check(self) -> str | None:
         rapl = self._cpu._intel_interface
-        before_s, self._looked_s = self._looked_s, self._clock()
-        unseen_s = 0.0 if before_s is None else self._looked_s - before_s
+        before_s, self._checked_s = self._checked_s, self._clock()
+        unseen_s = 0.0 if before_s is None else self._checked_s - before_s
         if any(0 < _range_j(file) < _MOST_W * unseen_s for file in rapl._rapl_files):
             self.shortfall = (
                 f"the processor's RAPL counter was not read for {unseen_s:.0f} s, in which it may have begun at 0 more than"
@@ -125,8 +125,8 @@ class _TotalWatch:
         self._still = _Still(f"CodeCarbon's total of the {component.upper()}'s energy", clock)
         self.shortfall: str | None = None
 
-    def look(self) -> str | None:
-        reason = self._still.look(float(getattr(self._tracker, f"_total_{self._component}_energy").kWh))
+    def check(self) -> str | None:
+        reason = self._still.check(float(getattr(self._tracker, f"_total_{self._component}_energy").kWh))
         self.shortfall = f"{reason}; it is too low" if reason else None
         return self.shortfall
 

@@ -1,6 +1,5 @@
 """What a ledger comes to: totals, shares and phases, and the same run had it begun when it was submitted."""
 
-import heapq
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -10,19 +9,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from lowtide.errors import MeasurementError
-from lowtide.records import (
-    Counterfactual,
-    EmissionFactorType,
-    FunctionalUnit,
-    IntensityKind,
-    KnownIntensity,
-    LedgerRow,
-    Phase,
-    Reading,
-    SciScore,
-    SignalType,
-    ValuedRow,
-)
+from lowtide.grid.series import best_known
+from lowtide.records import Counterfactual, IntensityKind, KnownIntensity, LedgerRow, Meaning, Phase, Reading, ValuedRow
 from lowtide.timeutil import as_utc, format_moment
 from lowtide.units import emissions_gco2eq
 
@@ -52,98 +40,7 @@ def machine_totals(rows: Sequence[LedgerRow]) -> MachineTotals | None:
     return MachineTotals(cpu, gpu, ram)
 
 
-# The Software Carbon Intensity score, ISO/IEC 21031:2024: SCI = (O + M) per R, with M = TE x TS x RS.
-
-
-def embodied_part_gco2eq(
-    hardware_gco2eq: float, *, duration_s: float, lifespan_s: float, resource_share: float
-) -> float:
-    """Return a run's part of its hardware's embodied emissions in grams: M = TE x TS x RS.
-
-    :param hardware_gco2eq: TE, of the whole hardware over its life.
-    :param duration_s: how long the hardware was reserved; TS is its share of the lifespan.
-    :param resource_share: RS, the share of the hardware that was reserved, 0 to 1.
-    """
-    return hardware_gco2eq * (duration_s / lifespan_s) * resource_share
-
-
-def functional_units(unit: FunctionalUnit, *, epochs: int, samples: int) -> float:
-    """Return how many of the functional unit R a run is."""
-    return {"run": 1.0, "epoch": float(epochs), "1000_samples": samples / 1000}[unit]
-
-
-def sci_score(
-    operational_gco2eq: float, embodied_gco2eq: float | None, *, unit: FunctionalUnit, units: float
-) -> SciScore | None:
-    """Return the score, location-based; None for a run of no units, which has no rate."""
-    if units <= 0:
-        return None
-    return SciScore(
-        gco2eq_per_unit=(operational_gco2eq + (embodied_gco2eq or 0.0)) / units,
-        functional_unit=unit,
-        units=units,
-        operational_gco2eq=operational_gco2eq,
-        embodied_gco2eq=embodied_gco2eq,
-    )
-
-
-def rescored(score: SciScore | None, operational_gco2eq: float) -> SciScore | None:
-    """Return a score with other operational emissions, as after a settlement."""
-    if score is None:
-        return None
-    return sci_score(operational_gco2eq, score.embodied_gco2eq, unit=score.functional_unit, units=score.units)
-
-
-# The join of energy and intensity: at each instant, of what was known by then, the best kind, and of these the newest.
-
-
-Meaning = tuple[SignalType, EmissionFactorType]
-_RANK = {kind: rank for rank, kind in enumerate(IntensityKind)}
-"""Best first: measured, estimated, forecast, cached, modelled, replayed."""
-
-
-def best_known(
-    entries: Sequence[KnownIntensity], *, meaning: Meaning | None = None, as_of: datetime | None = None
-) -> list[KnownIntensity]:
-    """Return for each time the entry that counts, as entries in time order without overlap.
-
-    :param meaning: signal type and emission factor type; others are left aside. None: all count.
-    :param as_of: what was learnt later is left aside; None: nothing is.
-    """
-    known = [
-        (_RANK[entry.reading.kind], -entry.learnt_at.timestamp(), number, entry)
-        for number, entry in enumerate(entries)
-        if (as_of is None or entry.learnt_at <= as_of) and meaning in (None, _meaning(entry.reading))
-    ]
-    known.sort(key=lambda item: item[3].reading.start)
-    cuts = sorted({cut for *_, entry in known for cut in (entry.reading.start, entry.reading.end)})
-    found: list[KnownIntensity] = []
-    active: list[tuple[int, float, int, KnownIntensity]] = []
-    ahead = 0
-    for start, end in pairwise(cuts):
-        while ahead < len(known) and known[ahead][3].reading.start <= start:
-            heapq.heappush(active, known[ahead])
-            ahead += 1
-        while active and active[0][3].reading.end <= start:
-            heapq.heappop(active)
-        if active:
-            _extend(found, active[0][3], start, end)
-    return found
-
-
-def _meaning(reading: Reading) -> Meaning:
-    return (reading.signal_type, reading.emission_factor_type)
-
-
-def _extend(found: list[KnownIntensity], best: KnownIntensity, start: datetime, end: datetime) -> None:
-    last = found[-1] if found else None
-    begin = start
-    if last is not None and last.reading.end == start:
-        same = replace(last.reading, start=best.reading.start, end=best.reading.end) == best.reading
-        if same and last.learnt_at == best.learnt_at:
-            found.pop()
-            begin = last.reading.start
-    found.append(replace(best, reading=replace(best.reading, start=begin, end=end)))
+# The join of energy and intensity.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

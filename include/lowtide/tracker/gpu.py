@@ -61,7 +61,7 @@ def select_gpus(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> GpuSelec
     """Return the GPUs that a training with this environment can use.
 
     Without the variable that is the first one, and the child is shown no other: the loop trains on one device, and the
-    work of others on the remaining ones is not this run's. Where it cannot be told which GPU is meant, all are counted.
+    work of others on the remaining ones is not this run's. Where it is unknown which GPU is meant, all are counted.
     """
     text = environment.get(VISIBLE)
     if not gpus or (text is None and len(gpus) == 1):
@@ -86,7 +86,7 @@ def _selection(
 
 def _all_of(gpus: Sequence[Gpu]) -> GpuSelection:
     problem = (
-        f"the energy of all {len(gpus)} GPUs is charged: they differ, and without {_ORDER}=PCI_BUS_ID it cannot be told"
+        f"the energy of all {len(gpus)} GPUs is charged: they differ, and without {_ORDER}=PCI_BUS_ID it is unknown"
         f" which one a number means; name the GPU's UUID in {VISIBLE}"
     )
     return _selection(gpus, range(len(gpus)), problems=(problem,))

@@ -12,11 +12,19 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from lowtide.errors import ArtifactError, LowtideError, MeasurementError
-from lowtide.io import objects, open_held
-from lowtide.records import KnownIntensity, LedgerEvent, LedgerEventKind, LedgerRow, Reading
+from lowtide.errors import ArtifactError, MeasurementError
+from lowtide.io import open_held
+from lowtide.records import (
+    INTENSITY_NAME,
+    KnownIntensity,
+    LedgerEvent,
+    LedgerEventKind,
+    LedgerRow,
+    Reading,
+    read_intensity,
+)
 from lowtide.timeutil import format_moment, utc_now
 
 # One attempt in a ledger, from the line that opens it to the line that closes it.
@@ -26,7 +34,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TOLERANCE = 1e-9
 
 INCOMPLETE = "the energy of this run is incomplete: "
-"""Begins a sentence of a closing line that says that energy is missing for good; the run's later attempts heed it."""
+"""The start of a closing line's problem that says that energy is missing for good; it holds for the later attempts too."""
 
 
 class Attempt:
@@ -46,11 +54,11 @@ class Attempt:
         self._rows += len(rows)
         self._energies_kwh.append(math.fsum(row.energy_kwh for row in rows))
 
-    def closed(self, outcome: str, problems: Sequence[str]) -> LedgerEvent:
+    def closed(self, outcome: str, problems: Sequence[str], result: Mapping[str, Any] | None) -> LedgerEvent:
         """Return the line that closes the attempt."""
         energy_kwh = math.fsum(self._energies_kwh)
         details = {"outcome": outcome, "rows": self._rows, "energy_kwh": energy_kwh, "problems": list(problems)}
-        return self._event(LedgerEventKind.CLOSED, details)
+        return self._event(LedgerEventKind.CLOSED, details if result is None else details | {"result": dict(result)})
 
     def _event(self, kind: LedgerEventKind, details: Mapping[str, Any]) -> LedgerEvent:
         return LedgerEvent(
@@ -64,7 +72,7 @@ class Attempt:
 
 
 def attempt_problems(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> Iterator[str]:
-    """Say what is missing of each attempt: its end, or rows that it had when it was closed."""
+    """Report what is missing of each attempt: its end, or rows that it had when it was closed."""
     opened = {event.attempt: event for event in events if event.event is LedgerEventKind.OPENED}
     closed = {event.attempt: event for event in events if event.event is LedgerEventKind.CLOSED}
     for number, opening in opened.items():
@@ -76,11 +84,13 @@ def attempt_problems(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -
 
 
 def lost_energy(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> Iterator[str]:
-    """Say which energy is known to be missing: rows that an attempt had when it was closed, and what its closing line tells."""
+    """Report which energy is missing: rows that an attempt had when it was closed, and the problems in its closing line."""
     for event in events:
         if event.event is LedgerEventKind.CLOSED:
             yield from _missing_rows([row for row in rows if row.attempt == event.attempt], event)
-        yield from (said for said in map(str, event.details.get("problems", ())) if said.startswith(INCOMPLETE))
+        yield from (
+            problem for problem in map(str, event.details.get("problems", ())) if problem.startswith(INCOMPLETE)
+        )
 
 
 def next_attempt(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> int:
@@ -96,10 +106,10 @@ def _without_end(rows: Sequence[LedgerRow], opened: LedgerEvent) -> str:
 
 
 def _missing_rows(rows: Sequence[LedgerRow], closed: LedgerEvent) -> Iterator[str]:
-    said, found = closed.details.get("energy_kwh"), math.fsum(row.energy_kwh for row in rows)
-    if isinstance(said, (int, float)) and not math.isclose(said, found, rel_tol=_TOLERANCE, abs_tol=1e-15):
+    recorded, found = closed.details.get("energy_kwh"), math.fsum(row.energy_kwh for row in rows)
+    if isinstance(recorded, (int, float)) and not math.isclose(recorded, found, rel_tol=_TOLERANCE, abs_tol=1e-15):
         yield (
-            f"attempt {closed.attempt} had {said:.6g} kWh in {closed.details.get('rows')} rows when it was closed, but"
+            f"attempt {closed.attempt} had {recorded:.6g} kWh in {closed.details.get('rows')} rows when it was closed, but"
             f" {found:.6g} kWh in {len(rows)} rows are left; restore the file"
         )
 
@@ -157,7 +167,7 @@ def read_ledger(path: Path) -> LedgerContents:
 def repair_ledger(path: Path) -> list[str]:
     """Make every line of a ledger a whole row: broken lines are moved to ``<name>.torn``, whole rows stay byte for byte.
 
-    Call it when nothing writes to the ledger. Does nothing to a ledger in order. Returns what was moved or mended.
+    Call it when nothing writes to the ledger. Does nothing to a ledger in order. Returns what was moved or completed.
 
     :raises ArtifactError: the file is missing, or cannot be read or written.
     """
@@ -170,7 +180,7 @@ def repair_ledger(path: Path) -> list[str]:
         _replace_synced(path, (line.raw + b"\n" for line in _lines(path) if not line.problem))
     except OSError as error:
         raise ArtifactError(
-            f"{path}: cannot be repaired ({error.strerror}); free space or mend its permissions"
+            f"{path}: cannot be repaired ({error.strerror}); free space or fix its permissions"
         ) from error
     moved = [f"{path}, line {line.number}: {line.problem}; moved to {path.name}{TORN_SUFFIX}" for line in broken]
     return moved or [f"{path}: ended the last line, whose row was whole"]
@@ -256,11 +266,11 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-# For how long, at most, a ledger does not know what its run used.
+# For how long, at most, a ledger has no energy of its run.
 
 
 HELD_UP = "held_up_s"
-"""In an opening line: how long the attempt before it, which was killed, had gone on without a row on the disk."""
+"""In an opening line: how long the attempt before it, which was killed, had been running without a row on the disk."""
 
 
 def uncovered_s(
@@ -273,10 +283,10 @@ def uncovered_s(
 ) -> float | None:
     """Return the real seconds, at most, that no row covers: gaps within attempts, and the ends of those that were killed.
 
-    :param interval_s: of a row, for attempts whose opening line does not tell.
+    :param interval_s: of a row, for attempts whose opening line does not have it.
     :param speed: of policy time, above 1 under replay.
     :param held_up_s: of the last attempt, if it is open; ``held_up_s`` measures it.
-    :returns: None where energy is missing and nobody knows for how long.
+    :returns: None where energy is missing for an unknown time.
     """
     if any(lost_energy(rows, events)):
         return None
@@ -290,12 +300,12 @@ def uncovered_s(
 
 
 def held_up_s(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent], touched_s: float) -> float:
-    """Return for how long the last attempt went on without writing a row; 0 where it was closed.
+    """Return for how long the last attempt ran without writing a row; 0 where it was closed.
 
     A recorder that cannot write touches the file instead, which needs no room: rows that waited when it was killed are
     lost, and may be many more than the one under way.
 
-    :param touched_s: when the ledger's file was last modified, in seconds of the clock on the wall.
+    :param touched_s: when the ledger's file was last modified, in seconds of the system clock.
     """
     if not events or events[-1].event is LedgerEventKind.CLOSED:
         return 0.0
@@ -307,13 +317,13 @@ def held_up_s(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent], touched_
 
 def _waited_s(number: int, opened: dict[int, LedgerEvent], last_s: float) -> float:
     later = [event for attempt, event in sorted(opened.items()) if attempt > number]
-    told = later[0].details.get(HELD_UP, 0.0) if later else last_s
-    return float(told) if isinstance(told, (int, float)) else 0.0
+    waited_s = later[0].details.get(HELD_UP, 0.0) if later else last_s
+    return float(waited_s) if isinstance(waited_s, (int, float)) else 0.0
 
 
-def _interval_s(opened: LedgerEvent | None, unless_told_s: float) -> float:
-    told = opened.details.get("interval_s") if opened else None
-    return float(told) if isinstance(told, (int, float)) else unless_told_s
+def _interval_s(opened: LedgerEvent | None, default_s: float) -> float:
+    interval_s = opened.details.get("interval_s") if opened else None
+    return float(interval_s) if isinstance(interval_s, (int, float)) else default_s
 
 
 # The ledger: append-only JSON lines, one row a line, on the disk before ``append`` returns.
@@ -322,16 +332,16 @@ def _interval_s(opened: LedgerEvent | None, unless_told_s: float) -> float:
 class LedgerWriter:
     """Appends rows to a ledger, new or of an earlier attempt; a torn line of a killed attempt is first moved aside.
 
-    A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` says for how long an attempt that
-    was killed had gone on without a row that could be written.
+    A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` is how long an attempt that
+    was killed had been running without a row that could be written.
 
-    :param patience_s: how long to wait for another process that holds the file, as a settlement does for a moment.
+    :param timeout_s: how long to wait for another process that holds the file, such as a settlement.
     :raises ArtifactError: the file cannot be opened, or another process writes to it (LedgerInUse).
     """
 
-    def __init__(self, path: Path, *, patience_s: float = 0.0) -> None:
+    def __init__(self, path: Path, *, timeout_s: float = 0.0) -> None:
         self.path = path
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self.problems: tuple[str, ...] = ()
         self.last_end: datetime | None = None
         self.held_up_s = 0.0
@@ -356,7 +366,7 @@ class LedgerWriter:
             self._attempt.count(rows)
 
     def open_attempt(self, attempt: int, details: Mapping[str, Any]) -> None:
-        """Begin an attempt with a line that says what the run is about; until it is closed, a reader tells of it.
+        """Begin an attempt with a line that says what the run is about; until it is closed, readers report it as open.
 
         :raises ArtifactError: as ``append``.
         """
@@ -364,17 +374,21 @@ class LedgerWriter:
         held_up = {HELD_UP: self.held_up_s} if self.held_up_s > 0 else {}
         self._append_event(self._attempt.opened({**details, **held_up}))
 
-    def close_attempt(self, outcome: str, problems: Sequence[str] = ()) -> None:
+    def close_attempt(
+        self, outcome: str, problems: Sequence[str] = (), *, result: Mapping[str, Any] | None = None
+    ) -> None:
         """End the attempt with a line that says how it went, how many rows it has and what they sum to.
 
-        :raises ArtifactError: as ``append``; a reader then takes the attempt for one that was killed.
+        :param result: of a training that finished, so that its record can be derived from the folder alone.
+
+        :raises ArtifactError: as ``append``; readers then report the attempt as killed.
         """
         if self._attempt:
-            self._append_event(self._attempt.closed(outcome, problems))
+            self._append_event(self._attempt.closed(outcome, problems, result))
             self._attempt = None
 
     def touch(self) -> None:
-        """Leave a sign that the run goes on although no row can be written: it needs no room on the disk."""
+        """Show that the run is alive although no row can be written; it needs no room on the disk."""
         with contextlib.suppress(OSError):
             os.utime(self._file)
 
@@ -401,7 +415,7 @@ class LedgerWriter:
             self._file = -1
 
     def __del__(self) -> None:
-        # the lock of a writer that nobody closed must not outlive it: the next attempt may run in this process
+        # the lock of a writer that was not closed must not outlive it: the next attempt may run in this process
         self.close()
 
     def __enter__(self) -> Self:
@@ -430,7 +444,7 @@ class LedgerWriter:
         self.held_up_s = held_up_s(found.rows, found.events, touched_s)
 
     def _open(self) -> None:
-        self._file = open_held(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, patience_s=self._patience_s)
+        self._file = open_held(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, timeout_s=self._timeout_s)
 
     def _check_order(self, rows: Sequence[LedgerRow]) -> None:
         end = self.last_end
@@ -447,7 +461,7 @@ class LedgerWriter:
 
     def _refused(self, what: str, error: OSError) -> ArtifactError:
         return ArtifactError(
-            f"{self.path}: the ledger {what} ({error.strerror}); free space there, mend the permissions, or give another folder"
+            f"{self.path}: the ledger {what} ({error.strerror}); free space there, fix the permissions, or choose another folder"
         )
 
 
@@ -459,11 +473,8 @@ def _write_all(file: int, content: bytes) -> None:
 # What was known of the grid, beside the ledger: one reading a line, with the time at which it was learnt.
 
 
-INTENSITY_NAME: Final = "intensity.jsonl"
-
-
 class IntensityLog:
-    """Appends what is learnt of the grid to ``intensity.jsonl`` in a run's folder; what the file says already is left out.
+    """Appends what is learnt of the grid to ``intensity.jsonl`` in a run's folder; what the file has already is left out.
 
     :raises ArtifactError: the file cannot be read or written.
     """
@@ -480,11 +491,11 @@ class IntensityLog:
             self._note(entry.reading)
 
     def append(self, readings: Iterable[Reading], learnt_at: datetime) -> int:
-        """Write the readings that say something new and wait until they are on the disk; return how many there were.
+        """Write the readings that are new and wait until they are on the disk; return how many there were.
 
         :raises ArtifactError: full disk, no permission; what was written in part is taken back.
         """
-        new = [reading for reading in readings if self._newest.get(_interval_of(reading)) != _says(reading)]
+        new = [reading for reading in readings if self._newest.get(_interval_of(reading)) != _figure_of(reading)]
         if not new:
             return 0
         lines = "".join(KnownIntensity(reading=reading, learnt_at=learnt_at).as_json_line() for reading in new)
@@ -499,29 +510,17 @@ class IntensityLog:
         return len(new)
 
     def _note(self, reading: Reading) -> None:
-        self._newest[_interval_of(reading)] = _says(reading)
+        self._newest[_interval_of(reading)] = _figure_of(reading)
 
     def _refused(self, error: OSError) -> ArtifactError:
         return ArtifactError(f"cannot write {self.path} ({error.strerror}); free space or change its permissions")
-
-
-def read_intensity(folder: Path) -> tuple[list[KnownIntensity], list[str]]:
-    """Return what a run's folder knows of the grid, oldest first, and one sentence for each line that cannot be read."""
-    path, problems = folder / INTENSITY_NAME, list[str]()
-    entries: list[KnownIntensity] = []
-    for data in objects(path, problems):
-        try:
-            entries.append(KnownIntensity.from_json(data))
-        except (KeyError, TypeError, ValueError, LowtideError) as error:
-            problems.append(f"{path}: a line is not an intensity ({type(error).__name__}: {error}) and is left out")
-    return entries, problems
 
 
 def _interval_of(reading: Reading) -> tuple[object, ...]:
     return (reading.start, reading.end, reading.kind, reading.signal_type, reading.emission_factor_type)
 
 
-def _says(reading: Reading) -> tuple[float, str]:
+def _figure_of(reading: Reading) -> tuple[float, str]:
     return (reading.carbon_intensity_gco2eq_per_kwh, reading.source)
 
 

@@ -76,4 +76,4 @@ class EnergyMeter(Protocol):
 
     @property
     def shortfall(self) -> str | None:
-        """Why the totals are too low at present; None while they are whole. A counter that comes back may mend them."""
+        """Why the totals are too low at present; None while they are whole. A counter that comes back may complete them."""

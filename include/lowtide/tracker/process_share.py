@@ -65,7 +65,7 @@ _OUR_OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """CPU seconds since the source was made, and bytes in use at this moment.
+    """CPU seconds since the source was made, and bytes in use now.
 
     The machine's CPU time is user, nice and system: what interrupts and idling use is shared in the same proportion.
     The machine's memory in use is what is not available (MemTotal - MemAvailable).
@@ -101,7 +101,7 @@ class _Process(NamedTuple):
 class ProcessTree:
     """Reads ``/proc``. A process stays a member when its parent dies, and its CPU time counts when it is reaped unseen.
 
-    Only members and processes not seen before are opened: a look costs little on a machine with thousands of others.
+    Only members and processes not seen before are opened: an update costs little on a machine with thousands of others.
     Two runs within one process have the same tree; give each run a process of its own.
 
     :param root: the process at the top; this one unless given.
@@ -115,12 +115,12 @@ class ProcessTree:
         self._strangers: set[int] = set()
         self._anonymous = AnonymousMemory(proc)
         self._tree_ticks, self._machine_ticks = 0, self._busy_ticks()
-        self._look()
+        self._update()
         self._tree_ticks = 0
 
     @property
     def pids(self) -> frozenset[int]:
-        """The processes that were members at the last look."""
+        """The processes that were members at the last update."""
         return frozenset(self._members)
 
     def usage(self) -> Usage:
@@ -128,7 +128,7 @@ class ProcessTree:
 
         :raises MeasurementError: ``/proc`` can no longer be read.
         """
-        self._look()
+        self._update()
         rss_bytes = self._page_bytes * sum(process.rss_pages for process in self._members.values())
         return Usage(
             tree_cpu_s=self._tree_ticks * self._tick_s,
@@ -137,7 +137,7 @@ class ProcessTree:
             machine_memory_bytes=self._memory_in_use(),
         )
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         before, now = self._members, self._find_members()
         survivors = before.keys() & now.keys()
         own = sum(now[pid].own_ticks - before[pid].own_ticks for pid in survivors)
@@ -151,15 +151,15 @@ class ProcessTree:
     def _find_members(self) -> dict[int, _Process]:
         alive = self._pids()
         self._strangers &= alive
-        looked_at = {pid: found for pid in alive - self._strangers if (found := self._read(pid)) is not None}
-        members = {pid for pid in (self._root, *self._members) if pid in looked_at}
+        read = {pid: found for pid in alive - self._strangers if (found := self._read(pid)) is not None}
+        members = {pid for pid in (self._root, *self._members) if pid in read}
         grown = True
         while grown:
-            more = {pid for pid, process in looked_at.items() if process.parent in members} - members
+            more = {pid for pid, process in read.items() if process.parent in members} - members
             members |= more
             grown = bool(more)
-        self._strangers |= looked_at.keys() - members
-        return {pid: looked_at[pid] for pid in members}
+        self._strangers |= read.keys() - members
+        return {pid: read[pid] for pid in members}
 
     def _pids(self) -> set[int]:
         try:
@@ -222,7 +222,7 @@ class AttributedMeter:
     def start(self) -> MeterReading:
         """Open the window; what the opening itself used is charged whole, since no share of it is known."""
         reading = self._meter.start()
-        self._usage = self._look()
+        self._usage = self._update()
         self._ram_share = 1.0 if self._usage is None else _memory_share(self._usage)
         return self._charge(reading, 1.0, self._ram_share)
 
@@ -263,7 +263,7 @@ class AttributedMeter:
         return self._meter.shortfall
 
     def _share(self, reading: MeterReading) -> MeterReading:
-        before, now = self._usage, self._look()
+        before, now = self._usage, self._update()
         self._usage = now or before
         if before is None or now is None:
             return self._charge(reading, 1.0, 1.0)  # the last share might be that of an idle start
@@ -283,7 +283,7 @@ class AttributedMeter:
         self._machine, self._charged = reading.energy_kwh, charged.energy_kwh
         return charged
 
-    def _look(self) -> Usage | None:
+    def _update(self) -> Usage | None:
         try:
             return self._source.usage()
         except MeasurementError as error:

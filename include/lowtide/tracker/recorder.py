@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from lowtide.errors import MeasurementError
-from lowtide.records import KnownIntensity, LedgerRow, Phase, Reading
+from lowtide.records import KnownIntensity, LedgerRow, Phase, Reading, read_intensity
 from lowtide.timeutil import as_utc, format_moment, utc_now
 from lowtide.tracker.emissions import Energy, Valuation, value_rows
-from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_intensity, read_ledger
+from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
 from lowtide.tracker.meter import EnergyMeter, MeterReading
 from lowtide.units import JOULES_PER_KWH
 
@@ -47,7 +47,7 @@ class LiveFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredInterval:
-    """Energy of one phase between two moments of policy time, and the meter's seconds at both.
+    """Energy of one phase between two policy times, and the meter's seconds at both.
 
     ``machine_energy`` is the whole machine's in the same interval; None where it is not known.
     """
@@ -97,7 +97,7 @@ class LedgerQueue:
             try:
                 known = self._learn(interval)
                 self._ledger.append([row])
-            except Exception as error:  # noqa: BLE001 training goes on; the recorder raises it at its stop
+            except Exception as error:  # noqa: BLE001 the training continues; the recorder raises it at its stop
                 self.trouble = error
                 break
             self._done()
@@ -145,20 +145,20 @@ class LedgerQueue:
 _MACHINE = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_energy_kwh")
 
 
-# Cuts measured energy at the moments at which the phase changed.
+# Cuts measured energy at the times at which the phase changed.
 
 
 class Mark(NamedTuple):
-    """From this moment on the phase is another."""
+    """From this time on the phase is another one."""
 
-    moment: datetime
+    at: datetime
     phase: Phase
 
 
 class Edge(NamedTuple):
-    """The meter's totals at a moment of policy time."""
+    """The meter's totals at a policy time."""
 
-    moment: datetime
+    at: datetime
     reading: MeterReading
 
 
@@ -167,18 +167,18 @@ def cut_at_marks(before: Edge, after: Edge, phase: Phase, marks: Sequence[Mark])
 
     The sample follows a mark at once, so that the part in which the power is taken as even is short.
     """
-    inside = [mark for mark in marks if before.moment < mark.moment < after.moment]
-    phases = [_phase_at(before.moment, phase, marks), *(mark.phase for mark in inside)]
-    moments = [before.moment, *(mark.moment for mark in inside), after.moment]
-    seconds = [_meter_second(before, after, moment) for moment in moments]
+    inside = [mark for mark in marks if before.at < mark.at < after.at]
+    phases = [_phase_at(before.at, phase, marks), *(mark.phase for mark in inside)]
+    times = [before.at, *(mark.at for mark in inside), after.at]
+    seconds = [_meter_second(before, after, at) for at in times]
     shares = _Shares(before, after)
     intervals = []
     for k, cut_phase in enumerate(phases):
-        charged, machine = shares.take(moments[k], None if k == len(inside) else moments[k + 1])
+        charged, machine = shares.take(times[k], None if k == len(inside) else times[k + 1])
         intervals.append(
             MeasuredInterval(
-                start=moments[k],
-                end=moments[k + 1],
+                start=times[k],
+                end=times[k + 1],
                 phase=cut_phase,
                 energy=charged,
                 monotonic_start_s=seconds[k],
@@ -190,10 +190,10 @@ def cut_at_marks(before: Edge, after: Edge, phase: Phase, marks: Sequence[Mark])
 
 
 class _Shares:
-    """Hands out the energy between two edges in proportion to time, and the remainder at the end."""
+    """Divides the energy between two edges in proportion to time; the last part takes the remainder."""
 
     def __init__(self, before: Edge, after: Edge) -> None:
-        self._lasts = after.moment - before.moment
+        self._lasts = after.at - before.at
         self._knows_machine = None not in (before.reading.machine_energy_kwh, after.reading.machine_energy_kwh)
         self._used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
         self._left = list(self._used)
@@ -215,34 +215,33 @@ def totals(reading: MeterReading) -> tuple[float, ...]:
     return (*reading.energy_kwh, *(reading.machine_energy_kwh or (0.0, 0.0, 0.0)))
 
 
-def _phase_at(moment: datetime, phase: Phase, marks: Sequence[Mark]) -> Phase:
-    due = [mark.phase for mark in marks if mark.moment <= moment]
+def _phase_at(at: datetime, phase: Phase, marks: Sequence[Mark]) -> Phase:
+    due = [mark.phase for mark in marks if mark.at <= at]
     return due[-1] if due else phase
 
 
-def _meter_second(before: Edge, after: Edge, moment: datetime) -> float:
-    share = (moment - before.moment) / (after.moment - before.moment)
+def _meter_second(before: Edge, after: Edge, at: datetime) -> float:
+    share = (at - before.at) / (after.at - before.at)
     return before.reading.monotonic_s + share * (after.reading.monotonic_s - before.reading.monotonic_s)
 
 
-# Row boundaries in policy time (virtual under replay) that run forwards whatever the clock on the wall does.
+# Row boundaries in policy time (virtual under replay) that increase whatever the system clock does.
 
 
 _SMALLEST = timedelta(microseconds=1)
-_CALIBRATION_S = 0.02
 _TOLERANCE_S = 0.1
-"""Real seconds by which the clock may deviate between two looks before it counts as stepped."""
+"""Real seconds by which the clock may deviate between two readings before it counts as stepped."""
 _SLEEP_S = 1.0
-"""Real seconds that a machine must have been suspended between two looks to count."""
+"""Real seconds that a machine must have been suspended between two readings to count."""
 
 
 def steady_s() -> float:
-    """Seconds that never step; where the system can, they go on while it is suspended, as the grid does."""
+    """Seconds that never step; where the system can, they continue while it is suspended, as the grid does."""
     boot_time = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
 
 
-class _Look(NamedTuple):
+class _Reading(NamedTuple):
     steady_s: float
     now: datetime
     doubt_s: float
@@ -250,46 +249,47 @@ class _Look(NamedTuple):
 
 
 class PolicyClock:
-    """``now()`` with its steps taken out: anchored at the first look, every later moment is strictly later.
+    """``now()`` with its steps taken out: anchored at the first reading, every later time is strictly later.
 
-    ``start`` is the anchor. Under replay policy time runs ``speed`` times as fast as real time. The speed is not a
-    parameter: it is learnt from ``now`` itself, so that the one anchor of the run stays the only place that knows it.
+    ``start`` is the anchor.
 
+    :param speed: of policy time: above 1 under replay.
     :param not_before: the end of the ledger so far; a clock set back between two attempts must not make rows overlap.
     """
 
     def __init__(
-        self, now: Callable[[], datetime], *, steady: Callable[[], float] = steady_s, not_before: datetime | None = None
+        self,
+        now: Callable[[], datetime],
+        *,
+        speed: float = 1.0,
+        steady: Callable[[], float] = steady_s,
+        not_before: datetime | None = None,
     ) -> None:
-        self._now, self._steady = now, steady
+        self._now, self._speed, self._steady = now, speed, steady
         self._lock = threading.Lock()
         self._asleep = timedelta(0)
         self.problems: list[str] = []
-        self._first = self._last = self._look()
+        self._last = self._read()
         self._offset = timedelta(0)
-        if not_before is not None and self._first.now < not_before:
-            self._offset = not_before - self._first.now
+        if not_before is not None and self._last.now < not_before:
+            self._offset = not_before - self._last.now
             self._note(-self._offset, "since the ledger's last row")
-        self.start = self._latest = self._first.now + self._offset
-        self._travelled = timedelta(0)
-        self._calibrate()
+        self.start = self._latest = self._last.now + self._offset
 
-    def moment(self) -> datetime:
-        """Return the policy moment, strictly later than any before; may be called from any thread."""
+    def time(self) -> datetime:
+        """Return the policy time, strictly later than any before; may be called from any thread."""
         with self._lock:
-            look = self._look()
-            went = look.now - self._last.now
-            expected = self._speed * (look.steady_s - self._last.steady_s)
-            step = went - timedelta(seconds=expected)
-            if abs(step.total_seconds()) > self._tolerance(look):
+            reading = self._read()
+            went = reading.now - self._last.now
+            expected = timedelta(seconds=self._speed * (reading.steady_s - self._last.steady_s))
+            step = went - expected
+            tolerance_s = self._speed * (_TOLERANCE_S + self._last.doubt_s + reading.doubt_s)
+            if abs(step.total_seconds()) > tolerance_s:
                 self._offset -= step
-                self._note(step, f"at {format_moment(look.now)}")
-                went = timedelta(seconds=expected)
-            self._note_sleep(look, went)
-            self._travelled += went
-            self._last = look
-            self._latest = max(look.now + self._offset, self._latest + _SMALLEST)
-            self._learn_speed()
+                self._note(step, f"at {format_moment(reading.now)}")
+            self._note_sleep(reading)
+            self._last = reading
+            self._latest = max(reading.now + self._offset, self._latest + _SMALLEST)
             return self._latest
 
     def take_sleep(self) -> timedelta:
@@ -298,54 +298,35 @@ class PolicyClock:
             asleep, self._asleep = self._asleep, timedelta(0)
             return asleep
 
-    def _note_sleep(self, look: _Look, went: timedelta) -> None:
-        awake_s = look.awake_s - self._last.awake_s
-        asleep_s = (look.steady_s - self._last.steady_s) - awake_s
+    def _note_sleep(self, reading: _Reading) -> None:
+        asleep_s = (reading.steady_s - self._last.steady_s) - (reading.awake_s - self._last.awake_s)
         if asleep_s > _SLEEP_S:
-            # what was not awake: the speed is known to a ten-thousandth, which over a night would be seconds
-            self._asleep += max(timedelta(0), went - timedelta(seconds=self._speed * awake_s))
+            self._asleep += timedelta(seconds=self._speed * asleep_s)
             self.problems.append(
-                f"the machine was suspended for {asleep_s:.1f} s before {format_moment(look.now)};"
+                f"the machine was suspended for {asleep_s:.1f} s before {format_moment(reading.now)};"
                 " that time is in the ledger without energy"
             )
 
-    def _calibrate(self) -> None:
-        time.sleep(_CALIBRATION_S)
-        self._last = self._look()
-        self._travelled = self._last.now - self._first.now
-        self._speed = 1.0
-        self._learn_speed()
-
-    def _learn_speed(self) -> None:
-        lasted_s = self._last.steady_s - self._first.steady_s
-        if lasted_s > 0 and self._travelled > timedelta(0):
-            self._speed = self._travelled.total_seconds() / lasted_s
-
-    def _tolerance(self, look: _Look) -> float:
-        lasted_s = max(self._last.steady_s - self._first.steady_s, _CALIBRATION_S)
-        known_within = (self._first.doubt_s + self._last.doubt_s) / lasted_s
-        return self._speed * (_TOLERANCE_S + 2 * known_within * (look.steady_s - self._last.steady_s))
-
-    def _look(self) -> _Look:
+    def _read(self) -> _Reading:
         # another process may get the processor between the two clocks: the closest pair of a few counts
-        looks = []
+        readings = []
         for _ in range(5):
             before_s = self._steady()
             now = as_utc(self._now())
             doubt_s = self._steady() - before_s
-            looks.append(_Look(before_s + doubt_s / 2, now, doubt_s, time.monotonic()))
+            readings.append(_Reading(before_s + doubt_s / 2, now, doubt_s, time.monotonic()))
             if doubt_s < 1e-4:
                 break
-        return min(looks, key=lambda look: look.doubt_s)
+        return min(readings, key=lambda reading: reading.doubt_s)
 
     def _note(self, step: timedelta, when: str) -> None:
         self.problems.append(
             f"the clock was set {'back' if (step < timedelta(0)) else 'forward'} by {abs(step.total_seconds()):.1f} s {when};"
-            " rows go on in the time of the run's start"
+            " rows continue in the time of the run's start"
         )
 
 
-# Energy between two looks between which the machine was suspended: it was used while the machine was awake.
+# Energy of a time in which the machine was suspended: it was used while the machine was awake.
 
 
 def cut_awake(
@@ -353,14 +334,14 @@ def cut_awake(
 ) -> list[MeasuredInterval]:
     """Split the energy between two edges at the marks; the time asleep follows, with no energy.
 
-    When in an interval the machine fell asleep is not known. It is booked at the grid of before, not spread over a night's
-    hours in which nothing was used; the doubt is the length of one row.
+    When in an interval the machine fell asleep is not known. Its energy is recorded before the sleep, not spread over a night's
+    hours in which nothing was used; the error is at most the length of one row.
     """
     if asleep <= timedelta(0):
         return cut_at_marks(before, after, phase, marks)
-    awake_until = max(before.moment + timedelta(microseconds=1), after.moment - asleep)
+    awake_until = max(before.at + timedelta(microseconds=1), after.at - asleep)
     awake = cut_at_marks(before, Edge(awake_until, after.reading), phase, marks)
-    return [*awake, _nothing(awake[-1], after.moment)] if awake_until < after.moment else awake
+    return [*awake, _nothing(awake[-1], after.at)] if awake_until < after.at else awake
 
 
 def _nothing(last: MeasuredInterval, end: datetime) -> MeasuredInterval:
@@ -381,15 +362,16 @@ _NO_ENERGY = (0.0, 0.0, 0.0)
 
 
 class EnergyRecorder:
-    """Records from ``start`` to ``stop``; training goes on whatever happens here, and nothing that happens is silent.
+    """Records from ``start`` to ``stop``; the training continues whatever happens here, and every problem is reported.
 
-    An error of the meter, the grid or the ledger is kept in ``failure`` and raised at ``stop``. What can be made good is: the
+    An error of the meter, the grid or the ledger is kept in ``failure`` and raised at ``stop``. What can be recovered is: the
     meter's totals are cumulative, so a failed sample is covered by the next, and rows that a full disk refused are written as
-    soon as there is room. Made good or not, ``problems`` tells of it.
+    soon as there is room. Recovered or not, it is in ``problems``.
 
     :param readings_for: the grid's readings for a span of policy time; called on the recorder's thread.
     :param now: policy time, virtual under replay.
     :param interval_s: real seconds between two rows.
+    :param speed: of policy time, above 1 under replay.
     """
 
     def __init__(
@@ -402,7 +384,9 @@ class EnergyRecorder:
         interval_s: float,
         pue: float,
         attempt: int,
+        speed: float = 1.0,
     ) -> None:
+        self._speed = speed
         self._meter, self._ledger, self._now, self._interval_s = meter, ledger, now, interval_s
         self._queue = LedgerQueue(ledger, readings_for, pue=pue, attempt=attempt)
         self._thread = threading.Thread(target=self._run, name="energy-recorder", daemon=True)
@@ -425,7 +409,7 @@ class EnergyRecorder:
         if self._started_s is not None:
             raise MeasurementError("the energy recorder was started twice; make a new one for each attempt")
         opened = self._meter.start()
-        self._clock = PolicyClock(self._now, not_before=self._ledger.last_end)
+        self._clock = PolicyClock(self._now, speed=self._speed, not_before=self._ledger.last_end)
         # totals count from the meter's start: what its start itself used belongs to the first row
         machine = None if opened.machine_energy_kwh is None else _NO_ENERGY
         self._edge = Edge(self._clock.start, replace(opened, **_ZERO, machine_energy_kwh=machine))
@@ -440,7 +424,7 @@ class EnergyRecorder:
             last = self._marks[-1].phase if self._marks else self._phase
             if phase is last:
                 return
-            self._marks.append(Mark(self._clock.moment(), phase))
+            self._marks.append(Mark(self._clock.time(), phase))
         self._wake.set()
 
     def stop(self) -> None:
@@ -457,12 +441,12 @@ class EnergyRecorder:
 
     @property
     def failure(self) -> Exception | None:
-        """What keeps the ledger from being complete, now or for good; None when all is well."""
+        """What keeps the ledger from being complete, now or for good; None without a problem."""
         return self._fatal or self._queue.trouble or self._meter_trouble or self._shortfall()
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Everything that went wrong, mended or not, in sentences: clock steps, late rows, energy left out."""
+        """Everything that went wrong, recovered or not, in sentences: clock steps, late rows, energy left out."""
         clock = self._clock.problems if self._started_s is not None else []
         return (*self._ledger.problems, *self._problems, *self._meter.problems, *clock, *self._queue.problems)
 
@@ -500,7 +484,7 @@ class EnergyRecorder:
                 if not self._stopping.is_set():
                     self._measure(self._meter.sample)
                     self._show(self._queue.write())
-        except Exception as error:  # noqa: BLE001 raised at stop(); a thread's traceback would reach nobody
+        except Exception as error:  # noqa: BLE001 raised at stop(); a thread's traceback would not be seen
             self._fatal = error
         self._finish()
 
@@ -520,11 +504,11 @@ class EnergyRecorder:
             self._meter_trouble = error
             return
         self._meter_trouble = None
-        before, self._edge = self._edge, Edge(self._clock.moment(), reading)
+        before, self._edge = self._edge, Edge(self._clock.time(), reading)
         self._queue_energy(before, self._edge)
 
     def _queue_energy(self, before: Edge, after: Edge) -> None:
-        phase, marks = self._pass_marks(after.moment)
+        phase, marks = self._pass_marks(after.at)
         used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
         if min(used) < 0:
             self._fatal = self._fatal or MeasurementError(
@@ -539,7 +523,7 @@ class EnergyRecorder:
 
     def _pass_marks(self, until: datetime) -> tuple[Phase, list[Mark]]:
         with self._marks_lock:
-            due = [mark for mark in self._marks if mark.moment <= until]
+            due = [mark for mark in self._marks if mark.at <= until]
             self._marks = self._marks[len(due) :]
             phase = self._phase
             self._phase = due[-1].phase if due else phase

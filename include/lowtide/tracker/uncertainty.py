@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 from lowtide.records import EmissionsInterval, IntensityKind, LedgerRow, ValuedRow
 
-# How far each method may err, and who says so. ``docs/accounting.md`` repeats the table; a test holds the two together.
+# How far each method may err, by which source. ``docs/accounting.md`` repeats the table; a test keeps the two equal.
 #
-# A bound marked as assumed is ours, because nothing is published for it; it is there so that an unknown error is not shown as
-# none. What no method here sees is in no bound: mainboard, fans, disks, network and the loss in the power supply.
+# A bound marked as assumed is Lowtide's, because nothing is published for it: an unknown error must not be shown as zero. No
+# bound covers what is not measured: mainboard, fans, disks, network and the loss in the power supply.
 
 
 class KnownError(NamedTuple):
@@ -84,7 +84,7 @@ def emissions_interval(
 
 
 def _machine(rows: Sequence[LedgerRow]) -> Iterator[str]:
-    """Say what the run's share was taken from; how well a share of CPU time tells energy apart is not published."""
+    """Yield the machine's total, the upper bound of the run's share; the accuracy of a share of CPU time is not published."""
     parts = [[getattr(row, f"machine_{name}_energy_kwh") for row in rows] for name in ("cpu", "gpu", "ram")]
     if all(kwh is not None for part in parts for kwh in part):
         total_kwh = math.fsum(kwh for part in parts for kwh in part)

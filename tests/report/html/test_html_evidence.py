@@ -31,7 +31,6 @@ def test_a_whole_folder_is_read_and_checked(run: RunFigures) -> None:
     assert {decision.action for decision in evidence.decisions} == {"wait", "run", "pause"}
     assert files_of(evidence) == {
         "ledger": True,
-        "readings from submission on": True,
         "record": None,
         "intensities": None,
         "valued energy": None,
@@ -62,21 +61,12 @@ def test_a_ledger_that_has_changed_is_told_and_not_drawn(run: RunFigures) -> Non
     assert files_of(evidence)["ledger"] is False
 
 
-def test_readings_that_have_changed_are_told(run: RunFigures) -> None:
-    readings = folder_of(run) / "submission_readings.jsonl"
-    readings.write_text(readings.read_text(encoding="utf-8") + "torn {\n", encoding="utf-8")
-    evidence = gather(run)
-    assert files_of(evidence)["readings from submission on"] is False
-    assert "is torn or not JSON" in evidence.problems[0]
-    assert evidence.at_submission
-
-
 @pytest.mark.parametrize(
     ("name", "line", "told"),
     [
         ("decisions.jsonl", "[1]", "is torn or not JSON"),
         ("decisions.jsonl", '{"action": "wait"}', "is not a decision (KeyError)"),
-        ("submission_readings.jsonl", '{"zone": 3}', "is not a reading (KeyError)"),
+        ("intensity.jsonl", '{"zone": 3}', "is not an intensity (KeyError"),
     ],
 )
 def test_a_damaged_line_is_told_and_the_rest_is_read(run: RunFigures, name: str, line: str, told: str) -> None:

@@ -77,8 +77,7 @@ def test_what_rows_are_valued_at_comes_before_what_was_read(tmp_path: Path) -> N
 
 
 def test_an_unknown_intensity_stays_empty(tmp_path: Path) -> None:
-    folder, record = night_run(pauses=[], decisions=False).write(tmp_path / "run")
-    folder.submission_readings.unlink()
+    _, record = night_run(pauses=[], decisions=False, grid_since_submission=False).write(tmp_path / "run")
     steps = intensity_steps(gather(RunFigures.of(record)))
     assert steps[0].start_s == record.started_at.timestamp()
 

@@ -282,8 +282,8 @@ def test_a_run_without_a_record_is_left_out_and_says_why(
         ("", "is not JSON"),
         ("[]", "is not a training record but a JSON list"),
         ('{"schema_version": "9.9"}', "schema_version is '9.9'"),
-        ('{"schema_version": "1.1"}', "is not a training record"),
-        ('{"complete": false}', "is not a training record"),
+        ('{"schema_version": "2.0"}', "is not a training record"),
+        ('{"schema_version": "2.0", "complete": false}', "is not a training record"),
     ],
 )
 def test_a_damaged_record_is_left_out_and_says_why(tmp_path: Path, text: str, said: str) -> None:

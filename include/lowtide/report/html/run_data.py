@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from lowtide.errors import InvalidAnswer
-from lowtide.grid.series import gaps
-from lowtide.io import objects, sha256_of
-from lowtide.records import Reading, RecordedDecision, TrainingRecord, decision_files, read_decisions
+from lowtide.grid.series import best_known, gaps
+from lowtide.io import sha256_of
+from lowtide.records import Reading, RecordedDecision, TrainingRecord, decision_files, read_decisions, read_intensity
 from lowtide.report.model import RunFigures
 from lowtide.timeutil import parse_moment
 
@@ -221,14 +220,15 @@ def gather(run: RunFigures, folder: Path | None = None) -> Evidence:
     elif rows.skipped:
         problems.append(f"{rows.skipped} lines of {table} are not rows and are left out")
     record = _record(folder / "record.json", run, problems)
-    readings = tuple(_readings(_submission_file(run, folder), problems))
+    entries, unreadable = read_intensity(folder)
+    known = best_known(entries, meaning=(run.signal_type, run.emission_factor_type))
     return Evidence(
         record=record,
         rows=rows,
         decisions=tuple(decisions),
-        at_submission=readings,
+        at_submission=tuple(entry.reading for entry in known),
         files=files,
-        problems=tuple(problems),
+        problems=(*problems, *unreadable),
     )
 
 
@@ -244,26 +244,11 @@ def _record(path: Path, run: RunFigures, problems: list[str]) -> TrainingRecord 
     return None
 
 
-def _submission_file(run: RunFigures, folder: Path) -> Path:
-    named = run.counterfactual.readings_path if run.counterfactual is not None else None
-    return folder / (Path(named).name if named else "submission_readings.jsonl")
-
-
-def _readings(path: Path, problems: list[str]) -> Iterator[Reading]:
-    for data in objects(path, problems):
-        try:
-            yield Reading.from_json(data)
-        except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
-            problems.append(f"a line of {path} is not a reading ({type(error).__name__}) and is left out")
-
-
 def _files(run: RunFigures, folder: Path, ledger_sha256: str | None) -> tuple[EvidenceFile, ...]:
     checked = None if ledger_sha256 is None else ledger_sha256 == run.ledger_sha256
     ledger = EvidenceFile(what="ledger", path=run.ledger_path, sha256=run.ledger_sha256, checked=checked)
+    beside = Path(run.ledger_path)
     found: list[EvidenceFile | None] = [ledger]
-    readings, beside = run.counterfactual, Path(run.ledger_path)
-    if readings is not None and readings.readings_path is not None:
-        found.append(_file("readings from submission on", readings.readings_path, readings.readings_sha256, folder))
     names = {
         "record": "record.json",
         "intensities": "intensity.jsonl",
