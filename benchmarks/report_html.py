@@ -28,7 +28,7 @@ from lowtide.config.schema import ReportConfig
 from lowtide.timeutil import utc_now
 from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record
-from lowtide.report.markdown import render_markdown
+from lowtide.report.text import render_markdown
 from lowtide.report.html import render_html
 records = [load_record(Path(path)) for path in sys.argv[1:3]]
 report = compare_runs(*records, settings=ReportConfig(), now=utc_now())

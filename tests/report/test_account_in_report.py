@@ -1,8 +1,7 @@
 """Bounds, score and settlement stand beside the figures that they are about."""
 
 from lowtide.records import FirstValuation, Settlement
-from lowtide.report.markdown import render_markdown
-from lowtide.report.text import Row, render_table
+from lowtide.report.text import Row, render_markdown, render_table
 from lowtide.tracker.sci import sci_score
 from lowtide.tracker.uncertainty import emissions_interval
 

@@ -7,9 +7,8 @@ from lowtide.report.compare import compare_runs
 from lowtide.report.html import render_html
 from lowtide.report.html.charts import bars_of
 from lowtide.report.html.page import tiles_of
-from lowtide.report.markdown import render_markdown
 from lowtide.report.model import Report
-from lowtide.report.text import waiting_sentences
+from lowtide.report.text import render_markdown, waiting_sentences
 from lowtide.report.waiting import WaitEvidence
 
 from tests.support.comparisons import NOW, compared, waiting_run

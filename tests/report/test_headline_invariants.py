@@ -7,8 +7,8 @@ import jsonschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lowtide.records import TrainingRecord
-from lowtide.report.markdown import render_markdown
 from lowtide.report.model import REPORT_SCHEMA, Report
+from lowtide.report.text import render_markdown
 
 from tests.support.comparisons import compared, known_bounds, waiting_run
 from tests.support.records import make_record

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lowtide import units
-from lowtide.report.markdown import render_markdown
-from lowtide.report.text import markdown, plain, render_table
+from lowtide.report.text import markdown, plain, render_markdown, render_table
 
 from tests.support.comparisons import compared, golden_reports, waiting_run
 from tests.support.records import make_record

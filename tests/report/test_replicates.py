@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowtide.errors import ArtifactError
 from lowtide.records import TrainingRecord
-from lowtide.report.markdown import render_markdown
 from lowtide.report.model import Report
-from lowtide.report.text import render_table
+from lowtide.report.text import render_markdown, render_table
 
 from tests.support.comparisons import compared, compared_several, waiting_run
 from tests.support.records import make_record

@@ -11,8 +11,8 @@ import pytest
 from lowtide.errors import ArtifactError
 from lowtide.io import write_atomically, write_json_atomically
 from lowtide.report.files import load_record, write_report
-from lowtide.report.markdown import render_markdown
 from lowtide.report.model import Report
+from lowtide.report.text import render_markdown
 
 from tests.support.comparisons import compared, waiting_run
 from tests.support.records import make_record

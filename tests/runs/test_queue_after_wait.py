@@ -9,8 +9,8 @@ from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, Interruption, RecordedDecision, ReplayAnchor, TrainingRecord, decision_files
 from lowtide.report.compare import compare_runs
 from lowtide.report.html import render_html
-from lowtide.report.markdown import render_markdown
 from lowtide.report.model import Report
+from lowtide.report.text import render_markdown
 from lowtide.report.waiting import Delay, WaitEvidence, delay_of, queue_reason
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder

@@ -14,7 +14,16 @@ from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
 from lowtide.report.savings import SavingsQuery, savings_ledger
 from lowtide.report.savings_model import Savings
-from lowtide.report.savings_text import HEADER, cells_csv, left_out, remarks, repeatability_told, rows, runs_csv, title
+from lowtide.report.savings_text import (
+    HEADER,
+    cells_csv,
+    left_out,
+    remarks,
+    repeatability_remarks,
+    rows,
+    runs_csv,
+    title,
+)
 from lowtide.timeutil import format_moment, parse_moment, utc_now
 
 EXAMPLES = """examples:
@@ -104,7 +113,7 @@ def _show(savings: Savings) -> None:
         console.print(table)
         for remark in remarks(group):
             console.print(f"- {remark}", soft_wrap=True)
-    for line in repeatability_told(savings, DEFAULT_PERCENT):
+    for line in repeatability_remarks(savings, DEFAULT_PERCENT):
         console.print(f"- {line}", soft_wrap=True)
     _show_left_out(console, savings)
 

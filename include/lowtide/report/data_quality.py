@@ -1,4 +1,4 @@
-"""How far a run's figures can carry a claim: shares of its energy, by how each was obtained."""
+"""Which data support a claim about a run: shares of its energy, by how energy and intensity were obtained."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from lowtide.report.model import RunFigures
 from lowtide.units import percent_text
 
 CLAIM_LIMIT_SHARE = 0.05
-"""A share of the energy above this (DESIGN.md, idea 7) decides about the claim."""
+"""A share of the energy above this rules out the claim."""
 
 _NEGLIGIBLE_GAP_SHARE = 0.01
 """Of a run's duration, without rows; a third of the change that counts as measurable by default."""
@@ -33,7 +33,7 @@ def simulated_reasons(record: AnyRecord, who: str) -> list[str]:
 def forecast_reasons(record: AnyRecord, who: str) -> list[str]:
     """Say where forecast or cached intensity carries more than the limit: settled only when the grid's figures are in.
 
-    A cached reading stands in for hours of which nothing has been heard; it may itself have been a forecast.
+    A cached reading is a fallback for hours without an answer; it may itself have been a forecast.
     """
     share = _share_of_kinds(record.intensity_kinds, _UNSETTLED)
     if share <= CLAIM_LIMIT_SHARE:
@@ -60,7 +60,7 @@ def unvalued_energy_reasons(record: AnyRecord, who: str) -> list[str]:
 
 
 def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
-    """Say where a part of the energy is missing; the last seconds of a killed attempt of hours bar nothing."""
+    """Say where a part of the energy is missing; the last seconds of a killed attempt of hours are negligible."""
     uncovered_s = record.uncovered_s
     known = uncovered_s is not None and uncovered_s <= _NEGLIGIBLE_GAP_SHARE * record.duration_s
     if record.energy_complete or known:
@@ -84,7 +84,7 @@ def counterfactual_reasons(record: TrainingRecord) -> list[str]:
 
 
 def no_wait_reasons(record: TrainingRecord) -> list[str]:
-    """Say why there is no waiting to speak of, whoever doubts it; empty where there is."""
+    """Say why a run did not wait for the grid, or why its effect does not exist; empty where it did."""
     if record.policy == "immediate":
         return ["the run did not wait for the grid, so there is no waiting to claim"]
     if record.counterfactual is None:

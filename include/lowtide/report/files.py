@@ -5,8 +5,8 @@ from pathlib import Path
 from lowtide.errors import ArtifactError
 from lowtide.io import sha256_of, write_atomically, write_json_atomically
 from lowtide.records import TrainingRecord, read_record
-from lowtide.report.markdown import render_markdown
 from lowtide.report.model import Report
+from lowtide.report.text import render_markdown
 
 
 def load_record(path: Path) -> TrainingRecord:
@@ -32,8 +32,8 @@ def write_report(
 ) -> dict[str, Path]:
     """Write ``report.html``, ``report.md`` and ``report.json``, each whole or not at all; return their paths by file name.
 
-    :param baseline_folder: where the baseline's ledger lies, whose curves the page shows; None = where its figures say.
-    :param run_folder: the same of the run. What cannot be read there is said on the page.
+    :param baseline_folder: where the baseline's ledger is, whose curves the page shows; None = where its figures say.
+    :param run_folder: the same of the run. What cannot be read there is named on the page.
     :raises ArtifactError: the folder cannot be written.
     """
     from lowtide.report.html import render_html  # matplotlib, numpy, Jinja: only where a page is written

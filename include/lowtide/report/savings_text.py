@@ -13,9 +13,8 @@ from lowtide.report.savings_model import Figures, Group, Part, Savings, SavingsR
 from lowtide.report.text import plain
 from lowtide.timeutil import format_moment
 
-# The savings ledger as CSV, for spreadsheets: text that a spreadsheet would take for a formula is made plain text.
-#
-# A sum is in no file: lines of different bases must not be added up, and a pivot of one basis does the rest.
+# As CSV: text that a spreadsheet would take for a formula is made plain text. A sum is in no file: lines of different bases
+# must not be added up, and a pivot of one basis does the rest.
 
 
 _GROUP = ("basis", "signal_type", "emission_factor_type")
@@ -63,7 +62,7 @@ def _cell(value: Any) -> Any:
     return _FORMULA.sub(r"\1'", plain(value))
 
 
-# The savings ledger as rows of plain text, for a terminal and a task's log.
+# As rows of plain text.
 
 
 HEADER = ("", "runs", "energy", "emissions", "avoided by waiting", "avoided by efficiency", "waits", "deadlines missed")
@@ -93,11 +92,11 @@ def remarks(group: Group) -> Iterator[str]:
     total = group.total
     if total.emissions_low_gco2eq is not None and total.emissions_high_gco2eq is not None:
         low, high = units.grams_text(total.emissions_low_gco2eq), units.grams_text(total.emissions_high_gco2eq)
-        yield f"emissions lie between {low} and {high} by the methods' known errors"
+        yield f"emissions are between {low} and {high} by the methods' known errors"
     if total.avoided_by_waiting_low_gco2eq is not None and total.avoided_by_waiting_high_gco2eq is not None:
         low = units.grams_text(total.avoided_by_waiting_low_gco2eq)
         high = units.grams_text(total.avoided_by_waiting_high_gco2eq)
-        yield f"avoided by waiting lies between {low} and {high} by the meters' known errors"
+        yield f"avoided by waiting is between {low} and {high} by the meters' known errors"
     if total.unsettled_gco2eq:
         yield f"{units.grams_text(total.unsettled_gco2eq)} are valued at forecasts or cached readings, not yet settled"
     yield from _counts(total)
@@ -108,26 +107,26 @@ def left_out(savings: Savings) -> list[str]:
     return [f"{plain(out.folder)}: {plain(out.reason)}" for out in savings.left_out]
 
 
-def repeatability_told(savings: Savings, default_percent: float) -> Iterator[str]:
-    """Yield within what a change of energy per sample counts as none, where that is not the default."""
+def repeatability_remarks(savings: Savings, default_percent: float) -> Iterator[str]:
+    """Yield the repeatability within which a change of energy per sample is not measurable, where it is not the default."""
     if savings.repeatability_for_all:
-        yield f"a change of energy per sample within {savings.repeatability_percent:g} % counts as none, in every run"
+        yield f"a change of energy per sample within {savings.repeatability_percent:g} % is not measurable, in every run"
         return
     own = Counter(run.repeatability_percent for run in savings.runs if run.repeatability_percent is not None)
     for percent, runs in sorted(own.items()):
         if percent != default_percent:
             whose = f"in {runs} {'run' if runs == 1 else 'runs'}, by the configuration that the report was written with"
-            yield f"a change of energy per sample within {percent:g} % counts as none {whose}"
+            yield f"a change of energy per sample within {percent:g} % is not measurable {whose}"
 
 
 def _counts(total: Figures) -> Iterator[str]:
-    told = (
-        (total.runs_with_missing_energy, "with energy missing: their figures are the least that was used"),
+    counts = (
+        (total.runs_with_missing_energy, "with energy missing: their figures are lower bounds"),
         (total.unfinished_runs, "did not finish: their energy counts"),
-        (total.superseded_runs, "trained again since: their energy counts, their savings do not"),
+        (total.superseded_runs, "were trained again since: their energy counts, their savings do not"),
         (total.waits_unknown, "whose decisions were not kept: whether they waited is not known"),
     )
-    yield from (f"{count} {'run' if count == 1 else 'runs'} {what}" for count, what in told if count)
+    yield from (f"{count} {'run' if count == 1 else 'runs'} {what}" for count, what in counts if count)
 
 
 def _cells(sums: Figures) -> Row:
@@ -135,12 +134,12 @@ def _cells(sums: Figures) -> Row:
         str(sums.runs),
         units.energy_text(sums.energy_kwh),
         units.grams_text(sums.emissions_gco2eq),
-        _text_avoided(sums.avoided_by_waiting_gco2eq, sums.runs_with_waiting),
-        _text_avoided(sums.avoided_by_efficiency_gco2eq, sums.runs_with_efficiency),
+        _avoided(sums.avoided_by_waiting_gco2eq, sums.runs_with_waiting),
+        _avoided(sums.avoided_by_efficiency_gco2eq, sums.runs_with_efficiency),
         f"{sums.waits} ({sums.wait_h + sums.paused_h:.1f} h)",
         f"{sums.deadlines_missed} of {sums.deadlines}",
     )
 
 
-def _text_avoided(value_gco2eq: float | None, runs: int) -> str:
+def _avoided(value_gco2eq: float | None, runs: int) -> str:
     return "none counted" if value_gco2eq is None else f"{units.grams_text(value_gco2eq)} in {runs}"

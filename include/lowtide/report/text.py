@@ -1,12 +1,12 @@
-"""A report in words: the table, the summary of a task's log, the effect of waiting, data quality and sources.
+"""A report in words: its table, the summary of a task's log, the effect of waiting, data quality, sources; and as Markdown.
 
-Everything here is plain text, escaped where it is rendered.
+All but the Markdown page is plain text, escaped where it is rendered.
 """
 
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lowtide import units
@@ -17,10 +17,12 @@ from lowtide.report.figures import (
     EMISSIONS,
     ENERGY,
     FIGURES,
+    PARTS,
     TEST_ACCURACY,
     WAIT_FIGURES,
     Figure,
     Side,
+    credit_of,
     runs_of,
     spread_of,
 )
@@ -312,10 +314,14 @@ def _of_both(report: Report, write: Callable[[RunFigures], str]) -> Iterator[str
 
 
 def _meters(run: RunFigures) -> str:
-    energy = run.energy_kwh
-    methods = {str(part): str(method) for part, method in energy.methods.items()}
-    parts = {"cpu": energy.cpu, "gpu": energy.gpu, "ram": energy.ram}
-    return ", ".join(f"{part.upper()} by {methods.get(part, 'none')}" for part, kwh in parts.items() if kwh)
+    return ", ".join(f"{part} by {method}" for part, kwh, method in _components(run) if kwh)
+
+
+def _components(run: RunFigures) -> Iterator[tuple[str, float, str]]:
+    """Yield the parts of the energy, each with its kWh and the method by which it was obtained."""
+    methods = {str(part): str(method) for part, method in run.energy_kwh.methods.items()}
+    for part in ("cpu", "gpu", "ram"):
+        yield part.upper(), getattr(run.energy_kwh, part), methods.get(part, "none")
 
 
 def _known_errors(report: Report) -> Iterator[str]:
@@ -361,6 +367,7 @@ def _comparability(report: Report) -> Iterator[str]:
 
 def run_facts(run: RunFigures) -> Facts:
     """Return when and where a run took place, and which methods and files its figures follow from."""
+    energy = ", ".join(f"{part} {units.energy_text(kwh)} ({method})" for part, kwh, method in _components(run))
     found: tuple[tuple[str, list[str]], ...] = (
         ("Run", [run.run_id]),
         ("Submitted", [units.timestamp_text(run.submitted_at)]),
@@ -369,22 +376,13 @@ def run_facts(run: RunFigures) -> Facts:
         ("Intensity", [*filter(None, [kinds_text(run), _foreign(run)])]),
         ("Settled", _settled(run)),
         ("Same energy at submission", _at_submission(run.counterfactual)),
-        ("Energy", [f"{_methods(run)}; scope {run.measuring_scope.replace('_', ' ')}; PUE {run.pue:g}"]),
+        ("Energy", [f"{energy}; scope {run.measuring_scope.replace('_', ' ')}; PUE {run.pue:g}"]),
         ("Known errors", list(run.uncertainty.basis) if run.uncertainty is not None else []),
         ("Device", [f"{run.device} ({run.device_name}), {run.precision}"]),
         ("Peak memory", [f"{run.peak_memory_kind}, by {run.peak_memory_method}"]),
         ("Configuration", [run.configuration]),
     )
     return tuple((name, tuple(lines)) for name, lines in found if lines)
-
-
-def _methods(run: RunFigures) -> str:
-    energy = run.energy_kwh
-    methods = {str(part): str(method) for part, method in energy.methods.items()}
-    parts = {"cpu": energy.cpu, "gpu": energy.gpu, "ram": energy.ram}
-    return ", ".join(
-        f"{part.upper()} {units.energy_text(kwh)} ({methods.get(part, 'none')})" for part, kwh in parts.items()
-    )
 
 
 def _foreign(run: RunFigures) -> str:
@@ -409,3 +407,71 @@ def _settled(run: RunFigures) -> list[str]:
         f"{units.timestamp_text(settlement.settled_at)}: {share} of the energy is valued at actual figures of"
         f" {', '.join(settlement.sources)}; first valued at {units.grams_text(first)}"
     ]
+
+
+# The report as one Markdown page; every string from outside is escaped.
+
+
+def render_markdown(report: Report) -> str:
+    """Return the whole report as Markdown."""
+    return "\n".join(_lines(report)).rstrip("\n") + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield from ("# Training run compared with its baseline", "", f"**{markdown(report.headline.text)}**", "")
+    yield f"Status: {report.headline.status.replace('_', ' ')}. Run: {markdown(report.run_id)}."
+    baseline = markdown(report.baseline_run_id or "none")
+    yield f"Baseline: {baseline}. Written {units.timestamp_text(report.generated_at)}."
+    yield ""
+    yield from _bullets("Reasons", report.headline.reasons)
+    yield from ("## What changed", "")
+    yield from (*_table(("Figure", "Baseline", "Run", "Change"), render_table(report)), "")
+    yield from ("## Why", "")
+    yield from (*_table(("Factor", "Change", "Attribution", "Meaning"), _attribution(report)), "")
+    yield from _bullets("Effect of waiting", waiting_sentences(report))
+    yield from _bullets("Data quality", (f"{name}: {line}" for name, lines in quality_facts(report) for line in lines))
+    if rows := difference_rows(report):
+        yield from (*_table(DIFFERENCE_HEADER, rows), "")
+    if rows := interval_rows(report):
+        yield from (*_table(INTERVAL_HEADER, rows), "")
+    yield from _bullets("Notes", report.notes)
+    yield from _sources(report)
+
+
+def _attribution(report: Report) -> Iterator[tuple[str, ...]]:
+    parts = report.attribution_gco2eq.model_dump()
+    for part in PARTS:
+        yield (part.label, _grams(parts[part.key]), credit_of(report, part.key), part.meaning)
+    yield ("Total", _grams(parts["total"]), "", "run minus baseline")
+
+
+def _grams(value_gco2eq: float | None) -> str:
+    return units.NONE_TEXT if value_gco2eq is None else units.signed_grams_text(value_gco2eq)
+
+
+def _sources(report: Report) -> Iterator[str]:
+    yield from ("## Sources", "")
+    yield "Emissions are the sum over the ledger's rows of energy x PUE x the grid's intensity at that time."
+    yield "The attribution is LMDI-I (Ang 2004): its parts sum to the change without a residual."
+    yield ""
+    for name, runs in (("Baseline", runs_of(report, "baseline")), ("Run", runs_of(report, "run"))):
+        for number, run in enumerate(runs, 1):
+            yield from (f"### {name}" if len(runs) == 1 else f"### {name} {number}", "", *_source(run), "")
+
+
+def _source(run: RunFigures) -> Iterator[str]:
+    yield from (f"- {name}: {markdown('; '.join(lines))}" for name, lines in run_facts(run))
+    yield f"- Ledger: {markdown(run.ledger_path)}, sha256 {run.ledger_sha256}"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|{' --- |' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(markdown(cell) for cell in row)} |"
+
+
+def _bullets(title: str, sentences: Iterable[str]) -> Iterator[str]:
+    lines = [f"- {markdown(sentence)}" for sentence in sentences]
+    if lines:
+        yield from (f"## {title}", "", *lines, "")

@@ -8,7 +8,7 @@ from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
 from lowtide.report.compare import compare_replicates
 from lowtide.report.savings_model import Savings, SavingsRun
-from lowtide.report.savings_text import repeatability_told
+from lowtide.report.savings_text import repeatability_remarks
 
 from tests.support.records import make_record
 from tests.support.savings import nightly, savings_of, write_training
@@ -51,18 +51,18 @@ def test_each_report_is_held_to_the_repeatability_that_it_was_written_with(tmp_p
     assert only(found).avoided_by_efficiency_gco2eq is None
     assert only(found).efficiency_not_counted == ("its energy per sample has no measurable change (within 20.0 %)",)
     told = [
-        "a change of energy per sample within 20 % counts as none in 1 run, by the configuration that the report was"
+        "a change of energy per sample within 20 % is not measurable in 1 run, by the configuration that the report was"
     ]
-    assert [line.rpartition(" written with")[0] for line in repeatability_told(found, 3.0)] == told
+    assert [line.rpartition(" written with")[0] for line in repeatability_remarks(found, 3.0)] == told
     asked = savings_of(tmp_path, repeatability_percent=5.0)
     assert only(asked).avoided_by_efficiency_gco2eq == pytest.approx(0.0015 * 110, rel=1e-9)
     assert (asked.repeatability_percent, asked.repeatability_for_all) == (5.0, True)
-    assert list(repeatability_told(asked, 3.0)) == [
-        "a change of energy per sample within 5 % counts as none, in every run"
+    assert list(repeatability_remarks(asked, 3.0)) == [
+        "a change of energy per sample within 5 % is not measurable, in every run"
     ]
     path.write_text(json.dumps(report | {"repeatability_percent": None}))  # written before reports said so
     assert only(savings_of(tmp_path)).avoided_by_efficiency_gco2eq is not None
-    assert list(repeatability_told(savings_of(tmp_path), 3.0)) == []
+    assert list(repeatability_remarks(savings_of(tmp_path), 3.0)) == []
 
 
 def test_a_report_of_several_runs_says_nothing_of_one_of_them(tmp_path: Path) -> None:

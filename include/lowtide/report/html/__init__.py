@@ -30,7 +30,7 @@ def render_html(report: Report, *, baseline_folder: Path | None = None, run_fold
     view = view_of(report, baseline=baseline, run=gather(report.run, run_folder))
     style = Markup((_PAGE / "style.css").read_text(encoding="utf-8").strip())  # noqa: S704 - our own file
     template = _environment().get_template("report.html.j2")
-    return template.render(v=view, style=style, policy=CONTENT_SECURITY_POLICY)
+    return template.render(**view, style=style, policy=CONTENT_SECURITY_POLICY)
 
 
 @cache

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import mean
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -324,11 +324,10 @@ _MOST_ROWS = 36
 _ACTIVITIES: tuple[Activity, ...] = ("running", "paused", "interrupted", "waiting")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mean:
-    """A mean intensity, weighted by the run's energy, over the stretch of time that it belongs to."""
+class Mean(NamedTuple):
+    """A mean intensity, weighted by the run's energy, over the stretch of time that it belongs to, in UNIX seconds."""
 
-    role: Literal["submission", "run"]
+    role: str
     start_s: float
     end_s: float
     carbon_intensity_gco2eq_per_kwh: float
@@ -391,10 +390,10 @@ def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Mean]:
     begin = spans[0].start_s
     # without waiting there would have been no pauses for the grid; a run that was killed would have been killed then, too
     took = total_s(spans, "running") if run.policy == "interruptible" else spans[-1].end_s - run.started_at.timestamp()
-    stretches = [("submission", begin, begin + took, at_submission.emissions_gco2eq)]
-    stretches += [("run", s.start_s, s.end_s, run.emissions_gco2eq) for s in spans if s.activity == "running"]
-    for role, start_s, end_s, grams in stretches:
-        yield Mean(role=role, start_s=start_s, end_s=end_s, carbon_intensity_gco2eq_per_kwh=grams / energy_kwh)  # type: ignore[arg-type]
+    yield Mean("submission", begin, begin + took, at_submission.emissions_gco2eq / energy_kwh)
+    for span in spans:
+        if span.activity == "running":
+            yield Mean("run", span.start_s, span.end_s, run.emissions_gco2eq / energy_kwh)
 
 
 def _timeline_words(timeline: Timeline) -> str:

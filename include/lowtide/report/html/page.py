@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from lowtide import units
 from lowtide.config.providers import licences_of
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
 from lowtide.report.figures import DURATION, EMISSIONS, ENERGY, INTENSITY, PEAK_MEMORY, TEST_ACCURACY, Figure, runs_of
-from lowtide.report.html.charts import Chart, Table, intensity, power, quality, waterfall
+from lowtide.report.html.charts import Table, intensity, power, quality, waterfall
 from lowtide.report.html.run_data import Evidence, EvidenceFile, Span, activities, total_s
 from lowtide.report.model import Direction, Interval, Report, RunFigures, Status, Waiting
 from lowtide.report.text import (
@@ -98,63 +98,34 @@ class Source:
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What the template shows; plain text and drawings, escaped where it is rendered."""
-
-    title: str
-    status: dict[str, str]
-    direction: str | None
-    headline: str
-    ids: tuple[tuple[str, str], ...]
-    tiles: tuple[Tile, ...]
-    why: str
-    waterfall: Chart | None
-    reasons: tuple[str, ...]
-    quality: Facts
-    when: str
-    wait: tuple[str, ...]
-    intensity: Chart | None
-    missing: tuple[str, ...]
-    power: Chart | None
-    memory_and_accuracy: Chart
-    tables: tuple[Table, ...]
-    same: str
-    notes: tuple[str, ...]
-    sources: tuple[Source, ...]
-    licences: tuple[str, ...]
-    terms: tuple[tuple[str, str], ...]
-    footer: str
-
-
-def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> View:
-    """Return the view of a report and of what its runs left."""
+def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, Any]:
+    """Return what the template shows of a report and of what its runs left: plain text and drawings, escaped there."""
     word, meaning = STATUS[report.headline.status]
     spans = activities(report.run, run)
     sides = [("This run", report.run, run)]
     if report.baseline is not None:
         sides.append(("Baseline", report.baseline, baseline))
-    return View(
-        title=f"{word}: run {report.run_id}",
-        status={"key": report.headline.status, "word": word, "meaning": meaning},
-        direction=_direction(report),
-        headline=report.headline.text,
-        ids=_ids(report),
-        tiles=tiles_of(report),
-        why=_why(report),
-        waterfall=waterfall(report),
-        reasons=report.headline.reasons,
-        quality=quality_facts(report),
-        when=_when(report, spans),
-        wait=tuple(waiting_sentences(report)),
-        intensity=intensity(report, run, spans),
-        missing=_missing(report, baseline, run),
-        power=power(report, baseline, run, spans),
-        memory_and_accuracy=quality(report),
-        tables=tuple(_tables(report)),
-        same=_same(report),
-        notes=report.notes,
-        sources=tuple(
+    return {
+        "title": f"{word}: run {report.run_id}",
+        "status": {"key": report.headline.status, "word": word, "meaning": meaning},
+        "direction": _direction(report),
+        "headline": report.headline.text,
+        "ids": _ids(report),
+        "tiles": tiles_of(report),
+        "why": _why(report),
+        "waterfall": waterfall(report),
+        "reasons": report.headline.reasons,
+        "quality": quality_facts(report),
+        "when": _when(report, spans),
+        "wait": tuple(waiting_sentences(report)),
+        "intensity": intensity(report, run, spans),
+        "missing": _missing(report, baseline, run),
+        "power": power(report, baseline, run, spans),
+        "memory_and_accuracy": quality(report),
+        "tables": tuple(_tables(report)),
+        "same": _same(report),
+        "notes": report.notes,
+        "sources": tuple(
             Source(
                 who=who,
                 facts=(*run_facts(figures), *_read_facts(figures, found)),
@@ -163,11 +134,11 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> View:
             )
             for who, figures, found in sides
         ),
-        licences=licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
-        terms=TERMS,
-        footer=f"Written {units.timestamp_text(report.generated_at)}. The same figures are in report.json and report.md beside"
+        "licences": licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
+        "terms": TERMS,
+        "footer": f"Written {units.timestamp_text(report.generated_at)}. The same figures are in report.json and report.md beside"
         " this file.",
-    )
+    }
 
 
 def _direction(report: Report) -> str | None:
