@@ -1,4 +1,4 @@
-"""Writes a small file so that a reader never sees half of it, and so that it outlives a power cut."""
+"""Files that outlive a crash: written whole or not at all, appended line by line, held by one process at a time."""
 
 import contextlib
 import fcntl
@@ -7,35 +7,36 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lowtide.errors import ArtifactError, LedgerInUse
 
-
-def write_atomically(path: Path, text: str) -> Path:
-    """Write UTF-8 text as ``write_bytes_atomically`` does.
-
-    :raises ArtifactError: the file cannot be written.
-    """
-    return write_bytes_atomically(path, text.encode("utf-8"))
+_LOCK_RETRY_S = 0.1
 
 
-def write_bytes_atomically(path: Path, data: bytes, *, before_rename: Callable[[Path], object] | None = None) -> Path:
-    """Write bytes beside the target, fsync them and rename them over the target; create missing folders.
+def write_atomically(path: Path, content: str | bytes, *, keep_times: bool = False) -> Path:
+    """Write beside the target, fsync and rename over the target; create missing folders. Text is written in UTF-8.
 
-    :param before_rename: called with the file that is about to take the target's name, to lock it for example.
+    A reader never sees half of it.
+
+    :param keep_times: whether the new file has the old one's time of change.
     :raises ArtifactError: full disk, no permission, not a folder; an older file at ``path`` is then still whole.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_durably(temporary, data)
-        if before_rename is not None:
-            before_rename(temporary)
+        # not mkstemp: its mode 0600 would hide the report from the web server's user
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            if keep_times:
+                kept = path.stat()
+                os.utime(file.fileno(), ns=(kept.st_atime_ns, kept.st_mtime_ns))
+            os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise ArtifactError(
             f"cannot write {path}: {error.strerror or error}; the artifact root must be visible to this worker"
@@ -55,16 +56,19 @@ def write_json_atomically(path: Path, text: str) -> Path:
     return write_atomically(path, text.rstrip("\n") + "\n")
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    # not mkstemp: its mode 0600 would hide the report from the web server's user
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+def append_durably(path: Path, content: bytes) -> None:
+    """Append bytes and fsync them.
+
+    :raises OSError: the file cannot be written.
+    """
+    with path.open("ab") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names of a folder's files survive a power failure, not only their content."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -78,11 +82,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Reads a file of JSON lines that may be missing or damaged: what is wrong is reported, the rest is read.
-
-
-def objects(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file; a missing file has none, a line that is not an object is reported."""
+def read_json_lines(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines; a missing file has none. Damage is added to ``problems``, the rest is read."""
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
@@ -103,12 +104,6 @@ def objects(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
             problems.append(f"{path}, line {number}: is torn or not JSON, and is left out")
 
 
-# One process at a time: who appends to a ledger, or replaces it, holds it.
-
-
-_RETRY_S = 0.1
-
-
 def open_held(path: Path, flags: int, *, timeout_s: float = 0.0) -> int:
     """Open a ledger that no other process holds and return its descriptor; closing it releases the ledger.
 
@@ -120,26 +115,26 @@ def open_held(path: Path, flags: int, *, timeout_s: float = 0.0) -> int:
     while True:
         file = os.open(path, flags, 0o644)
         try:
-            trouble = _held_by_another(file, path)
+            problem = _held_by_another(file, path)
         except BaseException:
             os.close(file)
             raise
-        if trouble is None:
+        if problem is None:
             return file
         os.close(file)
         if time.monotonic() >= until_s:
-            raise LedgerInUse(f"{path}: {trouble}")
-        time.sleep(_RETRY_S)
+            raise LedgerInUse(f"{path}: {problem}")
+        time.sleep(_LOCK_RETRY_S)
 
 
 @contextlib.contextmanager
 def hold_ledger(path: Path, *, timeout_s: float = 0.0) -> Iterator[None]:
-    """Keep other writers from a ledger that is there, without opening it to append.
+    """Keep other writers from a ledger that exists, without opening it to append.
 
     :raises LedgerInUse: another process writes to it.
     :raises ArtifactError: the file cannot be opened.
     """
-    # over NFS an exclusive lock needs a file that may be written
+    # over NFS an exclusive lock needs a file that is open for writing
     flags = os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY
     try:
         file = open_held(path, flags, timeout_s=timeout_s)

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic.json_schema import GenerateJsonSchema
 
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.io import objects, write_json_atomically
+from lowtide.io import read_json_lines, write_json_atomically
 from lowtide.timeutil import format_moment, parse_moment
 
 # What the grid emitted per kWh in an interval, and how anyone knows.
@@ -526,7 +526,7 @@ def read_intensity(folder: Path) -> tuple[list[KnownIntensity], list[str]]:
     """Return what a run's folder knows of the grid, oldest first, and one sentence for each line that cannot be read."""
     path, problems = folder / INTENSITY_NAME, list[str]()
     entries: list[KnownIntensity] = []
-    for data in objects(path, problems):
+    for data in read_json_lines(path, problems):
         try:
             entries.append(KnownIntensity.from_json(data))
         except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
@@ -607,7 +607,7 @@ def read_decisions(*paths: Path) -> tuple[list[RecordedDecision], list[str]]:
     decisions: list[RecordedDecision] = []
     problems: list[str] = []
     for path in paths:
-        for data in objects(path, problems):
+        for data in read_json_lines(path, problems):
             try:
                 decisions.append(RecordedDecision.from_json(data))
             except (KeyError, TypeError, ValueError, InvalidAnswer) as error:

@@ -182,7 +182,7 @@ def killed_in_settlement(path: Path, after: int) -> None:
 
         return write
 
-    for module, name in ((account_module, "write_atomically"), (ledger_module, "_append_synced")):
+    for module, name in ((account_module, "write_atomically"), (ledger_module, "append_durably")):
         setattr(module, name, count_down(getattr(module, name)))
     settle_run(RunFolder(path), actuals, now=NOW)
 

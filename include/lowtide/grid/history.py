@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, InvalidAnswer
 from lowtide.grid.series import gaps
-from lowtide.io import write_bytes_atomically
+from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
 
@@ -357,7 +357,7 @@ class HistoryStore:
         if name in self._unreadable:
             path.replace(path.with_name(name + _DAMAGED))
             del self._unreadable[name]
-        write_bytes_atomically(path, _encode(self.key, sorted({*known, *fresh})))
+        write_atomically(path, _encode(self.key, sorted({*known, *fresh})))
         return len(fresh)
 
     @contextmanager

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lowtide.errors import ArtifactError, MeasurementError
-from lowtide.io import open_held
+from lowtide.io import append_durably, open_held, sync_folder, write_atomically
 from lowtide.records import (
     INTENSITY_NAME,
     KnownIntensity,
@@ -176,8 +176,9 @@ def repair_ledger(path: Path) -> list[str]:
         return []
     try:
         if broken:
-            _append_synced(path.with_name(path.name + TORN_SUFFIX), b"".join(line.raw + b"\n" for line in broken))
-        _replace_synced(path, (line.raw + b"\n" for line in _lines(path) if not line.problem))
+            append_durably(path.with_name(path.name + TORN_SUFFIX), b"".join(line.raw + b"\n" for line in broken))
+        # its time of change is a sign of when its run was last alive
+        write_atomically(path, b"".join(line.raw + b"\n" for line in _lines(path) if not line.problem), keep_times=True)
     except OSError as error:
         raise ArtifactError(
             f"{path}: cannot be repaired ({error.strerror}); free space or fix its permissions"
@@ -236,34 +237,6 @@ def _out_of_place(numbers: Sequence[int], rows: Sequence[LedgerRow]) -> Iterator
             yield number, f"begins at {format_moment(later.start)}, before the row above ends"
         elif later.start > earlier.end and later.attempt == earlier.attempt:
             yield number, f"no row covers {format_moment(earlier.end)} to {format_moment(later.start)}"
-
-
-def _append_synced(path: Path, content: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace_synced(path: Path, lines: Iterable[bytes]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    kept = path.stat()
-    with temporary.open("wb") as file:
-        file.writelines(lines)
-        file.flush()
-        os.utime(file.fileno(), ns=(kept.st_atime_ns, kept.st_mtime_ns))  # a sign of when its run was last alive
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path)
-
-
-def sync_folder(path: Path) -> None:
-    """Make a file's name survive a power failure, not only its content."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 # For how long, at most, a ledger has no energy of its run.
@@ -435,7 +408,7 @@ class LedgerWriter:
             if self.problems:  # the repair put a new file in the place of the one that is open
                 self.close()
                 self._open()
-            sync_folder(self.path)
+            sync_folder(self.path.parent)
             self._size = os.fstat(self._file).st_size
         except OSError as error:
             raise self._refused("cannot be opened", error) from error
@@ -500,7 +473,7 @@ class IntensityLog:
             return 0
         lines = "".join(KnownIntensity(reading=reading, learnt_at=learnt_at).as_json_line() for reading in new)
         try:
-            _append_synced(self.path, lines.encode())
+            append_durably(self.path, lines.encode())
         except OSError as error:
             with contextlib.suppress(OSError):
                 _drop_torn_end(self.path)
