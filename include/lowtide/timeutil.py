@@ -1,4 +1,4 @@
-"""Durations ("90s", "1h30m") and deadlines ("06:00", "12h", a moment) as people write them in YAML."""
+"""UTC timestamps, durations ("90s", "1h30m") and deadlines ("06:00", "12h", a timestamp): read and written here only."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -7,27 +7,25 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, PlainSerializer
 
-# Moments are aware UTC datetimes everywhere; this is the one place that reads and writes them as text.
-
 
 def utc_now() -> datetime:
-    """Return the present moment, aware, in UTC."""
+    """Return the present time, aware, in UTC."""
     return datetime.now(UTC)
 
 
-def as_utc(moment: datetime) -> datetime:
-    """Return the same moment in UTC.
+def as_utc(time: datetime) -> datetime:
+    """Return the same time in UTC.
 
-    :raises ValueError: the moment is naive; guessing its zone would shift a deadline by hours.
+    :raises ValueError: the time is naive; guessing its zone would shift a deadline by hours.
     """
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment.isoformat()} has no UTC offset")
-    return moment.astimezone(UTC)
+    if time.tzinfo is None:
+        raise ValueError(f"{time.isoformat()} has no UTC offset")
+    return time.astimezone(UTC)
 
 
-def format_moment(moment: datetime) -> str:
+def format_moment(time: datetime) -> str:
     """Write ISO-8601 in UTC, with ``Z`` and with microseconds only where there are any."""
-    return as_utc(moment).isoformat().replace("+00:00", "Z")
+    return as_utc(time).isoformat().replace("+00:00", "Z")
 
 
 def parse_moment(text: str) -> datetime:
@@ -39,7 +37,7 @@ def parse_moment(text: str) -> datetime:
 
 
 _UNIT_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_LONGEST_S = 36_525 * 86_400  # beyond it, moments leave the calendar
+_LONGEST_S = 36_525 * 86_400  # beyond it, times leave the calendar
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
@@ -82,9 +80,9 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer
 
 
 def check_deadline(text: object) -> str:
-    """Check that a deadline can be read; it becomes a moment only at submission, with ``resolve_deadline``.
+    """Check that a deadline can be read; it becomes a time only at submission, with ``resolve_deadline``.
 
-    :raises ValueError: neither a clock time, nor a duration, nor an aware moment.
+    :raises ValueError: neither a clock time, nor a duration, nor an aware timestamp.
     """
     if isinstance(text, datetime):  # YAML reads an unquoted timestamp by itself
         text = text.isoformat()
@@ -93,23 +91,23 @@ def check_deadline(text: object) -> str:
         text = f"{text // 60:02d}:{text % 60:02d}"
     if not isinstance(text, str):
         raise ValueError(  # noqa: TRY004 pydantic reads ValueError
-            "write a clock time like '06:00', a time after submission like '12h', or a moment with an offset"
+            "write a clock time like '06:00', a time after submission like '12h', or a timestamp with an offset"
         )
     if _CLOCK.fullmatch(text):
         return text
     try:
         parse_duration(text)
     except ValueError:
-        _check_moment(text)
+        _check_timestamp(text)
     return text
 
 
-def _check_moment(text: str) -> None:
+def _check_timestamp(text: str) -> None:
     try:
         as_utc(datetime.fromisoformat(text))
     except ValueError:
         raise ValueError(
-            "write a clock time like '06:00', a time after submission like '12h', or a moment with an offset"
+            "write a clock time like '06:00', a time after submission like '12h', or a timestamp with an offset"
             " like '2026-03-01T06:00+01:00'"
         ) from None
 
@@ -118,7 +116,7 @@ Deadline = Annotated[str, BeforeValidator(check_deadline)]
 
 
 def resolve_deadline(text: str, submitted_at: datetime, timezone: ZoneInfo) -> datetime:
-    """Return the aware UTC moment that a deadline means for a submission.
+    """Return the aware UTC time that a deadline means for a submission.
 
     A clock time is its next occurrence in the zone's time zone, strictly after submission. On the day the clocks go
     forward a time that does not exist is moved forward by the gap; on the day they go back the first of the two is taken.
@@ -145,7 +143,7 @@ def parse_clock(text: str) -> time:
 
 
 def moment_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
-    """Return the aware UTC moment of a clock time on a day, by the rules of ``resolve_deadline`` when the clocks change."""
+    """Return the aware UTC time of a clock time on a day, by the rules of ``resolve_deadline`` when the clocks change."""
     # fold=0: the first of two equal clock times; a time in a gap is read with the offset before it, that is later
     return datetime.combine(day, clock, tzinfo=timezone).astimezone(UTC)
 
@@ -153,7 +151,7 @@ def moment_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
 def _next_occurrence(clock: time, after: datetime, timezone: ZoneInfo) -> datetime:
     day = after.astimezone(timezone).date()
     while True:
-        moment = moment_of_clock(day, clock, timezone)
-        if moment > after:
-            return moment
+        found = moment_of_clock(day, clock, timezone)
+        if found > after:
+            return found
         day += timedelta(days=1)

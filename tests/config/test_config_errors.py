@@ -32,7 +32,7 @@ from tests.support.configs import VALID, refusal, write_config
         ('"12h"', '"5m"', "scheduler.deadline '5m' after submission is shorter than scheduler.expected_duration"),
         ('"12h"', "soon", "scheduler.deadline is 'soon', which cannot be used: write a clock time like '06:00'"),
         ('"12h"', '"24:00"', "scheduler.deadline is '24:00', which cannot be used"),
-        ('"12h"', "2026-03-01T06:00:00", "or a moment with an offset like '2026-03-01T06:00+01:00'"),
+        ('"12h"', "2026-03-01T06:00:00", "or a timestamp with an offset like '2026-03-01T06:00+01:00'"),
         ('"12h"', "2026-03-01", "scheduler.deadline is datetime.date(2026, 3, 1), which cannot be used"),
         ("10m", "10", "scheduler.expected_duration is 10, which cannot be used: write a duration like 45s"),
         ("10m", "99999999999999d", "expected_duration is '99999999999999d', which cannot be used: write a duration"),

@@ -9,43 +9,43 @@ from lowtide.timeutil import utc_now
 
 
 class Clock(Protocol):
-    """Tells policy time, and how long it really takes until a moment of it."""
+    """Policy time, and the real time until a policy time."""
 
     def now(self) -> datetime:
-        """Return the present moment in policy time, aware, UTC."""
+        """Return the present policy time, aware, UTC."""
         ...
 
-    def seconds_until(self, moment: datetime) -> float:
-        """Return the real seconds until a moment of policy time; 0.0 once it has passed."""
+    def seconds_until(self, time: datetime) -> float:
+        """Return the real seconds until a policy time; 0.0 once it has passed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SystemClock:
-    """Policy time is the time on the wall."""
+    """Policy time is real time."""
 
     def now(self) -> datetime:
-        """Return the present moment."""
+        """Return the present time."""
         return utc_now()
 
-    def seconds_until(self, moment: datetime) -> float:
-        """Return the seconds until a moment; never negative."""
-        return max(0.0, (moment - utc_now()).total_seconds())
+    def seconds_until(self, time: datetime) -> float:
+        """Return the seconds until a time; never negative."""
+        return max(0.0, (time - utc_now()).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayClock:
-    """Policy time is virtual: anchored at one real moment, running ``anchor.speed`` times as fast."""
+    """Policy time is virtual: anchored at one real time, running ``anchor.speed`` times as fast."""
 
     anchor: ReplayAnchor
 
     def now(self) -> datetime:
-        """Return the virtual moment of the present."""
+        """Return the present virtual time."""
         return self.anchor.virtual(utc_now())
 
-    def seconds_until(self, moment: datetime) -> float:
-        """Return the real seconds until a virtual moment; never negative."""
-        return max(0.0, self.anchor.real_duration(moment - self.now()).total_seconds())
+    def seconds_until(self, time: datetime) -> float:
+        """Return the real seconds until a virtual time; never negative."""
+        return max(0.0, self.anchor.real_duration(time - self.now()).total_seconds())
 
 
 def clock_for(anchor: ReplayAnchor | None) -> Clock:

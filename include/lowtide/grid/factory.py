@@ -75,7 +75,7 @@ def _asks_for_credentials(kind: type[HttpProvider]) -> bool:
 
 
 def _has_credentials(kind: type[HttpProvider], has_token: bool, has_login: bool) -> bool:
-    # a login tells a password from a token: the two must not be sent to each other's provider
+    # a login distinguishes a password from a token: the two must not be sent to each other's provider
     return _asks_for_credentials(kind) and has_token and has_login == kind.needs_login
 
 

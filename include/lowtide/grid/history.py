@@ -44,7 +44,7 @@ STAGE_OF_KIND = {
 TYPICAL_DAYS = 14
 TYPICAL_SOURCE = f"history:{TYPICAL_DAYS}d"
 LONGEST_INTERVAL = timedelta(days=1)
-"""A value over a longer interval says nothing about an hour; it is refused."""
+"""A value over a longer interval is too coarse for an hour; it is refused."""
 
 Interval = tuple[datetime, datetime]
 

@@ -3,11 +3,11 @@
 Rules for the portal's file (names of columns as of 2021 to 2025, capitals aside):
 
 - ``Datetime (UTC)`` is the interval's start; the interval is as long as the shortest step in the file, an hour at most.
-- each of the columns ``(direct)`` and ``(Life cycle)`` / ``(LCA)`` is a signal of its own; an empty field is a gap.
+- each of the columns ``(direct)`` and ``(Life cycle)`` / ``(LCA)`` is a separate signal; an empty field is a gap.
 - ``Data estimated`` true: kind ``estimated``, false: ``measured``; without the column: ``estimated``.
 - another ``Zone id`` than the one asked for: the file is refused, since its figures are of another grid.
 
-A trace says nothing of its origin but perhaps the zone, in its name (``DE_2023.csv``): it is average lifecycle intensity
+A trace names its zone at most, in its file name (``DE_2023.csv``): it is average lifecycle intensity
 (the contract of trace files) unless the user says otherwise, kind ``estimated``.
 """
 
@@ -156,4 +156,4 @@ def _readings(place: str, row: Mapping[str, str], zone: Zone, start: datetime, e
 
 def _refuse_coarse(path: Path, length: timedelta) -> None:
     if length > _HOUR:
-        raise ArtifactError(f"{path}: holds means over {length}, which say nothing of an hour; give the hourly file")
+        raise ArtifactError(f"{path}: holds means over {length}, which are too coarse; give the hourly file")

@@ -1,10 +1,14 @@
-"""The best plan of a job that may pause, by a dynamic programme over idle and worked time on a grid of moments.
+"""The best plan of a job that may pause, by a dynamic programme over idle and worked time on a grid of times.
 
-A plan runs or idles between moments ``T[i]`` of the grid. After k steps of work and w of idling it is at ``T[k + w]``. While
+A plan runs or idles between times ``T[i]`` of the grid. After k steps of work and w of idling it is at ``T[k + w]``. While
 it runs, w stays and its cost less the integral of the curve so far stays too; while it idles, k and its cost stay. So all
-that happens at a moment is that a run over w ends in an idling over k = i - w, or the other way round: two sliced minima.
+that happens at a time is that a run over w ends in an idling over k = i - w, or the other way round: two sliced minima.
 
-Two families are searched together: plans that run from now to the first moment of the grid, and plans that idle until then.
+Two families are searched together: plans that run from now to the first time of the grid, and plans that idle until then.
+
+A segment after a pause begins with the resume: ``resume_time_s`` without work, on energy worth ``resume_energy_s`` at full
+power at the mean intensity of that time (at its start where that time is 0). Work draws full power. Costs are integrals of
+intensity over time at full power, in g/kWh x s. Times are UNIX seconds.
 """
 
 from math import ceil, floor, inf
@@ -14,13 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowtide.grid.series import IntensityCurve
-
-# Planning a job that may pause: in which segments of time to run, so that the least is emitted.
-#
-# A segment after a pause begins with the resume: ``resume_time_s`` without work, on energy worth ``resume_energy_s`` at full
-# power at the mean intensity of that time (at its moment where the time is 0). Work draws full power. Costs are integrals of
-# intensity over time at full power, in g/kWh x s. Moments are UNIX seconds.
-
 
 State = Literal["new", "running", "paused"]
 Segment = tuple[float, float]
@@ -46,7 +43,7 @@ class Task(NamedTuple):
 
     @property
     def work_from_s(self) -> float:
-        """The first moment at which work can be done."""
+        """The first time at which work can be done."""
         return self.now_s + (self.resume_time_s if self.state == "paused" else 0.0)
 
     @property
@@ -203,7 +200,7 @@ _FEW = 3
 
 
 def search(curve: IntensityCurve, task: Task) -> tuple[Plan | None, Plan | None]:
-    """Return the best plan that works from now on, and the best that does not; each None where there is none."""
+    """Return the best plan that works from now on, and the best that does not; each None where there is no such plan."""
     limited = task.pauses_left <= _FEW
     found = _Search(curve, task, limited=limited).best()
     if not limited and any(plan is not None and pauses(task, plan.segments) > task.pauses_left for plan in found):
@@ -236,7 +233,7 @@ class _Search:
         self.gap_steps = floor(task.resume_time_s / step + _ROUNDING) + 1  # longer than the resume, or it is no pause
         self.idle = [floor((task.end_s - self.first_s - work) / step + _ROUNDING) for work in self.work_s]
         self.done = [self._most_steps_before_a_pause(family) for family in (_RUNS, _IDLES)]
-        self.moments = max(self.idle) + max(self.done) + 1
+        self.count = max(self.idle) + max(self.done) + 1
 
     def best(self) -> tuple[Plan | None, Plan | None]:
         """Search, and return the best plan of each family."""
@@ -253,7 +250,7 @@ class _Search:
         least = max(task.minimum_slice_s, SAME_S)
         steps = floor((work - least) / self.step_s + _ROUNDING)
         if family == _IDLES and task.state != "running":
-            return max(0, steps)  # a job that is shorter than a slice as a whole may still begin or go on
+            return max(0, steps)  # a job that is shorter than a slice as a whole may still start or resume
         return max(-1, steps)
 
     def _may_idle(self) -> bool:
@@ -261,7 +258,7 @@ class _Search:
         return task.state != "running" or (task.pauses_left > 0 and task.slice_done_s >= task.minimum_slice_s)
 
     def _fill(self) -> None:
-        count = self.moments
+        count = self.count
         steps_w, steps_k = max(self.idle) + 1, max(self.done) + 1
         times: _Array = self.first_s + self.step_s * np.arange(count, dtype=np.float64)
         self.sums = self._integral(times)
@@ -301,37 +298,37 @@ class _Search:
         kept = self.running[i][:, :, rows]
         np.minimum(kept, resumed, out=kept)
 
-    def _leave_first_run(self, i: int, moment_s: float, value: float) -> None:
-        """Let the run that began now end at a moment of the grid."""
+    def _leave_first_run(self, i: int, time_s: float, value: float) -> None:
+        """Let the run that began now end at a time of the grid."""
         task = self.task
         done_s = task.slice_done_s if task.state == "running" else 0.0
-        is_slice = moment_s - self.begin_s + done_s >= task.minimum_slice_s - _ROUNDING
+        is_slice = time_s - self.begin_s + done_s >= task.minimum_slice_s - _ROUNDING
         layer = min(1, self.layers - 1)
         if is_slice and i <= self.done[_RUNS] and (layer == 1 or not self.limited):
             cell = self.idling[i, _RUNS, layer]
             cell[i] = min(cell[i], self._first_cost() + value)
 
-    def _leave_first_idling(self, i: int, moment_s: float, resumed: float, begun: float) -> None:
-        """Let the work begin, or go on, that idled from now until a moment of the grid."""
+    def _leave_first_idling(self, i: int, time_s: float, resumed: float, begun: float) -> None:
+        """Let the work start or resume that idled from now until a time of the grid."""
         task = self.task
         if self.done[_IDLES] < 0 or i > max(self.idle):
             return
         if task.state == "new":
             self.running[i, _IDLES, 0, i] = begun
-        elif task.state == "paused" or moment_s - task.now_s > task.resume_time_s + SAME_S:
+        elif task.state == "paused" or time_s - task.now_s > task.resume_time_s + SAME_S:
             layer = min(1, self.layers - 1) if task.state == "running" else 0
             self.running[i, _IDLES, layer, i] = resumed
 
     def _first_cost(self) -> float:
         return resume_cost(self.curve, self.task, self.task.now_s) if self.task.state == "paused" else 0.0
 
-    def _integral(self, moments: _Array) -> _Array:
-        """Return the integral of the curve from the first possible work to each moment."""
+    def _integral(self, times: _Array) -> _Array:
+        """Return the integral of the curve from the first possible work to each time."""
         edges, sums = np.array(self.curve.edges_s), np.array(self.curve.integrals)
-        return np.asarray(np.interp(moments, edges, sums) - np.interp(self.begin_s, edges, sums))
+        return np.asarray(np.interp(times, edges, sums) - np.interp(self.begin_s, edges, sums))
 
     def _resumes(self, times: _Array) -> _Array:
-        """Return what a resume costs after which work goes on at each moment."""
+        """Return what a resume costs after which work resumes at each time."""
         task = self.task
         if task.resume_energy_s == 0 or task.resume_time_s == 0:
             if task.resume_energy_s == 0:
@@ -357,7 +354,7 @@ class _Search:
     def _traced(self, family: int, layer: int, row: int, end_s: float) -> list[Segment]:
         """Return the segments that led to a run with so much idling; a cell keeps its value once it is the least."""
         segments: list[Segment] = []
-        until = self.moments - 1
+        until = self.count - 1
         while True:
             runs = self.running[: until + 1, family, layer, row]
             i = int(np.argmax(runs == runs[-1]))

@@ -1,6 +1,6 @@
 """An intensity over time as a step function: its mean over any block, and the block that is cheapest.
 
-Pure Python on UNIX seconds: a decision looks at some hundreds of blocks, and neither ``Reading`` nor numpy is quick there.
+Pure Python on UNIX seconds: a decision compares some hundreds of blocks, and neither ``Reading`` nor numpy is quick there.
 """
 
 import heapq
@@ -14,9 +14,6 @@ from operator import lt, mul, sub
 from typing import NamedTuple, Self, TypeVar
 
 from lowtide.records import Forecast, IntensityKind, KnownIntensity, Meaning, Reading
-
-# The blocks of one duration on a curve, by prefix sums; on a regular curve in one pass instead of a search per block.
-
 
 _TIE = 1e-9
 """Means closer than this share are equal: sums of floats differ by their order, and a tie must go to the earliest."""
@@ -42,7 +39,7 @@ class Blocks(NamedTuple):
 def regular_blocks(
     edges_s: Sequence[float], values: Sequence[float], sums: Sequence[float], step_s: float, duration_s: float
 ) -> Blocks:
-    """Return the blocks of a curve without gaps whose steps are all ``step_s`` long.
+    """Return the blocks of a curve without gaps whose steps are all ``step_s`` long, in one pass over its prefix sums.
 
     :param sums: the integral of the curve up to each edge.
     """
@@ -153,9 +150,9 @@ class IntensityCurve:
         """Whether a step's value is missing."""
         return self._gap_sums is not None
 
-    def value_at(self, moment_s: float) -> float | None:
-        """Return the intensity that holds at a moment; None outside the curve and in a gap."""
-        i = bisect_right(self.edges_s, moment_s) - 1
+    def value_at(self, time_s: float) -> float | None:
+        """Return the intensity that holds at a time; None outside the curve and in a gap."""
+        i = bisect_right(self.edges_s, time_s) - 1
         if not 0 <= i < len(self.values) or isnan(self.values[i]):
             return None
         return self.values[i]
@@ -225,7 +222,7 @@ class IntensityCurve:
         return self._one(latest_s, duration_s) if latest_s > earliest_s else []
 
     def _blocks_of(self, duration_s: float) -> Blocks:
-        """Return the starts at and before edges for a duration; many jobs of one duration look at one curve."""
+        """Return the starts at and before edges for a duration; many jobs of one duration share one curve."""
         blocks = self._blocks.get(duration_s)
         if blocks is None:
             if len(self._blocks) >= _MOST_DURATIONS:
@@ -249,9 +246,6 @@ class IntensityCurve:
 
     def __repr__(self) -> str:
         return f"IntensityCurve({len(self.values)} steps from {self.start_s:.0f} to {self.end_s:.0f} s)"
-
-
-# One curve from two: what a provider forecasts for the next hours, and the history's forecast where that ends.
 
 
 SOON = timedelta(hours=3)
@@ -289,9 +283,6 @@ def _level_difference(curve: IntensityCurve, later: IntensityCurve) -> float:
         return 0.0
     mine, theirs = curve.mean_over(start_s, curve.end_s), later.mean_over(start_s, curve.end_s)
     return 0.0 if mine is None or theirs is None else mine - theirs
-
-
-# What spans leave uncovered, and readings that cover a span: the best source first, the next one for what is left.
 
 
 Source = Callable[[datetime, datetime], Iterable[Reading]]

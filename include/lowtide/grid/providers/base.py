@@ -35,7 +35,7 @@ def decode_json(body: bytes, provider: str) -> Any:
 def as_number(value: Any, provider: str, absurd_above: float, unit: str = "g/kWh") -> float:
     """Return an intensity in the unit given.
 
-    :raises InvalidAnswer: no number (a bool or a string is none), negative, non-finite or absurd; never read as 0.
+    :raises InvalidAnswer: no number (a bool or a string is not one), negative, non-finite or absurd; never read as 0.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidAnswer(f"{provider} answered with the intensity {str(value)[:60]!r}, which is not a number")
@@ -94,15 +94,15 @@ def as_moment(value: Any, provider: str) -> datetime:
         ) from None
 
 
-def refuse_wrong_zone(told: Any, asked: str, provider: str) -> None:
+def refuse_wrong_zone(answered: Any, asked: str, provider: str) -> None:
     """Check the zone that an answer names against the one that was asked for.
 
     :raises InvalidAnswer: they differ, or the answer names none.
     """
-    if told is None:
+    if answered is None:
         raise InvalidAnswer(f"{provider} answered without naming a zone, so it may be for another than {asked!r}")
-    if told != asked:
-        raise InvalidAnswer(f"{provider} answered for zone {str(told)[:SHOWN]!r}, but {asked!r} was asked for")
+    if answered != asked:
+        raise InvalidAnswer(f"{provider} answered for zone {str(answered)[:SHOWN]!r}, but {asked!r} was asked for")
 
 
 def checked(readings: Iterable[Reading], provider: str, zone: str) -> tuple[Reading, ...]:
@@ -156,7 +156,7 @@ class HttpProvider(ABC):
     needs_login: ClassVar[bool] = False
     """Whether login and password are exchanged for a token, see ``session``."""
     max_age: ClassVar[timedelta]
-    """How long after its interval a last good reading may stand in for an answer."""
+    """How long after its interval a last good reading may replace an answer."""
     resolution: ClassVar[timedelta]
     max_range: ClassVar[timedelta]
     """The longest span that one range request may ask for."""
@@ -235,7 +235,7 @@ class HttpProvider(ABC):
         raise InvalidAnswer(f"{self.name} has no forecast for zone {zone.key}")
 
     def access_request(self) -> Request | None:
-        """Return the request that tells what the token may use; None where there is no such thing."""
+        """Return the request whose answer names what the token may use; None without such a request."""
         return None
 
     def grant(self, body: bytes, zone: Zone) -> None:

@@ -1,6 +1,6 @@
 """The Green Software Foundation's Carbon Aware SDK, as the WebAPI that people run themselves over a provider of theirs.
 
-Rules of its own, beside those in docs/providers.md:
+Rules beside those in docs/providers.md:
 
 - the answer does not say whose data it passes on. ``grid.signal_type`` has to: marginal (WattTime, taken as direct
   factors) or average (Electricity Maps, taken as lifecycle factors unless ``grid.emission_factor_type`` says direct).
@@ -9,7 +9,7 @@ Rules of its own, beside those in docs/providers.md:
   is the only one that decides.
 - the location of an emission must be the one that was asked for; in a forecast that is the outer one, since the inner
   ones carry the name that the provider behind it uses.
-- moments may have fractions of seven digits. Emissions have no length: it is the shortest step between two, an hour
+- times may have fractions of seven digits. Emissions have no length: it is the shortest step between two, an hour
   at most; forecasts say their ``duration`` in minutes.
 """
 
@@ -61,7 +61,7 @@ class CarbonAwareSdkProvider(HttpProvider):
         factor_type: EmissionFactorType | None = None,
         signal_type: SignalType | None = None,
     ) -> None:
-        self._told_signal_type = signal_type
+        self._signal_type = signal_type
         self.signal_type = signal_type or SignalType.AVERAGE
         self.emission_factor_type = factor_type or _FACTORS[self.signal_type]
         super().__init__(region=region, factor_type=factor_type, signal_type=signal_type)
@@ -79,7 +79,7 @@ class CarbonAwareSdkProvider(HttpProvider):
                 f"grid.provider 'carbon_aware_sdk' does not know zone keys such as {zone.key}; set grid.region to the"
                 " location's name in your SDK, e.g. 'uksouth'"
             )
-        if self._told_signal_type is None:
+        if self._signal_type is None:
             raise ConfigurationError(
                 "grid.provider 'carbon_aware_sdk' does not say whose figures it passes on; set grid.signal_type to"
                 " 'marginal' (WattTime behind it) or 'average' (Electricity Maps behind it)"
@@ -101,7 +101,7 @@ class CarbonAwareSdkProvider(HttpProvider):
         return Request(path="/emissions/forecasts/current", params={"location": str(self.region)})
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
-        """Return the emissions; the rules stand at the head of this file."""
+        """Return the emissions; the rules are at the head of this file."""
         rows = [as_mapping(row, self.name, "an emission") for row in self._list(body)]
         for row in rows:
             self._refuse_other_location(row)
@@ -129,9 +129,9 @@ class CarbonAwareSdkProvider(HttpProvider):
         return as_list(answer, self.name, "emissions")
 
     def _refuse_other_location(self, row: Mapping[str, Any]) -> None:
-        told = _get(row, "location")
-        if not isinstance(told, str) or told.casefold() != str(self.region).casefold():
-            raise InvalidAnswer(f"{self.name} answered for location {str(told)[:SHOWN]!r}, not {self.region!r}")
+        location = _get(row, "location")
+        if not isinstance(location, str) or location.casefold() != str(self.region).casefold():
+            raise InvalidAnswer(f"{self.name} answered for location {str(location)[:SHOWN]!r}, not {self.region!r}")
 
     def _forecast_point(self, zone: Zone, point: Mapping[str, Any]) -> Reading | None:
         minutes = as_number(_get(point, "duration"), self.name, 24 * 60, "minutes")

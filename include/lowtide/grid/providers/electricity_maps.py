@@ -1,6 +1,6 @@
 """Electricity Maps, API v3: the whole zone table, with a key. The free plan has one zone, its latest hour and 24 h of history.
 
-Rules of its own, beside those in docs/providers.md:
+Rules beside those in docs/providers.md:
 
 - ``disableCallerLookup=true`` goes with every request: without it an unknown zone is answered for the caller's own place.
 - the zone and the factor type that the answer names must be those that were asked for.
@@ -101,7 +101,7 @@ class ElectricityMapsProvider(HttpProvider):
         self._granted = frozenset(str(name) for name in access) if isinstance(access, list) else frozenset()
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
-        """Return the intervals of a latest, history or past-range answer; the rules stand at the head of this file."""
+        """Return the intervals of a latest, history or past-range answer; the rules are at the head of this file."""
         return self._parsed(self._answer(body, zone), zone)
 
     def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
@@ -117,9 +117,9 @@ class ElectricityMapsProvider(HttpProvider):
 
     def _answer(self, body: bytes, zone: Zone) -> Mapping[str, Any]:
         answer = as_mapping(decode_json(body, self.name), self.name, "something")
-        told = answer.get("error") or answer.get("message")
-        if told:
-            raise InvalidAnswer(f"{self.name} answered with an error: {str(told)[:120]!r}")
+        message = answer.get("error") or answer.get("message")
+        if message:
+            raise InvalidAnswer(f"{self.name} answered with an error: {str(message)[:120]!r}")
         refuse_wrong_zone(answer.get("zone"), zone.key, self.name)
         return answer
 
@@ -133,10 +133,10 @@ class ElectricityMapsProvider(HttpProvider):
     def _point(self, point: Any, zone: Zone, length: timedelta, *, forecast: bool) -> Reading | None:
         point = as_mapping(point, self.name, "an hour")
         refuse_wrong_zone(point.get("zone", zone.key), zone.key, self.name)
-        told = point.get("emissionFactorType", self.emission_factor_type.value)
-        if told != self.emission_factor_type.value:
+        factors = point.get("emissionFactorType", self.emission_factor_type.value)
+        if factors != self.emission_factor_type.value:
             raise InvalidAnswer(
-                f"{self.name} answered with {str(told)[:SHOWN]!r} factors, but {self.emission_factor_type.value} ones were asked for"
+                f"{self.name} answered with {str(factors)[:SHOWN]!r} factors, but {self.emission_factor_type.value} ones were asked for"
             )
         start, value = as_moment(point.get("datetime"), self.name), point.get("carbonIntensity")
         if value is None:

@@ -1,11 +1,11 @@
 """Energy-Charts (Fraunhofer ISE): European countries, no key, quarter-hours or hours, measured and forecast in one answer.
 
-Rules of its own, beside those in docs/providers.md:
+Rules beside those in docs/providers.md:
 
-- three columns of equal length; a shorter one is refused, since values would stand against the wrong moments.
+- three columns of equal length; a shorter one is refused, since values would be read at the wrong times.
 - ``co2eq`` where there is one, kind ``estimated`` (computed from generation and factors per source); else
   ``co2eq_forecast``, kind ``forecast``; both null: a gap, also at the end, where several such slots are usual.
-- the length of an interval is the shortest step between two moments: 15, 30 or 60 minutes.
+- the length of an interval is the shortest step between two times: 15, 30 or 60 minutes.
 - the answer does not name its country, so a wrong one cannot be noticed; an unknown country is a status 400.
 """
 
@@ -31,7 +31,7 @@ from lowtide.timeutil import as_utc
 
 _STEPS_S: Final = (900, 1800, 3600)
 _LAST_UNIX_SECOND: Final = 4_102_444_800
-"""The year 2100: what lies beyond is no moment but a value in another column's place."""
+"""The year 2100: what lies beyond is not a time but a value in another column's place."""
 _ABSURD_GCO2EQ_PER_KWH: Final = 2_000.0
 """Beyond lignite's lifecycle factor with a wide margin."""
 
@@ -67,9 +67,9 @@ class EnergyChartsProvider(HttpProvider):
         return Request(path="/co2eq", params={"country": str(zone.energy_charts), **span})
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
-        """Return the answer's intervals; the rules stand at the head of this file."""
+        """Return the answer's intervals; the rules are at the head of this file."""
         answer = as_mapping(decode_json(body, self.name), self.name, "something")
-        seconds = [_second(value) for value in as_list(answer.get("unix_seconds"), self.name, "moments")]
+        seconds = [_second(value) for value in as_list(answer.get("unix_seconds"), self.name, "times")]
         measured = self._column(answer, "co2eq", len(seconds))
         forecast = self._column(answer, "co2eq_forecast", len(seconds))
         step = _step(seconds)
@@ -78,13 +78,13 @@ class EnergyChartsProvider(HttpProvider):
         return checked((r for r in readings if r is not None), self.name, zone.key)
 
     def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
-        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` stands for it."""
+        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` is taken."""
         return as_forecast(self.parse(body, zone), now, now)
 
     def _column(self, answer: Any, name: str, length: int) -> list[Any]:
         column = as_list(answer.get(name), self.name, f"'{name}'")
         if len(column) != length:
-            raise InvalidAnswer(f"{self.name} answered with {len(column)} values of {name} for {length} moments")
+            raise InvalidAnswer(f"{self.name} answered with {len(column)} values of {name} for {length} times")
         return column
 
     def _interval(self, zone: Zone, second: int, step: timedelta, values: list[Any]) -> Reading | None:
@@ -99,7 +99,7 @@ class EnergyChartsProvider(HttpProvider):
 
 def _second(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LAST_UNIX_SECOND:
-        raise InvalidAnswer(f"energy_charts answered with the moment {str(value)[:SHOWN]!r}, which is no unix second")
+        raise InvalidAnswer(f"energy_charts answered with the time {str(value)[:SHOWN]!r}, which is not a UNIX second")
     return value
 
 

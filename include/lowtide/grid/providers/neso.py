@@ -1,6 +1,6 @@
 """NESO's Carbon Intensity API: Great Britain, live, no key, half-hours, licence CC BY 4.0.
 
-Rules of its own, beside those in docs/providers.md:
+Rules beside those in docs/providers.md:
 
 - ``actual`` where there is one, kind ``estimated``: NESO computes it from metered generation and fixed factors per fuel,
   with imports and embedded generation estimated, and revises it a day later, so ``measured`` would promise too much.
@@ -84,12 +84,12 @@ class NesoProvider(HttpProvider):
         return self._series(f"{_minute(now)}/fw48h")
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
-        """Return the answer's half-hours; the rules stand at the head of this file."""
+        """Return the answer's half-hours; the rules are at the head of this file."""
         readings = [self._half_hour(slot, zone) for slot in self._slots(decode_json(body, self.name))]
         return checked((r for r in readings if r is not None), self.name, zone.key)
 
     def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
-        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` stands for it."""
+        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` is taken."""
         return as_forecast(self.parse(body, zone), now, now)
 
     def _half_hour(self, slot: Any, zone: Zone) -> Reading | None:
@@ -141,6 +141,6 @@ class NesoProvider(HttpProvider):
         return Request(path=f"/regional/intensity/{span}{self._place()}" if self.region else f"/intensity/{span}")
 
 
-def _minute(moment: datetime) -> str:
+def _minute(time: datetime) -> str:
     """Write the one form that the API takes: UTC, no seconds, ``Z``."""
-    return f"{as_utc(moment):%Y-%m-%dT%H:%MZ}"
+    return f"{as_utc(time):%Y-%m-%dT%H:%MZ}"

@@ -1,6 +1,6 @@
 """WattTime, API v3: the marginal operating emissions rate (co2_moer), with an account whose login gives a token of 30 minutes.
 
-Rules of its own, beside those in docs/providers.md:
+Rules beside those in docs/providers.md:
 
 - lb/MWh become g/kWh here. Percentiles (signal-index) and any other unit are refused: they cannot be compared with grams.
 - the region and the signal type that ``meta`` names must be those that were asked for.
@@ -66,7 +66,7 @@ class WattTimeProvider(HttpProvider):
         """Refuse a zone whose region is neither known nor given."""
         if self.region is None and not self.covers(zone):
             raise ConfigurationError(
-                f"grid.provider 'watttime' has no region of its own for zone '{zone.key}'; set grid.region to the one"
+                f"grid.provider 'watttime' has no single region for zone '{zone.key}'; set grid.region to the one"
                 " that you mean, e.g. 'PJM_NJ', or use another provider"
             )
 
@@ -85,7 +85,7 @@ class WattTimeProvider(HttpProvider):
         return self._request("/v3/historical", zone, span)
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
-        """Return the intervals of a forecast or historical answer; the rules stand at the head of this file."""
+        """Return the intervals of a forecast or historical answer; the rules are at the head of this file."""
         return self._parsed(as_mapping(decode_json(body, self.name), self.name, "something"), zone)
 
     def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
