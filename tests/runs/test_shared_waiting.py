@@ -14,7 +14,7 @@ from lowtide.grid.factory import open_signal
 from lowtide.grid.http import ONE_TRY, Credentials
 from lowtide.grid.outlook import Outlook, Prediction
 from lowtide.grid.series import IntensityCurve
-from lowtide.grid.shared import SharedLook, SharedSource, in_network_thread
+from lowtide.grid.shared import SharedOutlook, SharedSource, in_network_thread
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision, Reason
 from lowtide.scheduler.waiting import wait_on_loop
@@ -79,7 +79,7 @@ def test_who_joins_a_source_looks_again_an_interval_after_its_last_look(server: 
 
     async def joined() -> tuple[Decision, float]:
         source = source_of(server)
-        await source.look(60.0)  # somebody else's, who then leaves
+        await source.check(60.0)  # somebody else's, who then leaves
         await asyncio.sleep(1.5)
         return await waited(waiting_job(latest_start_s=60.0, poke_s=2.0), source)
 
@@ -97,12 +97,14 @@ def test_a_planned_start_is_decided_on_a_fresh_look_and_without_busy_waking():
         def __init__(self):
             self.slept = []
 
-        async def look(self, max_age_s):
+        async def check(self, max_age_s):
             asked.append(max_age_s)
             now = utc_now()
             edges = [now.timestamp() - 60, start.timestamp(), start.timestamp() + 7200]
             prediction = Prediction(curve=IntensityCurve(edges, [300.0, 100.0]), source="neso", issued_at=now)
-            return SharedLook(outlook=Outlook(prediction=prediction), number=len(asked), begun_s=time.monotonic() - 240)
+            return SharedOutlook(
+                outlook=Outlook(prediction=prediction), number=len(asked), started_s=time.monotonic() - 240
+            )
 
         async def sleep(self, seconds, *, after):
             self.slept.append(seconds)

@@ -47,7 +47,7 @@ def test_all_who_come_during_a_request_wait_for_that_one(server: Loopback) -> No
 
     async def fifty_waits() -> set[int]:
         source = SharedSource(opener(server.url))
-        looks = await asyncio.gather(*(source.look(60.0) for _ in range(50)))
+        looks = await asyncio.gather(*(source.check(60.0) for _ in range(50)))
         return {look.number for look in looks}
 
     assert asyncio.run(fifty_waits()) == {1}
@@ -59,9 +59,9 @@ def test_within_an_interval_nothing_is_asked_and_after_it_once(server: Loopback)
 
     async def looks() -> list[int]:
         source = SharedSource(opener(server.url))
-        numbers = [(await source.look(0.3)).number for _ in range(3)]
+        numbers = [(await source.check(0.3)).number for _ in range(3)]
         await asyncio.sleep(0.35)
-        return numbers + [look.number for look in await asyncio.gather(*(source.look(0.3) for _ in range(20)))]
+        return numbers + [look.number for look in await asyncio.gather(*(source.check(0.3) for _ in range(20)))]
 
     assert asyncio.run(looks()) == [1, 1, 1] + [2] * 20
     assert len(server.seen) == 2
@@ -72,7 +72,7 @@ def test_a_wait_that_is_cancelled_takes_nobody_s_look_with_it(server: Loopback) 
 
     async def one_leaves() -> int:
         source = SharedSource(opener(server.url))
-        leaving, staying = (asyncio.create_task(source.look(60.0)) for _ in range(2))
+        leaving, staying = (asyncio.create_task(source.check(60.0)) for _ in range(2))
         await asyncio.sleep(0.05)
         leaving.cancel()
         return (await staying).number
@@ -86,13 +86,13 @@ def test_a_sleeper_wakes_when_another_brings_news_and_else_in_its_own_time(serve
 
     async def slept() -> tuple[float, float]:
         source = SharedSource(opener(server.url))
-        first = await source.look(60.0)
+        first = await source.check(60.0)
         began = time.monotonic()
         await source.sleep(0.2, after=first.number)
         alone_s = time.monotonic() - began
         sleeper = asyncio.create_task(source.sleep(30.0, after=first.number))
         began = time.monotonic()
-        await source.look(0.0)
+        await source.check(0.0)
         await sleeper
         return alone_s, time.monotonic() - began
 
@@ -106,7 +106,7 @@ def test_a_passing_failure_is_tried_again_on_the_loop_and_a_short_retry_after_is
 
     async def look() -> tuple[int, float]:
         began = time.monotonic()
-        found = await SharedSource(opener(server.url)).look(60.0)
+        found = await SharedSource(opener(server.url)).check(60.0)
         return found.outlook.failed_checks, time.monotonic() - began
 
     failed, took_s = asyncio.run(look())
@@ -122,7 +122,7 @@ def test_a_long_retry_after_holds_for_every_wait_of_the_source_and_for_those_to_
         sources, told = SharedSources.of_running_loop(), []
         for _ in range(3):
             async with sources.lease("GB", opener(server.url), linger_s=0.0) as source:
-                told.append((await source.look(0.0)).outlook.steps[0])
+                told.append((await source.check(0.0)).outlook.steps[0])
             await asyncio.sleep(0.05)
         return told
 
@@ -143,7 +143,7 @@ def test_credentials_that_are_refused_are_read_again_before_the_next_look(server
             return await opener(server.url, token=next(tokens))()
 
         source = SharedSource(opened)
-        return [(await source.look(0.0)).outlook.failed_checks for _ in range(2)]
+        return [(await source.check(0.0)).outlook.failed_checks for _ in range(2)]
 
     assert asyncio.run(looks()) == [1, 0]
     assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer old-token", "Bearer new-token"]
@@ -158,9 +158,9 @@ def test_an_error_of_the_user_reaches_every_wait_and_the_next_look_tries_again(s
             return await next(openings)()
 
         source = SharedSource(opened)
-        failures = await asyncio.gather(*(source.look(60.0) for _ in range(3)), return_exceptions=True)
+        failures = await asyncio.gather(*(source.check(60.0) for _ in range(3)), return_exceptions=True)
         assert [type(failure) for failure in failures] == [ConfigurationError] * 3
-        return (await source.look(60.0)).outlook.failed_checks
+        return (await source.check(60.0)).outlook.failed_checks
 
     assert asyncio.run(looks()) == 0
 
@@ -172,7 +172,7 @@ def test_a_source_outlives_its_last_user_for_an_interval_and_no_longer(server: L
         sources = SharedSources.of_running_loop()
         for _ in range(2):
             async with sources.lease("GB", opener(server.url), linger_s=LINGER_S) as source:
-                await source.look(60.0)
+                await source.check(60.0)
         lingering = len(sources)
         await asyncio.sleep(LINGER_S / 2)
         async with sources.lease("GB", opener(server.url), linger_s=LINGER_S):
@@ -192,7 +192,7 @@ def test_keys_do_not_share_and_loops_do_not_share(server: Loopback) -> None:
         sources = SharedSources.of_running_loop()
         for key in ("GB", "GB over another connection"):
             async with sources.lease(key, opener(server.url), linger_s=0.0) as source:
-                await source.look(60.0)
+                await source.check(60.0)
 
     asyncio.run(two_keys())
     asyncio.run(two_keys())
@@ -205,7 +205,7 @@ def test_a_provider_that_hangs_or_fails_does_not_hold_the_loop_up(server: Loopba
 
     async def lags() -> list[float]:
         source, gaps = SharedSource(opener(server.url)), []
-        looking = [asyncio.create_task(source.look(60.0)) for _ in range(100)]
+        looking = [asyncio.create_task(source.check(60.0)) for _ in range(100)]
         while not all(task.done() for task in looking):
             began = time.monotonic()
             await asyncio.sleep(0.005)
@@ -221,7 +221,7 @@ def test_no_thread_is_held_by_a_pause(server: Loopback) -> None:
     busy: list[int] = []
 
     async def look() -> None:
-        looking = asyncio.create_task(SharedSource(opener(server.url)).look(60.0))
+        looking = asyncio.create_task(SharedSource(opener(server.url)).check(60.0))
         await asyncio.sleep(1.0)
         began = time.monotonic()
         await asyncio.gather(*(in_network_thread(lambda: busy.append(threading.get_ident())) for _ in range(64)))

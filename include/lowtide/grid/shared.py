@@ -16,13 +16,17 @@ from lowtide.grid.client import Answer, IntensityClient
 from lowtide.grid.outlook import READING, DataNeeds, Outlook
 from lowtide.timeutil import utc_now
 
-# Threads of our own for what blocks: asyncio's default ones are Airflow's too, and there are few on a small machine.
-
-
 NETWORK_THREADS = 16
-"""Requests at a time; each is bounded in time, and holds its thread for no pause."""
+"""Requests at a time; each is bounded in time, and holds its thread for no pause. They are not asyncio's default threads:
+those are Airflow's too, and there are few on a small machine.
+"""
+TRIES = 3
+LONGEST_PAUSE_S = 60.0
+"""A Retry-After up to this is slept within one check; a longer one is left to the checks to come."""
+_REFUSED = frozenset({401, 403})
 
 Result = TypeVar("Result")
+Opener = Callable[[], Awaitable[IntensityClient]]
 
 
 @cache
@@ -31,7 +35,7 @@ def _network() -> ThreadPoolExecutor:
 
 
 @cache
-def _thinking() -> ThreadPoolExecutor:
+def _computing() -> ThreadPoolExecutor:
     # one thread: Python lets only one compute at a time, and each further one would make the event loop wait its turn
     return ThreadPoolExecutor(1, thread_name_prefix="lowtide-decide")
 
@@ -41,17 +45,9 @@ async def in_network_thread(work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(_network(), work)
 
 
-async def in_thinking_thread(work: Callable[[], Result]) -> Result:
-    """Run what computes for more than a moment."""
-    return await asyncio.get_running_loop().run_in_executor(_thinking(), work)
-
-
-TRIES = 3
-LONGEST_PAUSE_S = 60.0
-"""A Retry-After up to this is slept within one look; a longer one is left to the looks to come."""
-_REFUSED = frozenset({401, 403})
-
-Opener = Callable[[], Awaitable[IntensityClient]]
+async def in_computing_thread(work: Callable[[], Result]) -> Result:
+    """Run what computes for more than a millisecond."""
+    return await asyncio.get_running_loop().run_in_executor(_computing(), work)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,26 +66,26 @@ class SourceKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SharedLook:
-    """An outlook that all waits of a source see; ``number`` grows by one with each.
+class SharedOutlook:
+    """An outlook that all waits of a source get; ``number`` grows by one with each.
 
-    :param begun_s: on the monotonic clock; None for a look of one's own, which is never old.
+    :param started_s: on the monotonic clock; None for a check that is not shared, which is never old.
     """
 
     outlook: Outlook
     number: int
-    begun_s: float | None
+    started_s: float | None
 
     def age_s(self) -> float:
-        """Return how long ago the look began, in seconds."""
-        return 0.0 if self.begun_s is None else max(0.0, time.monotonic() - self.begun_s)
+        """Return how long ago the check started, in seconds."""
+        return 0.0 if self.started_s is None else max(0.0, time.monotonic() - self.started_s)
 
 
 class SharedSource:
     """One signal with many waits: at most one request at a time, and one per interval.
 
     :param wanted: what the waits go by beside the reading.
-    :param opener: opens the signal; called again after the provider has refused the credentials, which may be new by then.
+    :param opener: opens the client; called again after the provider has refused the credentials, which may be new by then.
     """
 
     def __init__(
@@ -100,25 +96,25 @@ class SharedSource:
         self._monotonic = monotonic
         self._signal: IntensityClient | None = None
         self._refused = False
-        self._latest: SharedLook | None = None
-        self._flight: asyncio.Task[SharedLook] | None = None
+        self._latest: SharedOutlook | None = None
+        self._flight: asyncio.Task[SharedOutlook] | None = None
         self._news = asyncio.Event()
 
-    async def look(self, max_age_s: float) -> SharedLook:
-        """Return the latest look if it is young enough, else a new one; who comes during a request waits for that one.
+    async def check(self, max_age_s: float) -> SharedOutlook:
+        """Return the latest outlook if it is young enough, else a new one; a caller during a request waits for that request.
 
         :raises LowtideError: the signal cannot be opened.
         """
         latest = self._latest
-        if latest is not None and latest.begun_s is not None and self._monotonic() - latest.begun_s < max_age_s:
+        if latest is not None and latest.started_s is not None and self._monotonic() - latest.started_s < max_age_s:
             return latest
         if self._flight is None:
-            self._flight = asyncio.create_task(self._look(), name="lowtide-look")
+            self._flight = asyncio.create_task(self._check(), name="lowtide-check")
             self._flight.add_done_callback(self._landed)
-        return await asyncio.shield(self._flight)  # a wait that is cancelled must not take the others' look with it
+        return await asyncio.shield(self._flight)  # a wait that is cancelled must not cancel the others' check
 
     async def sleep(self, seconds: float, *, after: int) -> None:
-        """Sleep, but no longer than until there is a look newer than number ``after``."""
+        """Sleep, but no longer than until there is an outlook newer than number ``after``."""
         if self._latest is not None and self._latest.number > after:
             return
         try:
@@ -132,25 +128,25 @@ class SharedSource:
         return 0.0 if self._signal is None else self._signal.held_s()
 
     def close(self) -> None:
-        """Give up a look in flight; nobody waits for it."""
+        """Cancel a check in flight; no wait needs it."""
         if self._flight is not None:
             self._flight.cancel()
 
-    def _landed(self, flight: "asyncio.Task[SharedLook]") -> None:
+    def _landed(self, flight: "asyncio.Task[SharedOutlook]") -> None:
         self._flight = None
         if not flight.cancelled() and flight.exception() is None:
             self._latest = flight.result()
             news, self._news = self._news, asyncio.Event()
             news.set()
 
-    async def _look(self) -> SharedLook:
-        begun_s = self._monotonic()
+    async def _check(self) -> SharedOutlook:
+        started_s = self._monotonic()
         signal = await self._open()
         asked = await self._ask(signal)
         self._refused = isinstance(asked, ProviderUnavailable) and asked.status in _REFUSED
         outlook = await in_network_thread(lambda: signal.conclude(utc_now(), asked, self._wanted))
         number = 1 if self._latest is None else self._latest.number + 1
-        return SharedLook(outlook=outlook, number=number, begun_s=begun_s)
+        return SharedOutlook(outlook=outlook, number=number, started_s=started_s)
 
     async def _open(self) -> IntensityClient:
         if self._signal is None or self._refused:
@@ -172,7 +168,7 @@ class SharedSource:
 
 
 class SharedSources:
-    """The sources of one event loop, by key; one that nobody has used for an interval is dropped."""
+    """The sources of one event loop, by key; an unused one is dropped after an interval."""
 
     _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Self]] = WeakKeyDictionary()
 
@@ -217,7 +213,7 @@ class SharedSources:
 
 
 def _pause_s(asked: Answer | SignalError, attempt: int) -> float | None:
-    """Return how long to wait before another try; None where there should be none."""
+    """Return how long to wait before another try; None where there should not be one."""
     if not isinstance(asked, ProviderUnavailable) or not asked.passing:
         return None
     if asked.retry_after_s is not None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock
 from lowtide.grid.outlook import DataNeeds, Outlook
-from lowtide.grid.shared import Opener, SharedLook, SharedSources, SourceKey, in_network_thread, in_thinking_thread
+from lowtide.grid.shared import Opener, SharedOutlook, SharedSources, SourceKey, in_computing_thread, in_network_thread
 from lowtide.scheduler.decision import decide, with_confidence_interval
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
@@ -79,7 +79,7 @@ def wait_in_foreground(
 class Source(Protocol):
     """Where a wait looks."""
 
-    async def look(self, max_age_s: float) -> SharedLook:
+    async def check(self, max_age_s: float) -> SharedOutlook:
         """Return a look that is no older than this."""
         ...
 
@@ -97,12 +97,12 @@ class OwnSource:
     wanted: DataNeeds
     looks: int = 0
 
-    async def look(self, max_age_s: float) -> SharedLook:
+    async def check(self, max_age_s: float) -> SharedOutlook:
         """Look at what lies at hand; always fresh."""
         del max_age_s
         self.looks += 1
         outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now(), self.wanted))
-        return SharedLook(outlook=outlook, number=self.looks, begun_s=None)
+        return SharedOutlook(outlook=outlook, number=self.looks, started_s=None)
 
     async def sleep(self, seconds: float, *, after: int) -> None:
         """Sleep."""
@@ -151,18 +151,18 @@ async def wait_on_loop(
         await asyncio.sleep(remaining_s)
 
 
-async def _look_in_time(job: Job, source: Source, clock: Clock, interval_s: float) -> SharedLook:
+async def _look_in_time(job: Job, source: Source, clock: Clock, interval_s: float) -> SharedOutlook:
     """Look, but no longer than until the latest start: a provider that hangs must not carry the wait past it."""
     interval_s = min(interval_s, LONGEST_SHARED_S)
     left_s = clock.seconds_until(job.latest_start) if job.latest_start else None
     if not left_s:  # no latest start, or it has come: one last look, bounded by the transport's own limits
-        return await source.look(interval_s)
+        return await source.check(interval_s)
     try:
         async with asyncio.timeout(left_s):
-            return await source.look(interval_s)
+            return await source.check(interval_s)
     except TimeoutError:
-        return SharedLook(
-            outlook=Outlook(steps=("the provider did not answer before the latest start",)), number=0, begun_s=None
+        return SharedOutlook(
+            outlook=Outlook(steps=("the provider did not answer before the latest start",)), number=0, started_s=None
         )
 
 
@@ -179,4 +179,4 @@ def pause_s_of(job: Job, clock: Clock) -> float:
 
 async def _decided(job: Job, clock: Clock, outlook: Outlook) -> DecisionEvent:
     # a decision takes a part of a millisecond, but judging its saving by four weeks of past errors would be felt on the loop
-    return await in_thinking_thread(lambda: decided(job, clock.now(), outlook))
+    return await in_computing_thread(lambda: decided(job, clock.now(), outlook))
