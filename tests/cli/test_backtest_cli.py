@@ -103,7 +103,7 @@ def test_interruptible_makes_window_pause_and_the_oracle_too(files: tuple[Path, 
     assert paused["oracle_gco2eq_per_kwh"] < whole["oracle_gco2eq_per_kwh"]
 
 
-def test_deciding_once_gains_less_than_perfect_knowledge_and_looks_again_differ(files: tuple[Path, Path]) -> None:
+def test_deciding_once_gains_less_than_perfect_knowledge_and_checking_again_differs(files: tuple[Path, Path]) -> None:
     trace, history = files
     arguments = ("--trace", trace, "--history", history, "--duration", "2h", "--slack", "24h", "--json")
     (again,), (once,) = (json.loads(backtest(*arguments, *more).stdout) for more in ((), ("--decide-once",)))
@@ -117,22 +117,22 @@ def test_deciding_once_gains_less_than_perfect_knowledge_and_looks_again_differ(
     [
         (("--trace", "{trace}", "--policy", "windows"), "choose among immediate, threshold"),
         (("--trace", "{trace}", "--policy", "threshold"), "needs --threshold"),
-        (("--trace", "{trace}", "--duration", "1h,2x"), "--duration '2x'"),
-        (("--trace", "{trace}", "--slack", ""), "--slack ''"),
+        (("--trace", "{trace}", "--duration", "1h,2x"), "--duration: '1h,2x'"),
+        (("--trace", "{trace}", "--slack", ""), "--slack: ''"),
         (("--trace", "{trace}", "--submit", "midnight"), "--submit 'midnight'"),
-        (("--trace", "{trace}", "--timezone", "Berlin"), "--timezone 'Berlin'"),
-        (("--trace", "{trace}", "--timezone", "../etc"), "--timezone '../etc'"),
+        (("--trace", "{trace}", "--timezone", "Berlin"), "--timezone: 'Berlin'"),
+        (("--trace", "{trace}", "--timezone", "../etc"), "--timezone: '../etc'"),
         (("--trace", "{trace}", "--zone", "DEE"), "did you mean"),
-        (("--trace", "{trace}", "--poll", "59s"), "--poll '59s' is too short; give 1m or more"),
-        (("--trace", "{trace}", "--seed", "-1"), "--seed '-1'"),
-        (("--trace", "{trace}", "--minimum-gain", "nan"), "--minimum-gain 'nan'"),
-        (("--trace", "{trace}", "--percentile", "100"), "--percentile '100'"),
+        (("--trace", "{trace}", "--poll", "59s"), "--poll: '59s' cannot be used; give 1m or more"),
+        (("--trace", "{trace}", "--seed", "-1"), "--seed: '-1'"),
+        (("--trace", "{trace}", "--minimum-gain", "nan"), "--minimum-gain: 'nan'"),
+        (("--trace", "{trace}", "--percentile", "100"), "--percentile: '100'"),
         (("--trace", "{trace}", "--history", "{trace}"), "nothing in it is older than the trace"),
         (("--trace", "{trace}", "--history", "gone.csv"), "no such trace file; check --history"),
         (("--trace", "gone.csv"), "gone.csv: there is no such trace file; check --trace"),
         (("--trace", "DE_gone.csv"), "no such trace file; check --trace"),
         (("--trace", "{trace}", "--slack", "90d"), "leaves no job to run"),
-        (("--trace", "{trace}", "--plot", "x.txt"), "x.txt is no picture"),
+        (("--trace", "{trace}", "--plot", "x.txt"), "x.txt is not a picture"),
         (("--trace", "{trace}", "--policy", "immediate", "--starts", "/dev/null/x.csv"), "/dev/null/x.csv"),
         (("--trace", "{trace}", "--forecast", "guess"), "--forecast"),
         ((), "--trace"),
