@@ -154,8 +154,12 @@ def test_a_full_disk_is_tried_again_and_a_wrong_configuration_is_not():
     from lowtide.airflow.operator import airflow_errors
     from lowtide.errors import ArtifactError, ConfigurationError
 
-    with pytest.raises(AirflowException) as raised, airflow_errors():
-        raise ArtifactError("no room")
+    @airflow_errors
+    def execute(operator, error):
+        raise error
+
+    with pytest.raises(AirflowException) as raised:
+        execute(None, ArtifactError("no room"))
     assert not isinstance(raised.value, AirflowFailException)
-    with pytest.raises(AirflowFailException), airflow_errors():
-        raise ConfigurationError("no such zone")
+    with pytest.raises(AirflowFailException):
+        execute(None, ConfigurationError("no such zone"))

@@ -54,7 +54,7 @@ class CompareRunsOperator(ConfiguredOperator):
         super().__init__(**{"inlets": [BASELINE], **kwargs})
         self.train_task_id = train_task_id
 
-    @airflow_errors()
+    @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, write the report and return its summary.
 

@@ -61,7 +61,7 @@ class RecordGridHistoryOperator(GridHistoryOperator):
     The XCom has the requests, the number of new values, the remaining gaps and the unreadable files.
     """
 
-    @airflow_errors()
+    @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Fill the history, and return what was done.
 
@@ -101,7 +101,7 @@ class RecoverRunsOperator(ConfiguredOperator):
 
     ui_color = "#d9ead3"
 
-    @airflow_errors()
+    @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Recover each run, and return the records' paths; a failure is logged and does not stop the others."""
         recovered, failures = recover_left_runs(self.run_context(context).config.artifacts_path, now=utc_now())
@@ -118,7 +118,7 @@ class SettleRunsOperator(GridHistoryOperator):
     The XCom has the runs whose emissions changed, with both figures, the renewed reports, and what failed.
     """
 
-    @airflow_errors()
+    @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Settle, renew reports, and return what was done.
 
@@ -149,7 +149,7 @@ class RefreshSavingsOperator(ConfiguredOperator):
 
     ui_color = "#dce6f5"
 
-    @airflow_errors()
+    @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the files and return their paths.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow.sdk import BaseOperator, Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
@@ -18,7 +18,7 @@ from lowtide.scheduler.types import Decision
 from lowtide.timeutil import format_moment, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from lowtide.scheduler.job import Job
     from lowtide.scheduler.waiting import DecisionEvent
 
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 SAFETY_NET = timedelta(minutes=10)
 """By how much the deferral's own timeout is later than the latest start, at which the trigger fires."""
@@ -40,22 +43,26 @@ def dag_params(*, without: Collection[str] = ()) -> dict[str, Param]:
     return {name: Param(None, **schema) for name, schema in param_schemas().items() if name not in without}
 
 
-@contextmanager
-def airflow_errors(*, skip: bool = False) -> Iterator[None]:
-    """Turn a LowtideError into an Airflow failure: final for a wrong configuration, else one that is retried.
+def airflow_errors(method: Callable[P, Result]) -> Callable[P, Result]:
+    """Turn a LowtideError of an operator's method into an Airflow failure: final for a wrong configuration, else retried.
 
-    :param skip: a sensor's ``soft_fail``: skip instead of failing. Airflow itself does so only on some paths.
+    With a sensor's ``soft_fail`` it is a skip. Airflow itself does so only on some paths.
     """
-    try:
-        yield
-    except (LowtideError, AirflowFailException) as error:
-        if skip:
-            raise AirflowSkipException(str(error)) from None
-        if isinstance(error, ConfigurationError):  # a retry would read the same file
-            raise AirflowFailException(str(error)) from None
-        if isinstance(error, LowtideError):
-            raise AirflowException(str(error)) from error
-        raise
+
+    @wraps(method)
+    def translated(*args: P.args, **kwargs: P.kwargs) -> Result:
+        try:
+            return method(*args, **kwargs)
+        except (LowtideError, AirflowFailException) as error:
+            if getattr(args[0], "soft_fail", False):
+                raise AirflowSkipException(str(error)) from None
+            if isinstance(error, ConfigurationError):  # a retry would read the same file
+                raise AirflowFailException(str(error)) from None
+            if isinstance(error, LowtideError):
+                raise AirflowException(str(error)) from error
+            raise
+
+    return translated
 
 
 class ConfiguredOperator(BaseOperator):

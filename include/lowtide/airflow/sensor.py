@@ -15,8 +15,6 @@ from lowtide.scheduler.types import Action, Decision
 from lowtide.scheduler.waiting import MINIMUM_PAUSE_S, DecisionEvent, look, pause_s, pause_s_of
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from airflow.sdk import Context
 
     from lowtide.airflow.context import RunContext
@@ -46,42 +44,42 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         self._client: IntensityClient | None = None  # kept between the checks of a wait in the worker
         self._pause_s: float | None = None
 
+    @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Check once; return if the decision is to start, else wait.
 
         :raises AirflowSkipException: the deadline leaves no time and ``on_latest_start`` is skip.
         :raises AirflowFailException: likewise with fail, or the configuration is wrong.
         """
-        with self._errors():
-            run = self.run_context(context)
-            if self.deferrable:
-                return self._check_or_defer(run)
-            self.poke_interval = max(MINIMUM_PAUSE_S, pause_s_of(run.job, run.clock))
+        run = self.run_context(context)
+        if self.deferrable:
+            return self._check_or_defer(run)
+        self.poke_interval = max(MINIMUM_PAUSE_S, pause_s_of(run.job, run.clock))
         result: dict[str, Any] = super().execute(context)
         return result
 
+    @airflow_errors
     def poke(self, context: Context) -> PokeReturnValue:
         """Check once, in the worker (``deferrable=False``)."""
-        with self._errors():
-            run = self.run_context(context)
-            decision = self._check(run)
-            if decision.action is Action.WAIT:
-                self._pause_s = pause_s(decision, run.clock)
-                return PokeReturnValue(is_done=False)
-            return PokeReturnValue(is_done=True, xcom_value=self._result(run, decision))
+        run = self.run_context(context)
+        decision = self._check(run)
+        if decision.action is Action.WAIT:
+            self._pause_s = pause_s(decision, run.clock)
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._result(run, decision))
 
     def _get_next_poke_interval(self, *arguments: Any, **keywords: Any) -> float:
         """Return the seconds until the check that the last decision asks for: a planned start may come before the next poke."""
         interval_s = float(super()._get_next_poke_interval(*arguments, **keywords))
         return interval_s if self._pause_s is None else min(interval_s, self._pause_s)
 
+    @airflow_errors
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Act on the decision that the trigger fired with."""
-        with self._errors():
-            if not event or "error" in event:
-                raise AirflowException((event or {}).get("error", "the trigger fired without a decision"))
-            run = self.run_context(context)
-            return self._result(run, self.decision_of(run, event))
+        if not event or "error" in event:
+            raise AirflowException((event or {}).get("error", "the trigger fired without a decision"))
+        run = self.run_context(context)
+        return self._result(run, self.decision_of(run, event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a deferral that ran into its own timeout ends as ``on_latest_start`` says, not as a sensor timeout."""
@@ -90,15 +88,15 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
             next_method, next_kwargs = "deferral_timed_out", {}
         return super().resume_execution(next_method, next_kwargs, context)
 
+    @airflow_errors
     def deferral_timed_out(self, context: Context) -> dict[str, Any]:
         """Decide without a reading: the latest start has passed."""
-        with self._errors():
-            run = self.run_context(context)
-            job, now = run.job, run.clock.now()
-            outlook = Outlook(steps=("the triggerer did not end the wait in time; the deferral's own timeout did",))
-            decision = decide(job, max(now, job.latest_start or now), outlook)
-            self.log_check(run, DecisionEvent(job, decision, outlook))
-            return self._result(run, decision)
+        run = self.run_context(context)
+        job, now = run.job, run.clock.now()
+        outlook = Outlook(steps=("the triggerer did not end the wait in time; the deferral's own timeout did",))
+        decision = decide(job, max(now, job.latest_start or now), outlook)
+        self.log_check(run, DecisionEvent(job, decision, outlook))
+        return self._result(run, decision)
 
     def _check_or_defer(self, run: RunContext) -> dict[str, Any]:
         decision = self._check(run)
@@ -122,6 +120,3 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
             raise AirflowFailException(decision.text)
         first = run.first_check.model_dump(mode="json")
         return {"decision": decision.as_json(), "evidence_path": str(run.folder.decisions), **first}
-
-    def _errors(self) -> AbstractContextManager[None]:
-        return airflow_errors(skip=self.soft_fail)

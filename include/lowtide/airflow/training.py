@@ -100,7 +100,7 @@ class GpuTrainingOperator(ConfiguredOperator):
         self.decision_task_id = decision_task_id
         self._stop: threading.Event | None = None  # made in execute: an operator is copied and serialized
 
-    @airflow_errors()
+    @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Train, or resume where an earlier try of this run stopped, and return the record.
 
@@ -126,14 +126,14 @@ class GpuTrainingOperator(ConfiguredOperator):
             }
         return record.model_dump(mode="json")
 
+    @airflow_errors
     def resume(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Resume after a pause; also if the wait failed: a training that has begun does not depend on a signal."""
-        with airflow_errors():
-            if event and "error" not in event:
-                self.decision_of(self._run(context), event)
-            else:
-                why = (event or {}).get("error", "the trigger fired without a decision")
-                self.log.warning("resuming at once, because the pause failed: %s", why)
+        if event and "error" not in event:
+            self.decision_of(self._run(context), event)
+        else:
+            why = (event or {}).get("error", "the trigger fired without a decision")
+            self.log.warning("resuming at once, because the pause failed: %s", why)
         return self.execute(context)
 
     def on_kill(self) -> None:
