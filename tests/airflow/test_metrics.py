@@ -2,46 +2,21 @@
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from lowtide.config.loader import PROJECT_ROOT
 from lowtide.runs.run import Progress
-from lowtide.trainer.mnist import ensure_mnist
 
-from tests.support.config_files import write_config
 from tests.support.records import make_record
+from tests.support.statsd import received, statsd_packets
 
 pytestmark = pytest.mark.airflow
-CLEAN_REPLAY = {"virtual_start": "2025-04-15T11:00", "speed": 60.0}
 TAGS = {"dag_id": "nightly", "task_id": "train"}
 
 
 @pytest.fixture
-def packets(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    from airflow.sdk.observability import stats
-    from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
-        server.settimeout(0.5)
-        for key, value in {"STATSD_ON": "True", "STATSD_HOST": "127.0.0.1", "STATSD_INFLUXDB_ENABLED": "True"}.items():
-            monkeypatch.setenv(f"AIRFLOW__METRICS__{key}", value)
-        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_PORT", str(server.getsockname()[1]))
-        stats.initialize(factory=get_stats_factory(), export_legacy_names=False)
+def packets() -> Iterator[socket.socket]:
+    with statsd_packets() as server:
         yield server
-        monkeypatch.undo()
-        stats.initialize(factory=get_stats_factory(), export_legacy_names=False)
-
-
-def received(server: socket.socket) -> list[tuple[str, float]]:
-    found = []
-    try:
-        while True:
-            name, _, value = server.recv(4096).decode().partition(":")
-            found.append((name, value))
-    except TimeoutError:
-        return [(name, float(value.split("|")[0])) for name, value in found if "lowtide" in name]
 
 
 def progress(**changes: float | None) -> Progress:
@@ -106,13 +81,3 @@ def test_a_training_that_fails_or_defers_leaves_no_power_behind(packets: socket.
             progress_metrics(TAGS, then=lambda _: None)(progress())
             raise error
         assert [value for name, value in received(packets) if "power_w" in name] == [28.5, 0.0]
-
-
-def test_a_training_in_airflow_sends_them(packets: socket.socket, run_probe, tmp_path: Path) -> None:
-    ensure_mnist(PROJECT_ROOT / ".data", report=print)
-    outcome = run_probe("baseline", file=write_config(tmp_path, grid__replay=CLEAN_REPLAY))
-    assert outcome.states == {"train": "success"}
-    sent = {name.split(",")[0]: value for name, value in received(packets)}
-    assert sent["airflow.lowtide.training.emissions_gco2eq"] == pytest.approx(
-        outcome.xcoms["train"]["emissions_gco2eq"], rel=1e-9
-    )
