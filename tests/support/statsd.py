@@ -16,6 +16,7 @@ def statsd_packets() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(0.5)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)  # read only after a whole training
         with pytest.MonkeyPatch.context() as patch:
             for key, value in {
                 "STATSD_ON": "True",
