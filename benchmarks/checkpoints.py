@@ -3,7 +3,7 @@
 For models of three sizes under AdamW: time and size of a save (checksum, fsync and rename included), time of resuming from it
 (checksum included), what a step pays for asking whether one is due, and how much the peak memory rises by saving.
 
-Then whole child processes on real MNIST, a fresh one and one that goes on in turns: seconds from the start to the first step.
+Then whole child processes on real MNIST, a fresh one and one that resumes, in turns: seconds from the start to the first step.
 """
 
 import argparse

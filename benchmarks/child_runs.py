@@ -1,4 +1,4 @@
-"""One training in a child process of its own, as a run makes it, with what the kernel and the child say about it."""
+"""One training in a separate child process, as a run makes it, with the figures of the kernel and of the child."""
 
 import tempfile
 from collections.abc import Mapping

@@ -84,7 +84,7 @@ def plain(setting: Setting) -> Advance:
 
 
 def lowtide(setting: Setting) -> Advance:
-    """The loop as a training runs it: with weights, shortage of memory, schedule and progress."""
+    """The loop as a training runs it: with weights, out-of-memory handling, schedule and progress."""
     model, optimizer = setting.parts()
     state = LoopState(
         model=model,

@@ -33,7 +33,7 @@ def test_the_same_batch_written_in_two_ways_is_the_same_configuration(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("  micro_batch_size: 128\n", "128 alone does not give the size of a step; add accumulation_steps or"),
         ("  micro_batch_size: auto\n", "'auto' needs training.effective_batch_size; add it, e.g. 512"),
@@ -59,8 +59,8 @@ def test_the_same_batch_written_in_two_ways_is_the_same_configuration(tmp_path: 
         (BATCHING + "  memory_target: 0%\n", "memory_target is '0%', which cannot be used: write a share of the"),
     ],
 )
-def test_too_little_too_much_and_contradictions_are_one_sentence(tmp_path: Path, text: str, said: str) -> None:
-    assert said in refusal(write_config(tmp_path, (BATCHING, text)))
+def test_too_little_too_much_and_contradictions_are_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(write_config(tmp_path, (BATCHING, text)))
 
 
 @pytest.mark.parametrize(

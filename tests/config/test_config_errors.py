@@ -10,7 +10,7 @@ from tests.support.configs import VALID, refusal, write_config
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("epochs: 3", "epoch: 3", "unknown key 'training.epoch'; did you mean 'training.epochs'?"),
         ("grid:", "gird:", "unknown key 'gird'; did you mean 'grid'?"),
@@ -41,12 +41,12 @@ from tests.support.configs import VALID, refusal, write_config
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_file_and_remedy(
-    tmp_path: Path, old: str, new: str, said: str
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     path = write_config(tmp_path, (old, new))
     sentence = refusal(path)
     assert sentence.startswith(f"{path}: ")
-    assert said in sentence
+    assert message in sentence
 
 
 def test_fp16_on_the_cpu_is_impossible(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_fp16_on_the_cpu_is_impossible(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (VALID + "grid:\n  zone: DE\n", "line 21, column 1: the key 'grid' occurs twice"),
         (
@@ -71,12 +71,12 @@ def test_fp16_on_the_cpu_is_impossible(tmp_path: Path) -> None:
         ("- a\n- b\n", "is not a mapping of sections; see include/configs/optimized.yaml"),
     ],
 )
-def test_what_is_no_yaml_mapping_is_refused_with_its_line(tmp_path: Path, content: str, said: str) -> None:
+def test_what_is_no_yaml_mapping_is_refused_with_its_line(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(content, encoding="utf-8")
     sentence = refusal(path)
     assert sentence.startswith(str(path))
-    assert said in sentence
+    assert message in sentence
 
 
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

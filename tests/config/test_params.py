@@ -18,7 +18,7 @@ SCHEMAS = param_schemas()
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_param_has_a_valid_schema_that_accepts_null_and_says_what_it_is(name: str) -> None:
+def test_every_param_has_a_valid_schema_that_accepts_null_and_has_a_description(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
     jsonschema.validate(None, SCHEMAS[name])
     assert "$ref" not in str(SCHEMAS[name])

@@ -13,13 +13,13 @@ def module_below(folder: Path) -> Path:
     return folder / "lowtide" / "config" / "loader.py"
 
 
-def test_the_variable_goes_before_the_checkout(tmp_path: Path) -> None:
+def test_the_variable_overrides_the_checkout(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     environment = {"LOWTIDE_PROJECT_ROOT": str(tmp_path / "named"), "AIRFLOW_HOME": str(tmp_path / "home")}
     assert find_project_root(module_below(tmp_path / "include"), environment, tmp_path) == tmp_path / "named"
 
 
-def test_a_checkout_goes_before_airflow_s_home(tmp_path: Path) -> None:
+def test_a_checkout_overrides_airflow_home(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     environment = {"AIRFLOW_HOME": str(tmp_path / "home")}
     assert find_project_root(module_below(tmp_path / "include"), environment, tmp_path / "elsewhere") == tmp_path

@@ -19,7 +19,7 @@ def settings(**keys: Any) -> dict[str, Any]:
     return {f"scheduler.{key.replace('__', '.')}": value for key, value in keys.items()}
 
 
-def test_a_file_that_says_nothing_gets_defaults_under_which_nothing_surprises(tmp_path: Path) -> None:
+def test_a_file_without_keys_gets_safe_defaults(tmp_path: Path) -> None:
     scheduler = section(tmp_path)
     assert (scheduler.run_now_below_gco2eq_per_kwh, scheduler.jitter, scheduler.learn_duration) == (None, None, False)
     assert (scheduler.percentile, scheduler.percentile_window) == (30.0, timedelta(days=7))
@@ -29,18 +29,18 @@ def test_a_file_that_says_nothing_gets_defaults_under_which_nothing_surprises(tm
 @pytest.mark.parametrize("policy", ["threshold", "percentile", "window", "interruptible"])
 def test_every_policy_that_waits_needs_a_deadline(tmp_path: Path, policy: str) -> None:
     assert section(tmp_path, policy=policy).policy == policy
-    said = f"scheduler.policy '{policy}' waits, so it needs scheduler.deadline"
-    assert said in refusal(write_config(tmp_path), settings(policy=policy, deadline=None))
+    message = f"scheduler.policy '{policy}' waits, so it needs scheduler.deadline"
+    assert message in refusal(write_config(tmp_path), settings(policy=policy, deadline=None))
 
 
-def test_pausing_is_a_section_of_its_own(tmp_path: Path) -> None:
+def test_pausing_is_a_separate_section(tmp_path: Path) -> None:
     scheduler = section(tmp_path, pausing__minimum_slice="2h", pausing__resume_energy="90s", pausing__maximum_pauses=3)
     assert scheduler.pausing.minimum_slice == timedelta(hours=2)
     assert (scheduler.pausing.resume_energy, scheduler.pausing.maximum_pauses) == (timedelta(seconds=90), 3)
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ({"policy": "best"}, "scheduler.policy is 'best', which cannot be used: it should be 'immediate'"),
         ({"percentile": 0}, "scheduler.percentile is 0, which cannot be used: it should be greater than 0"),
@@ -58,8 +58,8 @@ def test_pausing_is_a_section_of_its_own(tmp_path: Path) -> None:
         ({"pausing__minimum": "1m"}, "unknown key 'scheduler.pausing.minimum'; did you mean"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_sentence(tmp_path: Path, keys: dict[str, Any], said: str) -> None:
-    assert said in refusal(write_config(tmp_path), settings(**keys))
+def test_what_cannot_work_is_refused_in_one_sentence(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    assert message in refusal(write_config(tmp_path), settings(**keys))
 
 
 def test_run_now_below_may_lie_above_a_threshold_that_another_policy_does_not_use(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_every_country_s_zones_are_in_the_time_zones_of_that_country() -> None:
         ("azure:israelcentral", "IL"),
     ],
 )
-def test_a_cloud_region_stands_for_its_zone(region: str, zone: str) -> None:
+def test_a_cloud_region_is_resolved_to_its_zone(region: str, zone: str) -> None:
     assert find_zone(region).key == zone
     assert GridConfig.model_validate({"zone": region}).zone == zone
 
@@ -111,7 +111,7 @@ def test_every_cloud_region_leads_to_a_zone_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "said"),
+    ("region", "message"),
     [
         ("aws:us-west-2", "likely US-NW-BPAT or US-NW-PACW"),
         ("gcp:me-cenrtal1", "did you mean gcp:me-central1"),
@@ -120,8 +120,8 @@ def test_every_cloud_region_leads_to_a_zone_of_the_table() -> None:
         ("oracle:uk-london-1", "is not in the zone table"),
     ],
 )
-def test_a_cloud_region_that_is_uncertain_or_unknown_is_refused_with_what_to_write(region: str, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=re.escape(said)):
+def test_a_cloud_region_that_is_uncertain_or_unknown_is_refused_with_what_to_write(region: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
         find_zone(region)
 
 

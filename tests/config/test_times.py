@@ -94,7 +94,7 @@ def test_a_clock_time_lies_after_submission_and_within_a_day_and_a_clock_change(
     assert deadline.tzinfo is UTC
 
 
-def test_a_duration_counts_from_submission_and_a_moment_stands() -> None:
+def test_a_duration_counts_from_submission_and_a_timestamp_is_kept() -> None:
     submitted = datetime(2026, 3, 28, 22, tzinfo=timezone(timedelta(hours=1)))
     assert resolve_deadline("12h", submitted, BERLIN) == utc(2026, 3, 29, 9)  # real hours across the clock change
     assert resolve_deadline("2026-03-29T06:00+02:00", submitted, BERLIN) == utc(2026, 3, 29, 4)

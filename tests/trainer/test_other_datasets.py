@@ -42,7 +42,7 @@ def test_the_fetched_files_are_found_by_torchvision_without_a_root(
 
 
 def test_colour_images_in_numpy_become_channels_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CIFAR-10's shape of storage: 32 x 32 x 3 in numpy, classes in a list; the class stands in torchvision's place."""
+    """CIFAR-10's shape of storage: 32 x 32 x 3 in numpy, classes in a list; the class replaces torchvision's."""
     import numpy
     from torchvision import datasets
 

@@ -173,7 +173,7 @@ def test_a_real_allocator_that_is_refused_memory_is_survived() -> None:
 
 
 def test_a_failed_try_is_let_go_before_the_next() -> None:
-    """The traceback of a caught shortage would keep the activations, and the next try would fail as well."""
+    """The traceback of a caught out-of-memory error would keep the activations, and the next try would fail as well."""
     tracked: list[weakref.ref[Tensor]] = []
     alive: list[int] = []
 

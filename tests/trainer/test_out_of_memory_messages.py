@@ -19,7 +19,7 @@ from lowtide.trainer.trainer import Training
 from tests.trainer.conftest import MakeConfig
 from tests.trainer.test_out_of_memory import Greedy, new_loop, source
 
-AUTO: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 64, "accumulation_steps": None}
+AUTO: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 16, "accumulation_steps": None}
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_a_checkpoint_that_does_not_fit_is_not_taken_for_another_models(training
 
 
 class Counts:
-    """Counts that need not be looked at."""
+    """Counts that no test reads."""
 
     def load_state_dict(self, saved: object) -> None: ...
 

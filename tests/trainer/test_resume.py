@@ -1,4 +1,4 @@
-"""A training in pieces, each in a process of its own, ends where an unbroken one ends: to the last bit."""
+"""A training in pieces, each in a separate process, ends where an unbroken one ends: to the last bit."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Data that stream give the very training that the same data on the device give, wherever it is taken up."""
+"""Data that stream give the very training that the same data on the device give, wherever it is resumed."""
 
 import multiprocessing
 import random
@@ -104,7 +104,7 @@ def own_collate(samples: list[Any]) -> Any:
 @pytest.mark.parametrize("collate", [default_collate, own_collate], ids=["default", "own"])
 @pytest.mark.parametrize("workers", [1, 3, 8, 40])
 def test_no_more_than_two_groups_are_fetched_ahead(workers: int, collate: Any) -> None:
-    """They lie in shared memory, of which a container may have 64 MB; a user's own collating takes whole groups."""
+    """They lie in shared memory, of which a container may have 64 MB; a user's collate function gets whole groups."""
     data = StreamedData(train=Counted(1000), test=Drawing(20), collate=collate)
     source = StreamedSource(data, device=CPU, seed=4, workers=workers, place="training.data 'x'")
     groups = source.groups(size=24, epoch=0)
@@ -119,7 +119,7 @@ def test_no_more_than_two_groups_are_fetched_ahead(workers: int, collate: Any) -
     cast("Any", groups).close()
 
 
-def test_a_collating_of_the_users_own_is_given_whole_groups() -> None:
+def test_a_users_collate_function_gets_whole_groups() -> None:
     """It may pad to the longest: pieces of a group would not fit together."""
     lengths: list[int] = []
 
@@ -163,7 +163,7 @@ def test_weights_of_a_group_whose_pieces_are_unlike_are_those_of_the_whole() -> 
     assert float(weights.sum()) == 31
 
 
-def test_a_pass_that_is_taken_up_at_its_end_gives_nothing() -> None:
+def test_a_pass_resumed_at_its_end_gives_nothing() -> None:
     assert batches(streamed(2), start=70) == []
 
 
@@ -221,7 +221,7 @@ def config(make: MakeConfig, **changes: Any) -> TrainingConfig:
     return make(micro_batch_size=4, accumulation_steps=4, **changes)
 
 
-def test_a_class_that_the_model_has_not_got_is_named_when_it_comes() -> None:
+def test_a_class_that_the_model_lacks_is_named_when_it_comes() -> None:
     source = streamed(0, highest=9)
     source.class_count = 4
     with pytest.raises(
@@ -231,15 +231,15 @@ def test_a_class_that_the_model_has_not_got_is_named_when_it_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "kind", "said"),
+    ("train", "kind", "message"),
     [
         (Drawing(0), DataSetError, "training set: it is empty"),
         (Drawing(8), ConfigurationError, "4 x accumulation_steps 4 = 16 is more than the 8 training samples"),
         (iter([1]), DataSetError, "has no length or no index; give a map-style data set"),
     ],
 )
-def test_data_sets_that_cannot_be_streamed(training_config: MakeConfig, train: Any, kind: Any, said: str) -> None:
-    with pytest.raises(kind, match=said):
+def test_data_sets_that_cannot_be_streamed(training_config: MakeConfig, train: Any, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
         make_source(StreamedData(train=train, test=Drawing(5)), config(training_config), CPU)
 
 

@@ -85,7 +85,7 @@ def test_a_loss_that_overflows_names_its_step(training_config: MakeConfig) -> No
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_cuda_demanded_where_there_is_none(training_config: MakeConfig) -> None:
+def test_cuda_demanded_without_a_cuda_device(training_config: MakeConfig) -> None:
     sentence = sentence_of(training_config(device="cuda"), ConfigurationError)
     assert matches("training.device is 'cuda'.*finds no CUDA device.*use 'auto' or 'cpu'", sentence)
 

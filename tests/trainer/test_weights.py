@@ -164,7 +164,7 @@ def test_accuracy_leaves_padding_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "said"),
+    ("weights", "message"),
     [
         (torch.ones(50), r"weights of shape \(50,\), but targets of \(50, 7\); make them alike"),
         (torch.zeros(50, TOKENS), "must be finite, not negative and not all 0"),
@@ -172,7 +172,7 @@ def test_accuracy_leaves_padding_out() -> None:
         (torch.full((50, TOKENS), float("nan")), "must be finite, not negative and not all 0"),
     ],
 )
-def test_impossible_weights_are_refused(training_config: MakeConfig, weights: Tensor, said: str) -> None:
+def test_impossible_weights_are_refused(training_config: MakeConfig, weights: Tensor, message: str) -> None:
     config: TrainingConfig = training_config(micro_batch_size=4, accumulation_steps=4)
     data = padded(ignored=True)
     broken = TrainingData(
@@ -182,5 +182,5 @@ def test_impossible_weights_are_refused(training_config: MakeConfig, weights: Te
         test_targets=data.test_targets,
         train_weights=weights,
     )
-    with pytest.raises(DataSetError, match=said):
+    with pytest.raises(DataSetError, match=message):
         check_data(broken, config)

@@ -104,7 +104,7 @@ def augmented_mnist(root: str, train_limit: int, test_limit: int) -> TrainingDat
 
 
 def stubborn(grandchild_pid_path: str) -> nn.Module:
-    """Ignores SIGTERM, starts a process of its own and sleeps in C code while holding the interpreter's lock."""
+    """Ignores SIGTERM, starts a process and sleeps in C code while holding the interpreter's lock."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     grandchild = subprocess.Popen(["sleep", "300"])
     Path(grandchild_pid_path).write_text(str(grandchild.pid))
@@ -113,7 +113,7 @@ def stubborn(grandchild_pid_path: str) -> nn.Module:
 
 
 class Terminating(nn.Module):
-    """Works with forked processes of its own in each batch and ends them by SIGTERM, as multiprocessing's pools do."""
+    """Works with forked processes in each batch and ends them by SIGTERM, as multiprocessing's pools do."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -35,7 +35,8 @@ def import_torchvision() -> ModuleType:
     except RuntimeError as error:
         if not is_missing_operator(error):
             raise
-    _drop_half_imported()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:  # half imported
+        del sys.modules[name]
     if not _libraries:
         library = torch.library.Library("torchvision", "DEF")
         for schema in _SCHEMAS:
@@ -47,11 +48,6 @@ def import_torchvision() -> ModuleType:
 def is_missing_operator(error: BaseException) -> bool:
     """Whether an import failed because torchvision's operators are missing."""
     return isinstance(error, RuntimeError) and "operator torchvision::" in str(error)
-
-
-def _drop_half_imported() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]
 
 
 _Found = TypeVar("_Found")
@@ -86,7 +82,7 @@ def load_attribute(imported: ImportedConfig, *, key: str) -> Callable[..., Any]:
 
 def _module(name: str, place: str) -> ModuleType:
     try:
-        return _import(name)
+        return _guarded(lambda: importlib.import_module(name))
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise ConfigurationError(
@@ -97,10 +93,6 @@ def _module(name: str, place: str) -> ModuleType:
         ) from error
     except Exception as error:  # a user's module may raise anything
         raise ConfigurationError(f"{place}: importing '{name}' raised {describe(error)}; fix that module") from error
-
-
-def _import(name: str) -> ModuleType:
-    return _guarded(lambda: importlib.import_module(name))
 
 
 def _guarded(action: Callable[[], _Found]) -> _Found:
