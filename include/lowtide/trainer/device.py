@@ -1,14 +1,13 @@
 """The device that trains: its choice, its name, and the peak memory of a training on it."""
 
 import platform
-import resource
-import sys
 import threading
 import time
 import weakref
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import torch
 
 from lowtide.errors import ConfigurationError
@@ -178,12 +177,8 @@ def start_measuring(device: torch.device) -> MemoryMeter:
 
 
 def resident_bytes() -> int:
-    """Return the resident set's size; outside Linux its peak so far, the only figure available there."""
-    try:
-        return _status_bytes("VmRSS")
-    except FileNotFoundError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+    """Return the resident set's size."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def _status_bytes(key: str) -> int:

@@ -147,33 +147,15 @@ class ProcessUsage:
 
 
 class ChildProcess:
-    """One child that leads a new session and process group.
+    """One child that leads a new session and process group, with its control pipe.
 
     Its death is detected without reaping it: until ``reap`` the zombie keeps the process group's id from being reused, so
     that a signal to the group reaches only the child's own processes.
     """
 
-    def __init__(
-        self,
-        command: list[str],
-        *,
-        folder: Path,
-        environment: Mapping[str, str],
-        output: IO[bytes] | None,
-        events_fd: int,
-    ) -> None:
-        self._popen = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=(events_fd,),
-            start_new_session=True,
-            bufsize=0,
-        )
-        self.pid = self._popen.pid
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+        self.pid = popen.pid
         self.usage: ProcessUsage | None = None
 
     @property
@@ -191,16 +173,12 @@ class ChildProcess:
             return None
         return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
 
-    def write(self, line: str) -> bool:
-        """Write to the child's control pipe; False when no process reads it any more."""
+    def write(self, line: str) -> None:
+        """Write to the child's control pipe; does nothing if no process reads it any more."""
         pipe = self._popen.stdin
-        if pipe is None or pipe.closed:
-            return False
-        try:
-            pipe.write(line.encode())
-        except BrokenPipeError:
-            return False
-        return True
+        if pipe is not None and not pipe.closed:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.write(line.encode())
 
     def wait(self, timeout_s: float) -> bool:
         """Whether the child ended within the time."""
@@ -218,12 +196,9 @@ class ChildProcess:
 
     def signal_group(self, number: signal.Signals) -> None:
         """Send a signal to the child and to what it started; does nothing once it is reaped."""
-        if self._popen.returncode is not None:
-            return
-        try:
-            os.killpg(self.pid, number)
-        except ProcessLookupError:
-            return  # it has not made its session yet, or no process is left in it
+        if self._popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # it has no session yet, or no process is left in it
+                os.killpg(self.pid, number)
 
     def reap(self) -> None:
         """Collect the child's status and usage, waiting for it if need be; idempotent."""
@@ -420,7 +395,17 @@ class TrainingChild:
             self._log_offset = log.tell() if log else 0
             try:
                 return ChildProcess(
-                    command, folder=self._project_root, environment=self._environment, output=log, events_fd=events_fd
+                    subprocess.Popen(
+                        command,
+                        cwd=self._project_root,
+                        env=self._environment,
+                        stdin=subprocess.PIPE,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        pass_fds=(events_fd,),
+                        start_new_session=True,
+                        bufsize=0,
+                    )
                 )
             except OSError as error:
                 raise TrainingError(f"the training child cannot be started ({error})") from error
