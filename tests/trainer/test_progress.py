@@ -1,12 +1,15 @@
-"""What counts as time of the training."""
+"""What counts as time of the training, and signs of life during its evaluation."""
 
 from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
-from lowtide.trainer import progress
+from lowtide.trainer import loop, progress
+from lowtide.trainer.precision import Precision
+from torch import nn
 
 from tests.trainer.conftest import MakeConfig
+from tests.trainer.test_out_of_memory import source
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -38,3 +41,10 @@ def test_time_of_earlier_processes_is_counted_on(training_config: MakeConfig, mo
     second.load_state_dict(saved)
     now[0] += 5.0
     assert second.train_duration_s == pytest.approx(12.0)
+
+
+def test_a_long_evaluation_sends_a_heartbeat_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_HEARTBEAT_S", 0.0)
+    beats: list[None] = []
+    loop.accuracy(nn.Linear(6, 4), source(), precision=Precision(), batch_size=32, heartbeat=lambda: beats.append(None))
+    assert len(beats) == 3  # 80 samples

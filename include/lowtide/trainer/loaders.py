@@ -5,7 +5,8 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, cast
+from functools import partial
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -34,22 +35,24 @@ class Batch:
     weights: Tensor | None = None
 
 
-class Group(Protocol):
-    """The samples of one optimizer step."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The samples of one optimizer step.
 
-    @property
-    def count(self) -> int:
-        """Number of samples."""
-        ...
+    ``weight`` is what the summed loss is divided by: the sum of all weights, or the number of targets. ``cut`` yields the
+    samples in order, in so many batches.
+    """
 
-    @property
-    def weight(self) -> float | Tensor:
-        """What the summed loss is divided by: the sum of all weights, or the number of targets."""
-        ...
+    count: int
+    weight: float | Tensor
+    cut: Callable[[int], Iterator[Batch]]
 
     def batches(self, micro_batch_size: int) -> Iterator[Batch]:
-        """Yield the samples in order, in micro-batches as even as can be and no larger than that."""
-        ...
+        """Yield the samples in micro-batches as even as possible and no larger than that.
+
+        513 samples at 512 become 257 + 256, not 512 + 1, on which BatchNorm would fail.
+        """
+        return self.cut(math.ceil(self.count / micro_batch_size))
 
 
 class BatchSource:
@@ -78,14 +81,6 @@ class BatchSource:
         for change in (*changes, self.to_model):
             inputs = inputs if change is None else change(inputs)
         return inputs
-
-
-def piece_count(count: int, micro_batch_size: int) -> int:
-    """Return into how many micro-batches a group is cut.
-
-    They are made as even as can be: 513 samples at 512 become 257 + 256, not 512 + 1, on which BatchNorm would fail.
-    """
-    return math.ceil(count / micro_batch_size)
 
 
 def sample_order(*, seed: int, epoch: int, count: int) -> Tensor:
@@ -121,7 +116,7 @@ class ResidentSource(BatchSource):
         order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).to(self.data.train_inputs.device)
         for first in range(start, self.train_count, size):  # none if a pass is resumed at its end
             indices = order[first : first + size]
-            yield _IndexedGroup(source=self, indices=indices, weight=self._weight(indices))
+            yield Group(count=len(indices), weight=self._weight(indices), cut=partial(self._cut, indices))
 
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Yield the test data once, in order."""
@@ -134,8 +129,7 @@ class ResidentSource(BatchSource):
                 weights=None if data.test_weights is None else data.test_weights[part],
             )
 
-    def training_batches(self, indices: Tensor, pieces: int) -> Iterator[Batch]:
-        """Yield these training samples in so many batches, prepared and augmented."""
+    def _cut(self, indices: Tensor, pieces: int) -> Iterator[Batch]:
         data = self.data
         small = self._largest_sample_bytes() * len(indices) <= _SMALL_GROUP_BYTES
         for part in (indices,) if small else indices.tensor_split(pieces):
@@ -158,20 +152,6 @@ class ResidentSource(BatchSource):
         if weights is None:
             return len(indices) * self.data.targets_per_sample
         return weights[indices].sum().clamp(min=torch.finfo(weights.dtype).tiny)  # a group of padding alone: 0, not NaN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _IndexedGroup:
-    source: ResidentSource
-    indices: Tensor
-    weight: int | Tensor
-
-    @property
-    def count(self) -> int:
-        return len(self.indices)
-
-    def batches(self, micro_batch_size: int) -> Iterator[Batch]:
-        return self.source.training_batches(self.indices, piece_count(self.count, micro_batch_size))
 
 
 _GROUPS_AHEAD = 2
@@ -230,15 +210,24 @@ class StreamedSource(BatchSource):
         fetch = Fetch(self._data.train, self._data.collate, f"train:{self._seed}:{epoch}", device=self._device)
         for parts in self._fetched(fetch, self._data.train, order[start:], size):
             weight = sum(_weight_of(targets, weights) for _, targets, weights in parts)
-            yield _HostGroup(source=self, parts=parts, weight=max(weight, 1e-30))
+            count = sum(len(inputs) for inputs, _, _ in parts)
+            yield Group(count=count, weight=max(weight, 1e-30), cut=partial(self._cut, parts, count))
 
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Yield the test data once, in order."""
         fetch = Fetch(self._data.test, self._data.collate, f"test:{self._seed}", device=self._device)
         for parts in self._fetched(fetch, self._data.test, list(range(self.test_count)), size):
-            yield self.on_device(parts, training=False)
+            yield self._on_device(parts, training=False)
 
-    def on_device(self, parts: list[Rows], *, training: bool) -> Batch:
+    def _cut(self, parts: list[Rows], count: int, pieces: int) -> Iterator[Batch]:
+        least, more = divmod(count, pieces)  # as Tensor.tensor_split cuts
+        start = 0
+        for number in range(pieces):
+            stop = start + least + (number < more)
+            yield self._on_device(list(_between(parts, start, stop)), training=True)
+            start = stop
+
+    def _on_device(self, parts: list[Rows], *, training: bool) -> Batch:
         """Copy rows to the device, without waiting for it, and put them together and prepare them there."""
         inputs, targets, weights = zip(*parts, strict=True)
         augment = self._data.augment if training else None
@@ -294,26 +283,6 @@ def _alike(parts: list[Rows]) -> list[Rows]:
         (inputs, targets, torch.ones(targets.shape) if weights is None else weights)
         for inputs, targets, weights in parts
     ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _HostGroup:
-    source: StreamedSource
-    parts: list[Rows]
-    weight: float
-
-    @property
-    def count(self) -> int:
-        return sum(len(inputs) for inputs, _, _ in self.parts)
-
-    def batches(self, micro_batch_size: int) -> Iterator[Batch]:
-        pieces = piece_count(self.count, micro_batch_size)
-        least, more = divmod(self.count, pieces)  # as Tensor.tensor_split cuts
-        start = 0
-        for number in range(pieces):
-            stop = start + least + (number < more)
-            yield self.source.on_device(list(_between(self.parts, start, stop)), training=True)
-            start = stop
 
 
 def _between(parts: list[Rows], start: int, stop: int) -> Iterator[Rows]:
