@@ -41,7 +41,7 @@ def test_every_buffer_is_as_it_was_at_the_start_of_the_step(size: int, change: o
     found = model(size)
     state = new_loop(found, 4, []).state
     for _ in range(2):
-        snapshot = StepSnapshot(state, None)
+        snapshot = StepSnapshot(state, host=False)
         before = {name: value.clone() for name, value in found.state_dict().items()}
         for _ in range(2):  # a step may fail twice
             step(found, change)
@@ -55,9 +55,9 @@ def test_every_buffer_is_as_it_was_at_the_start_of_the_step(size: int, change: o
 def test_a_buffer_that_was_replaced_between_two_steps_is_captured_anew() -> None:
     found = model(SMALL)
     state = new_loop(found, 4, []).state
-    StepSnapshot(state, None)
+    StepSnapshot(state, host=False)
     found.register_buffer("table", torch.zeros(SMALL))
-    snapshot = StepSnapshot(state, None)
+    snapshot = StepSnapshot(state, host=False)
     in_place(found.get_buffer("table").add_(1))
     snapshot.restore()
     assert not found.get_buffer("table").any()

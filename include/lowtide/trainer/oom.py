@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lowtide.config.schema import largest_divisor
 from lowtide.errors import TrainingError
-from lowtide.trainer.random_state import HostGenerators, set_torch_generators, torch_generators
+from lowtide.trainer.random_state import HostGenerators, RandomState
 from lowtide.trainer.state import LoopState
 from lowtide.trainer.user_code import describe
 
@@ -47,13 +47,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 class StepSnapshot:
     """What accumulating changes beside the gradients: the random generators and the model's buffers (BatchNorm's).
 
-    :param host: NumPy's and Python's generators; None where nothing draws from them.
+    :param host: include NumPy's and Python's generators, which is costly.
     """
 
     @torch.no_grad()
-    def __init__(self, state: LoopState, host: HostGenerators | None) -> None:
-        self._state, self._host = state, host
-        self._torch = torch_generators(state.device)
+    def __init__(self, state: LoopState, *, host: bool) -> None:
+        self._state = state
+        self.random = RandomState.capture(state.device, host=host)
         self._buffers = [buffer.clone() for buffer in state.model.buffers()]
 
     @torch.no_grad()
@@ -62,9 +62,7 @@ class StepSnapshot:
         for buffer, saved in zip(self._state.model.buffers(), self._buffers, strict=True):
             buffer.copy_(saved)
         self._state.optimizer.zero_grad(set_to_none=True)
-        set_torch_generators(self._state.device, self._torch)
-        if self._host is not None:
-            self._host.restore()
+        self.random.restore(self._state.device)
 
 
 class StepSnapshots:
@@ -77,18 +75,19 @@ class StepSnapshots:
         self._state = state
         self._steps = 0
         self._draws = False
-        self._host: HostGenerators | None = None
+        self._host_at_start: HostGenerators | None = None
 
     def capture(self) -> StepSnapshot:
         """Capture the start of a step."""
-        self._host = HostGenerators.capture() if self._draws or self._steps % _CHECK_EVERY == 0 else None
+        start = StepSnapshot(self._state, host=self._draws or self._steps % _CHECK_EVERY == 0)
+        self._host_at_start = start.random.host
         self._steps += 1
-        return StepSnapshot(self._state, self._host)
+        return start
 
     def finish(self) -> None:
         """Record whether the step drew from the host's generators."""
-        if self._host is not None and not self._draws:
-            self._draws = HostGenerators.capture().differs_from(self._host)
+        if self._host_at_start is not None and not self._draws:
+            self._draws = HostGenerators.capture().differs_from(self._host_at_start)
 
 
 def halve_micro_batch(state: LoopState, *, group_count: int, effective_batch_size: int, cause: str) -> str:

@@ -8,21 +8,6 @@ import numpy
 import torch
 from torch import Tensor
 
-TorchGenerators = tuple[Tensor, Tensor | None]
-"""States of PyTorch's generators: the CPU's, and the device's where it is another."""
-
-
-def torch_generators(device: torch.device) -> TorchGenerators:
-    """Copy the states; on CUDA they are kept by the host, so nothing waits for the device."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-
-def set_torch_generators(device: torch.device, states: TorchGenerators) -> None:
-    """Set them back."""
-    torch.set_rng_state(states[0])
-    if states[1] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostGenerators:
@@ -51,25 +36,36 @@ class HostGenerators:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomState:
-    """The generators at one time."""
+    """The generators at one time; ``host`` is None if NumPy's and Python's were left out."""
 
     torch_cpu: Tensor
     torch_cuda: Tensor | None
-    host: HostGenerators
+    host: HostGenerators | None
 
     @classmethod
-    def capture(cls, device: torch.device) -> Self:
-        """Copy the states; on CUDA they are kept by the host, so nothing waits for the device."""
-        torch_cpu, torch_cuda = torch_generators(device)
-        return cls(torch_cpu=torch_cpu, torch_cuda=torch_cuda, host=HostGenerators.capture())
+    def capture(cls, device: torch.device, *, host: bool = True) -> Self:
+        """Copy the states; on CUDA the host has them, so nothing waits for the device."""
+        return cls(
+            torch_cpu=torch.get_rng_state(),
+            torch_cuda=torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            host=HostGenerators.capture() if host else None,
+        )
 
     def restore(self, device: torch.device) -> None:
-        """Set all generators back."""
-        set_torch_generators(device, (self.torch_cpu, self.torch_cuda))
-        self.host.restore()
+        """Restore all generators that were captured."""
+        torch.set_rng_state(self.torch_cpu)
+        if self.torch_cuda is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(self.torch_cuda, device)
+        if self.host is not None:
+            self.host.restore()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain figures, which ``torch.load(weights_only=True)`` reads."""
+        """Return tensors and plain figures, which ``torch.load(weights_only=True)`` reads.
+
+        :raises ValueError: captured without the host's generators.
+        """
+        if self.host is None:
+            raise ValueError("a state without NumPy's and Python's generators cannot be saved; capture them too")
         _, keys, position, has_gauss, gauss = self.host.numpy_state
         version, internal, next_gauss = self.host.python_state
         return {

@@ -16,7 +16,7 @@ from lowtide.trainer.loop import OptimizationLoop, summed_cross_entropy
 from lowtide.trainer.oom import StepSnapshot, batch_norm_warning, explain_out_of_memory, is_out_of_memory
 from lowtide.trainer.optim import Schedule, make_optimizer
 from lowtide.trainer.precision import make_precision
-from lowtide.trainer.random_state import HostGenerators, seed_everything
+from lowtide.trainer.random_state import seed_everything
 from lowtide.trainer.state import LoopState
 from lowtide.trainer.user_code import describe, load_callable
 
@@ -98,7 +98,7 @@ def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], T
 
     Tried forward and backward on one micro-batch; buffers, gradients and random generators are set back afterwards.
     """
-    start = StepSnapshot(state, HostGenerators.capture())
+    start = StepSnapshot(state, host=True)
     forward: Callable[[Tensor], Tensor] = torch.compile(state.model)
     state.model.train()
     try:
