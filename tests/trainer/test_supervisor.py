@@ -79,17 +79,20 @@ def test_a_training_reports_from_its_first_phase_to_its_result(
     assert child.usage.cpu_time_s > 0.5
 
 
-def test_a_stop_ends_the_training_at_the_next_optimizer_step(
+def test_a_stop_ends_the_training_at_the_next_optimizer_step_and_leaves_no_process(
     make_child: MakeChild, training_config: MakeConfig
 ) -> None:
+    """Not even a zombie."""
     child = make_child(training_config(model="user_code:Slow", epochs=100))
     child.start()
     heard_until(child, EventKind.PROGRESS)
+    assert len(processes_of_group(child.pid)) == 2  # the child and its process reaper
     child.request_stop()
     with pytest.raises(TrainingStopped):
         heard_until(child, EventKind.FINISHED)
     child.end()
     assert child.exit_status == 75
+    assert processes_of_group(child.pid) == []
 
 
 def test_ending_takes_less_than_4_s_though_the_child_ignores_sigterm_in_c_code(
@@ -232,22 +235,14 @@ def test_leaving_the_block_ends_a_child_that_has_just_been_started(
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
-@pytest.mark.parametrize("end", ["stopped", "child killed"])
-def test_no_process_of_the_childs_group_is_left_not_even_a_zombie(
-    make_child: MakeChild, training_config: MakeConfig, end: str
-) -> None:
-    child = make_child(training_config(epochs=1000))
-    with child:
+def test_no_process_of_a_killed_childs_group_is_left(make_child: MakeChild, training_config: MakeConfig) -> None:
+    with make_child(training_config(epochs=1000)) as child:
         child.start()
         heard_until(child, EventKind.PROGRESS)
         assert len(processes_of_group(child.pid)) == 2  # the child and its process reaper
-        if end == "child killed":
-            os.kill(child.pid, signal.SIGKILL)
-    left = processes_of_group(child.pid)
-    if end == "child killed":  # the process reaper's zombie is the first process's to bury
-        assert all(is_gone(pid, within_s=1) for pid in left)
-    else:
-        assert left == []
+        os.kill(child.pid, signal.SIGKILL)
+    # the first process of the machine reaps the process reaper's zombie
+    assert all(is_gone(pid, within_s=1) for pid in processes_of_group(child.pid))
 
 
 def test_a_training_that_hangs_is_ended_and_its_stack_is_in_the_log(
