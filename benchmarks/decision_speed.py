@@ -135,7 +135,7 @@ def main() -> int:
             return decide(case.job, NOW, case.outlook)
 
         decision()
-        cold = timed_us(decision, case.calls, predicted.curve.forget)
+        cold = timed_us(decision, case.calls, predicted.curve._blocks.clear)
         shared = timed_us(decision, case.calls)
         first = first or cold[0]
         figures = f"{cold[0]:>9.1f} us {cold[1]:>6.0f} us {shared[0]:>12.1f} us {shared[1]:>6.0f} us"

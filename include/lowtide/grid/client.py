@@ -18,7 +18,7 @@ from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Session
 from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook
 from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.offline import LocalProvider, country_mean_reading, profile_readings
-from lowtide.grid.series import Source, cover, gaps
+from lowtide.grid.series import Source, cover, gaps, hour_of
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
 
@@ -428,5 +428,5 @@ def _distance(reading: Reading, time: datetime) -> timedelta:
 
 
 def _whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    first, last = (time.replace(minute=0, second=0, microsecond=0) for time in (start, end))
+    first, last = hour_of(start), hour_of(end)
     return first, last if last == end else last + _HOUR

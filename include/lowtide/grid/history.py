@@ -27,7 +27,7 @@ from zoneinfo import ZoneInfo
 
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.grid.series import gaps
+from lowtide.grid.series import gaps, hour_of, whole_hours
 from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
@@ -246,14 +246,11 @@ class HistoryStore:
         past = self._readings(start - timedelta(days=TYPICAL_DAYS), start, known_by and as_utc(known_by))
         actual = [r for r in past if r.kind is not IntensityKind.FORECAST and r.end <= start]
         means = hourly_means(actual, self.timezone)
-        hour, hours = _hour_of(start), []
-        while hour < end:
-            mean = means.get(hour.astimezone(self.timezone).hour)
-            if mean is not None:
-                typical = Observation(hour, hour + _HOUR, mean, IntensityKind.FORECAST, TYPICAL_SOURCE, start)
-                hours.append(typical)
-            hour += _HOUR
-        return self._as_readings(hours)
+        return self._as_readings(
+            Observation(hour, hour + _HOUR, mean, IntensityKind.FORECAST, TYPICAL_SOURCE, start)
+            for hour in whole_hours(start, end)
+            if (mean := means.get(hour.astimezone(self.timezone).hour)) is not None
+        )
 
     def version(self) -> frozenset[object]:
         """Return a value that changes whenever something is stored."""
@@ -467,8 +464,8 @@ def hourly_means(past: Iterable[Reading], timezone: ZoneInfo) -> dict[int, float
     for reading in past:
         start = reading.start
         while start < reading.end:
-            stop = min(reading.end, _hour_of(start) + _HOUR)
-            local = _hour_of(start).astimezone(timezone)
+            stop = min(reading.end, hour_of(start) + _HOUR)
+            local = hour_of(start).astimezone(timezone)
             weight_s = (stop - start).total_seconds()
             total = sums.setdefault(local.hour, [0.0, 0.0])
             total[0] += weight_s * reading.carbon_intensity_gco2eq_per_kwh
@@ -568,7 +565,3 @@ def _component(text: str) -> str:
 
 def _length(readings: Iterable[Reading], start: datetime, end: datetime) -> timedelta:
     return sum((min(r.end, end) - max(r.start, start) for r in readings), timedelta(0))
-
-
-def _hour_of(time: datetime) -> datetime:
-    return time.replace(minute=0, second=0, microsecond=0)

@@ -14,7 +14,9 @@ from operator import lt, mul, sub
 from typing import NamedTuple, Self, TypeVar
 
 from lowtide.records import Forecast, IntensityKind, KnownIntensity, Meaning, Reading
+from lowtide.timeutil import as_utc
 
+_HOUR = timedelta(hours=1)
 _TIE = 1e-9
 """Means closer than this share are equal: sums of floats differ by their order, and a tie must go to the earliest."""
 
@@ -210,10 +212,6 @@ class IntensityCurve:
             values, edges = (nan, *values), (other.start_s, *edges)
         return IntensityCurve((*self.edges_s, *edges), (*self.values, *values))
 
-    def forget(self) -> None:
-        """Drop the block means that were kept for the durations asked for so far."""
-        self._blocks.clear()
-
     def _one(self, start_s: float, duration_s: float) -> list[Block]:
         mean = self.mean_over(start_s, start_s + duration_s)
         return [] if mean is None else [Block(start_s, mean)]
@@ -302,6 +300,17 @@ def gaps(spans: Iterable[tuple[Time, Time]], start: Time, end: Time) -> list[tup
     if start < end:
         found.append((start, end))
     return found
+
+
+def whole_hours(start: datetime, end: datetime) -> list[datetime]:
+    """Return the starts of the whole UTC hours that overlap ``[start, end)``; a local day has 23 or 25 when clocks change."""
+    first = hour_of(as_utc(start))
+    return [first + i * _HOUR for i in range(-((first - end) // _HOUR))]
+
+
+def hour_of(time: datetime) -> datetime:
+    """Return the start of the hour that holds a time."""
+    return time.replace(minute=0, second=0, microsecond=0)
 
 
 def cover(start: datetime, end: datetime, sources: Sequence[Source]) -> tuple[Reading, ...]:

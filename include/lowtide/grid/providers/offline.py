@@ -23,6 +23,7 @@ from lowtide.config.loader import PROJECT_ROOT
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ArtifactError, ConfigurationError
+from lowtide.grid.series import whole_hours
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
 
@@ -67,19 +68,11 @@ def profiles() -> dict[str, Profile]:
 
 
 def profile_readings(zone: Zone, start: datetime, end: datetime) -> tuple[Reading, ...]:
-    """Return the modelled whole hours that overlap ``[start, end)``; empty for a zone without a profile.
-
-    The hours are counted in UTC and looked up by the zone's clock: a day has 23 or 25 of them when the clocks change.
-    """
+    """Return the modelled whole hours that overlap ``[start, end)``, by the zone's clock; empty for a zone without a profile."""
     profile = profiles().get(zone.key)
     if profile is None:
         return ()
-    hours: list[Reading] = []
-    hour = as_utc(start).replace(minute=0, second=0, microsecond=0)
-    while hour < end:
-        hours.append(_modelled_hour(zone, profile, hour))
-        hour += _HOUR
-    return tuple(hours)
+    return tuple(_modelled_hour(zone, profile, hour) for hour in whole_hours(start, end))
 
 
 def country_mean_reading(zone: Zone, start: datetime, end: datetime) -> Reading:
