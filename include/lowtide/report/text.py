@@ -112,7 +112,6 @@ def _all(runs: Sequence[RunFigures], write: Callable[[RunFigures], str]) -> str:
 
 MOST_LINES = 10
 _MOST_REASONS = 3
-_PARTS = ("waiting", "efficiency", "grid_conditions", "work")
 _STATUS = {"claimed": "", "simulated": ", simulated", "withheld": ", not claimed", "no_baseline": ""}
 _UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
 
@@ -148,7 +147,7 @@ def _causes(report: Report) -> Iterator[str]:
     parts = report.attribution_gco2eq
     if report.baseline is None or parts.total is None:
         return
-    known = (f"{name.replace('_', ' ')} {units.signed_grams_text(getattr(parts, name) or 0.0)}" for name in _PARTS)
+    known = (f"{part.label.lower()} {_grams(getattr(parts, part.key))}" for part in reversed(PARTS))
     yield f"why{_STATUS[report.headline.status]}: {', '.join(known)}"
 
 
@@ -201,7 +200,8 @@ def waiting_sentences(report: Report) -> Iterator[str]:
 def _wait_itself(waiting: Waiting, *, several: bool) -> Iterator[str]:
     waited, on_average = units.duration_text(waiting.wait_s), " on average" if several else ""
     if waiting.no_wait is not None:
-        yield f"The {waited} from submission to start were not a wait for the grid: {waiting.no_wait}."
+        started = f" It started {waited} after submission." if waiting.wait_s else ""
+        yield f"The run did not wait for the grid: {waiting.no_wait}.{started}"
         return
     yield f"The {'runs' if several else 'run'} waited {waited}{on_average}."
     if waiting.queued_s:
