@@ -69,7 +69,7 @@ def test_a_provider_that_hangs_up_is_a_signal_error(server):
         opened(server).source.span(NOW - timedelta(hours=1), NOW)
 
 
-def test_a_forecast_that_the_plan_does_not_hold_is_not_asked_for_at_every_look(server):
+def test_a_forecast_that_the_plan_does_not_hold_is_not_asked_for_at_every_check(server):
     server.route("/v3/zones*", zones("carbon-intensity/latest", "carbon-intensity/forecast"))
     server.route(f"{BASE}/latest*", json_answer(electricity_maps.point(NOW)))
     server.route(f"{BASE}/forecast*", status(403))

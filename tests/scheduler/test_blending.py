@@ -40,7 +40,7 @@ def test_a_gap_of_the_history_stays_a_gap_and_a_moved_value_is_never_negative():
     assert whole.values[7] == 0.0
 
 
-def test_the_reading_that_holds_now_stands_before_a_forecast_that_begins_later():
+def test_the_reading_that_holds_now_comes_before_a_forecast_that_begins_later():
     now = reading(180.0, start=START)
     coming = Forecast(issued_at=START, readings=(reading(90.0, start=START + timedelta(hours=1)),))
     assert provider_curve(now, coming).values == (180.0, 90.0)

@@ -32,7 +32,7 @@ def provider_says(*values, start=T0):
     return Outlook(reading=reading(150.0), forecast=Forecast(issued_at=T0, readings=readings))
 
 
-def test_the_provider_comes_first_and_the_history_goes_on(foresight):
+def test_the_provider_comes_first_and_the_history_continues(foresight):
     told = ForecastCombiner(foresight).combined(provider_says(140.0, 130.0), T0, ALL, "neso").prediction
     assert told.source.startswith("neso, then the history (60 days")
     assert [told.curve.value_at((T0 + i * HOUR).timestamp()) for i in range(3)] == [150.0, 140.0, 130.0]
@@ -87,7 +87,7 @@ def test_a_store_is_read_again_when_it_has_grown_and_forecasts_in_it_are_no_past
     assert foresight.prediction(T0).curve != before.curve
 
 
-def test_older_values_than_the_look_back_are_not_read(tmp_path):
+def test_older_values_than_the_longest_past_are_not_read(tmp_path):
     kept = store(tmp_path)
     kept.add(past_readings(days=5, end=T0 - LONGEST_PAST - timedelta(days=8)), T0)
     assert StoredPast(kept).readings(T0) == ()

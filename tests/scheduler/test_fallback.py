@@ -1,4 +1,4 @@
-"""The fallback chain with a history: which step stands in, what is compared, what orders the hours."""
+"""The fallback chain with a history: which step is used, what is compared, what orders the hours."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def test_the_steps_come_in_order_and_end_at_the_first_that_has_a_reading(server:
     assert (late.reading.source, late.reading.kind) == ("history:14d", IntensityKind.FORECAST)
 
 
-def test_the_history_s_hour_is_of_the_same_meaning_and_held_against_the_threshold(server: Loopback) -> None:
+def test_the_history_s_hour_is_of_the_same_meaning_and_compared_with_the_threshold(server: Loopback) -> None:
     server.route("/intensity", status(503))
     outlook = signal(server, Stored(48, value=80.0)).outlook(NOW)
     assert outlook.threshold_comparable
@@ -83,7 +83,7 @@ def test_the_history_s_hour_is_of_the_same_meaning_and_held_against_the_threshol
         (Stored(48, damaged=True), "part 7 is cut off"),
     ],
 )
-def test_without_a_usable_history_the_profile_stands_in_and_the_reason_is_told(
+def test_without_a_usable_history_the_profile_is_the_fallback_and_the_reason_is_reported(
     server: Loopback, history: Stored | None, told: str
 ) -> None:
     server.route("/intensity", status(503))
@@ -104,7 +104,7 @@ def test_hours_are_ordered_by_the_history_only_where_it_knows_a_day_of_them(
     assert {hour.source for hour in shape} == {source}
 
 
-def test_a_reopened_signal_goes_on_with_what_the_older_one_learned(server: Loopback) -> None:
+def test_a_reopened_signal_keeps_what_the_older_one_learned(server: Loopback) -> None:
     older, newer = signal(server, None), signal(server, None)
     older.outlook(NOW)
     newer.inherit(older)

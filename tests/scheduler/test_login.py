@@ -67,7 +67,7 @@ def test_a_token_is_renewed_before_its_30_minutes_are_over(server: Loopback) -> 
     assert tokens(server) == ["1", "1", "2", "2"]
 
 
-def test_a_refused_token_is_renewed_once_and_a_second_refusal_is_told_with_the_place_to_mend_it(
+def test_a_refused_token_is_renewed_once_and_a_second_refusal_is_reported_with_the_place_to_fix_it(
     server: Loopback,
 ) -> None:
     server.route("/v3/forecast", status(401), answer(b"[1]"), status(401))
@@ -80,7 +80,7 @@ def test_a_refused_token_is_renewed_once_and_a_second_refusal_is_told_with_the_p
     assert logins(server) == 3
 
 
-def test_a_wrong_password_is_told_without_showing_it(server: Loopback) -> None:
+def test_a_wrong_password_is_reported_without_showing_it(server: Loopback) -> None:
     server.route("/login", status(403))
     with pytest.raises(ProviderUnavailable, match="check the token or password") as caught:
         line(server).get(ASK)
@@ -113,7 +113,7 @@ def test_without_login_and_password_the_sentence_names_connection_and_variables(
         open_signal(grid, access=access)
 
 
-def test_a_whole_look_through_the_login_is_marginal_and_in_grams(server: Loopback) -> None:
+def test_a_whole_check_through_the_login_is_marginal_and_in_grams(server: Loopback) -> None:
     now = datetime(2026, 1, 15, 12, 2, tzinfo=UTC)
 
     def forecast(handler: BaseHTTPRequestHandler) -> None:

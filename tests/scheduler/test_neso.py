@@ -144,7 +144,7 @@ def test_any_json_near_the_shape_gives_readings_or_a_refusal(answer: Any) -> Non
     only_readings_or_refusal(json.dumps(answer).encode())
 
 
-def test_requests_carry_moments_in_utc_without_seconds() -> None:
+def test_requests_carry_times_in_utc_without_seconds() -> None:
     london = T0.astimezone(GB.timezone) + timedelta(days=120)
     request = NesoProvider().range_request(GB, T0 + timedelta(seconds=59), london)
     assert request.path == "/intensity/2026-03-02T22:00Z/2026-06-30T21:00Z"  # 22:00 BST

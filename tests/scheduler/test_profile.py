@@ -37,7 +37,7 @@ def test_a_local_day_has_as_many_hours_as_the_clock_says(zone: str, date: tuple[
     assert all(a.end == b.start for a, b in pairwise(readings))
 
 
-def test_each_hour_is_looked_up_by_the_zone_s_clock_month_and_kind_of_day() -> None:
+def test_each_hour_is_chosen_by_the_zone_s_clock_month_and_kind_of_day() -> None:
     gb = profiles()["GB"]
     summer = profile_readings(
         find_zone("GB"), datetime(2026, 7, 1, 11, tzinfo=UTC), datetime(2026, 7, 1, 12, tzinfo=UTC)

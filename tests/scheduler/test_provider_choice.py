@@ -71,7 +71,7 @@ def test_auto_refuses_what_no_provider_of_the_zone_gives() -> None:
         ({"zone": "US-CAL-CISO", "provider": "watttime"}, "needs a login and a password"),
     ],
 )
-def test_what_cannot_be_asked_for_is_told_before_anything_waits_on_it(wanted: dict[str, object], said: str) -> None:
+def test_what_cannot_be_asked_for_is_reported_before_anything_waits_on_it(wanted: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         open_signal(GridConfig.model_validate(wanted))
 

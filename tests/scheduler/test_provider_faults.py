@@ -79,7 +79,7 @@ DECIDED = {
     "electricity_maps": (Action.WAIT, Reason.ABOVE_THRESHOLD),
     "watttime": (Action.RUN, Reason.FORECAST_MINIMUM),  # marginal: ordered only, and 14 h is California's cleanest
 }
-"""After as many failed looks as the budget allows."""
+"""After as many failed checks as the budget allows."""
 EVERY_PROVIDER = pytest.mark.parametrize("provider", SERVERS.values(), ids=SERVERS.keys())
 
 
@@ -91,7 +91,7 @@ def server() -> Iterator[Loopback]:
 
 @EVERY_PROVIDER
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_is_told_in_one_sentence_and_the_job_waits_then_goes_by_the_order_of_hours(
+def test_a_fault_is_reported_in_one_sentence_and_the_job_waits_then_follows_the_order_of_hours(
     server: Loopback, provider: Server, fault: Fault
 ) -> None:
     provider.route(server, fault.behave(provider))
@@ -112,7 +112,7 @@ def test_a_fault_is_told_in_one_sentence_and_the_job_waits_then_goes_by_the_orde
 
 
 @EVERY_PROVIDER
-def test_a_connection_that_nobody_accepts_is_told(provider: Server) -> None:
+def test_a_connection_that_is_refused_is_reported(provider: Server) -> None:
     outlook = provider.signal(loopback.refusing_url()).outlook(NOW)
     assert "cannot be reached" in outlook.steps[0]
     assert outlook.failed_checks == 1
@@ -146,7 +146,9 @@ def test_a_good_answer_below_the_threshold_starts_the_job(server: Loopback, prov
 
 
 @EVERY_PROVIDER
-def test_the_last_good_reading_stands_in_for_a_fault_within_its_age_limit(server: Loopback, provider: Server) -> None:
+def test_the_last_good_reading_is_the_fallback_for_a_fault_within_its_age_limit(
+    server: Loopback, provider: Server
+) -> None:
     provider.route(server, provider.answering(NOW, 90), status(503))
     signal = provider.signal(server.url)
     signal.outlook(NOW)

@@ -194,7 +194,7 @@ def test_an_answer_for_another_zone_is_refused(case: str) -> None:
 
 @EVERY
 @pytest.mark.parametrize("moment", ["yesterday", "2026-03-02T22:00", 10**18, None, "9999-12-31T23:59:59Z", True])
-def test_a_moment_that_is_none_is_refused(shape: Shape, moment: Any) -> None:
+def test_a_time_that_is_not_one_is_refused(shape: Shape, moment: Any) -> None:
     answer = shape.series(T0, [300])
     if shape.provider.name == "energy_charts":
         answer["unix_seconds"] = [moment]

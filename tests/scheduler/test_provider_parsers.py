@@ -76,7 +76,7 @@ def test_energy_charts_a_day_has_as_many_quarters_as_the_clock_says(date: tuple[
     assert (len(readings), readings[-1].end) == (quarters, end)
 
 
-def test_energy_charts_asks_with_the_country_and_moments_in_utc() -> None:
+def test_energy_charts_asks_with_the_country_and_times_in_utc() -> None:
     request = EnergyChartsProvider().range_request(DE, T0.astimezone(DE.timezone), T0 + HOUR)
     assert (request.path, dict(request.params)) == (
         "/co2eq",
@@ -243,12 +243,12 @@ def test_carbon_aware_sdk_minus_one_is_a_gap_and_minus_two_an_error() -> None:
         parse(SDK, GB, [carbon_aware_sdk.emission(T0, -2)])
 
 
-def test_carbon_aware_sdk_error_is_told_in_its_own_words() -> None:
+def test_carbon_aware_sdk_error_is_reported_in_its_own_words() -> None:
     with pytest.raises(InvalidAnswer, match="ForecastDataSource is not configured"):
         SDK.parse_forecast(json.dumps(carbon_aware_sdk.NOT_CONFIGURED).encode(), GB, T0)
 
 
-def test_carbon_aware_sdk_has_to_be_told_location_and_meaning() -> None:
+def test_carbon_aware_sdk_needs_location_and_meaning() -> None:
     with pytest.raises(ConfigurationError, match=r"grid\.region"):
         CarbonAwareSdkProvider().check(GB)
     with pytest.raises(ConfigurationError, match=r"grid\.signal_type"):

@@ -70,18 +70,18 @@ def test_beyond_the_trace_the_energy_is_booked_as_modelled_not_wrapped(trace: Pa
 
 
 @pytest.mark.parametrize("moment", ["2025-04-14T23:59Z", "2025-04-16T00:00Z", "2026-04-15T12:00Z"])
-def test_a_start_outside_the_trace_is_told_when_the_signal_is_opened(trace: Path, moment: str) -> None:
+def test_a_start_outside_the_trace_is_reported_when_the_signal_is_opened(trace: Path, moment: str) -> None:
     config = grid(trace, moment)
     with pytest.raises(ConfigurationError, match=r"outside the trace GB_day.csv \(2025-04-15T00:00:00Z"):
         open_signal(config, anchor=replay_anchor(config, utc_now()))
 
 
-def test_a_wait_that_leaves_the_trace_is_told_too(trace: Path) -> None:
+def test_a_wait_that_leaves_the_trace_is_reported_too(trace: Path) -> None:
     with pytest.raises(ConfigurationError, match="outside the trace"):
         open_signal(grid(trace)).outlook(START + 24 * HOUR)
 
 
-def test_a_gap_in_the_trace_is_a_failed_look_filled_by_the_profile(tmp_path: Path) -> None:
+def test_a_gap_in_the_trace_is_a_failed_check_filled_by_the_profile(tmp_path: Path) -> None:
     path = tmp_path / "gap.csv"
     path.write_text(rows(1, 2) + f"{format_moment(START + 5 * HOUR)},6\n")
     outlook = open_signal(grid(path)).outlook(START + 3 * HOUR)
@@ -107,7 +107,7 @@ def test_a_gap_in_the_trace_is_a_failed_look_filled_by_the_profile(tmp_path: Pat
         (b"\xff\xfe\x00", "cannot be read"),
     ],
 )
-def test_a_trace_that_cannot_be_used_is_told_in_one_sentence(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_trace_that_cannot_be_used_is_reported_in_one_sentence(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match=told) as caught:
@@ -146,7 +146,7 @@ def test_a_virtual_start_without_an_offset_is_the_zone_s_time() -> None:
 
 
 @pytest.mark.parametrize("text", ["dawn", "", "2025-13-01", "0001-01-01T00:00+23:00"])
-def test_a_virtual_start_that_is_no_moment_is_told(text: str) -> None:
+def test_a_virtual_start_that_is_not_a_time_is_reported(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"grid\.replay\.virtual_start"):
         replay_anchor(grid(None, text), utc_now())
 

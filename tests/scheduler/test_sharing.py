@@ -67,7 +67,7 @@ def test_within_an_interval_nothing_is_asked_and_after_it_once(server: Loopback)
     assert len(server.seen) == 2
 
 
-def test_a_wait_that_is_cancelled_takes_nobody_s_look_with_it(server: Loopback) -> None:
+def test_a_wait_that_is_cancelled_does_not_cancel_the_check_of_the_others(server: Loopback) -> None:
     server.route("/intensity", loopback.slow_body(b'{"data": []}', pause_s=0.02))
 
     async def one_leaves() -> int:
@@ -134,7 +134,7 @@ def test_a_long_retry_after_holds_for_every_wait_of_the_source_and_for_those_to_
     assert len(server.seen) == 1
 
 
-def test_credentials_that_are_refused_are_read_again_before_the_next_look(server: Loopback) -> None:
+def test_credentials_that_are_refused_are_read_again_before_the_next_check(server: Loopback) -> None:
     server.route("/intensity", status(401), good())
     tokens = iter(["old-token", "new-token"])
 
@@ -149,7 +149,7 @@ def test_credentials_that_are_refused_are_read_again_before_the_next_look(server
     assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer old-token", "Bearer new-token"]
 
 
-def test_an_error_of_the_user_reaches_every_wait_and_the_next_look_tries_again(server: Loopback) -> None:
+def test_an_error_of_the_user_reaches_every_wait_and_the_next_check_tries_again(server: Loopback) -> None:
     server.route("/intensity", good())
     openings = iter([opener("ftp://nowhere"), opener(server.url)])
 

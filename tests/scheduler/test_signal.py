@@ -81,7 +81,7 @@ FAULTS: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_whatever_the_provider_does_the_job_waits_then_goes_by_the_order_of_hours(
+def test_whatever_the_provider_does_the_job_waits_then_follows_the_order_of_hours(
     server: Loopback, fault: Behaviour
 ) -> None:
     server.route("/intensity", fault)
@@ -98,7 +98,7 @@ def test_whatever_the_provider_does_the_job_waits_then_goes_by_the_order_of_hour
     assert ordered.steps[0].endswith("(failed check 2 in a row)")
 
 
-def test_the_last_good_reading_stands_in_until_its_age_limit(server: Loopback) -> None:
+def test_the_last_good_reading_is_the_fallback_until_its_age_limit(server: Loopback) -> None:
     server.route("/intensity", json_answer(slots(SLOT, 90)), status(503))
     signal = quick_signal(server.url)
     signal.outlook(NOW)
@@ -151,7 +151,9 @@ def test_readings_without_a_network_still_cover_the_span() -> None:
     assert {r.source for r in readings} == {"profile:2023"}
 
 
-def test_booking_uses_the_slot_then_the_cached_reading_then_the_profile_and_asks_nobody(server: Loopback) -> None:
+def test_available_uses_the_slot_then_the_cached_reading_then_the_profile_and_sends_no_request(
+    server: Loopback,
+) -> None:
     server.route("/intensity", json_answer(slots(SLOT, 90)))
     signal = quick_signal(server.url)
     signal.outlook(NOW)
@@ -172,7 +174,7 @@ def test_booking_in_a_zone_without_a_profile_rests_on_the_country_s_mean() -> No
     assert decide(job(zone="FR"), NOW, signal.outlook(NOW)).reason is Reason.SIGNAL_UNAVAILABLE
 
 
-def test_the_profile_as_provider_is_held_against_the_threshold_as_modelled() -> None:
+def test_the_profile_as_provider_is_compared_with_the_threshold_as_modelled() -> None:
     outlook = open_signal(grid(provider="profile")).outlook(NOW)
     assert outlook.reading is not None
     assert (outlook.reading.kind, outlook.failed_checks, outlook.threshold_comparable) == (
@@ -182,7 +184,7 @@ def test_the_profile_as_provider_is_held_against_the_threshold_as_modelled() -> 
     )
 
 
-def test_booking_while_another_thread_looks_never_leaves_a_gap(server: Loopback) -> None:
+def test_available_while_another_thread_checks_never_leaves_a_gap(server: Loopback) -> None:
     server.route("/intensity", json_answer(slots(SLOT, 90)), status(503), json_answer(slots(SLOT, 95)))
     signal = quick_signal(server.url)
     looking = threading.Thread(target=lambda: [signal.outlook(NOW) for _ in range(30)])
@@ -195,7 +197,7 @@ def test_booking_while_another_thread_looks_never_leaves_a_gap(server: Loopback)
     looking.join()
 
 
-def test_an_address_that_cannot_be_used_is_told_when_the_signal_is_opened() -> None:
+def test_an_address_that_cannot_be_used_is_reported_when_the_signal_is_opened() -> None:
     with pytest.raises(ConfigurationError, match="cannot be used"):
         open_signal(grid(), access=Credentials(base_url="carbon.example"))
 

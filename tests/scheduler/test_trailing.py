@@ -1,4 +1,4 @@
-"""The trailing window: a percentile weighted by time, of what had ended before a moment."""
+"""The trailing window: a percentile weighted by time, of what had ended before a time."""
 
 from datetime import timedelta
 from math import isnan
@@ -39,6 +39,6 @@ def test_steps_count_by_their_length() -> None:
 
 
 @pytest.mark.parametrize("later", [0.0, 1e6])
-def test_what_comes_after_the_moment_is_not_looked_at(later: float) -> None:
+def test_what_comes_after_the_time_is_not_used(later: float) -> None:
     trailing = TrailingCurve(hourly([100.0, 200.0, 300.0, later, later]), 3 * HOUR_S)
     assert trailing.percentile(99, timedelta(hours=3)) == 300.0

@@ -90,7 +90,7 @@ def test_a_lasting_failure_ends_after_the_retries_with_its_status(server: Loopba
 
 
 @pytest.mark.parametrize(("code", "remedy"), [(401, "token"), (403, "plan"), (404, "zone"), (400, "address")])
-def test_what_another_try_cannot_mend_is_asked_once(server: Loopback, code: int, remedy: str) -> None:
+def test_what_another_try_cannot_fix_is_asked_once(server: Loopback, code: int, remedy: str) -> None:
     server.route("/intensity", status(code, body=b"<h1>token-secret</h1>"))
     error = failure(transport(server.url, retries=3))
     assert f"status {code}" in str(error)
@@ -167,14 +167,14 @@ def test_a_redirect_on_the_same_address_is_followed_and_a_circle_is_not(server: 
     assert "circle" in str(failure(transport(server.url)))
 
 
-def test_a_refused_connection_is_told_with_the_host() -> None:
+def test_a_refused_connection_is_reported_with_the_host() -> None:
     url = loopback.refusing_url()
     error = failure(transport(url))
     assert url.removeprefix("http://") in str(error)
     assert "cannot be reached" in str(error)
 
 
-def test_plain_http_where_tls_is_expected_is_told(server: Loopback) -> None:
+def test_plain_http_where_tls_is_expected_is_reported(server: Loopback) -> None:
     error = failure(transport(server.url.replace("http://", "https://")))
     assert "TLS" in str(error)
 

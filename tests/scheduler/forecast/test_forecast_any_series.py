@@ -25,7 +25,7 @@ ZONES = ("Europe/Berlin", "Australia/Adelaide", "America/Los_Angeles", "Asia/Kat
     offset=st.integers(0, 3),
     now=st.floats(0.0, 90.0),
 )
-def test_a_forecast_is_a_week_of_intensities_from_the_asked_moment_on(
+def test_a_forecast_is_a_week_of_intensities_from_the_asked_time_on(
     seed: int, days: int, unknown: float, clean: float, step: timedelta, zone: str, offset: int, now: float
 ) -> None:
     draw = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A forecast rests on what had ended by its moment, bit for bit."""
+"""A forecast rests on what had ended by its time, bit for bit."""
 
 import math
 import random

@@ -34,7 +34,7 @@ def said(forecast: HistoryForecast | None) -> HistoryForecast:
         (BERLIN, datetime(2032, 2, 28, 22, tzinfo=UTC)),
     ],
 )
-def test_a_day_that_repeats_by_the_clock_is_foretold_through_a_change_of_the_clock(
+def test_a_day_that_repeats_by_the_clock_is_forecast_through_a_change_of_the_clock(
     timezone: ZoneInfo, now: datetime
 ) -> None:
     start = now.replace(hour=0) - 70 * DAY
@@ -73,7 +73,7 @@ def test_hours_without_carbon_never_become_negative() -> None:
         assert min(said(forecaster.forecast(MONDAY + day * DAY)).values) >= 0.0
 
 
-def test_the_first_value_is_of_the_interval_that_holds_the_moment() -> None:
+def test_the_first_value_is_of_the_interval_that_holds_the_time() -> None:
     forecaster = forecaster_of(grid_like(20, step=HOUR / 2), step=HOUR / 2)
     full = said(forecaster.forecast(MONDAY + 10 * DAY))
     late = said(forecaster.forecast(MONDAY + 10 * DAY + timedelta(minutes=44)))

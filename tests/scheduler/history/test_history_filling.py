@@ -50,7 +50,7 @@ def spans(server: Loopback) -> list[str]:
     return [s.path.removeprefix("/intensity/") for s in server.seen if "fw48h" not in s.path and s.path != "/intensity"]
 
 
-def test_the_forecast_the_last_days_and_the_gaps_are_kept_with_the_moment_of_learning(
+def test_the_forecast_the_last_days_and_the_gaps_are_kept_with_the_time_of_learning(
     server: Loopback, tmp_path: Path
 ) -> None:
     kept = store(tmp_path)
@@ -160,6 +160,6 @@ def _point(start: datetime, value: float) -> dict[str, object]:
     }
 
 
-def test_a_region_has_a_history_of_its_own() -> None:
+def test_a_region_has_a_separate_history() -> None:
     whole, london = provider_key(NesoProvider(), GB, None), provider_key(NesoProvider(region="13"), GB, None)
     assert whole.folder(Path()) != london.folder(Path())

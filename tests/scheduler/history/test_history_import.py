@@ -41,7 +41,7 @@ def test_a_missing_hour_is_a_gap_and_does_not_lengthen_another(tmp_path: Path) -
     assert {r.end - r.start for r in readings} == {timedelta(hours=1)}
 
 
-def test_a_trace_is_read_plain_or_gzip_and_is_estimated_lifecycle_unless_told(tmp_path: Path) -> None:
+def test_a_trace_is_read_plain_or_gzip_and_is_estimated_lifecycle_unless_given(tmp_path: Path) -> None:
     text = "2025-12-31T23:30:00Z,10\n2026-01-01T00:00:00Z,20\n"
     for name in ("mine.csv", "DE_2025.csv.gz"):
         found = read_history_file(trace(tmp_path, text, name), DE)

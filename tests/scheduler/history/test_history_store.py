@@ -34,7 +34,7 @@ def test_known_then_is_the_forecast_then_the_first_actual_and_known_now_is_the_r
     assert kinds == [IntensityKind.FORECAST, IntensityKind.ESTIMATED]
 
 
-def test_a_value_keeps_interval_kind_source_and_moment_to_the_microsecond(tmp_path: Path) -> None:
+def test_a_value_keeps_interval_kind_source_and_time_to_the_microsecond(tmp_path: Path) -> None:
     learnt = datetime(2026, 3, 2, 1, 2, 3, 456789, tzinfo=UTC)
     told = actual(0.1 + 0.2, source="neso", kind=IntensityKind.MEASURED)
     store(tmp_path).add([told], learnt)
