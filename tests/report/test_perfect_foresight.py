@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lowtide.records import IntensityKind, Phase, Reading, TrainingRecord, ValuedRow
 from lowtide.report.model import PerfectForesight
 from lowtide.report.waiting import WaitEvidence, perfect_foresight_of
-from lowtide.tracker.emissions import value_interval
 
 from tests.support.records import make_record
+from tests.support.valuing import value_interval
 
 SUBMITTED = datetime(2026, 3, 2, 20, 0, tzinfo=UTC)
 HOURS = (300.0, 200.0, 100.0, 150.0, 50.0, 400.0)

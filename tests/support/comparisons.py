@@ -8,9 +8,9 @@ from lowtide.records import EmissionsInterval, IntensityKind, Phase, Reading, Tr
 from lowtide.report.compare import compare_replicates, compare_runs
 from lowtide.report.model import Report
 from lowtide.report.waiting import WaitEvidence
-from lowtide.tracker.emissions import value_interval
 
 from tests.support.records import make_record
+from tests.support.valuing import value_interval
 
 NOW = datetime(2026, 3, 3, 8, 0, tzinfo=UTC)
 _ESTIMATED = {"cpu": "tdp_estimate", "gpu": "none", "ram": "constant"}

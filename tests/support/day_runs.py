@@ -12,12 +12,12 @@ from lowtide.runs.account import derive
 from lowtide.runs.context import RunDetails
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_moment
-from lowtide.tracker.emissions import value_interval
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter
 from lowtide.trainer.protocol import TrainingResult
 from pydantic import BaseModel
 
 from tests.support.runs import RESULT, date_events, opening, write_grid_since_submission
+from tests.support.valuing import value_interval
 
 EVENING = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 _SLOT = timedelta(minutes=30)

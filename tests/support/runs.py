@@ -25,11 +25,12 @@ from lowtide.records import (
 from lowtide.runs.account import derive
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import parse_moment
-from lowtide.tracker.emissions import value_interval, value_rows
+from lowtide.tracker.emissions import value_rows
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
 from lowtide.trainer.protocol import TrainingResult
 
 from tests.support.records import make_record
+from tests.support.valuing import value_interval
 
 METHODS = {"cpu": "rapl", "gpu": "nvml", "ram": "constant"}
 GRID = {"zone": "GB", "provider": "neso"}

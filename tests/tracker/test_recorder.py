@@ -149,8 +149,8 @@ def test_energy_between_two_samples_is_shared_by_time_at_the_marks() -> None:
     marks = [Mark(T0 + timedelta(seconds=s), p) for s, p in ((0, Phase.TRAIN), (2, Phase.CHECKPOINT), (7, Phase.TRAIN))]
     parts = cut_at_marks(edge(0, 1.0), edge(10, 2.0), Phase.STARTUP, marks)
     assert [part.phase for part in parts] == [Phase.TRAIN, Phase.CHECKPOINT, Phase.TRAIN]
-    assert [part.energy[1] for part in parts] == pytest.approx([0.4, 1.0, 0.6])
-    assert [part.monotonic_end_s for part in parts] == pytest.approx([101, 103.5, 105])
+    assert [part.gpu_energy_kwh for part in parts] == pytest.approx([0.4, 1.0, 0.6])
+    assert [part.monotonic_s for part in parts] == pytest.approx([101, 103.5, 105])
 
 
 def test_what_is_shown_goes_on_from_what_earlier_attempts_used(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.errors import MeasurementError
 from lowtide.records import EnergyTotals, IntensityKind, Phase
-from lowtide.tracker.emissions import counterfactual, summarise, value_interval
+from lowtide.tracker.emissions import counterfactual, summarise
 
+from tests.support.valuing import value_interval
 from tests.tracker.tracker_tools import T0, reading, sampled, valued
 
 

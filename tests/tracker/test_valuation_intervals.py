@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.errors import MeasurementError
 from lowtide.records import Phase, Reading, ValuedRow
-from lowtide.tracker.emissions import value_interval
 
+from tests.support.valuing import value_interval
 from tests.tracker.tracker_tools import T0, reading, sampled
 
 HALF_HOURS = 1800.0
@@ -98,25 +97,6 @@ def test_split_rows_are_contiguous_and_keep_the_energy(
         assert row.emissions_gco2eq == pytest.approx(
             row.energy_kwh * pue * row.carbon_intensity_gco2eq_per_kwh, rel=1e-9
         )
-
-
-def test_a_part_without_a_reading_is_refused_and_named() -> None:
-    """Nothing is extrapolated into a hole."""
-    readings = [
-        reading(T0, T0 + timedelta(hours=1), 100),
-        reading(T0 + timedelta(hours=2), T0 + timedelta(hours=3), 100),
-    ]
-    with pytest.raises(MeasurementError, match="2025-04-15T06:00:00Z to 2025-04-15T07:00:00Z"):
-        valued(T0, T0 + timedelta(hours=3), 1.0, readings)
-    with pytest.raises(MeasurementError, match="no reading"):
-        valued(T0, T0 + timedelta(seconds=1), 1.0, [])
-
-
-def test_an_interval_that_does_not_run_forwards_is_refused() -> None:
-    """A row that ends where it starts would divide by zero; one that ends before would be accepted by nobody."""
-    for end in (T0, T0 - timedelta(seconds=1)):
-        with pytest.raises(MeasurementError, match="does not run forwards"):
-            valued(T0, end, 1.0, sampled(T0, 1, 1800, lambda h: 1))
 
 
 def test_the_later_of_two_overlapping_readings_counts_without_needless_rows() -> None:

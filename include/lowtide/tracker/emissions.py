@@ -11,7 +11,6 @@ from typing import NamedTuple
 from lowtide.errors import MeasurementError
 from lowtide.grid.series import best_known
 from lowtide.records import Counterfactual, IntensityKind, KnownIntensity, LedgerRow, Meaning, Phase, Reading, ValuedRow
-from lowtide.timeutil import as_utc, format_moment
 from lowtide.units import emissions_gco2eq
 
 # What a whole machine used over a run's rows: the upper bound of what the run is charged.
@@ -83,24 +82,27 @@ def value_rows(
 
 
 def _row_parts(row: LedgerRow, steps: Sequence[KnownIntensity]) -> list[tuple[LedgerRow, KnownIntensity | None]]:
-    by_reading = {id(step.reading): step for step in steps}
-    spans = _spans(row.start, row.end, [step.reading for step in steps])
+    edges = {edge for step in steps for edge in (step.reading.start, step.reading.end) if row.start < edge < row.end}
+    return [
+        (part, next((step for step in steps if step.reading.covers(part.start)), None))
+        for part in split_row(row, sorted(edges))
+    ]
+
+
+def split_row(row: LedgerRow, times: Sequence[datetime]) -> list[LedgerRow]:
+    """Split a row at times within it, energy in proportion to time; the last part takes what is left, so that the parts sum to it."""
+    spans = list(pairwise((row.start, *times, row.end)))
     if len(spans) == 1:
-        return [(row, None if spans[0][2] is None else by_reading[id(spans[0][2])])]
-    columns = {
-        name: _shared(total_kwh, [(end - start) / (row.end - row.start) for start, end, _ in spans])
-        for name in _DIVIDED
-        if (total_kwh := getattr(row, name)) is not None
-    }
-    parts = []
-    for k, (start, end, reading) in enumerate(spans):
-        used = {name: column[k] for name, column in columns.items()}
-        part = replace(row, start=start, end=end, **used)  # type: ignore[arg-type]  # figures by name
-        parts.append((part, None if reading is None else by_reading[id(reading)]))
-    return parts
+        return [row]
+    shares = [(end - start) / (row.end - row.start) for start, end in spans]
+    columns = {name: _shared(kwh, shares) for name in _DIVIDED if (kwh := getattr(row, name)) is not None}
+    return [
+        replace(row, start=start, end=end, **{name: column[k] for name, column in columns.items()})  # type: ignore[arg-type]  # by name
+        for k, (start, end) in enumerate(spans)
+    ]
 
 
-def _valued(row: LedgerRow, reading: Reading, pue: float, learnt_at: datetime | None = None) -> ValuedRow:
+def _valued(row: LedgerRow, reading: Reading, pue: float, learnt_at: datetime) -> ValuedRow:
     return ValuedRow(
         **{name: getattr(row, name) for name in _ROW_FIELDS},
         carbon_intensity_gco2eq_per_kwh=reading.carbon_intensity_gco2eq_per_kwh,
@@ -116,52 +118,6 @@ def _valued(row: LedgerRow, reading: Reading, pue: float, learnt_at: datetime | 
 _ROW_FIELDS = tuple(field.name for field in fields(LedgerRow))
 _DIVIDED = tuple(name for name in _ROW_FIELDS if name.endswith("_energy_kwh"))
 
-Energy = tuple[float, float, float]
-"""CPU, GPU and RAM in kWh, before PUE."""
-
-
-def value_interval(
-    start: datetime,
-    end: datetime,
-    energy: Energy,
-    readings: Sequence[Reading],
-    *,
-    phase: Phase,
-    attempt: int,
-    monotonic_s: float,
-    pue: float,
-) -> list[ValuedRow]:
-    """Value an interval at readings of which, where they overlap, the later one in the sequence counts.
-
-    :raises MeasurementError: an interval that does not run forwards, or a part of it that no reading covers.
-    """
-    # two local times of one zone would be subtracted as clock readings, not as times
-    start, end = as_utc(start), as_utc(end)
-    if end <= start:
-        raise MeasurementError(
-            f"an energy interval from {format_moment(start)} to {format_moment(end)} does not run forwards"
-        )
-    spans = _spans(start, end, readings)
-    columns = [_shared(total, [(b - a) / (end - start) for a, b, _ in spans]) for total in energy]
-    rows = []
-    for (part_start, part_end, reading), cpu, gpu, ram in zip(spans, *columns, strict=True):
-        if reading is None:
-            raise MeasurementError(
-                f"no reading of the grid covers {format_moment(part_start)} to {format_moment(part_end)}"
-            )
-        row = LedgerRow(
-            start=part_start,
-            end=part_end,
-            phase=phase,
-            attempt=attempt,
-            monotonic_s=monotonic_s,
-            cpu_energy_kwh=cpu,
-            gpu_energy_kwh=gpu,
-            ram_energy_kwh=ram,
-        )
-        rows.append(_valued(row, reading, pue))
-    return rows
-
 
 def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
     # the last takes what is left, so that the parts sum to the whole
@@ -170,21 +126,6 @@ def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
     for part_kwh in parts:
         left_kwh = max(0.0, left_kwh - part_kwh)
     return [*parts, left_kwh]
-
-
-def _spans(
-    start: datetime, end: datetime, readings: Sequence[Reading]
-) -> list[tuple[datetime, datetime, Reading | None]]:
-    relevant = [reading for reading in readings if reading.start < end and reading.end > start]
-    cuts = {cut for reading in relevant for cut in (reading.start, reading.end) if start < cut < end}
-    spans: list[tuple[datetime, datetime, Reading | None]] = []
-    for part_start, part_end in pairwise(sorted({start, end} | cuts)):
-        reading = next((reading for reading in reversed(relevant) if reading.covers(part_start)), None)
-        if spans and spans[-1][2] is reading:  # the boundary belonged to a reading that does not count here
-            spans[-1] = (spans[-1][0], part_end, reading)
-        else:
-            spans.append((part_start, part_end, reading))
-    return spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,16 +231,18 @@ def counterfactual(
     """
     if not rows or total_energy_kwh(rows) <= 0:
         return None
-    try:
-        shifted = _shifted(_joined(rows) if in_one_piece else rows, submitted_at, readings, pue)
-    except MeasurementError:  # only raised where no reading covers a part: the question has no answer
+    ahead = _joined(rows) if in_one_piece else rows
+    shift = submitted_at - ahead[0].start
+    shifted = [replace(row, start=row.start + shift, end=row.end + shift) for row in ahead]
+    found = value_rows(shifted, [KnownIntensity(reading=one, learnt_at=submitted_at) for one in readings], pue=pue)
+    if found.unvalued:
         return None
-    grams = math.fsum(row.emissions_gco2eq for row in shifted)
+    grams = math.fsum(row.emissions_gco2eq for row in found.rows)
     return Counterfactual(
         start=submitted_at,
-        carbon_intensity_gco2eq_per_kwh=grams / (total_energy_kwh(shifted) * pue),
+        carbon_intensity_gco2eq_per_kwh=grams / (found.energy_kwh * pue),
         emissions_gco2eq=grams,
-        intensity_kinds=intensity_shares(shifted),
+        intensity_kinds=intensity_shares(found.rows),
     )
 
 
@@ -312,26 +255,3 @@ def _joined(rows: Sequence[LedgerRow]) -> list[LedgerRow]:
             earlier = row.start - joined[-1].end
         joined.append(replace(row, start=row.start - earlier, end=row.end - earlier))
     return joined
-
-
-def _shifted(
-    rows: Sequence[LedgerRow], submitted_at: datetime, readings: Sequence[Reading], pue: float
-) -> list[ValuedRow]:
-    shift = submitted_at - rows[0].start
-    ahead = list(readings)
-    shifted: list[ValuedRow] = []
-    for row in rows:
-        start, end = row.start + shift, row.end + shift
-        while ahead and ahead[0].end <= start:  # a run of a month has half a million rows
-            ahead.pop(0)
-        shifted += value_interval(
-            start,
-            end,
-            (row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh),
-            ahead,
-            phase=row.phase,
-            attempt=row.attempt,
-            monotonic_s=row.monotonic_s,
-            pue=pue,
-        )
-    return shifted

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from lowtide.errors import MeasurementError
 from lowtide.records import KnownIntensity, LedgerRow, Phase, Reading, read_intensity
 from lowtide.timeutil import as_utc, format_moment, utc_now
-from lowtide.tracker.emissions import Energy, Valuation, value_rows
+from lowtide.tracker.emissions import Valuation, split_row, value_rows
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
 from lowtide.tracker.meter import EnergyMeter, MeterReading
 from lowtide.units import JOULES_PER_KWH
@@ -45,27 +45,11 @@ class LiveFigures:
 # Measured energy on its way into the ledger: what is written, and what happens when it cannot be written yet.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasuredInterval:
-    """Energy of one phase between two policy times, and the meter's seconds at both.
-
-    ``machine_energy`` is the whole machine's in the same interval; None where it is not known.
-    """
-
-    start: datetime
-    end: datetime
-    phase: Phase
-    energy: Energy
-    monotonic_start_s: float
-    monotonic_end_s: float
-    machine_energy: Energy | None = None
-
-
 class LedgerQueue:
-    """Writes intervals in their order, and what the grid is known to be in them; keeps them through a full disk.
+    """Writes rows in their order, and what is known of the grid in their time; keeps them through a full disk.
 
-    Energy and intensity are independent facts: an interval of which no intensity is known is written all the same, and is
-    valued when one is learnt.
+    Energy and intensity are independent facts: a row of which no intensity is known is written too, and is valued when one
+    is learnt.
     """
 
     def __init__(
@@ -74,28 +58,26 @@ class LedgerQueue:
         readings_for: Callable[[datetime, datetime], Sequence[Reading]],
         *,
         pue: float,
-        attempt: int,
     ) -> None:
         self._ledger, self._readings_for = ledger, readings_for
         self._intensities = IntensityLog(ledger.path.parent)
-        self._pue, self._attempt = pue, attempt
-        self._waiting: deque[MeasuredInterval] = deque()
+        self._pue = pue
+        self._waiting: deque[LedgerRow] = deque()
         self._grid_fails = False
         self.trouble: Exception | None = None
         self.problems: list[str] = []
 
-    def add(self, interval: MeasuredInterval) -> None:
-        """Put an interval behind those that wait."""
-        self._waiting.append(interval)
+    def add(self, row: LedgerRow) -> None:
+        """Put a row behind those that wait."""
+        self._waiting.append(row)
 
     def write(self) -> list[Valuation]:
         """Write what can be written and return it, valued; ``trouble`` says why something still waits."""
         written: list[Valuation] = []
         while self._waiting:
-            interval = self._waiting[0]
-            row = self._row(interval)
+            row = self._waiting[0]
             try:
-                known = self._learn(interval)
+                known = self._learn(row)
                 self._ledger.append([row])
             except Exception as error:  # noqa: BLE001 the training continues; the recorder raises it at its stop
                 self.trouble = error
@@ -106,13 +88,13 @@ class LedgerQueue:
             self._ledger.touch()
         return written
 
-    def _learn(self, interval: MeasuredInterval) -> list[KnownIntensity]:
-        """Write down what the grid is known to be in an interval, before its energy."""
+    def _learn(self, row: LedgerRow) -> list[KnownIntensity]:
+        """Append what is known of the grid in the time of a row, before its energy."""
         try:
-            readings = self._readings_for(interval.start, interval.end)
+            readings = self._readings_for(row.start, row.end)
         except Exception as error:  # noqa: BLE001 a hole in what is known of the grid costs no energy
             if not self._grid_fails:
-                self.problems.append(f"no intensity is known from {format_moment(interval.start)} on: {error}")
+                self.problems.append(f"no intensity is known from {format_moment(row.start)} on: {error}")
             self._grid_fails = True
             return []
         self._grid_fails = False
@@ -120,32 +102,14 @@ class LedgerQueue:
         self._intensities.append(readings, learnt_at)
         return [KnownIntensity(reading=reading, learnt_at=learnt_at) for reading in readings]
 
-    def _row(self, interval: MeasuredInterval) -> LedgerRow:
-        cpu_kwh, gpu_kwh, ram_kwh = interval.energy
-        machine = dict(zip(_MACHINE, interval.machine_energy or (None, None, None), strict=True))
-        return LedgerRow(
-            start=interval.start,
-            end=interval.end,
-            phase=interval.phase,
-            attempt=self._attempt,
-            monotonic_s=interval.monotonic_end_s,
-            cpu_energy_kwh=cpu_kwh,
-            gpu_energy_kwh=gpu_kwh,
-            ram_energy_kwh=ram_kwh,
-            **machine,
-        )
-
     def _done(self) -> None:
-        interval = self._waiting.popleft()
+        row = self._waiting.popleft()
         if self.trouble is not None:
-            self.problems.append(f"rows from {format_moment(interval.start)} were written late: {self.trouble}")
+            self.problems.append(f"rows from {format_moment(row.start)} were written late: {self.trouble}")
         self.trouble = None
 
 
-_MACHINE = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_energy_kwh")
-
-
-# Cuts measured energy at the times at which the phase changed.
+# Measured energy as rows, cut at the times at which the phase changed.
 
 
 class Mark(NamedTuple):
@@ -162,52 +126,32 @@ class Edge(NamedTuple):
     reading: MeterReading
 
 
-def cut_at_marks(before: Edge, after: Edge, phase: Phase, marks: Sequence[Mark]) -> list[MeasuredInterval]:
-    """Split the energy between two edges at the marks, in proportion to time; the last part takes the remainder.
+def cut_at_marks(
+    before: Edge, after: Edge, phase: Phase, marks: Sequence[Mark], *, attempt: int = 1
+) -> list[LedgerRow]:
+    """Return the energy between two edges as rows, split at the marks in proportion to time.
 
     The sample follows a mark at once, so that the part in which the power is taken as even is short.
     """
-    inside = [mark for mark in marks if before.at < mark.at < after.at]
-    phases = [_phase_at(before.at, phase, marks), *(mark.phase for mark in inside)]
-    times = [before.at, *(mark.at for mark in inside), after.at]
-    seconds = [_meter_second(before, after, at) for at in times]
-    shares = _Shares(before, after)
-    intervals = []
-    for k, cut_phase in enumerate(phases):
-        charged, machine = shares.take(times[k], None if k == len(inside) else times[k + 1])
-        intervals.append(
-            MeasuredInterval(
-                start=times[k],
-                end=times[k + 1],
-                phase=cut_phase,
-                energy=charged,
-                monotonic_start_s=seconds[k],
-                monotonic_end_s=seconds[k + 1],
-                machine_energy=machine,
-            )
-        )
-    return intervals
+    used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
+    knows_machine = None not in (before.reading.machine_energy_kwh, after.reading.machine_energy_kwh)
+    whole = LedgerRow(
+        start=before.at,
+        end=after.at,
+        phase=phase,
+        attempt=attempt,
+        monotonic_s=after.reading.monotonic_s,
+        **dict(zip(_CHARGED, used[:3], strict=True)),
+        **(dict(zip(_MACHINE, used[3:], strict=True)) if knows_machine else {}),
+    )
+    return [
+        replace(part, phase=_phase_at(part.start, phase, marks), monotonic_s=_meter_second(before, after, part.end))
+        for part in split_row(whole, [mark.at for mark in marks if before.at < mark.at < after.at])
+    ]
 
 
-class _Shares:
-    """Divides the energy between two edges in proportion to time; the last part takes the remainder."""
-
-    def __init__(self, before: Edge, after: Edge) -> None:
-        self._lasts = after.at - before.at
-        self._knows_machine = None not in (before.reading.machine_energy_kwh, after.reading.machine_energy_kwh)
-        self._used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
-        self._left = list(self._used)
-
-    def take(self, start: datetime, end: datetime | None) -> tuple[Energy, Energy | None]:
-        """Return what the run is charged and what the machine used until ``end``; None = all that is left."""
-        if end is None:
-            taken = self._left
-        else:
-            share = (end - start) / self._lasts
-            taken = [total * share for total in self._used]
-        self._left = [max(0.0, rest - part) for rest, part in zip(self._left, taken, strict=True)]
-        cpu, gpu, ram, *machine = taken
-        return (cpu, gpu, ram), ((machine[0], machine[1], machine[2]) if self._knows_machine else None)
+_CHARGED = ("cpu_energy_kwh", "gpu_energy_kwh", "ram_energy_kwh")
+_MACHINE = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_energy_kwh")
 
 
 def totals(reading: MeterReading) -> tuple[float, ...]:
@@ -330,34 +274,26 @@ class PolicyClock:
 
 
 def cut_awake(
-    before: Edge, after: Edge, asleep: timedelta, phase: Phase, marks: Sequence[Mark]
-) -> list[MeasuredInterval]:
-    """Split the energy between two edges at the marks; the time asleep follows, with no energy.
+    before: Edge, after: Edge, asleep: timedelta, phase: Phase, marks: Sequence[Mark], *, attempt: int = 1
+) -> list[LedgerRow]:
+    """Return the energy between two edges as rows, split at the marks; the time asleep follows, with no energy.
 
     When in an interval the machine fell asleep is not known. Its energy is recorded before the sleep, not spread over a night's
     hours in which nothing was used; the error is at most the length of one row.
     """
     if asleep <= timedelta(0):
-        return cut_at_marks(before, after, phase, marks)
+        return cut_at_marks(before, after, phase, marks, attempt=attempt)
     awake_until = max(before.at + timedelta(microseconds=1), after.at - asleep)
-    awake = cut_at_marks(before, Edge(awake_until, after.reading), phase, marks)
-    return [*awake, _nothing(awake[-1], after.at)] if awake_until < after.at else awake
-
-
-def _nothing(last: MeasuredInterval, end: datetime) -> MeasuredInterval:
-    none = (0.0, 0.0, 0.0)
-    return MeasuredInterval(
-        start=last.end,
-        end=end,
-        phase=last.phase,
-        energy=none,
-        monotonic_start_s=last.monotonic_end_s,
-        monotonic_end_s=last.monotonic_end_s,
-        machine_energy=None if last.machine_energy is None else none,
+    awake = cut_at_marks(before, Edge(awake_until, after.reading), phase, marks, attempt=attempt)
+    if awake_until >= after.at:
+        return awake
+    last = awake[-1]
+    nothing = dict.fromkeys(_CHARGED, 0.0) | (
+        {} if last.machine_cpu_energy_kwh is None else dict.fromkeys(_MACHINE, 0.0)
     )
+    return [*awake, replace(last, start=last.end, end=after.at, **nothing)]  # type: ignore[arg-type]  # figures by name
 
 
-_ZERO = {"cpu_energy_kwh": 0.0, "gpu_energy_kwh": 0.0, "ram_energy_kwh": 0.0}
 _NO_ENERGY = (0.0, 0.0, 0.0)
 
 
@@ -388,7 +324,8 @@ class EnergyRecorder:
     ) -> None:
         self._speed = speed
         self._meter, self._ledger, self._now, self._interval_s = meter, ledger, now, interval_s
-        self._queue = LedgerQueue(ledger, readings_for, pue=pue, attempt=attempt)
+        self._queue = LedgerQueue(ledger, readings_for, pue=pue)
+        self._attempt = attempt
         self._thread = threading.Thread(target=self._run, name="energy-recorder", daemon=True)
         self._wake, self._stopping, self._marks_lock = threading.Event(), threading.Event(), threading.Lock()
         self._marks: list[Mark] = []
@@ -412,7 +349,9 @@ class EnergyRecorder:
         self._clock = PolicyClock(self._now, speed=self._speed, not_before=self._ledger.last_end)
         # totals count from the meter's start: what its start itself used belongs to the first row
         machine = None if opened.machine_energy_kwh is None else _NO_ENERGY
-        self._edge = Edge(self._clock.start, replace(opened, **_ZERO, machine_energy_kwh=machine))
+        self._edge = Edge(
+            self._clock.start, replace(opened, **dict.fromkeys(_CHARGED, 0.0), machine_energy_kwh=machine)
+        )
         self._started_s = time.monotonic()
         self._thread.start()
 
@@ -518,8 +457,8 @@ class EnergyRecorder:
         lasted_s = after.reading.monotonic_s - before.reading.monotonic_s
         if lasted_s > 0:
             self._power_w = sum(used[:3]) * JOULES_PER_KWH / lasted_s
-        for interval in cut_awake(before, after, self._clock.take_sleep(), phase, marks):
-            self._queue.add(interval)
+        for row in cut_awake(before, after, self._clock.take_sleep(), phase, marks, attempt=self._attempt):
+            self._queue.add(row)
 
     def _pass_marks(self, until: datetime) -> tuple[Phase, list[Mark]]:
         with self._marks_lock:
