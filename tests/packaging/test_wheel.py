@@ -2,7 +2,8 @@
 
 The wheel is installed by pip into a new environment. A full installation of Airflow for each test run would take minutes, so
 that environment borrows the dependencies (Airflow among them) from the tests' environment: by links to everything in its
-``site-packages`` except Lowtide's own installation, which the tests prove to be out of sight.
+``site-packages`` except Lowtide's own installation, which the tests prove to be out of sight, and PyTorch, which the sensor
+does without.
 """
 
 import json
@@ -58,15 +59,18 @@ class Installation:
     home: Path
 
     def run(self, *command: str | Path) -> str:
+        done = self.try_to_run(*command)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        return done.stdout
+
+    def try_to_run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
         environment |= {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "PYTHONPATH": str(self.home),
         }
-        done = subprocess.run(command, cwd=self.home, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        return done.stdout
+        return subprocess.run(command, cwd=self.home, env=environment, capture_output=True, text=True, check=False)
 
     def airflow(self, *arguments: str) -> str:
         return self.run(self.bin / "python", "-m", "airflow", *arguments)
@@ -106,7 +110,7 @@ def build_wheel(root: Path) -> Path:
 def borrow_dependencies(environment: Path, borrowed: Path) -> None:
     borrowed.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if "lowtide" not in entry.name:
+        if not entry.name.startswith(("lowtide", "__editable__", "torch", "functorch")):
             (borrowed / entry.name).symlink_to(entry)
     (site_packages,) = environment.glob("lib/python*/site-packages")
     (site_packages / "borrowed.pth").write_text(f"{borrowed}\n", encoding="utf-8")
@@ -162,3 +166,11 @@ def test_a_run_of_the_sensor_and_the_task_behind_it_succeeds(installed: Installa
     assert (installed.home / "worked.txt").read_text(encoding="utf-8") == "worked\n"
     (decisions,) = (installed.home / "include" / "configs" / "artifacts").rglob("decisions.jsonl")
     assert json.loads(decisions.read_text(encoding="utf-8").splitlines()[0])["action"] == "run"
+
+
+def test_a_training_without_pytorch_is_refused_in_one_sentence_before_it_waits(installed: Installation) -> None:
+    done = installed.try_to_run(installed.bin / "lowtide", "train", "include/configs/config.yaml")
+    assert done.returncode == 2
+    python = installed.bin / "python"
+    sentence = f"PyTorch is not installed for {python}, and a training needs it; run: pip install 'lowtide[train]'"
+    assert done.stderr.strip() == f"lowtide: {sentence}"

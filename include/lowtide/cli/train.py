@@ -35,6 +35,7 @@ from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
 from lowtide.scheduler.waiting import DecisionEvent, wait_in_foreground
 from lowtide.timeutil import format_moment, utc_now
+from lowtide.trainer.process import require_pytorch
 
 EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml
@@ -124,8 +125,9 @@ def train(
 
     :param resumed: the unfinished training in the folder: it resumes at once, with its submission and its ledger.
     :return: the record, or the decision not to run.
-    :raises ConfigurationError: the unfinished training had another configuration; the message names the difference.
+    :raises ConfigurationError: PyTorch is not installed, or the unfinished training had another configuration.
     """
+    require_pytorch()  # before a wait of hours
     now = utc_now()
     signal, anchor = open_from_environment(
         config.values.grid, now, artifacts=config.artifacts_path, anchor=resumed.anchor if resumed else None

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import importlib.util
 import os
 import select
 import signal
@@ -320,6 +321,17 @@ _STACK_S = 0.5
 """For the child's signal handler to write where it hangs."""
 
 
+def require_pytorch() -> None:
+    """Check that a training child will find PyTorch, which the sensor and the reports do without.
+
+    :raises ConfigurationError: it is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigurationError(
+            f"PyTorch is not installed for {sys.executable}, and a training needs it; run: pip install 'lowtide[train]'"
+        )
+
+
 class TrainingChild:
     """A training in a separate process, never forked from this one; as a context manager it always ends the process.
 
@@ -369,10 +381,12 @@ class TrainingChild:
         """Start the child and hand it its configuration.
 
         :raises ArtifactError: the log file cannot be written.
+        :raises ConfigurationError: PyTorch is not installed.
         :raises TrainingError: started before, or the process cannot be made.
         """
         if self._process is not None:
             raise TrainingError("this training child has been started already; make a new TrainingChild")
+        require_pytorch()
         read_fd, write_fd = os.pipe()
         self._events = LineReader(read_fd)
         try:
