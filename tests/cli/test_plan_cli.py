@@ -72,7 +72,7 @@ def test_the_chart_fits_the_terminal_and_marks_the_block(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("waiting: by the forecast of the history (54 days, ")
-    assert "going by its past errors it saves" in lines[0]
+    assert "expected saving" in lines[0]
     assert any(line.startswith("  chosen: ") and "(America/Los_Angeles)" in line for line in lines)
     bars = lines[-10:]
     assert max(len(line) for line in bars) <= 80

@@ -79,7 +79,7 @@ def backtested(files, policies=POLICIES, **rules):
 async def start_of(job: Job, signal: IntensityClient) -> datetime:
     clock = SteppedClock(job.submitted_at)
     source = SteppedSource(signal, clock, job.wanted)
-    decision = await wait_on_loop(job, source, clock, not_before=utc_now(), on_look=lambda _: None)
+    decision = await wait_on_loop(job, source, clock, not_before=utc_now(), on_decision=lambda _: None)
     assert decision.action is Action.RUN
     return decision.decided_at
 

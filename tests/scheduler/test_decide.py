@@ -167,7 +167,7 @@ def test_a_job_with_a_deadline_ends_its_wait_when_looks_follow_until(job: Job, o
     assert now <= job.latest_start
 
 
-def test_failed_looks_wait_for_the_provider_until_the_budget_is_used_up() -> None:
+def test_failed_checks_wait_for_the_provider_until_the_budget_is_used_up() -> None:
     shape = curve([300.0] * 5 + [100.0] * 10)
     actions = [decide(job(failure_budget=3), T0, Outlook(shape=shape, failed_checks=n)).reason for n in (1, 2, 3, 50)]
     unavailable, ordered = Reason.SIGNAL_UNAVAILABLE, Reason.FORECAST_MINIMUM

@@ -12,7 +12,7 @@ from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
 from lowtide.grid.outlook import Outlook
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.types import Action, Decision
-from lowtide.scheduler.waiting import MINIMUM_PAUSE_S, DecisionEvent, look, pause_s, pause_s_of
+from lowtide.scheduler.waiting import MINIMUM_PAUSE_S, DecisionEvent, check, pause_s, pause_s_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -109,7 +109,7 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
     def _check(self, run: RunContext) -> Decision:
         if self._client is None:
             self._client = self.intensity_client(run, run.first_check.replay)
-        event = look(run.job, self._client, run.clock)
+        event = check(run.job, self._client, run.clock)
         self.log_check(run, event)
         return event.decision
 

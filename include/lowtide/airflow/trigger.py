@@ -98,7 +98,7 @@ class CarbonIntensityTrigger(BaseTrigger):
             checks.append(event.decision)
 
         async with open_source() as source:
-            decision = await wait_on_loop(job, source, clock, not_before=self._not_before, on_look=keep)
+            decision = await wait_on_loop(job, source, clock, not_before=self._not_before, on_decision=keep)
         return {"decision": decision.as_json(), "checks": [check.as_json() for check in checks]}
 
     def _prepared(

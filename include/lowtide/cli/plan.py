@@ -14,7 +14,7 @@ from lowtide.config.zones import find_zone
 from lowtide.grid.clock import clock_for
 from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.scheduler.job import Job
-from lowtide.scheduler.waiting import DecisionEvent, look
+from lowtide.scheduler.waiting import DecisionEvent, check
 from lowtide.timeutil import format_duration, format_moment, utc_now
 
 EXAMPLES = """examples:
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     now = utc_now()
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
     job, expected = expected_job(config, job_id="plan", submitted_at=anchor.virtual_start if anchor else now)
-    event = look(job, signal, clock_for(anchor))
+    event = check(job, signal, clock_for(anchor))
     if options.json:
         print_json(_json(event, expected))
     else:

@@ -148,7 +148,7 @@ def train(
             display.say(line)
 
     def wait(job: Job) -> Decision:
-        return wait_in_foreground(job, signal, clock, on_look=keep, sleep=display.sleep)
+        return wait_in_foreground(job, signal, clock, on_decision=keep, sleep=display.sleep)
 
     job, _ = expected_job(config, job_id=folder.path.name, submitted_at=run.submitted_at)
     if resumed:

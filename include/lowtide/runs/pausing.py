@@ -19,7 +19,7 @@ from lowtide.runs.run import Progress as Snapshot
 from lowtide.runs.run import run_training, unfinished
 from lowtide.scheduler.job import Job, Progress
 from lowtide.scheduler.types import Action, Decision
-from lowtide.scheduler.waiting import DecisionEvent, look
+from lowtide.scheduler.waiting import DecisionEvent, check
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class PauseWatch:
             return
         expected, progress = self._pace
         job = replace(self._job, expected_duration=expected, progress=progress)
-        event = look(job, self._signal, self._clock)
+        event = check(job, self._signal, self._clock)
         self._on_decision(event)
         if event.decision.action is Action.PAUSE:
             self.request.set()

@@ -15,7 +15,7 @@ _WORDS = {Action.RUN: "starting", Action.SKIP: "skipping the run", Action.FAIL: 
 def decide(job: Job, now: datetime, outlook: Outlook) -> Decision:
     """Return what to do with a job now. Pure: the same arguments give the same decision.
 
-    A job that has begun is never skipped nor failed; only the policy ``interruptible`` pauses it.
+    A job that has started is neither skipped nor failed; only the policy ``interruptible`` pauses it.
 
     :param now: in policy time.
     :raises ValueError: ``now`` has no offset.
@@ -32,26 +32,26 @@ def decide(job: Job, now: datetime, outlook: Outlook) -> Decision:
 
 def _in_progress(context: PolicyContext) -> Decision:
     if context.job.policy != "interruptible":
-        text = f"running on: the policy {context.job.policy} does not pause a run that has begun"
+        text = f"continuing: policy {context.job.policy} does not pause a run that has started"
         return context.decide(Action.RUN, Reason.IN_PROGRESS, text)
     if (
         context.latest_start is not None
         and context.now >= context.latest_start
         and context.job.remaining > timedelta(0)
     ):
-        text = f"running on: there is no time left for a pause before the deadline {at(context.job.deadline or context.now)}"
+        text = f"continuing: there is no time left for a pause before the deadline {at(context.job.deadline or context.now)}"
         return context.decide(Action.RUN, Reason.DEADLINE, text)
     decision = start_below_limit(context) or POLICIES["interruptible"](context)
     if context.job.progress is not None and context.job.progress.running and decision.action is Action.WAIT:
-        # only a start is spread over time; a job that runs is paused by a plan or not at all
-        return context.decide(Action.RUN, Reason.IN_PROGRESS, f"running on: {decision.text}")
+        # jitter delays starts only: a job that runs is paused by a plan or not at all
+        return context.decide(Action.RUN, Reason.IN_PROGRESS, f"continuing: {decision.text}")
     return decision
 
 
 def _at_latest_start(context: PolicyContext, latest_start: datetime) -> Decision:
     if _can_meet_deadline(context):
         policy = start_below_limit(context) or POLICIES[context.job.policy](context)
-        if _was_chosen(context, policy):  # clean, or planned, at the last moment: there is nothing to skip or to fail
+        if _was_chosen(context, policy):  # clean, or planned, at the latest start: nothing to skip or to fail
             return policy
     action = _AT_LATEST_START[context.job.on_latest_start]
     return context.decide(action, Reason.DEADLINE, f"{_situation(context, latest_start)}: {_WORDS[action]}")
@@ -77,15 +77,11 @@ def _situation(context: PolicyContext, latest_start: datetime) -> str:
     return f"the latest start {at(latest_start)} for the deadline {at(deadline or latest_start)} has been reached"
 
 
-# How sure a decision's expected saving is, from what earlier predictions of its kind were worth.
-#
-# A step of its own: whoever shows a decision to a person takes it, the decision itself does not hang on it and stays quick.
-
-
 def with_confidence_interval(decision: Decision, job: Job, outlook: Outlook) -> Decision:
-    """Return the decision with the interval of its expected saving, in its figures and in its text.
+    """Return the decision with the 80 % interval of its expected saving, in its figures and in its text.
 
-    Unchanged where nothing is expected to be saved, where the plan has several pieces, and where past errors cannot tell.
+    Unchanged where no saving is expected, where the plan has several pieces, and where too few past errors are known. It is
+    not part of ``decide``: it is needed only where a decision is shown, and takes longer.
     """
     prediction, start = outlook.prediction, decision.planned_start
     if prediction is None or prediction.past_errors is None or start is None or len(decision.segments) != 1:
@@ -98,5 +94,5 @@ def with_confidence_interval(decision: Decision, job: Job, outlook: Outlook) -> 
     if interval is None:
         return decision
     low, high = interval
-    text = f"{decision.text}; going by its past errors it saves {low:.0f} to {high:.0f} % in four of five cases"
+    text = f"{decision.text}; expected saving {low:.0f} to {high:.0f} % (80 % interval from past forecast errors)"
     return replace(decision, expected_saving_interval_percent=interval, text=text)

@@ -138,7 +138,7 @@ class Job:
     def wanted(self) -> DataNeeds:
         """What its policy goes by beside the reading that holds now."""
         plans = self.policy in ("window", "interruptible")
-        # the others look ahead only to see whether waiting can gain the minimum at all: no request is spent on that
+        # the others predict only whether waiting can gain the minimum at all: no request is spent on that
         prediction = plans or (self.policy != "immediate" and self.minimum_gain_percent > 0)
         return DataNeeds(forecast=plans, prediction=prediction, trailing=self.policy == "percentile")
 

@@ -39,20 +39,20 @@ class DecisionEvent:
         return [self.decision.text, *([f"[{'; '.join(steps)}]"] if len(steps) > 1 else [])]
 
 
-def look(job: Job, signal: IntensityClient, clock: Clock) -> DecisionEvent:
-    """Look at the grid once and decide. A job that starts at once asks nobody."""
+def check(job: Job, signal: IntensityClient, clock: Clock) -> DecisionEvent:
+    """Check the grid once and decide. For a job that starts at once no provider is asked."""
     now = clock.now()
     outlook = Outlook() if job.policy == "immediate" else signal.outlook(now, job.wanted)
-    return decided(job, now, outlook)
+    return evaluate(job, now, outlook)
 
 
-def decided(job: Job, now: datetime, outlook: Outlook) -> DecisionEvent:
-    """Decide, and say how sure the expected saving is."""
+def evaluate(job: Job, now: datetime, outlook: Outlook) -> DecisionEvent:
+    """Decide, and add the confidence interval of the expected saving."""
     return DecisionEvent(job, with_confidence_interval(decide(job, now, outlook), job, outlook), outlook)
 
 
 def pause_s(decision: Decision, clock: Clock) -> float:
-    """Return the real seconds until the next look that a decision to wait asks for."""
+    """Return the real seconds until the next check of a decision to wait."""
     if decision.until is None:
         return MINIMUM_PAUSE_S
     return max(MINIMUM_PAUSE_S, clock.seconds_until(decision.until))
@@ -63,46 +63,46 @@ def wait_in_foreground(
     signal: IntensityClient,
     clock: Clock,
     *,
-    on_look: Callable[[DecisionEvent], None],
+    on_decision: Callable[[DecisionEvent], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Decision:
-    """Look until the decision is no longer to wait, and return it."""
+    """Check until the decision is no longer to wait, and return it."""
     while True:
-        looked = look(job, signal, clock)
-        on_look(looked)
-        decision = looked.decision
+        event = check(job, signal, clock)
+        on_decision(event)
+        decision = event.decision
         if decision.action is not Action.WAIT:
             return decision
         sleep(pause_s(decision, clock))
 
 
 class Source(Protocol):
-    """Where a wait looks."""
+    """What a wait checks."""
 
     async def check(self, max_age_s: float) -> SharedOutlook:
-        """Return a look that is no older than this."""
+        """Return an outlook that is no older than this."""
         ...
 
     async def sleep(self, seconds: float, *, after: int) -> None:
-        """Sleep, or shorter if a look newer than number ``after`` comes in."""
+        """Sleep, or shorter if an outlook newer than number ``after`` comes in."""
         ...
 
 
 @dataclass(slots=True)
 class OwnSource:
-    """A replay or a profile: every wait has a time of its own, so there is nothing to share, and nothing is asked."""
+    """A replay or a profile: each wait has its own time, so nothing is shared, and no provider is asked."""
 
     signal: IntensityClient
     clock: Clock
     wanted: DataNeeds
-    looks: int = 0
+    checks: int = 0
 
     async def check(self, max_age_s: float) -> SharedOutlook:
-        """Look at what lies at hand; always fresh."""
+        """Return what is known now; always fresh."""
         del max_age_s
-        self.looks += 1
+        self.checks += 1
         outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now(), self.wanted))
-        return SharedOutlook(outlook=outlook, number=self.looks, started_s=None)
+        return SharedOutlook(outlook=outlook, number=self.checks, started_s=None)
 
     async def sleep(self, seconds: float, *, after: int) -> None:
         """Sleep."""
@@ -111,20 +111,20 @@ class OwnSource:
 
 
 def shared_source(key: SourceKey, opener: Opener, *, linger_s: float) -> AbstractAsyncContextManager[Source]:
-    """Lend the source that all waits of this loop on the same key share."""
+    """Lend the source that all waits of this loop with the same key share."""
     return SharedSources.of_running_loop().lease(key, opener, linger_s=linger_s, wanted=key.wanted)
 
 
 @asynccontextmanager
 async def own_source(opener: Opener, clock: Clock, wanted: DataNeeds) -> AsyncIterator[Source]:
-    """Lend a source that nobody else uses."""
+    """Lend a source that no other wait uses."""
     yield OwnSource(await opener(), clock, wanted)
 
 
 async def wait_on_loop(
-    job: Job, source: Source, clock: Clock, *, not_before: datetime, on_look: Callable[[DecisionEvent], None]
+    job: Job, source: Source, clock: Clock, *, not_before: datetime, on_decision: Callable[[DecisionEvent], None]
 ) -> Decision:
-    """Look until the decision is no longer to wait and the real moment ``not_before`` has come; return that decision.
+    """Check until the decision is no longer to wait and the real time ``not_before`` has come; return that decision.
 
     :raises LowtideError: the signal cannot be opened, or a replay has left its trace.
     """
@@ -132,15 +132,15 @@ async def wait_on_loop(
     while True:
         number, outlook, age_s = 0, Outlook(), 0.0
         if job.policy != "immediate":
-            shared = await _look_in_time(job, source, clock, max_age_s)
+            shared = await _check_in_time(job, source, clock, max_age_s)
             number, outlook, age_s = shared.number, shared.outlook, shared.age_s()
-        looked = await _decided(job, clock, outlook)
-        on_look(looked)
-        decision = looked.decision
+        event = await _evaluated(job, clock, outlook)
+        on_decision(event)
+        decision = event.decision
         if decision.action is Action.WAIT:
             at_a_start = decision.until is not None and decision.until < decision.decided_at + job.poke_interval
-            # a look that was shared is as old as it is: the next one is due an interval after it began, not after now.
-            # A planned or latest start is a moment of its own, and is not decided on what was seen long before it.
+            # the next check is due an interval after the shared one began, not after now; a planned or latest start is
+            # decided on a fresh check
             pause = pause_s(decision, clock) - (0.0 if at_a_start else age_s)
             max_age_s = min(interval_s, FRESH_S) if at_a_start else interval_s
             await source.sleep(max(MINIMUM_PAUSE_S, pause), after=number)
@@ -151,11 +151,11 @@ async def wait_on_loop(
         await asyncio.sleep(remaining_s)
 
 
-async def _look_in_time(job: Job, source: Source, clock: Clock, interval_s: float) -> SharedOutlook:
-    """Look, but no longer than until the latest start: a provider that hangs must not carry the wait past it."""
+async def _check_in_time(job: Job, source: Source, clock: Clock, interval_s: float) -> SharedOutlook:
+    """Check, but no longer than until the latest start: a provider that hangs must not delay the start beyond it."""
     interval_s = min(interval_s, LONGEST_SHARED_S)
     left_s = clock.seconds_until(job.latest_start) if job.latest_start else None
-    if not left_s:  # no latest start, or it has come: one last look, bounded by the transport's own limits
+    if not left_s:  # no latest start, or it has come: one last check, bounded by the transport's limits
         return await source.check(interval_s)
     try:
         async with asyncio.timeout(left_s):
@@ -167,7 +167,7 @@ async def _look_in_time(job: Job, source: Source, clock: Clock, interval_s: floa
 
 
 def remaining(not_before: datetime) -> float:
-    """Return the real seconds until a moment; 0.0 once it has passed."""
+    """Return the real seconds until a time; 0.0 once it has passed."""
     return max(0.0, (not_before - utc_now()).total_seconds())
 
 
@@ -177,6 +177,6 @@ def pause_s_of(job: Job, clock: Clock) -> float:
     return clock.seconds_until(now + job.poke_interval)
 
 
-async def _decided(job: Job, clock: Clock, outlook: Outlook) -> DecisionEvent:
-    # a decision takes a part of a millisecond, but judging its saving by four weeks of past errors would be felt on the loop
-    return await in_computing_thread(lambda: decided(job, clock.now(), outlook))
+async def _evaluated(job: Job, clock: Clock, outlook: Outlook) -> DecisionEvent:
+    # the confidence interval from four weeks of past errors takes too long for the event loop
+    return await in_computing_thread(lambda: evaluate(job, clock.now(), outlook))

@@ -34,7 +34,7 @@ def test_an_expected_saving_gets_its_interval_in_figures_and_in_words() -> None:
     decision = with_confidence_interval(decide(JOB, T0, seen()), JOB, seen())
     assert decision.expected_saving_percent == 50.0
     assert decision.expected_saving_interval_percent == (40.0, 60.0)
-    assert decision.text.endswith("going by its past errors it saves 40 to 60 % in four of five cases")
+    assert decision.text.endswith("expected saving 40 to 60 % (80 % interval from past forecast errors)")
     assert Decision.from_json(decision.as_json()) == decision
 
 

@@ -2,7 +2,7 @@
 
 from lowtide.grid.outlook import Outlook, Prediction
 from lowtide.grid.series import IntensityCurve
-from lowtide.scheduler.waiting import DecisionEvent, decided
+from lowtide.scheduler.waiting import DecisionEvent, evaluate
 
 from tests.support.grid import HOUR, T0, job, reading
 
@@ -16,7 +16,7 @@ def outlook(values=NIGHT, **changes):
 
 
 def checked(seen: Outlook | None = None, **changes) -> DecisionEvent:
-    return decided(job(policy="window", minimum_gain_percent=0.0, **changes), T0, seen or outlook())
+    return evaluate(job(policy="window", minimum_gain_percent=0.0, **changes), T0, seen or outlook())
 
 
 def test_a_wait_by_a_forecast_says_what_it_waits_for():
