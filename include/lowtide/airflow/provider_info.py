@@ -1,4 +1,4 @@
-"""What the entry point ``apache_airflow_provider`` gives Airflow while it reads its configuration: nothing may be imported."""
+"""What the entry point ``apache_airflow_provider`` gives Airflow while it reads its configuration: no import may need Airflow."""
 
 from typing import Any
 
