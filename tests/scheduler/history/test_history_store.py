@@ -34,9 +34,10 @@ def test_known_then_is_the_forecast_then_the_first_actual_and_known_now_is_the_r
     assert kinds == [IntensityKind.FORECAST, IntensityKind.ESTIMATED]
 
 
-def test_a_value_keeps_interval_kind_source_and_time_to_the_microsecond(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["neso", 'a, "b"', "two\nlines", "one\u2028line"])
+def test_a_value_keeps_interval_kind_source_and_time_to_the_microsecond(tmp_path: Path, source: str) -> None:
     learnt = datetime(2026, 3, 2, 1, 2, 3, 456789, tzinfo=UTC)
-    told = actual(0.1 + 0.2, source="neso", kind=IntensityKind.MEASURED)
+    told = actual(0.1 + 0.2, source=source, kind=IntensityKind.MEASURED)
     store(tmp_path).add([told], learnt)
     assert store(tmp_path).known_at(DAY, DAY + HOUR, learnt - timedelta(microseconds=1)) == ()
     assert store(tmp_path).known_at(DAY, DAY + HOUR, learnt) == (told,)
