@@ -9,10 +9,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.records import IntensityKind, Reading
 from lowtide.report.model import REPORT_SCHEMA
-from lowtide.runs.evidence import report_settings
 
 from tests.support.command_line import LOWTIDE
 from tests.support.runs import booked_rows, slot_reading, write_run
@@ -128,25 +126,6 @@ def test_of_several_runs_the_one_that_claims_least_decides(tmp_path: Path, folde
     mine, _ = write_run(tmp_path / "mine", rows, **noisy)
     done = compare(tmp_path, "--run", folders[3], mine.path)
     assert "A change within 7 % counts as none, the largest of the runs' configurations (default 3 %)." in done.stdout
-
-
-def test_an_older_ledger_leaves_the_word_to_the_configurations_file_if_it_is_the_same_still(tmp_path: Path) -> None:
-    text = (
-        (PROJECT_ROOT / "include/configs/baseline.yaml")
-        .read_text()
-        .replace("report:", "report:\n  repeatability_percent: 8.0")
-    )
-    file = tmp_path / "mine.yaml"
-    file.write_text(text)
-    folder, record = write_run(
-        tmp_path / "run", booked_rows(SUBMITTED, grid()), submitted_at=SUBMITTED, at_submission=grid()
-    )
-    configured = record.model_copy(update={"configuration": f"{file} sha256:{load_config(file).sha256}"})
-    found = report_settings(configured, folder)
-    assert found is not None
-    assert found.repeatability_percent == 8.0
-    file.write_text(text.replace("8.0", "9.0"))
-    assert report_settings(configured, folder) is None
 
 
 @pytest.mark.parametrize("percent", ["-1", "101", "nan", "much"])

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 def settings_of(runs: Sequence[TrainingRecord], options: argparse.Namespace) -> tuple[ReportConfig, str]:
     """Return by which settings the runs are compared, and in words whose they are."""
-    found = [report_settings(run, _folder(path)) for run, path in zip(runs, options.run_folders, strict=True)]
+    found = [report_settings(_folder(path)) for path in options.run_folders]
     if options.repeatability_percent is not None:
         asked = {"repeatability_percent": options.repeatability_percent}
         return (found[0] or ReportConfig()).model_copy(update=asked), "as asked for"

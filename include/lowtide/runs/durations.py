@@ -1,17 +1,19 @@
 """How long a training takes, learnt from the records that earlier runs of the same training left."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
 from lowtide.config.loader import LoadedConfig
 from lowtide.config.schema import LowtideConfig
-from lowtide.records import tells_of_an_unfinished_run
+from lowtide.errors import ArtifactError
+from lowtide.records import TrainingRecord, read_record
 from lowtide.runs.context import comparison_key
 from lowtide.scheduler.job import Job, job_from_config
 
@@ -69,16 +71,14 @@ def usually_at_most(values: Sequence[float]) -> float:
     return middle + 2.0 * median(abs(value - middle) for value in values)
 
 
-def _earlier_runs(config: LowtideConfig, artifacts_root: Path) -> list[dict[str, Any]]:
+def _earlier_runs(config: LowtideConfig, artifacts_root: Path) -> list[TrainingRecord]:
     wanted = _training_key(comparison_key(config)), config.training.epochs, config.grid.provider == "replay"
-    found = []
-    for record in _records(artifacts_root):
-        replayed = record.get("replay") is not None
-        if (_training_key(str(record.get("comparison_key"))), record.get("epochs"), replayed) == wanted:
-            found.append(record)
-        if len(found) == LATEST_RUNS:
-            break
-    return found
+    same = (
+        record
+        for record in _records(artifacts_root)
+        if (_training_key(record.comparison_key), record.epochs, record.replay is not None) == wanted
+    )
+    return list(islice(same, LATEST_RUNS))
 
 
 def _training_key(key: str) -> str:
@@ -86,23 +86,14 @@ def _training_key(key: str) -> str:
     return "; ".join(part for part in key.split("; ") if not part.startswith("zone="))
 
 
-def _records(artifacts_root: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records under the artifact root, newest first; unreadable and unfinished ones are skipped."""
+def _records(artifacts_root: Path) -> Iterator[TrainingRecord]:
+    """Yield the records of finished runs under the artifact root, newest first; those that cannot be read are skipped."""
     files = ((_modified_s(path), path) for path in artifacts_root.glob("runs/*/*/record.json"))
     for _, path in sorted(files, reverse=True)[:_MOST_FILES]:
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if tells_of_an_unfinished_run(record):
-            continue
-        if isinstance(record, dict) and _is_duration(record.get("duration_s")):
-            yield record
-
-
-def _is_duration(seconds: object) -> bool:
-    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    return is_number and 0.0 < float(str(seconds)) < LONGEST_S
+        with suppress(ArtifactError):
+            record = read_record(path)
+            if isinstance(record, TrainingRecord) and 0.0 < record.duration_s < LONGEST_S:
+                yield record
 
 
 def _modified_s(path: Path) -> float:
@@ -112,6 +103,5 @@ def _modified_s(path: Path) -> float:
         return 0.0
 
 
-def _policy_seconds(record: dict[str, Any]) -> float:
-    replay = record.get("replay") or {}
-    return float(record["duration_s"]) * float(replay.get("speed", 1.0))
+def _policy_seconds(record: TrainingRecord) -> float:
+    return record.duration_s * (record.replay.speed if record.replay else 1.0)

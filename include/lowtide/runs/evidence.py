@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig, ReportConfig
 from lowtide.config.zones import find_zone
@@ -27,27 +26,14 @@ from lowtide.runs.settlement import ActualFigures, grid_of
 _log = logging.getLogger(__name__)
 
 
-def report_settings(record: TrainingRecord, folder: RunFolder) -> ReportConfig | None:
-    """Return the section ``report`` of a run's configuration; None where it is not known any more.
-
-    The opening of its ledger has it; else the configuration's file, if its checksum is still the record's.
-    """
+def report_settings(folder: RunFolder) -> ReportConfig | None:
+    """Return the section ``report`` of a run's configuration, which the opening of its ledger has; None without one."""
     try:
         settings = read_facts(folder).details.report
-        if settings is not None:
-            return ReportConfig.model_validate(settings)
-    except (OSError, LowtideError, ValidationError) as error:
+        return None if settings is None else ReportConfig.model_validate(settings)
+    except (LowtideError, ValidationError) as error:
         _log.info("the ledger of %s has no report settings: %s", folder.path, error)
-    return _of_file(record.configuration)
-
-
-def _of_file(configuration: str) -> ReportConfig | None:
-    source, _, checksum = configuration.rpartition(" sha256:")
-    try:
-        found = load_config(PROJECT_ROOT / source)
-    except LowtideError:
         return None
-    return found.values.report if found.sha256 == checksum else None
 
 
 def wait_evidence(
