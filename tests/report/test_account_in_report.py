@@ -1,4 +1,4 @@
-"""Bounds, score and settlement stand beside the figures that they are about."""
+"""Bounds, score and settlement are beside the figures that they are about."""
 
 from lowtide.records import FirstValuation, Settlement
 from lowtide.report.text import Row, render_markdown, render_table

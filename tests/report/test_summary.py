@@ -28,7 +28,7 @@ def test_figures_stand_before_and_after() -> None:
     assert any(line.startswith("why: waiting -") for line in lines)
 
 
-def test_many_reasons_are_counted_instead_of_told() -> None:
+def test_many_reasons_are_counted_instead_of_listed() -> None:
     run = waiting_run(signal_type="marginal", measuring_scope="process_tree", foreign_signal_share=0.5)
     report = compared(make_record(emission_factor_type="direct"), run)
     lines = summary_lines(report, PATHS)
@@ -70,7 +70,7 @@ def test_figures_that_mean_different_things_are_not_put_beside_an_arrow() -> Non
         ({"forecast": 1.0}, "why, not claimed: ", "valued at forecasts, not yet settled"),
     ],
 )
-def test_what_is_not_claimed_is_not_told_as_if_it_were(kinds: dict[str, float], why: str, waited: str) -> None:
+def test_what_is_not_claimed_is_not_reported_as_if_it_were(kinds: dict[str, float], why: str, waited: str) -> None:
     lines = summary_lines(compared(make_record(), waiting_run(intensity_kinds=kinds)), PATHS)
     assert any(line.startswith(why) for line in lines)
     assert any(line.startswith("from submission to start") and line.endswith(waited) for line in lines)

@@ -44,7 +44,7 @@ def test_a_folder_that_was_moved_is_read_where_it_is(run: RunFigures) -> None:
     assert gather(run, moved).rows is not None
 
 
-def test_a_ledger_that_is_not_there_is_told(run: RunFigures) -> None:
+def test_a_ledger_that_is_not_there_is_reported(run: RunFigures) -> None:
     Path(run.ledger_path).unlink()
     evidence = gather(run)
     assert evidence.problems == (f"its ledger {run.ledger_path} cannot be read here (No such file or directory)",)
@@ -52,7 +52,7 @@ def test_a_ledger_that_is_not_there_is_told(run: RunFigures) -> None:
     assert files_of(evidence)["ledger"] is None
 
 
-def test_a_ledger_that_has_changed_is_told_and_not_drawn(run: RunFigures) -> None:
+def test_a_ledger_that_has_changed_is_reported_and_not_drawn(run: RunFigures) -> None:
     with Path(run.ledger_path).open("a", encoding="utf-8") as ledger:
         ledger.write("\n")
     evidence = gather(run)
@@ -62,18 +62,18 @@ def test_a_ledger_that_has_changed_is_told_and_not_drawn(run: RunFigures) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "told"),
+    ("name", "line", "message"),
     [
         ("decisions.jsonl", "[1]", "is torn or not JSON"),
         ("decisions.jsonl", '{"action": "wait"}', "is not a decision (KeyError)"),
         ("intensity.jsonl", '{"zone": 3}', "is not an intensity (KeyError"),
     ],
 )
-def test_a_damaged_line_is_told_and_the_rest_is_read(run: RunFigures, name: str, line: str, told: str) -> None:
+def test_a_damaged_line_is_reported_and_the_rest_is_read(run: RunFigures, name: str, line: str, message: str) -> None:
     with (folder_of(run) / name).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     evidence = gather(run)
-    assert told in evidence.problems[0]
+    assert message in evidence.problems[0]
     assert evidence.decisions
     assert evidence.at_submission
 

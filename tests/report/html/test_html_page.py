@@ -56,7 +56,7 @@ class Document(HTMLParser):
     def tags(self, *names: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.elements if tag in names]
 
-    def said(self) -> str:
+    def text(self) -> str:
         words = " ".join(text for tag, text in self.texts if tag not in ("style", "title", "desc"))
         return " ".join(words.replace("\u00a0", " ").replace("\u2212", "-").split())
 
@@ -110,9 +110,9 @@ def test_every_chart_has_a_name_a_description_and_a_table(page: Page, case: str)
     units = document.tags("figure")
     assert len(charts) == len(units) >= 3
     assert all(chart["role"] == "img" for chart in charts)
-    told = [text for tag, text in document.texts if tag == "desc"]
-    assert len(told) == len(charts)
-    assert all(any(character.isdigit() for character in text) for text in told)
+    descriptions = [text for tag, text in document.texts if tag == "desc"]
+    assert len(descriptions) == len(charts)
+    assert all(any(character.isdigit() for character in text) for text in descriptions)
     assert len(document.tags("details")) >= len(units)
     assert len(document.tags("caption")) == len(document.tags("table"))
     assert all("scope" in attributes for attributes in document.tags("th"))
@@ -130,7 +130,7 @@ def test_every_chart_has_a_name_a_description_and_a_table(page: Page, case: str)
 )
 def test_the_status_is_first(page: Page, case: str, badge: str) -> None:
     document = Document(page(case).html)
-    assert document.said().startswith(f"To the figures {badge}")
+    assert document.text().startswith(f"To the figures {badge}")
     assert page(case).report.headline.status == badge.lower().replace(" ", "_")
 
 
@@ -153,44 +153,44 @@ def test_no_name_becomes_markup_and_no_name_turns_the_text_around(page: Page) ->
     document = Document(text)
     assert document.tags("script", "img") == []
     assert len(document.tags("style")) == len(document.tags("html")) == len(document.tags("body")) == 1
-    assert document.said().count("<script>document.title='taken'</script>\"'><img src=x") >= 6
-    assert "{{7*7}} {% raw %} $x^2$" in document.said()
+    assert document.text().count("<script>document.title='taken'</script>\"'><img src=x") >= 6
+    assert "{{7*7}} {% raw %} $x^2$" in document.text()
     assert not set("\u202e\u202c\u200f") & set(text)
 
 
 def test_the_tables_sum_to_the_record(page: Page) -> None:
-    said = Document(page("night").html).said()
-    assert "Whole run 492 Wh 105 g" in said
-    assert "which sum to 492 Wh and 105 g: the record's figures" in said
-    assert "Sum of the changes -71.0 g" in said
+    text = Document(page("night").html).text()
+    assert "Whole run 492 Wh 105 g" in text
+    assert "which sum to 492 Wh and 105 g: the record's figures" in text
+    assert "Sum of the changes -71.0 g" in text
 
 
-def test_a_baseline_that_has_only_its_xcom_is_told_and_its_total_is_drawn(page: Page) -> None:
-    said = Document(page("from_xcom").html).said()
-    assert "The baseline is missing here: its ledger" in said
-    assert "Baseline: 176 g in total; its course is not known here" in said
-    assert "cannot be read here" in said
+def test_a_baseline_that_has_only_its_xcom_is_reported_and_its_total_is_drawn(page: Page) -> None:
+    text = Document(page("from_xcom").html).text()
+    assert "The baseline is missing here: its ledger" in text
+    assert "Baseline: 176 g in total; its course is not known here" in text
+    assert "cannot be read here" in text
 
 
 def test_several_runs_are_means_with_intervals(page: Page) -> None:
     found = page("repeated")
-    said = Document(found.html).said()
+    text = Document(found.html).text()
     repeats = found.report.replicates
     assert repeats is not None
     mean = next(f.run.mean for f in repeats.figures if f.name == "emissions_gco2eq")
-    assert f"Emissions {mean:.0f} g" in said
-    assert "The first baseline and the first run are drawn" in said
-    assert "over 3 and 3 runs" in said
-    assert "Mean carbon intensity 276 g/kWh ± 0 g/kWh 214 g/kWh ± 0 g/kWh -22.4 %" in said
+    assert f"Emissions {mean:.0f} g" in text
+    assert "The first baseline and the first run are drawn" in text
+    assert "over 3 and 3 runs" in text
+    assert "Mean carbon intensity 276 g/kWh ± 0 g/kWh 214 g/kWh ± 0 g/kWh -22.4 %" in text
 
 
-def test_a_replayed_runs_power_is_told_in_real_watts(page: Page) -> None:
+def test_a_replayed_runs_power_is_given_in_real_watts(page: Page) -> None:
     """1 h 42 min on the replayed grid were 51 s: the same energy, 120 times the power."""
     found = page("simulated")
-    said = Document(found.html).said()
+    text = Document(found.html).text()
     watts = 3.6e6 * found.report.run.energy_kwh.total / (1.7 * 3600 / 120)
-    assert f"This run: {watts / 1000:.1f} kW on average" in said
-    assert "All times are the replayed grid's." in said
+    assert f"This run: {watts / 1000:.1f} kW on average" in text
+    assert "All times are the replayed grid's." in text
 
 
 def test_the_same_report_gives_the_same_bytes(page: Page) -> None:
@@ -213,15 +213,15 @@ def test_a_day_of_five_second_rows_is_a_page_in_three_seconds_of_one_processor(t
 
 def test_a_name_that_the_template_forgets_is_an_error_and_not_an_empty_place() -> None:
     with pytest.raises(Exception, match="undefined"):
-        _environment().from_string("{{ nobody }}").render()
+        _environment().from_string("{{ unknown }}").render()
 
 
 @pytest.mark.parametrize("name", golden_reports())
 def test_a_report_whose_ledgers_are_gone_is_still_a_whole_page(name: str) -> None:
     document = Document(render_html(golden_reports()[name]))
-    said = document.said()
-    assert "cannot be read here (No such file or directory)" in said
-    assert "Its totals are in the tables." in said
+    text = document.text()
+    assert "cannot be read here (No such file or directory)" in text
+    assert "Its totals are in the tables." in text
 
 
 @pytest.mark.parametrize(
@@ -240,28 +240,28 @@ def test_nothing_and_very_much_are_drawn_too(changes: dict[str, Any]) -> None:
         Document(render_html(compared(baseline, waiting_run(**changes))))
 
 
-def test_a_best_time_far_away_is_told_and_does_not_shrink_the_run(tmp_path: Path) -> None:
-    """A run of minutes with a deadline in hours would else be a line's width in its own drawing."""
+def test_a_best_time_far_away_is_reported_and_does_not_shrink_the_run(tmp_path: Path) -> None:
+    """A run of minutes with a deadline in hours would otherwise be a line's width in its own drawing."""
     run = night_run(hours=0.2, wait=timedelta(minutes=3), pauses=[], policy="window", changes={"policy": "window"})
     folder, record = run.write(tmp_path / "run")
     evidence = wait_evidence(record, folder, None, now=NOW)
     report = compare_runs(None, record, settings=ReportConfig(), now=NOW, evidence=evidence)
     assert report.waiting.perfect_foresight is not None
-    said = Document(render_html(report)).said()
-    assert "With perfect foresight of the grid until" in said
-    assert "when perfect foresight would have run" not in said
+    text = Document(render_html(report)).text()
+    assert "With perfect foresight of the grid until" in text
+    assert "when perfect foresight would have run" not in text
 
 
 def test_the_controllable_change_has_the_same_base_as_the_change_beside_it(page: Page) -> None:
     shown = page("night")
-    ours, total = shown.report.controllable, shown.report.attribution_gco2eq.total
-    assert ours is not None
+    controllable, total = shown.report.controllable, shown.report.attribution_gco2eq.total
+    assert controllable is not None
     assert total is not None
     assert shown.report.baseline is not None
     emissions, mine, *_ = tiles_of(shown.report)
     before = shown.report.baseline.emissions_gco2eq
     base = f"of the baseline's {units.grams_text(before)}"
     assert emissions.lines[0] == f"{units.signed_grams_text(total)}, {units.change_text(100 * total / before)} {base}"
-    assert (mine.label, mine.now) == ("Controllable change", units.signed_grams_text(ours.change_gco2eq))
-    assert mine.lines[0] == f"{units.change_text(100 * ours.change_gco2eq / before)} {base}"
-    assert mine.lines[2] == f"{units.change_text(ours.change_percent)} of what it would have been without"
+    assert (mine.label, mine.now) == ("Controllable change", units.signed_grams_text(controllable.change_gco2eq))
+    assert mine.lines[0] == f"{units.change_text(100 * controllable.change_gco2eq / before)} {base}"
+    assert mine.lines[2] == f"{units.change_text(controllable.change_percent)} of what it would have been without"

@@ -1,4 +1,4 @@
-"""Text is read on every ground that it stands on, in light and in dark; figures are set as figures."""
+"""Text is read on every ground that it is on, in light and in dark; figures are set as figures."""
 
 import itertools
 import re

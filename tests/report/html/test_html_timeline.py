@@ -15,7 +15,7 @@ from tests.support.day_runs import DayRun, night_run, tide_gco2eq_per_kwh
 HOUR_S = 3600.0
 
 
-def told(run: DayRun, path: Path) -> tuple[RunFigures, Evidence]:
+def shown(run: DayRun, path: Path) -> tuple[RunFigures, Evidence]:
     _, record = run.write(path)
     return figures_of(record), gather(figures_of(record))
 
@@ -24,8 +24,8 @@ def figures_of(record: TrainingRecord) -> RunFigures:
     return RunFigures.of(record)
 
 
-def test_a_run_that_waited_and_paused_is_told_without_a_gap(tmp_path: Path) -> None:
-    run, evidence = told(night_run(), tmp_path / "run")
+def test_a_run_that_waited_and_paused_is_shown_without_a_gap(tmp_path: Path) -> None:
+    run, evidence = shown(night_run(), tmp_path / "run")
     spans = activities(run, evidence)
     assert [span.activity for span in spans] == ["waiting", "running", "paused", "running"]
     assert all(before.end_s == after.start_s for before, after in pairwise(spans))
@@ -36,23 +36,23 @@ def test_a_run_that_waited_and_paused_is_told_without_a_gap(tmp_path: Path) -> N
     assert total_s(spans, "running") == pytest.approx(1.7 * HOUR_S)
 
 
-def test_a_gap_that_nobody_decided_is_an_interruption_and_not_a_pause(tmp_path: Path) -> None:
-    run, evidence = told(night_run(decisions=False), tmp_path / "run")
+def test_a_gap_without_a_decision_is_an_interruption_and_not_a_pause(tmp_path: Path) -> None:
+    run, evidence = shown(night_run(decisions=False), tmp_path / "run")
     assert [span.activity for span in activities(run, evidence)] == ["waiting", "running", "interrupted", "running"]
 
 
 def test_a_run_that_began_at_once_did_not_wait(tmp_path: Path) -> None:
-    run, evidence = told(DayRun(hours=0.5), tmp_path / "run")
+    run, evidence = shown(DayRun(hours=0.5), tmp_path / "run")
     assert [span.activity for span in activities(run, evidence)] == ["running"]
 
 
-def test_without_a_ledger_the_records_moments_stand(tmp_path: Path) -> None:
-    run, _ = told(night_run(), tmp_path / "run")
+def test_without_a_ledger_the_records_times_are_shown(tmp_path: Path) -> None:
+    run, _ = shown(night_run(), tmp_path / "run")
     assert [span.activity for span in activities(run, Evidence())] == ["waiting", "running"]
 
 
 def test_the_intensity_is_known_for_all_of_the_wait_and_the_run(tmp_path: Path) -> None:
-    run, evidence = told(night_run(), tmp_path / "run")
+    run, evidence = shown(night_run(), tmp_path / "run")
     steps = intensity_steps(evidence)
     assert steps[0].start_s <= run.submitted_at.timestamp()
     assert steps[-1].end_s >= run.ended_at.timestamp()

@@ -5,7 +5,7 @@ matplotlib draws them in units of CSS pixels, ``WIDTH`` wide, and the page scale
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import mean
@@ -157,11 +157,11 @@ def _unit(highest: float, known: units.Units) -> tuple[float, str]:
     return next(((size, unit) for unit, size in known if abs(highest) >= size), (known[-1][1], known[-1][0]))
 
 
-def _times(axes: "Axes", begin_s: float, end_s: float, label: Callable[[float, float], str], most: int = 5) -> None:
-    """Mark an axis of seconds with at most so many labels; those at the ends turn inwards, so that they stay inside."""
-    width = nice_width_s(end_s - begin_s, most)
+def _times(axes: "Axes", begin_s: float, end_s: float, labels: Callable[[Iterable[float], float], list[str]]) -> None:
+    """Mark an axis of seconds with at most five labels; those at the ends turn inwards, so that they stay inside."""
+    width = nice_width_s(end_s - begin_s, 5)
     marks = np.arange(np.ceil(begin_s / width) * width, end_s + 1e-9, width)
-    axes.set_xticks(marks, [label(mark, width) for mark in marks])
+    axes.set_xticks(marks, labels(marks, width))
     axes.set_xlim(begin_s, end_s)
     near = 0.04 * (end_s - begin_s)
     for mark, text in zip(marks, axes.get_xticklabels(), strict=True):
@@ -422,24 +422,20 @@ def _draw_timeline(figure: "Figure", timeline: Timeline) -> None:
         axes.axhline(threshold, color=COLOURS["muted"], linewidth=1.2, linestyle=(0, (2, 2)))
     for start, stop in timeline.best:
         _line(axes, [start, stop], [0.02, 0.02], "ink", linewidth=5, transform=axes.get_xaxis_transform())
-    _times(axes, begin, end, _Clock())
+    _times(axes, begin, end, _clock)
     highest = max(*(step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps), threshold or 0.0)
     axes.set_ylim(0, 1.18 * highest or 1.0)
 
 
-class _Clock:
-    """Labels of UTC times; the date is at the first mark and at the first of each day."""
-
-    def __init__(self) -> None:
-        self.day = ""
-
-    def __call__(self, mark_s: float, width_s: float) -> str:
-        at = datetime.fromtimestamp(mark_s, UTC)
+def _clock(marks_s: Iterable[float], width_s: float) -> list[str]:
+    """Return UTC times; the date is at the first mark and at the first of each day."""
+    labels, last = [], ""
+    for at in (datetime.fromtimestamp(mark, UTC) for mark in marks_s):
         day, clock = f"{at:%d %b}", f"{at:%H:%M:%S}" if width_s < 60 else f"{at:%H:%M}"
-        new, self.day = day != self.day, day
-        if not new:
-            return clock
-        return day if width_s >= 86_400 else f"{clock}\n{day}"
+        first = day if width_s >= 86_400 else f"{clock}\n{day}"
+        labels.append(clock if day == last else first)
+        last = day
+    return labels
 
 
 def _shade(axes: "Axes", span: Span, *, px_per_s: float) -> None:
@@ -599,9 +595,9 @@ def _draw_power(
         _scale(axes.yaxis, *_unit(highest, known))
 
 
-def _elapsed(mark_s: float, width_s: float) -> str:
+def _elapsed(marks_s: Iterable[float], width_s: float) -> list[str]:
     unit, size = next((unit, size) for unit, size, least in _ELAPSED if width_s >= least)
-    return f"{mark_s / size:g} {unit}" if mark_s else "start"
+    return [f"{mark / size:g} {unit}" if mark else "start" for mark in marks_s]
 
 
 def _power_table(courses: Courses) -> Table:
