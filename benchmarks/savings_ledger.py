@@ -38,7 +38,7 @@ def record_of(number: int) -> TrainingRecord:
     return waiting_run(
         run_id=f"nightly/scheduled__{number}",
         submitted_at=FIRST + number * timedelta(hours=16),
-        wait_s=36_000.0 + number,
+        wait_s=86_400.0 + number,
         comparison_key=model,
         intensity_kinds=kinds,
         ledger_sha256=f"{number:064x}",
