@@ -21,10 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, TrainingRecord
-from lowtide.report.compare import compare_runs
 from lowtide.timeutil import format_moment
 
-from tests.support.comparisons import waiting_run
+from tests.support.comparisons import compare_one, waiting_run
 from tests.support.records import make_record
 from tests.support.runs import slot_reading
 
@@ -84,7 +83,7 @@ def write_run(root: Path, number: int, looks: int) -> None:
     taken.append(decision(record, record.started_at, "run"))
     (run / "decisions.jsonl").write_text("".join(json.dumps(look) + "\n" for look in taken))
     baseline = make_record(comparison_key=record.comparison_key)
-    compared = compare_runs(baseline, record, settings=ReportConfig(), now=record.ended_at)
+    compared = compare_one(baseline, record, settings=ReportConfig(), now=record.ended_at)
     (report / "report.json").write_text(compared.model_dump_json(indent=2))
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, Reading, TrainingRecord, read_record
-from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import settle_run, settled_record
 from lowtide.timeutil import utc_now
 
+from tests.support.comparisons import compare_one
 from tests.support.config_files import write_config
 from tests.support.history import store
 from tests.support.neso import HALF_HOUR, slot_start
@@ -60,7 +60,7 @@ def test_recent_runs_are_settled_and_their_reports_renewed(run_probe, tmp_path: 
     elsewhere = record.model_copy(update={"zone": "DE"})
     other.record.write_text(elsewhere.model_dump_json())
     report = root / "reports" / "nightly" / "recent"
-    write_report(compare_runs(load_record(base.path), before, settings=ReportConfig(), now=NOW), report)
+    write_report(compare_one(load_record(base.path), before, settings=ReportConfig(), now=NOW), report)
     store(root, connection=CONNECTION).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
 
     outcome = run_probe("settle_runs", file=config, days=2)

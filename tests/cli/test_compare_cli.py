@@ -64,12 +64,12 @@ def test_several_runs_a_side_are_compared_by_their_means_with_intervals(tmp_path
     assert interval["low"] < report["changes"]["emissions_percent"] < interval["high"]
 
 
-def test_a_run_is_not_held_against_itself(tmp_path: Path, folders: list[Path]) -> None:
+def test_a_run_is_not_compared_with_itself(tmp_path: Path, folders: list[Path]) -> None:
     """Nor is a copy of it: the two would be one energy, and what its wait avoided would be made up for by "the grid"."""
     copy = shutil.copytree(folders[1], tmp_path / "copy")
     done = compare(tmp_path, "--baseline", *folders[:2], "--run", copy)
     assert done.returncode == 2
-    assert "is given as a baseline, too: it would be held against itself; give two runs, or no baseline" in done.stderr
+    assert "is also given as a baseline and would be compared with itself; give two runs, or no baseline" in done.stderr
     assert not (tmp_path / "report").exists()
 
 

@@ -113,7 +113,9 @@ def test_another_number_of_gpus_is_other_hardware_and_no_efficiency_however_larg
     report = compared(base, waiting_run(gpu_devices=TWO, uncertainty=bounds(0.0067, 0.1)))
     assert bars_of(report) == {"gpus": "efficiency", "gpu_devices": "nothing"}
     assert report.headline.text.startswith("Waiting 3 h 20 min made this run's emissions 38.9 % lower")
-    assert report.headline.reasons[0].startswith("number of GPUs differs (baseline 1, run 2): another number of GPUs")
+    assert report.headline.reasons[0].startswith(
+        "number of GPUs differs (baseline 1, run 2): the change in energy is also that"
+    )
     assert report.controllable is not None
     assert report.controllable.parts == ("waiting",)
     assert report.known_errors is not None
@@ -169,13 +171,13 @@ def test_another_meter_bars_nothing_where_the_change_is_larger_than_all_known_er
     assert "larger than all known errors" in report.comparability.differences[0].why
 
 
-def test_other_hardware_is_no_efficiency_of_ours_however_large_the_change() -> None:
+def test_other_hardware_is_no_efficiency_however_large_the_change() -> None:
     """Beyond all known errors, and bought."""
     base = make_record(device_name="Tesla T4", gpu_kwh=0.1, uncertainty=bounds(0.1022, 0.1))
     report = compared(base, waiting_run(uncertainty=bounds(0.0067, 0.1)))
     assert bars_of(report) == {"device_name": "efficiency"}
     assert report.headline.text.startswith("Waiting 3 h 20 min made this run's emissions 38.9 % lower")
-    assert "the change in energy is that of the hardware" in report.headline.reasons[0]
+    assert "the change in energy is also that of the hardware" in report.headline.reasons[0]
 
 
 @pytest.mark.parametrize(("samples", "bars"), [(162_000, "nothing"), (161_000, "efficiency"), (360_000, "efficiency")])
@@ -206,7 +208,7 @@ def test_equal_runs_differ_in_nothing_and_all_that_was_checked_is_named() -> Non
     assert len(fairness.checked) == len(set(fairness.checked)) == 23
 
 
-def test_without_a_baseline_nothing_is_held_against_anything() -> None:
+def test_without_a_baseline_nothing_is_compared() -> None:
     assert compared(None, waiting_run()).comparability.checked == ()
 
 

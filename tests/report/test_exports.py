@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard
 from lowtide.records import RECORD_SCHEMA, ReplayAnchor, TrainingRecord
 from lowtide.report.export import (
     CODECARBON_COLUMNS,
-    OUR_COLUMNS,
+    LOWTIDE_COLUMNS,
     csv_text,
     json_text,
     model_card_block,
@@ -37,7 +37,7 @@ def read(text: str) -> "pd.DataFrame":
 def test_the_columns_are_those_of_the_codecarbon_that_is_installed_in_its_order() -> None:
     blank: dict[str, Any] = dict.fromkeys(EmissionsData.__dataclass_fields__, 0)
     assert list(EmissionsData(**blank).values) == CODECARBON_COLUMNS
-    assert not set(CODECARBON_COLUMNS) & set(OUR_COLUMNS)
+    assert not set(CODECARBON_COLUMNS) & set(LOWTIDE_COLUMNS)
 
 
 def test_figures_are_in_codecarbons_units_with_the_pue_in_every_energy() -> None:
@@ -55,7 +55,7 @@ def test_figures_are_in_codecarbons_units_with_the_pue_in_every_energy() -> None
 def test_codecarbons_own_reader_updates_the_line_of_a_run_in_our_file(tmp_path: Path) -> None:
     """Its header is taken as CodeCarbon's own, our line is found by run_id, and another one is put beside it."""
     path = tmp_path / "emissions.csv"
-    path.write_text(csv_text([run(run_id="a"), run(run_id="b")], ours=False))
+    path.write_text(csv_text([run(run_id="a"), run(run_id="b")], codecarbon_only=True))
     output = FileOutput("emissions.csv", str(tmp_path), on_csv_write="update")
     newer = dict(read(path.read_text()).iloc[0]) | {"emissions": 7.0}
     output.out(EmissionsData(**newer), None)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, Interruption, RecordedDecision, ReplayAnchor, TrainingRecord, decision_files
-from lowtide.report.compare import compare_runs
 from lowtide.report.html import render_html
 from lowtide.report.model import Report
 from lowtide.report.text import render_markdown
@@ -15,7 +14,7 @@ from lowtide.report.waiting import Delay, WaitEvidence, delay_of, queue_reason
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 
-from tests.support.comparisons import compared, waiting_run
+from tests.support.comparisons import compare_one, compared, waiting_run
 from tests.support.mapped import SUBMITTED, mapped_run
 from tests.support.records import make_record
 from tests.support.savings import savings_of
@@ -26,7 +25,7 @@ BARRED = "1 h of the time until the start came after the decision to start: the 
 
 def report(root: Path, folder: RunFolder, record: TrainingRecord) -> Report:
     found = wait_evidence(record, folder, root, now=NOW)
-    return compare_runs(None, record, settings=ReportConfig(), now=NOW, evidence=found)
+    return compare_one(None, record, settings=ReportConfig(), now=NOW, evidence=found)
 
 
 def test_of_one_sensors_trainings_the_one_that_stood_in_the_queue_is_not_credited(tmp_path: Path) -> None:
@@ -85,7 +84,7 @@ def test_a_mapped_trainings_own_decisions_do_not_hide_its_sensors(tmp_path: Path
 
 def test_a_queue_after_the_wait_leaves_efficiency_to_be_claimed() -> None:
     found = WaitEvidence(waited=True, queued_s=3600.0)
-    told = compare_runs(make_record(), waiting_run(), settings=ReportConfig(), now=NOW, evidence=found)
+    told = compare_one(make_record(), waiting_run(), settings=ReportConfig(), now=NOW, evidence=found)
     assert told.controllable is not None
     assert told.controllable.parts == ("efficiency",)
     assert told.headline.text.startswith("Efficiency made emissions 18.3 % lower")
@@ -148,7 +147,7 @@ def test_no_more_decisions_are_read_than_are_needed() -> None:
 def test_a_queue_of_more_than_5_percent_of_the_delay_bars_the_claim(queued_s: float, barred: bool) -> None:
     run = waiting_run(submitted_at=SUBMITTED, wait_s=14_400.0)
     assert (queue_reason(run, queued_s) is not None) is barred
-    found = compare_runs(
+    found = compare_one(
         None, run, settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=True, queued_s=queued_s)
     )
     assert found.waiting.queue_bars_claim is barred
@@ -160,7 +159,7 @@ def test_a_queue_in_a_pause_is_not_said_to_be_of_the_wait_before_the_start(tmp_p
     gap = Interruption(attempt=2, start=after(120), end=after(240), resumed_from_optimizer_step=1)
     run = waiting_run(submitted_at=SUBMITTED, wait_s=120.0, interruptions=(gap,), policy="interruptible")
     found = WaitEvidence(waited=True, queued_s=2400.0)
-    told = compare_runs(None, run, settings=ReportConfig(), now=NOW, evidence=found)
+    told = compare_one(None, run, settings=ReportConfig(), now=NOW, evidence=found)
     assert "Of that and the pauses, 40 min was queueing and start-up after the decision to start" in render_markdown(
         told
     )

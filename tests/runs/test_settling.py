@@ -11,7 +11,6 @@ from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError
 from lowtide.io import sha256_of
 from lowtide.records import IntensityKind, TrainingRecord, read_record
-from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record
 from lowtide.runs import account as account_module
 from lowtide.runs.account import account_of, derive
@@ -20,6 +19,7 @@ from lowtide.runs.settlement import settle_run
 from lowtide.tracker import ledger as ledger_module
 from lowtide.tracker.ledger import LedgerWriter
 
+from tests.support.comparisons import compare_one
 from tests.support.night_runs import ACTUAL, NOW, actuals, finished, grid
 from tests.support.runs import check_contract
 
@@ -64,7 +64,7 @@ def test_a_report_that_was_withheld_may_claim_once_the_figures_are_in(tmp_path: 
 
     def status(record: TrainingRecord) -> str:
         baseline = record.model_copy(update={"ledger_sha256": "a" * 64})  # another training with the same figures
-        return compare_runs(baseline, record, settings=ReportConfig(), now=NOW).headline.status
+        return compare_one(baseline, record, settings=ReportConfig(), now=NOW).headline.status
 
     assert status(before) == "withheld"
     settle_run(folder, actuals, now=NOW)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, Reading
-from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
 from lowtide.runs.maintenance import SettledRuns, settle_recent_runs
 from lowtide.runs.settlement import ActualFigures, settle_run
 from lowtide.timeutil import utc_now
 
+from tests.support.comparisons import compare_one
 from tests.support.history import store
 from tests.support.neso import HALF_HOUR, slot_start
 from tests.support.runs import booked_rows, check_contract, slot_reading, write_run
@@ -63,7 +63,7 @@ def test_a_report_of_a_run_that_was_settled_by_hand_is_renewed(tmp_path: Path, p
     reports = tmp_path / "reports" / place
     own = ReportConfig(repeatability_percent=40.0)  # the nightly settlement's configuration may be another one
     chosen = ["only the newest 50 baselines were looked at; name an older one with baseline_run_id"]
-    write_report(compare_runs(None, record, settings=own, now=NOW, notes=chosen), reports)
+    write_report(compare_one(None, record, settings=own, now=NOW, notes=chosen), reports)
     store(tmp_path).add(grid(IntensityKind.ESTIMATED, 150.0), NOW)
     assert settle_run(folder, ActualFigures(now=utc_now(), history=store(tmp_path)), now=utc_now()).changed
     done = settle(tmp_path)
@@ -86,5 +86,5 @@ def test_a_report_is_not_renewed_for_another_training_in_its_runs_folder(tmp_pat
         rows = booked_rows(started_at, measured)
         _, record = write_run(folder, rows, submitted_at=STARTED, at_submission=measured)
         if started_at == STARTED:
-            write_report(compare_runs(None, record, settings=ReportConfig(), now=NOW), tmp_path / "reports/nightly/a")
+            write_report(compare_one(None, record, settings=ReportConfig(), now=NOW), tmp_path / "reports/nightly/a")
     assert settle(tmp_path).reports == []

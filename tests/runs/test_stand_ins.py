@@ -12,7 +12,6 @@ from lowtide.errors import TrainingStopped
 from lowtide.grid.factory import open_signal
 from lowtide.grid.http import ONE_TRY, Credentials
 from lowtide.records import IntensityKind
-from lowtide.report.compare import compare_runs
 from lowtide.report.export import csv_text
 from lowtide.runs.account import account_of
 from lowtide.runs.context import TrainingRun
@@ -20,6 +19,7 @@ from lowtide.runs.folder import RunFolder
 from lowtide.runs.run import run_training
 from lowtide.timeutil import utc_now
 
+from tests.support.comparisons import compare_one
 from tests.support.config_files import write_config
 from tests.support.loopback import Loopback, status
 from tests.support.neso import slot_start
@@ -67,7 +67,7 @@ def test_a_provider_that_was_away_is_reported_once_in_record_report_and_export(t
         assert (account.emissions_gco2eq, account.intensity_kinds, account.foreign_signal_share) == (0, {}, 1)
         assert account.unvalued_energy_kwh == account.energy_kwh.total
     assert record.energy_complete
-    report = compare_runs(None, record, settings=ReportConfig(), now=utc_now())
+    report = compare_one(None, record, settings=ReportConfig(), now=utc_now())
     assert f"the run's measuring: {said}" in report.notes
     assert said in csv_text([record])
 

@@ -10,13 +10,13 @@ from lowtide.config.schema import GridConfig, ReportConfig
 from lowtide.grid.history import HistoryKey, open_history
 from lowtide.grid.providers.offline import open_replay
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
-from lowtide.report.compare import compare_runs
 from lowtide.report.files import write_report
 from lowtide.report.model import Report
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.maintenance import renew_reports
 
+from tests.support.comparisons import compare_one
 from tests.support.runs import booked_rows, slot_reading, write_run
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
@@ -67,7 +67,7 @@ def remember(root: Path, readings: list[Reading]) -> None:
 
 def report(folder: RunFolder, record: TrainingRecord, root: Path | None, now: datetime = NOW) -> Report:
     found = wait_evidence(record, folder, root, now=now)
-    return compare_runs(None, record, settings=ReportConfig(), now=now, evidence=found)
+    return compare_one(None, record, settings=ReportConfig(), now=now, evidence=found)
 
 
 @pytest.mark.parametrize(

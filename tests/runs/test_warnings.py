@@ -5,12 +5,12 @@ import threading
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import TrainingStopped
-from lowtide.report.compare import compare_runs
 from lowtide.report.export import csv_text
 from lowtide.runs.account import account_of
 from lowtide.runs.run import run_training
 from lowtide.timeutil import utc_now
 
+from tests.support.comparisons import compare_one
 from tests.support.prepared_runs import LONG, prepared
 
 HALVED = [f"memory ran out at optimizer step 1 with micro-batches of {size}" for size in (50, 25)]
@@ -34,6 +34,6 @@ def test_the_warnings_of_every_attempt_stand_in_record_and_report(tmp_path):
     assert (record.micro_batch_size, record.accumulation_steps) == (10, 10)
     assert record.warnings == killed.warnings
     assert not any("memory ran out" in problem for problem in record.problems)  # those are of the measuring
-    report = compare_runs(None, record, settings=ReportConfig(), now=utc_now())
+    report = compare_one(None, record, settings=ReportConfig(), now=utc_now())
     assert f"the run's training warned: {record.warnings[0]}" in report.notes
     assert record.warnings[1] in csv_text([record])

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from lowtide.config.schema import ReportConfig
 from lowtide.records import EmissionsInterval, IntensityKind, Phase, Reading, TrainingRecord
-from lowtide.report.compare import compare_replicates, compare_runs
+from lowtide.report.compare import compare_runs
 from lowtide.report.model import Report
 from lowtide.report.waiting import WaitEvidence
 
@@ -38,16 +38,30 @@ def waiting_run(**changes: object) -> TrainingRecord:
     return make_record(**(fields | changes))  # type: ignore[arg-type]
 
 
+def compare_one(
+    baseline: TrainingRecord | None,
+    run: TrainingRecord,
+    *,
+    settings: ReportConfig,
+    now: datetime,
+    evidence: WaitEvidence | None = None,
+    notes: Sequence[str] = (),
+) -> Report:
+    """Compare one run with its baseline, or alone."""
+    baselines = [] if baseline is None else [baseline]
+    return compare_runs(baselines, [run], settings=settings, now=now, notes=notes, evidence=[evidence])
+
+
 def compared(baseline: TrainingRecord | None, run: TrainingRecord, **settings: object) -> Report:
     """Compare at a fixed moment with the default settings; two records that a test made are of two trainings."""
     if baseline and baseline.ledger_sha256 == run.ledger_sha256:
         baseline = baseline.model_copy(update={"ledger_sha256": "a" * 64})
-    return compare_runs(baseline, run, settings=ReportConfig.model_validate(settings), now=NOW)
+    return compare_one(baseline, run, settings=ReportConfig.model_validate(settings), now=NOW)
 
 
 def compared_several(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], **settings: object) -> Report:
     """Compare several runs a side at a fixed moment with the default settings."""
-    return compare_replicates(baselines, runs, settings=ReportConfig.model_validate(settings), now=NOW)
+    return compare_runs(baselines, runs, settings=ReportConfig.model_validate(settings), now=NOW)
 
 
 def night(run: TrainingRecord) -> WaitEvidence:
@@ -100,7 +114,7 @@ def known_bounds(run: TrainingRecord, error: float = 0.4) -> TrainingRecord:
 def _waited() -> Report:
     base, run = make_record(test_samples=10_000), waiting_run(wait_s=4 * 3600.0, test_samples=10_000)
     base, run = known_bounds(base), known_bounds(run)
-    return compare_runs(base, run, settings=ReportConfig(), now=NOW, evidence=night(run))
+    return compare_one(base, run, settings=ReportConfig(), now=NOW, evidence=night(run))
 
 
 def _seeds() -> Report:

@@ -8,12 +8,13 @@ from typing import Any
 
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_replicates, compare_runs
+from lowtide.report.compare import compare_runs
 from lowtide.report.files import write_report
 from lowtide.report.model import Report
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 
+from tests.support.comparisons import compare_one
 from tests.support.day_runs import EVENING, evening_baseline, night_run
 
 NOW = datetime(2026, 3, 5, 8, 0, tzinfo=UTC)
@@ -90,7 +91,7 @@ def repeated(folder: Path) -> Report:
         ).write(folder / f"night{k}")[1]
         for k in range(3)
     ]
-    return compare_replicates(baselines, runs, settings=ReportConfig(), now=NOW)
+    return compare_runs(baselines, runs, settings=ReportConfig(), now=NOW)
 
 
 def hostile(folder: Path) -> Report:
@@ -115,4 +116,4 @@ def written(name: str, folder: Path) -> WrittenPage:
 
 def _compared(baseline: TrainingRecord | None, run: TrainingRecord) -> Report:
     evidence = wait_evidence(run, RunFolder(Path(run.ledger_path).parent), None, now=NOW)
-    return compare_runs(baseline, run, settings=ReportConfig(), now=NOW, evidence=evidence)
+    return compare_one(baseline, run, settings=ReportConfig(), now=NOW, evidence=evidence)

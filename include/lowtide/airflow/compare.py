@@ -15,7 +15,7 @@ from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
 from lowtide.airflow.plugin import ReportLink
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_replicates
+from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
 from lowtide.report.text import summary_lines
 from lowtide.runs.evidence import wait_evidence
@@ -68,7 +68,7 @@ class CompareRunsOperator(ConfiguredOperator):
             baselines, notes = newest_baselines(context, record.comparison_key, wanted=settings.baselines)
         folder = RunFolder(Path(record.ledger_path).parent)
         evidence = wait_evidence(record, folder, run.config.artifacts_path, now=now)
-        report = compare_replicates(baselines, [record], settings=settings, now=now, notes=notes, evidence=[evidence])
+        report = compare_runs(baselines, [record], settings=settings, now=now, notes=notes, evidence=[evidence])
         paths = write_report(report, run.report_folder)
         for line in summary_lines(report, paths):
             self.log.info("%s", line)

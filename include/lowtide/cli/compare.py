@@ -12,7 +12,7 @@ from rich.text import Text
 from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_replicates
+from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
 from lowtide.report.model import Report
 from lowtide.report.text import plain, render_table, waiting_sentences
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         for record, path in zip(runs, options.run_folders, strict=True)
     ]
     settings, whose = settings_of(runs, options)
-    report = compare_replicates(baselines, runs, settings=settings, now=now, evidence=evidence)
+    report = compare_runs(baselines, runs, settings=settings, now=now, evidence=evidence)
     paths = write_report(
         report,
         options.output,

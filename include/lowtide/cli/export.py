@@ -62,7 +62,7 @@ def _text(options: argparse.Namespace) -> str:
         return model_card_text(accounts[0], training_type=options.training_type)
     if options.format == "codecarbon":
         _warn_if_incomplete(accounts)
-    return csv_text(accounts, project_name=options.project, ours=options.format == "csv")
+    return csv_text(accounts, project_name=options.project, codecarbon_only=options.format == "codecarbon")
 
 
 def _warn_if_incomplete(accounts: list[AnyRecord]) -> None:

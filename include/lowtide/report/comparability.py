@@ -9,18 +9,21 @@ from lowtide.report.data_quality import CLAIM_LIMIT_SHARE
 from lowtide.report.model import Bars, Comparability, Difference
 from lowtide.report.statistics import energy_per_sample_bounds
 
-# What is held against one another, and what a difference in it means.
-
-
 Value = Callable[[TrainingRecord], str]
+Records = Sequence[TrainingRecord]
+
 _KEY = re.compile(r"model=(?P<model>.*); data=(?P<data>.*); zone=(?P<zone>.*); effective_batch_size=(?P<batch>.*)")
 _NO_NAMES = "none named"
-"""There was no GPU, or a record of an older version does not say which; how GPU energy was obtained tells the two apart."""
-_WORK = "the part of work holds what that does"
+"""There was no GPU, or the record does not name it; the method of the GPU energy distinguishes the two."""
+_NEGLIGIBLE_SPREAD = 0.01
+"""Of the energy per sample; a third of the change that counts as measurable by default."""
+_OTHER_METERS = "a meter's error is then not the same in both, and does not cancel"
+_OTHER_GRAMS = "their g/kWh are not comparable"
+_WORK = "the attribution's part of work accounts for it"
 
 
 class Check(NamedTuple):
-    """One thing that two runs should have in common."""
+    """One property that two runs should have in common."""
 
     what: str
     label: str
@@ -39,6 +42,18 @@ def _part(name: str) -> Value:
 
 def _zone(record: TrainingRecord) -> str:
     return record.zone + (" (replay)" if record.replay else "")
+
+
+def _factor_type(record: TrainingRecord) -> str:
+    return record.emission_factor_type
+
+
+def _scope(record: TrainingRecord) -> str:
+    return record.measuring_scope
+
+
+def _batch(record: TrainingRecord) -> str:
+    return str(record.effective_batch_size)
 
 
 def _version(package: str) -> Value:
@@ -60,82 +75,52 @@ def _gpu_names(record: TrainingRecord) -> str:
 
 CHECKS = (
     Check("zone", "zone", _zone, "comparison", "the grids are different ones"),
-    Check("signal_type", "signal type", lambda r: r.signal_type, "comparison", "their g/kWh are not comparable"),
-    Check(
-        "emission_factor_type",
-        "emission factor type",
-        lambda r: r.emission_factor_type,
-        "comparison",
-        "their g/kWh are not comparable",
-    ),
-    Check(
-        "measuring_scope", "measuring scope", lambda r: r.measuring_scope, "comparison", "their kWh are not comparable"
-    ),
+    Check("signal_type", "signal type", lambda r: r.signal_type, "comparison", _OTHER_GRAMS),
+    Check("emission_factor_type", "emission factor type", _factor_type, "comparison", _OTHER_GRAMS),
+    Check("measuring_scope", "measuring scope", _scope, "comparison", "their kWh are not comparable"),
     Check("model", "model", _part("model"), "comparison", "another model is other work"),
     Check("data", "data set", _part("data"), "comparison", "another data set is other work"),
     Check(
-        "effective_batch_size",
-        "effective batch",
-        lambda r: str(r.effective_batch_size),
-        "comparison",
-        "another effective batch is another training",
+        "effective_batch_size", "effective batch", _batch, "comparison", "another effective batch is another training"
     ),
     Check("device", "device class", lambda r: r.device, "comparison", "the change is that of the hardware"),
-    Check("pue", "PUE", lambda r: f"{r.pue:g}", "efficiency", "the site's overhead is no doing of the training"),
+    Check("pue", "PUE", lambda r: f"{r.pue:g}", "efficiency", "the site's overhead is not part of the training"),
     Check("samples", "samples", lambda r: str(r.samples), "nothing", _WORK),
     Check("epochs", "epochs", lambda r: str(r.epochs), "nothing", _WORK),
     Check("peak_memory_kind", "kind of peak memory", lambda r: r.peak_memory_kind, "nothing", "it has no percentage"),
-    Check(
-        "gpus",
-        "number of GPUs",
-        _gpu_count,
-        "efficiency",
-        "another number of GPUs is other hardware, and the change in energy is that of the hardware, too",
-    ),
+    Check("gpus", "number of GPUs", _gpu_count, "efficiency", "the change in energy is also that of the hardware"),
     *(
-        Check(
-            f"versions.{name}", f"version of {name}", _version(name), "nothing", "another version may work differently"
-        )
+        Check(f"versions.{name}", f"version of {name}", _version(name), "nothing", "it may work differently")
         for name in ("lowtide", "torch", "codecarbon")
     ),
 )
-"""All that is compared as text; seeds, meters and what the key has beside are looked at in ``comparability``."""
+"""All that is compared as text; seeds, meters and the rest of the key are compared in ``comparability_of``."""
 
 WHOLE_KEY = Check(
-    "comparison_key",
-    "comparison key",
-    lambda r: r.comparison_key,
-    "comparison",
-    "runs of different keys are not the same work",
+    "comparison_key", "comparison key", lambda r: r.comparison_key, "comparison", "other keys are other work"
 )
 DEVICE_NAME = Check(
     "device_name",
     "device name",
     lambda r: r.device_name,
     "efficiency",
-    "the change in energy is that of the hardware, too, and a meter's error does not cancel",
+    "the change in energy is also that of the hardware, and a meter's error does not cancel",
 )
 GPU_DEVICES = Check("gpu_devices", "set of GPUs", _gpu_names, "efficiency", "")
 METHODS = tuple(
     Check(f"methods.{part}", f"method of {part} energy", method(part), "efficiency", "")
     for part in ("cpu", "gpu", "ram")
 )
-
-Records = Sequence[TrainingRecord]
-
 INTENSITY = ("zone", "signal_type", "emission_factor_type")
 """Where these differ, g/kWh of the two do not mean the same thing."""
 ENERGY = ("measuring_scope",)
 """Where these differ, kWh of the two do not mean the same thing."""
 METERS = (DEVICE_NAME.what, GPU_DEVICES.what, *(check.what for check in METHODS))
 """Where these differ, a meter's error is not the same in both."""
-_NEGLIGIBLE_SPREAD = 0.01
-"""Of the energy per sample; a third of the change that counts as measurable by default."""
-_OTHER_METERS = "a meter's error is then not the same in both, and does not cancel"
 
 
 def comparability_of(baselines: Records, runs: Records) -> Comparability:
-    """Hold everything against one another that should agree; runs of one side must agree among themselves, too."""
+    """Compare everything that should agree; the runs of one side must agree among themselves, too."""
     if not baselines:
         return Comparability()
     found = [difference for check in CHECKS for difference in _differing(check, baselines, runs)]
@@ -150,12 +135,12 @@ def comparability_of(baselines: Records, runs: Records) -> Comparability:
 
 
 def barring(comparability: Comparability, bars: Bars) -> list[str]:
-    """Return the reasons why something is barred, one sentence each."""
+    """Return the differences that bar something, one sentence each."""
     return [sentence(difference) for difference in comparability.differences if difference.bars == bars]
 
 
 def sentence(difference: Difference) -> str:
-    """Say a difference with what it means."""
+    """Return a difference and what it means."""
     d = difference
     return f"{d.label} differs (baseline {d.baseline}, run {d.run}): {d.why}"
 
@@ -198,20 +183,20 @@ def _seeds(baselines: Records, runs: Records) -> Iterator[Difference]:
 
 
 def _meters(baselines: Records, runs: Records) -> Iterator[Difference]:
-    """Differences in how the energy was obtained: what is counted on one side only bars all, the rest what it may explain.
+    """Yield differences in how the energy was obtained: a part counted on one side only bars all, others what they may explain.
 
-    Another GPU of the same kind is among them: each card has a meter, and a draw, of its own.
+    Another GPU of the same kind is among them: each card has its own meter and power draw.
     """
     yield from _differing(DEVICE_NAME, baselines, runs)
     bounds = energy_per_sample_bounds(baselines, runs)
     beyond = bounds is not None and not bounds.low <= 0 <= bounds.high
     for check in (GPU_DEVICES, *METHODS):
         for found in _differing(check, baselines, runs):
-            bars, why = _judged(found, _largest_share(check.what, *baselines, *runs), beyond=beyond)
+            bars, why = _consequence(found, _largest_share(check.what, *baselines, *runs), beyond=beyond)
             yield found.model_copy(update={"bars": bars, "why": why})
 
 
-def _judged(found: Difference, share: float, *, beyond: bool) -> tuple[Bars, str]:
+def _consequence(found: Difference, share: float, *, beyond: bool) -> tuple[Bars, str]:
     if share <= CLAIM_LIMIT_SHARE:
         return "nothing", "it is a small part of the energy"
     if "none" in (*found.baseline.split(" and "), *found.run.split(" and ")):

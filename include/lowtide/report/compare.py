@@ -1,4 +1,4 @@
-"""Compares runs with their baseline: the one entry of this room."""
+"""Compares runs with their baselines."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,25 +12,6 @@ from lowtide.report.waiting import WaitEvidence
 
 
 def compare_runs(
-    baseline: TrainingRecord | None,
-    run: TrainingRecord,
-    *,
-    settings: ReportConfig,
-    now: datetime,
-    notes: Sequence[str] = (),
-    evidence: WaitEvidence | None = None,
-) -> Report:
-    """Return the report of a run beside its baseline, or alone.
-
-    :param notes: what the caller found out while it looked for the baseline; they stand first, and a renewal keeps them.
-    :param evidence: what is known of the run's wait beside its record; without it there is no oracle.
-    :raises ArtifactError: a record contradicts itself.
-    """
-    baselines = [] if baseline is None else [baseline]
-    return compare_replicates(baselines, [run], settings=settings, now=now, notes=notes, evidence=[evidence])
-
-
-def compare_replicates(
     baselines: Sequence[TrainingRecord],
     runs: Sequence[TrainingRecord],
     *,
@@ -75,8 +56,8 @@ def _refuse_repetitions(records: Sequence[TrainingRecord], side: str) -> None:
     for record in records:
         if record.ledger_sha256 in seen:
             raise ArtifactError(
-                f"run {record.run_id!r} is given twice as a {side}: counted twice, it would make the figures look surer"
-                " than they are; give it once"
+                f"run {record.run_id!r} is given twice as a {side}: counted twice, it would understate the uncertainty of"
+                " the figures; give it once"
             )
         seen[record.ledger_sha256] = record.run_id
 
@@ -86,7 +67,7 @@ def _refuse_own_baseline(baselines: Sequence[TrainingRecord], runs: Sequence[Tra
     for run in runs:
         if run.ledger_sha256 in ledgers:
             raise ArtifactError(
-                f"run {run.run_id!r} is given as a baseline, too: it would be held against itself; give two runs, or no baseline"
+                f"run {run.run_id!r} is also given as a baseline and would be compared with itself; give two runs, or no baseline"
             )
 
 

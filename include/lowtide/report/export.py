@@ -1,8 +1,8 @@
-"""One CSV line a run: CodeCarbon's columns with CodeCarbon's units and meanings, then ours.
+"""One CSV line a run: CodeCarbon's columns with CodeCarbon's units and meanings, then Lowtide's own.
 
-CodeCarbon 3 counts the PUE into every power and energy, tells emissions in kg and the moment of the end without an offset (here
-in UTC). What is not known is an empty cell, never a zero. CodeCarbon itself goes on writing only into a file that has its
-columns and no others.
+CodeCarbon 3 counts the PUE into every power and energy, and writes emissions in kg and the time of the end without an offset
+(here in UTC). What is not known is an empty cell, never a zero. CodeCarbon appends only to a file that has its columns and no
+others.
 """
 
 import csv
@@ -16,11 +16,9 @@ from typing import Any
 import yaml
 
 from lowtide.config.zones import find_zone
-from lowtide.records import IncompleteRecord, TrainingRecord
+from lowtide.records import AnyRecord, TrainingRecord
 from lowtide.timeutil import as_utc, format_moment
 from lowtide.units import GRAMS_PER_KG, JOULES_PER_KWH
-
-Account = TrainingRecord | IncompleteRecord
 
 CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
     "timestamp project_name run_id experiment_id duration emissions emissions_rate cpu_power gpu_power"
@@ -31,7 +29,7 @@ CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no bett
 ).split()
 """Of CodeCarbon 3.3.2, in its order."""
 
-OUR_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
+LOWTIDE_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
     "complete zone submitted_at started_at ended_at wait_s policy configuration comparison_key device"
     " device_name precision micro_batch_size accumulation_steps effective_batch_size seed epochs samples"
     " test_accuracy attempts measuring_scope energy_before_pue_kwh machine_energy_before_pue_kwh uncovered_s"
@@ -44,22 +42,22 @@ OUR_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to r
 ).split()
 
 
-def csv_text(accounts: Iterable[Account], *, project_name: str = "lowtide", ours: bool = True) -> str:
+def csv_text(accounts: Iterable[AnyRecord], *, project_name: str = "lowtide", codecarbon_only: bool = False) -> str:
     """Return the file's text, with a header and one line a run.
 
-    :param ours: also write our columns; without them, CodeCarbon can go on writing into the file.
+    :param codecarbon_only: leave out Lowtide's columns, so that CodeCarbon can append to the file.
     """
-    columns = [*CODECARBON_COLUMNS, *(OUR_COLUMNS if ours else ())]
+    columns = [*CODECARBON_COLUMNS, *(() if codecarbon_only else LOWTIDE_COLUMNS)]
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for account in accounts:
-        writer.writerow(codecarbon_row(account, project_name) | our_row(account))
+        writer.writerow(codecarbon_row(account, project_name) | lowtide_row(account))
     return out.getvalue()
 
 
-def codecarbon_row(account: Account, project_name: str) -> dict[str, Any]:
-    """Return a run in CodeCarbon's columns and units; columns that say what is not known are left out."""
+def codecarbon_row(account: AnyRecord, project_name: str) -> dict[str, Any]:
+    """Return a run in CodeCarbon's columns and units; columns of what is not known are left out."""
     zone = find_zone(account.zone)
     kg = account.emissions_gco2eq / GRAMS_PER_KG
     row = {
@@ -85,11 +83,11 @@ def codecarbon_row(account: Account, project_name: str) -> dict[str, Any]:
     return row
 
 
-def our_row(account: Account) -> dict[str, Any]:
-    """Return the columns of ours."""
+def lowtide_row(account: AnyRecord) -> dict[str, Any]:
+    """Return the columns that Lowtide adds."""
     methods = account.energy_kwh.methods
     settlement, score, bounds = account.settlement, account.sci, account.uncertainty
-    plain = {name: _cell(getattr(account, name)) for name in OUR_COLUMNS if hasattr(account, name)}
+    plain = {name: _cell(getattr(account, name)) for name in LOWTIDE_COLUMNS if hasattr(account, name)}
     return plain | {
         "complete": isinstance(account, TrainingRecord) and account.energy_complete,
         "energy_before_pue_kwh": account.energy_kwh.total,
@@ -109,18 +107,18 @@ def our_row(account: Account) -> dict[str, Any]:
     }
 
 
-def _energies(account: Account) -> dict[str, float]:
-    energy, hours = account.energy_kwh, account.duration_s
+def _energies(account: AnyRecord) -> dict[str, float]:
+    energy, duration_s = account.energy_kwh, account.duration_s
     figures = {"energy_consumed": energy.total * account.pue}
     for part, kwh in (("cpu", energy.cpu), ("gpu", energy.gpu), ("ram", energy.ram)):
         figures[f"{part}_energy"] = kwh * account.pue
-        figures[f"{part}_power"] = kwh * account.pue * JOULES_PER_KWH / hours if hours else math.nan
+        figures[f"{part}_power"] = kwh * account.pue * JOULES_PER_KWH / duration_s if duration_s else math.nan
     return figures
 
 
-def _real(account: Account, moment: datetime) -> datetime:
-    """Return when something really was: a dashboard's axis is the clock on the wall, also for a replayed run."""
-    return as_utc(moment if account.replay is None else account.replay.real(moment))
+def _real(account: AnyRecord, time: datetime) -> datetime:
+    """Return the real time, also of a replayed run: a dashboard's axis is the wall clock."""
+    return as_utc(time if account.replay is None else account.replay.real(time))
 
 
 def _cell(value: Any) -> Any:
@@ -137,10 +135,8 @@ def _cell(value: Any) -> Any:
 _KEYS = ("pre-training", "fine-tuning")
 
 
-def model_card_block(
-    account: TrainingRecord | IncompleteRecord, *, training_type: str = "pre-training"
-) -> dict[str, Any]:
-    """Return the card's metadata: what was emitted, by what measure, where and on what.
+def model_card_block(account: AnyRecord, *, training_type: str = "pre-training") -> dict[str, Any]:
+    """Return the card's metadata: what was emitted, how that was measured, where and on what hardware.
 
     :param training_type: ``pre-training`` or ``fine-tuning``, as the Hub knows them.
     :raises ValueError: another training type.
@@ -159,13 +155,13 @@ def model_card_block(
     return {"co2_eq_emissions": {key: value for key, value in block.items() if value is not None}}
 
 
-def model_card_text(account: TrainingRecord | IncompleteRecord, *, training_type: str = "pre-training") -> str:
+def model_card_text(account: AnyRecord, *, training_type: str = "pre-training") -> str:
     """Return the block between the card's dashes, to be put at the top of a README.md, or merged into what is there."""
     block = model_card_block(account, training_type=training_type)
     return f"---\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=1000)}---\n"
 
 
-def _source(account: TrainingRecord | IncompleteRecord) -> str:
+def _source(account: AnyRecord) -> str:
     kinds = ", ".join(f"{100 * share:.1f} % {kind.value}" for kind, share in account.intensity_kinds.items())
     bounds = account.uncertainty
     within = (
@@ -190,7 +186,7 @@ def _source(account: TrainingRecord | IncompleteRecord) -> str:
 # Records as JSON: one object for one run, a list for several; each as in ``record.json``, which has a published schema.
 
 
-def json_text(accounts: Sequence[TrainingRecord | IncompleteRecord]) -> str:
+def json_text(accounts: Sequence[AnyRecord]) -> str:
     """Return the text with a final newline."""
     values = [account.model_dump(mode="json") for account in accounts]
     return json.dumps(values[0] if len(values) == 1 else values, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -26,7 +26,7 @@ from lowtide.report.data_quality import (
     unvalued_energy_reasons,
 )
 from lowtide.report.model import Report, RunFigures
-from lowtide.report.savings_model import Basis, Figures, Group, LeftOut, Part, Repeatability, Savings, SavingsRun
+from lowtide.report.savings_model import Basis, Figures, Group, LeftOut, Part, Savings, SavingsRun
 from lowtide.report.savings_text import cells_csv, runs_csv
 from lowtide.report.waiting import Delay, delay_of, queue_reason, waiting_of
 from lowtide.timeutil import as_utc
@@ -93,7 +93,11 @@ def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: fl
     :param repeatability_percent: a change within this is not claimed for efficiency, where a report does not say its own.
     """
     asked = query.repeatability_percent
-    repeatability = Repeatability(percent=repeatability_percent if asked is None else asked, for_all=asked is not None)
+
+    def repeatability(report: Report) -> float:
+        own = repeatability_percent if report.repeatability_percent is None else report.repeatability_percent
+        return own if asked is None else asked
+
     entries = (_entry_of(folder, repeatability) for folder in training_folders(root))
     wanted = _once_each([entry for entry in entries if _is_wanted(entry, query)])
     if query.verify:
@@ -105,8 +109,8 @@ def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: fl
         until=query.until,
         dag=query.dag,
         ledgers_verified=query.verify,
-        repeatability_percent=repeatability.percent,
-        repeatability_for_all=repeatability.for_all,
+        repeatability_percent=repeatability_percent if asked is None else asked,
+        repeatability_for_all=asked is not None,
         groups=groups_of(runs),
         left_out=tuple(entry for entry in wanted if isinstance(entry, LeftOut)),
         runs=tuple(sorted(runs, key=lambda run: (run.ended_at, run.folder))),
@@ -178,9 +182,11 @@ def _has_any(path: Path, names: Sequence[str]) -> bool:
 
 
 Entry = SavingsRun | LeftOut
+_Repeatability = Callable[[Report], float]
+"""Within how many percent a change of energy per sample is not counted, for a report."""
 
 
-def _entry_of(folder: TrainingFolder, repeatability: Repeatability) -> Entry:
+def _entry_of(folder: TrainingFolder, repeatability: _Repeatability) -> Entry:
     """Read a training's record, decisions and report; what cannot be accounted is a reason, never an exception."""
     file = folder.path / "record.json"
     if not file.exists():
@@ -212,7 +218,7 @@ def _left_out(folder: TrainingFolder, reason: str, record: AnyRecord | None = No
     )
 
 
-def _savings_run(folder: TrainingFolder, record: AnyRecord, repeatability: Repeatability) -> SavingsRun:
+def _savings_run(folder: TrainingFolder, record: AnyRecord, repeatability: _Repeatability) -> SavingsRun:
     basis, delay, bounds = _basis(record), _delay(folder, record), record.uncertainty
     finished, ended_at = isinstance(record, TrainingRecord), _real(record, record.ended_at)
     waiting, efficiency = _avoided(folder, record, basis, delay, repeatability)
@@ -297,7 +303,7 @@ class _Avoided(NamedTuple):
 
 
 def _avoided(
-    folder: TrainingFolder, record: AnyRecord, basis: Basis, delay: Delay, repeatability: Repeatability
+    folder: TrainingFolder, record: AnyRecord, basis: Basis, delay: Delay, repeatability: _Repeatability
 ) -> tuple[_Avoided, _Avoided]:
     """Return what waiting avoided, and what efficiency did."""
     if folder.superseded or not isinstance(record, TrainingRecord):
@@ -321,7 +327,7 @@ def _waiting_barred(record: TrainingRecord, basis: Basis, delay: Delay) -> list[
     return reasons or ([queue] if queue else [])
 
 
-def _by_efficiency(report: Path, record: TrainingRecord, repeatability: Repeatability) -> _Avoided:
+def _by_efficiency(report: Path, record: TrainingRecord, repeatability: _Repeatability) -> _Avoided:
     """Return the energy that the baseline's energy per sample would have taken beyond the run's, at the run's own intensity.
 
     Not the efficiency's part of the change: that is weighed by the baseline's emissions too, and after a cleaner week would
@@ -334,7 +340,7 @@ def _by_efficiency(report: Path, record: TrainingRecord, repeatability: Repeatab
         return _Avoided(reasons=("there is no report of this run; its compare task, or `lowtide compare`, writes one",))
     except (OSError, ValidationError):
         return _Avoided(reasons=("its report cannot be read",))
-    percent = repeatability.of(found.repeatability_percent)
+    percent = repeatability(found)
     if reasons := _efficiency_barred(found, record):
         return _Avoided(reasons=tuple(reasons), repeatability_percent=percent)
     sides = [_energy_per_sample_kwh(side) for side in _baselines(found)]

@@ -1,4 +1,7 @@
-"""``savings.json``: every run as it is accounted, and sums of what may be summed."""
+"""The model of ``savings.json``: every run, and sums of what may be summed.
+
+``python -m lowtide.report.savings_model`` renews ``savings.schema.json`` after a change.
+"""
 
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -9,28 +12,13 @@ from lowtide.io import write_json_atomically
 from lowtide.records import EmissionFactorType, Frozen, NonNegative, SignalType, schema_text
 
 SAVINGS_SCHEMA_VERSION: Final = "1.0"
+SAVINGS_SCHEMA = Path(__file__).parents[1] / "schemas" / "savings.schema.json"
 
 Basis = Literal["measured", "estimated_energy", "simulated"]
 """Simulated: modelled or replayed intensity, or replayed energy, above 5 %. Estimated: energy by TDP or constants, above 5 %."""
 
 _Grams = Annotated[float | None, Field(allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0)]
-
-
-class Repeatability(Frozen):
-    """A change of energy per sample within so many percent is not counted: by each report's own rule, or by one for all."""
-
-    percent: float
-    for_all: Annotated[bool, Field(description="false: only of reports that do not say by which they were written")] = (
-        False
-    )
-
-    def of(self, own: float | None) -> float:
-        """Return the percentage for a report.
-
-        :param own: by which the report was written, from its run's configuration; None where it does not say.
-        """
-        return self.percent if self.for_all or own is None else own
 
 
 class SavingsRun(Frozen):
@@ -59,7 +47,7 @@ class SavingsRun(Frozen):
     emissions_high_gco2eq: NonNegative | None
     unsettled_gco2eq: Annotated[
         NonNegative,
-        Field(description="part of the emissions, by share of energy, booked at forecasts or cached readings"),
+        Field(description="part of the emissions, by share of energy, valued at forecasts or cached readings"),
     ]
     waited: Annotated[bool | None, Field(description="for the grid; null = its decisions were not kept")]
     wait_s: Annotated[NonNegative, Field(description="submission to start, where it waited; policy time")]
@@ -80,7 +68,7 @@ class SavingsRun(Frozen):
 
 
 class LeftOut(Frozen):
-    """A run that is in no sum, and why; what it used is told where it is known."""
+    """A run that is in no sum, and why; with what it used where that is known."""
 
     dag: str | None
     folder: str
@@ -118,7 +106,7 @@ class Figures(Frozen):
 
 
 class Part(Frozen):
-    """The figures of one month, one model, or one model in one month; null stands for all."""
+    """The figures of one month, one model, or one model in one month; null means all."""
 
     month: str | None
     model: str | None
@@ -143,10 +131,10 @@ class Savings(Frozen):
 
     schema_version: Literal["1.0"] = SAVINGS_SCHEMA_VERSION
     generated_at: AwareDatetime
-    since: Annotated[AwareDatetime | None, Field(description="runs that ended at this moment or later")]
-    until: Annotated[AwareDatetime | None, Field(description="runs that ended before this moment")]
+    since: Annotated[AwareDatetime | None, Field(description="runs that ended at this time or later")]
+    until: Annotated[AwareDatetime | None, Field(description="runs that ended before this time")]
     dag: Annotated[str | None, Field(description="null = all")]
-    ledgers_verified: Annotated[bool, Field(description="whether each ledger was held against its record's checksum")]
+    ledgers_verified: Annotated[bool, Field(description="whether each ledger was compared with its record's checksum")]
     repeatability_percent: Annotated[
         float,
         Field(
@@ -159,11 +147,6 @@ class Savings(Frozen):
     runs: tuple[SavingsRun, ...]
     notes: tuple[str, ...]
 
-
-# ``python -m lowtide.report.savings_model`` renews ``savings.schema.json`` after a change of the model.
-
-
-SAVINGS_SCHEMA = Path(__file__).parents[1] / "schemas" / ("savings.schema.json")
 
 if __name__ == "__main__":
     write_json_atomically(SAVINGS_SCHEMA, schema_text(Savings))

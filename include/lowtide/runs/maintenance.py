@@ -12,7 +12,7 @@ from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError, LedgerInUse, LowtideError, MeasurementError
 from lowtide.grid.history import HistoryStore
 from lowtide.records import AnyRecord, LedgerEventKind, read_record
-from lowtide.report.compare import compare_replicates
+from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
 from lowtide.report.model import Report
 from lowtide.report.savings import training_folders
@@ -224,7 +224,7 @@ def _compared(report: dict[str, Any], artifacts_root: Path, settings: ReportConf
     """Compare the same runs again, by the rules that the report was written with."""
     baselines, runs = ([load_record(_folder(side)) for side in sides] for sides in _sides(report))
     percent = report.get("repeatability_percent")
-    found = compare_replicates(
+    found = compare_runs(
         baselines,
         runs,
         settings=settings if percent is None else settings.model_copy(update={"repeatability_percent": float(percent)}),

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from lowtide import units
 from lowtide.config.schema import ReportConfig
-from lowtide.report.compare import compare_runs
 from lowtide.report.html import CONTENT_SECURITY_POLICY, _environment, render_html
 from lowtide.report.html.page import tiles_of
 from lowtide.runs.evidence import wait_evidence
 
-from tests.support.comparisons import compared, golden_reports, waiting_run
+from tests.support.comparisons import compare_one, compared, golden_reports, waiting_run
 from tests.support.day_runs import evening_baseline, night_run
 from tests.support.pages import CASES, NOW, WrittenPage
 from tests.support.records import make_record
@@ -203,7 +202,7 @@ def test_a_day_of_five_second_rows_is_a_page_in_three_seconds_of_one_processor(t
     length: dict[str, Any] = {"hours": 24.0, "row_s": 5.0}
     _, baseline = evening_baseline(**length).write(tmp_path / "base")
     _, run = night_run(**length, wait=timedelta(hours=9), pauses=[(8.0, 2.0), (16.0, 3.0)]).write(tmp_path / "run")
-    report = compare_runs(baseline, run, settings=ReportConfig(), now=NOW)
+    report = compare_one(baseline, run, settings=ReportConfig(), now=NOW)
     begin = time.process_time()
     text = render_html(report)
     assert time.process_time() - begin < 3
@@ -245,7 +244,7 @@ def test_a_best_time_far_away_is_reported_and_does_not_shrink_the_run(tmp_path: 
     run = night_run(hours=0.2, wait=timedelta(minutes=3), pauses=[], policy="window", changes={"policy": "window"})
     folder, record = run.write(tmp_path / "run")
     evidence = wait_evidence(record, folder, None, now=NOW)
-    report = compare_runs(None, record, settings=ReportConfig(), now=NOW, evidence=evidence)
+    report = compare_one(None, record, settings=ReportConfig(), now=NOW, evidence=evidence)
     assert report.waiting.perfect_foresight is not None
     text = Document(render_html(report)).text()
     assert "With perfect foresight of the grid until" in text

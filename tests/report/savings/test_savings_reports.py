@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_replicates
+from lowtide.report.compare import compare_runs
 from lowtide.report.savings_model import Savings, SavingsRun
 from lowtide.report.savings_text import repeatability_remarks
 
@@ -19,11 +19,11 @@ def only(savings: Savings) -> SavingsRun:
     return run
 
 
-def held_against(root: Path, runs: list[TrainingRecord], baselines: list[TrainingRecord]) -> SavingsRun:
+def compared_with(root: Path, runs: list[TrainingRecord], baselines: list[TrainingRecord]) -> SavingsRun:
     """Write the first run, with a report that holds all of them against all baselines."""
     write_training(root, "nightly/a", runs[0], baseline=baselines[0])
     mine = TrainingRecord.model_validate_json((root / "runs/nightly/a/record.json").read_text())
-    report = compare_replicates(baselines, [mine, *runs[1:]], settings=ReportConfig(), now=mine.ended_at)
+    report = compare_runs(baselines, [mine, *runs[1:]], settings=ReportConfig(), now=mine.ended_at)
     (root / "reports/nightly/a/report.json").write_text(report.model_dump_json())
     return only(savings_of(root))
 
@@ -35,7 +35,7 @@ def seeds(gpu_kwh: list[float]) -> list[TrainingRecord]:
 
 
 def test_several_baselines_support_what_their_mean_says(tmp_path: Path) -> None:
-    found = held_against(tmp_path, [nightly()], seeds([0.0060, 0.0061, 0.0059]))
+    found = compared_with(tmp_path, [nightly()], seeds([0.0060, 0.0061, 0.0059]))
     report = json.loads((tmp_path / "reports/nightly/a/report.json").read_text())
     assert report["headline"]["status"] == "claimed"
     assert found.avoided_by_efficiency_gco2eq == pytest.approx(0.0015 * 110, rel=1e-9)
@@ -67,6 +67,6 @@ def test_each_report_is_held_to_the_repeatability_that_it_was_written_with(tmp_p
 
 def test_a_report_of_several_runs_says_nothing_of_one_of_them(tmp_path: Path) -> None:
     other = nightly(2, ledger_sha256="e" * 64)
-    found = held_against(tmp_path, [nightly(), other], seeds([0.0060, 0.0061, 0.0059]))
+    found = compared_with(tmp_path, [nightly(), other], seeds([0.0060, 0.0061, 0.0059]))
     assert found.avoided_by_efficiency_gco2eq is None
     assert "several runs" in found.efficiency_not_counted[0]
