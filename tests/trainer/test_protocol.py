@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.errors import ConfigurationError, DataSetError, TrainingError
-from lowtide.trainer.protocol import EventKind, TrainingEvent
+from lowtide.trainer.protocol import Command, EventKind, Requests, TrainingEvent
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -51,10 +51,27 @@ def test_garbage_never_raises_anything_but_a_training_error(text: str) -> None:
         TrainingEvent.decode(text)
 
 
-def test_a_figure_that_json_cannot_say_is_refused_by_the_sender() -> None:
+def test_a_figure_that_json_cannot_hold_is_refused_by_the_sender() -> None:
     event = TrainingEvent(kind=EventKind.PROGRESS, monotonic_s=1.0, data={"loss": math.nan})
     with pytest.raises(ValueError, match="JSON"):
         event.encode()
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([f"{Command.STOP}\n".encode()], (True, False)),
+        ([f"{Command.PAUSE}\n".encode()], (False, True)),
+        ([b"sto", b"hurry\n", b"", b"\xff\n"], (False, False)),
+    ],
+)
+def test_a_command_is_recorded_and_a_torn_or_unknown_one_is_ignored(
+    lines: list[bytes], expected: tuple[bool, bool]
+) -> None:
+    requests = Requests()
+    for line in lines:
+        requests.take(line)
+    assert (requests.stop.is_set(), requests.pause.is_set()) == expected
 
 
 @pytest.mark.parametrize(

@@ -515,14 +515,14 @@ class TrainingChild:
 
     def request_stop(self) -> None:
         """Ask the child to save and exit at the next optimizer step, with status 75; does nothing if it has ended."""
-        self._started()[0].write(Command.STOP.as_line())
+        self._started()[0].write(f"{Command.STOP}\n")
 
     def request_pause(self) -> None:
         """Ask the child to exit at the next optimizer step, with status 75, but only once its checkpoint is on disk.
 
         Where none can be written it sends a ``warning`` event and continues.
         """
-        self._started()[0].write(Command.PAUSE.as_line())
+        self._started()[0].write(f"{Command.PAUSE}\n")
 
     def end(self, grace_s: float = 2.0) -> None:
         """End the child and all that it started, and reap it: asked first, then SIGTERM, then SIGKILL; within 4 s.

@@ -1,7 +1,7 @@
-"""Messages between parent and child: JSON lines, events up and commands down.
+"""Messages between parent and child: events up, as JSON lines, and commands down.
 
 Events travel on a separate descriptor, so that nothing a user's code prints can be taken for one. The first line
-down is a ``ChildRequest``; further lines are commands. End of file on that pipe means that the parent is gone.
+down is a ``ChildRequest``; further lines are commands, one word each. End of file on that pipe means that the parent is gone.
 
 Exit statuses of the child: 0 finished, 1 failed (a ``failed`` event gives the reason), 70 orphaned, 75 paused or stopped on
 request (a ``stopped`` event names which, and what was saved).
@@ -52,10 +52,6 @@ class Command(StrEnum):
 
     STOP = "stop"
     PAUSE = "pause"
-
-    def as_line(self) -> str:
-        """Return the command as a line, with the line's end."""
-        return json.dumps({"command": self.value}) + "\n"
 
 
 class ExitStatus(IntEnum):
@@ -174,11 +170,9 @@ class Requests:
 
     def take(self, line: bytes) -> None:
         """Record a command; one of a later version, or a torn one, is ignored."""
-        try:
-            command = Command(json.loads(line)["command"])
-        except (ValueError, KeyError, TypeError):
-            return
-        {Command.STOP: self.stop, Command.PAUSE: self.pause}[command].set()
+        requested = {b"stop\n": self.stop, b"pause\n": self.pause}.get(line)
+        if requested is not None:
+            requested.set()
 
 
 class Control:
