@@ -103,7 +103,7 @@ def test_a_wait_in_the_worker_remembers_failed_checks_until_the_fallback_decides
     outcome = run_probe("poking", file=config)
     checks = _evidence(outcome)
     assert [check["reason"] for check in checks] == ["signal_unavailable", "forecast_minimum"]
-    assert "1 of 2 failed looks" in checks[0]["text"]
+    assert "1 of 2 failed checks" in checks[0]["text"]
 
 
 def test_what_a_task_fixes_wins_over_the_form(run_probe, tmp_path):

@@ -54,7 +54,7 @@ def test_it_runs_in_both_valleys_and_pauses_between_them() -> None:
     pause = decide(under_way(2 * HOUR, running=True), T0 + 4 * HOUR, SEEN)
     assert (pause.action, pause.planned_start) == (Action.PAUSE, T0 + 8 * HOUR)
     assert pause.until == T0 + 4 * HOUR + 5 * MINUTE
-    assert "going on at 2026-03-03 06:00 UTC in one piece emits 67 % less than running on from now" in pause.text
+    assert "resuming at 2026-03-03 06:00 UTC in one piece emits 67 % less than running on from now" in pause.text
     paused = decide(under_way(2 * HOUR, running=False, pauses=1), T0 + 7 * HOUR, SEEN)
     assert (paused.action, paused.planned_start) == (Action.WAIT, T0 + 8 * HOUR)
     resumed = decide(under_way(2 * HOUR, running=False, pauses=1), T0 + 8 * HOUR, SEEN)
