@@ -219,3 +219,12 @@ def test_a_running_job_is_told_to_run_or_to_pause_and_never_to_wait(share, pause
     assert decision.action in (Action.RUN, Action.PAUSE)
     if pauses >= 5:
         assert decision.action is Action.RUN
+
+
+def test_a_plan_that_ends_with_a_forecast_delayed_by_jitter_is_not_refused_for_a_rounding_error() -> None:
+    waiting = job(
+        policy="interruptible", deadline=T0 + 30 * HOUR, expected_duration=HOUR, minimum_gain_percent=0.0,
+        poke_interval=10 * MINUTE, jitter=timedelta(seconds=1), pausing=PausingConfig(minimum_slice=timedelta(seconds=1), maximum_pauses=1),
+    )  # fmt: skip
+    outlook = Outlook(prediction=prediction([0.0, 1.0, 0.0], start=T0, step=30 * MINUTE))
+    assert decide(waiting, T0 + timedelta(seconds=0.959901), outlook).action in (Action.RUN, Action.WAIT)

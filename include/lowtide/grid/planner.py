@@ -107,7 +107,9 @@ def priced(curve: IntensityCurve, task: Task, segments: tuple[Segment, ...]) -> 
         if i > 0 or task.state == "paused" or (task.state == "running" and start_s > task.now_s + SAME_S):
             cost += resume_cost(curve, task, start_s)
             start_s += task.resume_time_s  # noqa: PLW2901 the work begins after the resume
-        mean = curve.mean_over(start_s, end_s)
+        # the sum of a start and a duration may pass the curve's end by a rounding error
+        known_s = curve.end_s if curve.end_s < end_s <= curve.end_s + SAME_S else end_s
+        mean = curve.mean_over(start_s, known_s)
         if mean is None:
             raise ValueError(f"the curve does not cover {start_s} to {end_s}")
         cost += mean * (end_s - start_s)
