@@ -83,14 +83,14 @@ def test_the_table_fits_a_page_and_says_what_it_means(files: tuple[Path, Path]) 
         "missed: jobs that end after their deadline; segments: pieces that a job runs in, mean (1: no pause)" in lines
     )
     assert sum(line.startswith(("window ", "interruptible* ", "threshold ")) for line in lines) == 6
-    for told in (
+    for message in (
         "of the oracle's saving, over 2 lines",
         "1.1 times as long",
         "may pause",
         "meet a gap",
         "Europe/Berlin",
     ):
-        assert told in done.stdout
+        assert message in done.stdout
 
 
 def test_interruptible_makes_window_pause_and_the_oracle_too(files: tuple[Path, Path]) -> None:
@@ -113,7 +113,7 @@ def test_deciding_once_gains_less_than_perfect_knowledge_and_checking_again_diff
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--trace", "{trace}", "--policy", "windows"), "choose among immediate, threshold"),
         (("--trace", "{trace}", "--policy", "threshold"), "needs --threshold"),
@@ -139,11 +139,11 @@ def test_deciding_once_gains_less_than_perfect_knowledge_and_checking_again_diff
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(
-    arguments: tuple[str, ...], told: str, files: tuple[Path, Path]
+    arguments: tuple[str, ...], message: str, files: tuple[Path, Path]
 ) -> None:
     done = backtest(*(argument.format(trace=files[0]) for argument in arguments))
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -155,7 +155,7 @@ def test_a_trace_whose_name_has_no_zone_wants_one(files: tuple[Path, Path]) -> N
     assert done.stderr == "lowtide: mine.csv does not begin with a zone, as DE_2023.csv does; give --zone\n"
 
 
-def test_a_zone_that_nobody_knows_is_only_a_name_where_the_time_zone_is_given(files: tuple[Path, Path]) -> None:
+def test_a_zone_outside_the_table_is_only_a_name_where_the_time_zone_is_given(files: tuple[Path, Path]) -> None:
     arguments = (
         "--trace",
         files[0],

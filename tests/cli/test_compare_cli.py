@@ -73,7 +73,7 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path, folders: list[Path]) 
     assert not (tmp_path / "report").exists()
 
 
-def test_a_run_alone_is_told_what_its_wait_was_worth(tmp_path: Path, folders: list[Path]) -> None:
+def test_a_run_alone_shows_what_its_wait_was_worth(tmp_path: Path, folders: list[Path]) -> None:
     """At submission 295 g/kWh, run at 215, and at best the last hour before the deadline, at 115."""
     done = compare(tmp_path, "--run", folders[3])
     assert done.returncode == 0, done.stderr

@@ -77,7 +77,7 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
-def test_codecarbons_columns_cannot_say_that_energy_is_missing_so_it_is_told_beside_them(
+def test_codecarbons_columns_cannot_say_that_energy_is_missing_so_a_warning_says_it(
     folders: tuple[Path, Path],
 ) -> None:
     """Its dashboard would add a killed run's part up with whole runs."""

@@ -89,7 +89,7 @@ def test_forecasts_and_damaged_files_are_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("show", "--zone", "FR"), "there is no history of zone FR"),
         (("show", "--zone", "DEE"), "did you mean"),
@@ -102,10 +102,10 @@ def test_forecasts_and_damaged_files_are_shown(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(
-    arguments: tuple[str, ...], told: str, yearly: Path, tmp_path: Path
+    arguments: tuple[str, ...], message: str, yearly: Path, tmp_path: Path
 ) -> None:
     given = [argument.format(yearly=yearly) for argument in arguments]
     done = history(*given, LOWTIDE_ARTIFACTS_ROOT=str(tmp_path / "artifacts"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Where commands without a configuration look: the folder given, the deployment's, the project's."""
+"""Where commands without a configuration read: the folder given, the deployment's, the project's."""
 
 from pathlib import Path
 

@@ -46,8 +46,8 @@ def live(tmp_path, **changes):
 def test_the_cleanest_block_of_a_live_forecast_is_chosen_and_written_as_json(tmp_path, neso):
     done = plan(live(tmp_path), *WINDOW, "--json", LOWTIDE_GRID_URL=neso.url)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    decision, prediction = told["decision"], told["prediction"]
+    written = json.loads(done.stdout)
+    decision, prediction = written["decision"], written["prediction"]
     assert prediction["source"] == "neso"
     edges = [parse_moment(edge) for edge in prediction["edges"]]
     cleanest = min(prediction["carbon_intensity_gco2eq_per_kwh"])

@@ -113,9 +113,9 @@ def test_a_span_without_runs_says_so(root: Path) -> None:
 def test_the_repeatability_is_each_reports_own_unless_asked_otherwise(root: Path) -> None:
     for path in root.glob("reports/*/*/report.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"repeatability_percent": 20.0}))
-    told = "a change of energy per sample within 20 % is not measurable in 3 runs, by the configuration"
+    words = "a change of energy per sample within 20 % is not measurable in 3 runs, by the configuration"
     own, asked = report(root), report(root, "--repeatability-percent", "4")
-    assert told in own.stdout
+    assert words in own.stdout
     assert own.stdout.count("none counted") > asked.stdout.count("none counted")
     assert "a change of energy per sample within 4 % is not measurable, in every run" in asked.stdout
     assert report(root, "--repeatability-percent", "x").returncode == 2

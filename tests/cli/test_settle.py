@@ -72,7 +72,7 @@ def test_the_grid_that_the_ledger_names_is_asked_and_the_run_is_valued_again(
     assert str(folder.record) in again.stdout
 
 
-def test_offline_the_stored_history_settles_and_nobody_is_asked(
+def test_offline_the_stored_history_settles_and_no_provider_is_asked(
     run: tuple[RunFolder, TrainingRecord], server: Loopback, tmp_path: Path
 ) -> None:
     folder, _ = run
@@ -85,7 +85,7 @@ def test_offline_the_stored_history_settles_and_nobody_is_asked(
     check_contract(folder)
 
 
-def test_a_provider_that_is_away_is_told_and_what_the_history_knows_is_settled_nevertheless(
+def test_a_provider_that_is_away_is_reported_and_what_the_history_knows_is_settled_nevertheless(
     run: tuple[RunFolder, TrainingRecord], server: Loopback, tmp_path: Path
 ) -> None:
     folder, _ = run

@@ -79,8 +79,8 @@ def test_a_wait_ends_after_now_and_never_after_the_latest_start(job: Job, now: d
         return
     assert decision.until is not None
     assert now < decision.until <= now + job.poke_interval
-    for moment in (decision.until, decision.planned_start):
-        assert moment is None or job.latest_start is None or moment <= job.latest_start
+    for time in (decision.until, decision.planned_start):
+        assert time is None or job.latest_start is None or time <= job.latest_start
 
 
 @given(JOBS, MOMENTS, OUTLOOKS)
@@ -98,7 +98,7 @@ def test_nothing_waits_at_or_after_its_latest_start(job: Job, now: datetime, out
             assert decision.action is Action.RUN
             return
         if decision.reason in (Reason.BELOW_THRESHOLD, Reason.FORECAST_MINIMUM):
-            # clean, or planned, at the last moment and in time: nothing to skip or to fail
+            # clean, or planned, at the latest start and in time: nothing to skip or to fail
             assert decision.action is Action.RUN
             assert job.deadline is not None
             assert now + job.expected_duration <= job.deadline
@@ -126,14 +126,14 @@ def test_immediate_always_runs(job: Job, now: datetime, outlook: Outlook) -> Non
 
 
 @given(VALUES, st.floats(1, 1_000), st.integers(0, 9))
-def test_an_answered_look_runs_now_exactly_when_at_or_below_the_threshold(
+def test_an_answered_check_runs_now_exactly_when_at_or_below_the_threshold(
     value: float, limit: float, hours: int
 ) -> None:
-    look = decide(
+    decision = decide(
         job(threshold_gco2eq_per_kwh=limit, deadline=T0 + 12 * HOUR), T0 + hours * HOUR, Outlook(reading=reading(value))
     )
-    assert (look.action is Action.RUN) == (value <= limit)
-    assert look.reason is (Reason.BELOW_THRESHOLD if value <= limit else Reason.ABOVE_THRESHOLD)
+    assert (decision.action is Action.RUN) == (value <= limit)
+    assert decision.reason is (Reason.BELOW_THRESHOLD if value <= limit else Reason.ABOVE_THRESHOLD)
 
 
 @given(JOBS, MOMENTS, OUTLOOKS)
@@ -141,7 +141,7 @@ def test_a_plan_begins_neither_before_now_nor_after_the_latest_start_and_is_in_o
     job: Job, now: datetime, outlook: Outlook
 ) -> None:
     decision = decide(job, now, outlook)
-    flat = [moment for segment in decision.segments for moment in segment]
+    flat = [time for segment in decision.segments for time in segment]
     assert flat == sorted(flat)
     start = decision.planned_start
     assert start is None or start >= now
@@ -155,14 +155,14 @@ def test_a_plan_begins_neither_before_now_nor_after_the_latest_start_and_is_in_o
 
 
 @given(JOBS, OUTLOOKS)
-def test_a_job_with_a_deadline_ends_its_wait_when_looks_follow_until(job: Job, outlook: Outlook) -> None:
+def test_a_job_with_a_deadline_ends_its_wait_when_checks_follow_until(job: Job, outlook: Outlook) -> None:
     job = replace(job, deadline=T0 + timedelta(hours=30), expected_duration=HOUR, duration_margin=0.0, progress=None)
     job = replace(job, poke_interval=max(job.poke_interval, timedelta(minutes=10)))
-    now, looks = T0, 0
+    now, checks = T0, 0
     while (decision := decide(job, now, outlook)).action is Action.WAIT:
         assert decision.until is not None
-        now, looks = decision.until, looks + 1
-        assert looks <= 30 * 6 + 60  # beside the poke interval, planned starts end a look
+        now, checks = decision.until, checks + 1
+        assert checks <= 30 * 6 + 60  # beside the poke interval, planned starts cause a check
     assert job.latest_start is not None
     assert now <= job.latest_start
 
@@ -221,13 +221,13 @@ def test_a_deadline_that_has_passed_is_called_passed() -> None:
     assert "already passed" in texts[2]
 
 
-def test_a_naive_moment_is_refused() -> None:
+def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="no UTC offset"):
         decide(job(), datetime(2026, 3, 2, 22, 0), Outlook())  # noqa: DTZ001
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"policy": "best"}, "policy 'best' is not known"),
         ({"threshold_gco2eq_per_kwh": None}, "needs threshold_gco2eq_per_kwh"),
@@ -237,8 +237,8 @@ def test_a_naive_moment_is_refused() -> None:
         ({"percentile": 100.0}, "percentile 100; give"),
     ],
 )
-def test_an_impossible_job_is_refused_in_one_sentence(change: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_an_impossible_job_is_refused_in_one_sentence(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         job(**change)
 
 

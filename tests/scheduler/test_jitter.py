@@ -45,9 +45,9 @@ def test_a_thousand_jobs_are_spread_evenly() -> None:
     assert fraction("nightly") == pytest.approx(0.9599, abs=1e-4)  # the same in every process, unlike hash()
 
 
-@pytest.mark.parametrize("look", [hourly, remembered])
-def test_jobs_that_see_one_curve_start_over_the_whole_jitter(look: object) -> None:
-    starts = sorted(started(waiting, look) for waiting in jobs(60))  # type: ignore[arg-type]
+@pytest.mark.parametrize("outlook_at", [hourly, remembered])
+def test_jobs_that_see_one_curve_start_over_the_whole_jitter(outlook_at: object) -> None:
+    starts = sorted(started(waiting, outlook_at) for waiting in jobs(60))  # type: ignore[arg-type]
     assert T0 + 4 * HOUR <= starts[0] < starts[-1] < T0 + 5 * HOUR
     quarters = Counter(int((start - T0) / (15 * MINUTE)) for start in starts)
     assert set(quarters) == {16, 17, 18, 19}
@@ -90,13 +90,13 @@ def test_a_start_below_the_limit_for_starting_at_once_is_spread_too() -> None:
 def test_jitter_never_passes_the_latest_start(
     values: list[float], policy: str, job_id: str, jitter: int, slack: int
 ) -> None:
-    def look(now: datetime) -> Outlook:
+    def outlook_at(now: datetime) -> Outlook:
         passed = int((now - T0) / HOUR)
         begin = T0 + passed * HOUR
         return Outlook(reading=reading(values[passed], begin), prediction=prediction(values[passed:], start=begin))
 
     waiting = job(job_id=job_id, policy=policy, jitter=jitter * MINUTE, deadline=T0 + 2 * HOUR + slack * MINUTE)
-    assert T0 <= started(waiting, look) <= T0 + slack * MINUTE
+    assert T0 <= started(waiting, outlook_at) <= T0 + slack * MINUTE
 
 
 @pytest.mark.parametrize("by_s", [600.0, 5000.0])

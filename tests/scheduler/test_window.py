@@ -1,4 +1,4 @@
-"""The best block before the deadline: chosen exactly, kept however often is looked, never too late."""
+"""The best block before the deadline: chosen exactly, the same however often it is checked, never too late."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -81,7 +81,7 @@ def test_more_slack_never_raises_the_expected_cost(
 
 @settings(max_examples=60, deadline=None)
 @given(CURVES, MINUTES, st.integers(0, 59), st.integers(0, 20 * 60), st.integers(7, 300))
-def test_looking_more_often_does_not_change_the_start(
+def test_checking_more_often_does_not_change_the_start(
     values: list[float], duration: timedelta, late: int, slack: int, often: int
 ) -> None:
     outlook, now = seen(values), T0 + late * MINUTE
@@ -99,10 +99,10 @@ def test_a_wrong_duration_breaks_the_deadline_by_no_more_than_its_error(data: st
     waiting = window(duration_margin=margin / 100)
     assert waiting.deadline is not None
 
-    def look(now: datetime) -> Outlook:  # a forecast that changes with each look
+    def outlook_at(now: datetime) -> Outlook:  # a forecast that changes with each check
         return Outlook(prediction=prediction(data.draw(CURVES), start=now - 30 * MINUTE, issued_at=now))
 
-    start = started(replace(waiting, poke_interval=HOUR), look)
+    start = started(replace(waiting, poke_interval=HOUR), outlook_at)
     longer = data.draw(MINUTES)
     spare = waiting.expected_duration * (margin / 100)
     assert start + waiting.expected_duration + longer - waiting.deadline <= longer - spare
@@ -129,7 +129,7 @@ def test_every_waiting_policy_starts_at_once_below_the_limit_for_that(policy: st
 
 
 @pytest.mark.parametrize("on_latest_start", ["skip", "fail"])
-def test_a_start_that_was_planned_for_the_latest_moment_is_no_reason_to_skip(on_latest_start: str) -> None:
+def test_a_start_that_was_planned_for_the_latest_start_is_no_reason_to_skip(on_latest_start: str) -> None:
     outlook = seen([300.0] * 8 + [100.0] * 10)
     waiting = window(on_latest_start=on_latest_start)
     assert decide(waiting, T0, outlook).planned_start == waiting.latest_start == T0 + 8 * HOUR
@@ -172,7 +172,7 @@ def test_a_threshold_does_not_wait_where_the_prediction_sees_no_gain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "now_h", "told"),
+    ("values", "now_h", "message"),
     [
         (
             [300.0] * 3 + [100.0] * 3,
@@ -183,15 +183,15 @@ def test_a_threshold_does_not_wait_where_the_prediction_sees_no_gain() -> None:
         ([300.0] * 8 + [100.0] * 20, 7, "it is 7 h old"),
     ],
 )
-def test_what_is_wrong_with_a_forecast_is_said(values: list[float], now_h: int, told: str) -> None:
+def test_what_is_wrong_with_a_forecast_is_said(values: list[float], now_h: int, message: str) -> None:
     decision = decide(window(), T0 + now_h * HOUR, seen(values))
     assert decision.action is Action.WAIT
-    assert told in decision.text
+    assert message in decision.text
     assert "\n" not in decision.text
 
 
 @pytest.mark.parametrize(
-    ("outlook", "told"),
+    ("outlook", "message"),
     [
         (
             seen([100.0] * 3),
@@ -202,15 +202,15 @@ def test_what_is_wrong_with_a_forecast_is_said(values: list[float], now_h: int, 
         (seen([300.0] * 6 + [nan] * 4 + [1.0] * 9), "does not cover a run that starts now (4.0 h of it are missing)"),
     ],
 )
-def test_a_forecast_that_cannot_see_now_is_not_used_and_that_is_said(outlook: Outlook, told: str) -> None:
+def test_a_forecast_that_cannot_see_now_is_not_used_and_that_is_said(outlook: Outlook, message: str) -> None:
     decision = decide(window(), T0 + 5 * HOUR, outlook)
     assert (decision.action, decision.reason) == (Action.RUN, Reason.SIGNAL_UNAVAILABLE)
-    assert told in decision.text
+    assert message in decision.text
     ordered = replace(outlook, shape=curve([300.0] * 6 + [100.0] * 9))
     assert decide(window(), T0 + 5 * HOUR, ordered).reason is Reason.FORECAST_MINIMUM
 
 
-def test_a_reading_that_contradicts_the_forecast_is_told() -> None:
+def test_a_reading_that_contradicts_the_forecast_is_named() -> None:
     outlook = Outlook(reading=reading(90.0), prediction=prediction([300.0] * 3 + [100.0] * 20))
     text = decide(window(), T0, outlook).text
     assert "it says 300 g/kWh for now, the reading 90" in text

@@ -1,1 +1,1 @@
-"""The command line: the four rooms composed for people without Airflow, and for a look before adopting it."""
+"""The command line: plan, train, compare, report and backtest without Airflow."""

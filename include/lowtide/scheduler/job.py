@@ -166,7 +166,7 @@ _DEFAULT_LIMITS = PausingConfig()
 
 
 def job_from_config(config: LowtideConfig, *, job_id: str, submitted_at: datetime) -> Job:
-    """Return the job of a configuration, its deadline fixed as an absolute moment.
+    """Return the job of a configuration, its deadline fixed as an absolute time.
 
     :param submitted_at: in policy time; a clock time in the file is its next occurrence after this, in the zone.
     :raises ValueError: ``submitted_at`` has no offset.
