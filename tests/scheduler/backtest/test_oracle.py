@@ -29,8 +29,10 @@ def test_the_best_block_is_below_every_other_and_is_one_of_them(
     (best,) = best_blocks(actual, np.array([begin]), np.array([latest]), duration)
     other = begin + place * (latest - begin)
     assert best <= actual.mean(other, other + duration) + 1e-8 * (1.0 + best)  # differences of prefix sums lose digits
-    fine = np.unique(np.clip([begin, latest, *np.arange(0, actual.end_s, 60.0)], begin, latest))
-    assert best == pytest.approx(actual.mean(fine, fine + duration).min(), rel=0.05)
+    # between two times at which a block starts or ends at an edge, its mean is linear: the least is at one of them
+    edges = np.arange(0.0, actual.end_s + 1.0, STEP)
+    starts = np.unique(np.clip([begin, latest, *edges, *(edges - duration)], begin, latest))
+    assert best == pytest.approx(actual.mean(starts, starts + duration).min(), rel=1e-6)
 
 
 def test_on_the_hour_it_is_every_hour_from_submission_on() -> None:
