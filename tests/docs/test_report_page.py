@@ -48,5 +48,5 @@ def test_every_check_stands_in_the_table_with_what_it_bars(check) -> None:
 
 
 def test_all_that_is_checked_is_in_the_table() -> None:
-    for what in compared(make_record(), waiting_run()).comparability.checked:
+    for what in compared(make_record(), waiting_run()).fairness.checked:
         assert f"`{what}`" in PAGE

@@ -16,7 +16,7 @@ def key(model: str = "shop.models:net", data: str = "shop.data:digits") -> str:
 
 
 def bars_of(report: Report) -> dict[str, str]:
-    return {difference.what: difference.bars for difference in report.comparability.differences}
+    return {difference.what: difference.bars for difference in report.fairness.differences}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_another_gpu_of_the_same_kind_has_a_meter_of_its_own(error: float, bars:
     base = make_record(gpu_devices=ONE, uncertainty=bounds(0.0082, error))
     report = compared(base, waiting_run(gpu_devices=OTHER, uncertainty=bounds(0.0067, error)))
     assert bars_of(report) == {"gpu_devices": bars}
-    difference = report.comparability.differences[0]
+    difference = report.fairness.differences[0]
     assert (difference.baseline, difference.run) == ("GPU-1", "GPU-2")
     assert ("efficiency" in (report.controllable.parts if report.controllable else ())) == (bars == "nothing")
 
@@ -136,7 +136,7 @@ def test_another_gpu_of_the_same_kind_has_a_meter_of_its_own(error: float, bars:
 def test_a_record_of_before_gpus_were_named_names_none_of_them() -> None:
     report = compared(make_record(), waiting_run(gpu_devices=ONE))
     assert bars_of(report) == {"gpus": "efficiency", "gpu_devices": "efficiency"}
-    assert report.comparability.differences[0].baseline == "none named"
+    assert report.fairness.differences[0].baseline == "none named"
 
 
 def test_the_same_gpus_in_another_order_and_runs_without_any_differ_in_nothing() -> None:
@@ -168,7 +168,7 @@ def test_another_meter_bars_nothing_where_the_change_is_larger_than_all_known_er
     assert energy is not None
     assert energy.high == pytest.approx(100 * (0.0023 * 1.4 / (0.0082 * 0.6) - 1))
     assert energy.low == pytest.approx(100 * (0.0023 * 0.6 / (0.0082 * 1.4) - 1))
-    assert "larger than all known errors" in report.comparability.differences[0].why
+    assert "larger than all known errors" in report.fairness.differences[0].why
 
 
 def test_other_hardware_is_no_efficiency_however_large_the_change() -> None:
@@ -199,7 +199,7 @@ def test_the_same_meter_errs_alike_and_a_small_change_may_be_claimed() -> None:
 
 
 def test_equal_runs_differ_in_nothing_and_all_that_was_checked_is_named() -> None:
-    fairness = compared(make_record(), make_record()).comparability
+    fairness = compared(make_record(), make_record()).fairness
     assert fairness.differences == ()
     assert {"zone", "signal_type", "emission_factor_type", "pue", "device", "effective_batch_size"} <= set(
         fairness.checked
@@ -209,10 +209,10 @@ def test_equal_runs_differ_in_nothing_and_all_that_was_checked_is_named() -> Non
 
 
 def test_without_a_baseline_nothing_is_compared() -> None:
-    assert compared(None, waiting_run()).comparability.checked == ()
+    assert compared(None, waiting_run()).fairness.checked == ()
 
 
 def test_runs_of_one_side_must_agree_among_themselves() -> None:
     report = compared_several([make_record()], [waiting_run(), waiting_run(zone="DE", ledger_sha256="e" * 64)])
     assert bars_of(report) == {"zone": "comparison"}
-    assert report.comparability.differences[0].run == "DE and GB"
+    assert report.fairness.differences[0].run == "DE and GB"

@@ -35,14 +35,14 @@ def test_another_pue_is_efficiency_not_grid() -> None:
     assert parts.efficiency == pytest.approx(parts.total)
     assert parts.grid_conditions == pytest.approx(0.0, abs=1e-12)
     assert report.changes.mean_intensity_percent == pytest.approx(0.0, abs=1e-9)
-    assert [(d.what, d.baseline, d.run) for d in report.comparability.differences] == [("pue", "1", "1.5")]
+    assert [(d.what, d.baseline, d.run) for d in report.fairness.differences] == [("pue", "1", "1.5")]
 
 
 def test_memory_of_another_kind_has_no_percentage() -> None:
     report = compared(make_record(), waiting_run(peak_memory_kind="rss_above_base", device="cpu"))
     assert report.changes.peak_memory_percent is None
     assert report.changes.energy_percent is not None
-    assert {d.what for d in report.comparability.differences} == {"peak_memory_kind", "device"}
+    assert {d.what for d in report.fairness.differences} == {"peak_memory_kind", "device"}
 
 
 def test_waiting_is_this_run_against_itself_at_submission() -> None:

@@ -40,7 +40,7 @@ def compare_runs(
         attribution_gco2eq=comparison.parts,
         controllable=comparison.controllable,
         waiting=comparison.waiting,
-        comparability=comparison.comparability,
+        fairness=comparison.comparability,
         known_errors=comparison.known_errors,
         replicates=comparison.replicates,
         repeatability_percent=settings.repeatability_percent,

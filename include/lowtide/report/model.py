@@ -281,7 +281,7 @@ class Report(Frozen):
         Controllable | None, Field(description="null where nothing is attributed, or none of it is controllable")
     ] = None
     waiting: Waiting
-    comparability: Comparability = Comparability()
+    fairness: Comparability = Comparability()  # the key of the first edition, which scripts read
     known_errors: Annotated[KnownErrors | None, Field(description="null where a record does not know them")] = None
     replicates: Annotated[Replicates | None, Field(description="null with one run a side")] = None
     repeatability_percent: Annotated[

@@ -360,7 +360,7 @@ def _efficiency_barred(found: Report, record: TrainingRecord) -> list[str]:
         return [f"its report's status is {found.headline.status}"]
     if found.replicates is not None and len(found.replicates.runs) > 1:
         return ["its report is about several runs, not about this one"]
-    differing = [d.label for d in found.comparability.differences if d.bars != "nothing"]
+    differing = [d.label for d in found.fairness.differences if d.bars != "nothing"]
     reasons = [f"{label} differs from the baseline's" for label in differing]
     for side, who in (*((baseline, "baseline") for baseline in _baselines(found)), (found.run, "run")):
         reasons += estimated_energy_reasons(side, who)

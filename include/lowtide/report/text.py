@@ -276,7 +276,7 @@ def quality_facts(report: Report) -> Facts:
 
 def difference_rows(report: Report) -> list[tuple[str, ...]]:
     """Return a row for each difference between the sides, those that rule out most first."""
-    ranked = sorted(report.comparability.differences, key=lambda difference: list(BARRED).index(difference.bars))
+    ranked = sorted(report.fairness.differences, key=lambda difference: list(BARRED).index(difference.bars))
     return [(d.label, d.baseline, d.run, BARRED[d.bars], d.why) for d in ranked]
 
 
@@ -356,7 +356,7 @@ def _comparability(report: Report) -> Iterator[str]:
     if report.baseline is None:
         yield "no baseline to compare with"
         return
-    checked, found = len(report.comparability.checked), report.comparability.differences
+    checked, found = len(report.fairness.checked), report.fairness.differences
     differences = f"{len(found)} {'difference' if len(found) == 1 else 'differences'}" if found else "no difference"
     barring = sum(difference.bars != "nothing" for difference in found)
     yield f"{checked} checks: {differences}" + (f", {barring} of which rule out a claim" if barring else "")

@@ -314,9 +314,9 @@ def _tables(report: Report) -> Iterator[Table]:
 
 
 def _same(report: Report) -> str:
-    different = {difference.what for difference in report.comparability.differences}
+    different = {difference.what for difference in report.fairness.differences}
     labels = {check.what: check.label for check in (*CHECKS, *METHODS, DEVICE_NAME, GPU_DEVICES, WHOLE_KEY)}
-    return ", ".join(labels.get(key, key) for key in report.comparability.checked if key not in different)
+    return ", ".join(labels.get(key, key) for key in report.fairness.checked if key not in different)
 
 
 def sources_of(evidence: Evidence) -> tuple[str, ...]:
