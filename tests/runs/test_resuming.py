@@ -95,7 +95,10 @@ def test_a_pause_leaves_a_run_that_goes_on_where_it_was(tmp_path):
     assert record.interruptions[0].resumed_from_optimizer_step == paused_at
 
 
-def test_a_stop_saves_the_step_it_was_at(tmp_path):
+def test_a_stop_saves_the_step_it_was_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "lowtide.runs.run._STOP_GRACE_S", 60.0
+    )  # on a busy machine a step and its checkpoint take longer than 2 s
     run, signal_ = long_run(tmp_path, training__checkpoint_steps=None, training__epochs=2000)
     stop = threading.Event()
 
