@@ -67,6 +67,15 @@ def test_the_interval_of_a_difference_of_means_is_exactly_welchs() -> None:
     assert 2 < degrees < 5
 
 
+def test_the_interval_of_a_quotient_of_sums_weighs_each_run_by_its_denominator() -> None:
+    """One run of five avoids much at a dirty submission: the other four alone would make the interval far too narrow."""
+    runs = [(300.0, 90.0), *[(30.0, 2.4)] * 4]  # g at submission, g avoided
+    found = intervals_of(lambda g: {"percent": 100 * sum(a for _, a in g[0]) / sum(s for s, _ in g[0])}, [runs])[
+        "percent"
+    ]
+    assert (found.low, found.high) == pytest.approx((-13.9, 61.3), abs=0.1)
+
+
 @given(groups, groups, st.floats(0.1, 10), values)
 def test_intervals_follow_a_change_of_unit_and_of_origin(
     a: list[float], b: list[float], scale: float, shift: float

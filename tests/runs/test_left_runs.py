@@ -139,10 +139,13 @@ def test_of_what_was_set_aside_only_trainings_without_an_end_are_recovered(tmp_p
     assert not moving.record.exists()
 
 
-def test_a_ledger_that_cannot_be_recovered_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [{"policy": None}, {"measuring_scope": "weird"}], ids=["opening", "record"])
+def test_a_ledger_that_cannot_be_recovered_is_reported_and_the_others_go_on(
+    tmp_path: Path, damage: dict[str, object]
+) -> None:
     """One without a row is no run: there is nothing to tell."""
     write_killed_run(tmp_path / "runs" / "a", [], opening(SUBMITTED))
-    damaged = left(tmp_path / "runs" / "b", policy=None)
+    damaged = left(tmp_path / "runs" / "b", **damage)
     good = left(tmp_path / "runs" / "c")
     quieten(RunFolder(tmp_path / "runs" / "a"), 2 * QUIET)
     recovered, failures = recover(tmp_path)

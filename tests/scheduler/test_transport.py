@@ -105,6 +105,14 @@ def test_a_short_retry_after_is_slept(server: Loopback) -> None:
     assert 1.0 <= time.monotonic() - began < 5.0
 
 
+@pytest.mark.parametrize("asked", ["0", "Thu, 01 Jan 2026 00:00:00 GMT"])
+def test_a_retry_after_of_nothing_or_of_the_past_is_no_leave_to_hammer(server: Loopback, asked: str) -> None:
+    server.route("/intensity", status(503, retry_after=asked), status(503, retry_after=asked), answer(b"[1]"))
+    began = time.monotonic()
+    assert transport(server.url, retries=2).get(ASK) == b"[1]"
+    assert time.monotonic() - began >= 0.25 + 0.5, "an exponential back-off from a quarter of a second"
+
+
 def test_a_long_retry_after_is_handed_to_the_caller_in_both_forms(server: Loopback) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
     server.route("/intensity", status(429, retry_after="600"), status(503, retry_after=date))

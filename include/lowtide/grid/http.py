@@ -169,7 +169,7 @@ class Transport:
 
         def pause_s(state: "RetryCallState") -> float:
             asked_s = _asked_s(state.outcome.exception() if state.outcome else None)
-            return backoff(state) if asked_s is None else asked_s
+            return asked_s or backoff(state)  # Retry-After: 0, or a date that has passed, is no leave to hammer
 
         def log_retry(state: "RetryCallState") -> None:
             _log.warning("Retrying %s%s in %.1f s", self.host, request.path, state.upcoming_sleep)

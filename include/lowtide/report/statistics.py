@@ -1,8 +1,8 @@
 """Intervals: Student's t over several runs, and the bounds within which the methods' known errors leave a change.
 
-The interval of any figure of two groups of runs, such as a change in percent, is Welch's: the variance of the mean over each
-group, from the figure that each run of it alone gives beside the whole other group. For a difference of two means that is
-exactly Welch's interval (Biometrika 34, 1947), for a quotient the one of first order.
+The interval of any figure of two groups of runs, such as a change in percent, is Welch's: the variance of the mean of each
+group's pseudo-values (Tukey 1958: n times the figure, less n - 1 times the figure without one run). For a difference of two means
+that is exactly Welch's interval (Biometrika 34, 1947); for a quotient of sums it weighs each run by its denominator, as it must.
 """
 
 import math
@@ -56,13 +56,16 @@ def intervals_of(figures: Figures[_Item], groups: Sequence[Sequence[_Item]]) -> 
     """
     if min(map(len, groups)) < 2:
         raise ValueError(f"groups of {', '.join(str(len(group)) for group in groups)} runs: a single run has no spread")
-    alone = [[figures([*groups[:g], [item], *groups[g + 1 :]]) for item in group] for g, group in enumerate(groups)]
+    without = [
+        [figures([*groups[:g], [*group[:i], *group[i + 1 :]], *groups[g + 1 :]]) for i in range(len(group))]
+        for g, group in enumerate(groups)
+    ]
     intervals = {}
     for name, value in figures(groups).items():
-        single = [[found[name] for found in group] for group in alone]
-        known = [[v for v in group if v is not None] for group in single]
-        if value is not None and known == single:
-            half = _welch_half_width(known)
+        found = [[left[name] for left in group] for group in without]
+        known = [[v for v in group if v is not None] for group in found]
+        if value is not None and known == found:
+            half = _welch_half_width([[len(group) * value - (len(group) - 1) * v for v in group] for group in known])
             intervals[name] = Interval(low=value - half, high=value + half)
     return intervals
 

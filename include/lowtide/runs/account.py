@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -82,20 +83,19 @@ class Facts:
         openings = [event for event in self.contents.events if event.event is LedgerEventKind.OPENED]
         if not openings:
             raise ArtifactError(f"{self.ledger}: does not say what its run was about; restore its opening line")
-        try:
+        with _one_sentence(f"{self.ledger}: its opening line"):
             return RunDetails.model_validate(openings[-1].details)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise ArtifactError(
-                f"{self.ledger}: its opening line is damaged ({first['loc'][0]}: {first['msg']}); restore the file"
-            ) from None
 
     @property
     def result(self) -> TrainingResult | None:
-        """The result that the last attempt was closed with; None of a run that did not finish."""
+        """The result that the last attempt was closed with; None of a run that did not finish.
+
+        :raises ArtifactError: its closing line is damaged.
+        """
         last = self.contents.events[-1]
         found = last.details.get("result") if last.event is LedgerEventKind.CLOSED else None
-        return None if found is None else TrainingResult.model_validate(found)
+        with _one_sentence(f"{self.ledger}: its closing line"):
+            return None if found is None else TrainingResult.model_validate(found)
 
     @property
     def ended_at(self) -> datetime:
@@ -103,8 +103,10 @@ class Facts:
         last = self.contents.events[-1]
         if last.event is LedgerEventKind.CLOSED:
             return last.at
-        own = [row.monotonic_s for row in self.rows if row.attempt == last.attempt]
-        ran_s = (own[-1] - last.monotonic_s if own else 0.0) + (self.details.interval_s or 0.0)
+        own = [row for row in self.rows if row.attempt == last.attempt]
+        if own and self.details.replay is None:  # its clock also ran while the machine was suspended
+            return own[-1].end + timedelta(seconds=self.details.interval_s or 0.0)
+        ran_s = (own[-1].monotonic_s - last.monotonic_s if own else 0.0) + (self.details.interval_s or 0.0)
         return last.at + timedelta(seconds=max(0.0, ran_s))
 
     @property
@@ -116,6 +118,17 @@ class Facts:
     def meaning(self) -> Meaning:
         """The signal and emission factor type of the record; only intensities of these value energy."""
         return (self.details.signal_type, self.details.emission_factor_type)
+
+
+@contextmanager
+def _one_sentence(place: str) -> Iterator[None]:
+    """Report what a file holds and must not as one sentence, so that a damaged run stops no other."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "its values"
+        raise ArtifactError(f"{place} is damaged ({where}: {first['msg']}); restore the file") from None
 
 
 def read_facts(folder: RunFolder) -> Facts:
@@ -177,26 +190,28 @@ def derive(folder: RunFolder) -> AnyRecord:
     :raises MeasurementError: a ledger without any energy.
     """
     facts = read_facts(folder)
-    details, result = facts.details, facts.result
-    pue = details.pue
-    now = value_rows(facts.rows, facts.entries, pue=pue, meaning=facts.meaning)
-    fields = _fields(folder, facts, now)
-    if result is None:
-        sizes, _ = sizes_of_killed(folder, details)
-        account: AnyRecord = IncompleteRecord.model_validate({**fields, **sizes, "precision": details.precision})
-    else:
-        account = TrainingRecord.model_validate(
-            {
-                **fields,
-                **result.model_dump(),
-                "sci": _score(details, result, fields["emissions_gco2eq"], fields["duration_s"]),
-                "energy_complete": fields["uncovered_s"] == 0,
-                "versions": result.versions | details.versions,
-            }
-        )
+    now = value_rows(facts.rows, facts.entries, pue=facts.details.pue, meaning=facts.meaning)
+    with _one_sentence(f"{folder.ledger}: what it says of its run"):
+        account = _account(folder, facts, now)
     _write_if_new(folder.emissions, _table(now))
     _write_if_new(folder.record, account.model_dump_json(indent=2) + "\n")
     return account
+
+
+def _account(folder: RunFolder, facts: Facts, now: Valuation) -> AnyRecord:
+    details, result, fields = facts.details, facts.result, _fields(folder, facts, now)
+    if result is None:
+        sizes, _ = sizes_of_killed(folder, details)
+        return IncompleteRecord.model_validate({**fields, **sizes, "precision": details.precision})
+    return TrainingRecord.model_validate(
+        {
+            **fields,
+            **result.model_dump(),
+            "sci": _score(details, result, fields["emissions_gco2eq"], fields["duration_s"]),
+            "energy_complete": fields["uncovered_s"] == 0,
+            "versions": result.versions | details.versions,
+        }
+    )
 
 
 def _write_if_new(path: Path, text: str) -> None:
