@@ -127,3 +127,8 @@ def test_reschedule_mode_is_refused_with_the_remedy():
 def _evidence(outcome):
     path = Path(outcome.xcoms["wait"]["evidence_path"])
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_it_defers_unless_the_dag_says_otherwise():
+    """Airflow's own default_deferrable is false as shipped, and a wait of hours would hold a worker."""
+    assert CarbonIntensitySensor(task_id="wait", config="demo.yaml").deferrable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
@@ -33,9 +33,8 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
 
     ui_color = "#d7efe3"
 
-    def __init__(
-        self, *, deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=True), **kwargs: Any
-    ) -> None:
+    # not Airflow's default_deferrable, which is false as shipped: a wait of hours would hold a worker
+    def __init__(self, *, deferrable: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.mode == "reschedule":
             # each check would be a new process, which knows neither failed checks nor the last good reading
