@@ -131,4 +131,6 @@ def _evidence(outcome):
 
 def test_it_defers_unless_the_dag_says_otherwise():
     """Airflow's own default_deferrable is false as shipped, and a wait of hours would hold a worker."""
+    from lowtide.airflow import CarbonIntensitySensor
+
     assert CarbonIntensitySensor(task_id="wait", config="demo.yaml").deferrable
