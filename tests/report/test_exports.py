@@ -129,8 +129,16 @@ def test_a_model_card_says_that_energy_is_missing() -> None:
     assert "missing" not in model_card_block(run())["co2_eq_emissions"]["source"]
 
 
-def test_a_model_card_says_which_part_was_valued_at_another_factor_type() -> None:
-    """A profile's lifecycle figures, say, in a run whose own signal is of direct factors."""
-    (block,) = model_card_block(run(foreign_signal_share=0.25)).values()
-    assert "; 25.0 % of the energy at figures of another signal or factor type than that)" in block["source"]
-    assert "another signal" not in model_card_block(run())["co2_eq_emissions"]["source"]
+def test_a_model_card_and_a_csv_line_say_of_which_energy_the_emissions_are_missing() -> None:
+    """A profile's lifecycle figures, say, in a run whose own signal is of direct factors; and hours of which nothing is known."""
+    whole = run()
+    partly = run(foreign_signal_share=0.25, unvalued_energy_kwh=0.75 * whole.energy_kwh.total)
+    (block,) = model_card_block(partly).values()
+    assert (
+        "its emissions are incomplete: of 25.0 % of its energy only another signal or factor type than average, lifecycle is"
+        " known and of 50.0 % of its energy no intensity is known"
+    ) in block["source"]
+    assert "incomplete" not in model_card_block(whole)["co2_eq_emissions"]["source"]
+    lines = list(csv.DictReader(io.StringIO(csv_text([whole, partly]))))
+    assert [line["complete"] for line in lines] == ["True", "False"]
+    assert float(lines[1]["unvalued_energy_before_pue_kwh"]) == partly.unvalued_energy_kwh

@@ -190,10 +190,20 @@ def test_a_cached_reading_is_as_unsettled_as_the_forecast_that_it_may_have_been(
     assert report.headline.reasons == ("50.0 % of the run's energy is valued at cached intensity, not yet settled",)
 
 
-def test_rows_valued_at_another_factor_type_bar_the_claim() -> None:
-    report = compared(make_record(), waiting_run(foreign_signal_share=0.01))
+@pytest.mark.parametrize(
+    ("share", "why"),
+    [(0.01, "only another signal or factor type than average, lifecycle is known"), (0.0, "no intensity is known")],
+)
+def test_energy_without_an_intensity_of_the_record_s_own_types_bars_the_claim(share: float, why: str) -> None:
+    run = waiting_run()
+    changes = {
+        "foreign_signal_share": share,
+        "unvalued_energy_kwh": 0.01 * run.energy_kwh.total,
+        "mean_carbon_intensity_gco2eq_per_kwh": run.mean_carbon_intensity_gco2eq_per_kwh / 0.99,
+    }
+    report = compared(make_record(), waiting_run(**changes))
     assert outcome(report) == ("withheld", None)
-    assert "1.0 % of the run's energy is valued at another signal or factor type" in report.headline.reasons[0]
+    assert report.headline.reasons[0] == f"the run's emissions are incomplete: of 1.0 % of its energy {why}"
 
 
 @pytest.mark.parametrize("which", ["baseline", "run"])

@@ -102,6 +102,19 @@ def test_a_run_that_hit_the_best_hour_captured_everything() -> None:
     assert found.segments[0].start == rows[0].start
 
 
+def test_a_run_whose_power_varies_is_compared_with_the_block_that_suits_its_energy() -> None:
+    """0.9 of its kWh in the first of two hours: at mean power 150 and 150 g/kWh look best, and 10 before 400 is."""
+    hours = (300.0, 300.0, 10.0, 400.0, 150.0, 150.0, 300.0)
+    rows = [
+        replace(row, cpu_energy_kwh=kwh, carbon_intensity_gco2eq_per_kwh=150.0, emissions_gco2eq=150.0 * kwh)
+        for row, kwh in zip(rows_from(4, hours=2), (0.9, 0.1), strict=True)
+    ]
+    known = [reading(hour, value) for hour, value in enumerate(hours)]
+    found = best_plan(run_of(rows, cpu_kwh=1.0), evidence(rows, deadline_h=7, readings=known))
+    assert found.emissions_gco2eq == pytest.approx(0.9 * 10 + 0.1 * 400)
+    assert found.captured_percent == pytest.approx(100 * (300 - 150) / (300 - 49))
+
+
 def test_nothing_is_captured_of_nothing() -> None:
     """By the deadline at 21:00 there is no other start."""
     rows = rows_from(0)

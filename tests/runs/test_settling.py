@@ -165,6 +165,9 @@ def test_an_account_is_derived_from_intensities_cut_at_any_byte(tmp_path: Path) 
         check_contract(folder)
         assert account.energy_kwh == before.energy_kwh
         assert account.unvalued_energy_kwh <= account.energy_kwh.total
+        is_partly_unvalued = account.unvalued_energy_kwh > 0
+        assert any("is in no emissions" in problem for problem in account.problems) == is_partly_unvalued, cut
+        assert (account.sci is None) == is_partly_unvalued, cut
     folder.intensity.write_bytes(intensities)
     assert derive(folder) == before
 

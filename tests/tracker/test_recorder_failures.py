@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from lowtide.errors import ArtifactError, MeasurementError, ProviderUnavailable
-from lowtide.records import Phase, Reading, read_intensity
+from lowtide.records import EmissionFactorType, Phase, Reading, SignalType, read_intensity
 from lowtide.timeutil import utc_now
 from lowtide.tracker.emissions import value_rows
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
@@ -114,6 +114,29 @@ def test_a_hole_in_what_is_known_of_the_grid_leaves_the_energy_in_the_ledger_unv
     assert valuation.rows[0].start == known_from
     assert valuation.unvalued[-1].end == known_from
     assert valuation.energy_kwh == pytest.approx(sum(meter.last.energy_kwh), rel=1e-9)
+
+
+def test_live_figures_leave_out_what_the_record_will_leave_out(tmp_path: Path) -> None:
+    """The grid answers with direct factors, and the run's are lifecycle ones: no grams, in this attempt or from an earlier one."""
+    meaning = (SignalType.AVERAGE, EmissionFactorType.LIFECYCLE)
+    for attempt in (1, 2):
+        ledger = LedgerWriter(tmp_path / "l")
+        recording = EnergyRecorder(
+            LastReading(CONSTANT_W),
+            ledger,
+            constant,
+            now=utc_now,
+            interval_s=0.03,
+            pue=1.0,
+            attempt=attempt,
+            meaning=meaning,
+        )
+        assert (recording.live().energy_kwh > 0) == (attempt == 2)
+        with recording:
+            time.sleep(0.2)
+        ledger.close()
+        assert recording.live().energy_kwh > 0
+        assert recording.live().emissions_gco2eq == 0
 
 
 def test_a_ledger_that_cannot_be_written_is_raised_at_stop_and_written_once_it_can(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
 from lowtide.records import AnyRecord, IncompleteRecord
+from lowtide.report.data_quality import missing_emissions_text
 from lowtide.report.export import csv_text, json_text, model_card_text
 from lowtide.runs.account import account_of
 from lowtide.runs.folder import RunFolder
@@ -68,9 +69,11 @@ def _text(options: argparse.Namespace) -> str:
 def _warn_if_incomplete(accounts: list[AnyRecord]) -> None:
     # CodeCarbon's columns cannot say it, and the figures would be taken for complete
     for account in accounts:
-        if isinstance(account, IncompleteRecord) or not account.energy_complete:
+        missing = missing_emissions_text(account)
+        if isinstance(account, IncompleteRecord) or not account.energy_complete or missing:
+            what = "emissions are" if missing else "energy is"
             print(
-                f"lowtide: run {account.run_id}: energy is missing from its figures, and CodeCarbon's columns cannot say so;"
-                f" leave it out, or use --format csv: {'; '.join(account.problems)}",
+                f"lowtide: run {account.run_id}: {what} missing from its figures, and CodeCarbon's columns cannot say so;"
+                f" leave it out, or use --format csv: {'; '.join([*filter(None, [missing]), *account.problems])}",
                 file=sys.stderr,
             )

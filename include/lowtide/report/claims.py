@@ -21,7 +21,6 @@ from lowtide.report.comparability import METERS, agree_on, barring, comparabilit
 from lowtide.report.data_quality import (
     estimated_energy_reasons,
     forecast_reasons,
-    foreign_signal_reasons,
     incomplete_energy_reasons,
     simulated_reasons,
     unvalued_energy_reasons,
@@ -59,7 +58,6 @@ _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "
 _Rule = Callable[[TrainingRecord, str], list[str]]
 _UNSOUND: tuple[_Rule, ...] = (
     forecast_reasons,
-    foreign_signal_reasons,
     unvalued_energy_reasons,
     incomplete_energy_reasons,
 )

@@ -12,6 +12,9 @@ CLAIM_LIMIT_SHARE = 0.05
 _NEGLIGIBLE_GAP_SHARE = 0.01
 """Of a run's duration, without rows; a third of the change that counts as measurable by default."""
 
+_ROUNDING_SHARE = 1e-9
+"""Of the energy; what the difference of two sums may leave."""
+
 _SIMULATED = (IntensityKind.MODELLED, IntensityKind.REPLAYED)
 _UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
 _ESTIMATED_METHODS = ("tdp_estimate", "constant")
@@ -42,21 +45,25 @@ def forecast_reasons(record: AnyRecord, who: str) -> list[str]:
     return [f"{percent_text(100 * share)} of the {who}'s energy is valued at {kinds} intensity, not yet settled"]
 
 
-def foreign_signal_reasons(record: AnyRecord, who: str) -> list[str]:
-    """Say where rows were valued at another signal or factor type: such grams are never added up into a claim."""
-    if record.foreign_signal_share == 0:
-        return []
-    share = percent_text(100 * record.foreign_signal_share)
-    own = f"{record.signal_type}, {record.emission_factor_type}"
-    return [f"{share} of the {who}'s energy is valued at another signal or factor type than its own ({own})"]
-
-
 def unvalued_energy_reasons(record: AnyRecord, who: str) -> list[str]:
-    """Say where no intensity is known of a part of the energy, whose emissions are therefore missing."""
-    if record.unvalued_energy_kwh == 0 or record.foreign_signal_share > 0:
-        return []
-    share = percent_text(100 * record.unvalued_energy_kwh / record.energy_kwh.total)
-    return [f"no intensity is known of {share} of the {who}'s energy; settle the run when the grid's figures are in"]
+    """Say where a part of the energy has no emissions, since no intensity of the record's own types is known of it."""
+    missing = missing_emissions_text(record)
+    return [f"the {who}'s emissions are incomplete: {missing}"] if missing else []
+
+
+def missing_emissions_text(record: AnyRecord | RunFigures) -> str:
+    """Return which shares of the energy are in no emissions, and why; empty where all of it is valued."""
+    foreign = record.foreign_signal_share
+    unknown = record.unvalued_energy_kwh / record.energy_kwh.total - foreign if record.energy_kwh.total else 0.0
+    own = f"{record.signal_type}, {record.emission_factor_type}"
+    parts = []
+    if foreign > 0:
+        parts.append(
+            f"of {percent_text(100 * foreign)} of its energy only another signal or factor type than {own} is known"
+        )
+    if unknown > _ROUNDING_SHARE:
+        parts.append(f"of {percent_text(100 * unknown)} of its energy no intensity is known")
+    return " and ".join(parts)
 
 
 def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:

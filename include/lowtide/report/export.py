@@ -17,6 +17,7 @@ import yaml
 
 from lowtide.config.zones import find_zone
 from lowtide.records import AnyRecord, TrainingRecord
+from lowtide.report.data_quality import missing_emissions_text
 from lowtide.timeutil import as_utc, format_moment
 from lowtide.units import GRAMS_PER_KG, JOULES_PER_KWH
 
@@ -33,6 +34,7 @@ LOWTIDE_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better 
     "complete zone submitted_at started_at ended_at wait_s policy configuration comparison_key device"
     " device_name precision micro_batch_size accumulation_steps effective_batch_size seed epochs samples"
     " test_accuracy attempts measuring_scope energy_before_pue_kwh machine_energy_before_pue_kwh uncovered_s"
+    " unvalued_energy_before_pue_kwh"
     " energy_low_kwh energy_high_kwh cpu_energy_method gpu_energy_method ram_energy_method"
     " emissions_gco2eq emissions_low_gco2eq emissions_high_gco2eq emissions_train_gco2eq"
     " mean_carbon_intensity_gco2eq_per_kwh measured_share estimated_share forecast_share cached_share"
@@ -89,9 +91,12 @@ def lowtide_row(account: AnyRecord) -> dict[str, Any]:
     settlement, score, bounds = account.settlement, account.sci, account.uncertainty
     plain = {name: _cell(getattr(account, name)) for name in LOWTIDE_COLUMNS if hasattr(account, name)}
     return plain | {
-        "complete": isinstance(account, TrainingRecord) and account.energy_complete,
+        "complete": isinstance(account, TrainingRecord)
+        and account.energy_complete
+        and not missing_emissions_text(account),
         "energy_before_pue_kwh": account.energy_kwh.total,
         "machine_energy_before_pue_kwh": account.machine_energy_kwh and account.machine_energy_kwh.total,
+        "unvalued_energy_before_pue_kwh": account.unvalued_energy_kwh,
         "energy_low_kwh": bounds and bounds.energy_low_kwh,
         "energy_high_kwh": bounds and bounds.energy_high_kwh,
         **{f"{part}_energy_method": methods.get(part, "none") for part in ("cpu", "gpu", "ram")},
@@ -172,14 +177,12 @@ def _source(account: AnyRecord) -> str:
     unfinished = "" if isinstance(account, TrainingRecord) else "; the run did not finish"
     if isinstance(account, TrainingRecord) and not account.energy_complete:
         unfinished = f"; a part of its energy is missing: {'; '.join(account.problems)}"
-    foreign = (
-        f"; {100 * account.foreign_signal_share:.1f} % of the energy at figures of another signal or factor type than that"
-        if account.foreign_signal_share > 0
-        else ""
-    )
+    missing = missing_emissions_text(account)
+    if missing:
+        unfinished += f"; its emissions are incomplete: {missing}"
     return (
         f"Lowtide: CodeCarbon's energy, interval by interval, times the grid's {account.signal_type.value} carbon intensity"
-        f" ({account.emission_factor_type.value} factors; {kinds}{foreign}), PUE {account.pue:g}, location-based{within}{unfinished}"
+        f" ({account.emission_factor_type.value} factors; {kinds}), PUE {account.pue:g}, location-based{within}{unfinished}"
     )
 
 

@@ -185,7 +185,8 @@ class Span(Frozen):
 class PerfectForesight(Frozen):
     """The best plan for this run's own energy between submission and deadline, had the grid been known in advance.
 
-    Planned at the run's mean power; all three emissions are the run's own energy curve, valued at the same readings.
+    The best of the planner's segments at the run's mean power, of every block that begins or ends where the intensity changes, of
+    what was done and of a start at submission; all emissions are the run's own energy curve, valued at the same readings.
     """
 
     window: Annotated[Span, Field(description="submission to deadline, or to the run's own end if that was later")]

@@ -20,7 +20,6 @@ from lowtide.report.data_quality import (
     counterfactual_reasons,
     estimated_energy_reasons,
     forecast_reasons,
-    foreign_signal_reasons,
     incomplete_energy_reasons,
     simulated_reasons,
     unvalued_energy_reasons,
@@ -44,7 +43,7 @@ NOTES = (
 
 _S_PER_HOUR = 3600.0
 _BASES = ("measured", "estimated_energy", "simulated")
-_UNSOUND = (forecast_reasons, foreign_signal_reasons, unvalued_energy_reasons, incomplete_energy_reasons)
+_UNSOUND = (forecast_reasons, unvalued_energy_reasons, incomplete_energy_reasons)
 _FILES = ("record.json", "ledger.jsonl", "decisions.jsonl")
 _REPLACED = re.compile(r"(finished|other)-\d+")
 _MAPPED = re.compile(r"(.+)~\d+")
@@ -195,8 +194,8 @@ def _entry_of(folder: TrainingFolder, repeatability: _Repeatability) -> Entry:
         record = read_record(file)
     except ArtifactError as error:
         return _left_out(folder, f"its record.json {str(error).removeprefix(f'{file}: ')}")
-    if foreign := foreign_signal_reasons(record, "run"):
-        return _left_out(folder, foreign[0], record)
+    if unvalued := unvalued_energy_reasons(record, "run"):
+        return _left_out(folder, unvalued[0], record)
     return _savings_run(folder, record, repeatability)
 
 

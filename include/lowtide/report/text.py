@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lowtide import units
 from lowtide.records import Counterfactual, IntensityKind
-from lowtide.report.data_quality import CLAIM_LIMIT_SHARE
+from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, missing_emissions_text
 from lowtide.report.figures import (
     DETAILS,
     EMISSIONS,
@@ -373,7 +373,7 @@ def run_facts(run: RunFigures) -> Facts:
         ("Submitted", [units.timestamp_text(run.submitted_at)]),
         ("Ran", [f"{units.timestamp_text(run.started_at)} to {units.timestamp_text(run.ended_at)}"]),
         ("Zone and signal", [f"{run.zone}; {run.signal_type} signal, {run.emission_factor_type} factors"]),
-        ("Intensity", [*filter(None, [kinds_text(run), _foreign(run)])]),
+        ("Intensity", [*filter(None, [kinds_text(run), _missing(run)])]),
         ("Settled", _settled(run)),
         ("Same energy at submission", _at_submission(run.counterfactual)),
         ("Energy", [f"{energy}; scope {run.measuring_scope.replace('_', ' ')}; PUE {run.pue:g}"]),
@@ -385,11 +385,9 @@ def run_facts(run: RunFigures) -> Facts:
     return tuple((name, tuple(lines)) for name, lines in found if lines)
 
 
-def _foreign(run: RunFigures) -> str:
-    if not run.foreign_signal_share:
-        return ""
-    share = units.percent_text(100 * run.foreign_signal_share)
-    return f"{share} of the energy is valued at another signal or factor type, which supports no claim"
+def _missing(run: RunFigures) -> str:
+    missing = missing_emissions_text(run)
+    return f"emissions are incomplete: {missing}" if missing else ""
 
 
 def _at_submission(counterfactual: Counterfactual | None) -> list[str]:

@@ -1,10 +1,10 @@
 """What a wait avoided, what it cost in time, and what perfect foresight would have avoided; for several runs, their means."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lowtide.grid.series import IntensityCurve, gaps
 from lowtide.records import IncompleteRecord, IntensityKind, LedgerRow, Reading, RecordedDecision, TrainingRecord
@@ -12,6 +12,9 @@ from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, simulated_reasons
 from lowtide.report.model import PerfectForesight, Span, Waiting
 from lowtide.timeutil import format_moment
 from lowtide.units import duration_text, percent_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _S_PER_HOUR = 3600.0
 _KNOWN = (IntensityKind.MEASURED, IntensityKind.ESTIMATED, IntensityKind.REPLAYED)
@@ -259,6 +262,8 @@ def _share(readings: Iterable[Reading], window: Span) -> float:
 def _best_plan(
     run: TrainingRecord, rows: Sequence[LedgerRow], known: Sequence[Reading], window: Span
 ) -> PerfectForesight:
+    import numpy as np  # not while DAGs are parsed
+
     def seconds(time: datetime) -> float:
         return (time - window.start).total_seconds()
 
@@ -267,12 +272,13 @@ def _best_plan(
     curve = IntensityCurve(edges, [reading.carbon_intensity_gco2eq_per_kwh for reading in known])
     pieces = [(seconds(r.start), seconds(r.end), r.attempt if may_pause else 1, r.energy_kwh * run.pue) for r in rows]
     attempts = _attempts(pieces)
-    energy = _energy_curve(pieces, attempts)
-    ran, work_s = list(attempts.values()), energy[-1][0]
+    energy = np.array(_energy_curve(pieces, attempts))
+    ran, work_s = list(attempts.values()), float(energy[-1, 0])
     as_run = _grams(curve, ran, energy)
     at_once = [(0.0, work_s)]
     at_submission = _grams(curve, at_once, energy)
-    plans = [(_grams(curve, plan, energy), plan) for plan in (_planned(curve, work_s, may_pause=may_pause), at_once)]
+    candidates = [_planned(curve, work_s, may_pause=may_pause), at_once, *_blocks(curve, work_s)]
+    plans = [(_grams(curve, plan, energy), plan) for plan in candidates]
     grams, best = min(plans, key=lambda plan: plan[0])
     if grams >= as_run * (1 - _SAME):
         grams, best = as_run, ran
@@ -318,6 +324,14 @@ def _planned(curve: IntensityCurve, work_s: float, *, may_pause: bool) -> _Segme
     return [(start_s, start_s + work_s)]
 
 
+def _blocks(curve: IntensityCurve, work_s: float) -> Iterator[_Segments]:
+    """Yield the blocks that begin or end where the intensity changes: power varies, so the best one at constant power may not be it."""
+    for edge_s in curve.edges_s:
+        for start_s in (edge_s, edge_s - work_s):
+            if 0.0 <= start_s <= curve.end_s - work_s:
+                yield [(start_s, start_s + work_s)]
+
+
 def _attempts(pieces: Sequence[_Piece]) -> dict[int, tuple[float, float]]:
     """Return when each attempt ran."""
     spans: dict[int, tuple[float, float]] = {}
@@ -339,12 +353,14 @@ def _energy_curve(pieces: Sequence[_Piece], attempts: Mapping[int, tuple[float, 
     return points
 
 
-def _grams(curve: IntensityCurve, segments: _Segments, energy: Sequence[tuple[float, float]]) -> float:
-    """Return the grams of the energy laid into segments, exact: each step's intensity times the energy used in it."""
+def _grams(curve: IntensityCurve, segments: _Segments, energy: "NDArray[Any]") -> float:
+    """Return the grams of the energy laid into segments, exact: each step's intensity times the energy used in it.
+
+    :param energy: shape (points, 2): seconds of work, and the kWh used until then.
+    """
     import numpy as np
 
     times = [time for segment in segments for time in segment]
     done = np.repeat(np.cumsum([0.0, *(end_s - start_s for start_s, end_s in segments)]), 2)[1:-1]
-    work_s, used_kwh = zip(*energy, strict=True)
-    used = np.interp(np.interp(curve.edges_s, times, done), work_s, used_kwh)
+    used = np.interp(np.interp(curve.edges_s, times, done), energy[:, 0], energy[:, 1])
     return float(np.dot(curve.values, np.diff(used)))

@@ -54,6 +54,7 @@ from lowtide.tracker.ledger import (
 from lowtide.tracker.sci import embodied_part_gco2eq, functional_units, sci_score
 from lowtide.tracker.uncertainty import emissions_interval
 from lowtide.trainer.protocol import TrainingResult
+from lowtide.units import percent_text
 
 ACTUAL = (IntensityKind.MEASURED, IntensityKind.ESTIMATED)
 
@@ -207,7 +208,10 @@ def _account(folder: RunFolder, facts: Facts, now: Valuation) -> AnyRecord:
         {
             **fields,
             **result.model_dump(),
-            "sci": _score(details, result, fields["emissions_gco2eq"], fields["duration_s"]),
+            # a score of a part of the emissions would be too low
+            "sci": None
+            if fields["unvalued_energy_kwh"]
+            else _score(details, result, fields["emissions_gco2eq"], fields["duration_s"]),
             "energy_complete": fields["uncovered_s"] == 0,
             "versions": result.versions | details.versions,
         }
@@ -229,7 +233,7 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     """Return the fields that a record has whether its run finished or not."""
     details, rows = facts.details, facts.rows
     then = value_rows(rows, facts.entries, pue=details.pue, meaning=facts.meaning, as_of=facts.ended_at)
-    problems = _problems(folder, facts, then)
+    problems = _problems(folder, facts, then, now)
     if not rows:
         raise MeasurementError(f"{folder.ledger} has no rows: {'; '.join(problems) or 'nothing was measured'}")
     known = summarise(now.rows, now.unvalued, pue=details.pue)
@@ -265,7 +269,7 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     }
 
 
-def _problems(folder: RunFolder, facts: Facts, then: Valuation) -> tuple[str, ...]:
+def _problems(folder: RunFolder, facts: Facts, then: Valuation, now: Valuation) -> tuple[str, ...]:
     """Return what went wrong with the measuring, each sentence once."""
     contents = facts.contents
     torn = facts.ledger.with_name(facts.ledger.name + TORN_SUFFIX)
@@ -283,9 +287,17 @@ def _problems(folder: RunFolder, facts: Facts, then: Valuation) -> tuple[str, ..
                 *differing_methods(contents),
                 *facts.problems,
                 *fallback_problems(facts, then),
+                *_without_intensity(facts, now),
             )
         )
     )
+
+
+def _without_intensity(facts: Facts, now: Valuation) -> list[str]:
+    if not (unvalued_kwh := total_energy_kwh(now.unvalued)):
+        return []
+    share, own = percent_text(100 * unvalued_kwh / now.energy_kwh), ", ".join(facts.meaning)
+    return [f"no intensity ({own}) is known of {share} of the energy, which is in no emissions; settle the run later"]
 
 
 def _foreign_share(now: Valuation, facts: Facts) -> float:

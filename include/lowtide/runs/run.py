@@ -615,9 +615,7 @@ def run_training(
         _train_in_attempt(ledger, recorder, energy_meter, supervision.train)
     _learn_grid_since_submission(run, signal)
     record = derive(run.folder)
-    CheckpointFolder(run.folder.checkpoints).prune(
-        keep=1
-    )  # the trained weights; nothing will resume from an earlier state
+    CheckpointFolder(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing resumes from an earlier state
     return cast("TrainingRecord", record)  # the attempt was closed with its result
 
 
@@ -671,4 +669,5 @@ def _recorder(
         pue=tracker.pue,
         attempt=attempt,
         speed=run.anchor.speed if run.anchor else 1.0,
+        meaning=(signal.signal_type, signal.emission_factor_type),
     )

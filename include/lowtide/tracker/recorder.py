@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from lowtide.errors import MeasurementError
-from lowtide.records import KnownIntensity, LedgerRow, Phase, Reading, read_intensity
+from lowtide.records import KnownIntensity, LedgerRow, Meaning, Phase, Reading, read_intensity
 from lowtide.timeutil import as_utc, format_moment, utc_now
 from lowtide.tracker.emissions import Valuation, split_row, value_rows
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
@@ -58,8 +58,9 @@ class LedgerQueue:
         readings_for: Callable[[datetime, datetime], Sequence[Reading]],
         *,
         pue: float,
+        meaning: Meaning | None,
     ) -> None:
-        self._ledger, self._readings_for = ledger, readings_for
+        self._ledger, self._readings_for, self._meaning = ledger, readings_for, meaning
         self._intensities = IntensityLog(ledger.path.parent)
         self._pue = pue
         self._waiting: deque[LedgerRow] = deque()
@@ -83,7 +84,7 @@ class LedgerQueue:
                 self.trouble = error
                 break
             self._done()
-            written.append(value_rows([row], known, pue=self._pue))
+            written.append(value_rows([row], known, pue=self._pue, meaning=self._meaning))
         if not written:  # the meter fails, or the disk is full: killed now, more is lost than the row under way
             self._ledger.touch()
         return written
@@ -308,6 +309,7 @@ class EnergyRecorder:
     :param now: policy time, virtual under replay.
     :param interval_s: real seconds between two rows.
     :param speed: of policy time, above 1 under replay.
+    :param meaning: of the run's record: readings of other types value no energy, here as there; None: all count.
     """
 
     def __init__(
@@ -321,10 +323,11 @@ class EnergyRecorder:
         pue: float,
         attempt: int,
         speed: float = 1.0,
+        meaning: Meaning | None = None,
     ) -> None:
         self._speed = speed
         self._meter, self._ledger, self._now, self._interval_s = meter, ledger, now, interval_s
-        self._queue = LedgerQueue(ledger, readings_for, pue=pue)
+        self._queue = LedgerQueue(ledger, readings_for, pue=pue, meaning=meaning)
         self._attempt = attempt
         self._thread = threading.Thread(target=self._run, name="energy-recorder", daemon=True)
         self._wake, self._stopping, self._marks_lock = threading.Event(), threading.Event(), threading.Lock()
@@ -332,7 +335,8 @@ class EnergyRecorder:
         self._phase = Phase.STARTUP
         self._fatal: Exception | None = None
         self._meter_trouble: Exception | None = None
-        before = value_rows(read_ledger(ledger.path).rows, read_intensity(ledger.path.parent)[0], pue=pue)
+        known = read_intensity(ledger.path.parent)[0]
+        before = value_rows(read_ledger(ledger.path).rows, known, pue=pue, meaning=meaning)
         self._live = replace(LiveFigures().plus(before, 0.0), carbon_intensity_gco2eq_per_kwh=None)
         self._power_w = 0.0
         self._problems: list[str] = []

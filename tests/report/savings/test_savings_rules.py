@@ -195,10 +195,13 @@ def test_a_simulation_is_told_in_its_own_group_at_the_time_when_it_really_ran(tm
     assert found.month == "2026-04"
 
 
-def test_a_run_booked_at_another_factor_type_is_in_no_sum_but_what_it_used_is_told(tmp_path: Path) -> None:
-    write_training(tmp_path, "nightly/a", nightly(foreign_signal_share=0.01))
+@pytest.mark.parametrize("missing", [{"foreign_signal_share": 0.01}, {"unvalued_energy_kwh": 0.0001}])
+def test_a_run_whose_emissions_are_incomplete_is_in_no_sum_but_its_energy_is_shown(
+    tmp_path: Path, missing: dict[str, float]
+) -> None:
+    write_training(tmp_path, "nightly/a", nightly(**missing))
     found = savings_of(tmp_path)
-    assert "another signal or factor type" in reason(found)
+    assert "emissions are incomplete" in reason(found)
     assert found.left_out[0].energy_kwh == pytest.approx(0.0067)
     assert found.groups == ()
 
