@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.schema import PausingConfig, PolicyName
-from lowtide.errors import ConfigurationError
 from lowtide.grid.outlook import Outlook
 from lowtide.records import IntensityKind
 from lowtide.scheduler.decision import decide
@@ -224,27 +223,6 @@ def test_a_deadline_that_has_passed_is_called_passed() -> None:
 def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="no UTC offset"):
         decide(job(), datetime(2026, 3, 2, 22, 0), Outlook())  # noqa: DTZ001
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"policy": "best"}, "policy 'best' is not known"),
-        ({"threshold_gco2eq_per_kwh": None}, "needs threshold_gco2eq_per_kwh"),
-        ({"poke_interval": timedelta(0)}, "poke_interval"),
-        ({"on_latest_start": "hope"}, "'hope' is not known"),
-        ({"jitter": timedelta(-1)}, "jitter"),
-        ({"percentile": 100.0}, "percentile 100; give"),
-    ],
-)
-def test_an_impossible_job_is_refused_in_one_sentence(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        job(**change)
-
-
-def test_impossible_progress_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="neither can be negative"):
-        Progress(done=timedelta(-1), running=True, pauses=0)
 
 
 def test_a_job_and_a_decision_of_an_earlier_version_can_still_be_read() -> None:

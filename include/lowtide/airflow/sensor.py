@@ -101,8 +101,6 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         decision = self._check(run)
         if decision.action is not Action.WAIT:
             return self._result(run, decision)
-        first = run.first_check.model_dump(mode="json")
-        run.folder.publish("wait.json", {"text": decision.text, "decision": decision.as_json(), **first})
         raise self.deferral(run, run.job, method_name="execute_complete")
 
     def _check(self, run: RunContext) -> Decision:

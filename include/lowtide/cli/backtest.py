@@ -105,8 +105,6 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=number(0, 2**63 - 1, whole=True), default=0, help="of random submissions (default 0)")
     pauses = "jobs may pause: policy window plans with pauses, and so does the oracle"
     add("--interruptible", action="store_true", help=pauses)
-    error = "jobs really take this many times as long as policy and deadline expect"
-    add("--duration-error", metavar="FACTOR", type=number(0.01, 100), default=1.0, help=error)
 
 
 def _add_policies(parser: argparse.ArgumentParser) -> None:
@@ -247,13 +245,13 @@ def _cells(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _pooled(backtest: "Backtest") -> list[str]:
-    """Return what each policy captures over all its lines: the sum of savings over the sum of the oracle's savings."""
-    from lowtide.scheduler.backtest.results import pooled
+    """Return what each policy captures over all its lines."""
+    from lowtide.scheduler.backtest.results import pooled_captured_percent
 
     texts = []
     for policy in dict.fromkeys(backtest.config.policies):
         results = [line.result for line in backtest.lines if line.scenario.policy == policy]
-        share = pooled(results).captured
+        share = pooled_captured_percent(results)
         if share is not None:
             texts.append(f"{policy}: {share:.1f} % of the oracle's saving, over {len(results)} lines")
     return texts
@@ -267,8 +265,6 @@ def _legend(config: "SimConfig") -> list[str]:
     ]
     if any(scenario.interruptible for scenario in config.scenarios()):
         lines.append("*: jobs may pause, the oracle's too; what resuming costs is counted")
-    if config.duration_error != 1:
-        lines.append(f"jobs really take {config.duration_error:g} times as long as their deadlines and policies expect")
     if config.history_limit is not None and config.forecast == "history":
         lines.append(f"the forecast uses the last {format_duration(config.history_limit)} only")
     return lines

@@ -1,7 +1,7 @@
 """Where a run keeps its files.
 
 <artifacts root>/runs/<dag_id>/<run_id>/    ledger.jsonl intensity.jsonl (facts) record.json emissions.csv (derived)
-                                            decisions.jsonl child.log progress.json wait.json
+                                            decisions.jsonl child.log progress.json
                                             identity.json attempts.jsonl pauses.json checkpoints/
                                             (<run_id>~<map_index> where the task is mapped)
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md

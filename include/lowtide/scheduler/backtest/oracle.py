@@ -10,13 +10,12 @@ from lowtide.scheduler.backtest.trace import ActualTrace, Floats
 
 def oracle_gco2eq_per_kwh(config: SimConfig, actual: ActualTrace, scenario: Scenario, submitted_s: Floats) -> Floats:
     """Return the least that each job could have emitted per useful kWh by its deadline, in g/kWh."""
-    real_s = scenario.duration_s * config.duration_error
-    room_s = scenario.duration_s + scenario.slack_s
-    best = best_blocks(actual, submitted_s, submitted_s + max(0.0, room_s - real_s), real_s)
+    duration_s = scenario.duration_s
+    best = best_blocks(actual, submitted_s, submitted_s + scenario.slack_s, duration_s)
     if not scenario.interruptible:
         return best
     # a block may begin within a step of the planner, so it is compared too
-    return np.minimum(best, best_segments(actual, submitted_s, room_s, real_s, config.pausing))
+    return np.minimum(best, best_segments(actual, submitted_s, scenario.room_s, duration_s, config.pausing))
 
 
 def best_blocks(actual: ActualTrace, submitted_s: Floats, latest_start_s: Floats, duration_s: float) -> Floats:
@@ -43,9 +42,8 @@ def best_segments(
 
     :param room_s: from submission to deadline, the same for all jobs; a job that does not fit runs at once.
     """
-    return (
-        np.array([_least(actual, time_s, room_s, duration_s, limits) for time_s in submitted_s.tolist()]) / duration_s
-    )
+    costs = [_least(actual, time_s, room_s, duration_s, limits) for time_s in submitted_s.tolist()]
+    return np.array(costs) / duration_s
 
 
 def _least(actual: ActualTrace, submitted_s: float, room_s: float, duration_s: float, limits: PausingConfig) -> float:

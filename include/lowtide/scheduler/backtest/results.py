@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,6 @@ class Line:
     policy: Floats
     oracle: Floats
     wait_s: Floats
-    overrun_s: Floats
     result: dict[str, Any]
 
 
@@ -59,19 +58,19 @@ def run_backtest(config: SimConfig, grid: Grid, *, workers: int | None = None) -
             f"the trace leaves no job to run ({why}); give a longer trace, shorter slacks or durations"
         )
     found = simulate_jobs(config, grid, submitted_s, workers=workers)
-    lines = [_line(config, grid.actual, *pair) for pair in zip(config.scenarios(), found, strict=True)]
+    lines = [line_of(config, grid.actual, *pair) for pair in zip(config.scenarios(), found, strict=True)]
     return Backtest(config=config, grid=grid, lines=lines, notes=(*grid.notes, *notes))
 
 
-def _line(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Line:
-    real_s = scenario.duration_s * config.duration_error
+def line_of(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Line:
+    """Return a scenario's figures from when its jobs ran."""
     submitted = np.array([run.submitted_s for run in runs])
     ended = np.array([run.segments[-1][1] for run in runs])
-    run_now = actual.mean(submitted, submitted + real_s)
-    policy = emitted(actual, runs, real_s, config.pausing)
+    run_now = actual.mean(submitted, submitted + scenario.duration_s)
+    policy = emitted(actual, runs, scenario.duration_s, config.pausing)
     oracle = oracle_gco2eq_per_kwh(config, actual, scenario, submitted)
-    wait_s = ended - submitted - real_s
-    overrun_s = ended - np.array([run.deadline_s for run in runs])
+    wait_s = ended - submitted - scenario.duration_s
+    late = ended > np.array([run.deadline_s for run in runs]) + 1.0
     saving, possible = (_saving_percent(_mean(values), _mean(run_now)) for values in (policy, oracle))
     result = {
         "zone": config.zone,
@@ -89,18 +88,11 @@ def _line(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequ
         "captured_percent": share_percent(saving, possible),
         "mean_wait_h": _mean(wait_s, HOUR_S),
         "p95_wait_h": float(np.percentile(wait_s, 95)) / HOUR_S if runs else None,
-        "deadline_misses": int((overrun_s > 1.0).sum()),
+        "deadline_misses": int(late.sum()),
         "mean_segments": _mean(np.array([float(len(run.segments)) for run in runs])),
     }
     return Line(
-        scenario=scenario,
-        runs=runs,
-        run_now=run_now,
-        policy=policy,
-        oracle=oracle,
-        wait_s=wait_s,
-        overrun_s=overrun_s,
-        result=result,
+        scenario=scenario, runs=runs, run_now=run_now, policy=policy, oracle=oracle, wait_s=wait_s, result=result
     )
 
 
@@ -121,21 +113,11 @@ def emitted(actual: ActualTrace, runs: Sequence[Run], duration_s: float, limits:
     return np.bincount(job, weights=grams, minlength=len(runs)) / duration_s
 
 
-class Pooled(NamedTuple):
-    """Several lines together: mean savings in percent, and the sum of savings over the sum of the oracle's."""
-
-    saving: float | None
-    oracle: float | None
-    captured: float | None
-
-
-def pooled(results: Sequence[dict[str, Any]]) -> Pooled:
-    """Return what lines come to together; a line without a saving is passed over."""
-    known = [(r["saving_percent"], r["oracle_saving_percent"]) for r in results if r["saving_percent"] is not None]
-    if not known:
-        return Pooled(None, None, None)
-    saving, oracle = (sum(column) / len(known) for column in zip(*known, strict=True))
-    return Pooled(saving, oracle, share_percent(saving, oracle))
+def pooled_captured_percent(results: Sequence[dict[str, Any]]) -> float | None:
+    """Return the share that several lines capture together: the sum of savings over the sum of the oracle's."""
+    known = [result for result in results if result["saving_percent"] is not None]
+    saving, oracle = (sum(result[key] for result in known) for key in ("saving_percent", "oracle_saving_percent"))
+    return share_percent(saving, oracle)
 
 
 def share_percent(part: float | None, whole: float | None) -> float | None:

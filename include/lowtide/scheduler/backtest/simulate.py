@@ -44,6 +44,11 @@ class Scenario(NamedTuple):
         """The policy that decides."""
         return "interruptible" if self.interruptible and self.policy == "window" else self.policy
 
+    @property
+    def room_s(self) -> float:
+        """The time from submission to deadline."""
+        return self.duration_s + self.slack_s
+
 
 Segment = tuple[float, float]
 
@@ -60,7 +65,6 @@ class Run(NamedTuple):
 class SimConfig:
     """What a backtest simulates on a trace; minimum gain and jitter are off unless asked for.
 
-    ``duration_error`` is the real duration over the expected one, which is all that the policy and its deadline know.
     ``decide_once`` keeps what was planned at submission: no second check. ``history_limit`` is how much history the
     forecast may use; None is all of it. ``poll`` is the time between two checks; None is the trace's step.
     """
@@ -77,7 +81,6 @@ class SimConfig:
     history_limit: timedelta | None = None
     poll: timedelta | None = None
     decide_once: bool = False
-    duration_error: float = 1.0
     threshold_gco2eq_per_kwh: float | None = None
     minimum_gain_percent: float = 0.0
     percentile: float = 30.0
@@ -94,10 +97,6 @@ class SimConfig:
             )
             for policy, duration, slack in product(self.policies, self.durations, self.slacks)
         ]
-
-    def room_s(self, scenario: Scenario) -> float:
-        """Return the time from submission to deadline, or to the end of a late run that takes longer than expected."""
-        return scenario.slack_s + scenario.duration_s * max(1.0, self.duration_error)
 
     def job(self, scenario: Scenario, submitted_s: float, step_s: float) -> Job:
         """Return a job; its id depends on its times only, so that policies are compared on the same jobs."""
@@ -154,7 +153,7 @@ def choose_jobs(config: SimConfig, actual: ActualTrace) -> tuple[list[Floats], t
     submitted_s = np.array(submissions(actual.start_s, actual.end_s, config.timezone, config.submit, config.seed))
     chosen, past_end, at_gaps = [], 0, 0
     for scenario in config.scenarios():
-        ends_s = submitted_s + config.room_s(scenario)
+        ends_s = submitted_s + scenario.room_s
         inside = ends_s <= actual.end_s
         whole = inside & ~actual.touches_gap(submitted_s, ends_s)
         past_end += int((~inside).sum())
@@ -184,7 +183,7 @@ class Knowledge:
         if config.forecast == "history":
             series = Series(start_s=round(grid.known_from_s), step_s=round(step_s), values=grid.known)
             self._forecaster = HistoryForecaster(series, config.timezone, history_limit=config.history_limit)
-        self._ahead = int(max(config.room_s(scenario) for scenario in config.scenarios()) // step_s) + 2
+        self._ahead = int(max(scenario.room_s for scenario in config.scenarios()) // step_s) + 2
         self._behind = int(config.jitter.total_seconds() // step_s) + 1  # a job with jitter sees the curve later
         self._outlooks: dict[tuple[int, bool], Outlook] = {}
 
@@ -235,14 +234,10 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class JobState:
-    """The work of one job, of which only the real length says when it is over.
+    """The work of one job, which takes as long as it is expected to."""
 
-    :param real_s: the time that the job really takes without pauses; decisions know the expected one only.
-    """
-
-    def __init__(self, job: Job, real_s: float) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._left = timedelta(seconds=real_s)
         self._done = _NONE  # in earlier slices
         self._begun: datetime | None = None  # the work of the present slice, after the resume
         self.segments: list[Segment] = []
@@ -250,7 +245,7 @@ class JobState:
     @property
     def is_over(self) -> bool:
         """Whether all is done."""
-        return self._left <= _NONE
+        return self._done >= self._job.expected_duration
 
     def job_at(self, now: datetime) -> Job:
         """Return the job with its progress."""
@@ -269,7 +264,7 @@ class JobState:
         if self._begun is None:
             self._begun = now + (self._job.limits.resume_time if self.segments else _NONE)
             self.segments.append((now.timestamp(), now.timestamp()))
-        end = self._begun + self._left
+        end = self._begun + self._job.expected_duration - self._done
         if until < end:
             return until
         self.stop(end)
@@ -279,8 +274,7 @@ class JobState:
         """End the present slice, if there is one."""
         if self._begun is None:
             return
-        here = self._in_slice(now)
-        self._done, self._left = self._done + here, self._left - here
+        self._done += self._in_slice(now)
         self.segments[-1] = (self.segments[-1][0], now.timestamp())
         self._begun = None
 
@@ -288,9 +282,9 @@ class JobState:
         return _NONE if self._begun is None else max(_NONE, now - self._begun)
 
 
-def run_job(job: Job, outlook_at: OutlookAt, real_s: float) -> tuple[Segment, ...]:
+def run_job(job: Job, outlook_at: OutlookAt) -> tuple[Segment, ...]:
     """Return when a job runs that is checked whenever a decision says so; one that may pause is checked while it runs."""
-    now, state = job.submitted_at, JobState(job, real_s)
+    now, state = job.submitted_at, JobState(job)
     while not state.is_over:
         decision = decide(state.job_at(now), now, outlook_at(now))
         if decision.action is Action.RUN:
@@ -301,16 +295,15 @@ def run_job(job: Job, outlook_at: OutlookAt, real_s: float) -> tuple[Segment, ..
     return tuple(state.segments)
 
 
-def run_job_as_planned_at_submission(job: Job, outlook_at: OutlookAt, real_s: float) -> tuple[Segment, ...]:
+def run_job_as_planned_at_submission(job: Job, outlook_at: OutlookAt) -> tuple[Segment, ...]:
     """Return when a job runs that keeps to its first decision; without a plan it starts when it must."""
-    now, state = job.submitted_at, JobState(job, real_s)
+    now, state = job.submitted_at, JobState(job)
     decision = decide(job, now, outlook_at(now))
     start = now if decision.action is Action.RUN else decision.planned_start or job.latest_start or now
     *pieces, (last, _) = decision.segments or ((start, start),)
     for begin, end in pieces:
         state.stop(state.run_until(begin, end))
-    if not state.is_over:  # what takes longer than expected runs on in the last piece
-        state.run_until(last, _NEVER)
+    state.run_until(last, _NEVER)
     return tuple(state.segments)
 
 
@@ -376,6 +369,5 @@ def _simulate(config: SimConfig, grid: Grid, jobs: Sequence[tuple[float, int]]) 
         scenario = scenarios[number]
         job = config.job(scenario, submitted_s, grid.actual.step_s)
         outlook_at = partial(knowledge.outlook, with_prediction=job.wanted.prediction)
-        segments = run(job, outlook_at, scenario.duration_s * config.duration_error)
-        runs.append(Run(submitted_s, submitted_s + scenario.duration_s + scenario.slack_s, segments))
+        runs.append(Run(submitted_s, submitted_s + scenario.room_s, run(job, outlook_at)))
     return runs
