@@ -15,7 +15,7 @@ from lowtide.errors import ConfigurationError
 from lowtide.grid.history import Coverage, HistoryKey, HistoryStore, open_history, stores_of_zone
 from lowtide.grid.history_import import read_history_file
 from lowtide.grid.series import IntensityCurve
-from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
+from lowtide.records import EmissionFactorType, Reading, SignalType
 from lowtide.timeutil import format_moment, utc_now
 
 EXAMPLES = """examples:
@@ -35,31 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's two actions and their arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     importing = actions.add_parser("import", help="store the values of a file that are not known yet")
-    importing.add_argument("file", metavar="FILE", type=Path, help="CSV file, plain or gzip")
-    factors = [factor_type.value for factor_type in EmissionFactorType]
-    importing.add_argument(
-        "--factors",
-        choices=factors,
-        help="a trace's emission factors (default lifecycle); of a portal's file: only these",
-    )
-    importing.add_argument(
-        "--source", metavar="NAME", help="store under this source, e.g. neso (default: from the format)"
-    )
-    importing.add_argument(
-        "--known-at", metavar="TIME", type=timestamp, help="when the values became known (default: now)"
-    )
+    add = importing.add_argument
+    add("file", metavar="FILE", type=Path, help="CSV file, plain or gzip")
+    factors = "a trace's emission factors (default lifecycle); of a portal's file: only these"
+    add("--factors", choices=[factor_type.value for factor_type in EmissionFactorType], help=factors)
+    add("--source", metavar="NAME", help="store under this source, e.g. neso (default: from the format)")
+    add("--known-at", metavar="TIME", type=timestamp, help="when the values became known (default: now)")
     show = actions.add_parser("show", help="show coverage, gaps and a chart")
     show.add_argument("--start", metavar="TIME", type=timestamp, help="default: the first known value")
     show.add_argument("--end", metavar="TIME", type=timestamp, help="default: the last known value")
     show.add_argument("--source", metavar="NAME", help="only this source")
     for action in (importing, show):
-        action.add_argument("--zone", required=True, help="zone key, e.g. GB, DE, US-CAL-CISO")
-        action.add_argument(
-            "--connection", metavar="ID", help="the Airflow connection that the history belongs to (default: none)"
-        )
-        action.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root")
+        add = action.add_argument
+        add("--zone", required=True, help="zone key, e.g. GB, DE, US-CAL-CISO")
+        add("--connection", metavar="ID", help="the Airflow connection that the history belongs to (default: none)")
+        add("--artifacts", metavar="DIR", type=Path, help="artifact root")
         # SUPPRESS: without it, the default here would undo a --json given before the action
-        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        add("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,7 +85,11 @@ def _import(options: argparse.Namespace, zone: Zone, root: Path) -> int:
 
 
 def _show(options: argparse.Namespace, zone: Zone, root: Path) -> int:
-    stores = [store for store in stores_of_zone(root, zone.key) if _is_wanted(store.key, options)]
+    stores = [
+        store
+        for store in stores_of_zone(root, zone.key)
+        if options.source in (None, store.key.source) and options.connection in (None, store.key.connection)
+    ]
     if not stores:
         raise ConfigurationError(
             f"there is no history of zone {zone.key} under {root}; import a file, or let the DAG grid_history run"
@@ -109,10 +105,6 @@ def _show(options: argparse.Namespace, zone: Zone, root: Path) -> int:
     return 0
 
 
-def _is_wanted(key: HistoryKey, options: argparse.Namespace) -> bool:
-    return options.source in (None, key.source) and options.connection in (None, key.connection)
-
-
 def _span(store: HistoryStore, start: datetime | None, end: datetime | None, now: datetime) -> Span:
     """Return the span to show; by default all that is known, up to now: the future has no gaps."""
     known = store.span() or (now, now)
@@ -121,22 +113,14 @@ def _span(store: HistoryStore, start: datetime | None, end: datetime | None, now
 
 
 def _facts(store: HistoryStore, start: datetime, end: datetime) -> dict[str, Any]:
-    values = [
-        {
-            "start": format_moment(reading.start),
-            "end": format_moment(reading.end),
-            "carbon_intensity_gco2eq_per_kwh": reading.carbon_intensity_gco2eq_per_kwh,
-            "kind": reading.kind.value,
-        }
-        for reading in store.known_now(start, end)
-    ]
-    coverage = store.coverage(start, end).as_json()
+    written = ("start", "end", "carbon_intensity_gco2eq_per_kwh", "kind")
+    readings = (reading.as_json() for reading in store.known_now(start, end))
     return {
         "key": store.key.as_json(),
         "path": str(store.folder),
         "files": store.files(),
-        "coverage": coverage,
-        "values": values,
+        "coverage": store.coverage(start, end).as_json(),
+        "values": [{name: reading[name] for name in written} for reading in readings],
     }
 
 
@@ -172,17 +156,6 @@ def _gaps(coverage: Coverage) -> list[str]:
 def _chart(store: HistoryStore, readings: Sequence[Reading], drawn: Span) -> list[str]:
     kinds = Counter(reading.kind.value for reading in readings)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    forecast = [(r.start, r.end) for r in readings if r.kind is IntensityKind.FORECAST]
-    other = [(r.start, r.end) for r in readings if r.kind is not IntensityKind.FORECAST]
-
-    def is_forecast_only(stretch: Span) -> bool:
-        return _touches(stretch, forecast) and not _touches(stretch, other)
-
-    head = f"  gCO2eq/kWh, time of {store.timezone.key} ({counts}; · gap{'; ░ forecast only' if forecast else ''})"
+    head = f"  gCO2eq/kWh, time of {store.timezone.key} ({counts}; · gap)"
     width = min(100, shutil.get_terminal_size((100, 24)).columns)
-    curve = IntensityCurve.from_readings(readings)
-    return ["", head, *chart(curve, drawn, store.timezone, width=width, mark="░", is_marked=is_forecast_only)]
-
-
-def _touches(stretch: Span, blocks: Sequence[Span]) -> bool:
-    return any(start < stretch[1] and stretch[0] < end for start, end in blocks)
+    return ["", head, *chart(IntensityCurve.from_readings(readings), drawn, store.timezone, width=width)]

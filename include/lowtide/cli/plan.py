@@ -3,12 +3,11 @@
 import argparse
 import shutil
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from math import isnan
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from lowtide.cli.charts import chart, is_mostly_within
+from lowtide.cli.charts import chart
 from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
 from lowtide.config.zones import find_zone
 from lowtide.grid.clock import clock_for
@@ -72,7 +71,7 @@ def _deadline(job: Job, zone: ZoneInfo) -> str:
 
 
 def _chart(event: DecisionEvent, zone: ZoneInfo, width: int) -> list[str]:
-    prediction, segments = event.outlook.prediction, event.decision.segments
+    prediction = event.outlook.prediction
     if prediction is None:
         return []
     start = event.decision.decided_at
@@ -81,8 +80,7 @@ def _chart(event: DecisionEvent, zone: ZoneInfo, width: int) -> list[str]:
     if end <= start:
         return []
     title = f"gCO2eq/kWh until {end.astimezone(zone):%a %d %b %H:%M}, by {prediction.source}"
-    marked = partial(is_mostly_within, blocks=segments)
-    return ["", title, *chart(prediction.curve, (start, end), zone, width=width, mark="━", is_marked=marked)]
+    return ["", title, *chart(prediction.curve, (start, end), zone, width=width, blocks=event.decision.segments)]
 
 
 def _utc(seconds: float) -> datetime:

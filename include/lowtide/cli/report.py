@@ -3,6 +3,7 @@
 import argparse
 import sys
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -24,7 +25,7 @@ from lowtide.report.savings_text import (
     runs_csv,
     title,
 )
-from lowtide.timeutil import format_moment, parse_moment, utc_now
+from lowtide.timeutil import format_moment, utc_now
 
 EXAMPLES = """examples:
   lowtide report --since 2026-01-01
@@ -43,16 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("root", metavar="ROOT", nargs="?", type=Path, help="artifact root")
     parser.add_argument("--since", metavar="DATE", type=_start_of, help="runs that ended on this day or later (UTC)")
-    parser.add_argument("--until", metavar="DATE", type=_end_of, help="runs that ended on this day or earlier (UTC)")
+    parser.add_argument(
+        "--until", metavar="DATE", type=partial(_start_of, days=1), help="runs that ended on this day or earlier (UTC)"
+    )
     parser.add_argument("--dag", metavar="ID", help="only the runs of this DAG")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one line per basis, month and model")
     parser.add_argument("--runs-csv", metavar="FILE", type=Path, help="write one line per run, with those left out")
     add_repeatability(parser, "that of each run's report")
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help="compare each energy ledger with the checksum in its record; a run whose ledger differs is left out",
-    )
+    verify = "compare each energy ledger with the checksum in its record; a run whose ledger differs is left out"
+    parser.add_argument("--verify", action="store_true", help=verify)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,22 +82,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _start_of(text: str, *, days: int = 0) -> datetime:
+    """Return the beginning of a date, which is UTC's, or of the date some days later."""
     try:
         return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=days)
     except OverflowError:
         raise argparse.ArgumentTypeError(f"{text!r} is the last day that there is; leave --until out") from None
     except ValueError:
-        pass
-    try:
-        return parse_moment(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a date nor a timestamp with an offset; write e.g. 2026-01-01"
-        ) from None
-
-
-def _end_of(text: str) -> datetime:
-    return _start_of(text, days=1)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date; write e.g. 2026-01-01") from None
 
 
 def _show(savings: Savings) -> None:

@@ -4,10 +4,8 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -70,12 +68,8 @@ class Display:
         self._task: TaskID | None = None
         self._pace: LogThrottle | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Remove the bar."""
         self._bar.stop()
 
     def say(self, text: str) -> None:
@@ -109,13 +103,8 @@ class Display:
         if self._task is None:
             self._task = self._bar.add_task("", phase=progress.phase, figures=figures)
             self._bar.start()
-        self._bar.update(
-            self._task,
-            completed=progress.samples,
-            total=progress.samples_total or None,
-            phase=progress.phase,
-            figures=figures,
-        )
+        total = progress.samples_total or None
+        self._bar.update(self._task, completed=progress.samples, total=total, phase=progress.phase, figures=figures)
 
 
 def train(
@@ -174,22 +163,19 @@ def advice_to_resume(folder: RunFolder, display: Display) -> Iterator[None]:
     except (KeyboardInterrupt, TrainingError):
         found = last_checkpoint(folder) if unfinished(folder) else None
         if found:
-            display.say(
-                f"optimizer step {found.optimizer_step} is saved; the same command with --output {folder.path} resumes from it"
-            )
+            again = f"the same command with --output {folder.path} resumes from it"
+            display.say(f"optimizer step {found.optimizer_step} is saved; {again}")
         raise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_configuration(parser)
-    parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="the run's folder (default: below the artifact root)"
-    )
+    output = "the run's folder (default: below the artifact root)"
+    parser.add_argument("--output", metavar="DIR", type=Path, help=output)
     parser.add_argument("--now", action="store_true", help="start at once, whatever the policy says")
-    parser.add_argument(
-        "--fresh", action="store_true", help="do not resume an unfinished training in DIR: move it to DIR/other-N"
-    )
+    fresh = "do not resume an unfinished training in DIR: move it to DIR/other-N"
+    parser.add_argument("--fresh", action="store_true", help=fresh)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -198,7 +184,7 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or config.artifacts_path / "runs" / "cli" / utc_now().strftime("%Y%m%dT%H%M%SZ")
     folder = RunFolder(output.resolve())
     folder.create()
-    with Display(quiet=options.json) as display, advice_to_resume(folder, display):
+    with closing(Display(quiet=options.json)) as display, advice_to_resume(folder, display):
         earlier = None if options.fresh else resumable(folder, config.values)
         result = train(config, folder, display, resumed=earlier)
     if isinstance(result, Decision):
