@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from functools import partial
 
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock
 from lowtide.grid.outlook import DataNeeds, Outlook
-from lowtide.grid.shared import Opener, SharedOutlook, SharedSources, SourceKey, in_computing_thread, in_network_thread
+from lowtide.grid.shared import SharedOutlook, SharedSource, in_computing_thread, in_network_thread
 from lowtide.scheduler.decision import decide, with_confidence_interval
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
@@ -53,9 +52,7 @@ def evaluate(job: Job, now: datetime, outlook: Outlook) -> DecisionEvent:
 
 def pause_s(decision: Decision, clock: Clock) -> float:
     """Return the real seconds until the next check of a decision to wait."""
-    if decision.until is None:
-        return MINIMUM_PAUSE_S
-    return max(MINIMUM_PAUSE_S, clock.seconds_until(decision.until))
+    return MINIMUM_PAUSE_S if decision.until is None else max(MINIMUM_PAUSE_S, clock.seconds_until(decision.until))
 
 
 def wait_in_foreground(
@@ -76,18 +73,6 @@ def wait_in_foreground(
         sleep(pause_s(decision, clock))
 
 
-class Source(Protocol):
-    """What a wait checks."""
-
-    async def check(self, max_age_s: float) -> SharedOutlook:
-        """Return an outlook that is no older than this."""
-        ...
-
-    async def sleep(self, seconds: float, *, after: int) -> None:
-        """Sleep, or shorter if an outlook newer than number ``after`` comes in."""
-        ...
-
-
 @dataclass(slots=True)
 class OwnSource:
     """A replay or a profile: each wait has its own time, so nothing is shared, and no provider is asked."""
@@ -105,20 +90,12 @@ class OwnSource:
         return SharedOutlook(outlook=outlook, number=self.checks, started_s=None)
 
     async def sleep(self, seconds: float, *, after: int) -> None:
-        """Sleep."""
+        """Sleep; there is no newer outlook to wake up for."""
         del after
         await asyncio.sleep(seconds)
 
 
-def shared_source(key: SourceKey, opener: Opener, *, linger_s: float) -> AbstractAsyncContextManager[Source]:
-    """Lend the source that all waits of this loop with the same key share."""
-    return SharedSources.of_running_loop().lease(key, opener, linger_s=linger_s, wanted=key.wanted)
-
-
-@asynccontextmanager
-async def own_source(opener: Opener, clock: Clock, wanted: DataNeeds) -> AsyncIterator[Source]:
-    """Lend a source that no other wait uses."""
-    yield OwnSource(await opener(), clock, wanted)
+Source = SharedSource | OwnSource
 
 
 async def wait_on_loop(
@@ -134,7 +111,8 @@ async def wait_on_loop(
         if job.policy != "immediate":
             shared = await _check_in_time(job, source, clock, max_age_s)
             number, outlook, age_s = shared.number, shared.outlook, shared.age_s()
-        event = await _evaluated(job, clock, outlook)
+        # the confidence interval from four weeks of past errors takes too long for the event loop
+        event = await in_computing_thread(partial(evaluate, job, clock.now(), outlook))
         on_decision(event)
         decision = event.decision
         if decision.action is Action.WAIT:
@@ -173,10 +151,4 @@ def remaining(not_before: datetime) -> float:
 
 def pause_s_of(job: Job, clock: Clock) -> float:
     """Return a job's poke interval in real seconds."""
-    now = clock.now()
-    return clock.seconds_until(now + job.poke_interval)
-
-
-async def _evaluated(job: Job, clock: Clock, outlook: Outlook) -> DecisionEvent:
-    # the confidence interval from four weeks of past errors takes too long for the event loop
-    return await in_computing_thread(lambda: evaluate(job, clock.now(), outlook))
+    return clock.seconds_until(clock.now() + job.poke_interval)
