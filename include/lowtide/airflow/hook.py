@@ -1,4 +1,4 @@
-"""Reads the provider's connection: its address and its credentials. The connection's form is in ``connection_form``."""
+"""Reads the provider's connection: its address and its credentials. The connection's form is in ``provider_info``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from pydantic import ValidationError
 
-from lowtide.airflow.connection_form import CONNECTION_TYPE
+from lowtide.airflow.provider_info import CONNECTION_TYPE
 from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ConfigurationError, LowtideError

@@ -52,7 +52,10 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         """
         run = self.run_context(context)
         if self.deferrable:
-            return self._check_or_defer(run)
+            decision = self._check(run)
+            if decision.action is Action.WAIT:
+                raise self.deferral(run, run.job, method_name="execute_complete")
+            return self._result(run, decision)
         self.poke_interval = max(MINIMUM_PAUSE_S, pause_s_of(run.job, run.clock))
         result: dict[str, Any] = super().execute(context)
         return result
@@ -96,12 +99,6 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         decision = decide(job, max(now, job.latest_start or now), outlook)
         self.log_check(run, DecisionEvent(job, decision, outlook))
         return self._result(run, decision)
-
-    def _check_or_defer(self, run: RunContext) -> dict[str, Any]:
-        decision = self._check(run)
-        if decision.action is not Action.WAIT:
-            return self._result(run, decision)
-        raise self.deferral(run, run.job, method_name="execute_complete")
 
     def _check(self, run: RunContext) -> Decision:
         if self._client is None:

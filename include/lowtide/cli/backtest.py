@@ -190,7 +190,19 @@ def _zone_and_timezone(trace: Path, zone: str | None, timezone: ZoneInfo | None)
 # What the command prints for people.
 
 _WIDTH = 100
-_COLUMNS = ("policy", "duration", "slack", "jobs", "saving", "oracle", "captured", "wait", "p95", "missed", "segments")
+_COLUMNS = {
+    "duration": ("duration_h", "{:g} h"),
+    "slack": ("slack_h", "{:g} h"),
+    "jobs": ("jobs", "{:,}"),
+    "saving": ("saving_percent", "{:.1f} %"),
+    "oracle": ("oracle_saving_percent", "{:.1f} %"),
+    "captured": ("captured_percent", "{:.0f} %"),
+    "wait": ("mean_wait_h", "{:.1f} h"),
+    "p95": ("p95_wait_h", "{:.1f} h"),
+    "missed": ("deadline_misses", "{:,}"),
+    "segments": ("mean_segments", "{:.2f}"),
+}
+"""Column of the table after the policy's: key of a result, and how it is written."""
 
 
 def _show(backtest: "Backtest") -> None:
@@ -216,32 +228,15 @@ def _heading(backtest: "Backtest") -> str:
 
 def _table(results: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("policy", no_wrap=True)
     for name in _COLUMNS:
-        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
     for before, result in zip([None, *results], results, strict=False):
         if before and (before["policy"], before["duration_h"]) != (result["policy"], result["duration_h"]):
             table.add_section() if before["policy"] != result["policy"] else table.add_row()
-        table.add_row(*_cells(result))
+        cells = ("–" if result[key] is None else form.format(result[key]) for key, form in _COLUMNS.values())
+        table.add_row(result["policy"] + ("*" if result["interruptible"] else ""), *cells)
     return table
-
-
-def _cells(result: dict[str, Any]) -> tuple[str, ...]:
-    def text(key: str, form: str) -> str:
-        return "–" if result[key] is None else form.format(result[key])
-
-    return (
-        result["policy"] + ("*" if result["interruptible"] else ""),
-        text("duration_h", "{:g} h"),
-        text("slack_h", "{:g} h"),
-        text("jobs", "{:,}"),
-        text("saving_percent", "{:.1f} %"),
-        text("oracle_saving_percent", "{:.1f} %"),
-        text("captured_percent", "{:.0f} %"),
-        text("mean_wait_h", "{:.1f} h"),
-        text("p95_wait_h", "{:.1f} h"),
-        text("deadline_misses", "{:,}"),
-        text("mean_segments", "{:.2f}"),
-    )
 
 
 def _pooled(backtest: "Backtest") -> list[str]:

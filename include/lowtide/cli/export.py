@@ -26,18 +26,13 @@ FORMATS = ("csv", "codecarbon", "huggingface", "json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run_folders", metavar="DIR", nargs="+", type=Path, help="folders of runs")
-    parser.add_argument("--format", choices=FORMATS, default="csv", help="default: csv")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="default: standard output")
-    parser.add_argument(
-        "--project", metavar="NAME", default="lowtide", help="project_name in the CSV (default: lowtide)"
-    )
-    parser.add_argument(
-        "--training-type",
-        choices=("pre-training", "fine-tuning"),
-        default="pre-training",
-        help="for the model card (default: pre-training)",
-    )
+    add = parser.add_argument
+    add("run_folders", metavar="DIR", nargs="+", type=Path, help="folders of runs")
+    add("--format", choices=FORMATS, default="csv", help="default: csv")
+    add("--output", metavar="FILE", type=Path, help="default: standard output")
+    add("--project", metavar="NAME", default="lowtide", help="project_name in the CSV (default: lowtide)")
+    kinds, kind = ("pre-training", "fine-tuning"), "for the model card (default: pre-training)"
+    add("--training-type", choices=kinds, default=kinds[0], help=kind)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -24,17 +24,15 @@ environment: LOWTIDE_GRID_URL (another address), LOWTIDE_GRID_TOKEN (the provide
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
+    add = parser.add_argument
+    add("--zone", required=True, help="zone key, e.g. GB, US-CAL-CISO, or cloud region, e.g. aws:eu-west-1")
     live = [name for name in get_args(ProviderName) if name != "replay"]
-    parser.add_argument(
-        "--zone", required=True, help="zone key, e.g. GB, US-CAL-CISO, or cloud region, e.g. aws:eu-west-1"
-    )
-    parser.add_argument(
-        "--provider", choices=live, default="auto", help="default: one without a key, else the one whose key is given"
-    )
-    parser.add_argument("--forecast", action="store_true", help="also show the provider's forecast, where it has one")
-    parser.add_argument("--region", help="part of the zone as the provider names it, e.g. 13 or SW1 for neso")
-    parser.add_argument("--signal-type", choices=get_args(SignalTypeName), help="where the provider does not say")
-    parser.add_argument("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
+    default = "default: one without a key, else the one whose key is given"
+    add("--provider", choices=live, default="auto", help=default)
+    add("--forecast", action="store_true", help="also show the provider's forecast, where it has one")
+    add("--region", help="part of the zone as the provider names it, e.g. 13 or SW1 for neso")
+    add("--signal-type", choices=get_args(SignalTypeName), help="where the provider does not say")
+    add("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,9 +59,8 @@ def run(options: argparse.Namespace) -> int:
 def _print(reading: Reading, steps: tuple[str, ...]) -> None:
     print(f"{reading.zone}: {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh, {reading.kind.value}")
     print(f"  {format_moment(reading.start)} to {format_moment(reading.end)}")
-    print(
-        f"  source {reading.source}; {reading.signal_type.value} signal, {reading.emission_factor_type.value} emission factors"
-    )
+    signal, factors = reading.signal_type.value, reading.emission_factor_type.value
+    print(f"  source {reading.source}; {signal} signal, {factors} emission factors")
     for step in steps:
         print(f"  {step}")
 

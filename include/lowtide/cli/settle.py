@@ -30,9 +30,8 @@ environment: LOWTIDE_GRID_URL, LOWTIDE_GRID_TOKEN, LOWTIDE_GRID_LOGIN (address, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run_folder", metavar="DIR", type=Path, help="the run's folder")
-    parser.add_argument(
-        "--config", metavar="CONFIG", help="whose grid is asked (default: the one that the ledger names)"
-    )
+    config = "whose grid is asked (default: the one that the ledger names)"
+    parser.add_argument("--config", metavar="CONFIG", help=config)
     parser.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root with the grid's history")
     parser.add_argument("--offline", action="store_true", help="use the stored history only, ask no provider")
 
@@ -54,11 +53,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _actuals(options: argparse.Namespace, folder: RunFolder, account: AnyRecord) -> ActualFigures:
     grid: GridConfig = load_config(Path(options.config)).values.grid if options.config else grid_of(folder)
-    root = artifacts_root(options.artifacts)
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
     check_same_grid(account, grid, signal)
-    history = history_of(signal, root, grid.connection)
+    history = history_of(signal, artifacts_root(options.artifacts), grid.connection)
     return ActualFigures(now=now, history=history, signal=None if options.offline else signal)
 
 
