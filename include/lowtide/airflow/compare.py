@@ -82,16 +82,11 @@ class CompareRunsOperator(ConfiguredOperator):
 
     def _training_record(self, context: Context) -> TrainingRecord:
         stored = context["ti"].xcom_pull(task_ids=self.train_task_id)
-        if not stored:
-            raise ArtifactError(
-                f"task {self.train_task_id!r} left no training record in its XCom; clear it to train again"
-            )
-        try:
-            return settled_record(TrainingRecord.model_validate(stored))
-        except ValidationError:
-            raise ArtifactError(
-                f"the XCom of task {self.train_task_id!r} is not a training record of this version; clear it to train again"
-            ) from None
+        record = _record(stored)
+        if record is None:
+            found = "is not a training record of this version" if stored else "holds no training record"
+            raise ArtifactError(f"the XCom of task {self.train_task_id!r} {found}; clear it to train again")
+        return record
 
 
 def named_baseline(context: Context, run_id: str) -> TrainingRecord:
@@ -168,7 +163,7 @@ def _record(stored: Any) -> TrainingRecord | None:
     try:
         return settled_record(TrainingRecord.model_validate(stored)) if isinstance(stored, dict) else None
     except ValidationError as error:
-        _log.warning("a stored baseline is not a training record of this version: %s", error.errors()[0]["msg"])
+        _log.warning("an XCom is not a training record of this version: %s", error.errors()[0]["msg"])
         return None
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -51,7 +50,7 @@ NOT_RUN = 3
 
 
 class Display:
-    """Shows the run on standard error: a countdown and a bar in a terminal, else lines. Standard output is for results."""
+    """Shows the run on standard error: a bar in a terminal, else lines. Standard output is for results."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(file=sys.stderr, quiet=quiet)
@@ -75,18 +74,6 @@ class Display:
     def say(self, text: str) -> None:
         """Print one line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep, with a countdown where there is a terminal."""
-        if not self._live or seconds < 2:
-            time.sleep(seconds)
-            return
-        end = time.monotonic() + seconds
-        with self._console.status("") as status:
-            while (left := end - time.monotonic()) > 0:
-                minutes, rest = divmod(round(left), 60)
-                status.update(f"waiting; next check in {minutes}:{rest:02d} (Ctrl-C ends the wait)")
-                time.sleep(min(1.0, left))
 
     def training(self, progress: TrainingProgress) -> None:
         """Show a snapshot of the training."""
@@ -137,7 +124,7 @@ def train(
             display.say(line)
 
     def wait(job: Job) -> Decision:
-        return wait_in_foreground(job, signal, clock, on_decision=keep, sleep=display.sleep)
+        return wait_in_foreground(job, signal, clock, on_decision=keep)
 
     job, _ = expected_job(config, job_id=folder.path.name, submitted_at=run.submitted_at)
     if resumed:

@@ -56,12 +56,7 @@ def pause_s(decision: Decision, clock: Clock) -> float:
 
 
 def wait_in_foreground(
-    job: Job,
-    signal: IntensityClient,
-    clock: Clock,
-    *,
-    on_decision: Callable[[DecisionEvent], None],
-    sleep: Callable[[float], None] = time.sleep,
+    job: Job, signal: IntensityClient, clock: Clock, *, on_decision: Callable[[DecisionEvent], None]
 ) -> Decision:
     """Check until the decision is no longer to wait, and return it."""
     while True:
@@ -70,7 +65,7 @@ def wait_in_foreground(
         decision = event.decision
         if decision.action is not Action.WAIT:
             return decision
-        sleep(pause_s(decision, clock))
+        time.sleep(pause_s(decision, clock))
 
 
 @dataclass(slots=True)
