@@ -48,7 +48,6 @@ class CompareRunsOperator(ConfiguredOperator):
     """
 
     operator_extra_links = (ReportLink(),)
-    ui_color = "#dce6f5"
 
     def __init__(self, *, train_task_id: str = "train", **kwargs: Any) -> None:
         super().__init__(**{"inlets": [BASELINE], **kwargs})

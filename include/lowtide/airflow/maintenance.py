@@ -31,8 +31,6 @@ class GridHistoryOperator(ConfiguredOperator):
     :param days: how many days back it works; the Param ``days`` overrides it.
     """
 
-    ui_color = "#d9ead3"
-
     def __init__(self, *, days: int = DEFAULT_DAYS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.days = days
@@ -99,8 +97,6 @@ class RecoverRunsOperator(ConfiguredOperator):
     could not be recovered.
     """
 
-    ui_color = "#d9ead3"
-
     @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Recover each run, and return the records' paths; a failure is logged and does not stop the others."""
@@ -146,8 +142,6 @@ class RefreshSavingsOperator(ConfiguredOperator):
 
     It reads every record and sends no request. The XCom has the paths and each group's totals.
     """
-
-    ui_color = "#dce6f5"
 
     @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:

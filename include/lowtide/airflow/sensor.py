@@ -31,8 +31,6 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
     :param deferrable: wait in the triggerer; otherwise in the worker, which the task then holds (mode ``poke``).
     """
 
-    ui_color = "#d7efe3"
-
     # not Airflow's default_deferrable, which is false as shipped: a wait of hours would hold a worker
     def __init__(self, *, deferrable: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -30,12 +30,6 @@ METRICS_INTERVAL_S = 5.0
 """The length of a ledger row: no newer figure exists in between."""
 
 
-def metric_tags(context: Context) -> dict[str, str]:
-    """Return the tags of a task's metrics; not the run, which would make a new series every night."""
-    ti = context["ti"]
-    return {"dag_id": ti.dag_id, "task_id": ti.task_id}
-
-
 def progress_metrics(tags: Mapping[str, str], *, then: Callable[[Progress], None]) -> Callable[[Progress], None]:
     """Return a listener that sends power, energy, emissions and intensity every few seconds, and calls another one.
 
@@ -93,8 +87,6 @@ class GpuTrainingOperator(ConfiguredOperator):
     :param decision_task_id: the sensor that held this run; None if there is none.
     """
 
-    ui_color = "#f3e3c3"
-
     def __init__(self, *, decision_task_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.decision_task_id = decision_task_id
@@ -109,8 +101,9 @@ class GpuTrainingOperator(ConfiguredOperator):
         :raises AirflowException: the training or its measurement failed; the ledger keeps what was used.
         """
         self._stop = threading.Event()
-        run, tags = self._run(context), metric_tags(context)
+        run, ti = self._run(context), context["ti"]
         folder = run.folder
+        tags = {"dag_id": ti.dag_id, "task_id": ti.task_id}  # not the run, which would make a new series every night
         self.log.info("training into %s; output of the training child: %s", folder.path, folder.child_log)
         with power_ends(tags):
             record = self._train(

@@ -18,7 +18,7 @@ from lowtide.cli.options import number, print_json
 from lowtide.config.schema import PausingConfig, PolicyName
 from lowtide.config.zones import find_zone, is_cloud_region, zone_table
 from lowtide.errors import ConfigurationError
-from lowtide.timeutil import format_duration, parse_duration
+from lowtide.timeutil import parse_duration
 
 if TYPE_CHECKING:
     from lowtide.scheduler.backtest.results import Backtest
@@ -55,12 +55,6 @@ def _durations(text: str) -> tuple[timedelta, ...]:
 
 def _duration_or_zero(text: str) -> timedelta:
     return timedelta(0) if text.strip() in ("0", "0s", "0m", "0h") else parse_duration(text)
-
-
-def _poll(text: str) -> timedelta:
-    if (value := parse_duration(text)) < timedelta(minutes=1):
-        raise ValueError("give 1m or more: no grid is known at a finer resolution, and every check costs time")
-    return value
 
 
 def _policies(text: str) -> tuple[PolicyName, ...]:
@@ -115,10 +109,7 @@ def _add_policies(parser: argparse.ArgumentParser) -> None:
     add("--policy", dest="policies", type=reader(_policies), default="window", help=several)
     known = "default: history, from what had ended before each check"
     add("--forecast", choices=("history", "perfect"), default="history", help=known)
-    add("--history-limit", **time, help="the forecast uses no more history than this, e.g. 28d")
     add("--decide-once", action="store_true", help="keep the plan made at submission, never check again")
-    poll = "time between two checks, 1m or more (default: the trace's step)"
-    add("--poll", metavar="TIME", type=reader(_poll), help=poll)
     add("--threshold", dest="threshold_gco2eq_per_kwh", **grams, help="g/kWh, for policy threshold")
     add("--percentile", metavar="P", type=number(0.001, 99.999), default=30.0, help="default: 30")
     add("--percentile-window", **time, default="7d", help="default: 7d")
@@ -260,6 +251,4 @@ def _legend(config: "SimConfig") -> list[str]:
     ]
     if any(scenario.interruptible for scenario in config.scenarios()):
         lines.append("*: jobs may pause, the oracle's too; what resuming costs is counted")
-    if config.history_limit is not None and config.forecast == "history":
-        lines.append(f"the forecast uses the last {format_duration(config.history_limit)} only")
     return lines

@@ -1,14 +1,14 @@
 """``lowtide intensity``: a zone's carbon intensity now, with its origin."""
 
 import argparse
-from typing import Any, get_args
+from typing import get_args
 
 from lowtide.cli.options import open_from_environment, print_json
 from lowtide.config.schema import FactorTypeName, GridConfig, ProviderName, SignalTypeName
 from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
-from lowtide.grid.outlook import DataNeeds
-from lowtide.records import Forecast, Reading
+from lowtide.grid.outlook import READING
+from lowtide.records import Reading
 from lowtide.timeutil import format_moment, utc_now
 
 EXAMPLES = """examples:
@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     live = [name for name in get_args(ProviderName) if name != "replay"]
     default = "default: one without a key, else the one whose key is given"
     add("--provider", choices=live, default="auto", help=default)
-    add("--forecast", action="store_true", help="also show the provider's forecast, where it has one")
     add("--region", help="part of the zone as the provider names it, e.g. 13 or SW1 for neso")
     add("--signal-type", choices=get_args(SignalTypeName), help="where the provider does not say")
     add("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
@@ -42,17 +41,14 @@ def run(options: argparse.Namespace) -> int:
     grid = GridConfig.model_validate({"zone": zone.key, **wanted})
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
-    outlook = signal.outlook(now, DataNeeds(forecast=options.forecast))
+    outlook = signal.outlook(now, READING)
     reading = outlook.reading
     if reading is None:
         raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")
     if options.json:
-        answer = {"asked_at": format_moment(now), "reading": reading.as_json(), "steps": list(outlook.steps)}
-        print_json(answer | ({"forecast": _forecast_json(outlook.forecast)} if options.forecast else {}))
+        print_json({"asked_at": format_moment(now), "reading": reading.as_json(), "steps": list(outlook.steps)})
     else:
         _print(reading, outlook.steps)
-        if options.forecast:
-            _print_forecast(outlook.forecast)
     return 0
 
 
@@ -63,18 +59,3 @@ def _print(reading: Reading, steps: tuple[str, ...]) -> None:
     print(f"  source {reading.source}; {signal} signal, {factors} emission factors")
     for step in steps:
         print(f"  {step}")
-
-
-def _forecast_json(forecast: Forecast | None) -> dict[str, Any] | None:
-    if forecast is None:
-        return None
-    return {"issued_at": format_moment(forecast.issued_at), "readings": [r.as_json() for r in forecast.readings]}
-
-
-def _print_forecast(forecast: Forecast | None) -> None:
-    if forecast is None:
-        print("  forecast: none")
-        return
-    lowest = min(forecast.readings, key=lambda r: r.carbon_intensity_gco2eq_per_kwh)
-    print(f"  forecast until {format_moment(forecast.horizon)}, issued {format_moment(forecast.issued_at)}")
-    print(f"  lowest: {lowest.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh at {format_moment(lowest.start)}")

@@ -66,7 +66,7 @@ class SimConfig:
     """What a backtest simulates on a trace; minimum gain and jitter are off unless asked for.
 
     ``decide_once`` keeps what was planned at submission: no second check. ``history_limit`` is how much history the
-    forecast may use; None is all of it. ``poll`` is the time between two checks; None is the trace's step.
+    forecast may use; None is all of it. A job is checked at each step of the trace.
     """
 
     zone: str
@@ -79,7 +79,6 @@ class SimConfig:
     interruptible: bool = False
     forecast: Literal["history", "perfect"] = "history"
     history_limit: timedelta | None = None
-    poll: timedelta | None = None
     decide_once: bool = False
     threshold_gco2eq_per_kwh: float | None = None
     minimum_gain_percent: float = 0.0
@@ -113,7 +112,7 @@ class SimConfig:
             on_latest_start="start",
             threshold_gco2eq_per_kwh=self.threshold_gco2eq_per_kwh,
             minimum_gain_percent=self.minimum_gain_percent,
-            poke_interval=self.poll or timedelta(seconds=step_s),
+            poke_interval=timedelta(seconds=step_s),
             failure_budget=1,
             percentile=self.percentile,
             percentile_window=self.percentile_window,
