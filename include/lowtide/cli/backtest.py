@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lowtide.cli.options import number, print_json
-from lowtide.config.schema import PausingConfig, PolicyName
+from lowtide.config.schema import PolicyName
 from lowtide.config.zones import find_zone, is_cloud_region, zone_table
 from lowtide.errors import ConfigurationError
 from lowtide.timeutil import parse_duration
@@ -51,10 +51,6 @@ def reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 def _durations(text: str) -> tuple[timedelta, ...]:
     return tuple(dict.fromkeys(map(parse_duration, text.split(","))))
-
-
-def _duration_or_zero(text: str) -> timedelta:
-    return timedelta(0) if text.strip() in ("0", "0s", "0m", "0h") else parse_duration(text)
 
 
 def _policies(text: str) -> tuple[PolicyName, ...]:
@@ -117,13 +113,6 @@ def _add_policies(parser: argparse.ArgumentParser) -> None:
     gain: dict[str, Any] = {"dest": "minimum_gain_percent", "metavar": "PERCENT", "type": number(0, 99.9)}
     add("--minimum-gain", **gain, default=0.0, help="do not wait for less (default: 0)")
     add("--jitter", **time, default=timedelta(0), help="spread starts over this (default: none)")
-    time["type"] = reader(_duration_or_zero)
-    add = parser.add_argument_group("pausing").add_argument
-    add("--minimum-slice", **time, default="30m", help="default: 30m")
-    add("--resume-time", **time, default="2m", help="default: 2m")
-    energy = "of a pause and its resume, as time at full power (default: 2m)"
-    add("--resume-energy", **time, default="2m", help=energy)
-    add("--maximum-pauses", type=number(0, 1000, whole=True), default=10, help="default: 10")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -158,9 +147,8 @@ def _config_of(options: argparse.Namespace) -> "SimConfig":
         raise ConfigurationError("--policy threshold needs --threshold; give one in g/kWh, e.g. 150")
     values = vars(options)
     zone, timezone = _zone_and_timezone(options.trace, options.zone, options.timezone)
-    pausing = PausingConfig(**{name: values[name] for name in PausingConfig.model_fields})
     given = {field.name: values[field.name] for field in fields(SimConfig) if field.name in values}
-    return SimConfig(**given | {"zone": zone, "timezone": timezone, "pausing": pausing})
+    return SimConfig(**given | {"zone": zone, "timezone": timezone})
 
 
 def _zone_and_timezone(trace: Path, zone: str | None, timezone: ZoneInfo | None) -> tuple[str, ZoneInfo]:

@@ -405,12 +405,9 @@ def _contradiction(context: PolicyContext, prediction: Prediction, curve: Intens
 # remembered between checks: another process finds the same start.
 
 
-_BYTES = 8
-
-
 def fraction(job_id: str) -> float:
     """Return a job's share of the jitter, in [0, 1); evenly spread over job ids, the same in every process."""
-    return int.from_bytes(blake2b(job_id.encode(), digest_size=_BYTES).digest(), "big") / 256.0**_BYTES
+    return int.from_bytes(blake2b(job_id.encode(), digest_size=8).digest(), "big") / 2.0**64
 
 
 def delayed(curve: IntensityCurve, by_s: float) -> IntensityCurve:
