@@ -60,7 +60,8 @@ class RunContext:
         self._context = context
         _refuse_unknown_keys(context)
         params = context["params"]
-        path = config_path_from_params(params, config) if params.get("config") else _path_of(config)
+        folder = CONFIGS_FOLDER if Path(config).parent == Path() else PROJECT_ROOT
+        path = config_path_from_params(params, config) if params.get("config") else folder / config
         values = {**settings_from_params(params), **settings}
         self.config = load_config(path, values, settings_name="DAG Param or task setting")
         run, index = context["dag_run"], context["ti"].map_index
@@ -131,11 +132,6 @@ def _refuse_unknown_keys(context: Context) -> None:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             offer = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
             raise ConfigurationError(f"the run's conf has the unknown key {key!r}; {offer}")
-
-
-def _path_of(config: str) -> Path:
-    path = Path(config)
-    return CONFIGS_FOLDER / path if path.parent == Path() else PROJECT_ROOT / path
 
 
 def starts_over(context: Context, key: str) -> bool:

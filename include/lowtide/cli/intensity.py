@@ -8,7 +8,6 @@ from lowtide.config.schema import FactorTypeName, GridConfig, ProviderName, Sign
 from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
 from lowtide.grid.outlook import READING
-from lowtide.records import Reading
 from lowtide.timeutil import format_moment, utc_now
 
 EXAMPLES = """examples:
@@ -47,15 +46,11 @@ def run(options: argparse.Namespace) -> int:
         raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")
     if options.json:
         print_json({"asked_at": format_moment(now), "reading": reading.as_json(), "steps": list(outlook.steps)})
-    else:
-        _print(reading, outlook.steps)
-    return 0
-
-
-def _print(reading: Reading, steps: tuple[str, ...]) -> None:
+        return 0
     print(f"{reading.zone}: {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh, {reading.kind.value}")
     print(f"  {format_moment(reading.start)} to {format_moment(reading.end)}")
     signal, factors = reading.signal_type.value, reading.emission_factor_type.value
     print(f"  source {reading.source}; {signal} signal, {factors} emission factors")
-    for step in steps:
+    for step in outlook.steps:
         print(f"  {step}")
+    return 0

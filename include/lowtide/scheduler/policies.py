@@ -11,7 +11,6 @@ from lowtide.config.schema import PolicyName
 from lowtide.grid.outlook import Prediction
 from lowtide.grid.series import Block, IntensityCurve
 from lowtide.records import IntensityKind, Reading
-from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision, Planned, PolicyContext, Reason, at, utc
 from lowtide.timeutil import format_duration
 
@@ -81,7 +80,11 @@ def _usable_reading(context: PolicyContext) -> Reading | None:
 
 def _clean(context: PolicyContext, reading: Reading, limit: float, words: str) -> Decision:
     text = f"clean enough: {context.job.zone} has {context.figure()}, at or below {words}"
-    start = context.start_at(_ready_s(context.job, reading)) if context.job.jitter else context.now
+    start = context.now
+    if context.job.jitter:  # the job's share of it, after the interval began
+        start_s, end_s = reading.start.timestamp(), reading.end.timestamp()
+        longest_s = min(context.job.jitter.total_seconds(), end_s - start_s)
+        start = context.start_at(start_s + fraction(context.job.job_id) * longest_s)
     if start > context.now:
         text = f"waiting: {text}, but starts are spread over time"
         return context.wait(Reason.JITTER, text, plan=Planned(start), limit=limit)
@@ -432,12 +435,6 @@ def _with_jitter(context: PolicyContext, curve: IntensityCurve) -> tuple[Intensi
         jitter_s = min(jitter_s, curve.edges_s[i] - curve.edges_s[i - 1])
     by_s = fraction(context.job.job_id) * jitter_s
     return delayed(curve, by_s), max(context.now_s, curve.start_s + by_s)
-
-
-def _ready_s(job: Job, reading: Reading) -> float:
-    """Return when the job may start on a reading, in UNIX seconds: its share of the jitter after the interval began."""
-    start_s, end_s = reading.start.timestamp(), reading.end.timestamp()
-    return start_s + fraction(job.job_id) * min(job.jitter.total_seconds(), end_s - start_s)
 
 
 POLICIES: dict[PolicyName, Callable[[PolicyContext], Decision]] = {

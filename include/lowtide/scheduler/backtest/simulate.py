@@ -139,12 +139,11 @@ def submissions(start_s: float, end_s: float, timezone: ZoneInfo, submit: str, s
         raise ConfigurationError(f"--submit {submit!r} is not a time of day; {error}, or random") from None
     first, last = (datetime.fromtimestamp(s, UTC).astimezone(timezone).date().toordinal() for s in (start_s, end_s))
     days = (date.fromordinal(day) for day in range(first, last + 1))
-    times = (moment_of_clock(day, clock or _random_hour(seed, day), timezone).timestamp() for day in days)
-    return sorted({time_s for time_s in times if start_s <= time_s < end_s})
-
-
-def _random_hour(seed: int, day: date) -> time:
-    return time(random.Random(f"{seed} {day.isoformat()}").randrange(24))  # noqa: S311 a sample of hours, no secret
+    times_s = set()
+    for day in days:
+        hour = random.Random(f"{seed} {day.isoformat()}").randrange(24)  # noqa: S311 a sample of hours, no secret
+        times_s.add(moment_of_clock(day, clock or time(hour), timezone).timestamp())
+    return sorted(time_s for time_s in times_s if start_s <= time_s < end_s)
 
 
 def choose_jobs(config: SimConfig, actual: ActualTrace) -> tuple[list[Floats], tuple[str, ...]]:
