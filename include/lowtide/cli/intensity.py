@@ -49,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"{reading.zone}: {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh, {reading.kind.value}")
     print(f"  {format_moment(reading.start)} to {format_moment(reading.end)}")
-    signal, factors = reading.signal_type.value, reading.emission_factor_type.value
-    print(f"  source {reading.source}; {signal} signal, {factors} emission factors")
+    signal_type, factors = reading.signal_type.value, reading.emission_factor_type.value
+    print(f"  source {reading.source}; {signal_type} signal, {factors} emission factors")
     for step in outlook.steps:
         print(f"  {step}")
     return 0
