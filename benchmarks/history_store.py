@@ -58,11 +58,6 @@ def load(root: Path, days: int) -> int:
     return len(open_history(root, KEY).known_now(START, START + timedelta(days=days)))
 
 
-def typical(root: Path, days: int) -> int:
-    start = START + timedelta(days=days // 2)
-    return len(open_history(root, KEY).typical(start, start + 48 * HOUR))
-
-
 def size(store: HistoryStore) -> str:
     files = list(store.folder.glob("*.csv.gz"))
     return f"{len(files)} files, {sum(file.stat().st_size for file in files) / 1024:.0f} KiB"
@@ -78,7 +73,6 @@ def loading(folder: Path, days: int, repeats: int) -> None:
         wrote_s = time.perf_counter() - begin
         print(f"{name}: {len(values)} values in {size(store)}, stored at once in {wrote_s:.2f} s")
         print(f"  load the year: {timed_ms(repeats, partial(load, root, days))}")
-        print(f"  typical hours of the next two days: {timed_ms(repeats, partial(typical, root, days))}")
 
 
 def hour_by_hour(folder: Path, days: int, repeats: int) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import SystemClock
+from lowtide.grid.clock import Clock
 from lowtide.grid.factory import open_signal
 from lowtide.grid.http import ONE_TRY, Credentials
 from lowtide.grid.outlook import Outlook, Prediction
@@ -62,7 +62,7 @@ def answer(value: float) -> Behaviour:
 
 async def waited(waiting: Job, source: SharedSource) -> tuple[Decision, float]:
     begun = time.monotonic()
-    decision = await wait_on_loop(waiting, source, SystemClock(), not_before=utc_now(), on_decision=lambda _: None)
+    decision = await wait_on_loop(waiting, source, Clock(), not_before=utc_now(), on_decision=lambda _: None)
     return decision, time.monotonic() - begun
 
 
@@ -119,7 +119,7 @@ def test_a_planned_start_is_decided_on_a_fresh_look_and_without_busy_waking():
         minimum_gain_percent=0.0,
     )
     source = Old()
-    decision = asyncio.run(wait_on_loop(waiting, source, SystemClock(), not_before=now, on_decision=lambda _: None))
+    decision = asyncio.run(wait_on_loop(waiting, source, Clock(), not_before=now, on_decision=lambda _: None))
     assert decision.action is Action.RUN
     assert abs((decision.decided_at - start).total_seconds()) < 0.6
     assert len(source.slept) == 1

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from lowtide.cli.train import Display, train
 from lowtide.config.loader import load_config
-from lowtide.grid.clock import clock_for
+from lowtide.grid.clock import Clock
 from lowtide.grid.factory import open_signal, replay_anchor
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
@@ -62,7 +62,7 @@ def test_a_training_whose_pause_is_interrupted_is_gone_on_with_and_its_pauses_co
             run,
             job,
             open_signal(run.config.values.grid, anchor=run.anchor),
-            clock_for(run.anchor),
+            Clock(run.anchor),
             on_decision=lambda looked: folder.append_decisions([looked.decision.as_json()]),
             on_progress=lambda _: None,
             wait=interrupted,

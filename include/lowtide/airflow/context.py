@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from lowtide.config.airflow_params import CONFIGS_FOLDER, config_path_from_params, settings_from_params
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.errors import ConfigurationError
-from lowtide.grid.clock import Clock, clock_for
+from lowtide.grid.clock import Clock
 from lowtide.grid.factory import replay_anchor
 from lowtide.records import ReplayAnchor
 from lowtide.runs.durations import ExpectedDuration, expected_duration
@@ -114,7 +114,7 @@ class RunContext:
     @property
     def clock(self) -> Clock:
         """The clock of the run's policy time."""
-        return clock_for(self.first_check.replay)
+        return Clock(self.first_check.replay)
 
     @property
     def job(self) -> Job:

@@ -16,10 +16,10 @@ from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import LowtideError
-from lowtide.grid.clock import clock_for
+from lowtide.grid.clock import Clock
 from lowtide.grid.factory import choose_provider, open_signal
 from lowtide.grid.http import ONE_TRY
-from lowtide.grid.shared import SharedSources, SourceKey, in_network_thread
+from lowtide.grid.shared import SharedSources, in_network_thread
 from lowtide.records import ReplayAnchor
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.waiting import OwnSource, pause_s_of, remaining, wait_on_loop
@@ -95,7 +95,7 @@ class CarbonIntensityTrigger(BaseTrigger):
         written = self._arguments
         anchor = ReplayAnchor.model_validate(written["anchor"]) if written["anchor"] else None
         artifacts = Path(written["artifacts"]) if written["artifacts"] else None
-        clock = clock_for(anchor)
+        clock = Clock(anchor)
         checks: deque[Decision] = deque(maxlen=KEPT_CHECKS)
 
         async def opener() -> IntensityClient:
@@ -119,7 +119,7 @@ class CarbonIntensityTrigger(BaseTrigger):
             decision = await wait_on_loop(job, source, clock, not_before=self._not_before, on_decision=keep)
         return {"decision": decision.as_json(), "checks": [check.as_json() for check in checks]}
 
-    def _prepared(self, credentials: Credentials) -> tuple[Job, GridConfig, SourceKey | None]:
+    def _prepared(self, credentials: Credentials) -> tuple[Job, GridConfig, tuple[object, ...] | None]:
         """Return the job, the grid, and by which key waits share its source; None where each wait has its own."""
         job, grid = Job.from_json(self._arguments["job"]), GridConfig.model_validate(self._arguments["grid"])
         provider = choose_provider(
@@ -127,17 +127,8 @@ class CarbonIntensityTrigger(BaseTrigger):
         )
         if provider not in LIVE_PROVIDERS:
             return job, grid, None
-        key = SourceKey(
-            zone=grid.zone,
-            provider=provider,
-            address=credentials.base_url,
-            connection=grid.connection,
-            region=grid.region,
-            factor_type=grid.emission_factor_type,
-            signal_type=grid.signal_type,
-            artifacts=self._arguments["artifacts"],
-            wanted=job.wanted,
-        )
+        asked = (provider, credentials.base_url, grid.connection, grid.zone, grid.region)  # no secret
+        key = (*asked, grid.emission_factor_type, grid.signal_type, self._arguments["artifacts"], job.wanted)
         return job, grid, key
 
     async def _credentials(self) -> Credentials:

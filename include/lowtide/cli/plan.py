@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from lowtide.cli.charts import chart
 from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
 from lowtide.config.zones import find_zone
-from lowtide.grid.clock import clock_for
+from lowtide.grid.clock import Clock
 from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.waiting import DecisionEvent, check
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     now = utc_now()
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
     job, expected = expected_job(config, job_id="plan", submitted_at=anchor.virtual_start if anchor else now)
-    event = check(job, signal, clock_for(anchor))
+    event = check(job, signal, Clock(anchor))
     if options.json:
         print_json(_json(event, expected))
     else:

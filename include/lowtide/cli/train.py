@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
 from lowtide.config.loader import LoadedConfig
 from lowtide.errors import TrainingError
-from lowtide.grid.clock import clock_for
+from lowtide.grid.clock import Clock
 from lowtide.records import TrainingRecord
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.durations import expected_job
@@ -116,7 +116,7 @@ def train(
         anchor=anchor,
         training_id=None if resumed else new_training_id(),
     )
-    clock = clock_for(anchor)
+    clock = Clock(anchor)
 
     def keep(event: DecisionEvent) -> None:
         folder.append_decisions([event.decision.as_json()])

@@ -8,12 +8,11 @@ import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from lowtide.config.zones import Zone
-from lowtide.errors import InvalidAnswer, LowtideError, ProviderUnavailable, SignalError
-from lowtide.grid.history import HistoryStore
+from lowtide.errors import InvalidAnswer, ProviderUnavailable, SignalError
 from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Session
 from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook
 from lowtide.grid.providers.base import HttpProvider
@@ -25,8 +24,6 @@ from lowtide.timeutil import as_utc, format_moment
 _log = logging.getLogger(__name__)
 
 SHAPE_HORIZON = timedelta(hours=48)
-_LEAST_SHAPE = timedelta(hours=24)
-"""A history that knows less of the hours to come than this does not order them: the profile knows them all."""
 _NO_FORECAST_STATUSES = frozenset({401, 402, 403})
 """Statuses with which a provider says that this account has no forecasts."""
 _READINGS_KEPT = 3_000
@@ -52,16 +49,9 @@ class ProviderClient:
     provider: HttpProvider
     session: Session
     zone: Zone
-    can_recover: bool = True
-    """Whether another check may succeed after one that failed."""
     rate_limit: RateLimitHold = field(default_factory=RateLimitHold)
     forecast_hold: RateLimitHold = field(default_factory=RateLimitHold)
     _access_known: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
-
-    @property
-    def max_age(self) -> timedelta:
-        """How long after its interval a last good reading may be a fallback: the provider's own age limit."""
-        return self.provider.max_age
 
     def current(self, now: datetime, *, with_forecast: bool = False) -> Answer:
         """Return the reading that holds now, and all that came with it.
@@ -89,11 +79,6 @@ class ProviderClient:
             found.extend(self.provider.parse(self._get(self.provider.range_request(self.zone, start, stop)), self.zone))
             start = stop
         return tuple(found)
-
-    def available(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return nothing: everything is on the other side of the network."""
-        del start, end
-        return ()
 
     def _learn_access(self) -> None:
         """Ask once what the key may use; until that is answered, the provider asks for what every key may have."""
@@ -147,13 +132,7 @@ class FileClient:
     """Reads a provider without a network: a trace or a profile."""
 
     provider: LocalProvider
-    max_age: timedelta = timedelta(0)
     rate_limit: RateLimitHold = field(default_factory=RateLimitHold)
-
-    @property
-    def can_recover(self) -> bool:
-        """As the provider says: a trace's gap ends, a missing profile does not."""
-        return self.provider.can_recover
 
     def current(self, now: datetime, *, with_forecast: bool = False) -> Answer:
         """Return the reading that covers now; there is no forecast to wait for.
@@ -218,36 +197,10 @@ class ReadingCache:
         return (replace(good, start=good.end, end=good.end + max_age, kind=IntensityKind.CACHED),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypicalDay:
-    """Two curves of the hours to come; ``history`` is empty without a history, ``trouble`` is why."""
-
-    history: tuple[Reading, ...] = ()
-    profile: tuple[Reading, ...]
-    trouble: str = "none stored for this signal"
-
-    @classmethod
-    def read(cls, zone: Zone, history: HistoryStore | None, now: datetime) -> Self:
-        """Return what is usual for the next two days; reads the history's files, so it may block."""
-        profile = profile_readings(zone, now, now + SHAPE_HORIZON)
-        if history is None:
-            return cls(profile=profile)
-        try:
-            return cls(history=history.typical(now, now + SHAPE_HORIZON), profile=profile)
-        except LowtideError as error:
-            return cls(profile=profile, trouble=f"cannot be used ({error})")
-
-    def shape(self, now: datetime) -> tuple[Reading, ...]:
-        """Return the one curve that orders the hours; the two are never mixed, their grams may differ in meaning."""
-        known = sum((min(r.end, now + SHAPE_HORIZON) - max(r.start, now) for r in self.history), timedelta(0))
-        return self.history if _covering(self.history, now) and known >= _LEAST_SHAPE else self.profile
-
-
 class IntensityClient:
     """One zone's signal. Thread-safe: a recorder may value energy while a refresher checks the grid.
 
     :param source: the provider's answers, or a file's.
-    :param history: what is usual for the hours to come, from stored values of this very signal.
     :param combiner: what this signal's past and its provider's forecast say of the hours to come.
     """
 
@@ -256,14 +209,10 @@ class IntensityClient:
         zone: Zone,
         source: ProviderClient | FileClient,
         *,
-        is_replay: bool = False,
-        history: HistoryStore | None = None,
         combiner: ForecastCombiner | None = None,
     ) -> None:
         self.zone = zone
         self.source = source
-        self.is_replay = is_replay
-        self._history = history
         self._combiner = combiner or ForecastCombiner(None)
         self._cache = ReadingCache()
 
@@ -306,9 +255,14 @@ class IntensityClient:
     def conclude(self, now: datetime, asked: Answer | SignalError, wanted: DataNeeds = READING) -> Outlook:
         """Return the outlook that an answer, or the lack of one, leaves; no network, but the history's files are read."""
         now = as_utc(now)
-        hours = TypicalDay.read(self.zone, self._history, now)
-        outlook = self._fallback(now, hours, asked) if isinstance(asked, SignalError) else self._answered(asked)
-        return self._combiner.combined(replace(outlook, shape=hours.shape(now)), now, wanted, self.provider_name)
+        outlook = Outlook(shape=profile_readings(self.zone, now, now + SHAPE_HORIZON))
+        if isinstance(asked, SignalError):
+            outlook = self._combiner.combined(outlook, now, replace(wanted, prediction=True), self.provider_name)
+            return self._fallback(now, outlook, asked)
+        self._cache.add((asked.reading, *asked.others), last_good=asked.reading)
+        steps = (f"{self.provider_name}: {_figure(asked.reading)}", *asked.notes)
+        outlook = replace(outlook, reading=asked.reading, forecast=asked.forecast, steps=steps)
+        return self._combiner.combined(outlook, now, wanted, self.provider_name)
 
     def held_s(self) -> float:
         """Return how long the provider's rate limit still holds, in s."""
@@ -354,44 +308,61 @@ class IntensityClient:
         return tuple(dict.fromkeys(found))
 
     def _available_sources(self) -> list[Source]:
+        local = [self.source.available] if isinstance(self.source, FileClient) else []
         return [
-            self.source.available,
+            *local,
             self._cache.known,
-            lambda *_: self._cache.prolonged(self.source.max_age),
+            lambda *_: self._cache.prolonged(self.source.provider.max_age),
             lambda start, end: profile_readings(self.zone, start, end),
             lambda start, end: (country_mean_reading(self.zone, *_whole_hours(start, end)),),
         ]
 
-    def _answered(self, answer: Answer) -> Outlook:
-        self._cache.add((answer.reading, *answer.others), last_good=answer.reading)
-        steps = (f"{self.provider_name}: {_figure(answer.reading)}", *answer.notes)
-        return Outlook(reading=answer.reading, forecast=answer.forecast, steps=steps)
+    def _fallback(self, now: datetime, outlook: Outlook, error: SignalError) -> Outlook:
+        """Return the outlook with the reading of the first step that has one for now.
 
-    def _fallback(self, now: datetime, hours: TypicalDay, error: SignalError) -> Outlook:
-        """Return the outlook of the first step that has a reading for now."""
+        :param outlook: what the profile and the history say; its steps say why the history says nothing.
+        """
         failed = self._cache.count_failure()
         reading, step = self._last_good(now)
-        steps = [f"{self.provider_name}: {error} (failed check {failed} in a row)", step]
+        steps = [f"{self.provider_name}: {error} (failed check {failed} in a row)", step, *outlook.steps]
         if reading is None:
-            reading = _covering(hours.history, now)
-            nothing = "nothing for this hour" if hours.history else hours.trouble
-            steps.append(f"history: {self._compared(reading) if reading else nothing}")
+            reading = self._predicted(outlook)
+            if not outlook.steps:
+                steps.append(f"history: {_figure(reading) if reading else 'too little is stored of this signal'}")
         if reading is None:
-            reading = _covering(hours.profile, now)
+            reading = _covering(outlook.shape, now)
             steps.append(f"profile: {self._compared(reading) if reading else 'none for this zone'}")
-        return Outlook(
+        return replace(
+            outlook,
             reading=reading,
             failed_checks=failed,
             steps=tuple(steps),
             threshold_comparable=reading is not None and self._is_comparable(reading),
-            worth_retrying=self.source.can_recover,
+            worth_retrying=self.source.provider.can_recover,
+        )
+
+    def _predicted(self, outlook: Outlook) -> Reading | None:
+        """Return the history's forecast for the interval that holds now."""
+        if outlook.prediction is None:
+            return None
+        curve = outlook.prediction.curve
+        start, end = (datetime.fromtimestamp(edge_s, UTC) for edge_s in curve.edges_s[:2])
+        return Reading(
+            zone=self.zone.key,
+            start=start,
+            end=end,
+            carbon_intensity_gco2eq_per_kwh=curve.values[0],
+            source="history",
+            kind=IntensityKind.FORECAST,
+            signal_type=self.signal_type,
+            emission_factor_type=self.emission_factor_type,
         )
 
     def _last_good(self, now: datetime) -> tuple[Reading | None, str]:
         good = self._cache.last_good()
         if good is None:
             return None, "last good reading: none"
-        age, max_age = max(timedelta(0), now - good.end), self.source.max_age
+        age, max_age = max(timedelta(0), now - good.end), self.source.provider.max_age
         step = f"last good reading, interval ended {age.total_seconds() / 60:.0f} min ago"
         if age > max_age:
             return None, f"{step}: older than the limit of {max_age.total_seconds() / 60:.0f} min"

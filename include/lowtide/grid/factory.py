@@ -35,16 +35,26 @@ def choose_provider(grid: GridConfig, zone: Zone, *, has_token: bool, has_login:
     if grid.provider != "auto":
         return grid.provider
     kinds: dict[ProviderName, type[HttpProvider]] = {name: PROVIDERS[name].load() for name in LIVE_PROVIDERS}
-    public = [name for name, kind in kinds.items() if kind.base_url is not None]
-    without_key = [name for name in public if not _asks_for_credentials(kinds[name])]
-    with_key = [name for name in public if _has_credentials(kinds[name], has_token, has_login)]
-    candidates = [*without_key, *with_key]
-    fitting = [name for name in candidates if _fits(name, grid, zone)]
-    if fitting:
-        return fitting[0]
-    if any(wanted is not None for wanted in (grid.region, grid.emission_factor_type, grid.signal_type)):
-        _refuse([name for name in candidates if kinds[name].covers(zone)], grid, zone)
-    return "profile"
+    refusals = []
+    for name, kind in kinds.items():
+        # a login distinguishes a password from a token: the two must not be sent to each other's provider
+        has_credentials = has_token and has_login == kind.needs_login
+        if kind.base_url is None or (_asks_for_credentials(kind) and not has_credentials):
+            continue
+        try:
+            open_provider(name, grid, zone)
+        except ConfigurationError as error:
+            refusals += [error] if kind.covers(zone) else []
+        else:
+            return name
+    if all(wanted is None for wanted in (grid.region, grid.emission_factor_type, grid.signal_type)):
+        return "profile"
+    if refusals:
+        raise refusals[0]
+    raise ConfigurationError(
+        f"grid.provider is 'auto' but no provider of zone {zone.key} can be used as wanted, so grid.region,"
+        " grid.emission_factor_type and grid.signal_type mean nothing; leave them null, or give a key"
+    )
 
 
 def takes_credentials(grid: GridConfig, provider: HttpProvider, *, own_address: bool) -> bool:
@@ -74,28 +84,6 @@ def _asks_for_credentials(kind: type[HttpProvider]) -> bool:
     return kind.needs_key or kind.needs_login
 
 
-def _has_credentials(kind: type[HttpProvider], has_token: bool, has_login: bool) -> bool:
-    # a login distinguishes a password from a token: the two must not be sent to each other's provider
-    return _asks_for_credentials(kind) and has_token and has_login == kind.needs_login
-
-
-def _fits(name: ProviderName, grid: GridConfig, zone: Zone) -> bool:
-    try:
-        open_provider(name, grid, zone)
-    except ConfigurationError:
-        return False
-    return True
-
-
-def _refuse(candidates: list[ProviderName], grid: GridConfig, zone: Zone) -> None:
-    for name in candidates:
-        open_provider(name, grid, zone)  # raises, with the reason
-    raise ConfigurationError(
-        f"grid.provider is 'auto' but no provider of zone {zone.key} can be used as wanted, so grid.region,"
-        " grid.emission_factor_type and grid.signal_type mean nothing; leave them null, or give a key"
-    )
-
-
 def open_signal(
     grid: GridConfig,
     *,
@@ -123,12 +111,12 @@ def open_signal(
         session = _session(provider, access if meant else access.anonymous(), limits)
         store = None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
         client = ProviderClient(provider=provider, session=session, zone=zone)
-        return IntensityClient(zone, client, history=store, combiner=None if store is None else _from_store(store))
+        return IntensityClient(zone, client, combiner=None if store is None else _from_store(store))
     local = FileClient(provider=PROVIDERS[name].load()(grid))
     if name == "replay" and anchor is not None:
         with suppress(SignalError):  # a gap in the trace: the outlook reports it and falls back
             local.current(anchor.virtual_start)
-    return IntensityClient(zone, local, is_replay=name == "replay", combiner=_from_trace(local.provider, zone))
+    return IntensityClient(zone, local, combiner=_from_trace(local.provider, zone))
 
 
 def _session(provider: HttpProvider, access: Credentials, limits: Limits | None) -> Session:

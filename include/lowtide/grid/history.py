@@ -23,11 +23,10 @@ from operator import lt
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote
-from zoneinfo import ZoneInfo
 
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.grid.series import gaps, hour_of, whole_hours
+from lowtide.grid.series import gaps
 from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
@@ -41,8 +40,6 @@ STAGE_OF_KIND = {
     IntensityKind.FORECAST: FORECAST,
 }
 """Kinds that are knowledge of the grid; cached, modelled and replayed readings are fallbacks and are not kept."""
-TYPICAL_DAYS = 14
-TYPICAL_SOURCE = f"history:{TYPICAL_DAYS}d"
 LONGEST_INTERVAL = timedelta(days=1)
 """A value over a longer interval is too coarse for an hour; it is refused."""
 
@@ -54,8 +51,6 @@ _SUFFIX = ".csv.gz"
 _DAMAGED = ".damaged"
 _LOCK_TIMEOUT_S = 60.0
 _HOUR = timedelta(hours=1)
-_MINIMUM_DAYS = 3
-"""An hour seen on fewer days is left out: a single windy night is no habit of the grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +70,13 @@ class HistoryKey:
         """Return the store's folder: history/<zone>/<source>/<connection or public>/<signal>-<factor>."""
         connection = _PUBLIC if self.connection is None else _component(self.connection)
         meaning = f"{self.signal_type.value}-{self.emission_factor_type.value}"
-        return _history_root(artifacts_root) / _component(self.zone) / _component(self.source) / connection / meaning
+        return artifacts_root / "history" / _component(self.zone) / _component(self.source) / connection / meaning
 
     def admits(self, reading: Reading) -> bool:
-        """Whether a reading is of this zone, signal type and emission factor type."""
+        """Whether a reading is of this zone and meaning, and the grid's own: no fallback (cached, modelled, replayed)."""
         own = (self.zone, self.signal_type, self.emission_factor_type)
-        return (reading.zone, reading.signal_type, reading.emission_factor_type) == own
+        meaning = (reading.zone, reading.signal_type, reading.emission_factor_type)
+        return meaning == own and reading.kind in STAGE_OF_KIND
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able mapping, which is the first line of every file of the store."""
@@ -122,11 +118,6 @@ class Observation(NamedTuple):
     def recency(self) -> tuple[datetime, bool, float, str]:
         """What is learnt later holds; the rest only makes ties independent of the order of the rows."""
         return self.learnt_at, self.kind is IntensityKind.MEASURED, self.gco2eq_per_kwh, self.source
-
-    @property
-    def file_name(self) -> str:
-        """The file of its stage and of the UTC month in which the interval starts."""
-        return _file_name(_month(self.start), STAGE_OF_KIND[self.kind])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +176,8 @@ class HistoryStore:
         """
         found: dict[str, list[Observation]] = {}
         for observation in [self._checked(reading, as_utc(known_at)) for reading in readings]:
-            found.setdefault(observation.file_name, []).append(observation)
+            name = _file_name(_month(observation.start), STAGE_OF_KIND[observation.kind])
+            found.setdefault(name, []).append(observation)
         if not found:
             return 0
         with self._locked():
@@ -199,7 +191,7 @@ class HistoryStore:
 
         :raises ArtifactError: the store cannot be written.
         """
-        own = [r for r in readings if r.kind in STAGE_OF_KIND and r.source != TYPICAL_SOURCE and self.key.admits(r)]
+        own = (reading for reading in readings if self.key.admits(reading))
         return self.add((r for r in own if r.kind is IntensityKind.FORECAST or r.end <= known_at), known_at)
 
     def known_now(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
@@ -235,23 +227,6 @@ class HistoryStore:
             return None
         return min(o.start for o in known), max(o.end for o in known)
 
-    def typical(self, start: datetime, end: datetime, *, known_by: datetime | None = None) -> tuple[Reading, ...]:
-        """Return a forecast of ``[start, end)``: the same clock hour's mean over the 14 days before ``start``.
-
-        Whole hours, kind forecast, source ``history:14d``; hours seen on fewer than 3 of the days are left out.
-
-        :param known_by: rest on what was known then, to examine an earlier decision; None: on what is known now.
-        """
-        start, end = as_utc(start), as_utc(end)
-        past = self._readings(start - timedelta(days=TYPICAL_DAYS), start, known_by and as_utc(known_by))
-        actual = [r for r in past if r.kind is not IntensityKind.FORECAST and r.end <= start]
-        means = hourly_means(actual, self.timezone)
-        return self._as_readings(
-            Observation(hour, hour + _HOUR, mean, IntensityKind.FORECAST, TYPICAL_SOURCE, start)
-            for hour in whole_hours(start, end)
-            if (mean := means.get(hour.astimezone(self.timezone).hour)) is not None
-        )
-
     def version(self) -> frozenset[object]:
         """Return a value that changes whenever something is stored."""
         return frozenset(self._versions().items())
@@ -263,12 +238,8 @@ class HistoryStore:
     def _checked(self, reading: Reading, known_at: datetime) -> Observation:
         if not self.key.admits(reading):
             raise InvalidAnswer(
-                f"a reading of zone {reading.zone} ({reading.signal_type.value}, {reading.emission_factor_type.value}"
-                f" factors) does not belong into {self.folder}"
-            )
-        if reading.kind not in STAGE_OF_KIND or reading.source == TYPICAL_SOURCE:
-            raise InvalidAnswer(
-                f"a {reading.kind.value} reading from {reading.source} is a fallback; the history keeps the grid's values only"
+                f"a {reading.kind.value} reading of zone {reading.zone} ({reading.signal_type.value},"
+                f" {reading.emission_factor_type.value} factors) does not belong into {self.folder}"
             )
         if reading.end - reading.start > LONGEST_INTERVAL:
             raise InvalidAnswer(
@@ -395,7 +366,7 @@ def open_history(artifacts_root: Path, key: HistoryKey) -> HistoryStore:
 
 def stores_of_zone(artifacts_root: Path, zone: str) -> list[HistoryStore]:
     """Return the zone's stores that exist, by path."""
-    folders: Sequence[Path] = sorted(_history_root(artifacts_root).glob("*/*/*/*"))
+    folders: Sequence[Path] = sorted((artifacts_root / "history").glob("*/*/*/*"))
     keys = ((folder, HistoryKey.from_folder(folder)) for folder in folders)
     return [HistoryStore(folder, key) for folder, key in keys if key is not None and key.zone == zone]
 
@@ -451,28 +422,6 @@ def _without_overlap(observations: list[Observation]) -> list[Observation]:
         for start, end in gaps((o.interval for o in near), *observation.interval):
             insort(taken, observation._replace(start=start, end=end))
     return taken
-
-
-def hourly_means(past: Iterable[Reading], timezone: ZoneInfo) -> dict[int, float]:
-    """Return the mean intensity in g/kWh by clock hour, weighted by time.
-
-    Hours are counted in UTC and named by the zone's clock at their start, so on the day the clocks go back an hour's name
-    counts twice, and on the day they go forward one is missing.
-    """
-    sums: dict[int, list[float]] = {}
-    days: dict[int, set[object]] = {}
-    for reading in past:
-        start = reading.start
-        while start < reading.end:
-            stop = min(reading.end, hour_of(start) + _HOUR)
-            local = hour_of(start).astimezone(timezone)
-            weight_s = (stop - start).total_seconds()
-            total = sums.setdefault(local.hour, [0.0, 0.0])
-            total[0] += weight_s * reading.carbon_intensity_gco2eq_per_kwh
-            total[1] += weight_s
-            days.setdefault(local.hour, set()).add(local.date())
-            start = stop
-    return {hour: grams / weight for hour, (grams, weight) in sums.items() if len(days[hour]) >= _MINIMUM_DAYS}
 
 
 def _encode(key: HistoryKey, observations: Iterable[Observation]) -> bytes:
@@ -552,10 +501,6 @@ def _months(start: datetime, end: datetime) -> set[str]:
         months.add(_month(day))
         day += timedelta(days=28)  # no month is shorter, so none is skipped
     return months
-
-
-def _history_root(artifacts_root: Path) -> Path:
-    return artifacts_root / "history"
 
 
 def _component(text: str) -> str:

@@ -34,7 +34,6 @@ _LONGEST_SLEEP_S = 10.0
 LONGEST_HOLD_S = 3600.0
 """A provider that asks for more is asked again after this: its typing error must not blind a nightly run."""
 _CHUNK_BYTES = 16 * 1024
-_MAX_REDIRECTS = 3
 _OK = 200
 
 _STATUS_REMEDIES: Final = {
@@ -121,7 +120,7 @@ class Session(Protocol):
 class Transport:
     """Asks one provider's address. TLS is verified, proxies of the environment are respected, ``.netrc`` is not read.
 
-    A redirect is followed on the same scheme, host and port only: elsewhere it would take the token along.
+    No redirect is followed: it would take the token along.
 
     :param token: sent as ``Authorization: Bearer``, or bare in ``token_header``.
     :param credentials_place: where a person finds the token, for the sentence about a refused one.
@@ -201,16 +200,18 @@ class Transport:
 
     def _fetch(self, session: "requests.Session", request: Request, headers: dict[str, str], deadline: float) -> bytes:
         timeouts_s = (self.limits.connect_timeout_s, self.limits.read_timeout_s)
-        url, params = self.base.geturl().rstrip("/") + request.path, dict(request.params)
-        for _ in range(_MAX_REDIRECTS + 1):
-            with session.get(
-                url, params=params, headers=headers, timeout=timeouts_s, stream=True, allow_redirects=False
-            ) as response:
-                if not response.is_redirect:
-                    self._check_status(response)
-                    return b"".join(self._chunks(response, deadline))
-                url, params = self._redirected(url, response.headers["Location"]), {}
-        raise ProviderUnavailable(f"{self.host} redirects in a circle; check the provider's address")
+        url = self.base.geturl().rstrip("/") + request.path
+        with session.get(
+            url, params=request.params, headers=headers, timeout=timeouts_s, stream=True, allow_redirects=False
+        ) as response:
+            if response.is_redirect:
+                target = urlsplit(urljoin(url, response.headers["Location"]))
+                raise ProviderUnavailable(
+                    f"{self.host} redirects to {target.hostname}, which is not followed since the token would go along;"
+                    " set the provider's address to the new one if it is right"
+                )
+            self._check_status(response)
+            return b"".join(self._chunks(response, deadline))
 
     def _check_status(self, response: "requests.Response") -> None:
         status = response.status_code
@@ -240,16 +241,6 @@ class Transport:
             if time.monotonic() >= deadline:
                 raise ProviderUnavailable(self._late_sentence(), passing=True)
             yield chunk
-
-    def _redirected(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        if (parts.scheme, parts.hostname, parts.port) != (self.base.scheme, self.base.hostname, self.base.port):
-            raise ProviderUnavailable(
-                f"{self.host} redirects to {parts.hostname}, which is not followed since the token would go along;"
-                " set the provider's address to the new host if it is right"
-            )
-        return target
 
     def _late_sentence(self) -> str:
         return f"{self.host} did not complete an answer within {self.limits.total_timeout_s:g} s; it will be retried"

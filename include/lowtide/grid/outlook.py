@@ -249,7 +249,7 @@ class ForecastCombiner:
             trailing = self._history.trailing(now) if wanted.trailing else None
             own = self._history.prediction(now) if wanted.prediction else None
         except LowtideError as error:
-            outlook = replace(outlook, steps=(*outlook.steps, f"the history cannot be used: {error}"))
+            outlook = replace(outlook, steps=(*outlook.steps, f"history: cannot be used ({error})"))
             trailing, own = None, None
         prediction = self._blended(outlook, now, own, provider) if wanted.prediction else None
         return replace(outlook, prediction=prediction, trailing=trailing)

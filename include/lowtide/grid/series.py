@@ -38,38 +38,6 @@ class Blocks(NamedTuple):
     totals: tuple[float, ...]
 
 
-def regular_blocks(
-    edges_s: Sequence[float], values: Sequence[float], sums: Sequence[float], step_s: float, duration_s: float
-) -> Blocks:
-    """Return the blocks of a curve without gaps whose steps are all ``step_s`` long, in one pass over its prefix sums.
-
-    :param sums: the integral of the curve up to each edge.
-    """
-    whole, rest_s = divmod(duration_s, step_s)
-    k, n = int(whole), len(values)
-    if duration_s > edges_s[-1] - edges_s[0]:
-        return Blocks((), ())
-    if rest_s == 0:
-        return Blocks(tuple(edges_s[: n - k + 1]), tuple(map(sub, sums[k:], sums)))
-    # a block that begins at an edge reaches rest_s into step i + k; one that ends at an edge begins rest_s before an edge
-    rests = [rest_s * value for value in values]
-    starts: list[float] = [0.0] * (2 * (n - k))
-    totals = starts.copy()
-    starts[0::2], starts[1::2] = edges_s[: n - k], [edge - duration_s for edge in edges_s[k + 1 :]]
-    totals[0::2] = [b - a + rest for a, b, rest in zip(sums, sums[k:n], rests[k:], strict=False)]
-    totals[1::2] = [b - a + rest for a, b, rest in zip(sums[1:], sums[k + 1 :], rests, strict=False)]
-    return Blocks(tuple(starts), tuple(totals))
-
-
-def general_blocks(
-    edges_s: Sequence[float], duration_s: float, mean_over: Callable[[float, float], float | None]
-) -> Blocks:
-    """Return the blocks of any curve; those that it does not cover are left out."""
-    starts = sorted({*edges_s, *(edge - duration_s for edge in edges_s)})
-    found = [(start, mean) for start in starts if (mean := mean_over(start, start + duration_s)) is not None]
-    return Blocks(tuple(start for start, _ in found), tuple(mean * duration_s for _, mean in found))
-
-
 def nearly(mean: float) -> float:
     """Return the greatest mean in g/kWh that counts as equal."""
     return mean + _TIE * (1.0 + mean)
@@ -190,7 +158,8 @@ class IntensityCurve:
         """
         blocks = self._blocks_of(duration_s)
         i, j = bisect_right(blocks.starts_s, earliest_s), bisect_left(blocks.starts_s, latest_s)
-        found = [*self._one(earliest_s, duration_s), *self._last(earliest_s, latest_s, duration_s)]
+        ends = ((start_s, self.mean_over(start_s, start_s + duration_s)) for start_s in {earliest_s, latest_s})
+        found = [Block(start_s, mean) for start_s, mean in ends if mean is not None and start_s >= earliest_s]
         if i < j:
             totals = blocks.totals[i:j]
             limit = nearly(min(totals) / duration_s) * duration_s
@@ -212,38 +181,46 @@ class IntensityCurve:
             values, edges = (nan, *values), (other.start_s, *edges)
         return IntensityCurve((*self.edges_s, *edges), (*self.values, *values))
 
-    def _one(self, start_s: float, duration_s: float) -> list[Block]:
-        mean = self.mean_over(start_s, start_s + duration_s)
-        return [] if mean is None else [Block(start_s, mean)]
-
-    def _last(self, earliest_s: float, latest_s: float, duration_s: float) -> list[Block]:
-        return self._one(latest_s, duration_s) if latest_s > earliest_s else []
-
     def _blocks_of(self, duration_s: float) -> Blocks:
         """Return the starts at and before edges for a duration; many jobs of one duration share one curve."""
         blocks = self._blocks.get(duration_s)
         if blocks is None:
             if len(self._blocks) >= _MOST_DURATIONS:
                 self._blocks.clear()
-            blocks = self._blocks[duration_s] = self._all_blocks(duration_s)
+            regular = self.step_s is not None and not self.has_gaps
+            blocks = self._regular_blocks(duration_s) if regular else self._general_blocks(duration_s)
+            self._blocks[duration_s] = blocks
         return blocks
 
-    def _all_blocks(self, duration_s: float) -> Blocks:
-        if self.step_s is not None and self._gap_sums is None:
-            return regular_blocks(self.edges_s, self.values, self._sums, self.step_s, duration_s)
-        return general_blocks(self.edges_s, duration_s, self.mean_over)
+    def _regular_blocks(self, duration_s: float) -> Blocks:
+        """Return the blocks of a curve without gaps whose steps are of one length, in one pass over its prefix sums."""
+        edges_s, sums, n = self.edges_s, self._sums, len(self.values)
+        whole, rest_s = divmod(duration_s, edges_s[1] - edges_s[0])
+        k = int(whole)
+        if duration_s > self.end_s - self.start_s:
+            return Blocks((), ())
+        if rest_s == 0:
+            return Blocks(edges_s[: n - k + 1], tuple(map(sub, sums[k:], sums)))
+        # a block that begins at an edge reaches rest_s into step i + k; one that ends at an edge begins rest_s before an edge
+        rests = [rest_s * value for value in self.values]
+        starts: list[float] = [0.0] * (2 * (n - k))
+        totals = starts.copy()
+        starts[0::2], starts[1::2] = edges_s[: n - k], [edge - duration_s for edge in edges_s[k + 1 :]]
+        totals[0::2] = [b - a + rest for a, b, rest in zip(sums, sums[k:n], rests[k:], strict=False)]
+        totals[1::2] = [b - a + rest for a, b, rest in zip(sums[1:], sums[k + 1 :], rests, strict=False)]
+        return Blocks(tuple(starts), tuple(totals))
+
+    def _general_blocks(self, duration_s: float) -> Blocks:
+        """Return the blocks of any curve; those that it does not cover are left out."""
+        starts = sorted({*self.edges_s, *(edge - duration_s for edge in self.edges_s)})
+        found = [(start, mean) for start in starts if (mean := self.mean_over(start, start + duration_s)) is not None]
+        return Blocks(tuple(start for start, _ in found), tuple(mean * duration_s for _, mean in found))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, IntensityCurve):
             return NotImplemented
         mine = (self.edges_s, self._sums, self._gap_sums)  # not the values: a NaN does not equal itself
         return mine == (other.edges_s, other._sums, other._gap_sums)
-
-    def __hash__(self) -> int:
-        return hash((self.edges_s, self._sums))
-
-    def __repr__(self) -> str:
-        return f"IntensityCurve({len(self.values)} steps from {self.start_s:.0f} to {self.end_s:.0f} s)"
 
 
 SOON = timedelta(hours=3)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from typing import ClassVar, Self, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -51,21 +52,6 @@ async def in_computing_thread(work: Callable[[], Result]) -> Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceKey:
-    """What must be equal for two waits to share a request. No secret is in it: it may be logged."""
-
-    zone: str
-    provider: str
-    address: str | None
-    connection: str | None
-    region: str | None
-    factor_type: str | None
-    signal_type: str | None
-    artifacts: str | None
-    wanted: DataNeeds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SharedOutlook:
     """An outlook that all waits of a source get; ``number`` grows by one with each.
 
@@ -88,12 +74,9 @@ class SharedSource:
     :param opener: opens the client; called again after the provider has refused the credentials, which may be new by then.
     """
 
-    def __init__(
-        self, opener: Opener, *, wanted: DataNeeds = READING, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, opener: Opener, *, wanted: DataNeeds = READING) -> None:
         self._opener = opener
         self._wanted = wanted
-        self._monotonic = monotonic
         self._signal: IntensityClient | None = None
         self._refused = False
         self._latest: SharedOutlook | None = None
@@ -106,7 +89,7 @@ class SharedSource:
         :raises LowtideError: the signal cannot be opened.
         """
         latest = self._latest
-        if latest is not None and latest.started_s is not None and self._monotonic() - latest.started_s < max_age_s:
+        if latest is not None and latest.age_s() < max_age_s:
             return latest
         if self._flight is None:
             self._flight = asyncio.create_task(self._check(), name="lowtide-check")
@@ -140,7 +123,7 @@ class SharedSource:
             news.set()
 
     async def _check(self) -> SharedOutlook:
-        started_s = self._monotonic()
+        started_s = time.monotonic()
         signal = await self._open()
         asked = await self._ask(signal)
         self._refused = isinstance(asked, ProviderUnavailable) and asked.status in _REFUSED
@@ -158,13 +141,13 @@ class SharedSource:
 
     async def _ask(self, signal: IntensityClient) -> Answer | SignalError:
         """Ask, and again after a passing failure; the pauses are slept here, where they hold no thread."""
-        for attempt in range(1, TRIES):
+        for attempt in count(1):
             asked = await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
             pause_s = _pause_s(asked, attempt)
             if pause_s is None:
-                return asked
+                break
             await asyncio.sleep(pause_s)
-        return await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
+        return asked
 
 
 class SharedSources:
@@ -214,7 +197,7 @@ class SharedSources:
 
 def _pause_s(asked: Answer | SignalError, attempt: int) -> float | None:
     """Return how long to wait before another try; None where there should not be one."""
-    if not isinstance(asked, ProviderUnavailable) or not asked.passing:
+    if attempt == TRIES or not isinstance(asked, ProviderUnavailable) or not asked.passing:
         return None
     if asked.retry_after_s is not None:
         return asked.retry_after_s if asked.retry_after_s <= LONGEST_PAUSE_S else None

@@ -25,7 +25,7 @@ from lowtide.errors import (
     TrainingStopped,
 )
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import Clock, clock_for
+from lowtide.grid.clock import Clock
 from lowtide.grid.series import best_known, gaps
 from lowtide.io import hold_ledger, write_json_atomically
 from lowtide.records import Phase, ReplayAnchor, TrainingRecord
@@ -594,7 +594,7 @@ def run_training(
     training_id = begin(run)
     energy_meter, environment = open_metering(run) if meter is None else (meter, {})
     with (
-        SignalRefresher(signal, clock_for(run.anchor), interval_s=_poke_s(run), check=check),
+        SignalRefresher(signal, Clock(run.anchor), interval_s=_poke_s(run), check=check),
         LedgerWriter(run.folder.ledger, timeout_s=SETTLEMENT_S) as ledger,
     ):
         before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and moved a torn line aside
@@ -664,7 +664,7 @@ def _recorder(
         meter,
         ledger,
         signal.known,
-        now=clock_for(run.anchor).now,
+        now=Clock(run.anchor).now,
         interval_s=tracker.interval.total_seconds(),
         pue=tracker.pue,
         attempt=attempt,

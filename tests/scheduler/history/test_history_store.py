@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.grid.history import HistoryStore, open_history, stores_of_zone
+from lowtide.grid.history import HistoryStore, stores_of_zone
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
 from tests.support.history import DAY, HOUR, KEY, LATER, actual, files, forecast, grams, hours, store
@@ -146,7 +145,7 @@ def test_gaps_are_visible_and_a_forecast_does_not_close_one(tmp_path: Path) -> N
 
 def test_an_empty_store_knows_nothing_and_says_so(tmp_path: Path) -> None:
     kept = store(tmp_path)
-    assert (kept.known_now(DAY, DAY + HOUR), kept.span(), kept.typical(DAY, DAY + HOUR)) == ((), None, ())
+    assert (kept.known_now(DAY, DAY + HOUR), kept.span()) == ((), None)
     assert kept.coverage(DAY, DAY + HOUR).gaps == ((DAY, DAY + HOUR),)
     assert not kept.folder.exists()
 
@@ -178,7 +177,6 @@ def test_a_whole_year_with_its_leap_day_has_no_gap_and_no_value_twice(tmp_path: 
         ({"kind": IntensityKind.MODELLED}, "modelled"),
         ({"kind": IntensityKind.REPLAYED}, "replayed"),
         ({"kind": IntensityKind.CACHED}, "cached"),
-        ({"source": "history:14d", "kind": IntensityKind.FORECAST}, "is a fallback"),
         ({"length": timedelta(days=2)}, "a day is the longest"),
     ],
 )
@@ -297,61 +295,6 @@ def test_a_file_is_a_table_that_anyone_can_read(tmp_path: Path) -> None:
     assert json.loads(key.removeprefix("# "))["zone"] == "GB"
     assert header == "start,end,carbon_intensity_gco2eq_per_kwh,kind,source,learnt_at"
     assert row == "2026-03-02T00:00:00Z,2026-03-02T01:00:00Z,12.5,estimated,neso,2027-01-01T00:00:00Z"
-
-
-BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def _clock_history(root: Path, start: datetime, days: int, value_of_hour) -> HistoryStore:
-    kept = open_history(root, KEY.__class__(**KEY.as_json() | {"zone": "DE", "source": "x"}))
-    spans = [start + i * HALF_HOUR for i in range(48 * days)]
-    kept.add(
-        [actual(value_of_hour(at.astimezone(BERLIN)), at, length=HALF_HOUR, zone="DE", source="x") for at in spans],
-        start,
-    )
-    return kept
-
-
-@pytest.mark.parametrize(
-    "changes_at",
-    [datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)],
-    ids=["spring", "autumn"],
-)
-def test_typical_hours_go_by_the_zone_s_clock_on_the_days_when_it_changes(tmp_path: Path, changes_at: datetime) -> None:
-    kept = _clock_history(tmp_path, changes_at - timedelta(days=15), 15, lambda local: float(local.hour))
-    typical = kept.typical(changes_at - 4 * HOUR, changes_at + 30 * HOUR)
-    assert len(typical) == 34
-    assert all(r.carbon_intensity_gco2eq_per_kwh == r.start.astimezone(BERLIN).hour for r in typical)
-    assert {(r.kind, r.source) for r in typical} == {(IntensityKind.FORECAST, "history:14d")}
-
-
-def test_typical_hours_are_the_mean_of_the_last_14_days_only(tmp_path: Path) -> None:
-    start = datetime(2026, 6, 1, tzinfo=UTC)
-    # 20 days: the first six are far from the rest and must not count
-    kept = _clock_history(
-        tmp_path, start - timedelta(days=20), 20, lambda local: 900.0 if local.day in range(12, 18) else local.day
-    )
-    (hour,) = kept.typical(start + 3 * HOUR, start + 4 * HOUR)
-    days = [(start + 5 * HOUR - timedelta(days=n)).astimezone(BERLIN).day for n in range(1, 15)]
-    assert hour.carbon_intensity_gco2eq_per_kwh == pytest.approx(sum(days) / 14)
-
-
-def test_an_hour_seen_on_two_days_only_is_no_habit(tmp_path: Path) -> None:
-    start = datetime(2026, 6, 10, tzinfo=UTC)
-    two = _clock_history(tmp_path / "two", start - timedelta(days=2), 2, lambda local: 5.0)
-    three = _clock_history(tmp_path / "three", start - timedelta(days=3), 3, lambda local: 5.0)
-    assert two.typical(start, start + 24 * HOUR) == ()
-    assert len(three.typical(start, start + 24 * HOUR)) == 24
-
-
-def test_typical_hours_can_rest_on_what_was_known_then(tmp_path: Path) -> None:
-    kept = store(tmp_path)
-    kept.add(hours(DAY, *[10.0] * 96), DAY + 96 * HOUR)
-    kept.add(hours(DAY, *[30.0] * 96), DAY + 200 * HOUR)
-    span = (DAY + 96 * HOUR, DAY + 97 * HOUR)
-    assert grams(kept.typical(*span)) == [30.0]
-    assert grams(kept.typical(*span, known_by=DAY + 100 * HOUR)) == [10.0]
-    assert kept.typical(*span, known_by=DAY) == ()
 
 
 def test_a_root_that_is_no_folder_is_one_sentence(tmp_path: Path) -> None:

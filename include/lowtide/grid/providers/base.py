@@ -155,6 +155,8 @@ class HttpProvider(ABC):
     needs_key: ClassVar[bool] = False
     needs_login: ClassVar[bool] = False
     """Whether login and password are exchanged for a token, see ``session``."""
+    can_recover: ClassVar[bool] = True
+    """Whether another check may succeed after one that failed."""
     max_age: ClassVar[timedelta]
     """How long after its interval a last good reading may replace an answer."""
     resolution: ClassVar[timedelta]
@@ -221,18 +223,18 @@ class HttpProvider(ABC):
     def forecast_request(self, zone: Zone, now: datetime) -> Request | None:
         """Return the request for the hours to come; None where there is no forecast.
 
-        Equal to ``current_request`` where one answer holds both: then one body serves both parsers.
+        By default that for the present, of a provider whose answer holds both: then one body serves both parsers.
         """
-        del zone, now
-        return None
+        return self.current_request(zone, now)
 
     def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
         """Return the forecast of an answer to ``forecast_request``; its horizon may be short, and it may have gaps.
 
+        By default one of the form that ``parse`` reads, which does not say when it was issued, so ``now`` is taken.
+
         :raises InvalidAnswer: anything that is not such an answer, or one that ends before ``now``.
         """
-        del body, now
-        raise InvalidAnswer(f"{self.name} has no forecast for zone {zone.key}")
+        return as_forecast(self.parse(body, zone), now, now)
 
     def access_request(self) -> Request | None:
         """Return the request whose answer names what the token may use; None without such a request."""

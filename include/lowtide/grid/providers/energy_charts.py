@@ -16,17 +16,8 @@ from typing import Any, ClassVar, Final
 from lowtide.config.zones import Zone
 from lowtide.errors import InvalidAnswer
 from lowtide.grid.http import Request
-from lowtide.grid.providers.base import (
-    SHOWN,
-    HttpProvider,
-    as_forecast,
-    as_list,
-    as_mapping,
-    as_number,
-    checked,
-    decode_json,
-)
-from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
+from lowtide.grid.providers.base import SHOWN, HttpProvider, as_list, as_mapping, as_number, checked, decode_json
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc
 
 _STEPS_S: Final = (900, 1800, 3600)
@@ -57,10 +48,6 @@ class EnergyChartsProvider(HttpProvider):
         del now
         return Request(path="/co2eq", params={"country": str(zone.energy_charts)})
 
-    def forecast_request(self, zone: Zone, now: datetime) -> Request:
-        """Return the same request: its answer holds the forecast as well."""
-        return self.current_request(zone, now)
-
     def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
         """Return the request for a span."""
         span = {"start": f"{as_utc(start):%Y-%m-%dT%H:%MZ}", "end": f"{as_utc(end):%Y-%m-%dT%H:%MZ}"}
@@ -76,10 +63,6 @@ class EnergyChartsProvider(HttpProvider):
         found = zip(seconds, measured, forecast, strict=True)
         readings = (self._interval(zone, second, step, values) for second, *values in found)
         return checked((r for r in readings if r is not None), self.name, zone.key)
-
-    def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
-        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` is taken."""
-        return as_forecast(self.parse(body, zone), now, now)
 
     def _column(self, answer: Any, name: str, length: int) -> list[Any]:
         column = as_list(answer.get(name), self.name, f"'{name}'")

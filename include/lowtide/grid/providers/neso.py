@@ -16,17 +16,8 @@ from typing import Any, ClassVar, Final
 from lowtide.config.zones import Zone
 from lowtide.errors import ConfigurationError, InvalidAnswer
 from lowtide.grid.http import Request
-from lowtide.grid.providers.base import (
-    SHOWN,
-    HttpProvider,
-    as_forecast,
-    as_mapping,
-    as_moment,
-    as_number,
-    checked,
-    decode_json,
-)
-from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
+from lowtide.grid.providers.base import SHOWN, HttpProvider, as_mapping, as_moment, as_number, checked, decode_json
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc
 
 _HALF_HOUR = timedelta(minutes=30)
@@ -87,10 +78,6 @@ class NesoProvider(HttpProvider):
         """Return the answer's half-hours; the rules are at the head of this file."""
         readings = [self._half_hour(slot, zone) for slot in self._slots(decode_json(body, self.name))]
         return checked((r for r in readings if r is not None), self.name, zone.key)
-
-    def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
-        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` is taken."""
-        return as_forecast(self.parse(body, zone), now, now)
 
     def _half_hour(self, slot: Any, zone: Zone) -> Reading | None:
         slot = as_mapping(slot, self.name, "a half-hour")

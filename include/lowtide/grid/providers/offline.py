@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.config.schema import GridConfig
@@ -200,11 +200,12 @@ class TraceReplay:
 
     zone: Zone
     trace: Trace
-    name: str = "replay"
-    signal_type: SignalType = SignalType.AVERAGE
-    emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
-    can_recover: bool = True
+    name: ClassVar[str] = "replay"
+    signal_type: ClassVar[SignalType] = SignalType.AVERAGE
+    emission_factor_type: ClassVar[EmissionFactorType] = EmissionFactorType.LIFECYCLE
+    can_recover: ClassVar[bool] = True
     """A trace's gap ends; a missing profile stays missing."""
+    max_age: ClassVar[timedelta] = timedelta(0)
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return the trace's intervals that overlap ``[start, end)``; nothing outside it, never wrapped round."""
@@ -250,9 +251,10 @@ class ProfileProvider:
 
     zone: Zone
     name: Literal["profile", "replay"]
-    signal_type: SignalType = SignalType.AVERAGE
-    emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
-    can_recover: bool = False
+    signal_type: ClassVar[SignalType] = SignalType.AVERAGE
+    emission_factor_type: ClassVar[EmissionFactorType] = EmissionFactorType.LIFECYCLE
+    can_recover: ClassVar[bool] = False
+    max_age: ClassVar[timedelta] = timedelta(0)
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return the typical hours that overlap ``[start, end)``; none for a zone without a profile, where a job starts at once."""

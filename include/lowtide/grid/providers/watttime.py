@@ -75,10 +75,6 @@ class WattTimeProvider(HttpProvider):
         del now
         return self._request("/v3/forecast", zone, {"horizon_hours": "48"})
 
-    def forecast_request(self, zone: Zone, now: datetime) -> Request:
-        """Return the same request: one answer holds both."""
-        return self.current_request(zone, now)
-
     def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
         """Return the request for historical values of a span."""
         span = {"start": f"{as_utc(start):%Y-%m-%dT%H:%M:%SZ}", "end": f"{as_utc(end):%Y-%m-%dT%H:%M:%SZ}"}
