@@ -61,7 +61,6 @@ OUTLOOKS = st.builds(
         st.lists(VALUES | st.just(nan), min_size=1, max_size=120),
         start=st.integers(-9, 9).map(lambda hours: T0 + hours * HOUR),
         step=st.sampled_from([HOUR / 12, HOUR / 2, HOUR]),
-        threshold_comparable=st.booleans(),
     ),
     trailing=st.none() | st.builds(Steady, st.none() | VALUES),
     failed_checks=st.integers(0, 20),

@@ -11,13 +11,12 @@ import io
 import json
 import logging
 import zlib
-from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import islice, pairwise
+from itertools import pairwise
 from math import inf
 from operator import lt
 from pathlib import Path
@@ -26,7 +25,7 @@ from urllib.parse import quote, unquote
 
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.grid.series import gaps
+from lowtide.grid.series import foremost, gaps, rank_of
 from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_moment
@@ -377,11 +376,12 @@ def stores_of_zone(artifacts_root: Path, zone: str) -> list[HistoryStore]:
 def best(
     actual: Iterable[Observation], forecast: Iterable[Observation], *, known_by: datetime | None = None
 ) -> list[Observation]:
-    """Return at most one observation for each instant, in time order: the newest actual one, else the newest forecast."""
+    """Return at most one observation for each instant, in time order: of the best kind, of these the newest."""
     found = _newest(forecast, known_by) | _newest(actual, known_by)
     chosen = sorted(found.values())
     if any(later.start < earlier.end for earlier, later in pairwise(chosen)):
-        return _without_overlap(chosen)
+        pieces = foremost((o.start, o.end, rank_of(o.kind, o.learnt_at), o) for o in chosen)
+        return [observation._replace(start=start, end=end) for start, end, observation in pieces]
     return chosen
 
 
@@ -407,21 +407,14 @@ def _newest(observations: Iterable[Observation], known_by: datetime | None) -> d
             continue
         interval = observation[:2]  # by index: properties would make a year of half-hours take twice as long
         rival = found.get(interval)
-        if rival is None or observation.recency > rival.recency:
+        if rival is None or _precedence(observation) < _precedence(rival):
             found[interval] = observation
     return found
 
 
-def _without_overlap(observations: list[Observation]) -> list[Observation]:
-    """Cut what overlaps: an actual value before a forecast, a finer one before a coarser, a newer one before an older."""
-    newest_first = sorted(observations, key=lambda o: o.learnt_at, reverse=True)
-    by_rank = sorted(newest_first, key=lambda o: (STAGE_OF_KIND[o.kind], o.end - o.start))
-    taken: list[Observation] = []
-    for observation in by_rank:
-        near = islice(taken, max(0, bisect_left(taken, (observation.start,)) - 1), None)
-        for start, end in gaps((o.interval for o in near), *observation.interval):
-            insort(taken, observation._replace(start=start, end=end))
-    return taken
+def _precedence(observation: Observation) -> tuple[object, ...]:
+    # the rest only makes ties independent of the order of the rows
+    return *rank_of(observation.kind, observation.learnt_at), -observation.gco2eq_per_kwh, observation.source
 
 
 def _encode(key: HistoryKey, observations: Iterable[Observation]) -> bytes:

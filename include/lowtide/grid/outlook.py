@@ -36,15 +36,13 @@ class PastErrors(Protocol):
 class Prediction:
     """A forecast of the hours to come, from the provider, the history or both.
 
-    ``source`` says who, e.g. "neso" or "history: 365 days, ridge". ``threshold_comparable`` is False where its grams do not
-    mean what the provider's do: it may order hours, but is not compared with a limit or a reading. The curve may begin before
-    now; with jitter it should, by as much as the jitter is.
+    ``source`` says who, e.g. "neso" or "the history (365 days, ridge)". The curve may begin before now; with jitter it should,
+    by as much as the jitter is.
     """
 
     curve: IntensityCurve
     source: str
     issued_at: datetime
-    threshold_comparable: bool = True
     past_errors: PastErrors | None = None
 
 

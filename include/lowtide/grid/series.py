@@ -222,6 +222,9 @@ class IntensityCurve:
         mine = (self.edges_s, self._sums, self._gap_sums)  # not the values: a NaN does not equal itself
         return mine == (other.edges_s, other._sums, other._gap_sums)
 
+    def __hash__(self) -> int:
+        return hash((self.edges_s, self._sums))
+
 
 SOON = timedelta(hours=3)
 OVERLAP_S = 6 * 3600.0
@@ -263,6 +266,8 @@ def _level_difference(curve: IntensityCurve, later: IntensityCurve) -> float:
 Source = Callable[[datetime, datetime], Iterable[Reading]]
 Span = tuple[datetime, datetime]
 Time = TypeVar("Time", datetime, float)
+Item = TypeVar("Item")
+Rank = tuple[int, float]
 
 
 def gaps(spans: Iterable[tuple[Time, Time]], start: Time, end: Time) -> list[tuple[Time, Time]]:
@@ -323,7 +328,7 @@ def _clip(readings: Iterable[Reading], start: datetime, end: datetime) -> list[R
 # What counts of what is known of the grid: at each instant, of what was learnt by then, the best kind, of these the newest.
 
 
-_RANK = {kind: rank for rank, kind in enumerate(IntensityKind)}
+_KIND_RANK = {kind: rank for rank, kind in enumerate(IntensityKind)}
 """Best first: measured, estimated, forecast, cached, modelled, replayed."""
 
 
@@ -336,36 +341,40 @@ def best_known(
     :param as_of: what was learnt later is left aside; None: nothing is.
     """
     known = [
-        (_RANK[entry.reading.kind], -entry.learnt_at.timestamp(), number, entry)
-        for number, entry in enumerate(entries)
-        if (as_of is None or entry.learnt_at <= as_of) and meaning in (None, _meaning(entry.reading))
+        (entry.reading.start, entry.reading.end, rank_of(entry.reading.kind, entry.learnt_at), entry)
+        for entry in entries
+        if (as_of is None or entry.learnt_at <= as_of)
+        and meaning in (None, (entry.reading.signal_type, entry.reading.emission_factor_type))
     ]
-    known.sort(key=lambda item: item[3].reading.start)
-    cuts = sorted({cut for *_, entry in known for cut in (entry.reading.start, entry.reading.end)})
-    found: list[KnownIntensity] = []
-    active: list[tuple[int, float, int, KnownIntensity]] = []
+    return [
+        replace(entry, reading=replace(entry.reading, start=start, end=end)) for start, end, entry in foremost(known)
+    ]
+
+
+def rank_of(kind: IntensityKind, learnt_at: datetime) -> tuple[int, float]:
+    """Return what orders figures of one time: the least counts."""
+    return _KIND_RANK[kind], -learnt_at.timestamp()
+
+
+def foremost(entries: Iterable[tuple[datetime, datetime, Rank, Item]]) -> list[tuple[datetime, datetime, Item]]:
+    """Return for each time the item of the least rank, of equal ones the first: start, end and item, in time order.
+
+    :param entries: start, end, rank and item.
+    """
+    known = [(rank, number, start, end, item) for number, (start, end, rank, item) in enumerate(entries)]
+    known.sort(key=lambda entry: entry[2])
+    cuts = sorted({cut for _, _, start, end, _ in known for cut in (start, end)})
+    found: list[tuple[datetime, datetime, Item]] = []
+    active: list[tuple[Rank, int, datetime, datetime, Item]] = []
     ahead = 0
     for start, end in pairwise(cuts):
-        while ahead < len(known) and known[ahead][3].reading.start <= start:
+        while ahead < len(known) and known[ahead][2] <= start:
             heapq.heappush(active, known[ahead])
             ahead += 1
-        while active and active[0][3].reading.end <= start:
+        while active and active[0][3] <= start:
             heapq.heappop(active)
         if active:
-            _extend(found, active[0][3], start, end)
+            item = active[0][4]
+            resumes = bool(found) and found[-1][1] == start and found[-1][2] is item
+            found.append((found.pop()[0] if resumes else start, end, item))
     return found
-
-
-def _meaning(reading: Reading) -> Meaning:
-    return (reading.signal_type, reading.emission_factor_type)
-
-
-def _extend(found: list[KnownIntensity], best: KnownIntensity, start: datetime, end: datetime) -> None:
-    last = found[-1] if found else None
-    begin = start
-    if last is not None and last.reading.end == start:
-        same = replace(last.reading, start=best.reading.start, end=best.reading.end) == best.reading
-        if same and last.learnt_at == best.learnt_at:
-            found.pop()
-            begin = last.reading.start
-    found.append(replace(best, reading=replace(best.reading, start=begin, end=end)))

@@ -198,7 +198,7 @@ def _is_spread(context: PolicyContext, view: "ForecastView") -> bool:
 
 def _better(view: "ForecastView", choice: Choice, start: datetime) -> str:
     share = choice.saving_percent
-    if not view.has_grams:
+    if view.source is None:
         return f"{at(start)} is {share:.0f} % cleaner than now"
     mean, now = choice.best.mean_gco2eq_per_kwh, choice.now_mean
     return f"a start at {at(start)} has {mean:.0f} g/kWh, {share:.0f} % less than the {now:.0f} of a start now"
@@ -319,7 +319,6 @@ class ForecastView(NamedTuple):
     words: str
     source: str | None
     """None where the curve only orders the hours, and its grams are not used."""
-    has_grams: bool = False
     remarks: tuple[str, ...] = ()
     is_whole: bool = True
     """Whether it covers all until the latest finish."""
@@ -341,10 +340,9 @@ def predicted(context: PolicyContext) -> tuple[ForecastView | None, str]:
     if curve.value_at(context.now_s) is None:
         return None, f"{words} does not cover now, only from {at(utc(whole.start_s))} to {at(utc(whole.end_s))}"
     remarks, is_whole = _remarks(context, prediction, curve)
-    contradiction = _contradiction(context, prediction, curve)
+    contradiction = _contradiction(context, curve)
     curve, earliest_s = _with_jitter(context, curve)
-    grams = prediction.threshold_comparable
-    return ForecastView(curve, earliest_s, words, prediction.source, grams, remarks, is_whole, contradiction), ""
+    return ForecastView(curve, earliest_s, words, prediction.source, remarks, is_whole, contradiction), ""
 
 
 def _usual_order(context: PolicyContext) -> ForecastView | None:
@@ -388,10 +386,10 @@ def _remarks(context: PolicyContext, prediction: Prediction, curve: IntensityCur
     return tuple(remarks), is_whole
 
 
-def _contradiction(context: PolicyContext, prediction: Prediction, curve: IntensityCurve) -> str:
+def _contradiction(context: PolicyContext, curve: IntensityCurve) -> str:
     """Return in words how the provider's reading and the prediction contradict one another; empty where they do not."""
     reading, outlook = context.outlook.reading, context.outlook
-    if reading is None or not prediction.threshold_comparable or not outlook.threshold_comparable:
+    if reading is None or not outlook.threshold_comparable:
         return ""
     if reading.kind in (IntensityKind.CACHED, IntensityKind.MODELLED) or not reading.covers(context.now):
         return ""

@@ -153,6 +153,8 @@ class HttpProvider(ABC):
     """The public address; None where everyone runs their own."""
     token_header: ClassVar[str | None] = None
     needs_key: ClassVar[bool] = False
+    gives_both_factor_types: ClassVar[bool] = False
+    """Whether ``factor_type`` chooses; else only ``emission_factor_type`` can be had."""
     needs_login: ClassVar[bool] = False
     """Whether login and password are exchanged for a token, see ``session``."""
     can_recover: ClassVar[bool] = True
@@ -171,6 +173,8 @@ class HttpProvider(ABC):
         signal_type: SignalType | None = None,
     ) -> None:
         self.region = region
+        if factor_type and self.gives_both_factor_types:
+            self.emission_factor_type = factor_type
         self._accept("grid.emission_factor_type", factor_type, self.emission_factor_type)
         self._accept("grid.signal_type", signal_type, self.signal_type)
 

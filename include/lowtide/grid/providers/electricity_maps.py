@@ -46,23 +46,14 @@ class ElectricityMapsProvider(HttpProvider):
     name: ClassVar[str] = "electricity_maps"
     signal_type: SignalType = SignalType.AVERAGE
     emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
+    gives_both_factor_types: ClassVar[bool] = True
     base_url: ClassVar[str | None] = "https://api.electricitymaps.com"
     token_header: ClassVar[str | None] = "auth-token"  # noqa: S105 the header's name
     needs_key: ClassVar[bool] = True
     max_age: ClassVar[timedelta] = timedelta(hours=3)
     resolution: ClassVar[timedelta] = timedelta(hours=1)
     max_range: ClassVar[timedelta] = timedelta(days=10)
-
-    def __init__(
-        self,
-        *,
-        region: str | None = None,
-        factor_type: EmissionFactorType | None = None,
-        signal_type: SignalType | None = None,
-    ) -> None:
-        self.emission_factor_type = factor_type or EmissionFactorType.LIFECYCLE
-        super().__init__(region=region, factor_type=factor_type, signal_type=signal_type)
-        self._granted: frozenset[str] | None = None
+    _granted: frozenset[str] | None = None
 
     @classmethod
     def covers(cls, zone: Zone) -> bool:
