@@ -139,7 +139,9 @@ def _session(provider: HttpProvider, access: Credentials, limits: Limits | None)
 def _from_store(store: HistoryStore) -> ForecastCombiner:
     from lowtide.grid.forecast.uncertainty import StoredForecasts  # numpy: not for DAG parsing
 
-    return ForecastCombiner(HistoryPredictor(StoredPast(store).readings, store.timezone), StoredForecasts(store))
+    return ForecastCombiner(
+        HistoryPredictor(StoredPast(store).readings, store.timezone), StoredForecasts(store).past_errors
+    )
 
 
 def _from_trace(provider: LocalProvider, zone: Zone) -> ForecastCombiner | None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from lowtide.errors import LowtideError
 from lowtide.grid.series import IntensityCurve, prolonged, provider_curve
@@ -16,20 +16,10 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from lowtide.grid.forecast.model import HistoryForecaster
+    from lowtide.grid.forecast.uncertainty import LeadErrors
     from lowtide.grid.history import HistoryStore
 
-
-class PastErrors(Protocol):
-    """How wrong predictions of a kind were before."""
-
-    def saving_interval_percent(
-        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
-    ) -> tuple[float, float] | None:
-        """Return the 10 % and 90 % quantile of the saving of a block against starting now, in percent.
-
-        The past errors of the same leads are laid over the curve; None where there are too few of them.
-        """
-        ...
+    PastErrors = Callable[[datetime], LeadErrors | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +27,7 @@ class Prediction:
     """A forecast of the hours to come, from the provider, the history or both.
 
     ``source`` says who, e.g. "neso" or "the history (365 days, ridge)". The curve may begin before now; with jitter it should,
-    by as much as the jitter is.
+    by as much as the jitter is. ``past_errors`` returns how wrong such predictions were before a time; to find that takes a while.
     """
 
     curve: IntensityCurve
@@ -168,7 +158,7 @@ class HistoryPredictor:
         """
         with self._lock:
             self._read(now)
-            return None if self._forecaster is None else prediction_of(self._forecaster, now, lock=self._lock)
+            return None if self._forecaster is None else prediction_of(self._forecaster, now, self._past_errors)
 
     def trailing(self, now: datetime) -> TrailingCurve | None:
         """Return what the grid was like before now; None where nothing is known.
@@ -183,6 +173,10 @@ class HistoryPredictor:
             step_s = (self._readings[-1].end - self._readings[-1].start).total_seconds()
             return TrailingCurve(self._curve, now.timestamp() // step_s * step_s)
 
+    def _past_errors(self, now: datetime) -> LeadErrors | None:
+        with self._lock:
+            return None if self._forecaster is None else self._forecaster.past_errors(now)
+
     def _read(self, now: datetime) -> None:
         from lowtide.grid.forecast.features import Series
         from lowtide.grid.forecast.model import HistoryForecaster  # numpy: not for DAG parsing
@@ -195,11 +189,11 @@ class HistoryPredictor:
 
 
 def prediction_of(
-    forecaster: HistoryForecaster, now: datetime, *, lock: threading.Lock | None = None
+    forecaster: HistoryForecaster, now: datetime, past_errors: PastErrors | None = None
 ) -> Prediction | None:
     """Return a history's forecast as policies read it; None where it knows too little.
 
-    :param lock: held while the forecaster is asked for its past errors, later and on another thread.
+    :param past_errors: how the forecaster is asked for its past errors, later and on another thread.
     """
     forecast = forecaster.forecast(now)
     if forecast is None:
@@ -209,23 +203,8 @@ def prediction_of(
         curve=IntensityCurve(edges, forecast.values),
         source=f"the history ({forecast.days_of_history} days, {forecast.method})",
         issued_at=forecast.issued_at,
-        past_errors=_PastErrors(forecaster, now, lock or threading.Lock()),
+        past_errors=past_errors or forecaster.past_errors,
     )
-
-
-class _PastErrors:
-    """Asks the forecaster for its past errors only when they are needed: to find them takes a while."""
-
-    def __init__(self, forecaster: HistoryForecaster, now: datetime, lock: threading.Lock) -> None:
-        self._forecaster, self._now, self._lock = forecaster, now, lock
-
-    def saving_interval_percent(
-        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
-    ) -> tuple[float, float] | None:
-        """See ``lowtide.grid.outlook.PastErrors``."""
-        with self._lock:
-            errors = self._forecaster.past_errors(self._now)
-        return None if errors is None else errors.saving_interval_percent(curve, now_s, start_s, duration_s)
 
 
 class ForecastCombiner:

@@ -88,8 +88,13 @@ def with_confidence_interval(decision: Decision, job: Job, outlook: Outlook) -> 
         return decision
     if not decision.expected_saving_percent or decision.forecast_source != prediction.source:
         return decision
-    interval = prediction.past_errors.saving_interval_percent(
-        prediction.curve, decision.decided_at.timestamp(), start.timestamp(), job.remaining.total_seconds()
+    errors = prediction.past_errors(decision.decided_at)
+    interval = (
+        None
+        if errors is None
+        else errors.saving_interval_percent(
+            prediction.curve, decision.decided_at.timestamp(), start.timestamp(), job.remaining.total_seconds()
+        )
     )
     if interval is None:
         return decision

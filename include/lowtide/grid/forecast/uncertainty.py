@@ -9,8 +9,9 @@ import numpy as np
 from lowtide.errors import LowtideError
 from lowtide.grid.forecast.features import DAY, FORECAST_HOURS, HOUR_S, Flags, Floats, HourlyPast, Integers, Series
 from lowtide.grid.history import HistoryStore
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.series import IntensityCurve, hour_of
 from lowtide.records import IntensityKind, Reading
+from lowtide.timeutil import as_utc
 
 _DAYS = 56
 _EVERY_HOURS = 3
@@ -100,16 +101,13 @@ class StoredForecasts:
         self._hour: datetime | None = None
         self._errors: LeadErrors | None = None
 
-    def saving_interval_percent(
-        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
-    ) -> tuple[float, float] | None:
-        """See ``lowtide.grid.outlook.PastErrors``; None also where the store cannot be read."""
-        hour = datetime.fromtimestamp(now_s // 3600 * 3600, tz=self._store.timezone)
+    def past_errors(self, now: datetime) -> LeadErrors | None:
+        """Return how wrong they were; None where the store cannot be read."""
+        hour = hour_of(as_utc(now)).astimezone(self._store.timezone)
         with self._lock:
             if self._hour != hour:  # reading four weeks takes a good part of a second; jobs ask many times an hour
                 self._hour, self._errors = hour, self._errors_before(hour)
-            errors = self._errors
-        return None if errors is None else errors.saving_interval_percent(curve, now_s, start_s, duration_s)
+            return self._errors
 
     def _errors_before(self, hour: datetime) -> LeadErrors | None:
         origins = [hour - timedelta(days=day) for day in range(1, DAYS + 1)]
