@@ -169,6 +169,8 @@ class HistoryStore:
     def add(self, readings: Iterable[Reading], known_at: datetime) -> int:
         """Store what was learnt at a time and return how many values were news; a repeated answer is no news.
 
+        A repeat is not stored: another value that is added after it, but was learnt before it, counts as the newer one.
+
         :raises InvalidAnswer: a reading of another zone or meaning, a fallback (cached, modelled, replayed), or one over
             more than a day.
         :raises ArtifactError: full disk or no permission; what was stored before stays whole.
