@@ -26,7 +26,6 @@ from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.config.schema import TrainingConfig
 from lowtide.trainer.checkpoint_manager import CheckpointManager, Snapshot, write_checkpoint
 from lowtide.trainer.device import start_measuring
-from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.models import small_cnn
 from lowtide.trainer.optim import Schedule
 from lowtide.trainer.precision import Precision
@@ -115,7 +114,6 @@ def to_first_step(training: TrainingConfig, plan: CheckpointPlan, folder: Path, 
     began_s = time.monotonic()
     with TrainingChild(
         training,
-        data_folder=default_data_folder(),
         log_path=folder / "log",
         project_root=PROJECT_ROOT,
         checkpoints=plan,

@@ -100,13 +100,12 @@ def config(training_config: MakeConfig) -> MakeConfig:
 
 @pytest.fixture(scope="module")
 def unbroken(
-    config: MakeConfig, project: Path, mnist_root: Path, tmp_path_factory: pytest.TempPathFactory
+    config: MakeConfig, project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainingResult, Path]:
     """A training that nothing interrupted: its result, and the folder of its checkpoints."""
     folder = tmp_path_factory.mktemp("unbroken")
     child = TrainingChild(
         config(),
-        data_folder=mnist_root,
         log_path=folder / "training.log",
         project_root=project,
         checkpoints=plan_in(folder / "checkpoints"),

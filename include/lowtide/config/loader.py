@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from lowtide.config.schema import LowtideConfig, artifacts_folder
@@ -19,6 +20,7 @@ from lowtide.errors import ConfigurationError
 
 PROJECT_VARIABLE = "LOWTIDE_PROJECT_ROOT"
 ARTIFACTS_VARIABLE = "LOWTIDE_ARTIFACTS_ROOT"
+DATA_VARIABLE = "LOWTIDE_DATA_DIR"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -42,6 +44,12 @@ def find_project_root(module: Path, environment: Mapping[str, str], current: Pat
 PROJECT_ROOT = find_project_root(Path(__file__).resolve(), os.environ, Path.cwd())
 
 
+def default_data_folder() -> Path:
+    """Return the folder of data sets: ``LOWTIDE_DATA_DIR``, or ``.data`` in the project."""
+    given = os.environ.get(DATA_VARIABLE)
+    return Path(given) if given else PROJECT_ROOT / ".data"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
     """A validated configuration, its source, and the SHA-256 of its canonical form."""
@@ -56,7 +64,7 @@ class LoadedConfig:
 
         :raises ConfigurationError: that variable names an object store.
         """
-        return deployed_artifacts_path() or self.values.artifacts_path(PROJECT_ROOT)
+        return deployed_artifacts_path() or artifacts_folder(self.values.artifacts_root, PROJECT_ROOT)
 
 
 def deployed_artifacts_path() -> Path | None:
@@ -200,23 +208,20 @@ def _shown(value: Any) -> str:
 
 
 def _near(key: str) -> str:
-    close = difflib.get_close_matches(key, all_keys(), n=1, cutoff=0.6)
-    if close:
+    keys = [known for known, _ in all_fields()]
+    if close := difflib.get_close_matches(key, keys, n=1, cutoff=0.6):
         return f"; did you mean '{close[0]}'?"
     section = key.rpartition(".")[0]
-    allowed = [k for k in all_keys() if k.rpartition(".")[0] == section]
+    allowed = [known for known in keys if known.rpartition(".")[0] == section]
     return f"; known here: {', '.join(allowed)}" if allowed else "; remove it"
 
 
-def all_keys(model: type[BaseModel] = LowtideConfig, prefix: str = "") -> list[str]:
-    """Return every dotted key that a configuration file may hold."""
-    keys: list[str] = []
+def all_fields(model: type[BaseModel] = LowtideConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every dotted key that a configuration file may hold, with its field; a section before its keys."""
     for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        section = section_of(field.annotation)
-        if section is not None:
-            keys.extend(all_keys(section, f"{prefix}{name}."))
-    return keys
+        yield prefix + name, field
+        if section := section_of(field.annotation):
+            yield from all_fields(section, f"{prefix}{name}.")
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:

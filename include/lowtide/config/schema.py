@@ -393,17 +393,14 @@ class LowtideConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "LowtideConfig":
-        _check_grid(self.grid)
+        if self.grid.provider == "replay" and self.grid.replay is None:
+            raise ValueError("grid.provider is 'replay' but grid.replay is missing; add grid.replay.virtual_start")
         artifacts_folder(self.artifacts_root, Path())
         if self.scheduler.policy != "immediate":
             _check_waiting(self.scheduler, self.grid)
         _check_times(self.scheduler)
         _check_training(self.training)
         return self
-
-    def artifacts_path(self, project_root: Path) -> Path:
-        """Return the artifact root as an absolute path."""
-        return artifacts_folder(self.artifacts_root, project_root)
 
 
 def artifacts_folder(text: str, project_root: Path) -> Path:
@@ -414,11 +411,6 @@ def artifacts_folder(text: str, project_root: Path) -> Path:
     if "://" in text and not text.startswith("file://"):
         raise ValueError(f"artifacts_root '{text}' is an object store, which is not supported yet; give a folder")
     return (project_root / text.removeprefix("file://")).resolve()
-
-
-def _check_grid(grid: GridConfig) -> None:
-    if grid.provider == "replay" and grid.replay is None:
-        raise ValueError("grid.provider is 'replay' but grid.replay is missing; add grid.replay.virtual_start")
 
 
 def _check_waiting(scheduler: SchedulerConfig, grid: GridConfig) -> None:

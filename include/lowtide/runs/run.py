@@ -40,7 +40,6 @@ from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 from lowtide.tracker.recorder import EnergyRecorder, LiveFigures
 from lowtide.trainer.checkpoint import CheckpointFolder, Manifest, first_difference
-from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
 
@@ -471,7 +470,6 @@ class Supervision:
         self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
         self._child = TrainingChild(
             run.config.values.training,
-            data_folder=default_data_folder(),
             log_path=run.folder.child_log,
             project_root=PROJECT_ROOT,
             checkpoints=CheckpointPlan(folder=run.folder.checkpoints, run_id=run.run_id, training_id=training_id),

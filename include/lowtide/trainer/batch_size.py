@@ -8,7 +8,6 @@ On a CPU the peak is the resident set's, which differs by a tenth and more betwe
 is kept.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from lowtide.errors import ConfigurationError, TrainingError, TrainingStopped
 from lowtide.trainer.device import select_device, start_measuring, synchronize
 from lowtide.trainer.loaders import Group
 from lowtide.trainer.loop import OptimizationLoop
-from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.oom import is_out_of_memory
 from lowtide.trainer.optim import warm_up
 from lowtide.trainer.process import TrainingChild
@@ -127,11 +125,9 @@ def _measure(
     """
     if not sizes:
         return {}
-    trial = Trial(micro_batch_sizes=tuple(sorted(sizes)), import_paths=tuple(path for path in sys.path if path))
+    trial = Trial(micro_batch_sizes=tuple(sorted(sizes)))
     peaks: Peaks = {}
-    with TrainingChild(
-        training, data_folder=default_data_folder(), log_path=None, project_root=Path.cwd(), trial=trial
-    ) as child:
+    with TrainingChild(training, log_path=None, project_root=Path.cwd(), trial=trial) as child:
         child.start()
         for event in _measured_events(child, check):
             measured()
@@ -171,7 +167,6 @@ def run_trial(request: ChildRequest, trial: Trial, *, emit: Emit, stop_requested
     :raises UserError: data or model cannot be used.
     :raises TrainingStopped: a stop was requested.
     """
-    sys.path += [path for path in trial.import_paths if path not in sys.path]
     setup = TrainingSetup(request.training, micro_batch_size=trial.micro_batch_sizes[0], warn=_ignore)
     warm_up(request.training, setup.device)
     meter = start_measuring(setup.device)

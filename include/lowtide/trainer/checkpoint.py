@@ -44,7 +44,7 @@ class Manifest(BaseModel):
     @property
     def name(self) -> str:
         """The manifest's file name."""
-        return manifest_name(self.number)
+        return f"checkpoint-{self.number:06d}.json"
 
     def sealed(self) -> Self:
         """Return the manifest with its checksum."""
@@ -84,16 +84,6 @@ def _refuse_later_format(text: str, name: str) -> None:
             f"{name} has format_version {version}, but this Lowtide reads up to {FORMAT_VERSION}; resume with the version"
             " that wrote it, or start over with fresh"
         )
-
-
-def manifest_name(number: int) -> str:
-    """Return the file name of a manifest."""
-    return f"checkpoint-{number:06d}.json"
-
-
-def payload_name(number: int, sha256: str) -> str:
-    """Return the file name of a state; with its checksum's start, so that no two states ever share a name."""
-    return f"checkpoint-{number:06d}-{sha256[:8]}.pt"
 
 
 _NUMBER = re.compile(r"checkpoint-(\d{6,})[.-]")

@@ -17,14 +17,7 @@ from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ArtifactError, CheckpointDamaged, ConfigurationError, TrainingPaused, TrainingStopped
 from lowtide.io import sha256_of, write_json_atomically
 from lowtide.records import Phase
-from lowtide.trainer.checkpoint import (
-    CheckpointFolder,
-    Manifest,
-    fingerprint,
-    first_difference,
-    payload_name,
-    unreadable,
-)
+from lowtide.trainer.checkpoint import CheckpointFolder, Manifest, fingerprint, first_difference, unreadable
 from lowtide.trainer.device import versions
 from lowtide.trainer.oom import explain_out_of_memory
 from lowtide.trainer.protocol import CheckpointPlan, Emit, EventKind, Requests
@@ -120,9 +113,6 @@ class Checkpointer:
         """Save the complete training."""
 
 
-State = dict[str, Any]
-
-
 class _HashingWriter:
     """Computes the SHA-256 of what is written, and keeps the first error, which PyTorch would hide behind its own."""
 
@@ -146,7 +136,7 @@ class _HashingWriter:
         self._file.flush()
 
 
-def write_state(state: State, folder: Path) -> tuple[Path, str, int]:
+def write_state(state: dict[str, Any], folder: Path) -> tuple[Path, str, int]:
     """Write a state beside its place, on the disk before this returns; return its path, SHA-256 and size.
 
     :raises ArtifactError: full disk, no permission ...; nothing is left behind.
@@ -164,7 +154,7 @@ def write_state(state: State, folder: Path) -> tuple[Path, str, int]:
     return temporary, sha256, size_bytes
 
 
-def _write(state: State, path: Path) -> tuple[str, int]:
+def _write(state: dict[str, Any], path: Path) -> tuple[str, int]:
     with path.open("wb") as file:
         writer = _HashingWriter(file)
         try:
@@ -179,7 +169,7 @@ def _write(state: State, path: Path) -> tuple[str, int]:
     return writer.hash.hexdigest(), writer.size_bytes
 
 
-def read_state(manifest: Manifest, folder: Path) -> State:
+def read_state(manifest: Manifest, folder: Path) -> dict[str, Any]:
     """Read the state of a manifest, on the CPU.
 
     :raises CheckpointDamaged: it is not byte for byte what was written, or holds what must not be unpickled.
@@ -220,7 +210,7 @@ def write_checkpoint(snapshot: Snapshot, plan: CheckpointPlan) -> Manifest:
         epoch=snapshot.loop.epoch,
         micro_batch_size=snapshot.loop.micro_batch_size,
         written_at=datetime.now(UTC),
-        file=payload_name(number, sha256),
+        file=f"checkpoint-{number:06d}-{sha256[:8]}.pt",  # no two states ever share a name
         size_bytes=size_bytes,
         sha256=sha256,
         training=fingerprint(snapshot.training),
@@ -247,13 +237,12 @@ def _put_in_place(temporary: Path, manifest: Manifest, folder: Path) -> None:
 def weights_are_finite(model: torch.nn.Module) -> bool:
     """Whether no weight is NaN or infinite."""
     # the greatest magnitude needs no copy of the weights, which would raise the training's peak memory
-    weights = [weight for weight in model.parameters() if weight.numel() and _can_be_nan(weight)]
-    greatest = [torch.linalg.vector_norm(weight, math.inf).cpu() for weight in weights]
+    greatest = [
+        torch.linalg.vector_norm(weight, math.inf).cpu()
+        for weight in model.parameters()
+        if weight.numel() and (weight.is_floating_point() or weight.is_complex())
+    ]
     return all(bool(figure.isfinite()) for figure in greatest)
-
-
-def _can_be_nan(weight: torch.Tensor) -> bool:
-    return weight.is_floating_point() or weight.is_complex()
 
 
 class CheckpointManager(Checkpointer):

@@ -9,10 +9,11 @@ import numpy
 import torch
 from torch import Tensor
 
+from lowtide.config.loader import default_data_folder
 from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, DataSetError
 from lowtide.trainer.data import TrainingData
-from lowtide.trainer.mnist import default_data_folder, ensure_mnist
+from lowtide.trainer.mnist import ensure_mnist
 from lowtide.trainer.user_code import describe, load_attribute, load_callable
 
 _LEVELS = 256

@@ -74,23 +74,21 @@ class EventKind(StrEnum):
     WARNING = "warning"
     NOTE = "note"
     MEASURED = "measured"
-    HEARTBEAT = "heartbeat"
     STOPPED = "stopped"
     FINISHED = "finished"
     FAILED = "failed"
 
 
 class Trial(BaseModel):
-    """Micro-batch sizes to measure instead of training, in ascending order; ``import_paths`` are the parent's ``sys.path``."""
+    """Micro-batch sizes to measure instead of training, in ascending order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     micro_batch_sizes: tuple[int, ...]
-    import_paths: tuple[str, ...]
 
 
 class ChildRequest(BaseModel):
-    """The first line down: what to train, and whether the kernel may tie the child's life to its parent's thread.
+    """The first line down: what to train.
 
     ``checkpoints`` is where the state is kept, and resumed from where there is one; None: nowhere. With ``trial`` the child
     measures memory and does not train.
@@ -99,7 +97,6 @@ class ChildRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     training: TrainingConfig
-    die_with_parent_thread: bool
     checkpoints: CheckpointPlan | None = None
     trial: Trial | None = None
 
@@ -110,8 +107,7 @@ class TrainingEvent:
 
     Data by kind:
 
-    - ready: device, device_name, torch_version, base_rss_bytes, peak_memory_method, versions, micro_batch_size,
-      accumulation_steps
+    - ready: micro_batch_size, accumulation_steps
     - phase: phase (startup | train | checkpoint | evaluate)
     - progress: epoch (from 1), epochs, optimizer_step, optimizer_steps, samples, samples_total, loss, samples_per_s
     - resumed: optimizer_step, epoch (from 0), checkpoint (its manifest's name)
@@ -119,7 +115,6 @@ class TrainingEvent:
     - warning: message (one line for the log and the record; the training continues)
     - note: message (one line for the log)
     - measured: micro_batch_size, peak_memory_bytes (null: memory ran out); sent by a trial only
-    - heartbeat: nothing; sent every few seconds by a separate thread, so it shows only that the process is alive
     - stopped: requested (stop | pause), optimizer_step, checkpoint (null: none could be written)
     - finished: the fields of ``TrainingResult``; nothing after a trial
     - failed: error_type, message
@@ -214,26 +209,15 @@ class Events:
         os.set_inheritable(descriptor, False)
         self.descriptor = descriptor
         self._pipe = os.fdopen(descriptor, "wb", buffering=0)
-        self._lock = threading.Lock()  # a line longer than a pipe's atomic write must not mix with a heartbeat
 
     def emit(self, kind: EventKind, data: dict[str, object]) -> None:
         """Write one event, stamped now."""
         line = TrainingEvent(kind=kind, monotonic_s=time.monotonic(), data=data).encode().encode()
         try:
-            with self._lock:
-                while line:
-                    line = line[self._pipe.write(line) or 0 :]
+            while line:
+                line = line[self._pipe.write(line) or 0 :]
         except BrokenPipeError:
             leave_as_orphan()
-
-    def start_heartbeat(self, interval_s: float) -> None:
-        """Send a heartbeat from a separate thread as long as this process can run one."""
-        threading.Thread(target=self._beat, args=(interval_s,), name="heartbeat", daemon=True).start()
-
-    def _beat(self, interval_s: float) -> None:
-        while True:
-            time.sleep(interval_s)
-            self.emit(EventKind.HEARTBEAT, {})
 
 
 def leave_as_orphan() -> None:

@@ -79,18 +79,16 @@ def _try(model: nn.Module, batch: Tensor, training: TrainingConfig) -> Any:
         model.train(was_training)
 
 
-def as_channels_last(inputs: Tensor) -> Tensor:
-    """Return images with their channels innermost in memory, where convolutions on GPUs (and in bf16) read them fastest."""
-    return inputs.contiguous(memory_format=torch.channels_last)
-
-
 def channels_last(model: nn.Module, prepared: Tensor, warn: Warn) -> Callable[[Tensor], Tensor] | None:
-    """Lay the model's weights out with channels last, and return what does so with a batch of inputs; None if they are no images."""
+    """Lay the model's weights out with channels last, and return what does so with a batch of inputs; None if they are no images.
+
+    With their channels innermost in memory, convolutions on GPUs (and in bf16) read images fastest.
+    """
     if prepared.ndim != _IMAGE_DIMENSIONS:
         warn(f"training.channels_last: inputs have {prepared.ndim} dimensions, images have 4; continuing without it")
         return None
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs miss it
-    return as_channels_last
+    return lambda inputs: inputs.contiguous(memory_format=torch.channels_last)
 
 
 def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], Tensor]:

@@ -1,7 +1,5 @@
 """One training from configuration to result, on the child's side."""
 
-import torch
-
 from lowtide.config.schema import AUTO, TrainingConfig, parse_memory_target
 from lowtide.errors import TrainingError
 from lowtide.records import Phase
@@ -40,7 +38,8 @@ class Training:
         ):
             warm_up(training, self._device)
             self._memory = start_measuring(self._device)
-        emit(EventKind.READY, self._ready(micro_batch_size))
+        steps = training.effective_batch_size // micro_batch_size
+        emit(EventKind.READY, {"micro_batch_size": micro_batch_size, "accumulation_steps": steps})
 
     def _chosen_micro_batch(self) -> int:
         return chosen_micro_batch(
@@ -57,7 +56,13 @@ class Training:
         :raises TrainingError: the loss, or in the last step a weight, became NaN or infinite.
         """
         data, loop = self._setup.assemble()
-        snapshot = self._snapshot(data, loop.state)
+        snapshot = Snapshot(
+            training=self._training,
+            loop=loop.state,
+            progress=Progress(self._emit, self._training, train_count=data.train_count),
+            memory=self._memory,
+            train_count=data.train_count,
+        )
         self._checkpointer.restore(snapshot)
         self._emit_phase(Phase.TRAIN)
         self._train(data, loop, snapshot)
@@ -80,15 +85,6 @@ class Training:
         )
         self._check_target(result)
         return result
-
-    def _snapshot(self, data: BatchSource, state: LoopState) -> Snapshot:
-        return Snapshot(
-            training=self._training,
-            loop=state,
-            progress=Progress(self._emit, self._training, train_count=data.train_count),
-            memory=self._memory,
-            train_count=data.train_count,
-        )
 
     def _warn(self, message: str) -> None:
         self._emit(EventKind.WARNING, {"message": message})
@@ -152,18 +148,6 @@ class Training:
             base_rss_bytes=memory.base_rss_bytes,
             versions=versions(self._device),
         )
-
-    def _ready(self, micro_batch_size: int) -> dict[str, object]:
-        return {
-            "micro_batch_size": micro_batch_size,
-            "accumulation_steps": self._training.effective_batch_size // micro_batch_size,
-            "device": self._device.type,
-            "device_name": device_name(self._device),
-            "torch_version": torch.__version__,
-            "base_rss_bytes": self._memory.base_rss_bytes,
-            "peak_memory_method": self._memory.method,
-            "versions": versions(self._device),
-        }
 
     def _emit_phase(self, phase: Phase) -> None:
         self._emit(EventKind.PHASE, {"phase": phase.value})

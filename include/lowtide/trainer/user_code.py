@@ -19,6 +19,7 @@ _SCHEMAS = (
 )
 _libraries: list[torch.library.Library] = []
 """Keeps the declarations alive."""
+_Found = TypeVar("_Found")
 
 
 def import_torchvision() -> ModuleType:
@@ -30,27 +31,22 @@ def import_torchvision() -> ModuleType:
 
     :raises ModuleNotFoundError: it is not installed.
     """
+    return _with_operators(lambda: importlib.import_module("torchvision"))
+
+
+def _with_operators(action: Callable[[], _Found]) -> _Found:
+    """Do something that may import torchvision, and again with its operators declared if they were missing."""
     try:
-        return importlib.import_module("torchvision")
+        return action()
     except RuntimeError as error:
-        if not is_missing_operator(error):
+        if _libraries or "operator torchvision::" not in str(error):
             raise
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:  # half imported
         del sys.modules[name]
-    if not _libraries:
-        library = torch.library.Library("torchvision", "DEF")
-        for schema in _SCHEMAS:
-            library.define(schema)
-        _libraries.append(library)
-    return importlib.import_module("torchvision")
-
-
-def is_missing_operator(error: BaseException) -> bool:
-    """Whether an import failed because torchvision's operators are missing."""
-    return isinstance(error, RuntimeError) and "operator torchvision::" in str(error)
-
-
-_Found = TypeVar("_Found")
+    _libraries.append(torch.library.Library("torchvision", "DEF"))
+    for schema in _SCHEMAS:
+        _libraries[0].define(schema)
+    return action()
 
 
 def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
@@ -82,7 +78,7 @@ def load_attribute(imported: ImportedConfig, *, key: str) -> Callable[..., Any]:
 
 def _module(name: str, place: str) -> ModuleType:
     try:
-        return _guarded(lambda: importlib.import_module(name))
+        return _with_operators(lambda: importlib.import_module(name))
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise ConfigurationError(
@@ -93,17 +89,6 @@ def _module(name: str, place: str) -> ModuleType:
         ) from error
     except Exception as error:  # a user's module may raise anything
         raise ConfigurationError(f"{place}: importing '{name}' raised {describe(error)}; fix that module") from error
-
-
-def _guarded(action: Callable[[], _Found]) -> _Found:
-    """Do something that may import torchvision, and again with its operators declared if they were missing."""
-    try:
-        return action()
-    except RuntimeError as error:
-        if not is_missing_operator(error):
-            raise
-    import_torchvision()
-    return action()
 
 
 def _attribute(module: ModuleType, name: str, place: str) -> Any:
@@ -128,7 +113,7 @@ def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str
 
 def _call(function: Callable[..., Any], kwargs: dict[str, Any], place: str) -> Any:
     try:
-        return _guarded(lambda: function(**kwargs))
+        return _with_operators(lambda: function(**kwargs))
     except UserError:
         raise
     except Exception as error:  # a user's function may raise anything
