@@ -12,23 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lowtide.config.schema import MemoryTarget, TrainingConfig, largest_divisor, parse_memory_target
-from lowtide.errors import ConfigurationError, TrainingError, TrainingStopped
-from lowtide.trainer.device import select_device, start_measuring, synchronize
-from lowtide.trainer.loaders import Group
-from lowtide.trainer.loop import OptimizationLoop
-from lowtide.trainer.oom import is_out_of_memory
-from lowtide.trainer.optim import warm_up
+from lowtide.errors import ConfigurationError, TrainingError
+from lowtide.trainer.device import select_device
 from lowtide.trainer.process import TrainingChild
-from lowtide.trainer.protocol import ChildRequest, Emit, EventKind, TrainingEvent, Trial
-from lowtide.trainer.setup import TrainingSetup
+from lowtide.trainer.protocol import EventKind, TrainingEvent, Trial
 from lowtide.units import BYTES_PER_MIB
 
 _MOST_PIECES_AT_FIRST = 32
 """Smaller micro-batches take long, and are measured only if none of these meets the target."""
 _CPU_MARGIN = 0.25
 """By how much of the measured peak the resident set of the training itself may exceed it."""
-_STEPS = 4
-"""The first step is without the optimizer's state, and the heap settles a little later."""
 _POLL_S = 0.2
 Peaks = dict[int, int]
 """Peak memory in bytes by micro-batch size; without the sizes for which memory ran out."""
@@ -157,44 +150,3 @@ def _measured_events(child: TrainingChild, check: Callable[[], None]) -> Iterato
         if event.kind is EventKind.MEASURED:
             count += 1
             yield event
-
-
-def run_trial(request: ChildRequest, trial: Trial, *, emit: Emit, stop_requested: Callable[[], bool]) -> None:
-    """Measure the sizes of a trial, in the child: one ``measured`` event each, until memory does not suffice for one.
-
-    Sizes ascend, so that the high-water mark of memory is always that of the last one.
-
-    :raises UserError: data or model cannot be used.
-    :raises TrainingStopped: a stop was requested.
-    """
-    setup = TrainingSetup(request.training, micro_batch_size=trial.micro_batch_sizes[0], warn=_ignore)
-    warm_up(request.training, setup.device)
-    meter = start_measuring(setup.device)
-    source, loop = setup.assemble()
-    group = next(iter(source.groups(size=loop.effective_batch_size, epoch=0)))
-    loop.state.model.train()
-    for size in trial.micro_batch_sizes:
-        loop.state.micro_batch_size = size
-        fits = _fits(loop, group, stop_requested)
-        synchronize(setup.device)
-        peak_bytes = meter.peak_bytes() if fits else None
-        emit(EventKind.MEASURED, {"micro_batch_size": size, "peak_memory_bytes": peak_bytes})
-        if not fits:
-            return
-
-
-def _fits(loop: OptimizationLoop, group: Group, stop_requested: Callable[[], bool]) -> bool:
-    for _ in range(_STEPS):
-        if stop_requested():
-            raise TrainingStopped("stopped on request")
-        try:
-            loop.optimizer_step(group, may_shrink=False)
-        except Exception as error:
-            if is_out_of_memory(error):
-                return False
-            raise
-    return True
-
-
-def _ignore(message: str) -> None:
-    """Stay silent: the training itself will warn."""

@@ -81,38 +81,6 @@ class Snapshot:
             ) from error
 
 
-class Checkpointer:
-    """What a training calls before it begins and between optimizer steps; this one keeps no state and stops on request."""
-
-    def __init__(self, requests: Requests | None = None) -> None:
-        self.requests = requests or Requests()
-
-    def saved_micro_batch(self) -> int | None:
-        """Return the micro-batch of the state to resume from, which is not measured again; None without one."""
-        return None
-
-    def leave_if_stopped(self) -> None:
-        """Stop before the first step, where nothing is to be saved yet.
-
-        :raises TrainingStopped: a stop was requested.
-        """
-        if self.requests.stop.is_set():
-            raise TrainingStopped("stopped on request")
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Resume from an earlier process's state, if there is one."""
-
-    def after_step(self, snapshot: Snapshot) -> None:  # noqa: ARG002 nothing of it is kept
-        """Save if it is due or requested; without a place to save to, a pause would lose the progress and is ignored.
-
-        :raises TrainingStopped: a stop was requested (TrainingPaused: a pause, and the state is saved).
-        """
-        self.leave_if_stopped()
-
-    def finish(self, snapshot: Snapshot) -> None:
-        """Save the complete training."""
-
-
 class _HashingWriter:
     """Computes the SHA-256 of what is written, and keeps the first error, which PyTorch would hide behind its own."""
 
@@ -245,43 +213,55 @@ def weights_are_finite(model: torch.nn.Module) -> bool:
     return all(bool(figure.isfinite()) for figure in greatest)
 
 
-class CheckpointManager(Checkpointer):
+class CheckpointManager:
     """Saves by time, by steps, before a stop, and when the training is complete; the last two checkpoints are kept.
 
     A checkpoint that cannot be written is a warning: the training continues, the last one that could be written stays.
+
+    :param plan: where the state is kept; None: nowhere, so the training only stops on request.
     """
 
-    def __init__(self, plan: CheckpointPlan, training: TrainingConfig, *, emit: Emit, requests: Requests) -> None:
-        super().__init__(requests)
+    def __init__(
+        self, plan: CheckpointPlan | None, training: TrainingConfig, *, emit: Emit, requests: Requests | None = None
+    ) -> None:
+        self.requests = requests or Requests()
         self._plan, self._training, self._emit = plan, training, emit
-        self._folder = CheckpointFolder(plan.folder)
         self._interval_s = training.checkpoint_interval.total_seconds() if training.checkpoint_interval else None
         self._saved_s = time.monotonic()
         self._saved_step = -1
 
     def saved_micro_batch(self) -> int | None:
-        """Return the micro-batch of the newest checkpoint; ``restore`` decides whether that one can be used."""
-        newest = self._folder.newest()
+        """Return the micro-batch of the newest checkpoint, which is not measured again; None without one.
+
+        ``restore`` decides whether that checkpoint can be used.
+        """
+        newest = CheckpointFolder(self._plan.folder).newest() if self._plan else None
         return newest.micro_batch_size if newest else None
 
     def leave_if_stopped(self) -> None:
-        """Stop before the first step, if requested; a pause has nothing to save yet, and waits for the first step."""
+        """Stop before the first step, if requested; a pause has nothing to save yet, and waits for the first step.
+
+        :raises TrainingStopped: a stop was requested.
+        """
         if self.requests.stop.is_set():
             self._leave(0, None, TrainingStopped("stopped on request"))
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Resume from the newest checkpoint that is whole.
+        """Resume from the newest checkpoint that is whole, if there is one.
 
         :raises ConfigurationError: it belongs to another run or configuration; the message names the difference.
         """
+        if self._plan is None:
+            return
+        folder = CheckpointFolder(self._plan.folder)
         damaged: list[str] = []
-        for name in self._folder.names():
+        for name in folder.names():
             try:
-                manifest = self._folder.manifest(name)
-                self._check_owner(manifest)
-                saved = read_state(manifest, self._plan.folder)
+                manifest = folder.manifest(name)
+                self._check_owner(manifest, self._plan)
+                saved = read_state(manifest, folder.path)
             except CheckpointDamaged as error:
-                self._folder.set_aside(name)
+                folder.set_aside(name)
                 damaged.append(str(error))
                 continue
             snapshot.load_state_dict(saved)
@@ -294,16 +274,16 @@ class CheckpointManager(Checkpointer):
                 self._warn(f"{'; '.join(damaged)}; no checkpoint is left, so the training starts over")
         self._saved_s = time.monotonic()
 
-    def _check_owner(self, manifest: Manifest) -> None:
-        if (manifest.run_id, manifest.training_id) != (self._plan.run_id, self._plan.training_id):
+    def _check_owner(self, manifest: Manifest, plan: CheckpointPlan) -> None:
+        if (manifest.run_id, manifest.training_id) != (plan.run_id, plan.training_id):
             raise ConfigurationError(
-                f"{self._plan.folder / manifest.name} belongs to another training (run {manifest.run_id!r}), not to this"
-                f" one of run {self._plan.run_id!r}; give each run its own folder, or start over with fresh"
+                f"{plan.folder / manifest.name} belongs to another training (run {manifest.run_id!r}), not to this"
+                f" one of run {plan.run_id!r}; give each run its own folder, or start over with fresh"
             )
         difference = first_difference(manifest.training, fingerprint(self._training), "training")
         if difference:
             raise ConfigurationError(
-                f"{difference}, so {self._plan.folder / manifest.name} cannot be resumed from; set it back, or start over"
+                f"{difference}, so {plan.folder / manifest.name} cannot be resumed from; set it back, or start over"
                 " with fresh"
             )
 
@@ -319,7 +299,10 @@ class CheckpointManager(Checkpointer):
         self._emit(EventKind.RESUMED, _position(manifest))
 
     def after_step(self, snapshot: Snapshot) -> None:
-        """Save if it is due or requested."""
+        """Save if it is due or requested; a pause that cannot be saved would lose the progress, and is refused.
+
+        :raises TrainingStopped: a stop was requested (TrainingPaused: a pause, and the state is saved).
+        """
         requests = self.requests
         if requests.stop.is_set():
             self._leave(snapshot.loop.global_step, self._save(snapshot), TrainingStopped("stopped on request"))
@@ -342,7 +325,7 @@ class CheckpointManager(Checkpointer):
         Where that fails, a warning names what the newest checkpoint holds instead.
         """
         step = snapshot.loop.global_step
-        if step != self._saved_step and self._save(snapshot) is None:
+        if self._plan and step != self._saved_step and self._save(snapshot) is None:
             there = f"holds optimizer step {self._saved_step}" if self._saved_step >= 0 else "does not exist"
             self._warn(
                 f"the trained weights (optimizer step {step}) could not be saved: the newest checkpoint in"
@@ -350,6 +333,8 @@ class CheckpointManager(Checkpointer):
             )
 
     def _is_due(self, step: int) -> bool:
+        if self._plan is None:
+            return False
         every = self._training.checkpoint_steps
         by_steps = every is not None and step % every == 0
         return by_steps or (self._interval_s is not None and time.monotonic() - self._saved_s >= self._interval_s)
@@ -361,10 +346,12 @@ class CheckpointManager(Checkpointer):
         raise how
 
     def _save(self, snapshot: Snapshot) -> Manifest | None:
+        if self._plan is None:
+            return None
         self._emit_phase(Phase.CHECKPOINT)
         began_s = time.monotonic()
         with snapshot.progress.excluded_from_duration():
-            manifest = self._try_to_write(snapshot)
+            manifest = self._try_to_write(snapshot, self._plan)
         self._saved_s = time.monotonic()
         if manifest:
             self._saved_step = manifest.optimizer_step
@@ -372,13 +359,13 @@ class CheckpointManager(Checkpointer):
             self._emit(EventKind.CHECKPOINT, _position(manifest) | cost)
         return manifest
 
-    def _try_to_write(self, snapshot: Snapshot) -> Manifest | None:
+    def _try_to_write(self, snapshot: Snapshot, plan: CheckpointPlan) -> Manifest | None:
         snapshot.progress.settle()  # raises before a state is saved that came from a broken loss
         if not weights_are_finite(snapshot.loop.model):
             self._warn("no checkpoint was written, because a weight is NaN or infinite; the last good ones are kept")
             return None
         try:
-            return write_checkpoint(snapshot, self._plan)
+            return write_checkpoint(snapshot, plan)
         except (ArtifactError, OSError) as error:
             self._warn(f"{error}; the training continues, and the last checkpoint that was written stays")
             return None

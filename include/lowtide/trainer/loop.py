@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy
 from lowtide.trainer.loaders import BatchSource, Group
 from lowtide.trainer.oom import (
     StepSnapshots,
+    explain_out_of_memory,
     halve_micro_batch,
     out_of_memory_cause,
-    out_of_memory_error,
     smaller_evaluation,
 )
 from lowtide.trainer.precision import Precision
@@ -81,15 +81,12 @@ class OptimizationLoop:
         """
         state = self.state
         mean_loss = self._accumulate_within_memory(group) if may_shrink else self.accumulate(group)
-        try:
+        # not tried again: a part of the parameters may have moved
+        with explain_out_of_memory(f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE):
             state.precision.unscale(state.optimizer)
             if self.clip_gradient_norm is not None:
                 nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
             state.precision.step(state.optimizer)
-        except Exception as error:  # not tried again: a part of the parameters may have moved
-            raise out_of_memory_error(
-                error, f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE
-            ) from error
         state.advance(group.count)
         state.optimizer.zero_grad(set_to_none=True)
         return mean_loss

@@ -126,15 +126,7 @@ def explain_out_of_memory(when: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise out_of_memory_error(error, when, remedy) from error
-
-
-def out_of_memory_error(error: Exception, when: str, remedy: str) -> TrainingError:
-    """Return the error for memory that ran out.
-
-    :raises Exception: the error itself, where it has another cause.
-    """
-    return TrainingError(f"memory ran out {when} ({out_of_memory_cause(error)}); {remedy}")
+        raise TrainingError(f"memory ran out {when} ({out_of_memory_cause(error)}); {remedy}") from error
 
 
 def smaller_evaluation(batch_size: int, *, cause: str) -> tuple[int, str]:

@@ -66,20 +66,16 @@ def _run(control: Control, events: Events) -> int:
 
 def _train(control: Control, events: Events) -> dict[str, object]:
     # PyTorch takes seconds to import, in which the parent's death must be noticed too: so it is imported here
-    from lowtide.trainer.checkpoint_manager import Checkpointer, CheckpointManager
+    from lowtide.trainer.checkpoint_manager import CheckpointManager
     from lowtide.trainer.trainer import Training
 
-    training, plan, requests = control.request.training, control.request.checkpoints, control.requests
-    checkpointer = (
-        Checkpointer(requests)
-        if plan is None
-        else CheckpointManager(plan, training, emit=events.emit, requests=requests)
-    )
-    return Training(training, emit=events.emit, checkpointer=checkpointer).run().model_dump(mode="json")
+    request = control.request
+    manager = CheckpointManager(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
+    return Training(request.training, emit=events.emit, checkpointer=manager).run().model_dump(mode="json")
 
 
 def _measure(trial: Trial, control: Control, events: Events) -> dict[str, object]:
-    from lowtide.trainer.batch_size import run_trial
+    from lowtide.trainer.trainer import run_trial
 
     run_trial(control.request, trial, emit=events.emit, stop_requested=control.requests.stop.is_set)
     return {}
