@@ -227,7 +227,7 @@ class Training:
     def _chosen_micro_batch(self) -> int:
         return chosen_micro_batch(
             self._training,
-            note=self._note,
+            note=lambda message: self._emit(EventKind.NOTE, {"message": message}),
             measured=lambda: self._emit_phase(Phase.STARTUP),  # a long measurement is not a hang
             check=self._checkpointer.leave_if_stopped,
         )
@@ -271,9 +271,6 @@ class Training:
 
     def _warn(self, message: str) -> None:
         self._emit(EventKind.WARNING, {"message": message})
-
-    def _note(self, message: str) -> None:
-        self._emit(EventKind.NOTE, {"message": message})
 
     def _train(self, data: BatchSource, loop: OptimizationLoop, snapshot: Snapshot) -> None:
         state, progress = loop.state, snapshot.progress

@@ -9,7 +9,7 @@ import traceback
 from lowtide.errors import LowtideError, TrainingStopped
 from lowtide.records import Phase
 from lowtide.trainer.process import ProcessReaper
-from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus, Trial
+from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus
 
 
 def main(arguments: list[str]) -> int:
@@ -46,8 +46,7 @@ def _stop_on_sigterm(control: Control) -> None:
 def _run(control: Control, events: Events) -> int:
     events.emit(EventKind.PHASE, {"phase": Phase.STARTUP.value})
     try:
-        trial = control.request.trial
-        result = _train(control, events) if trial is None else _measure(trial, control, events)
+        result = _carry_out(control, events)
     except TrainingStopped:
         return ExitStatus.STOPPED
     except LowtideError as error:
@@ -64,21 +63,17 @@ def _run(control: Control, events: Events) -> int:
     return ExitStatus.FINISHED
 
 
-def _train(control: Control, events: Events) -> dict[str, object]:
+def _carry_out(control: Control, events: Events) -> dict[str, object]:
     # PyTorch takes seconds to import, in which the parent's death must be noticed too: so it is imported here
     from lowtide.trainer.checkpoint_manager import CheckpointManager
-    from lowtide.trainer.trainer import Training
+    from lowtide.trainer.trainer import Training, run_trial
 
-    request = control.request
-    manager = CheckpointManager(request.checkpoints, request.training, emit=events.emit, requests=control.requests)
+    request, requests = control.request, control.requests
+    if request.trial is not None:
+        run_trial(request, request.trial, emit=events.emit, stop_requested=requests.stop.is_set)
+        return {}
+    manager = CheckpointManager(request.checkpoints, request.training, emit=events.emit, requests=requests)
     return Training(request.training, emit=events.emit, checkpointer=manager).run().model_dump(mode="json")
-
-
-def _measure(trial: Trial, control: Control, events: Events) -> dict[str, object]:
-    from lowtide.trainer.trainer import run_trial
-
-    run_trial(control.request, trial, emit=events.emit, stop_requested=control.requests.stop.is_set)
-    return {}
 
 
 if __name__ == "__main__":
