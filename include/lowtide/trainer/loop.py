@@ -81,12 +81,14 @@ class OptimizationLoop:
         """
         state = self.state
         mean_loss = self._accumulate_within_memory(group) if may_shrink else self.accumulate(group)
-        # not tried again: a part of the parameters may have moved
-        with explain_out_of_memory(f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE):
+        try:
             state.precision.unscale(state.optimizer)
             if self.clip_gradient_norm is not None:
                 nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
             state.precision.step(state.optimizer)
+        except Exception:  # not tried again: a part of the parameters may have moved
+            with explain_out_of_memory(f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE):
+                raise
         state.advance(group.count)
         state.optimizer.zero_grad(set_to_none=True)
         return mean_loss
