@@ -29,16 +29,12 @@ _COMMANDS = {
 }
 """What each command does; its module in this package has the same name and is imported when the command is chosen."""
 _EXAMPLES = """examples:
-  lowtide intensity --zone GB
   lowtide plan include/configs/optimized.yaml
   lowtide train include/configs/optimized.yaml --output artifacts/runs/mine
   lowtide train include/configs/baseline.yaml --now --output artifacts/runs/base
   lowtide compare --baseline artifacts/runs/base --run artifacts/runs/mine --output artifacts/reports/mine
-  lowtide report --since 2026-01-01
-  lowtide settle artifacts/runs/mine
-  lowtide export artifacts/runs/mine --format huggingface
-  lowtide history show --zone GB
-  lowtide backtest --trace GB_2023.csv.gz --history GB_2022.csv.gz --policy window
+
+`lowtide COMMAND --help` has the examples of each command.
 """
 
 

@@ -82,27 +82,21 @@ def configuration(options: argparse.Namespace, **settings: Any) -> LoadedConfig:
     return load_config(path, dict(map(parse_setting, options.set)) | settings)
 
 
-def credentials_from_environment() -> Credentials:
-    """Return the address and credentials that the environment names; an empty variable counts as unset."""
-    url, login, token = (os.environ.get(name) or None for name in (URL_VARIABLE, LOGIN_VARIABLE, TOKEN_VARIABLE))
-    place = f"{LOGIN_VARIABLE} and {TOKEN_VARIABLE}"
-    return (
-        Credentials(base_url=url, login=login, token=token, place=place)
-        if login or token
-        else Credentials(base_url=url)
-    )
-
-
 def open_from_environment(
     grid: GridConfig, real_now: datetime, *, artifacts: Path | None = None, anchor: ReplayAnchor | None = None
 ) -> tuple[IntensityClient, ReplayAnchor | None]:
-    """Open the configured grid's signal; address, login and token come from the environment, where given.
+    """Open the configured grid's signal; address, login and token come from the environment, where set and not empty.
 
     :param artifacts: the artifact root, for the history of this signal.
     :param anchor: of a run that is resumed: its virtual time continues; None: a replay begins now.
     """
     anchor = (anchor if grid.provider == "replay" else None) or replay_anchor(grid, real_now)
-    return open_signal(grid, anchor=anchor, access=credentials_from_environment(), artifacts=artifacts), anchor
+    url, login, token = (os.environ.get(name) or None for name in (URL_VARIABLE, LOGIN_VARIABLE, TOKEN_VARIABLE))
+    access = Credentials(base_url=url)
+    if login or token:
+        place = f"{LOGIN_VARIABLE} and {TOKEN_VARIABLE}"
+        access = Credentials(base_url=url, login=login, token=token, place=place)
+    return open_signal(grid, anchor=anchor, access=access, artifacts=artifacts), anchor
 
 
 def artifacts_root(option: Path | None) -> Path:

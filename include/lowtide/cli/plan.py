@@ -2,7 +2,7 @@
 
 import argparse
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import isnan
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from lowtide.config.zones import find_zone
 from lowtide.grid.clock import Clock
 from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.scheduler.job import Job
+from lowtide.scheduler.types import utc
 from lowtide.scheduler.waiting import DecisionEvent, check
 from lowtide.timeutil import format_duration, format_moment, utc_now
 
@@ -76,15 +77,11 @@ def _chart(event: DecisionEvent, zone: ZoneInfo, width: int) -> list[str]:
         return []
     start = event.decision.decided_at
     finish = event.job.deadline or start + _MOST_SHOWN
-    end = min(max(finish, start + _LEAST_SHOWN), start + _MOST_SHOWN, _utc(prediction.curve.end_s))
+    end = min(max(finish, start + _LEAST_SHOWN), start + _MOST_SHOWN, utc(prediction.curve.end_s))
     if end <= start:
         return []
     title = f"gCO2eq/kWh until {end.astimezone(zone):%a %d %b %H:%M}, by {prediction.source}"
     return ["", title, *chart(prediction.curve, (start, end), zone, width=width, blocks=event.decision.segments)]
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _json(event: DecisionEvent, expected: ExpectedDuration) -> dict[str, Any]:
@@ -92,7 +89,7 @@ def _json(event: DecisionEvent, expected: ExpectedDuration) -> dict[str, Any]:
     curve = prediction and {
         "source": prediction.source,
         "issued_at": format_moment(prediction.issued_at),
-        "edges": [format_moment(_utc(edge_s)) for edge_s in prediction.curve.edges_s],
+        "edges": [format_moment(utc(edge_s)) for edge_s in prediction.curve.edges_s],
         "carbon_intensity_gco2eq_per_kwh": [None if isnan(value) else value for value in prediction.curve.values],
     }
     return {

@@ -1,6 +1,6 @@
 """Draws a backtest: a typical week with its chosen blocks, and how long jobs waited."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from lowtide.errors import ArtifactError
 from lowtide.scheduler.backtest.results import Backtest, Line
 from lowtide.scheduler.backtest.simulate import Run
 from lowtide.scheduler.backtest.trace import HOUR_S, ActualTrace, Floats
+from lowtide.scheduler.types import utc
 from lowtide.timeutil import format_duration, moment_of_clock
 
 if TYPE_CHECKING:
@@ -160,12 +161,8 @@ def _steps(actual: ActualTrace, start_s: float, end_s: float) -> tuple[Floats, F
     return np.clip(edges, start_s, end_s), np.append(values, values[-1])
 
 
-def _local(time_s: float, timezone: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(time_s, UTC).astimezone(timezone)
-
-
 def _midnights(begin_s: float, end_s: float, timezone: ZoneInfo) -> list[tuple[date, float]]:
-    first = _local(begin_s, timezone).date()
+    first = utc(begin_s).astimezone(timezone).date()
     days = [first + timedelta(days=i) for i in range(int((end_s - begin_s) // _DAY_S) + 2)]
     marks = [(day, moment_of_clock(day, datetime.min.time(), timezone).timestamp()) for day in days]
     inside = [(day, time_s) for day, time_s in marks if begin_s <= time_s < end_s]

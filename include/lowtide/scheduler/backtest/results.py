@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from lowtide.grid.planner import Task, plans
 from lowtide.io import write_atomically
 from lowtide.scheduler.backtest.simulate import Run, Scenario, SimConfig, choose_jobs, simulate_jobs
 from lowtide.scheduler.backtest.trace import HOUR_S, ActualTrace, Floats, Grid
+from lowtide.scheduler.types import utc
 from lowtide.timeutil import format_moment
 
 
@@ -204,15 +204,10 @@ def write_starts(path: Path, backtest: Backtest) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("policy", "duration_h", "slack_h", "submit", "deadline", "segment_start", "segment_end"))
     for line in backtest.lines:
-        shape = (
-            line.scenario.policy,
-            *(f"{s / HOUR_S:.10g}" for s in (line.scenario.duration_s, line.scenario.slack_s)),
-        )
+        hours = (f"{s / HOUR_S:.10g}" for s in (line.scenario.duration_s, line.scenario.slack_s))
+        shape = (line.scenario.policy, *hours)
         for run in line.runs:
-            times = (_utc(run.submitted_s), _utc(run.deadline_s))
-            writer.writerows((*shape, *times, _utc(start), _utc(end)) for start, end in run.segments)
+            for segment in run.segments:
+                times = (run.submitted_s, run.deadline_s, *segment)
+                writer.writerow((*shape, *(format_moment(utc(time_s)) for time_s in times)))
     write_atomically(path, text.getvalue())
-
-
-def _utc(seconds: float) -> str:
-    return format_moment(datetime.fromtimestamp(seconds, UTC))

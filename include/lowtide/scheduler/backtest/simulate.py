@@ -24,7 +24,7 @@ from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalTy
 from lowtide.scheduler.backtest.trace import ActualTrace, Floats, Grid
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.job import Job, Progress
-from lowtide.scheduler.types import Action, Decision
+from lowtide.scheduler.types import Action, Decision, utc
 from lowtide.timeutil import moment_of_clock, parse_clock
 
 
@@ -99,7 +99,7 @@ class SimConfig:
 
     def job(self, scenario: Scenario, submitted_s: float, step_s: float) -> Job:
         """Return a job; its id depends on its times only, so that policies are compared on the same jobs."""
-        submitted_at = datetime.fromtimestamp(submitted_s, UTC)
+        submitted_at = utc(submitted_s)
         duration, slack = timedelta(seconds=scenario.duration_s), timedelta(seconds=scenario.slack_s)
         return Job(
             job_id=f"backtest {self.zone} {submitted_at:%Y-%m-%dT%H:%MZ} {duration} {slack}",
@@ -137,7 +137,7 @@ def submissions(start_s: float, end_s: float, timezone: ZoneInfo, submit: str, s
         clock = None if submit == "random" else parse_clock(submit)
     except ValueError as error:
         raise ConfigurationError(f"--submit {submit!r} is not a time of day; {error}, or random") from None
-    first, last = (datetime.fromtimestamp(s, UTC).astimezone(timezone).date().toordinal() for s in (start_s, end_s))
+    first, last = (utc(s).astimezone(timezone).date().toordinal() for s in (start_s, end_s))
     days = (date.fromordinal(day) for day in range(first, last + 1))
     times_s = set()
     for day in days:
@@ -201,11 +201,11 @@ class Knowledge:
 
     def _outlook_of_row(self, row: int, with_prediction: bool) -> Outlook:
         actual = self._actual
-        start = datetime.fromtimestamp(actual.start_s + row * actual.step_s, UTC)
+        start = utc(actual.start_s + row * actual.step_s)
         reading = Reading(
             zone=self._zone,
             start=start,
-            end=datetime.fromtimestamp(actual.start_s + (row + 1) * actual.step_s, UTC),
+            end=utc(actual.start_s + (row + 1) * actual.step_s),
             carbon_intensity_gco2eq_per_kwh=float(actual.values[row]),
             source="trace",
             kind=IntensityKind.REPLAYED,
