@@ -141,9 +141,9 @@ _ORPHAN_GRACE_S = 1.0
 class ProcessReaper:
     """A small process beside the child that outlives it by a second, and kills its whole group when the parent is gone.
 
-    The kernel can tie the child's own life to its parent's (PR_SET_PDEATHSIG), but not the lives of what the child started: a
-    data loader's workers, a program that a user's model calls. They share the child's process group, and the reaper, a fork
-    made before PyTorch is imported, watches the control pipe, which hangs up with the parent however that died.
+    It ends a child that hangs in C code, where its own thread at the control pipe cannot run, and what the child started: a data
+    loader's workers, a program that a user's model calls. They share the child's process group, and the reaper, a fork made
+    before PyTorch is imported, watches the control pipe, which hangs up with the parent however that died.
 
     Used as a context manager around the child's work; does nothing where the child leads no process group.
 

@@ -291,10 +291,9 @@ class Training:
 
     def _check_target(self, result: TrainingResult) -> None:
         training = self._training
+        # the base of a share is known only to the measurement
         limit = parse_memory_target(training.memory_target).size_bytes if training.micro_batch_size == AUTO else None
-        if (
-            limit is not None and result.peak_memory_bytes > limit
-        ):  # the base of a share is known only to the measurement
+        if limit is not None and result.peak_memory_bytes > limit:
             self._warn(
                 f"the peak of {result.peak_memory_bytes / BYTES_PER_MIB:.0f} MiB is above training.memory_target"
                 f" {training.memory_target}, though a trial of micro-batches of {result.micro_batch_size} kept within it;"
