@@ -8,24 +8,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import mean
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
 
 from lowtide import units
-from lowtide.report.figures import (
-    EMISSIONS,
-    PARTS,
-    PEAK_MEMORY,
-    TEST_ACCURACY,
-    Credit,
-    Side,
-    accuracy_text,
-    credit_of,
-    runs_of,
-)
+from lowtide.report.figures import EMISSIONS, PARTS, Credit, Side, credit_of
 from lowtide.report.html.run_data import (
     Activity,
     Bins,
@@ -145,11 +134,11 @@ def _axes(
     return axes
 
 
-def _scale(axis: "Axis", size: float, unit: str, *, nbins: int = 4) -> None:
+def _scale(axis: "Axis", size: float, unit: str) -> None:
     """Mark an axis in a unit of this size, named at each mark."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,g} {unit}" if value else "0"))
 
 
@@ -302,12 +291,8 @@ def _draw_bar(axes: "Axes", row: int, bar: Bar) -> None:
     if bar.interval is not None:
         _line(axes, [bar.interval.low, bar.interval.high], [row, row], "ink", linewidth=1.6)
         end = max(end, bar.interval.high)
-    _label(axes, bar.text, end, row, bold=bar.is_total)
-
-
-def _label(axes: "Axes", text: str, x: float, row: int, *, bold: bool = False) -> None:
-    weight = "bold" if bold else "normal"
-    axes.annotate(text, (x, row), xytext=(7, 0), textcoords="offset points", va="center", fontweight=weight)
+    weight = "bold" if bar.is_total else "normal"
+    axes.annotate(bar.text, (end, row), xytext=(7, 0), textcoords="offset points", va="center", fontweight=weight)
 
 
 # The grid over time, with what the run did meanwhile: waiting, running and pausing shaded.
@@ -619,74 +604,3 @@ def _power_cells(bins: Bins, k: int) -> tuple[str, str]:
     watts = float(bins.power_w[k])
     text = units.NONE_TEXT if np.isnan(watts) else units.power_text(watts)
     return text, units.grams_text(float(bins.cumulative_gco2eq[k + 1]))
-
-
-# Peak memory and test accuracy, the baseline's beside the run's; of several runs a side, each accuracy and the mean memory.
-
-
-def quality(report: Report) -> Chart:
-    """Return both figures of both sides, or of the run alone."""
-    sides = {side: runs for side in _SIDES if (runs := runs_of(report, side))}
-    words = (
-        f"{NAMES[side]}: accuracy {accuracy_text(mean(run.test_accuracy for run in runs))}, peak memory {_memory(runs)}."
-        for side, runs in sides.items()
-    )
-    svg = drawn(
-        "quality",
-        title="Peak memory and test accuracy",
-        description=" ".join(words),
-        height=104 + 64 * len(sides),
-        draw=lambda figure: _draw_quality(figure, sides),
-    )
-    changes = ("Change", PEAK_MEMORY.change_in(report.changes), "", TEST_ACCURACY.change_in(report.changes))
-    table = Table(
-        caption="Peak memory and test accuracy",
-        header=("Side", "Run", "Peak memory", "What is counted", "Test accuracy"),
-        rows=tuple(
-            (
-                NAMES[s],
-                run.run_id,
-                units.memory_text(run.peak_memory_bytes),
-                run.peak_memory_kind,
-                TEST_ACCURACY.text(run),
-            )
-            for s, runs in sides.items()
-            for run in runs
-        ),
-        total=None if report.baseline is None else (changes[0], "", *changes[1:]),
-    )
-    return Chart(svg=svg, table=table)
-
-
-def _memory(runs: Sequence[RunFigures]) -> str:
-    return units.memory_text(mean(run.peak_memory_bytes for run in runs))
-
-
-def _draw_quality(figure: "Figure", sides: Mapping[Side, Sequence[RunFigures]]) -> None:
-    rows = 32.0 * len(sides)
-    left = 76.0
-    memory = _axes(figure, left=left, right=26, bottom=80 + rows, top=24, rules="x", title="Peak memory")
-    accuracy = _axes(figure, left=left, right=26, bottom=26, top=78 + rows, rules="x", title="Test accuracy")
-    for axes in (memory, accuracy):
-        axes.set_ylim(len(sides) - 0.5, -0.5)
-        axes.set_yticks(range(len(sides)), [NAMES[side] for side in sides], color=COLOURS["ink"])
-    plot_px = WIDTH - left - 26
-    mib = [mean(run.peak_memory_bytes for run in runs) / units.BYTES_PER_MIB for runs in sides.values()]
-    memory.set_xlim(0, max(*mib, 1.0) * plot_px / (plot_px - 100))
-    _scale(memory.xaxis, 1.0, "MiB", nbins=3)
-    # points, not bars: the axis shows the range that matters, and does not begin at zero
-    percent = {side: [100 * run.test_accuracy for run in runs] for side, runs in sides.items()}
-    found = [value for values in percent.values() for value in values]
-    middle, reach = (min(found) + max(found)) / 2, max(max(found) - min(found), 0.5)
-    low, high = max(0.0, middle - reach), min(100.0, middle + reach)
-    accuracy.set_xlim(low, low + (high - low) * plot_px / (plot_px - 80))
-    _scale(accuracy.xaxis, 1.0, "%")
-    accuracy.set_xticks([mark for mark in accuracy.get_xticks() if low <= mark <= 100])
-    for row, (side, runs) in enumerate(sides.items()):
-        memory.barh(row, mib[row], height=0.55, color=COLOURS[side])
-        _label(memory, _memory(runs), mib[row], row)
-        marker = "o" if side == "run" else "D"
-        _line(
-            accuracy, percent[side], [row] * len(runs), side, linestyle="none", marker=marker, markersize=9, alpha=0.9
-        )
-        _label(accuracy, accuracy_text(mean(percent[side]) / 100), max(percent[side]), row)

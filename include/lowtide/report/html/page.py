@@ -8,7 +8,7 @@ from lowtide import units
 from lowtide.config.providers import licences_of
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
 from lowtide.report.figures import DURATION, EMISSIONS, ENERGY, INTENSITY, PEAK_MEMORY, TEST_ACCURACY, Figure, runs_of
-from lowtide.report.html.charts import Table, intensity, power, quality, waterfall
+from lowtide.report.html.charts import Table, intensity, power, waterfall
 from lowtide.report.html.run_data import Evidence, EvidenceFile, Span, activities, total_s
 from lowtide.report.model import Direction, Interval, Report, RunFigures, Status, Waiting
 from lowtide.report.text import (
@@ -121,7 +121,6 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, A
         "intensity": intensity(report, run, spans),
         "missing": _missing(report, baseline, run),
         "power": power(report, baseline, run, spans),
-        "memory_and_accuracy": quality(report),
         "tables": tuple(_tables(report)),
         "same": _same(report),
         "notes": report.notes,
@@ -198,7 +197,7 @@ def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ..
     drawn = (
         ()
         if report.replicates is None
-        else ("The first baseline and the first run are drawn; the tables hold all runs.",)
+        else ("The first baseline and the first run are drawn; the tables hold the means.",)
     )
     return drawn + tuple(
         f"{who} is missing here: {'; '.join(evidence.problems)}. Its totals are in the tables."

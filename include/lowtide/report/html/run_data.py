@@ -255,22 +255,18 @@ def _files(run: RunFigures, folder: Path, ledger_sha256: str | None) -> tuple[Ev
         "valued energy": "emissions.csv",
         "decisions": "decisions.jsonl",
     }
-    found += [_file(what, str(beside.with_name(name)), None, folder) for what, name in names.items()]
+    found += [_file(what, beside.with_name(name), folder) for what, name in names.items()]
     *of_the_run, _ = decision_files(folder)
-    found += [_file("decisions of the run", str(path), None, path.parent) for path in of_the_run]
+    found += [_file("decisions of the run", path, path.parent) for path in of_the_run]
     return tuple(file for file in found if file is not None)
 
 
-def _file(what: str, path: str, recorded_sha256: str | None, folder: Path) -> EvidenceFile | None:
-    """Return a file with its checksum; None where nothing was recorded of it and it is not there."""
+def _file(what: str, path: Path, folder: Path) -> EvidenceFile | None:
+    """Return a file of which no checksum is recorded, with the one it has now; None where it cannot be read."""
     try:
-        found = sha256_of(folder / Path(path).name)
+        return EvidenceFile(what=what, path=str(path), sha256=sha256_of(folder / path.name), checked=None)
     except OSError:
-        if recorded_sha256 is None:
-            return None
-        return EvidenceFile(what=what, path=path, sha256=recorded_sha256, checked=None)
-    checked = None if recorded_sha256 is None else found == recorded_sha256
-    return EvidenceFile(what=what, path=path, sha256=recorded_sha256 or found, checked=checked)
+        return None
 
 
 # When a run waited, ran and paused, and what the grid emitted meanwhile, from its ledger and its decisions.
