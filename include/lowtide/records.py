@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from lowtide.errors import ArtifactError, InvalidAnswer
 from lowtide.io import read_json_lines, write_json_atomically
-from lowtide.timeutil import format_moment, parse_moment
+from lowtide.timeutil import as_utc, format_moment, parse_moment
 
 # What the grid emitted per kWh in an interval, and how anyone knows.
 
@@ -329,6 +329,10 @@ class RunAccount(Frozen):
             description="lowtide, python, torch, codecarbon, the device's name, and the GPU driver's where there is one"
         ),
     ]
+
+    def real(self, time: datetime) -> datetime:
+        """Return the real time, in UTC, of a time of this run."""
+        return as_utc(time if self.replay is None else self.replay.real(time))
 
 
 class TrainingRecord(RunAccount):

@@ -8,7 +8,7 @@ from typing import Any
 
 from lowtide.io import sha256_of
 from lowtide.records import TrainingRecord
-from lowtide.report.savings import SavingsQuery, savings_ledger
+from lowtide.report.savings import savings_ledger
 from lowtide.report.savings_model import Savings
 
 from tests.support.comparisons import compared, waiting_run
@@ -62,4 +62,4 @@ def nightly(day: int = 1, month: int = 3, **changes: Any) -> TrainingRecord:
 
 def savings_of(root: Path, **query: Any) -> Savings:
     """Return the savings ledger of a root at a fixed moment."""
-    return savings_ledger(root, SavingsQuery(**query), repeatability_percent=3.0, now=NOW)
+    return savings_ledger(root, default_repeatability_percent=3.0, now=NOW, **query)

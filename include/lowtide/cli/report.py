@@ -13,7 +13,7 @@ from rich.text import Text
 from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
-from lowtide.report.savings import SavingsQuery, savings_ledger
+from lowtide.report.savings import savings_ledger
 from lowtide.report.savings_model import Savings
 from lowtide.report.savings_text import (
     HEADER,
@@ -62,14 +62,16 @@ def run(options: argparse.Namespace) -> int:
         raise ArtifactError(f"{root}: there is no folder 'runs' in it; give the artifact root")
     if options.since and options.until and options.until <= options.since:
         raise ConfigurationError("--until is before --since; swap them")
-    query = SavingsQuery(
+    savings = savings_ledger(
+        root,
+        default_repeatability_percent=DEFAULT_PERCENT,
+        now=utc_now(),
         since=options.since,
         until=options.until,
         dag=options.dag,
         verify=options.verify,
         repeatability_percent=options.repeatability_percent,
     )
-    savings = savings_ledger(root, query, repeatability_percent=DEFAULT_PERCENT, now=utc_now())
     files = ((options.csv, cells_csv), (options.runs_csv, runs_csv))
     written = [write_atomically(file.resolve(), text(savings)) for file, text in files if file]
     if options.json:

@@ -1,6 +1,6 @@
 """What may be said about a comparison: the rules for claims, in the order in which they bar one, and their sentences."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,13 +18,8 @@ from lowtide.report.attribution import (
     waiting_part,
 )
 from lowtide.report.comparability import METERS, agree_on, barring, comparability_of
-from lowtide.report.data_quality import (
-    estimated_energy_reasons,
-    forecast_reasons,
-    incomplete_energy_reasons,
-    simulated_reasons,
-    unvalued_energy_reasons,
-)
+from lowtide.report.data_quality import UNSOUND, Rule, estimated_energy_reasons, simulated_reasons
+from lowtide.report.figures import PARTS
 from lowtide.report.model import (
     AttributionParts,
     Changes,
@@ -52,15 +47,7 @@ HOW_TO_MAKE_A_BASELINE = (
 )
 """Both ways: a run of either may be compared on the command line, and a report is read far from where it was made."""
 
-_PARTS = ("waiting", "efficiency", "grid_conditions", "work")
 _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
-
-_Rule = Callable[[TrainingRecord, str], list[str]]
-_UNSOUND: tuple[_Rule, ...] = (
-    forecast_reasons,
-    unvalued_energy_reasons,
-    incomplete_energy_reasons,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +148,13 @@ def direction_of(change_percent: float, repeatability_percent: float, interval: 
     return "lower" if change_percent < 0 else "higher"
 
 
-def _of_both(comparison: Comparison, *rules: _Rule) -> list[str]:
+def _of_both(comparison: Comparison, *rules: Rule) -> list[str]:
     both = [*named(comparison.baselines, "baseline"), *named(comparison.runs, "run")]
     return [reason for rule in rules for record, who in both for reason in rule(record, who)]
 
 
 def _barred(comparison: Comparison) -> list[str]:
-    reasons = [*_of_both(comparison, *_UNSOUND), *barring(comparison.comparability, "comparison")]
+    reasons = [*_of_both(comparison, *UNSOUND), *barring(comparison.comparability, "comparison")]
     if not reasons and comparison.changes.emissions_percent is None:
         reasons.append("the baseline's emissions are zero, so no percentage exists")
     return reasons
@@ -243,7 +230,7 @@ def _waiting_alone(comparison: Comparison, repeatability_percent: float) -> str:
 
 
 def _unsound_run(comparison: Comparison) -> list[str]:
-    rules = (simulated_reasons, *_UNSOUND)
+    rules = (simulated_reasons, *UNSOUND)
     return [reason for rule in rules for run, who in named(comparison.runs, "run") for reason in rule(run, who)]
 
 
@@ -309,7 +296,7 @@ def _figures(comparison: Comparison) -> str:
     before, names = grams_text(mean_emissions(comparison.baselines)), comparison.controllable.parts
     doubtful = "waiting" not in names and waited(comparison.runs) and not comparison.queued
     not_claimed = ("waiting",) if doubtful else ()
-    external = tuple(part for part in _PARTS if part not in (*names, *not_claimed))
+    external = tuple(part.key for part in reversed(PARTS) if part.key not in (*names, *not_claimed))
     n, m = len(comparison.baselines), len(comparison.runs)
     means = f", means of {n} and {m} runs" if max(n, m) > 1 else ""
     return (
@@ -349,8 +336,7 @@ def _ordinal(number: int) -> str:
 
 def age_notes(baseline: TrainingRecord, who: str, settings: ReportConfig, now: datetime) -> list[str]:
     """Return a note on a baseline that is older than it should be; a replayed run's age is that of the real run."""
-    ended_at = baseline.ended_at if baseline.replay is None else baseline.replay.real(baseline.ended_at)
-    age = now - ended_at
+    age = now - baseline.real(baseline.ended_at)
     if age <= settings.baseline_max_age:
         return []
     limit = format_duration(settings.baseline_max_age)

@@ -1,6 +1,7 @@
 """Which data support a claim about a run: shares of its energy, by how energy and intensity were obtained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from lowtide.records import AnyRecord, IntensityKind, TrainingRecord
 from lowtide.report.model import RunFigures
@@ -38,7 +39,7 @@ def forecast_reasons(record: AnyRecord, who: str) -> list[str]:
 
     A cached reading is a fallback for hours without an answer; it may itself have been a forecast.
     """
-    share = _share_of_kinds(record.intensity_kinds, _UNSETTLED)
+    share = unsettled_share(record.intensity_kinds)
     if share <= CLAIM_LIMIT_SHARE:
         return []
     kinds = " and ".join(k.value for k in _UNSETTLED if record.intensity_kinds.get(k, 0.0) > 0)
@@ -75,6 +76,16 @@ def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
     return [f"energy that the {who} used is missing from its figures (see its problems)"]
 
 
+Rule = Callable[[TrainingRecord, str], list[str]]
+"""Why a record supports no claim, given the name of its run in a sentence; empty where it does."""
+UNSOUND: Final[tuple[Rule, ...]] = (
+    forecast_reasons,
+    unvalued_energy_reasons,
+    incomplete_energy_reasons,
+)
+"""What bars every claim about a run."""
+
+
 def estimated_energy_reasons(record: AnyRecord | RunFigures, who: str) -> list[str]:
     """Say where energy from a TDP or a constant carries more than the limit: it supports no efficiency claim."""
     share = _share_of_methods(record, _ESTIMATED_METHODS)
@@ -109,6 +120,11 @@ def _unsure_submission_reasons(record: TrainingRecord) -> list[str]:
         share = percent_text(100 * unsettled)
         return [f"{share} of the intensity at submission is forecast, cached, modelled or replayed"]
     return []
+
+
+def unsettled_share(kinds: Mapping[IntensityKind, float]) -> float:
+    """Return the share valued at forecasts or cached readings, which actual figures of the grid still replace."""
+    return _share_of_kinds(kinds, _UNSETTLED)
 
 
 def _share_of_kinds(kinds: Mapping[IntensityKind, float], wanted: tuple[IntensityKind, ...]) -> float:

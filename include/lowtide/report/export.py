@@ -18,7 +18,7 @@ import yaml
 from lowtide.config.zones import find_zone
 from lowtide.records import AnyRecord, TrainingRecord
 from lowtide.report.data_quality import missing_emissions_text
-from lowtide.timeutil import as_utc, format_moment
+from lowtide.timeutil import format_moment
 from lowtide.units import GRAMS_PER_KG, JOULES_PER_KWH
 
 CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
@@ -63,7 +63,7 @@ def codecarbon_row(account: AnyRecord, project_name: str) -> dict[str, Any]:
     zone = find_zone(account.zone)
     kg = account.emissions_gco2eq / GRAMS_PER_KG
     row = {
-        "timestamp": f"{_real(account, account.ended_at):%Y-%m-%dT%H:%M:%S}",
+        "timestamp": f"{account.real(account.ended_at):%Y-%m-%dT%H:%M:%S}",  # a dashboard's axis is the wall clock
         "project_name": project_name,
         "run_id": account.run_id,
         "experiment_id": account.comparison_key,
@@ -119,11 +119,6 @@ def _energies(account: AnyRecord) -> dict[str, float]:
         figures[f"{part}_energy"] = kwh * account.pue
         figures[f"{part}_power"] = kwh * account.pue * JOULES_PER_KWH / duration_s if duration_s else math.nan
     return figures
-
-
-def _real(account: AnyRecord, time: datetime) -> datetime:
-    """Return the real time, also of a replayed run: a dashboard's axis is the wall clock."""
-    return as_utc(time if account.replay is None else account.replay.real(time))
 
 
 def _cell(value: Any) -> Any:

@@ -15,20 +15,20 @@ from pydantic import ValidationError
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError
 from lowtide.io import sha256_of, write_atomically, write_json_atomically
-from lowtide.records import AnyRecord, IntensityKind, TrainingRecord, decision_files, newest_decisions, read_record
+from lowtide.records import AnyRecord, TrainingRecord, decision_files, newest_decisions, read_record
 from lowtide.report.data_quality import (
+    UNSOUND,
     counterfactual_reasons,
     estimated_energy_reasons,
-    forecast_reasons,
     incomplete_energy_reasons,
     simulated_reasons,
+    unsettled_share,
     unvalued_energy_reasons,
 )
 from lowtide.report.model import Report, RunFigures
 from lowtide.report.savings_model import Basis, Figures, Group, LeftOut, Part, Savings, SavingsRun
 from lowtide.report.savings_text import cells_csv, runs_csv
 from lowtide.report.waiting import Delay, delay_of, queue_reason, waiting_of
-from lowtide.timeutil import as_utc
 from lowtide.units import percent_text
 
 NOTES = (
@@ -43,7 +43,6 @@ NOTES = (
 
 _S_PER_HOUR = 3600.0
 _BASES = ("measured", "estimated_energy", "simulated")
-_UNSOUND = (forecast_reasons, unvalued_energy_reasons, incomplete_energy_reasons)
 _FILES = ("record.json", "ledger.jsonl", "decisions.jsonl")
 _REPLACED = re.compile(r"(finished|other)-\d+")
 _MAPPED = re.compile(r"(.+)~\d+")
@@ -56,28 +55,13 @@ _NOT_STARTED = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavingsQuery:
-    """Which runs: those that ended in ``[since, until)``, of one DAG or of all.
-
-    :param repeatability_percent: for all runs, whatever their reports say; None for each report's own.
-    :param verify: compare each energy ledger with its record's checksum, and leave out the runs where they differ.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    dag: str | None = None
-    verify: bool = False
-    repeatability_percent: float | None = None
-
-
 def refresh_savings(root: Path, *, settings: ReportConfig, now: datetime) -> tuple[Savings, dict[str, Path]]:
     """Write ``savings.json``, ``savings.csv`` and ``runs.csv`` of all runs, each whole or not at all.
 
     :return: the savings, and the paths by file name.
     :raises ArtifactError: a file cannot be written.
     """
-    savings = savings_ledger(root, SavingsQuery(), repeatability_percent=settings.repeatability_percent, now=now)
+    savings = savings_ledger(root, default_repeatability_percent=settings.repeatability_percent, now=now)
     folder = root / "savings"
     return savings, {
         "savings.csv": write_atomically(folder / "savings.csv", cells_csv(savings)),
@@ -86,30 +70,41 @@ def refresh_savings(root: Path, *, settings: ReportConfig, now: datetime) -> tup
     }
 
 
-def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: float, now: datetime) -> Savings:
-    """Return the runs below an artifact root and their sums.
+def savings_ledger(
+    root: Path,
+    *,
+    default_repeatability_percent: float,
+    now: datetime,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    dag: str | None = None,
+    verify: bool = False,
+    repeatability_percent: float | None = None,
+) -> Savings:
+    """Return the runs below an artifact root that ended in ``[since, until)``, of one DAG or of all, and their sums.
 
-    :param repeatability_percent: a change within this is not claimed for efficiency, where a report does not say its own.
+    :param default_repeatability_percent: a change within this is not claimed for efficiency, where a report does not say its own.
+    :param verify: compare each energy ledger with its record's checksum, and leave out the runs where they differ.
+    :param repeatability_percent: for all runs, whatever their reports say; None for each report's own.
     """
-    asked = query.repeatability_percent
 
     def repeatability(report: Report) -> float:
-        own = repeatability_percent if report.repeatability_percent is None else report.repeatability_percent
-        return own if asked is None else asked
+        own = default_repeatability_percent if report.repeatability_percent is None else report.repeatability_percent
+        return own if repeatability_percent is None else repeatability_percent
 
     entries = (_entry_of(folder, repeatability) for folder in training_folders(root))
-    wanted = _once_each([entry for entry in entries if _is_wanted(entry, query)])
-    if query.verify:
+    wanted = _once_each([entry for entry in entries if _is_wanted(entry, since, until, dag)])
+    if verify:
         wanted = [_verified(root, entry) for entry in wanted]
     runs = [entry for entry in wanted if isinstance(entry, SavingsRun)]
     return Savings(
         generated_at=now,
-        since=query.since,
-        until=query.until,
-        dag=query.dag,
-        ledgers_verified=query.verify,
-        repeatability_percent=repeatability_percent if asked is None else asked,
-        repeatability_for_all=asked is not None,
+        since=since,
+        until=until,
+        dag=dag,
+        ledgers_verified=verify,
+        repeatability_percent=default_repeatability_percent if repeatability_percent is None else repeatability_percent,
+        repeatability_for_all=repeatability_percent is not None,
         groups=groups_of(runs),
         left_out=tuple(entry for entry in wanted if isinstance(entry, LeftOut)),
         runs=tuple(sorted(runs, key=lambda run: (run.ended_at, run.folder))),
@@ -211,7 +206,7 @@ def _left_out(folder: TrainingFolder, reason: str, record: AnyRecord | None = No
         dag=folder.dag,
         folder=folder.name,
         reason=reason,
-        last_change=folder.last_change() if record is None else _real(record, record.ended_at),
+        last_change=folder.last_change() if record is None else record.real(record.ended_at),
         energy_kwh=None if record is None else record.energy_kwh.total,
         emissions_gco2eq=None if record is None else record.emissions_gco2eq,
     )
@@ -219,7 +214,7 @@ def _left_out(folder: TrainingFolder, reason: str, record: AnyRecord | None = No
 
 def _savings_run(folder: TrainingFolder, record: AnyRecord, repeatability: _Repeatability) -> SavingsRun:
     basis, delay, bounds = _basis(record), _delay(folder, record), record.uncertainty
-    finished, ended_at = isinstance(record, TrainingRecord), _real(record, record.ended_at)
+    finished, ended_at = isinstance(record, TrainingRecord), record.real(record.ended_at)
     waiting, efficiency = _avoided(folder, record, basis, delay, repeatability)
     return SavingsRun(
         run_id=record.run_id,
@@ -232,7 +227,7 @@ def _savings_run(folder: TrainingFolder, record: AnyRecord, repeatability: _Repe
         emission_factor_type=record.emission_factor_type,
         measuring_scope=record.measuring_scope,
         policy=record.policy,
-        started_at=_real(record, record.started_at),
+        started_at=record.real(record.started_at),
         ended_at=ended_at,
         month=f"{ended_at:%Y-%m}",
         finished=finished,
@@ -243,7 +238,7 @@ def _savings_run(folder: TrainingFolder, record: AnyRecord, repeatability: _Repe
         emissions_gco2eq=record.emissions_gco2eq,
         emissions_low_gco2eq=bounds.emissions_low_gco2eq if bounds else None,
         emissions_high_gco2eq=bounds.emissions_high_gco2eq if bounds else None,
-        unsettled_gco2eq=record.emissions_gco2eq * _unsettled_share(record),
+        unsettled_gco2eq=record.emissions_gco2eq * min(1.0, unsettled_share(record.intensity_kinds)),
         waited=delay.waited,
         wait_s=delay.waited_s,
         paused_s=delay.paused_s,
@@ -279,15 +274,6 @@ def _dag(folder: TrainingFolder, record: AnyRecord) -> str | None:
     return dag if separator and folder.dag is not None else folder.dag
 
 
-def _unsettled_share(record: AnyRecord) -> float:
-    kinds = record.intensity_kinds
-    return min(1.0, sum(kinds.get(kind, 0.0) for kind in (IntensityKind.FORECAST, IntensityKind.CACHED)))
-
-
-def _real(record: AnyRecord, time: datetime) -> datetime:
-    return as_utc(time if record.replay is None else record.replay.real(time))
-
-
 # What may be counted as avoided: by waiting, where the record supports it; by efficiency, where the run's report claims it.
 
 
@@ -321,7 +307,7 @@ def _waiting_barred(record: TrainingRecord, basis: Basis, delay: Delay) -> list[
         return ["the run did not wait for the grid, by its decisions; time in a queue is no saving"]
     if basis == "simulated" and record.policy != "immediate" and record.counterfactual is not None:
         return incomplete_energy_reasons(record, "run")  # simulated savings are never added to measured ones
-    reasons = [reason for rule in _UNSOUND for reason in rule(record, "run")] + counterfactual_reasons(record)
+    reasons = [reason for rule in UNSOUND for reason in rule(record, "run")] + counterfactual_reasons(record)
     queue = queue_reason(record, delay.queued_s) if delay.waited else None
     return reasons or ([queue] if queue else [])
 
@@ -381,11 +367,11 @@ def _energy_per_sample_kwh(side: RunFigures) -> float:
 # Which entries count.
 
 
-def _is_wanted(entry: Entry, query: SavingsQuery) -> bool:
+def _is_wanted(entry: Entry, since: datetime | None, until: datetime | None, dag: str | None) -> bool:
     time = entry.ended_at if isinstance(entry, SavingsRun) else entry.last_change
-    after = query.since is None or time >= query.since
-    before = query.until is None or time < query.until
-    return after and before and query.dag in (None, entry.dag, entry.folder.split("/")[1])
+    after = since is None or time >= since
+    before = until is None or time < until
+    return after and before and dag in (None, entry.dag, entry.folder.split("/")[1])
 
 
 def _once_each(entries: Sequence[Entry]) -> list[Entry]:

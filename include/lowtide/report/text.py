@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lowtide import units
 from lowtide.records import Counterfactual, IntensityKind
-from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, missing_emissions_text
+from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, missing_emissions_text, unsettled_share
 from lowtide.report.figures import (
     DETAILS,
     EMISSIONS,
@@ -113,7 +113,6 @@ def _all(runs: Sequence[RunFigures], write: Callable[[RunFigures], str]) -> str:
 MOST_LINES = 10
 _MOST_REASONS = 3
 _STATUS = {"claimed": "", "simulated": ", simulated", "withheld": ", not claimed", "no_baseline": ""}
-_UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
 
 
 def summary_lines(report: Report, paths: Mapping[str, Path]) -> list[str]:
@@ -170,7 +169,7 @@ def _valuation(report: Report) -> str:
         return ", simulated"
     at_submission = report.run.counterfactual
     for kinds in (report.run.intensity_kinds, at_submission.intensity_kinds if at_submission else {}):
-        if sum(kinds.get(kind, 0.0) for kind in _UNSETTLED) > CLAIM_LIMIT_SHARE:
+        if unsettled_share(kinds) > CLAIM_LIMIT_SHARE:
             return ", valued at forecasts, not yet settled"
     return ""
 
