@@ -26,7 +26,7 @@ EXAMPLES = """examples:
   lowtide compare --baseline artifacts/runs/base-* --run artifacts/runs/mine-* --output artifacts/reports/seeds
                   (several runs a side, of different seeds: means, and 95 % intervals from two runs a side on)
 
-environment: LOWTIDE_ARTIFACTS_ROOT (where the grid's history is, for what perfect knowledge would have saved;
+environment: LOWTIDE_ARTIFACTS_ROOT (where the grid's history is, for what perfect foresight would have saved;
              default: the project's artifacts folder)
 """
 
