@@ -40,18 +40,6 @@ def _part(name: str) -> Value:
     return value
 
 
-def _zone(record: TrainingRecord) -> str:
-    return record.zone + (" (replay)" if record.replay else "")
-
-
-def _factor_type(record: TrainingRecord) -> str:
-    return record.emission_factor_type
-
-
-def _scope(record: TrainingRecord) -> str:
-    return record.measuring_scope
-
-
 def _batch(record: TrainingRecord) -> str:
     return str(record.effective_batch_size)
 
@@ -74,10 +62,14 @@ def _gpu_names(record: TrainingRecord) -> str:
 
 
 CHECKS = (
-    Check("zone", "zone", _zone, "comparison", "the grids are different ones"),
+    Check(
+        "zone", "zone", lambda r: r.zone + " (replay)" * bool(r.replay), "comparison", "the grids are different ones"
+    ),
     Check("signal_type", "signal type", lambda r: r.signal_type, "comparison", _OTHER_GRAMS),
-    Check("emission_factor_type", "emission factor type", _factor_type, "comparison", _OTHER_GRAMS),
-    Check("measuring_scope", "measuring scope", _scope, "comparison", "their kWh are not comparable"),
+    Check("emission_factor_type", "emission factor type", lambda r: r.emission_factor_type, "comparison", _OTHER_GRAMS),
+    Check(
+        "measuring_scope", "measuring scope", lambda r: r.measuring_scope, "comparison", "their kWh are not comparable"
+    ),
     Check("model", "model", _part("model"), "comparison", "another model is other work"),
     Check("data", "data set", _part("data"), "comparison", "another data set is other work"),
     Check(

@@ -25,6 +25,7 @@ from lowtide.report.data_quality import (
     unsettled_share,
     unvalued_energy_reasons,
 )
+from lowtide.report.figures import runs_of
 from lowtide.report.model import Report, RunFigures
 from lowtide.report.savings_model import Basis, Figures, Group, LeftOut, Part, Savings, SavingsRun
 from lowtide.report.savings_text import cells_csv, runs_csv
@@ -328,7 +329,7 @@ def _by_efficiency(report: Path, record: TrainingRecord, repeatability: _Repeata
     percent = repeatability(found)
     if reasons := _efficiency_barred(found, record):
         return _Avoided(reasons=tuple(reasons), repeatability_percent=percent)
-    sides = [_energy_per_sample_kwh(side) for side in _baselines(found)]
+    sides = [_energy_per_sample_kwh(side) for side in runs_of(found, "baseline")]
     before, now = math.fsum(sides) / len(sides), _energy_per_sample_kwh(found.run)
     if not before or not now:
         return _Avoided(reasons=("there is no energy per sample to compare",), repeatability_percent=percent)
@@ -347,16 +348,10 @@ def _efficiency_barred(found: Report, record: TrainingRecord) -> list[str]:
         return ["its report is about several runs, not about this one"]
     differing = [d.label for d in found.fairness.differences if d.bars != "nothing"]
     reasons = [f"{label} differs from the baseline's" for label in differing]
-    for side, who in (*((baseline, "baseline") for baseline in _baselines(found)), (found.run, "run")):
+    for side, who in (*((baseline, "baseline") for baseline in runs_of(found, "baseline")), (found.run, "run")):
         reasons += estimated_energy_reasons(side, who)
     counted = found.controllable is not None and "efficiency" in found.controllable.parts
     return list(dict.fromkeys(reasons)) or ([] if counted else ["its report does not count efficiency"])
-
-
-def _baselines(found: Report) -> tuple[RunFigures, ...]:
-    if found.replicates is not None:
-        return found.replicates.baselines
-    return () if found.baseline is None else (found.baseline,)
 
 
 def _energy_per_sample_kwh(side: RunFigures) -> float:

@@ -1,5 +1,6 @@
 """Everything that the page says, in the order in which it says it; the template only puts it into place."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,12 +10,11 @@ from lowtide.config.providers import licences_of
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
 from lowtide.report.figures import DURATION, EMISSIONS, ENERGY, INTENSITY, PEAK_MEMORY, TEST_ACCURACY, Figure, runs_of
 from lowtide.report.html.charts import Table, intensity, power, waterfall
-from lowtide.report.html.run_data import Evidence, EvidenceFile, Span, activities, total_s
+from lowtide.report.html.run_data import Evidence, Span, activities, total_s
 from lowtide.report.model import Direction, Interval, Report, RunFigures, Status, Waiting
 from lowtide.report.text import (
     DIFFERENCE_HEADER,
     INTERVAL_HEADER,
-    Facts,
     difference_rows,
     interval_rows,
     quality_facts,
@@ -88,16 +88,6 @@ class Tile:
     lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where one run's figures come from: facts, files with checksums, and what could not be read."""
-
-    who: str
-    facts: Facts
-    files: tuple[EvidenceFile, ...]
-    problems: tuple[str, ...]
-
-
 def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, Any]:
     """Return what the template shows of a report and of what its runs left: plain text and drawings, escaped there."""
     word, meaning = STATUS[report.headline.status]
@@ -125,12 +115,12 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, A
         "same": _same(report),
         "notes": report.notes,
         "sources": tuple(
-            Source(
-                who=who,
-                facts=(*run_facts(figures), *_read_facts(figures, found)),
-                files=found.files,
-                problems=found.problems,
-            )
+            {
+                "who": who,
+                "facts": (*run_facts(figures), *_read_facts(figures, found)),
+                "files": found.files,
+                "problems": found.problems,
+            }
             for who, figures, found in sides
         ),
         "licences": licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
@@ -329,7 +319,8 @@ def _read_facts(run: RunFigures, evidence: Evidence) -> Iterator[tuple[str, tupl
     """Yield what only the run's files hold, first of all whether the ledger's rows, summed here, are the record's figures."""
     if (rows := evidence.rows) is not None:
         kwh, grams = float(rows.energy_kwh.sum()), float(rows.emissions_gco2eq.sum())
-        same = _close(kwh, run.energy_kwh.total) and _close(grams, run.emissions_gco2eq)
+        summed, recorded = (kwh, grams), (run.energy_kwh.total, run.emissions_gco2eq)
+        same = all(math.isclose(*pair, rel_tol=1e-9, abs_tol=1e-21) for pair in zip(summed, recorded, strict=True))
         verdict = "the record's figures" if same else "NOT the record's figures"
         sums = f"{units.energy_text(kwh)} and {grams_text(grams)}"
         yield "Rows of the ledger", (f"{len(rows):,} rows, which sum to {sums}: {verdict}",)
@@ -337,7 +328,3 @@ def _read_facts(run: RunFigures, evidence: Evidence) -> Iterator[tuple[str, tupl
         yield "Intensity from", (", ".join(sources),)
     if evidence.record is not None:
         yield "Versions", (", ".join(f"{name} {version}" for name, version in evidence.record.versions.items()),)
-
-
-def _close(value: float, reference: float) -> bool:
-    return abs(value - reference) <= 1e-9 * max(abs(reference), 1e-12)
