@@ -3,13 +3,23 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.json_schema import GenerateJsonSchema
 
 from lowtide.errors import ArtifactError, InvalidAnswer
@@ -45,18 +55,50 @@ class EmissionFactorType(StrEnum):
 
 
 Meaning = tuple[SignalType, EmissionFactorType]
+Timestamp = Annotated[datetime, BeforeValidator(parse_moment), PlainSerializer(format_moment)]
+
+_adapter = cache(TypeAdapter)
+
+
+class JsonFields:
+    """A dataclass that is written as plain JSON and read back."""
+
+    __slots__ = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able mapping that ``from_json`` reads."""
+        written: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        return written
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``as_json`` wrote; other keys, such as those of later versions, are ignored.
+
+        :raises ValueError: a key is missing, or a value cannot be read.
+        """
+        try:
+            read: Self = _adapter(cls).validate_python(data)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from None
+        return read
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong in one phrase: the key, and why its value cannot be read."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(JsonFields):
     """The intensity of one zone over ``[start, end)``, with its origin.
 
     :raises InvalidAnswer: negative or non-finite intensity, naive times, or an interval that does not run forwards.
     """
 
     zone: str
-    start: datetime
-    end: datetime
+    start: Timestamp
+    end: Timestamp
     carbon_intensity_gco2eq_per_kwh: float
     source: str
     kind: IntensityKind
@@ -79,33 +121,6 @@ class Reading:
     def comparable_with(self, other: "Reading") -> bool:
         """Whether grams of the two mean the same thing."""
         return (self.signal_type, self.emission_factor_type) == (other.signal_type, other.emission_factor_type)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return a JSON-able mapping that ``from_json`` reads."""
-        return {
-            "zone": self.zone,
-            "start": format_moment(self.start),
-            "end": format_moment(self.end),
-            "carbon_intensity_gco2eq_per_kwh": self.carbon_intensity_gco2eq_per_kwh,
-            "source": self.source,
-            "kind": self.kind.value,
-            "signal_type": self.signal_type.value,
-            "emission_factor_type": self.emission_factor_type.value,
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read what ``as_json`` wrote."""
-        return cls(
-            zone=data["zone"],
-            start=parse_moment(data["start"]),
-            end=parse_moment(data["end"]),
-            carbon_intensity_gco2eq_per_kwh=float(data["carbon_intensity_gco2eq_per_kwh"]),
-            source=data["source"],
-            kind=IntensityKind(data["kind"]),
-            signal_type=SignalType(data["signal_type"]),
-            emission_factor_type=EmissionFactorType(data["emission_factor_type"]),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,9 +430,7 @@ def read_record(file: Path) -> AnyRecord:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ArtifactError(f"{file}: is not a training record: {key}: {first['msg']}; repeat the run") from None
+        raise ArtifactError(f"{file}: is not a training record: {first_fault(error)}; repeat the run") from None
 
 
 # One row of the energy ledger: what was used in an interval. What the grid was like then is in ``intensity.jsonl``.
@@ -436,8 +449,12 @@ class Phase(StrEnum):
     EVALUATE = "evaluate"
 
 
+Number = Annotated[float, Field(strict=True)]
+"""Digits in quotes are no figure."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerRow:
+class LedgerRow(JsonFields):
     """Energy of one interval in kWh before PUE, even over the interval.
 
     Under replay ``start`` and ``end`` are virtual times; ``monotonic_s`` (at the row's end) is always real.
@@ -445,17 +462,17 @@ class LedgerRow:
     ones'), its upper bound, and is left out of the line where it is not known.
     """
 
-    start: datetime
-    end: datetime
+    start: Timestamp
+    end: Timestamp
     phase: Phase
     attempt: int
-    monotonic_s: float
-    cpu_energy_kwh: float
-    gpu_energy_kwh: float
-    ram_energy_kwh: float
-    machine_cpu_energy_kwh: float | None = None
-    machine_gpu_energy_kwh: float | None = None
-    machine_ram_energy_kwh: float | None = None
+    monotonic_s: Number
+    cpu_energy_kwh: Number
+    gpu_energy_kwh: Number
+    ram_energy_kwh: Number
+    machine_cpu_energy_kwh: Number | None = None
+    machine_gpu_energy_kwh: Number | None = None
+    machine_ram_energy_kwh: Number | None = None
 
     @property
     def energy_kwh(self) -> float:
@@ -464,21 +481,8 @@ class LedgerRow:
 
     def as_json_line(self) -> str:
         """Return the row's energy as one line of JSON, with the line's end."""
-        # not asdict, which copies deeply: a month has half a million rows
-        data = {key: value for key in _ROW_KEYS if (value := getattr(self, key)) is not None}
-        times = {key: format_moment(value) for key, value in data.items() if isinstance(value, datetime)}
-        return json.dumps(data | times, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "LedgerRow":
-        """Read one row; keys of later versions are left aside.
-
-        :raises KeyError: a key that every row has is missing.
-        :raises ValueError: a time or a phase that cannot be read.
-        """
-        known = {key: data[key] for key in _REQUIRED} | {key: data[key] for key in _OPTIONAL if key in data}
-        times = {key: parse_moment(data[key]) for key in ("start", "end")}
-        return LedgerRow(**known | times | {"phase": Phase(data["phase"])})
+        written = {key: value for key, value in self.as_json().items() if value is not None}
+        return json.dumps(written, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -497,11 +501,6 @@ class ValuedRow(LedgerRow):
     learnt_at: datetime | None = None
 
 
-_ROW_KEYS = tuple(field.name for field in fields(LedgerRow))
-_REQUIRED = tuple(field.name for field in fields(LedgerRow) if field.default is not None)
-_OPTIONAL = tuple(field.name for field in fields(LedgerRow) if field.default is None)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownIntensity:
     """One line of ``intensity.jsonl``: a reading of the grid, and when it was learnt (real time)."""
@@ -515,11 +514,7 @@ class KnownIntensity:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read one entry.
-
-        :raises KeyError: a key is missing.
-        :raises ValueError: a figure or a time that cannot be read.
-        """
+        """Read one entry, as ``Reading.from_json`` does."""
         return cls(reading=Reading.from_json(data), learnt_at=parse_moment(data["learnt_at"]))
 
 
@@ -545,34 +540,16 @@ DECISIONS_NAME: Final = "decisions.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedDecision:
+class RecordedDecision(JsonFields):
     """One decision: run, wait, pause, skip or fail, why, and the figures it rests on. Times are policy time."""
 
-    decided_at: datetime
+    decided_at: Timestamp
     action: str
     reason: str
     text: str
-    deadline: datetime | None
+    deadline: Timestamp | None
     reading: Reading | None
     threshold_gco2eq_per_kwh: float | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read one decision; keys that a reader does not need are left aside.
-
-        :raises KeyError: a key is missing.
-        :raises ValueError: a time that cannot be read.
-        """
-        deadline, reading = data["deadline"], data["reading"]
-        return cls(
-            decided_at=parse_moment(data["decided_at"]),
-            action=str(data["action"]),
-            reason=str(data["reason"]),
-            text=str(data["text"]),
-            deadline=parse_moment(deadline) if deadline else None,
-            reading=Reading.from_json(reading) if reading else None,
-            threshold_gco2eq_per_kwh=data.get("threshold_gco2eq_per_kwh"),
-        )
 
 
 def decision_files(folder: Path) -> tuple[Path, ...]:
@@ -630,7 +607,7 @@ class LedgerEventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEvent:
+class LedgerEvent(JsonFields):
     """An attempt began or ended. ``at`` is real time, also under replay; ``monotonic_s`` is the clock of the rows.
 
     An opening says in ``details`` what the run is about (so a ledger stands alone), a closing how many rows the attempt
@@ -639,7 +616,7 @@ class LedgerEvent:
 
     event: LedgerEventKind
     attempt: int
-    at: datetime
+    at: Timestamp
     monotonic_s: float
     boot_id: str | None = None
     schema_version: str = LEDGER_SCHEMA_VERSION
@@ -647,26 +624,7 @@ class LedgerEvent:
 
     def as_json_line(self) -> str:
         """Return the event as one line of JSON, with the line's end."""
-        head = {"event": self.event.value, "schema_version": self.schema_version, "attempt": self.attempt}
-        clocks = {"at": format_moment(self.at), "monotonic_s": self.monotonic_s, "boot_id": self.boot_id}
-        return json.dumps({**head, **clocks, "details": dict(self.details)}, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read one event; keys of later versions are left aside.
-
-        :raises KeyError: a key is missing.
-        :raises ValueError: an event or a time that cannot be read.
-        """
-        return cls(
-            event=LedgerEventKind(data["event"]),
-            attempt=int(data["attempt"]),
-            at=parse_moment(data["at"]),
-            monotonic_s=float(data["monotonic_s"]),
-            boot_id=data.get("boot_id"),
-            schema_version=str(data["schema_version"]),
-            details=dict(data.get("details") or {}),
-        )
+        return json.dumps(self.as_json() | {"details": dict(self.details)}, allow_nan=False) + "\n"
 
 
 # JSON schemas of the files that Lowtide writes. ``python -m lowtide.records`` renews them.

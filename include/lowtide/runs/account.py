@@ -33,6 +33,7 @@ from lowtide.records import (
     Settlement,
     TrainingRecord,
     ValuedRow,
+    first_fault,
     read_intensity,
     read_record,
 )
@@ -127,9 +128,7 @@ def _one_sentence(place: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "its values"
-        raise ArtifactError(f"{place} is damaged ({where}: {first['msg']}); restore the file") from None
+        raise ArtifactError(f"{place} is damaged ({first_fault(error)}); restore the file") from None
 
 
 def read_facts(folder: RunFolder) -> Facts:
