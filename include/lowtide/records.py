@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -57,7 +57,7 @@ class EmissionFactorType(StrEnum):
 Meaning = tuple[SignalType, EmissionFactorType]
 Timestamp = Annotated[datetime, BeforeValidator(parse_moment), PlainSerializer(format_moment)]
 
-_adapter = cache(TypeAdapter)
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 class JsonFields:

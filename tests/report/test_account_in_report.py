@@ -2,7 +2,7 @@
 
 from lowtide.records import FirstValuation, Settlement
 from lowtide.report.text import Row, render_markdown, render_table
-from lowtide.tracker.sci import sci_score
+from lowtide.tracker.emissions import sci_score
 from lowtide.tracker.uncertainty import emissions_interval
 
 from tests.support.comparisons import NOW, compared, waiting_run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from lowtide.records import LEDGER_SCHEMA_VERSION, LedgerEventKind
-from lowtide.tracker.ledger import LedgerWriter, next_attempt, read_ledger, repair_ledger
+from lowtide.tracker.ledger import LedgerWriter, read_ledger, repair_ledger
 
 from tests.tracker.tracker_tools import row
 
@@ -49,8 +49,7 @@ def test_an_attempt_that_was_not_closed_is_told_with_the_loss_window(tmp_path: P
 
 def test_the_next_attempt_counts_one_that_was_killed_before_its_first_row(tmp_path: Path) -> None:
     write(tmp_path / "l", close=False, rows=0)
-    contents = read_ledger(tmp_path / "l")
-    assert next_attempt(contents.rows, contents.events) == 2
+    assert read_ledger(tmp_path / "l").next_attempt == 2
     write(tmp_path / "l", close=True, attempt=2)
     assert len(read_ledger(tmp_path / "l").problems) == 1, "the first attempt stays without an end"
 

@@ -41,18 +41,26 @@ from lowtide.report.files import load_record
 from lowtide.runs.context import RunDetails, sizes_of_killed
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_moment
-from lowtide.tracker.emissions import Valuation, counterfactual, machine_totals, summarise, total_energy_kwh, value_rows
+from lowtide.tracker.emissions import (
+    Valuation,
+    counterfactual,
+    embodied_part_gco2eq,
+    functional_units,
+    machine_totals,
+    sci_score,
+    summarise,
+    total_energy_kwh,
+    value_rows,
+)
 from lowtide.tracker.ledger import (
     TORN_SUFFIX,
     IntensityLog,
     LedgerContents,
     LedgerWriter,
     held_up_s,
-    lost_energy,
     read_ledger,
     uncovered_s,
 )
-from lowtide.tracker.sci import embodied_part_gco2eq, functional_units, sci_score
 from lowtide.tracker.uncertainty import emissions_interval
 from lowtide.trainer.protocol import TrainingResult
 from lowtide.units import percent_text
@@ -248,11 +256,11 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
         "interruptions": tuple(_interruptions(folder, rows)),
         "energy_kwh": energy | {"total": known.total_energy_kwh, "methods": methods},
         "machine_energy_kwh": None if machine is None else {**machine._asdict(), "total": machine.total},
-        "energy_train_kwh": known.train.energy_kwh,
+        "energy_train_kwh": known.train_energy_kwh,
         "measuring_scope": scope_of(facts.contents),
         "uncovered_s": _uncovered_s(folder, facts),
         "emissions_gco2eq": known.emissions_gco2eq,
-        "emissions_train_gco2eq": known.train.emissions_gco2eq,
+        "emissions_train_gco2eq": known.train_emissions_gco2eq,
         "mean_carbon_intensity_gco2eq_per_kwh": known.mean_carbon_intensity_gco2eq_per_kwh,
         "intensity_kinds": known.intensity_kinds,
         "unvalued_energy_kwh": known.unvalued_energy_kwh,
@@ -278,7 +286,7 @@ def _problems(folder: RunFolder, facts: Facts, then: Valuation, now: Valuation) 
     return tuple(
         dict.fromkeys(
             (
-                *lost_energy(contents.rows, contents.events),
+                *contents.lost_energy(),
                 *(str(problem) for event in closings for problem in event.details.get("problems", ())),
                 *contents.problems,
                 *moved,
@@ -355,8 +363,8 @@ def _uncovered_s(folder: RunFolder, facts: Facts) -> float | None:
     contents, interval_s = facts.contents, facts.details.interval_s
     if interval_s is None:
         return None
-    held_s = held_up_s(contents.rows, contents.events, folder.ledger.stat().st_mtime)
-    return uncovered_s(contents.rows, contents.events, interval_s=interval_s, speed=facts.speed, held_up_s=held_s)
+    held_s = held_up_s(contents, folder.ledger.stat().st_mtime)
+    return uncovered_s(contents, interval_s=interval_s, speed=facts.speed, held_up_s=held_s)
 
 
 def _score(details: RunDetails, result: TrainingResult, emissions_gco2eq: float, duration_s: float) -> SciScore | None:

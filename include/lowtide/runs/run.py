@@ -35,7 +35,7 @@ from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import utc_now
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.gpu import VISIBLE
-from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter, next_attempt, read_ledger
+from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter, read_ledger
 from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 from lowtide.tracker.recorder import EnergyRecorder, LiveFigures
@@ -595,8 +595,8 @@ def run_training(
         SignalRefresher(signal, Clock(run.anchor), interval_s=_poke_s(run), check=check),
         LedgerWriter(run.folder.ledger, timeout_s=SETTLEMENT_S) as ledger,
     ):
-        before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and moved a torn line aside
-        attempt = next_attempt(before.rows, before.events)
+        # after the writer has taken its lock and moved a torn line aside
+        attempt = read_ledger(run.folder.ledger).next_attempt
         recorder = _recorder(run, signal, energy_meter, ledger, attempt)
         supervision = Supervision(
             run,

@@ -10,7 +10,18 @@ from typing import NamedTuple
 
 from lowtide.errors import MeasurementError
 from lowtide.grid.series import best_known
-from lowtide.records import Counterfactual, IntensityKind, KnownIntensity, LedgerRow, Meaning, Phase, Reading, ValuedRow
+from lowtide.records import (
+    Counterfactual,
+    FunctionalUnit,
+    IntensityKind,
+    KnownIntensity,
+    LedgerRow,
+    Meaning,
+    Phase,
+    Reading,
+    SciScore,
+    ValuedRow,
+)
 from lowtide.units import emissions_gco2eq
 
 # What a whole machine used over a run's rows: the upper bound of what the run is charged.
@@ -129,17 +140,10 @@ def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseTotals:
-    """Energy before PUE in kWh and emissions in g of one phase; its duration in policy time."""
-
-    energy_kwh: float
-    emissions_gco2eq: float
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSummary:
-    """Totals of all rows. The mean intensity is emissions / (valued energy x PUE).
+    """Totals of all rows: energy in kWh before PUE. The mean intensity is emissions / (valued energy x PUE).
+
+    ``train_...`` is the training alone, without start-up, checkpoints and evaluation.
 
     ``attempts`` is the highest attempt with a row; ``intensity_kinds`` are shares of the energy and sum to 1.
     """
@@ -152,15 +156,11 @@ class LedgerSummary:
     emissions_gco2eq: float
     mean_carbon_intensity_gco2eq_per_kwh: float
     intensity_kinds: dict[IntensityKind, float]
-    phases: dict[Phase, PhaseTotals]
+    train_energy_kwh: float
+    train_emissions_gco2eq: float
     started_at: datetime
     ended_at: datetime
     attempts: int
-
-    @property
-    def train(self) -> PhaseTotals:
-        """The training alone, without start-up, checkpoints and evaluation."""
-        return self.phases.get(Phase.TRAIN, PhaseTotals(energy_kwh=0.0, emissions_gco2eq=0.0, duration_s=0.0))
 
 
 def summarise(rows: Sequence[ValuedRow], unvalued: Sequence[LedgerRow] = (), *, pue: float = 1.0) -> LedgerSummary:
@@ -178,6 +178,7 @@ def summarise(rows: Sequence[ValuedRow], unvalued: Sequence[LedgerRow] = (), *, 
             "the energy meter counted nothing in the whole run; check what it can read on this machine"
         )
     grams = math.fsum(row.emissions_gco2eq for row in rows)
+    train = [row for row in rows if row.phase is Phase.TRAIN]
     return LedgerSummary(
         cpu_energy_kwh=math.fsum(row.cpu_energy_kwh for row in every),
         gpu_energy_kwh=math.fsum(row.gpu_energy_kwh for row in every),
@@ -187,7 +188,8 @@ def summarise(rows: Sequence[ValuedRow], unvalued: Sequence[LedgerRow] = (), *, 
         emissions_gco2eq=grams,
         mean_carbon_intensity_gco2eq_per_kwh=grams / (valued_kwh * pue) if valued_kwh > 0 else 0.0,
         intensity_kinds=intensity_shares(rows),
-        phases={phase: _phase_totals(every, phase) for phase in Phase if any(row.phase is phase for row in every)},
+        train_energy_kwh=total_energy_kwh(row for row in every if row.phase is Phase.TRAIN),
+        train_emissions_gco2eq=math.fsum(row.emissions_gco2eq for row in train),
         started_at=min(row.start for row in every),
         ended_at=max(row.end for row in every),
         attempts=max(row.attempt for row in every),
@@ -204,15 +206,6 @@ def intensity_shares(rows: Sequence[ValuedRow]) -> dict[IntensityKind, float]:
     total_kwh = total_energy_kwh(rows)
     kinds = sorted({row.intensity_kind for row in rows}) if total_kwh > 0 else []
     return {kind: total_energy_kwh(row for row in rows if row.intensity_kind is kind) / total_kwh for kind in kinds}
-
-
-def _phase_totals(rows: Sequence[LedgerRow], phase: Phase) -> PhaseTotals:
-    own = [row for row in rows if row.phase is phase]
-    return PhaseTotals(
-        energy_kwh=total_energy_kwh(own),
-        emissions_gco2eq=math.fsum(row.emissions_gco2eq for row in own if isinstance(row, ValuedRow)),
-        duration_s=math.fsum((row.end - row.start).total_seconds() for row in own),
-    )
 
 
 def counterfactual(
@@ -255,3 +248,38 @@ def _joined(rows: Sequence[LedgerRow]) -> list[LedgerRow]:
             earlier = row.start - joined[-1].end
         joined.append(replace(row, start=row.start - earlier, end=row.end - earlier))
     return joined
+
+
+# The Software Carbon Intensity score, ISO/IEC 21031:2024: SCI = (O + M) per R, with M = TE x TS x RS.
+
+
+def embodied_part_gco2eq(
+    hardware_gco2eq: float, *, duration_s: float, lifespan_s: float, resource_share: float
+) -> float:
+    """Return a run's part of its hardware's embodied emissions in grams: M = TE x TS x RS.
+
+    :param hardware_gco2eq: TE, of the whole hardware over its life.
+    :param duration_s: how long the hardware was reserved; TS is its share of the lifespan.
+    :param resource_share: RS, the share of the hardware that was reserved, 0 to 1.
+    """
+    return hardware_gco2eq * (duration_s / lifespan_s) * resource_share
+
+
+def functional_units(unit: FunctionalUnit, *, epochs: int, samples: int) -> float:
+    """Return how many of the functional unit R a run is."""
+    return {"run": 1.0, "epoch": float(epochs), "1000_samples": samples / 1000}[unit]
+
+
+def sci_score(
+    operational_gco2eq: float, embodied_gco2eq: float | None, *, unit: FunctionalUnit, units: float
+) -> SciScore | None:
+    """Return the score, location-based; None for a run of no units, which has no rate."""
+    if units <= 0:
+        return None
+    return SciScore(
+        gco2eq_per_unit=(operational_gco2eq + (embodied_gco2eq or 0.0)) / units,
+        functional_unit=unit,
+        units=units,
+        operational_gco2eq=operational_gco2eq,
+        embodied_gco2eq=embodied_gco2eq,
+    )

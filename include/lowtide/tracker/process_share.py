@@ -213,6 +213,7 @@ class AttributedMeter:
 
     def __init__(self, meter: EnergyMeter, source: UsageSource) -> None:
         self._meter, self._source = meter, source
+        self.methods, self.versions, self.gpu_devices = meter.methods, meter.versions, meter.gpu_devices
         self._usage: Usage | None = None
         self._machine = (0.0, 0.0, 0.0)
         self._charged = (0.0, 0.0, 0.0)
@@ -236,21 +237,6 @@ class AttributedMeter:
     def stop(self) -> MeterReading:
         """Charge the last interval."""
         return self._share(self._meter.stop())
-
-    @property
-    def methods(self) -> dict[Component, Method]:
-        """As the machine's meter has them."""
-        return self._meter.methods
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """As the machine's meter has them."""
-        return self._meter.versions
-
-    @property
-    def gpu_devices(self) -> tuple[str, ...]:
-        """As the machine's meter has them."""
-        return self._meter.gpu_devices
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from lowtide.records import EmissionsInterval, IntensityKind, LedgerRow, ValuedRow
+from lowtide.tracker.emissions import machine_totals
 
 # How far each method may err, by which source. ``docs/accounting.md`` repeats the table; a test keeps the two equal.
 #
@@ -85,10 +86,12 @@ def emissions_interval(
 
 def _machine(rows: Sequence[LedgerRow]) -> Iterator[str]:
     """Yield the machine's total, the upper bound of the run's share; the accuracy of a share of CPU time is not published."""
-    parts = [[getattr(row, f"machine_{name}_energy_kwh") for row in rows] for name in ("cpu", "gpu", "ram")]
-    if all(kwh is not None for part in parts for kwh in part):
-        total_kwh = math.fsum(kwh for part in parts for kwh in part)
-        yield f"the whole machine used {total_kwh:.4g} kWh in the same rows by the same methods, the upper bound of the run's share"
+    machine = machine_totals(rows)
+    if machine is not None:
+        yield (
+            f"the whole machine used {machine.total:.4g} kWh in the same rows by the same methods, the upper bound of the"
+            " run's share"
+        )
 
 
 def _components(rows: Sequence[LedgerRow], methods: Mapping[str, str]) -> Iterator[_Part]:
