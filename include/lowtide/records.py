@@ -118,9 +118,10 @@ class Reading(JsonFields):
         """Return whether a time is in ``[start, end)``."""
         return self.start <= time < self.end
 
-    def comparable_with(self, other: "Reading") -> bool:
-        """Whether grams of the two mean the same thing."""
-        return (self.signal_type, self.emission_factor_type) == (other.signal_type, other.emission_factor_type)
+    @property
+    def meaning(self) -> Meaning:
+        """What its grams mean: those of two readings are compared only where it is equal."""
+        return self.signal_type, self.emission_factor_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ class Forecast:
                 raise InvalidAnswer(
                     f"{first.source} gave a forecast for {first.zone} that is unsorted or overlaps at {later.start}"
                 )
-        if any(r.zone != first.zone or not r.comparable_with(first) for r in self.readings):
+        if any(r.zone != first.zone or r.meaning != first.meaning for r in self.readings):
             raise InvalidAnswer(f"{first.source} gave a forecast that mixes zones or factor types")
 
     @property
@@ -618,7 +619,6 @@ class LedgerEvent(JsonFields):
     attempt: int
     at: Timestamp
     monotonic_s: float
-    boot_id: str | None = None
     schema_version: str = LEDGER_SCHEMA_VERSION
     details: Mapping[str, Any] = field(default_factory=dict)
 

@@ -70,9 +70,9 @@ def test_a_reading_covers_its_start_but_not_its_end() -> None:
 
 
 def test_average_and_marginal_lifecycle_and_direct_are_never_compared() -> None:
-    assert reading().comparable_with(reading(source="other", kind=IntensityKind.FORECAST))
-    assert not reading().comparable_with(reading(signal_type=SignalType.MARGINAL))
-    assert not reading().comparable_with(reading(emission_factor_type=EmissionFactorType.LIFECYCLE))
+    assert reading().meaning == reading(source="other", kind=IntensityKind.FORECAST).meaning
+    assert reading().meaning != reading(signal_type=SignalType.MARGINAL).meaning
+    assert reading().meaning != reading(emission_factor_type=EmissionFactorType.LIFECYCLE).meaning
 
 
 @given(moments, figures, st.sampled_from(IntensityKind), st.sampled_from(SignalType), st.text(min_size=1))

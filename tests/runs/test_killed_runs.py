@@ -41,7 +41,7 @@ def run(folder, details):
     ledger = LedgerWriter(Path(folder) / "ledger.jsonl")
     ledger.open_attempt(1, details)
     recording = EnergyRecorder(
-        AttributedMeter(ReplayMeter(), ProcessTree()), ledger, constant, now=utc_now, interval_s=0.003, pue=1.0, attempt=1
+        AttributedMeter(ReplayMeter(), ProcessTree().usage), ledger, constant, now=utc_now, interval_s=0.003, pue=1.0, attempt=1
     )
     recording.start()
     while True:
@@ -76,7 +76,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     root = tmp_path_factory.mktemp("killed")
     config = load_config(write_config(root, scheduler__policy="immediate", grid__provider="profile"))
     run = TrainingRun(config=config, run_id="killed", folder=RunFolder(root), submitted_at=utc_now())
-    details = run_details(run, open_signal(config.values.grid), AttributedMeter(ReplayMeter(), _Everything()))
+    details = run_details(run, open_signal(config.values.grid), AttributedMeter(ReplayMeter(), _Everything().usage))
     assert details["report"] == config.values.report.model_dump(
         mode="json"
     )  # by which whoever compares the run later judges it

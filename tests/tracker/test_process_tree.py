@@ -123,7 +123,7 @@ from lowtide.tracker.emissions import machine_totals, summarise
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 from lowtide.tracker.recorder import EnergyRecorder
 from tests.tracker.tracker_tools import constant
-meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), ProcessTree())
+meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), ProcessTree().usage)
 ledger = LedgerWriter(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -203,7 +203,7 @@ for folder, limit, value in (("cpu", "cpu.cfs_quota_us", 20000), ("memory", "mem
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 tree = ProcessTree()
-meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), tree)
+meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), tree.usage)
 before = tree.usage()
 meter.start()
 end = time.monotonic() + 2

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 from lowtide.records import IntensityKind
-from lowtide.tracker.meter import Method
 from lowtide.tracker.emissions import embodied_part_gco2eq, functional_units, sci_score
+from lowtide.tracker.meter import Method
 from lowtide.tracker.uncertainty import ENERGY_ERRORS, INTENSITY_ERRORS, emissions_interval
 
 from tests.tracker.tracker_tools import valued

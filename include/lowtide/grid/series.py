@@ -236,7 +236,7 @@ DECAY_S = 12 * 3600.0
 def provider_curve(reading: Reading, forecast: Forecast) -> IntensityCurve:
     """Return a provider's forecast as a curve; it begins with the reading that holds now where the forecast begins soon."""
     first = forecast.readings[0]
-    before = timedelta(0) <= first.start - reading.end <= SOON and reading.comparable_with(first)
+    before = timedelta(0) <= first.start - reading.end <= SOON and reading.meaning == first.meaning
     return IntensityCurve.from_readings((reading, *forecast.readings) if before else forecast.readings)
 
 

@@ -25,7 +25,6 @@ from lowtide.records import (
     IntensityKind,
     Interruption,
     KnownIntensity,
-    LedgerEvent,
     LedgerEventKind,
     LedgerRow,
     Meaning,
@@ -244,18 +243,20 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     if not rows:
         raise MeasurementError(f"{folder.ledger} has no rows: {'; '.join(problems) or 'nothing was measured'}")
     known = summarise(now.rows, now.unvalued, pue=details.pue)
+    first = summarise(then.rows, then.unvalued, pue=details.pue)
+    foreign = value_rows(now.unvalued, facts.entries, pue=details.pue)
     methods = methods_of(facts.contents)
     energy = {"cpu": known.cpu_energy_kwh, "gpu": known.gpu_energy_kwh, "ram": known.ram_energy_kwh}
-    machine = machine_totals(rows)
     return details.model_dump(include=_FROM_OPENING) | {
         "started_at": known.started_at,
         "ended_at": known.ended_at,
         "wait_s": max(0.0, (known.started_at - details.submitted_at).total_seconds()),
-        "duration_s": real_duration_s(rows, speed=facts.speed),
+        # failed attempts count as their energy does, pauses do not
+        "duration_s": math.fsum((row.end - row.start).total_seconds() for row in rows) / facts.speed,
         "attempts": known.attempts,
         "interruptions": tuple(_interruptions(folder, rows)),
         "energy_kwh": energy | {"total": known.total_energy_kwh, "methods": methods},
-        "machine_energy_kwh": None if machine is None else {**machine._asdict(), "total": machine.total},
+        "machine_energy_kwh": machine_totals(rows),
         "energy_train_kwh": known.train_energy_kwh,
         "measuring_scope": scope_of(facts.contents),
         "uncovered_s": _uncovered_s(folder, facts),
@@ -264,8 +265,13 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
         "mean_carbon_intensity_gco2eq_per_kwh": known.mean_carbon_intensity_gco2eq_per_kwh,
         "intensity_kinds": known.intensity_kinds,
         "unvalued_energy_kwh": known.unvalued_energy_kwh,
-        "foreign_signal_share": _foreign_share(now, facts),
-        "first_valuation": _first_valuation(then, facts),
+        "foreign_signal_share": total_energy_kwh(foreign.rows) / now.energy_kwh,
+        "first_valuation": FirstValuation(
+            as_of=facts.ended_at,
+            emissions_gco2eq=first.emissions_gco2eq,
+            mean_carbon_intensity_gco2eq_per_kwh=first.mean_carbon_intensity_gco2eq_per_kwh,
+            intensity_kinds=first.intensity_kinds,
+        ),
         "settlement": _settlement(now.rows, facts.ended_at, known.total_energy_kwh),
         "counterfactual": _at_submission(facts),
         "uncertainty": emissions_interval(now.rows, methods, unvalued=now.unvalued),
@@ -307,21 +313,6 @@ def _without_intensity(facts: Facts, now: Valuation) -> list[str]:
     return [f"no intensity ({own}) is known of {share} of the energy, which is in no emissions; settle the run later"]
 
 
-def _foreign_share(now: Valuation, facts: Facts) -> float:
-    foreign = value_rows(now.unvalued, facts.entries, pue=facts.details.pue)
-    return total_energy_kwh(foreign.rows) / now.energy_kwh
-
-
-def _first_valuation(then: Valuation, facts: Facts) -> FirstValuation:
-    first = summarise(then.rows, then.unvalued, pue=facts.details.pue)
-    return FirstValuation(
-        as_of=facts.ended_at,
-        emissions_gco2eq=first.emissions_gco2eq,
-        mean_carbon_intensity_gco2eq_per_kwh=first.mean_carbon_intensity_gco2eq_per_kwh,
-        intensity_kinds=first.intensity_kinds,
-    )
-
-
 def _settlement(rows: Sequence[ValuedRow], ended_at: datetime, total_kwh: float) -> Settlement | None:
     later = [row for row in rows if row.learnt_at is not None and row.learnt_at > ended_at]
     if not later:
@@ -339,14 +330,6 @@ def _at_submission(facts: Facts) -> Any:
     readings = [entry.reading for entry in best_known(facts.entries, meaning=facts.meaning)]
     paused = details.policy == "interruptible"
     return counterfactual(facts.rows, details.submitted_at, readings, pue=details.pue, in_one_piece=paused)
-
-
-def real_duration_s(rows: Sequence[LedgerRow], *, speed: float) -> float:
-    """Return how long the rows lasted in real seconds: failed attempts count as their energy does, pauses do not.
-
-    :param speed: of policy time, above 1 under replay.
-    """
-    return math.fsum((row.end - row.start).total_seconds() for row in rows) / speed
 
 
 def _interruptions(folder: RunFolder, rows: Sequence[LedgerRow]) -> Iterator[Interruption]:
@@ -460,7 +443,9 @@ def fallback_problems(facts: Facts, then: Valuation) -> list[str]:
 
     :param then: the ledger at what was known when the run ended, over all attempts.
     """
-    asked = {event.attempt: provider for event in facts.contents.events if (provider := _live_provider(event))}
+    openings = facts.contents.attempts(LedgerEventKind.OPENED)
+    providers = {number: (opening.details.get("grid") or {}).get("provider") for number, opening in openings.items()}
+    asked = {number: str(name) for number, name in providers.items() if name and name not in _MODELLED_ANYWAY}
     foreign = value_rows(then.unvalued, facts.entries, pue=facts.details.pue, as_of=facts.ended_at)
     of = len(then.rows) + len(foreign.rows) + len(foreign.unvalued)
     found: list[str] = []
@@ -471,14 +456,6 @@ def fallback_problems(facts: Facts, then: Valuation) -> list[str]:
         without = [row for row in rows if row.intensity_kind is IntensityKind.MODELLED and row.attempt in asked]
         found += _sentences(without, asked, instead, of=of, total_kwh=then.energy_kwh)
     return found
-
-
-def _live_provider(event: LedgerEvent) -> str | None:
-    grid = event.details.get("grid")
-    if event.event is not LedgerEventKind.OPENED or not isinstance(grid, dict):
-        return None
-    provider = grid.get("provider")
-    return provider if isinstance(provider, str) and provider not in _MODELLED_ANYWAY else None
 
 
 def _sentences(

@@ -102,11 +102,7 @@ def sizes_of_killed(folder: RunFolder, details: RunDetails) -> tuple[dict[str, A
     """
     if details.micro_batch_size is not None:
         return {"micro_batch_size": details.micro_batch_size, "accumulation_steps": details.accumulation_steps}, []
-    for line in reversed(folder.attempts.read_text(encoding="utf-8").splitlines() if folder.attempts.exists() else []):
-        try:
-            note = json.loads(line)
-        except ValueError:  # a line that a killed worker left half-written
-            continue
+    for note in reversed(folder.notes()):
         if all(isinstance(note.get(key), int) for key in _KEYS):
             return {key: note[key] for key in _KEYS}, []
     whole = {"micro_batch_size": details.effective_batch_size, "accumulation_steps": 1}

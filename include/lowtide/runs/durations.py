@@ -1,7 +1,7 @@
 """How long a training takes, learnt from the records that earlier runs of the same training left."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -58,17 +58,13 @@ def expected_duration(config: LowtideConfig, artifacts_root: Path) -> ExpectedDu
     configured = ExpectedDuration(duration=config.scheduler.expected_duration, source="as configured")
     if not config.scheduler.learn_duration:
         return configured
-    seconds = [_policy_seconds(record) for record in _earlier_runs(config, artifacts_root)]
+    earlier = _earlier_runs(config, artifacts_root)
+    seconds = [run.duration_s * (run.replay.speed if run.replay else 1.0) for run in earlier]
     if len(seconds) < LEAST_RUNS:
         return configured
-    learnt = max(1.0, math.ceil(usually_at_most(seconds)))
+    middle = median(seconds)  # like the median deviation, it does not move with a single outlier
+    learnt = max(1.0, math.ceil(middle + 2.0 * median(abs(one - middle) for one in seconds)))
     return ExpectedDuration(duration=timedelta(seconds=learnt), source=f"learnt from {len(seconds)} earlier runs")
-
-
-def usually_at_most(values: Sequence[float]) -> float:
-    """Return the median plus twice the median absolute deviation from it; a single outlier does not move it."""
-    middle = median(values)
-    return middle + 2.0 * median(abs(value - middle) for value in values)
 
 
 def _earlier_runs(config: LowtideConfig, artifacts_root: Path) -> list[TrainingRecord]:
@@ -101,7 +97,3 @@ def _modified_s(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:  # removed since it was listed
         return 0.0
-
-
-def _policy_seconds(record: TrainingRecord) -> float:
-    return record.duration_s * (record.replay.speed if record.replay else 1.0)

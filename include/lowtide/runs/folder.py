@@ -7,7 +7,6 @@
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lowtide.errors import ArtifactError
+from lowtide.io import read_json_lines
 from lowtide.records import INTENSITY_NAME, tells_of_an_unfinished_run
 
 _log = logging.getLogger(__name__)
@@ -141,20 +141,15 @@ class RunFolder:
 
     def resumed_from(self) -> dict[int, int]:
         """Return the optimizer step that each attempt resumed from; attempts that started from scratch are not in it."""
-        return {note["attempt"]: note["optimizer_step"] for note in self._notes() if "optimizer_step" in note}
+        return {note["attempt"]: note["optimizer_step"] for note in self.notes() if "optimizer_step" in note}
 
     def warnings(self) -> tuple[str, ...]:
         """Return what the trainings of all attempts warned of, each sentence once."""
-        return tuple(dict.fromkeys(str(note["warning"]) for note in self._notes() if "warning" in note))
+        return tuple(dict.fromkeys(str(note["warning"]) for note in self.notes() if "warning" in note))
 
-    def _notes(self) -> list[dict[str, Any]]:
-        if not self.attempts.exists():
-            return []
-        found: list[dict[str, Any]] = []
-        for line in self.attempts.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):  # a line that a killed worker left half-written
-                found.append(json.loads(line))
-        return found
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what ``note_attempt`` wrote; a line that a killed worker left half-written is left out."""
+        return list(read_json_lines(self.attempts, []))
 
     def append_decisions(self, decisions: list[dict[str, Any]]) -> None:
         """Append decisions to ``decisions.jsonl``.

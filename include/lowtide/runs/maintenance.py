@@ -11,7 +11,7 @@ from typing import Any
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError, LedgerInUse, LowtideError, MeasurementError
 from lowtide.grid.history import HistoryStore
-from lowtide.records import AnyRecord, LedgerEventKind, read_record
+from lowtide.records import AnyRecord, read_record
 from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
 from lowtide.report.model import Report
@@ -67,15 +67,12 @@ def _without_record(artifacts_root: Path) -> Iterator[RunFolder]:
 
 def _recover(folder: RunFolder, now: datetime) -> bool:
     def is_left(contents: LedgerContents) -> bool:
-        quiet = PAUSED_QUIET if _is_paused(contents) else QUIET
+        last = contents.events[-1] if contents.events else None
+        is_paused = last is not None and last.details.get("outcome") == "paused"  # which only a closing line has
+        quiet = PAUSED_QUIET if is_paused else QUIET
         return _last_alive(folder) <= now - quiet  # checked again: an attempt may have begun meanwhile
 
     return recover_if(folder, is_left) is not None
-
-
-def _is_paused(contents: LedgerContents) -> bool:
-    last = contents.events[-1] if contents.events else None
-    return last is not None and last.event is LedgerEventKind.CLOSED and last.details.get("outcome") == "paused"
 
 
 def _last_alive(folder: RunFolder) -> datetime:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Any, Self, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -38,7 +37,7 @@ from lowtide.tracker.gpu import VISIBLE
 from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter, read_ledger
 from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
-from lowtide.tracker.recorder import EnergyRecorder, LiveFigures
+from lowtide.tracker.recorder import EnergyRecorder
 from lowtide.trainer.checkpoint import CheckpointFolder, Manifest, first_difference
 from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
@@ -73,12 +72,6 @@ def run_details(run: TrainingRun, signal: IntensityClient, meter: EnergyMeter) -
         effective_batch_size=training.effective_batch_size,
         seed=training.seed,
     ).model_dump(mode="json")
-
-
-def _outcome(error: BaseException) -> str:
-    if isinstance(error, TrainingPaused):
-        return "paused"
-    return "stopped" if isinstance(error, TrainingStopped) else "failed"
 
 
 _log = logging.getLogger(__name__)
@@ -152,10 +145,10 @@ def begin(run: TrainingRun) -> str:
     """
     run.folder.create()
     with _held(run.folder):
-        return _begin(run)
+        return _prepared(run)
 
 
-def _begin(run: TrainingRun) -> str:
+def _prepared(run: TrainingRun) -> str:
     folder = run.folder
     earlier, wanted = unfinished(folder), run.training_id
     identity = run_identity(run.config.values, run.anchor)
@@ -167,7 +160,9 @@ def _begin(run: TrainingRun) -> str:
     else:
         difference = refuse_another_training(run, earlier)
         if difference is None:
-            _forget_account(folder)
+            # derived files are removed, facts stay; the record last: while it is there, this is repeated
+            folder.emissions.unlink(missing_ok=True)
+            folder.record.unlink(missing_ok=True)
             return earlier.training_id
         _set_aside(folder, difference)
     training_id = wanted or new_training_id()
@@ -192,12 +187,6 @@ def _held(folder: RunFolder) -> Iterator[None]:
         with contextlib.suppress(FileNotFoundError):
             os.utime(folder.identity)  # shows that the run is alive: the attempt's first row may be a minute away
         yield
-
-
-def _forget_account(folder: RunFolder) -> None:
-    # derived files are removed, facts stay; the record last: while it is there, this is repeated
-    folder.emissions.unlink(missing_ok=True)
-    folder.record.unlink(missing_ok=True)
 
 
 def refuse_another_training(run: TrainingRun, earlier: RunStart) -> str | None:
@@ -256,7 +245,7 @@ def open_metering(run: TrainingRun) -> tuple[EnergyMeter, dict[str, str]]:
     if config.tracker.scope == "machine":
         return machine, environment
     try:
-        return AttributedMeter(machine, ProcessTree()), environment
+        return AttributedMeter(machine, ProcessTree().usage), environment
     except MeasurementError as error:
         _log.warning("the whole machine's energy is charged to the run, since its share is not known: %s", error)
         return machine, environment
@@ -287,12 +276,6 @@ def measured(
     if shortfall is not None:
         _log.warning("%s", shortfall)
     return result, shortfall
-
-
-def _closing_problems(recorder: EnergyRecorder) -> tuple[str, ...]:
-    """Return the problems for an attempt's closing line, with what is missing of its energy."""
-    failure = recorder.failure
-    return recorder.problems if failure is None else (f"{INCOMPLETE}{failure}", *recorder.problems)
 
 
 def _unseen_gpu(result: TrainingResult, meter: EnergyMeter) -> str | None:
@@ -336,20 +319,16 @@ class Progress:
     """A snapshot of a running training; energy before PUE, emissions with it."""
 
     phase: str
-    epoch: int
     epochs: int
-    samples: int
-    samples_total: int
-    samples_per_s: float
-    loss: float | None
+    epoch: int = 0
+    samples: int = 0
+    samples_total: int = 0
+    samples_per_s: float = 0.0
+    loss: float | None = None
     power_w: float
     energy_kwh: float
     emissions_gco2eq: float
     carbon_intensity_gco2eq_per_kwh: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the snapshot as a JSON-able mapping."""
-        return asdict(self)
 
     def sentence(self) -> str:
         """Return the snapshot as one line for a task log."""
@@ -361,24 +340,6 @@ class Progress:
             f" ({self.samples_per_s:,.0f}/s){loss}; {self.power_w:.1f} W, {self.energy_kwh * 1000:.3f} Wh,"
             f" {self.emissions_gco2eq:.3f} g{grid}"
         )
-
-
-def snapshot(phase: str, epochs: int, last: TrainingEvent | None, live: LiveFigures) -> Progress:
-    """Put the child's last progress event and the tracker's live figures together."""
-    data = last.data if last else {}
-    return Progress(
-        phase=phase,
-        epoch=data.get("epoch", 0),
-        epochs=epochs,
-        samples=data.get("samples", 0),
-        samples_total=data.get("samples_total", 0),
-        samples_per_s=data.get("samples_per_s", 0.0),
-        loss=data.get("loss"),
-        power_w=live.power_w,
-        energy_kwh=live.energy_kwh,
-        emissions_gco2eq=live.emissions_gco2eq,
-        carbon_intensity_gco2eq_per_kwh=live.carbon_intensity_gco2eq_per_kwh,
-    )
 
 
 # Keeps the grid's last reading fresh while a training runs, without the training waiting for a request.
@@ -410,9 +371,7 @@ class SignalRefresher:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(timeout=1.0)  # a request in flight may outlive the training, which does no harm
 
@@ -443,6 +402,7 @@ _STOP_LATENCY_S = 0.2
 _STOP_GRACE_S = 2.0
 """For the step that is under way and its checkpoint, before the signals; Airflow leaves a killed task 5 s in all."""
 _PROGRESS_INTERVAL_S = 1.0
+_CHILDS_PROGRESS = ("epoch", "samples", "samples_total", "samples_per_s", "loss")
 
 
 class Supervision:
@@ -477,7 +437,7 @@ class Supervision:
         )
         self._stop_requested_s: float | None = None
         self._phase = Phase.STARTUP
-        self._last_progress: TrainingEvent | None = None
+        self._last_progress: dict[str, Any] = {}
         self._published_s = 0.0
 
     def train(self) -> TrainingResult:
@@ -524,7 +484,7 @@ class Supervision:
             self._phase = Phase(data["phase"])
             self._recorder.set_phase(self._phase)
         elif event.kind is EventKind.PROGRESS:
-            self._last_progress = event
+            self._last_progress = {name: data[name] for name in _CHILDS_PROGRESS}
         elif event.kind is EventKind.READY:
             note_sizes(folder, self._run.config.values, self._attempt, data)
         elif event.kind is EventKind.WARNING:
@@ -553,9 +513,17 @@ class Supervision:
 
     def _publish(self) -> None:
         self._published_s = time.monotonic()
-        epochs = self._run.config.values.training.epochs
-        progress = snapshot(self._phase, epochs, self._last_progress, self._recorder.live())
-        self._run.folder.publish("progress.json", progress.as_json())
+        live = self._recorder.live()
+        progress = Progress(
+            phase=self._phase,
+            epochs=self._run.config.values.training.epochs,
+            power_w=live.power_w,
+            energy_kwh=live.energy_kwh,
+            emissions_gco2eq=live.emissions_gco2eq,
+            carbon_intensity_gco2eq_per_kwh=live.carbon_intensity_gco2eq_per_kwh,
+            **self._last_progress,
+        )
+        self._run.folder.publish("progress.json", asdict(progress))
         if self._on_progress:
             self._on_progress(progress)
 
@@ -591,13 +559,25 @@ def run_training(
     """
     training_id = begin(run)
     energy_meter, environment = open_metering(run) if meter is None else (meter, {})
+    config, clock, speed = run.config.values, Clock(run.anchor), run.anchor.speed if run.anchor else 1.0
+    poke_s = config.scheduler.poke_interval.total_seconds() / speed
     with (
-        SignalRefresher(signal, Clock(run.anchor), interval_s=_poke_s(run), check=check),
+        SignalRefresher(signal, clock, interval_s=poke_s, check=check),
         LedgerWriter(run.folder.ledger, timeout_s=SETTLEMENT_S) as ledger,
     ):
         # after the writer has taken its lock and moved a torn line aside
         attempt = read_ledger(run.folder.ledger).next_attempt
-        recorder = _recorder(run, signal, energy_meter, ledger, attempt)
+        recorder = EnergyRecorder(
+            energy_meter,
+            ledger,
+            signal.known,
+            now=clock.now,
+            interval_s=config.tracker.interval.total_seconds(),
+            pue=config.tracker.pue,
+            attempt=attempt,
+            speed=speed,
+            meaning=(signal.signal_type, signal.emission_factor_type),
+        )
         supervision = Supervision(
             run,
             training_id,
@@ -617,11 +597,6 @@ def run_training(
     return cast("TrainingRecord", record)  # the attempt was closed with its result
 
 
-def _poke_s(run: TrainingRun) -> float:
-    speed = run.anchor.speed if run.anchor else 1.0
-    return run.config.values.scheduler.poke_interval.total_seconds() / speed
-
-
 def _train_in_attempt(
     ledger: LedgerWriter, recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
 ) -> None:
@@ -630,7 +605,11 @@ def _train_in_attempt(
         result, shortfall = measured(recorder, meter, train)
     except BaseException as error:
         try:
-            ledger.close_attempt(_outcome(error), _closing_problems(recorder))
+            paused, stopped = isinstance(error, TrainingPaused), isinstance(error, TrainingStopped)
+            missing = () if recorder.failure is None else (f"{INCOMPLETE}{recorder.failure}",)
+            ledger.close_attempt(
+                "paused" if paused else "stopped" if stopped else "failed", (*missing, *recorder.problems)
+            )
         except ArtifactError as failure:
             error.add_note(f"the energy ledger's attempt could not be closed: {failure}")
         raise
@@ -651,21 +630,4 @@ def _learn_grid_since_submission(run: TrainingRun, signal: IntensityClient) -> N
     log = IntensityLog(run.folder.path)
     for missing in gaps(((entry.reading.start, entry.reading.end) for entry in known), run.submitted_at, end):
         found = signal.readings(*missing)
-        log.append([one for one in found if (one.signal_type, one.emission_factor_type) == facts.meaning], utc_now())
-
-
-def _recorder(
-    run: TrainingRun, signal: IntensityClient, meter: EnergyMeter, ledger: LedgerWriter, attempt: int
-) -> EnergyRecorder:
-    tracker = run.config.values.tracker
-    return EnergyRecorder(
-        meter,
-        ledger,
-        signal.known,
-        now=Clock(run.anchor).now,
-        interval_s=tracker.interval.total_seconds(),
-        pue=tracker.pue,
-        attempt=attempt,
-        speed=run.anchor.speed if run.anchor else 1.0,
-        meaning=(signal.signal_type, signal.emission_factor_type),
-    )
+        log.append([one for one in found if one.meaning == facts.meaning], utc_now())

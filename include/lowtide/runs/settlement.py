@@ -17,7 +17,7 @@ from lowtide.grid.client import IntensityClient, ProviderClient
 from lowtide.grid.history import HistoryStore, open_history
 from lowtide.grid.series import best_known, cover, gaps
 from lowtide.io import hold_ledger, sha256_of
-from lowtide.records import AnyRecord, Meaning, Reading, TrainingRecord
+from lowtide.records import AnyRecord, Reading, TrainingRecord
 from lowtide.report.files import load_record
 from lowtide.runs.account import ACTUAL, Facts, account_of, derive, read_facts
 from lowtide.runs.folder import RunFolder
@@ -47,7 +47,7 @@ class ActualFigures:
         """Return what is known of ``[start, end)`` now."""
         kept = self.history.known_now(start, end) if self.history else ()
         known = cover(start, end, [lambda *_: self._over(kept)])
-        if self.signal is None or _covers(known, start, end):
+        if self.signal is None or not gaps(((one.start, one.end) for one in known), start, end):
             return known
         return cover(start, end, [lambda *_: known, lambda *_: self._over(self._asked(start, end))])
 
@@ -63,11 +63,6 @@ class ActualFigures:
         except SignalError as error:
             self.notes.append(f"{self.signal.provider_name} gave no actual figures: {error}")
             return ()
-
-
-def _covers(readings: Sequence[Reading], start: datetime, end: datetime) -> bool:
-    covered = sum(((r.end - r.start).total_seconds() for r in readings), 0.0)
-    return covered >= (end - start).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +110,12 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
 
 
 def _actuals(facts: Facts, actuals: Actuals, now: datetime) -> list[Reading]:
+    """Return what may settle an account, in time order: actual figures of the same meaning, of intervals that are over."""
     submitted, start, end = facts.details.submitted_at, facts.rows[0].start, facts.rows[-1].end
     found = actuals(min(submitted, start), max(end, submitted + (end - start)))
-    return actual_readings(found, facts.meaning, now=now)
+    # the figure of an interval that has not ended covers only a part of it, and would be settled again an hour later
+    over = (reading for reading in found if reading.kind in ACTUAL and reading.end <= now)
+    return sorted((reading for reading in over if reading.meaning == facts.meaning), key=lambda reading: reading.start)
 
 
 def _better(readings: Sequence[Reading], facts: Facts) -> list[Reading]:
@@ -141,15 +139,6 @@ def _is_as_good(known: Reading, reading: Reading) -> bool:
     return figures == (reading.kind, reading.carbon_intensity_gco2eq_per_kwh, reading.source)
 
 
-def actual_readings(readings: Sequence[Reading], meaning: Meaning, *, now: datetime) -> list[Reading]:
-    """Return what may settle an account, in time order: actual figures of the same meaning, of intervals that are over.
-
-    The figure of an interval that has not ended covers only a part of it, and would be settled again an hour later.
-    """
-    sound = (r for r in readings if r.kind in ACTUAL and (r.signal_type, r.emission_factor_type) == meaning)
-    return sorted((reading for reading in sound if reading.end <= now), key=lambda reading: reading.start)
-
-
 # An XCom keeps the record as it was when the run ended; its folder may have a settled one.
 
 
@@ -164,12 +153,7 @@ def settled_record(record: TrainingRecord) -> TrainingRecord:
 
 
 _FACTS = {
-    "run_id",
-    "ledger_sha256",
-    "samples",
-    "optimizer_steps",
-    "test_accuracy",
-    "peak_memory_bytes",
+    *("run_id", "ledger_sha256", "samples", "optimizer_steps", "test_accuracy", "peak_memory_bytes"),
     "first_valuation",
 }
 

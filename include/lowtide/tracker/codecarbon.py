@@ -39,11 +39,7 @@ def tracker_settings(output: object, gpu_ids: list[int] | None) -> dict[str, Any
     The deprecated ``save_to_*`` and ``co2_signal_api_token`` are left out: ``output_methods=[]`` and a token that is not
     None keep them from being read, and passing them warns.
     """
-    return _measuring(gpu_ids) | _no_other_output(output) | _no_location()
-
-
-def _measuring(gpu_ids: list[int] | None) -> dict[str, Any]:
-    return {
+    measuring = {
         "measure_power_secs": NEVER_S,
         "tracking_mode": "machine",
         "gpu_ids": gpu_ids,
@@ -56,10 +52,7 @@ def _measuring(gpu_ids: list[int] | None) -> dict[str, Any]:
         "wue": 0.0,
         "allow_multiple_runs": True,  # False takes over SIGINT and SIGTERM and leaves a lock file behind
     }
-
-
-def _no_other_output(output: object) -> dict[str, Any]:
-    return {
+    no_other_output = {
         "output_methods": [],
         "output_handlers": [output],
         "api_call_interval": -1,
@@ -78,10 +71,7 @@ def _no_other_output(output: object) -> dict[str, Any]:
         "experiment_name": "",
         "metadata": None,
     }
-
-
-def _no_location() -> dict[str, Any]:
-    return {
+    no_location = {
         "force_carbon_intensity_g_co2e_kwh": 0,  # energy only; grams are ours
         "electricitymaps_api_token": "",
         "country_iso_code": None,
@@ -90,6 +80,7 @@ def _no_location() -> dict[str, Any]:
         "cloud_provider": None,
         "cloud_region": None,
     }
+    return measuring | no_other_output | no_location
 
 
 class _Silence(logging.Filter):

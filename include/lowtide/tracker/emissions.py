@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import NamedTuple
 
 from lowtide.errors import MeasurementError
 from lowtide.grid.series import best_known
@@ -16,6 +15,7 @@ from lowtide.records import (
     IntensityKind,
     KnownIntensity,
     LedgerRow,
+    MachineEnergy,
     Meaning,
     Phase,
     Reading,
@@ -27,27 +27,14 @@ from lowtide.units import emissions_gco2eq
 # What a whole machine used over a run's rows: the upper bound of what the run is charged.
 
 
-class MachineTotals(NamedTuple):
-    """Energy in kWh before PUE; of GPUs, the selected ones'."""
-
-    cpu: float
-    gpu: float
-    ram: float
-
-    @property
-    def total(self) -> float:
-        """All three."""
-        return math.fsum(self)
-
-
-def machine_totals(rows: Sequence[LedgerRow]) -> MachineTotals | None:
-    """Add the machine's energy up; None where it is not known for every row (a replayed meter, an older ledger)."""
+def machine_totals(rows: Sequence[LedgerRow]) -> MachineEnergy | None:
+    """Add the machine's energy up; None where it is not known for every row, as with a replayed meter."""
     figures = [(row.machine_cpu_energy_kwh, row.machine_gpu_energy_kwh, row.machine_ram_energy_kwh) for row in rows]
     known = [(cpu, gpu, ram) for cpu, gpu, ram in figures if cpu is not None and gpu is not None and ram is not None]
     if not known or len(known) < len(figures):
         return None
     cpu, gpu, ram = (math.fsum(column) for column in zip(*known, strict=True))
-    return MachineTotals(cpu, gpu, ram)
+    return MachineEnergy(total=math.fsum((cpu, gpu, ram)), cpu=cpu, gpu=gpu, ram=ram)
 
 
 # The join of energy and intensity.
@@ -131,7 +118,6 @@ _DIVIDED = tuple(name for name in _ROW_FIELDS if name.endswith("_energy_kwh"))
 
 
 def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
-    # the last takes what is left, so that the parts sum to the whole
     parts = [total_kwh * share for share in shares[:-1]]
     left_kwh = total_kwh
     for part_kwh in parts:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from lowtide.errors import ArtifactError, MeasurementError
@@ -29,7 +28,6 @@ from lowtide.timeutil import format_moment, utc_now
 # What is missing of the attempts in a ledger, each from the line that opens it to the line that closes it.
 
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TOLERANCE = 1e-9
 
 INCOMPLETE = "the energy of this run is incomplete: "
@@ -308,12 +306,7 @@ class LedgerWriter:
             os.utime(self._file)
 
     def _append_event(self, attempt: int, kind: LedgerEventKind, details: Mapping[str, Any]) -> None:
-        boot_id = None
-        with contextlib.suppress(OSError):  # monotonic seconds of two attempts are comparable only within one boot
-            boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
-        event = LedgerEvent(
-            event=kind, attempt=attempt, at=utc_now(), monotonic_s=time.monotonic(), boot_id=boot_id, details=details
-        )
+        event = LedgerEvent(event=kind, attempt=attempt, at=utc_now(), monotonic_s=time.monotonic(), details=details)
         self._append(event.as_json_line())
 
     def _append(self, lines: str) -> None:
@@ -344,9 +337,7 @@ class LedgerWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _resume(self) -> None:

@@ -3,13 +3,13 @@
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from lowtide.errors import MeasurementError
-from lowtide.tracker.meter import Component, EnergyMeter, MeterReading, Method, Scope
+from lowtide.tracker.meter import EnergyMeter, MeterReading, Scope
 
 # How much of a process tree's resident memory is its own: pages shared after a fork must not be counted once a process.
 
@@ -77,16 +77,6 @@ class Usage:
     machine_memory_bytes: float
 
 
-class UsageSource(Protocol):
-    """Tells what the run and the whole machine use."""
-
-    def usage(self) -> Usage:
-        """Return the usage up to now.
-
-        :raises MeasurementError: it cannot be read.
-        """
-
-
 class _Process(NamedTuple):
     parent: int
     own_ticks: int
@@ -124,7 +114,7 @@ class ProcessTree:
         return frozenset(self._members)
 
     def usage(self) -> Usage:
-        """Look once.
+        """Return the usage since this tree was made.
 
         :raises MeasurementError: ``/proc`` can no longer be read.
         """
@@ -207,12 +197,14 @@ class AttributedMeter:
 
     All of the machine's energy, idling included, is shared among those that use it at the time: runs side by side are
     together charged no more than the machine used. Where a share cannot be read, the whole is charged until it can be.
+
+    :param usage: returns what the run and the whole machine used up to now, such as ``ProcessTree.usage``.
     """
 
     scope: Scope = "process_tree"
 
-    def __init__(self, meter: EnergyMeter, source: UsageSource) -> None:
-        self._meter, self._source = meter, source
+    def __init__(self, meter: EnergyMeter, usage: Callable[[], Usage]) -> None:
+        self._meter, self._read_usage = meter, usage
         self.methods, self.versions, self.gpu_devices = meter.methods, meter.versions, meter.gpu_devices
         self._usage: Usage | None = None
         self._machine = (0.0, 0.0, 0.0)
@@ -271,7 +263,7 @@ class AttributedMeter:
 
     def _update(self) -> Usage | None:
         try:
-            return self._source.usage()
+            return self._read_usage()
         except MeasurementError as error:
             if not self._problems:
                 self._problems.append(

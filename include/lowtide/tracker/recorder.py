@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from lowtide.errors import MeasurementError
@@ -22,13 +21,12 @@ from lowtide.units import JOULES_PER_KWH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveFigures:
-    """What was used so far, by earlier attempts too; intensity is None until this one's first row, seconds are real."""
+    """What was used so far, by earlier attempts too; intensity is None until this one's first row."""
 
     power_w: float = 0.0
     energy_kwh: float = 0.0
     emissions_gco2eq: float = 0.0
     carbon_intensity_gco2eq_per_kwh: float | None = None
-    elapsed_s: float = 0.0
 
     def plus(self, valued: Valuation, power_w: float) -> "LiveFigures":
         """Return the figures with further rows."""
@@ -83,7 +81,10 @@ class LedgerQueue:
             except Exception as error:  # noqa: BLE001 the training continues; the recorder raises it at its stop
                 self.trouble = error
                 break
-            self._done()
+            self._waiting.popleft()
+            if self.trouble is not None:
+                self.problems.append(f"rows from {format_moment(row.start)} were written late: {self.trouble}")
+            self.trouble = None
             written.append(value_rows([row], known, pue=self._pue, meaning=self._meaning))
         if not written:  # the meter fails, or the disk is full: killed now, more is lost than the row under way
             self._ledger.touch()
@@ -102,12 +103,6 @@ class LedgerQueue:
         learnt_at = utc_now()
         self._intensities.append(readings, learnt_at)
         return [KnownIntensity(reading=reading, learnt_at=learnt_at) for reading in readings]
-
-    def _done(self) -> None:
-        row = self._waiting.popleft()
-        if self.trouble is not None:
-            self.problems.append(f"rows from {format_moment(row.start)} were written late: {self.trouble}")
-        self.trouble = None
 
 
 # Measured energy as rows, cut at the times at which the phase changed.
@@ -145,10 +140,11 @@ def cut_at_marks(
         **dict(zip(_CHARGED, used[:3], strict=True)),
         **(dict(zip(_MACHINE, used[3:], strict=True)) if knows_machine else {}),
     )
-    return [
-        replace(part, phase=_phase_at(part.start, phase, marks), monotonic_s=_meter_second(before, after, part.end))
-        for part in split_row(whole, [mark.at for mark in marks if before.at < mark.at < after.at])
-    ]
+    parts = []
+    for part in split_row(whole, [mark.at for mark in marks if before.at < mark.at < after.at]):
+        due = [phase, *(mark.phase for mark in marks if mark.at <= part.start)]
+        parts.append(replace(part, phase=due[-1], monotonic_s=_meter_second(before, after, part.end)))
+    return parts
 
 
 _CHARGED = ("cpu_energy_kwh", "gpu_energy_kwh", "ram_energy_kwh")
@@ -158,11 +154,6 @@ _MACHINE = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_ene
 def totals(reading: MeterReading) -> tuple[float, ...]:
     """Return the six totals of a reading: CPU, GPU and RAM, charged and the machine's; the latter 0 where not known."""
     return (*reading.energy_kwh, *(reading.machine_energy_kwh or (0.0, 0.0, 0.0)))
-
-
-def _phase_at(at: datetime, phase: Phase, marks: Sequence[Mark]) -> Phase:
-    due = [mark.phase for mark in marks if mark.at <= at]
-    return due[-1] if due else phase
 
 
 def _meter_second(before: Edge, after: Edge, at: datetime) -> float:
@@ -340,14 +331,14 @@ class EnergyRecorder:
         self._live = replace(LiveFigures().plus(before, 0.0), carbon_intensity_gco2eq_per_kwh=None)
         self._power_w = 0.0
         self._problems: list[str] = []
-        self._started_s: float | None = None
+        self._was_started = False
 
     def start(self) -> None:
         """Open the measuring window, in phase STARTUP.
 
         :raises MeasurementError: the meter does not start, or the recorder was started before.
         """
-        if self._started_s is not None:
+        if self._was_started:
             raise MeasurementError("the energy recorder was started twice; make a new one for each attempt")
         opened = self._meter.start()
         self._clock = PolicyClock(self._now, speed=self._speed, not_before=self._ledger.last_end)
@@ -356,12 +347,12 @@ class EnergyRecorder:
         self._edge = Edge(
             self._clock.start, replace(opened, **dict.fromkeys(_CHARGED, 0.0), machine_energy_kwh=machine)
         )
-        self._started_s = time.monotonic()
+        self._was_started = True
         self._thread.start()
 
     def set_phase(self, phase: Phase) -> None:
         """Begin another phase now; returns at once and may be called from any thread."""
-        if self._started_s is None:
+        if not self._was_started:
             raise MeasurementError(f"phase {phase} was set before the energy recorder was started")
         with self._marks_lock:
             last = self._marks[-1].phase if self._marks else self._phase
@@ -377,7 +368,7 @@ class EnergyRecorder:
         """
         self._stopping.set()
         self._wake.set()
-        if self._started_s is not None:
+        if self._was_started:
             self._thread.join()
         if self.failure is not None:
             raise self.failure
@@ -385,36 +376,31 @@ class EnergyRecorder:
     @property
     def failure(self) -> Exception | None:
         """What keeps the ledger from being complete, now or for good; None without a problem."""
-        return self._fatal or self._queue.trouble or self._meter_trouble or self._shortfall()
+        shortfall = self._meter.shortfall
+        too_low = None if shortfall is None else MeasurementError(shortfall)
+        return self._fatal or self._queue.trouble or self._meter_trouble or too_low
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that went wrong, recovered or not, in sentences: clock steps, late rows, energy left out."""
-        clock = self._clock.problems if self._started_s is not None else []
+        clock = self._clock.problems if self._was_started else []
         return (*self._ledger.problems, *self._problems, *self._meter.problems, *clock, *self._queue.problems)
 
     def live(self) -> LiveFigures:
         """Return the figures of the rows so far; may be called from any thread."""
-        elapsed_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
-        return replace(self._live, elapsed_s=elapsed_s)
+        return self._live
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         try:
             self.stop()
         except Exception as failure:
             if error is None:
                 raise
             error.add_note(f"the energy ledger is incomplete as well: {failure}")
-
-    def _shortfall(self) -> MeasurementError | None:
-        reason = self._meter.shortfall
-        return None if reason is None else MeasurementError(reason)
 
     def _run(self) -> None:
         try:
@@ -426,15 +412,10 @@ class EnergyRecorder:
                     next_s = max(next_s, time.monotonic()) + self._interval_s
                 if not self._stopping.is_set():
                     self._measure(self._meter.sample)
-                    self._show(self._queue.write())
         except Exception as error:  # noqa: BLE001 raised at stop(); a thread's traceback would not be seen
             self._fatal = error
-        self._finish()
-
-    def _finish(self) -> None:
         try:
             self._measure(self._meter.stop)
-            self._show(self._queue.write())
         except Exception as error:  # noqa: BLE001 as above
             self._fatal = self._fatal or error
 
@@ -445,10 +426,12 @@ class EnergyRecorder:
             if self._meter_trouble is None:
                 self._problems.append(f"the meter failed: {error}")
             self._meter_trouble = error
-            return
-        self._meter_trouble = None
-        before, self._edge = self._edge, Edge(self._clock.time(), reading)
-        self._queue_energy(before, self._edge)
+        else:
+            self._meter_trouble = None
+            before, self._edge = self._edge, Edge(self._clock.time(), reading)
+            self._queue_energy(before, self._edge)
+        for valued in self._queue.write():
+            self._live = self._live.plus(valued, self._power_w)
 
     def _queue_energy(self, before: Edge, after: Edge) -> None:
         phase, marks = self._pass_marks(after.at)
@@ -471,7 +454,3 @@ class EnergyRecorder:
             phase = self._phase
             self._phase = due[-1].phase if due else phase
         return phase, due
-
-    def _show(self, written: Sequence[Valuation]) -> None:
-        for valued in written:
-            self._live = self._live.plus(valued, self._power_w)
