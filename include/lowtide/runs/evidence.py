@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lowtide.config.providers import LIVE_PROVIDERS
-from lowtide.config.schema import GridConfig, ReportConfig
+from lowtide.config.schema import ReportConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import LowtideError
 from lowtide.grid.backfill import provider_key
@@ -80,18 +80,11 @@ def _stored(
         grid = grid_of(folder)
         if grid.provider == "replay":
             return open_replay(grid).readings(start, end)
-        return _history(grid, artifacts_root, start, end, now)
+        if artifacts_root is None or grid.provider not in LIVE_PROVIDERS:
+            return ()
+        zone = find_zone(grid.zone)
+        key = provider_key(open_provider(grid.provider, grid, zone), zone, grid.connection)
+        return ActualFigures(now=now, history=open_history(artifacts_root, key))(start, end)
     except LowtideError as error:
         _log.info("the grid of %s is not available: %s", folder.path, error)
         return ()
-
-
-def _history(
-    grid: GridConfig, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
-) -> Sequence[Reading]:
-    if artifacts_root is None or grid.provider not in LIVE_PROVIDERS:
-        return ()
-    zone = find_zone(grid.zone)
-    provider = open_provider(grid.provider, grid, zone)
-    store = open_history(artifacts_root, provider_key(provider, zone, grid.connection))
-    return ActualFigures(now=now, history=store)(start, end)

@@ -513,16 +513,8 @@ class Supervision:
 
     def _publish(self) -> None:
         self._published_s = time.monotonic()
-        live = self._recorder.live()
-        progress = Progress(
-            phase=self._phase,
-            epochs=self._run.config.values.training.epochs,
-            power_w=live.power_w,
-            energy_kwh=live.energy_kwh,
-            emissions_gco2eq=live.emissions_gco2eq,
-            carbon_intensity_gco2eq_per_kwh=live.carbon_intensity_gco2eq_per_kwh,
-            **self._last_progress,
-        )
+        epochs = self._run.config.values.training.epochs
+        progress = Progress(phase=self._phase, epochs=epochs, **asdict(self._recorder.live()), **self._last_progress)
         self._run.folder.publish("progress.json", asdict(progress))
         if self._on_progress:
             self._on_progress(progress)
