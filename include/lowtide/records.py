@@ -482,8 +482,8 @@ class LedgerRow(JsonFields):
 
     def as_json_line(self) -> str:
         """Return the row's energy as one line of JSON, with the line's end."""
-        written = {key: value for key, value in self.as_json().items() if value is not None}
-        return json.dumps(written, allow_nan=False) + "\n"
+        data = _adapter(LedgerRow).dump_python(self, mode="json")  # of a valued row too, the energy alone
+        return json.dumps({key: value for key, value in data.items() if value is not None}, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
