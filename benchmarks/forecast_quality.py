@@ -58,19 +58,19 @@ def shares(truth: Floats, expected: Floats, nightly: npt.NDArray[np.bool_]) -> d
 def judge(first_hour: int, values: Floats, begin: int, timezone: ZoneInfo, days: int | None) -> None:
     limit = None if days is None else timedelta(days=days)
     series = Series(start_s=first_hour * 3600, step_s=3600, values=values)
-    moments = [datetime.fromtimestamp((first_hour + i) * 3600, UTC) for i in range(begin, len(values))]
+    times = [datetime.fromtimestamp((first_hour + i) * 3600, UTC) for i in range(begin, len(values))]
     clock = time.process_time()
     forecaster = HistoryForecaster(series, timezone, history_limit=limit)
-    forecaster.forecast(moments[0])
+    forecaster.forecast(times[0])
     first_ms = 1e3 * (time.process_time() - clock)
-    expected = np.zeros((len(moments), REACH))
+    expected = np.zeros((len(times), REACH))
     clock = time.process_time()
-    for i, now in enumerate(moments):
+    for i, now in enumerate(times):
         forecast = forecaster.forecast(now)
         if forecast is not None:
             expected[i] = forecast.values[:REACH]  # none: all alike, so a job begins at once
-    each_us = 1e6 * (time.process_time() - clock) / len(moments)
-    nightly = np.array([moment.astimezone(timezone).hour == 22 for moment in moments])
+    each_us = 1e6 * (time.process_time() - clock) / len(times)
+    nightly = np.array([now.astimezone(timezone).hour == 22 for now in times])
     captured = {k: 100 * s / o for k, (s, o) in shares(values[begin:], expected, nightly).items()}
     told = ", ".join(f"{name} {share:.1f} %" for name, share in captured.items())
     length = "all history" if days is None else f"{days} days"

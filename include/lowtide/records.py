@@ -24,7 +24,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from lowtide.errors import ArtifactError, InvalidAnswer
 from lowtide.io import read_json_lines, write_json_atomically
-from lowtide.timeutil import as_utc, format_moment, parse_moment
+from lowtide.timeutil import as_utc, format_time, parse_time
 
 # What the grid emitted per kWh in an interval, and how anyone knows.
 
@@ -55,7 +55,7 @@ class EmissionFactorType(StrEnum):
 
 
 Meaning = tuple[SignalType, EmissionFactorType]
-Timestamp = Annotated[datetime, BeforeValidator(parse_moment), PlainSerializer(format_moment)]
+Timestamp = Annotated[datetime, BeforeValidator(parse_time), PlainSerializer(format_time)]
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
@@ -511,12 +511,12 @@ class KnownIntensity:
 
     def as_json_line(self) -> str:
         """Return the entry as one line of JSON, with the line's end."""
-        return json.dumps(self.reading.as_json() | {"learnt_at": format_moment(self.learnt_at)}, allow_nan=False) + "\n"
+        return json.dumps(self.reading.as_json() | {"learnt_at": format_time(self.learnt_at)}, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read one entry, as ``Reading.from_json`` does."""
-        return cls(reading=Reading.from_json(data), learnt_at=parse_moment(data["learnt_at"]))
+        return cls(reading=Reading.from_json(data), learnt_at=parse_time(data["learnt_at"]))
 
 
 INTENSITY_NAME: Final = "intensity.jsonl"

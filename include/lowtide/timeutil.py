@@ -23,12 +23,12 @@ def as_utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-def format_moment(time: datetime) -> str:
+def format_time(time: datetime) -> str:
     """Write ISO-8601 in UTC, with ``Z`` and with microseconds only where there are any."""
     return as_utc(time).isoformat().replace("+00:00", "Z")
 
 
-def parse_moment(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Read ISO-8601 with an offset.
 
     :raises ValueError: not ISO-8601, or without an offset.
@@ -142,7 +142,7 @@ def parse_clock(text: str) -> time:
     return time(int(clock[1]), int(clock[2]))
 
 
-def moment_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
+def time_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
     """Return the aware UTC time of a clock time on a day, by the rules of ``resolve_deadline`` when the clocks change."""
     # fold=0: the first of two equal clock times; a time in a gap is read with the offset before it, that is later
     return datetime.combine(day, clock, tzinfo=timezone).astimezone(UTC)
@@ -151,7 +151,7 @@ def moment_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
 def _next_occurrence(clock: time, after: datetime, timezone: ZoneInfo) -> datetime:
     day = after.astimezone(timezone).date()
     while True:
-        found = moment_of_clock(day, clock, timezone)
+        found = time_of_clock(day, clock, timezone)
         if found > after:
             return found
         day += timedelta(days=1)

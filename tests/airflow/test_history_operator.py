@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from lowtide.timeutil import parse_moment, utc_now
+from lowtide.timeutil import parse_time, utc_now
 
 from tests.support.config_files import write_config
 from tests.support.history import HOUR, files, store
@@ -41,7 +41,7 @@ def test_a_run_fills_the_store_and_reports_it(run_probe, server: Loopback, tmp_p
     now = utc_now()
     assert kept.coverage(now - timedelta(days=2), now - HOUR).gaps == ()
     assert all(
-        parse_moment(gap["end"]) > now - HOUR or parse_moment(gap["start"]) < now - 2.9 * timedelta(days=1)
+        parse_time(gap["end"]) > now - HOUR or parse_time(gap["start"]) < now - 2.9 * timedelta(days=1)
         for gap in xcom["coverage"]["gaps"]
     )
 

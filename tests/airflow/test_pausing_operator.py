@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.loader import PROJECT_ROOT
-from lowtide.timeutil import format_moment, parse_moment
+from lowtide.timeutil import format_time, parse_time
 from lowtide.tracker.ledger import read_ledger
 from lowtide.trainer.mnist import ensure_mnist
 
@@ -52,8 +52,8 @@ def test_a_training_pauses_for_the_dirty_hours_and_the_record_says_so(record):
     pauses = record["interruptions"]
     assert pauses, "the grid was dirty from 13:00 to 18:00"
     first = pauses[0]
-    assert parse_moment(first["start"]) < NOON.replace(hour=18)
-    assert parse_moment(first["end"]) >= NOON.replace(hour=17)
+    assert parse_time(first["start"]) < NOON.replace(hour=18)
+    assert parse_time(first["end"]) >= NOON.replace(hour=17)
     assert first["resumed_from_optimizer_step"] > 0
     assert record["samples"] == record["epochs"] * 1000
     straight = record["counterfactual"]
@@ -66,7 +66,7 @@ def test_the_checks_in_the_worker_and_in_the_triggerer_are_evidence_with_one_dea
     assert "pause" in actions
     assert "wait" in actions, "the checks in the triggerer are among the evidence"
     # neither a pause, nor what is done in it, nor a retry moves the deadline that the first check fixed
-    assert {decision["deadline"] for decision in decisions} == {format_moment(ONE_PM + timedelta(hours=12))}
+    assert {decision["deadline"] for decision in decisions} == {format_time(ONE_PM + timedelta(hours=12))}
 
 
 def test_a_complete_training_leaves_no_pauses_in_the_state_store(paused):

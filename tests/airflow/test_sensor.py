@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 from tests.support.config_files import write_config
 from tests.support.loopback import refusing_url
@@ -31,8 +31,8 @@ def test_dirty_grid_defers_and_resumes_when_the_replayed_grid_is_clean(run_probe
     decision = xcom["decision"]
     assert (outcome.state, decision["reason"]) == ("success", "below_threshold")
     assert decision["reading"]["kind"] == "replayed"
-    assert parse_moment(xcom["submitted_at"]) == parse_moment("2025-04-15T05:00-07:00")
-    waited = parse_moment(decision["decided_at"]) - parse_moment(xcom["submitted_at"])
+    assert parse_time(xcom["submitted_at"]) == parse_time("2025-04-15T05:00-07:00")
+    waited = parse_time(decision["decided_at"]) - parse_time(xcom["submitted_at"])
     assert timedelta(hours=2.5) < waited < timedelta(hours=5)
     checks = _evidence(outcome)
     assert [check["action"] for check in checks][:-1] == ["wait"] * (len(checks) - 1)
@@ -78,9 +78,9 @@ def test_a_retry_keeps_the_times_that_the_first_check_fixed(run_probe, tmp_path)
     outcome = run_probe("failing_once", file=config)
     assert outcome.state == "success"
     xcom = outcome.xcoms["wait"]
-    assert parse_moment(xcom["deadline"]) == parse_moment("2025-04-15T18:00-07:00")
+    assert parse_time(xcom["deadline"]) == parse_time("2025-04-15T18:00-07:00")
     # the second try began seconds later, that is hours of virtual time; submission did not move with it
-    assert parse_moment(xcom["submitted_at"]) == parse_moment("2025-04-15T05:00-07:00")
+    assert parse_time(xcom["submitted_at"]) == parse_time("2025-04-15T05:00-07:00")
 
 
 def test_a_wrong_configuration_fails_without_a_retry_and_skips_with_soft_fail(run_probe, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from lowtide.records import TrainingRecord
 from lowtide.report.files import load_record
 from lowtide.runs.folder import RunFolder
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 from lowtide.tracker.ledger import read_ledger
 
 from local.bootstrap import LocalError
@@ -62,8 +62,8 @@ def test_the_run_defers_survives_a_killed_triggerer_trains_and_is_compared(airfl
     decision = airflow.xcom(RETRAINING, "aware", "wait_for_clean_grid")
     assert decision["decision"]["reason"] == "below_threshold"
     # the replay's anchor was fixed at the first check, so a rebuilt trigger found the same clean hour
-    clean_from = parse_moment("2025-04-15T07:00-07:00")
-    assert 0 <= (parse_moment(decision["decision"]["decided_at"]) - clean_from).total_seconds() < 4 * 3600
+    clean_from = parse_time("2025-04-15T07:00-07:00")
+    assert 0 <= (parse_time(decision["decision"]["decided_at"]) - clean_from).total_seconds() < 4 * 3600
     evidence = [json.loads(line) for line in Path(decision["evidence_path"]).read_text().splitlines()]
     assert (evidence[0]["action"], evidence[-1]["action"]) == ("wait", "run")
 
@@ -128,7 +128,7 @@ def check_that_only_fresh_moves_the_times(airflow: RunningAirflow) -> None:
         while len(after := decisions.read_text().splitlines()) == len(before):
             assert time.monotonic() < give_up, f"{run_id} did not check again after it was cleared"
             time.sleep(0.5)
-        first, again = (parse_moment(json.loads(lines[-1])["decided_at"]) for lines in (before, after))
+        first, again = (parse_time(json.loads(lines[-1])["decided_at"]) for lines in (before, after))
         real_s = decisions.stat().st_mtime - written_s
         # the clock of a run that is submitted anew starts again; that of the other has run on in the meantime
         assert ((again - first).total_seconds() < real_s * SPEED / 2) == moved

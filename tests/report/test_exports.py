@@ -76,7 +76,7 @@ def test_codecarbons_dashboard_finds_the_columns_that_it_reads_beside_ours() -> 
     assert set(own["on_cloud"]) == {"N"}, "anything else makes the dashboard look for a cloud's region"
 
 
-def test_the_moment_is_the_real_end_also_of_a_replayed_run() -> None:
+def test_the_time_is_the_real_end_also_of_a_replayed_run() -> None:
     anchor = ReplayAnchor(real_start=SUBMITTED.replace(year=2027), virtual_start=SUBMITTED, speed=60.0)
     line = read(csv_text([run(replay=anchor, duration_s=3600.0)])).iloc[0]
     assert line["timestamp"] == "2027-03-01T20:01:00"

@@ -200,7 +200,7 @@ def test_an_attempt_finds_the_same_whether_its_run_was_recovered_and_settled_or_
 
 @pytest.fixture
 def settlement(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunFolder]:
-    """Another thread holds the ledger for a moment, as a settlement does."""
+    """Another thread holds the ledger briefly, as a settlement does."""
     run = run_in(tmp_path / "runs" / "one", tmp_path / "config")
     begin(run)
     folder = left(run.folder.path)

@@ -74,8 +74,8 @@ def report(folder: RunFolder, record: TrainingRecord, root: Path | None, now: da
     ("actions", "waited"), [(["run"], False), (["wait", "run"], True), (["run", "pause", "run"], True), ([], None)]
 )
 def test_a_queue_is_told_from_a_wait_by_the_decisions(tmp_path: Path, actions: list[str], waited: bool | None) -> None:
-    moments = [*[SUBMITTED, SUBMITTED + HALF_HOUR][: len(actions) - 1], STARTED]
-    looks = [look(at, None) | {"action": action} for at, action in zip(moments, actions, strict=False)]
+    times = [*[SUBMITTED, SUBMITTED + HALF_HOUR][: len(actions) - 1], STARTED]
+    looks = [look(at, None) | {"action": action} for at, action in zip(times, actions, strict=False)]
     folder, record = finished(tmp_path, looks)
     assert wait_evidence(record, folder, tmp_path, now=NOW).waited is waited
     assert ("Waiting 5 h made" in report(folder, record, tmp_path).headline.text) == (waited is not False)

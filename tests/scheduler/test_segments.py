@@ -36,7 +36,7 @@ def tasks(draw: st.DrawFn, most_slots: int = 9) -> tuple[IntensityCurve, Task]:
 
 def brute_force(curve: IntensityCurve, task: Task) -> float:
     """The least cost of all patterns of slots that keep to the rules."""
-    first, last = (round((moment - BEGIN) / SLOT) for moment in (task.work_from_s, task.end_s))
+    first, last = (round((time - BEGIN) / SLOT) for time in (task.work_from_s, task.end_s))
     patterns = itertools.combinations(range(first, last), round(task.work_s / SLOT))
     allowed = (segments for pattern in patterns if (segments := _segments(task, pattern)) is not None)
     return min(priced(curve, task, segments).cost for segments in allowed)

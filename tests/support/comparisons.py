@@ -53,14 +53,14 @@ def compare_one(
 
 
 def compared(baseline: TrainingRecord | None, run: TrainingRecord, **settings: object) -> Report:
-    """Compare at a fixed moment with the default settings; two records that a test made are of two trainings."""
+    """Compare at a fixed time with the default settings; two records that a test made are of two trainings."""
     if baseline and baseline.ledger_sha256 == run.ledger_sha256:
         baseline = baseline.model_copy(update={"ledger_sha256": "a" * 64})
     return compare_one(baseline, run, settings=ReportConfig.model_validate(settings), now=NOW)
 
 
 def compared_several(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], **settings: object) -> Report:
-    """Compare several runs a side at a fixed moment with the default settings."""
+    """Compare several runs a side at a fixed time with the default settings."""
     return compare_runs(baselines, runs, settings=ReportConfig.model_validate(settings), now=NOW)
 
 

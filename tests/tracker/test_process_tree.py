@@ -158,7 +158,7 @@ def test_two_runs_at_once_are_not_both_charged_the_whole_machine(tmp_path: Path)
         run.stdin.flush()
     answers = [run.communicate(timeout=60)[0] for run in runs]
     figures = [json.loads(answer) for answer in answers]
-    # as shares: CodeCarbon estimates the machine's power in each of the two by itself, at other moments
+    # as shares: CodeCarbon estimates the machine's power in each of the two by itself, at other times
     shares = [cpu / machine for cpu, _, machine, _ in figures]
     assert sum(shares) <= 1.05, "5 %: the two windows and the ticks of 10 ms are not the same"
     assert min(shares) >= 0.02, "both were busy all the time, beside whatever else this machine does"

@@ -15,7 +15,7 @@ from lowtide.airflow.trigger import CarbonIntensityTrigger
 from lowtide.config.airflow_params import param_schemas
 from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.scheduler.types import Decision
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -125,7 +125,7 @@ class ConfiguredOperator(BaseOperator):
             job=job.as_json(),
             grid=config.values.grid.model_dump(mode="json"),
             anchor=first.replay.model_dump(mode="json") if first.replay else None,
-            not_before=format_moment(utc_now() + timedelta(seconds=self.safe_resume_s)),
+            not_before=format_time(utc_now() + timedelta(seconds=self.safe_resume_s)),
             artifacts=str(config.artifacts_path),
         )
         timeout = timedelta(seconds=remaining_s + self.safe_resume_s) + SAFETY_NET

@@ -23,7 +23,7 @@ from lowtide.grid.shared import SharedSources, in_network_thread
 from lowtide.records import ReplayAnchor
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.waiting import OwnSource, pause_s_of, remaining, wait_on_loop
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,7 +70,7 @@ class CarbonIntensityTrigger(BaseTrigger):
             "not_before": not_before,
             "artifacts": artifacts,
         }
-        self._not_before = parse_moment(not_before)
+        self._not_before = parse_time(not_before)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the import path and the arguments; no secret is among them."""

@@ -16,7 +16,7 @@ from lowtide.grid.history import Coverage, HistoryKey, HistoryStore, open_histor
 from lowtide.grid.history_import import read_history_file
 from lowtide.grid.series import IntensityCurve
 from lowtide.records import EmissionFactorType, Reading, SignalType
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 EXAMPLES = """examples:
   lowtide history import DE_2023_hourly.csv --zone DE
@@ -131,7 +131,7 @@ def _lines(store: HistoryStore, start: datetime, end: datetime) -> list[str]:
         f"{key.zone} from {key.source}{connection}: {key.signal_type.value} signal,"
         f" {key.emission_factor_type.value} emission factors",
         f"  {store.folder}",
-        f"  {format_moment(coverage.start)} to {format_moment(coverage.end)}: {coverage.actual_percent:.1f} % known,"
+        f"  {format_time(coverage.start)} to {format_time(coverage.end)}: {coverage.actual_percent:.1f} % known,"
         f" {coverage.intervals:,} intervals in {store.files()} files",
         *_gaps(coverage),
     ]
@@ -146,7 +146,7 @@ def _gaps(coverage: Coverage) -> list[str]:
     hour = timedelta(hours=1)
     lines = [f"  {coverage.forecast_only / hour:g} h known from a forecast only"] if coverage.forecast_only else []
     lines += [
-        f"  gap {format_moment(start)} to {format_moment(end)} ({(end - start) / hour:g} h)"
+        f"  gap {format_time(start)} to {format_time(end)} ({(end - start) / hour:g} h)"
         for start, end in coverage.gaps[:_SHOWN_GAPS]
     ]
     more = len(coverage.gaps) - _SHOWN_GAPS

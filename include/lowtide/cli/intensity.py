@@ -8,7 +8,7 @@ from lowtide.config.schema import FactorTypeName, GridConfig, ProviderName, Sign
 from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
 from lowtide.grid.outlook import READING
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 EXAMPLES = """examples:
   lowtide intensity --zone GB
@@ -45,10 +45,10 @@ def run(options: argparse.Namespace) -> int:
     if reading is None:
         raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")
     if options.json:
-        print_json({"asked_at": format_moment(now), "reading": reading.as_json(), "steps": list(outlook.steps)})
+        print_json({"asked_at": format_time(now), "reading": reading.as_json(), "steps": list(outlook.steps)})
         return 0
     print(f"{reading.zone}: {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh, {reading.kind.value}")
-    print(f"  {format_moment(reading.start)} to {format_moment(reading.end)}")
+    print(f"  {format_time(reading.start)} to {format_time(reading.end)}")
     signal_type, factors = reading.signal_type.value, reading.emission_factor_type.value
     print(f"  source {reading.source}; {signal_type} signal, {factors} emission factors")
     for step in outlook.steps:

@@ -15,7 +15,7 @@ from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal, replay_anchor
 from lowtide.grid.http import Credentials
 from lowtide.records import ReplayAnchor
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 URL_VARIABLE = "LOWTIDE_GRID_URL"
 TOKEN_VARIABLE = "LOWTIDE_GRID_TOKEN"  # noqa: S105 the variable's name, not a token
@@ -45,7 +45,7 @@ def timestamp(text: str) -> datetime:
     :raises argparse.ArgumentTypeError: it is something else.
     """
     try:
-        return parse_moment(text)
+        return parse_time(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a timestamp with an offset; write e.g. 2026-03-01T06:00Z"

@@ -15,7 +15,7 @@ from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import utc
 from lowtide.scheduler.waiting import DecisionEvent, check
-from lowtide.timeutil import format_duration, format_moment, utc_now
+from lowtide.timeutil import format_duration, format_time, utc_now
 
 EXAMPLES = """examples:
   lowtide plan include/configs/optimized.yaml
@@ -88,8 +88,8 @@ def _json(event: DecisionEvent, expected: ExpectedDuration) -> dict[str, Any]:
     prediction = event.outlook.prediction
     curve = prediction and {
         "source": prediction.source,
-        "issued_at": format_moment(prediction.issued_at),
-        "edges": [format_moment(utc(edge_s)) for edge_s in prediction.curve.edges_s],
+        "issued_at": format_time(prediction.issued_at),
+        "edges": [format_time(utc(edge_s)) for edge_s in prediction.curve.edges_s],
         "carbon_intensity_gco2eq_per_kwh": [None if isnan(value) else value for value in prediction.curve.values],
     }
     return {

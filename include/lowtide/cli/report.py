@@ -25,7 +25,7 @@ from lowtide.report.savings_text import (
     runs_csv,
     title,
 )
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 EXAMPLES = """examples:
   lowtide report --since 2026-01-01
@@ -124,6 +124,6 @@ def _show_left_out(console: Console, savings: Savings) -> None:
 
 
 def _span(savings: Savings) -> str:
-    since = f"from {format_moment(savings.since)}" if savings.since else "from the first one"
-    until = f"before {format_moment(savings.until)}" if savings.until else "to now"
+    since = f"from {format_time(savings.since)}" if savings.since else "from the first one"
+    until = f"before {format_time(savings.until)}" if savings.until else "to now"
     return f"{f'of {savings.dag} ' if savings.dag else ''}that ended {since} {until}"

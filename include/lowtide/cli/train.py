@@ -31,7 +31,7 @@ from lowtide.runs.run import Progress as TrainingProgress
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
 from lowtide.scheduler.waiting import DecisionEvent, wait_in_foreground
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 from lowtide.trainer.process import require_pytorch
 
 EXAMPLES = """examples:
@@ -139,7 +139,7 @@ def train(
 def _resuming(earlier: RunStart, folder: RunFolder) -> str:
     found = last_checkpoint(folder)
     step = f"from optimizer step {found.optimizer_step}" if found else "from the start: it has no checkpoint"
-    return f"resuming the unfinished run {earlier.run_id}, submitted at {format_moment(earlier.submitted_at)}, {step}"
+    return f"resuming the unfinished run {earlier.run_id}, submitted at {format_time(earlier.submitted_at)}, {step}"
 
 
 @contextmanager

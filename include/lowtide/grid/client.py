@@ -19,7 +19,7 @@ from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.offline import LocalProvider, country_mean_reading, profile_readings
 from lowtide.grid.series import Source, cover, gaps, hour_of
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
-from lowtide.timeutil import as_utc, format_moment
+from lowtide.timeutil import as_utc, format_time
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class ProviderClient:
         if _distance(nearest, now) > self.provider.resolution:
             age = "stale" if nearest.end <= now else "dated in the future"
             raise InvalidAnswer(
-                f"{self.provider.name} answered for {format_moment(nearest.start)} at {format_moment(now)}, which is"
+                f"{self.provider.name} answered for {format_time(nearest.start)} at {format_time(now)}, which is"
                 f" {age}; check this machine's clock if it persists"
             )
         return nearest
@@ -284,9 +284,7 @@ class IntensityClient:
             self._cache.add(found)
         except SignalError as error:
             # the fallback's kind and source show that it is one, but only the log can say why
-            _log.warning(
-                "no answer for %s to %s, which are filled: %s", format_moment(start), format_moment(end), error
-            )
+            _log.warning("no answer for %s to %s, which are filled: %s", format_time(start), format_time(end), error)
             found = ()
         return cover(start, end, [lambda *_: found, *self._available_sources()])
 
@@ -382,7 +380,7 @@ class IntensityClient:
 
 def _figure(reading: Reading) -> str:
     value = reading.carbon_intensity_gco2eq_per_kwh
-    return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_moment(reading.start)}"
+    return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_time(reading.start)}"
 
 
 def _meaning(what: Reading | HttpProvider | LocalProvider) -> str:

@@ -28,7 +28,7 @@ from lowtide.errors import ArtifactError, InvalidAnswer
 from lowtide.grid.series import foremost, gaps, rank_of
 from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from lowtide.timeutil import as_utc, format_moment
+from lowtide.timeutil import as_utc, format_time
 
 _log = logging.getLogger(__name__)
 
@@ -140,12 +140,12 @@ class Coverage:
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able mapping."""
         return {
-            "start": format_moment(self.start),
-            "end": format_moment(self.end),
+            "start": format_time(self.start),
+            "end": format_time(self.end),
             "intervals": self.intervals,
             "actual_percent": round(self.actual_percent, 3),
             "forecast_only_hours": self.forecast_only / _HOUR,
-            "gaps": [{"start": format_moment(start), "end": format_moment(end)} for start, end in self.gaps],
+            "gaps": [{"start": format_time(start), "end": format_time(end)} for start, end in self.gaps],
             "unreadable_files": list(self.unreadable_files),
         }
 
@@ -424,7 +424,7 @@ def _encode(key: HistoryKey, observations: Iterable[Observation]) -> bytes:
     text.write(f"# {json.dumps(key.as_json())}\n")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    iso = cache(format_moment)
+    iso = cache(format_time)
     writer.writerows(
         (iso(start), iso(end), value, kind.value, source, iso(learnt_at))
         for start, end, value, kind, source, learnt_at in observations

@@ -18,7 +18,7 @@ import yaml
 from lowtide.config.zones import find_zone
 from lowtide.records import AnyRecord, TrainingRecord
 from lowtide.report.data_quality import missing_emissions_text
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 from lowtide.units import GRAMS_PER_KG, JOULES_PER_KWH
 
 CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
@@ -104,7 +104,7 @@ def lowtide_row(account: AnyRecord) -> dict[str, Any]:
         "emissions_low_gco2eq": bounds and bounds.emissions_low_gco2eq,
         "emissions_high_gco2eq": bounds and bounds.emissions_high_gco2eq,
         "first_valuation_gco2eq": account.first_valuation.emissions_gco2eq,
-        "settled_at": settlement and format_moment(settlement.settled_at),
+        "settled_at": settlement and format_time(settlement.settled_at),
         "counterfactual_gco2eq": account.counterfactual and account.counterfactual.emissions_gco2eq,
         "sci_gco2eq_per_unit": score and score.gco2eq_per_unit,
         "sci_functional_unit": score and score.functional_unit,
@@ -123,7 +123,7 @@ def _energies(account: AnyRecord) -> dict[str, float]:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
-        return format_moment(value)
+        return format_time(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "; ".join(map(str, value))
     return value

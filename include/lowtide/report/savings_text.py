@@ -11,7 +11,7 @@ from typing import Any
 from lowtide import units
 from lowtide.report.savings_model import Figures, Group, Part, Savings, SavingsRun
 from lowtide.report.text import plain
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 # As CSV: text that a spreadsheet would take for a formula is made plain text. A sum is in no file: lines of different bases
 # must not be added up, and a pivot of one basis does the rest.
@@ -54,7 +54,7 @@ def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
 def _cell(value: Any) -> Any:
     """Return what a cell holds; what is not known is empty, never a zero."""
     if isinstance(value, datetime):
-        return format_moment(value)
+        return format_time(value)
     if isinstance(value, list | tuple):
         value = "; ".join(map(str, value))
     if not isinstance(value, str):

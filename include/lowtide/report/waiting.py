@@ -10,7 +10,7 @@ from lowtide.grid.series import IntensityCurve, gaps
 from lowtide.records import IncompleteRecord, IntensityKind, LedgerRow, Reading, RecordedDecision, TrainingRecord
 from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, simulated_reasons
 from lowtide.report.model import PerfectForesight, Span, Waiting
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 from lowtide.units import duration_text, percent_text
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def perfect_foresight_of(run: TrainingRecord, evidence: WaitEvidence) -> Perfect
     if unknown:
         return (
             f"the grid's actual intensity is known for {percent_text(100 * _share(known, window))} of the wait's window"
-            f" only: not from {format_moment(unknown[0][0])}"
+            f" only: not from {format_time(unknown[0][0])}"
         )
     return _best_plan(run, rows, known, window)
 

@@ -39,7 +39,7 @@ from lowtide.records import (
 from lowtide.report.files import load_record
 from lowtide.runs.context import RunDetails, sizes_of_killed
 from lowtide.runs.folder import RunFolder
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 from lowtide.tracker.emissions import (
     Valuation,
     counterfactual,
@@ -377,7 +377,7 @@ def _table(valued: Valuation) -> str:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(_COLUMNS)
     for row in sorted((*valued.rows, *valued.unvalued), key=lambda row: row.start):
-        head = (format_moment(row.start), format_moment(row.end), row.phase.value, row.energy_kwh)
+        head = (format_time(row.start), format_time(row.end), row.phase.value, row.energy_kwh)
         if isinstance(row, ValuedRow):
             grid = (row.carbon_intensity_gco2eq_per_kwh, row.intensity_kind.value, row.intensity_source)
             table.writerow((*head, *grid, row.emissions_gco2eq, row.attempt))
@@ -466,6 +466,6 @@ def _sentences(
         share = f", {100 * total_energy_kwh(rows) / total_kwh:.1f} % of the energy" if total_kwh > 0 else ""
         sources = ", ".join(sorted({row.intensity_source for row in rows}))
         yield (
-            f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_moment(rows[0].start)} and"
-            f" {format_moment(rows[-1].end)}{share}; {instead} ({sources})"
+            f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_time(rows[0].start)} and"
+            f" {format_time(rows[-1].end)}{share}; {instead} ({sources})"
         )

@@ -20,7 +20,7 @@ from lowtide.runs.account import recover_if
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, SettledRun, grid_of, settle_run
-from lowtide.timeutil import format_moment, parse_moment
+from lowtide.timeutil import format_time, parse_time
 from lowtide.tracker.ledger import LedgerContents
 
 _log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ def _has_changed(side: dict[str, Any]) -> bool:
 def _lacks_perfect_foresight(report: dict[str, Any], since: datetime, now: datetime) -> bool:
     waiting = report["waiting"]
     deadline = waiting.get("deadline")
-    return waiting.get("perfect_foresight") is None and deadline is not None and since <= parse_moment(deadline) <= now
+    return waiting.get("perfect_foresight") is None and deadline is not None and since <= parse_time(deadline) <= now
 
 
 def _compared(report: dict[str, Any], artifacts_root: Path, settings: ReportConfig, now: datetime) -> Report:
@@ -232,5 +232,5 @@ def _compared(report: dict[str, Any], artifacts_root: Path, settings: ReportConf
             for record in runs
         ],
     )
-    renewed = f"renewed on {format_moment(now)}, after actual figures of the grid had come in"
+    renewed = f"renewed on {format_time(now)}, after actual figures of the grid had come in"
     return found.model_copy(update={"notes": (renewed, *found.notes)})

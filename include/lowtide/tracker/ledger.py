@@ -23,7 +23,7 @@ from lowtide.records import (
     Reading,
     read_intensity,
 )
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 # What is missing of the attempts in a ledger, each from the line that opens it to the line that closes it.
 
@@ -75,7 +75,7 @@ def _attempt_problems(contents: LedgerContents) -> Iterator[str]:
 
 
 def _without_end(rows: Sequence[LedgerRow], opened: LedgerEvent) -> str:
-    known = f"what it used after {format_moment(rows[-1].end)}" if rows else "all that it used"
+    known = f"what it used after {format_time(rows[-1].end)}" if rows else "all that it used"
     interval_s = opened.details.get("interval_s")
     window = f" (normally less than {interval_s:g} s of it)" if isinstance(interval_s, (int, float)) and rows else ""
     return f"attempt {opened.attempt} was not closed, so it was killed or still runs; {known} is missing{window}"
@@ -182,9 +182,9 @@ def _parse(raw: bytes) -> LedgerRow | LedgerEvent | str:
 def _out_of_place(numbers: Sequence[int], rows: Sequence[LedgerRow]) -> Iterator[tuple[int, str]]:
     for number, (earlier, later) in zip(numbers[1:], pairwise(rows), strict=True):
         if later.start < earlier.end:
-            yield number, f"begins at {format_moment(later.start)}, before the row above ends"
+            yield number, f"begins at {format_time(later.start)}, before the row above ends"
         elif later.start > earlier.end and later.attempt == earlier.attempt:
-            yield number, f"no row covers {format_moment(earlier.end)} to {format_moment(later.start)}"
+            yield number, f"no row covers {format_time(earlier.end)} to {format_time(later.start)}"
 
 
 # For how long, at most, a ledger has no energy of its run.
@@ -240,7 +240,7 @@ def held_up_s(contents: LedgerContents, touched_s: float) -> float:
 class LedgerWriter:
     """Appends rows to a ledger, new or of an earlier attempt; a torn line of a killed attempt is first moved aside.
 
-    A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` is how long an attempt that
+    A SIGKILL at any time loses at most the rows of the append under way. ``held_up_s`` is how long an attempt that
     was killed had been running without a row that could be written.
 
     :param timeout_s: how long to wait for another process that holds the file, such as a settlement.
@@ -365,7 +365,7 @@ class LedgerWriter:
         for row in rows:
             if row.end <= row.start or (end is not None and row.start < end):
                 raise MeasurementError(
-                    f"{self.path}: a row from {format_moment(row.start)} is out of order and was refused"
+                    f"{self.path}: a row from {format_time(row.start)} is out of order and was refused"
                 )
             end = row.end
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 
 from lowtide.errors import MeasurementError
 from lowtide.records import KnownIntensity, LedgerRow, Meaning, Phase, Reading, read_intensity
-from lowtide.timeutil import as_utc, format_moment, utc_now
+from lowtide.timeutil import as_utc, format_time, utc_now
 from lowtide.tracker.emissions import Valuation, split_row, value_rows
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
 from lowtide.tracker.meter import EnergyMeter, MeterReading
@@ -83,7 +83,7 @@ class LedgerQueue:
                 break
             self._waiting.popleft()
             if self.trouble is not None:
-                self.problems.append(f"rows from {format_moment(row.start)} were written late: {self.trouble}")
+                self.problems.append(f"rows from {format_time(row.start)} were written late: {self.trouble}")
             self.trouble = None
             written.append(value_rows([row], known, pue=self._pue, meaning=self._meaning))
         if not written:  # the meter fails, or the disk is full: killed now, more is lost than the row under way
@@ -96,7 +96,7 @@ class LedgerQueue:
             readings = self._readings_for(row.start, row.end)
         except Exception as error:  # noqa: BLE001 a hole in what is known of the grid costs no energy
             if not self._grid_fails:
-                self.problems.append(f"no intensity is known from {format_moment(row.start)} on: {error}")
+                self.problems.append(f"no intensity is known from {format_time(row.start)} on: {error}")
             self._grid_fails = True
             return []
         self._grid_fails = False
@@ -222,7 +222,7 @@ class PolicyClock:
             tolerance_s = self._speed * (_TOLERANCE_S + self._last.doubt_s + reading.doubt_s)
             if abs(step.total_seconds()) > tolerance_s:
                 self._offset -= step
-                self._note(step, f"at {format_moment(reading.now)}")
+                self._note(step, f"at {format_time(reading.now)}")
             self._note_sleep(reading)
             self._last = reading
             self._latest = max(reading.now + self._offset, self._latest + _SMALLEST)
@@ -239,7 +239,7 @@ class PolicyClock:
         if asleep_s > _SLEEP_S:
             self._asleep += timedelta(seconds=self._speed * asleep_s)
             self.problems.append(
-                f"the machine was suspended for {asleep_s:.1f} s before {format_moment(reading.now)};"
+                f"the machine was suspended for {asleep_s:.1f} s before {format_time(reading.now)};"
                 " that time is in the ledger without energy"
             )
 

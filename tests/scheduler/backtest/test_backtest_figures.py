@@ -9,7 +9,7 @@ import pytest
 from lowtide.config.schema import PausingConfig
 from lowtide.errors import ConfigurationError
 from lowtide.scheduler.backtest.results import line_of, pooled_captured_percent, run_backtest, write_starts
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 from tests.support.backtests import HOUR_S, config, grid, hours
 from tests.support.traces import SPRING, grid_like
@@ -129,15 +129,15 @@ def test_the_starts_file_alone_gives_the_figures_again(tmp_path: Path) -> None:
         ]
         ran = [mean(values, r["segment_start"], r["segment_end"]) for r in mine]
         assert sum(ran) / len(ran) == pytest.approx(result["policy_gco2eq_per_kwh"])
-        waits = [(parse_moment(r["segment_start"]) - parse_moment(r["submit"])) / timedelta(hours=1) for r in mine]
+        waits = [(parse_time(r["segment_start"]) - parse_time(r["submit"])) / timedelta(hours=1) for r in mine]
         assert sum(waits) / len(waits) == pytest.approx(result["mean_wait_h"])
-        assert all(parse_moment(r["segment_end"]) <= parse_moment(r["deadline"]) for r in mine)
-        room = {parse_moment(r["deadline"]) - parse_moment(r["submit"]) for r in mine}
+        assert all(parse_time(r["segment_end"]) <= parse_time(r["deadline"]) for r in mine)
+        room = {parse_time(r["deadline"]) - parse_time(r["submit"]) for r in mine}
         assert room == {timedelta(hours=result["duration_h"] + result["slack_h"])}
 
 
 def mean(values: list[float], start: str, end: str) -> float:
-    begin, stop = ((parse_moment(text) - SPRING) / timedelta(hours=1) for text in (start, end))
+    begin, stop = ((parse_time(text) - SPRING) / timedelta(hours=1) for text in (start, end))
     return sum(max(0.0, min(stop, i + 1) - max(begin, i)) * value for i, value in enumerate(values)) / (stop - begin)
 
 

@@ -23,7 +23,7 @@ def scrambled(values: list[float], seed: int) -> list[float]:
 
 
 def decided_before(wanted: SimConfig, seen: Grid, cut_s: float) -> list[tuple[object, ...]]:
-    """All that ran before a moment, as far as it had been decided by then."""
+    """All that ran before a time, as far as it had been decided by then."""
     backtest = run_backtest(wanted, seen)
     return [
         (line.scenario, run.submitted_s, start, min(end, cut_s))
@@ -58,9 +58,9 @@ def test_the_check_would_notice_a_policy_that_knows_the_future() -> None:
 
 def test_at_the_start_of_a_step_the_step_itself_is_not_known_to_forecast_and_window() -> None:
     one, other = (grid([*VALUES[:CUT], first, *VALUES[CUT + 1 :]], past=PAST) for first in (1.0, 999.0))
-    moment = datetime.fromtimestamp(one.actual.start_s + CUT * HOUR_S, UTC)
+    time = datetime.fromtimestamp(one.actual.start_s + CUT * HOUR_S, UTC)
     wanted = config(forecast="history")
-    first, second = (Knowledge(wanted, seen).outlook(moment, with_prediction=True) for seen in (one, other))
+    first, second = (Knowledge(wanted, seen).outlook(time, with_prediction=True) for seen in (one, other))
     assert first.prediction is not None
     assert second.prediction is not None
     assert first.prediction.curve == second.prediction.curve

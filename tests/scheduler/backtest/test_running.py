@@ -19,8 +19,8 @@ MINUTE = timedelta(minutes=1)
 MINUTES = st.integers(1, 600).map(lambda count: count * MINUTE)
 
 
-def seconds(moment: datetime) -> float:
-    return moment.timestamp()
+def seconds(time: datetime) -> float:
+    return time.timestamp()
 
 
 class Grid:

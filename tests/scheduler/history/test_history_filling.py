@@ -16,7 +16,7 @@ from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.electricity_maps import ElectricityMapsProvider
 from lowtide.grid.providers.neso import NesoProvider
 from lowtide.records import IntensityKind
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 from tests.support.history import HOUR, store
 from tests.support.loopback import Loopback, json_answer, status
@@ -79,7 +79,7 @@ def test_filling_again_asks_for_the_last_two_days_only_and_stores_nothing_new(se
 
 def test_a_long_past_is_asked_for_in_pieces_newest_first(server: Loopback, tmp_path: Path) -> None:
     filled(store(tmp_path), server.url, days=30)
-    asked = [tuple(map(parse_moment, span.split("/"))) for span in spans(server)]
+    asked = [tuple(map(parse_time, span.split("/"))) for span in spans(server)]
     assert (asked[0][1], asked[-1][0]) == (NOW, SLOT - 30 * DAY + HOUR)
     assert all(newer[0] == older[1] for newer, older in pairwise(asked))
     assert all(end - start <= 14 * DAY for start, end in asked)
@@ -148,12 +148,12 @@ def test_a_provider_that_gives_the_last_day_only_is_asked_for_it_once(tmp_path: 
 
 
 def _point(start: datetime, value: float) -> dict[str, object]:
-    moment = f"{start:%Y-%m-%dT%H:%M:%S.000Z}"
+    time = f"{start:%Y-%m-%dT%H:%M:%S.000Z}"
     return {
         "zone": "GB",
         "carbonIntensity": value,
-        "datetime": moment,
-        "updatedAt": moment,
+        "datetime": time,
+        "updatedAt": time,
         "emissionFactorType": "lifecycle",
         "isEstimated": False,
         "estimationMethod": None,

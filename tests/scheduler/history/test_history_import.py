@@ -65,7 +65,7 @@ WRONG = {
     "no number": (lambda f: portal(f, "2024-01-01 00:00:00,x,2,", "2024-01-01 01:00:00,1,2,"), "line 2: 'x' is not"),
     "negative": (lambda f: portal(f, "2024-01-01 00:00:00,1,2,", "2024-01-01 01:00:00,1,-2,"), "line 3: '-2' is not"),
     "infinite": (lambda f: portal(f, "2024-01-01 00:00:00,1,inf,", "2024-01-01 01:00:00,1,2,"), "'inf' is not"),
-    "no moment": (lambda f: portal(f, "yesterday,1,2,False"), "line 2: 'yesterday' is not a time"),
+    "no time": (lambda f: portal(f, "yesterday,1,2,False"), "line 2: 'yesterday' is not a time"),
     "twice": (lambda f: portal(f, "2024-01-01 00:00:00,1,2,", "2024-01-01 00:00:00,1,2,"), "occurs twice"),
     "daily means": (lambda f: portal(f, "2024-01-01 00:00:00,1,2,", "2024-01-02 00:00:00,1,2,"), "hourly file"),
     "daily trace": (lambda f: trace(f, "2025-01-01T00:00Z,1\n2025-01-02T00:00Z,2\n"), "hourly file"),

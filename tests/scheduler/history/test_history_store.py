@@ -27,7 +27,7 @@ def test_known_then_is_the_forecast_then_the_first_actual_and_known_now_is_the_r
     kept.add([actual(125)], DAY + 30 * HOUR)
     span = (DAY, DAY + HOUR)
     asked = [DAY - 11 * HOUR, DAY - 10 * HOUR, DAY, DAY + 2 * HOUR, DAY + 29 * HOUR, DAY + 30 * HOUR]
-    assert [grams(kept.known_at(*span, moment)) for moment in asked] == [[], [90], [100], [120], [120], [125]]
+    assert [grams(kept.known_at(*span, time)) for time in asked] == [[], [90], [100], [120], [120], [125]]
     assert grams(kept.known_now(*span)) == [125]
     kinds = [reading.kind for time in (DAY, DAY + 2 * HOUR) for reading in kept.known_at(*span, time)]
     assert kinds == [IntensityKind.FORECAST, IntensityKind.ESTIMATED]
@@ -53,8 +53,8 @@ LESSONS = st.lists(st.tuples(st.integers(0, 50), st.lists(VALUES, max_size=6)), 
 
 def answers(kept: HistoryStore) -> list[object]:
     span = (DAY, DAY + 900 * HOUR)
-    moments = [DAY + hours * HOUR for hours in (0, 7, 20, 50)]
-    return [kept.known_now(*span), *(kept.known_at(*span, moment) for moment in moments)]
+    times = [DAY + hours * HOUR for hours in (0, 7, 20, 50)]
+    return [kept.known_now(*span), *(kept.known_at(*span, time) for time in times)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -89,7 +89,7 @@ def test_adding_the_same_again_changes_nothing_and_writes_nothing(tmp_path_facto
 @given(LESSONS, st.integers(0, 50))
 def test_known_then_never_sees_later_knowledge(tmp_path_factory, lessons, hour) -> None:
     root = tmp_path_factory.mktemp("then")
-    moment, span = DAY + hour * HOUR, (DAY, DAY + 900 * HOUR)
+    time, span = DAY + hour * HOUR, (DAY, DAY + 900 * HOUR)
     for learnt, readings in sorted(lessons, key=lambda lesson: lesson[0]):
         if learnt <= hour:
             store(root).add(readings, DAY + learnt * HOUR)
@@ -97,7 +97,7 @@ def test_known_then_never_sees_later_knowledge(tmp_path_factory, lessons, hour) 
     for learnt, readings in sorted(lessons, key=lambda lesson: lesson[0]):
         if learnt > hour:
             store(root).add(readings, DAY + learnt * HOUR)
-    assert store(root).known_at(*span, moment) == then
+    assert store(root).known_at(*span, time) == then
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,7 +12,7 @@ from lowtide.config.zones import Zone
 from lowtide.errors import ConfigurationError, InvalidAnswer
 from lowtide.grid.http import Credentials, Request, Session, Transport
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
-from lowtide.timeutil import format_moment, parse_moment
+from lowtide.timeutil import format_time, parse_time
 
 STALE_FORECAST: Final = timedelta(hours=24)
 """A forecast issued longer ago is no forecast of today's weather."""
@@ -81,13 +81,13 @@ def as_mapping(value: Any, provider: str, what: str) -> Mapping[str, Any]:
     return value
 
 
-def as_moment(value: Any, provider: str) -> datetime:
+def as_time(value: Any, provider: str) -> datetime:
     """Return a time of an answer, in UTC; fractions beyond microseconds are cut.
 
     :raises InvalidAnswer: no text, not ISO-8601, or without an offset.
     """
     try:
-        return parse_moment(value)
+        return parse_time(value)
     except (ValueError, TypeError, OverflowError):
         raise InvalidAnswer(
             f"{provider} answered with the time {str(value)[:SHOWN]!r}, which is not ISO-8601 with an offset"
@@ -125,13 +125,13 @@ def as_forecast(readings: Iterable[Reading], issued_at: datetime, now: datetime)
     """
     ahead = tuple(r for r in readings if r.end > now and r.kind is IntensityKind.FORECAST)
     if not ahead:
-        raise InvalidAnswer(f"the forecast has nothing after {format_moment(now)}")
+        raise InvalidAnswer(f"the forecast has nothing after {format_time(now)}")
     source = ahead[0].source
     if now - issued_at > STALE_FORECAST:
-        raise InvalidAnswer(f"{source} gave a forecast issued at {format_moment(issued_at)}, which is stale")
+        raise InvalidAnswer(f"{source} gave a forecast issued at {format_time(issued_at)}, which is stale")
     if issued_at - now > timedelta(hours=1):
         raise InvalidAnswer(
-            f"{source} gave a forecast issued at {format_moment(issued_at)}, which is dated in the future;"
+            f"{source} gave a forecast issued at {format_time(issued_at)}, which is dated in the future;"
             " check this machine's clock if it persists"
         )
     return Forecast(issued_at=issued_at, readings=ahead)

@@ -27,13 +27,13 @@ from lowtide.grid.providers.base import (
     as_forecast,
     as_list,
     as_mapping,
-    as_moment,
     as_number,
+    as_time,
     checked,
     decode_json,
 )
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 _NULL: Final = -1
 _HOUR = timedelta(hours=1)
@@ -92,7 +92,7 @@ class CarbonAwareSdkProvider(HttpProvider):
     def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
         """Return the request for a span."""
         del zone
-        span = {"time": format_moment(start), "toTime": format_moment(end)}
+        span = {"time": format_time(start), "toTime": format_time(end)}
         return Request(path="/emissions/bylocation", params={"location": str(self.region), **span})
 
     def forecast_request(self, zone: Zone, now: datetime) -> Request:
@@ -105,7 +105,7 @@ class CarbonAwareSdkProvider(HttpProvider):
         rows = [as_mapping(row, self.name, "an emission") for row in self._list(body)]
         for row in rows:
             self._refuse_other_location(row)
-        starts = [as_moment(_get(row, "time"), self.name) for row in rows]
+        starts = [as_time(_get(row, "time"), self.name) for row in rows]
         length = _shortest_step(starts)
         found = zip(starts, (_get(row, "rating") for row in rows), strict=True)
         readings = [self._point(zone, start, length, value, IntensityKind.ESTIMATED) for start, value in found]
@@ -119,7 +119,7 @@ class CarbonAwareSdkProvider(HttpProvider):
         points = as_list(_get(forecast, "forecastData"), self.name, "forecast values")
         readings = [self._forecast_point(zone, as_mapping(point, self.name, "a value")) for point in points]
         values = checked((r for r in readings if r is not None), self.name, zone.key)
-        return as_forecast(values, as_moment(_get(forecast, "generatedAt"), self.name), now)
+        return as_forecast(values, as_time(_get(forecast, "generatedAt"), self.name), now)
 
     def _list(self, body: bytes) -> list[Any]:
         answer = decode_json(body, self.name)
@@ -137,7 +137,7 @@ class CarbonAwareSdkProvider(HttpProvider):
         minutes = as_number(_get(point, "duration"), self.name, 24 * 60, "minutes")
         if minutes < 1:
             raise InvalidAnswer(f"{self.name} answered with a forecast value that lasts {minutes:g} minutes")
-        start = as_moment(_get(point, "timestamp"), self.name)
+        start = as_time(_get(point, "timestamp"), self.name)
         return self._point(zone, start, timedelta(minutes=minutes), _get(point, "value"), IntensityKind.FORECAST)
 
     def _point(self, zone: Zone, start: datetime, length: timedelta, value: Any, kind: IntensityKind) -> Reading | None:

@@ -21,8 +21,8 @@ from lowtide.grid.providers.base import (
     as_forecast,
     as_list,
     as_mapping,
-    as_moment,
     as_number,
+    as_time,
     checked,
     decode_json,
     refuse_wrong_zone,
@@ -99,7 +99,7 @@ class ElectricityMapsProvider(HttpProvider):
         """Return what of a forecast answer lies ahead; ``updatedAt`` is when it was issued, ``now`` where it is missing."""
         answer = self._answer(body, zone)
         as_list(answer.get("forecast"), self.name, "forecast hours")
-        issued_at = as_moment(answer["updatedAt"], self.name) if answer.get("updatedAt") else now
+        issued_at = as_time(answer["updatedAt"], self.name) if answer.get("updatedAt") else now
         return as_forecast(self._parsed(answer, zone), issued_at, now)
 
     def _request(self, endpoint: str, zone: Zone, params: Mapping[str, str] | None = None) -> Request:
@@ -129,7 +129,7 @@ class ElectricityMapsProvider(HttpProvider):
             raise InvalidAnswer(
                 f"{self.name} answered with {str(factors)[:SHOWN]!r} factors, but {self.emission_factor_type.value} ones were asked for"
             )
-        start, value = as_moment(point.get("datetime"), self.name), point.get("carbonIntensity")
+        start, value = as_time(point.get("datetime"), self.name), point.get("carbonIntensity")
         if value is None:
             return None
         kind = IntensityKind.MEASURED if point.get("isEstimated") is False else IntensityKind.ESTIMATED

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from lowtide.config.zones import Zone
 from lowtide.errors import ConfigurationError, InvalidAnswer
 from lowtide.grid.http import Request
-from lowtide.grid.providers.base import SHOWN, HttpProvider, as_mapping, as_moment, as_number, checked, decode_json
+from lowtide.grid.providers.base import SHOWN, HttpProvider, as_mapping, as_number, as_time, checked, decode_json
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc
 
@@ -84,7 +84,7 @@ class NesoProvider(HttpProvider):
         intensity = as_mapping(slot.get("intensity"), self.name, "an intensity")
         actual, forecast = intensity.get("actual"), intensity.get("forecast")
         value = forecast if actual is None else actual
-        start, end = as_moment(slot.get("from"), self.name), as_moment(slot.get("to"), self.name)
+        start, end = as_time(slot.get("from"), self.name), as_time(slot.get("to"), self.name)
         if end - start != _HALF_HOUR:
             raise InvalidAnswer(
                 f"{self.name} answered with an interval from {start} to {end}; it should be half an hour"

@@ -25,7 +25,7 @@ from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.grid.series import whole_hours
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from lowtide.timeutil import as_utc, format_moment
+from lowtide.timeutil import as_utc, format_time
 
 TIMESTAMP = "timestamp"
 INTENSITY = "carbon_intensity_gco2eq_per_kwh"
@@ -225,10 +225,10 @@ class TraceReplay:
         """
         trace = self.trace
         if trace.starts[0] <= time < trace.end:
-            return f"{trace.name} has a gap at {format_moment(time)}"
+            return f"{trace.name} has a gap at {format_time(time)}"
         raise ConfigurationError(
-            f"the replay is at {format_moment(time)}, outside the trace {trace.name} ({format_moment(trace.starts[0])}"
-            f" to {format_moment(trace.end)}); change grid.replay.virtual_start, its speed or the trace"
+            f"the replay is at {format_time(time)}, outside the trace {trace.name} ({format_time(trace.starts[0])}"
+            f" to {format_time(trace.end)}); change grid.replay.virtual_start, its speed or the trace"
         )
 
     def _reading(self, index: int) -> Reading:

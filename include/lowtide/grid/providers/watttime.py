@@ -24,8 +24,8 @@ from lowtide.grid.providers.base import (
     as_forecast,
     as_list,
     as_mapping,
-    as_moment,
     as_number,
+    as_time,
     checked,
     decode_json,
     refuse_wrong_zone,
@@ -87,7 +87,7 @@ class WattTimeProvider(HttpProvider):
     def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
         """Return what of a forecast answer lies ahead."""
         answer = as_mapping(decode_json(body, self.name), self.name, "something")
-        issued_at = as_moment(_meta(answer).get("generated_at"), self.name)
+        issued_at = as_time(_meta(answer).get("generated_at"), self.name)
         return as_forecast(self._parsed(answer, zone), issued_at, now)
 
     def session(self, transport: Transport, credentials: Credentials) -> "TokenAuth":
@@ -114,7 +114,7 @@ class WattTimeProvider(HttpProvider):
 
     def _point(self, point: Any, zone: Zone, length: timedelta, kind: IntensityKind) -> Reading | None:
         point = as_mapping(point, self.name, "a value")
-        start, value = as_moment(point.get("point_time"), self.name), point.get("value")
+        start, value = as_time(point.get("point_time"), self.name), point.get("value")
         if value is None:
             return None
         rate = as_number(value, self.name, _ABSURD_LB_PER_MWH, "lb/MWh")

@@ -17,7 +17,7 @@ from lowtide.grid.series import best_known, gaps
 from lowtide.io import sha256_of
 from lowtide.records import Reading, RecordedDecision, TrainingRecord, decision_files, read_decisions, read_intensity
 from lowtide.report.model import RunFigures
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 Floats = npt.NDArray[np.float64]
 Activity = Literal["waiting", "running", "paused", "interrupted"]
@@ -85,7 +85,7 @@ def read_columns(path: Path) -> LedgerColumns | None:
 
 
 def _row(data: Mapping[str, str]) -> tuple[float, ...]:
-    start_s, end_s = (parse_moment(data[name]).timestamp() for name in ("start", "end"))
+    start_s, end_s = (parse_time(data[name]).timestamp() for name in ("start", "end"))
     figures = tuple(float(data[name] or "0") for name in _FIGURES)  # empty: no intensity is known
     if not (start_s < end_s and all(0 <= figure < np.inf for figure in figures)):
         raise ValueError("a row ends after it starts, and its figures are finite and >= 0")

@@ -13,7 +13,7 @@ from lowtide.scheduler.backtest.results import Backtest, Line
 from lowtide.scheduler.backtest.simulate import Run
 from lowtide.scheduler.backtest.trace import HOUR_S, ActualTrace, Floats
 from lowtide.scheduler.types import utc
-from lowtide.timeutil import format_duration, moment_of_clock
+from lowtide.timeutil import format_duration, time_of_clock
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,6 +164,6 @@ def _steps(actual: ActualTrace, start_s: float, end_s: float) -> tuple[Floats, F
 def _midnights(begin_s: float, end_s: float, timezone: ZoneInfo) -> list[tuple[date, float]]:
     first = utc(begin_s).astimezone(timezone).date()
     days = [first + timedelta(days=i) for i in range(int((end_s - begin_s) // _DAY_S) + 2)]
-    marks = [(day, moment_of_clock(day, datetime.min.time(), timezone).timestamp()) for day in days]
+    marks = [(day, time_of_clock(day, datetime.min.time(), timezone).timestamp()) for day in days]
     inside = [(day, time_s) for day, time_s in marks if begin_s <= time_s < end_s]
     return inside[:: 1 + len(inside) // _MOST_TICKS]

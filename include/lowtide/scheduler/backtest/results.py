@@ -16,7 +16,7 @@ from lowtide.io import write_atomically
 from lowtide.scheduler.backtest.simulate import Run, Scenario, SimConfig, choose_jobs, simulate_jobs
 from lowtide.scheduler.backtest.trace import HOUR_S, ActualTrace, Floats, Grid
 from lowtide.scheduler.types import utc
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -209,5 +209,5 @@ def write_starts(path: Path, backtest: Backtest) -> None:
         for run in line.runs:
             for segment in run.segments:
                 times = (run.submitted_s, run.deadline_s, *segment)
-                writer.writerow((*shape, *(format_moment(utc(time_s)) for time_s in times)))
+                writer.writerow((*shape, *(format_time(utc(time_s)) for time_s in times)))
     write_atomically(path, text.getvalue())

@@ -25,7 +25,7 @@ from lowtide.scheduler.backtest.trace import ActualTrace, Floats, Grid
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.job import Job, Progress
 from lowtide.scheduler.types import Action, Decision, utc
-from lowtide.timeutil import moment_of_clock, parse_clock
+from lowtide.timeutil import parse_clock, time_of_clock
 
 
 class Scenario(NamedTuple):
@@ -142,7 +142,7 @@ def submissions(start_s: float, end_s: float, timezone: ZoneInfo, submit: str, s
     times_s = set()
     for day in days:
         hour = random.Random(f"{seed} {day.isoformat()}").randrange(24)  # noqa: S311 a sample of hours, no secret
-        times_s.add(moment_of_clock(day, clock or time(hour), timezone).timestamp())
+        times_s.add(time_of_clock(day, clock or time(hour), timezone).timestamp())
     return sorted(time_s for time_s in times_s if start_s <= time_s < end_s)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from lowtide.errors import ArtifactError
 from lowtide.grid.providers.offline import Trace, read_trace
 from lowtide.grid.series import IntensityCurve
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -125,7 +125,7 @@ def actual_trace(trace: Trace) -> ActualTrace:
     odd = np.flatnonzero(np.abs(offsets - rows) > 1e-6)
     if odd.size:
         raise ArtifactError(
-            f"{trace.name}: the row of {format_moment(trace.starts[int(odd[0])])} is not on the grid of"
+            f"{trace.name}: the row of {format_time(trace.starts[int(odd[0])])} is not on the grid of"
             f" {step_s / 60:g} minutes that the other rows keep; fix or remove it"
         )
     values = np.full(rows[-1] + 1, np.nan)
@@ -137,7 +137,7 @@ def _step_s(trace: Trace) -> float:
     step_s = trace.resolution.total_seconds()
     if step_s > HOUR_S or HOUR_S % step_s or trace.starts[0].timestamp() % step_s:
         raise ArtifactError(
-            f"{trace.name}: rows every {step_s / 60:g} minutes from {format_moment(trace.starts[0])} on cannot be used;"
+            f"{trace.name}: rows every {step_s / 60:g} minutes from {format_time(trace.starts[0])} on cannot be used;"
             " give steps that divide an hour and begin on it, e.g. 60, 30, 15 or 5 minutes"
         )
     return step_s
@@ -155,7 +155,7 @@ def _rows_before(actual: ActualTrace, path: Path, trace: Path) -> tuple[dict[int
     if not early.any():
         raise ArtifactError(
             f"{path}: nothing in it is older than the trace {trace.name}, which begins at"
-            f" {format_moment(datetime.fromtimestamp(actual.start_s, UTC))}; --history takes what was before"
+            f" {format_time(datetime.fromtimestamp(actual.start_s, UTC))}; --history takes what was before"
         )
     pieces = max(1, round(step_s / actual.step_s))
     starts = np.add.outer(starts[early], actual.step_s * np.arange(pieces)).ravel()
