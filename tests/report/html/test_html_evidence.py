@@ -65,8 +65,8 @@ def test_a_ledger_that_has_changed_is_reported_and_not_drawn(run: RunFigures) ->
     ("name", "line", "message"),
     [
         ("decisions.jsonl", "[1]", "is torn or not JSON"),
-        ("decisions.jsonl", '{"action": "wait"}', "is not a decision (KeyError)"),
-        ("intensity.jsonl", '{"zone": 3}', "is not an intensity (KeyError"),
+        ("decisions.jsonl", '{"action": "wait"}', "is not a decision (ValueError)"),
+        ("intensity.jsonl", '{"zone": 3}', "is not an intensity (ValueError: zone: "),
     ],
 )
 def test_a_damaged_line_is_reported_and_the_rest_is_read(run: RunFigures, name: str, line: str, message: str) -> None:
