@@ -59,37 +59,31 @@ def render_table(report: Report) -> list[Row]:
 
     With several runs a side, figures are means with half their 95 % interval, and texts are those of all runs.
     """
-    rows = [row for figure in FIGURES for row in (_figure_row(report, figure), *_detail_rows(report, figure))]
-    if report.replicates is None:
-        return [*rows, *_detail_rows(report, None)]
-    baselines, runs = report.replicates.baselines, report.replicates.runs
-    count = ("Runs", str(len(baselines)) if baselines else "-", str(len(runs)), "")
-    waits = [
+    repeated, sides = report.replicates is not None, (runs_of(report, "baseline"), runs_of(report, "run"))
+    before, after = (str(len(side) or "-") for side in sides)
+    rows: list[Row] = [("Runs", before, after, "")] if repeated else []
+    for figure in FIGURES:
+        before, after = (_cell(report, figure, side) for side in ("baseline", "run"))
+        rows.append((figure.label, before, after, figure.change_in(report.changes)))
+        rows += [] if repeated else _detail_rows(sides, figure)
+    rows += [
         (figure.label, "", _mean(spread, units.percent_text), "")
         for figure in WAIT_FIGURES
         if (spread := spread_of(report, "run", figure.key))
     ]
-    return [count, *rows, *waits, *_detail_rows(report, None)]
-
-
-def _figure_row(report: Report, figure: Figure) -> Row:
-    before, after = (_cell(report, figure, side) for side in ("baseline", "run"))
-    return (figure.label, before, after, figure.change_in(report.changes))
+    return [*rows, *_detail_rows(sides, None)]
 
 
 def _cell(report: Report, figure: Figure, side: Side) -> str:
     if report.replicates is not None:
         return _mean(spread_of(report, side, figure.key), figure.write)
-    runs = runs_of(report, side)
-    return plain(figure.text(runs[0])) if runs else "-"
+    return "".join(plain(figure.write(figure.read(run)) + figure.note(run)) for run in runs_of(report, side)) or "-"
 
 
-def _detail_rows(report: Report, after: Figure | None) -> Iterator[Row]:
-    if report.replicates is not None and after is not None:
-        return
+def _detail_rows(sides: Sequence[Sequence[RunFigures]], after: Figure | None) -> Iterator[Row]:
     for detail in DETAILS:
         if detail.after is after:
-            before, now = (_all(runs_of(report, side), detail.write) for side in ("baseline", "run"))
+            before, now = (plain(", ".join(dict.fromkeys(map(detail.write, side)))) or "-" for side in sides)
             if now != units.NONE_TEXT:  # a run without bounds or score
                 yield (detail.label, before, now, "")
 
@@ -101,10 +95,6 @@ def _mean(spread: Spread | None, text: Callable[[float], str]) -> str:
         return text(spread.mean)
     half = (spread.interval.high - spread.interval.low) / 2
     return f"{text(spread.mean)} ± {text(half if half > _ROUNDING * abs(spread.mean) else 0.0)}"
-
-
-def _all(runs: Sequence[RunFigures], write: Callable[[RunFigures], str]) -> str:
-    return plain(", ".join(dict.fromkeys(map(write, runs)))) or "-"
 
 
 # A comparison in at most ten lines, for the log of the task that made it.
@@ -367,14 +357,18 @@ def _comparability(report: Report) -> Iterator[str]:
 def run_facts(run: RunFigures) -> Facts:
     """Return when and where a run took place, and which methods and files its figures follow from."""
     energy = ", ".join(f"{part} {units.energy_text(kwh)} ({method})" for part, kwh, method in _components(run))
+    missing, before = missing_emissions_text(run), run.counterfactual
     found: tuple[tuple[str, list[str]], ...] = (
         ("Run", [run.run_id]),
         ("Submitted", [units.timestamp_text(run.submitted_at)]),
         ("Ran", [f"{units.timestamp_text(run.started_at)} to {units.timestamp_text(run.ended_at)}"]),
         ("Zone and signal", [f"{run.zone}; {run.signal_type} signal, {run.emission_factor_type} factors"]),
-        ("Intensity", [*filter(None, [kinds_text(run), _missing(run)])]),
+        ("Intensity", [text for text in (kinds_text(run), missing and f"emissions are incomplete: {missing}") if text]),
         ("Settled", _settled(run)),
-        ("Same energy at submission", _at_submission(run.counterfactual)),
+        (
+            "Same energy at submission",
+            [f"{units.grams_text(before.emissions_gco2eq)}, intensity {kinds_text(before)}"] if before else [],
+        ),
         ("Energy", [f"{energy}; scope {run.measuring_scope.replace('_', ' ')}; PUE {run.pue:g}"]),
         ("Known errors", list(run.uncertainty.basis) if run.uncertainty is not None else []),
         ("Device", [f"{run.device} ({run.device_name}), {run.precision}"]),
@@ -382,17 +376,6 @@ def run_facts(run: RunFigures) -> Facts:
         ("Configuration", [run.configuration]),
     )
     return tuple((name, tuple(lines)) for name, lines in found if lines)
-
-
-def _missing(run: RunFigures) -> str:
-    missing = missing_emissions_text(run)
-    return f"emissions are incomplete: {missing}" if missing else ""
-
-
-def _at_submission(counterfactual: Counterfactual | None) -> list[str]:
-    if counterfactual is None:
-        return []
-    return [f"{units.grams_text(counterfactual.emissions_gco2eq)}, intensity {kinds_text(counterfactual)}"]
 
 
 def _settled(run: RunFigures) -> list[str]:
