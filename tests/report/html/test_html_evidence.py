@@ -75,7 +75,7 @@ def test_a_damaged_line_is_reported_and_the_rest_is_read(run: RunFigures, name: 
     evidence = gather(run)
     assert message in evidence.problems[0]
     assert evidence.decisions
-    assert evidence.at_submission
+    assert evidence.readings
 
 
 def test_a_record_of_another_training_in_the_same_folder_is_not_taken_for_this_ones(run: RunFigures) -> None:

@@ -6,7 +6,6 @@ matplotlib draws them in units of CSS pixels, ``WIDTH`` wide, and the page scale
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,17 +13,17 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from lowtide import units
-from lowtide.report.figures import EMISSIONS, PARTS, Credit, Side, credit_of
+from lowtide.report.figures import EMISSIONS, PARTS, Credit, Part, Side, credit_of
 from lowtide.report.html.run_data import (
     Activity,
     Bins,
     Evidence,
     LedgerColumns,
+    Level,
     Span,
-    Step,
     binned,
     edges_of,
-    intensity_steps,
+    intensity_levels,
     nice_width_s,
     since_start,
     total_s,
@@ -48,8 +47,7 @@ NAMES: Final[dict[Side, str]] = {"baseline": "Baseline", "run": "This run"}
 _SIDES: Final[tuple[Side, ...]] = ("baseline", "run")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(NamedTuple):
     """The figures behind a chart; the first column names the row."""
 
     caption: str
@@ -58,8 +56,7 @@ class Table:
     total: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class Chart(NamedTuple):
     """An SVG with its legend, pairs of a key's class in the style sheet and a text, and its table."""
 
     svg: Markup
@@ -134,16 +131,13 @@ def _axes(
     return axes
 
 
-def _scale(axis: "Axis", size: float, unit: str) -> None:
-    """Mark an axis in a unit of this size, named at each mark."""
+def _scale(axis: "Axis", highest: float, known: units.Units) -> None:
+    """Mark an axis in the unit that fits its highest value, named at each mark."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+    unit, size = next((found for found in known if abs(highest) >= found[1]), known[-1])
     axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,g} {unit}" if value else "0"))
-
-
-def _unit(highest: float, known: units.Units) -> tuple[float, str]:
-    return next(((size, unit) for unit, size in known if abs(highest) >= size), (known[-1][1], known[-1][0]))
 
 
 def _times(axes: "Axes", begin_s: float, end_s: float, labels: Callable[[Iterable[float], float], list[str]]) -> None:
@@ -171,16 +165,15 @@ Kind = Side | Credit
 _BAR = 0.62
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(NamedTuple):
     """One row of the waterfall, in grams; a total begins at zero. ``interval``: of its end, where it is known."""
 
     label: str
     kind: Kind
     start_gco2eq: float
     end_gco2eq: float
-    interval: Interval | None = None
     meaning: str = ""
+    interval: Interval | None = None
 
     @property
     def is_total(self) -> bool:
@@ -196,38 +189,25 @@ class Bar:
 
 def bars_of(report: Report) -> tuple[Bar, ...]:
     """Return the bars: against the baseline where the change is attributed, else against the same energy at submission."""
-    if report.baseline is None or report.attribution_gco2eq.total is None:
-        return _against_submission(report)
-    parts = report.attribution_gco2eq.model_dump()
-    intervals = report.replicates.attribution_gco2eq if report.replicates is not None else {}
-    level = EMISSIONS.mean(report, "baseline") or 0.0
-    bars = [Bar(label="Baseline", kind="baseline", start_gco2eq=0.0, end_gco2eq=level)]
-    for part in PARTS:
-        end, shifted = level + (parts[part.key] or 0.0), intervals.get(part.key)
-        bars.append(
-            Bar(
-                label=part.label,
-                kind=credit_of(report, part.key),
-                start_gco2eq=level,
-                end_gco2eq=end,
-                interval=None if shifted is None else Interval(low=level + shifted.low, high=level + shifted.high),
-                meaning=part.meaning,
-            )
-        )
-        level = end
-    return (*bars, Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=level))
-
-
-def _against_submission(report: Report) -> tuple[Bar, ...]:
-    if report.run.counterfactual is None:
+    before, replicates, intervals = report.run.counterfactual, report.replicates, dict[str, Interval]()
+    parts: list[tuple[Part, Credit, float]]
+    if report.baseline is not None and report.attribution_gco2eq.total is not None:
+        label, level, changes = "Baseline", EMISSIONS.mean(report, "baseline") or 0.0, report.attribution_gco2eq
+        parts = [(part, credit_of(report, part.key), getattr(changes, part.key) or 0.0) for part in PARTS]
+        intervals = replicates.attribution_gco2eq if replicates is not None else intervals
+    elif before is not None:
+        label, level = "At submission", before.emissions_gco2eq
+        credit: Credit = "controllable" if report.waiting.no_wait is None else "not claimed"
+        parts = [(PARTS[-1], credit, report.run.emissions_gco2eq - level)]
+    else:
         return ()
-    before, after = report.run.counterfactual.emissions_gco2eq, report.run.emissions_gco2eq
-    kind: Kind = "controllable" if report.waiting.no_wait is None else "not claimed"
-    return (
-        Bar(label="At submission", kind="baseline", start_gco2eq=0.0, end_gco2eq=before),
-        Bar(label="Waiting", kind=kind, start_gco2eq=before, end_gco2eq=after, meaning=PARTS[-1].meaning),
-        Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=after),
-    )
+    bars = [Bar(label, "baseline", 0.0, level)]
+    for part, credit, change in parts:
+        found = intervals.get(part.key)
+        interval = None if found is None else Interval(low=level + found.low, high=level + found.high)
+        bars.append(Bar(part.label, credit, level, level + change, part.meaning, interval))
+        level += change
+    return (*bars, Bar("This run", "run", 0.0, level))
 
 
 def waterfall(report: Report) -> Chart | None:
@@ -261,13 +241,11 @@ def _draw_waterfall(figure: "Figure", bars: Sequence[Bar]) -> None:
     axes = _axes(figure, left=left, right=2, bottom=28, top=2, rules="x")
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_yticks([])
-    ends = [
-        end for bar in bars for end in (bar.start_gco2eq, bar.end_gco2eq, bar.interval.high if bar.interval else 0.0)
-    ]
+    ends = [*(bar.end_gco2eq for bar in bars), *(bar.interval.high for bar in bars if bar.interval)]
     highest, lowest = max(ends) or 1.0, min(0.0, *ends)
     plot_px = WIDTH - left - 2
     axes.set_xlim(lowest, lowest + (highest - lowest) * plot_px / (plot_px - label_px))
-    _scale(axes.xaxis, *_unit(highest, units.MASS))
+    _scale(axes.xaxis, highest, units.MASS)
     for row, bar in enumerate(bars):
         _draw_bar(axes, row, bar)
         label: Any = {"x": -left / plot_px, "transform": axes.get_yaxis_transform()}
@@ -309,22 +287,12 @@ _MOST_ROWS = 36
 _ACTIVITIES: tuple[Activity, ...] = ("running", "paused", "interrupted", "waiting")
 
 
-class Mean(NamedTuple):
-    """A mean intensity, weighted by the run's energy, over the stretch of time that it belongs to, in UNIX seconds."""
-
-    role: str
-    start_s: float
-    end_s: float
-    carbon_intensity_gco2eq_per_kwh: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeline:
+class Timeline(NamedTuple):
     """What is drawn, in UNIX seconds, virtual under replay. ``best``: when perfect foresight would have run."""
 
     spans: tuple[Span, ...]
-    steps: tuple[Step, ...]
-    means: tuple[Mean, ...]
+    steps: tuple[Level, ...]
+    means: tuple[Level, ...]
     best: tuple[tuple[float, float], ...]
     threshold_gco2eq_per_kwh: float | None
     begin_s: float
@@ -356,7 +324,7 @@ def _timeline(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ti
     thresholds = {decision.threshold_gco2eq_per_kwh for decision in evidence.decisions} - {None}
     return Timeline(
         spans=spans,
-        steps=tuple(step for step in intensity_steps(evidence) if step.end_s > begin and step.start_s < end),
+        steps=tuple(step for step in intensity_levels(evidence) if step.end_s > begin and step.start_s < end),
         means=tuple(_means(report.run, spans)),
         best=best,
         threshold_gco2eq_per_kwh=thresholds.pop()
@@ -367,7 +335,7 @@ def _timeline(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ti
     )
 
 
-def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Mean]:
+def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Level]:
     """Yield the mean had it begun at submission, over the time that it would have taken, and the mean as it ran."""
     at_submission, energy_kwh = run.counterfactual, run.energy_kwh.total * run.pue
     if at_submission is None or not energy_kwh or spans[0].activity != "waiting":
@@ -375,10 +343,10 @@ def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Mean]:
     begin = spans[0].start_s
     # without waiting there would have been no pauses for the grid; a run that was killed would have been killed then, too
     took = total_s(spans, "running") if run.policy == "interruptible" else spans[-1].end_s - run.started_at.timestamp()
-    yield Mean("submission", begin, begin + took, at_submission.emissions_gco2eq / energy_kwh)
+    yield Level("submission", begin, begin + took, at_submission.emissions_gco2eq / energy_kwh)
     for span in spans:
         if span.activity == "running":
-            yield Mean("run", span.start_s, span.end_s, run.emissions_gco2eq / energy_kwh)
+            yield Level("run", span.start_s, span.end_s, run.emissions_gco2eq / energy_kwh)
 
 
 def _timeline_words(timeline: Timeline) -> str:
@@ -401,7 +369,7 @@ def _draw_timeline(figure: "Figure", timeline: Timeline) -> None:
     _curve(axes, timeline.steps)
     for stretch in timeline.means:
         value = stretch.carbon_intensity_gco2eq_per_kwh
-        _line(axes, [stretch.start_s, stretch.end_s], [value] * 2, stretch.role, linewidth=4, alpha=0.85)
+        _line(axes, [stretch.start_s, stretch.end_s], [value] * 2, stretch.name, linewidth=4, alpha=0.85)
     threshold = timeline.threshold_gco2eq_per_kwh
     if threshold is not None:
         axes.axhline(threshold, color=COLOURS["muted"], linewidth=1.2, linestyle=(0, (2, 2)))
@@ -436,7 +404,7 @@ def _shade(axes: "Axes", span: Span, *, px_per_s: float) -> None:
             return
 
 
-def _curve(axes: "Axes", steps: Sequence[Step]) -> None:
+def _curve(axes: "Axes", steps: Sequence[Level]) -> None:
     """Draw one line for each stretch of one kind; a stretch of which nothing is known stays empty."""
     xs: list[float] = []
     ys: list[float] = []
@@ -444,18 +412,18 @@ def _curve(axes: "Axes", steps: Sequence[Step]) -> None:
         xs += [step.start_s, step.end_s]
         ys += [step.carbon_intensity_gco2eq_per_kwh] * 2
         if after is not None and after.start_s - step.end_s < 1.0:
-            if after.kind == step.kind:
+            if after.name == step.name:
                 continue
             xs, ys = [*xs, after.start_s], [*ys, after.carbon_intensity_gco2eq_per_kwh]
-        _line(axes, xs, ys, "grid", linestyle=_DASHES.get(step.kind, "-"), solid_joinstyle="miter")
+        _line(axes, xs, ys, "grid", linestyle=_DASHES.get(step.name, "-"), solid_joinstyle="miter")
         xs, ys = [], []
 
 
 def _timeline_legend(timeline: Timeline) -> Iterator[tuple[str, str]]:
-    kinds = list(dict.fromkeys(step.kind for step in timeline.steps))
+    kinds = list(dict.fromkeys(step.name for step in timeline.steps))
     for key in dict.fromkeys(_KEYS.get(kind, "grid") for kind in kinds):
         yield key, f"intensity, {' or '.join(kind for kind in kinds if _KEYS.get(kind, 'grid') == key)}"
-    for role, value in {m.role: m.carbon_intensity_gco2eq_per_kwh for m in timeline.means}.items():
+    for role, value in {m.name: m.carbon_intensity_gco2eq_per_kwh for m in timeline.means}.items():
         yield f"mean-{role}", f"{_MEANS[role]}: {units.intensity_text(value)}"
     for activity in dict.fromkeys(span.activity for span in timeline.spans):
         yield activity, activity
@@ -482,7 +450,7 @@ def _timeline_table(timeline: Timeline, rows: LedgerColumns | None) -> Table:
     )
 
 
-def _stretch(begin_s: float, end_s: float, spans: Sequence[Span], steps: Sequence[Step]) -> tuple[str, str, str]:
+def _stretch(begin_s: float, end_s: float, spans: Sequence[Span], steps: Sequence[Level]) -> tuple[str, str, str]:
     first, last = max(begin_s, spans[0].start_s), min(end_s, spans[-1].end_s)
     known = [(_shared(step, first, last), step.carbon_intensity_gco2eq_per_kwh) for step in steps]
     seconds = sum(shared for shared, _ in known)
@@ -491,7 +459,7 @@ def _stretch(begin_s: float, end_s: float, spans: Sequence[Span], steps: Sequenc
     return f"{datetime.fromtimestamp(first, UTC):%Y-%m-%d %H:%M:%S}", " and ".join(done), value
 
 
-def _shared(stretch: Span | Step, begin_s: float, end_s: float) -> float:
+def _shared(stretch: Span | Level, begin_s: float, end_s: float) -> float:
     return max(0.0, min(stretch.end_s, end_s) - max(stretch.start_s, begin_s))
 
 
@@ -577,7 +545,7 @@ def _draw_power(
     highest_g = max(*(float(bins.emissions_gco2eq.sum()) for bins in courses.values()), baseline_gco2eq or 0.0)
     for axes, highest, known in ((power, highest_w, units.POWER), (grams, highest_g, units.MASS)):
         axes.set_ylim(0, 1.1 * highest or 1.0)
-        _scale(axes.yaxis, *_unit(highest, known))
+        _scale(axes.yaxis, highest, known)
 
 
 def _elapsed(marks_s: Iterable[float], width_s: float) -> list[str]:

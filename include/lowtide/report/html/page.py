@@ -309,10 +309,8 @@ def _same(report: Report) -> str:
 
 
 def sources_of(evidence: Evidence) -> tuple[str, ...]:
-    """Return whose intensities a run was valued at or waited for, the most frequent of the ledger first."""
-    rows = () if evidence.rows is None else evidence.rows.sources
-    named = dict.fromkeys(sorted(set(rows), key=lambda source: -rows.count(source)))
-    return tuple(named | dict.fromkeys(reading.source for reading in (*evidence.at_submission, *evidence.seen)))
+    """Return whose intensities a run was valued at or waited for."""
+    return tuple(dict.fromkeys(reading.source for reading in (*evidence.readings, *evidence.seen)))
 
 
 def _read_facts(run: RunFigures, evidence: Evidence) -> Iterator[tuple[str, tuple[str, ...]]]:
