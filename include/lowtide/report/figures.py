@@ -121,7 +121,8 @@ class Detail(NamedTuple):
     after: Figure | None = None
 
 
-def _bounds(run: RunFigures) -> str:
+def bounds_text(run: RunFigures) -> str:
+    """Write between which emissions a run's are if the methods err as far as is known."""
     bounds = run.uncertainty
     if bounds is None:
         return units.NONE_TEXT
@@ -138,7 +139,7 @@ def _score(run: RunFigures) -> str:
 
 
 DETAILS: Final = (
-    Detail("within the methods' known errors", _bounds, EMISSIONS),
+    Detail("within the methods' known errors", bounds_text, EMISSIONS),
     Detail("of which training", lambda r: units.grams_text(r.emissions_train_gco2eq), EMISSIONS),
     Detail("SCI score", _score, EMISSIONS),
     Detail("of which training", lambda r: units.duration_text(r.train_duration_s), DURATION),

@@ -11,7 +11,7 @@ from lowtide.report.html.page import view_of
 from lowtide.report.html.run_data import Evidence, gather
 from lowtide.report.model import Report
 from lowtide.report.text import plain
-from lowtide.units import typeset
+from lowtide.units import timestamp_text, typeset
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -43,7 +43,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["fig"] = _figures
+    environment.filters |= {"fig": _figures, "utc": timestamp_text}
     return environment
 
 

@@ -1,17 +1,26 @@
-"""Everything that the page says, in the order in which it says it; the template only puts it into place."""
+"""What the page shows of a report, in its order; the template has the fixed texts, such as definitions."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from lowtide import units
 from lowtide.config.providers import licences_of
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
-from lowtide.report.figures import DURATION, EMISSIONS, ENERGY, INTENSITY, PEAK_MEMORY, TEST_ACCURACY, Figure, runs_of
+from lowtide.report.figures import (
+    DURATION,
+    EMISSIONS,
+    ENERGY,
+    INTENSITY,
+    PEAK_MEMORY,
+    TEST_ACCURACY,
+    Figure,
+    bounds_text,
+    runs_of,
+)
 from lowtide.report.html.charts import Table, intensity, power, waterfall
 from lowtide.report.html.run_data import Evidence, Span, activities, total_s
-from lowtide.report.model import Direction, Interval, Report, RunFigures, Status, Waiting
+from lowtide.report.model import Interval, Report, RunFigures, Waiting
 from lowtide.report.text import (
     DIFFERENCE_HEADER,
     INTERVAL_HEADER,
@@ -24,63 +33,8 @@ from lowtide.report.text import (
 )
 from lowtide.units import change_text, duration_text, grams_text, percent_text, signed_grams_text
 
-STATUS: Final[dict[Status, tuple[str, str]]] = {
-    "claimed": ("Claimed", "The figures meet the rules for a claim. Only the sentence above is claimed."),
-    "simulated": (
-        "Simulated",
-        "The grid or the energy was replayed or modelled. The figures show how Lowtide works; nothing is claimed.",
-    ),
-    "withheld": ("Withheld", "No claim is made, for the reasons below."),
-    "no_baseline": (
-        "No baseline",
-        "There is no run to compare with. Only the effect of waiting on this run's own emissions is known.",
-    ),
-}
-DIRECTION: Final[dict[Direction, str]] = {
-    "lower": "Lower",
-    "higher": "Higher",
-    "no_measurable_change": "No measurable change",
-}
-TERMS: Final = (
-    (
-        "Emissions",
-        "The sum over the ledger's rows of energy x the site's PUE x the grid's intensity at that time. Location-based, in"
-        " grams of CO2-equivalent.",
-    ),
-    (
-        "Attribution",
-        "The change in grams, divided without a residual into work, efficiency, grid conditions and waiting"
-        " (LMDI-I: Ang, Energy Policy 32, 2004).",
-    ),
-    (
-        "Controllable change",
-        "The grams of waiting and efficiency, as far as they may be claimed, and their percentage of the baseline's emissions."
-        " The last line of the tile, and the headline, relate them to what the same samples would have emitted without them.",
-    ),
-    ("Work", "More or fewer samples than the baseline. External."),
-    ("Efficiency", "Energy per sample, PUE included. Controllable where the meters can measure it."),
-    (
-        "Grid conditions",
-        "The grid when this run was submitted, compared with the grid of the baseline. External: the weather.",
-    ),
-    (
-        "Waiting",
-        "The grid when the run used its energy, compared with the grid had it started at submission. Controllable where a"
-        " decision made the run wait.",
-    ),
-    (
-        "Perfect foresight",
-        "The same energy curve at the best time between submission and deadline, known only afterwards. No plan can do better.",
-    ),
-    (
-        "Known errors",
-        "The bounds if every method errs as far as its published error goes, all in the same direction.",
-    ),
-)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
+class Tile(NamedTuple):
     """One key figure; ``lines`` say compared with what, and within which bounds."""
 
     label: str
@@ -90,69 +44,33 @@ class Tile:
 
 def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, Any]:
     """Return what the template shows of a report and of what its runs left: plain text and drawings, escaped there."""
-    word, meaning = STATUS[report.headline.status]
     spans = activities(report.run, run)
     sides = [("This run", report.run, run)]
     if report.baseline is not None:
         sides.append(("Baseline", report.baseline, baseline))
     return {
-        "title": f"{word}: run {report.run_id}",
-        "status": {"key": report.headline.status, "word": word, "meaning": meaning},
+        "report": report,
         "direction": _direction(report),
-        "headline": report.headline.text,
-        "ids": _ids(report),
         "tiles": tiles_of(report),
         "why": _why(report),
         "waterfall": waterfall(report),
-        "reasons": report.headline.reasons,
         "quality": quality_facts(report),
         "when": _when(report, spans),
         "wait": tuple(waiting_sentences(report)),
         "intensity": intensity(report, run, spans),
-        "missing": _missing(report, baseline, run),
         "power": power(report, baseline, run, spans),
         "tables": tuple(_tables(report)),
         "same": _same(report),
-        "notes": report.notes,
-        "sources": tuple(
-            {
-                "who": who,
-                "facts": (*run_facts(figures), *_read_facts(figures, found)),
-                "files": found.files,
-                "problems": found.problems,
-            }
-            for who, figures, found in sides
-        ),
+        "sources": [(who, (*run_facts(figures), *_read_facts(figures, found)), found) for who, figures, found in sides],
         "licences": licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
-        "terms": TERMS,
-        "footer": f"Written {units.timestamp_text(report.generated_at)}. The same figures are in report.json and report.md beside"
-        " this file.",
     }
 
 
-def _direction(report: Report) -> str | None:
+def _direction(report: Report) -> str:
     """Name the direction, and waiting where it is waiting's alone: the total may well be higher."""
-    found = report.headline.direction
-    if found is None:
-        return None
-    by_waiting = (
-        found != "no_measurable_change"
-        and report.controllable is not None
-        and report.controllable.parts == ("waiting",)
-    )
-    return DIRECTION[found] + (" by waiting" if by_waiting else "")
-
-
-def _ids(report: Report) -> tuple[tuple[str, str], ...]:
-    run = report.run
-    return (
-        ("Run", report.run_id),
-        ("Baseline", report.baseline_run_id or "none"),
-        ("Zone", run.zone),
-        ("Policy", run.policy),
-        ("Device", run.device_name),
-        ("Ended", units.timestamp_text(run.ended_at)),
-    )
+    found, controllable = report.headline.direction, report.controllable
+    by_waiting = found in ("lower", "higher") and controllable is not None and controllable.parts == ("waiting",)
+    return (found or "").replace("_", " ").capitalize() + (" by waiting" if by_waiting else "")
 
 
 def _why(report: Report) -> str:
@@ -182,20 +100,6 @@ def _when(report: Report, spans: Sequence[Span]) -> str:
     return f"Submitted {submitted}; the run {', '.join(done)} and ran for {ran}.{times}"
 
 
-def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ...]:
-    sides = [("This run", run)] if report.baseline is None else [("The baseline", baseline), ("This run", run)]
-    drawn = (
-        ()
-        if report.replicates is None
-        else ("The first baseline and the first run are drawn; the tables hold the means.",)
-    )
-    return drawn + tuple(
-        f"{who} is missing here: {'; '.join(evidence.problems)}. Its totals are in the tables."
-        for who, evidence in sides
-        if evidence.rows is None
-    )
-
-
 # The key figures: what they are now, what they were, and between which bounds they lie.
 
 
@@ -206,13 +110,10 @@ def tiles_of(report: Report) -> tuple[Tile, ...]:
 
 
 def _tile(report: Report, figure: Figure) -> Tile:
-    now = figure.mean(report, "run")
-    lines = [*_before(report, figure)]
-    bounds = report.run.uncertainty
-    if figure is EMISSIONS and bounds is not None and report.replicates is None:
-        low, high = grams_text(bounds.emissions_low_gco2eq), grams_text(bounds.emissions_high_gco2eq)
-        lines.append(f"known errors: {low} to {high}")
-    return Tile(label=figure.label, now=units.NONE_TEXT if now is None else figure.write(now), lines=tuple(lines))
+    now, lines = figure.mean(report, "run"), [*_before(report, figure)]
+    if figure is EMISSIONS and report.run.uncertainty is not None and report.replicates is None:
+        lines.append(f"known errors: {bounds_text(report.run)}")
+    return Tile(figure.label, units.NONE_TEXT if now is None else figure.write(now), tuple(lines))
 
 
 def _before(report: Report, figure: Figure) -> Iterator[str]:
@@ -226,13 +127,14 @@ def _before(report: Report, figure: Figure) -> Iterator[str]:
         yield f"{signed_grams_text(total)}, {change} of the baseline's {before}"
     else:
         yield f"{change} from {before}"
-    interval = None if report.replicates is None else report.replicates.changes.get(figure.change or "")
+    intervals = {} if report.replicates is None else report.replicates.changes
+    yield from _over_runs(report, intervals.get(figure.change or ""), figure.change_text)
+
+
+def _over_runs(report: Report, interval: Interval | None, write: Callable[[float], str]) -> Iterator[str]:
     if interval is not None:
-        yield f"{figure.change_text(interval.low)} to {figure.change_text(interval.high)} over {_runs(report)}"
-
-
-def _runs(report: Report) -> str:
-    return f"{len(runs_of(report, 'baseline'))} and {len(runs_of(report, 'run'))} runs"
+        runs = " and ".join(str(len(runs_of(report, side))) for side in ("baseline", "run"))
+        yield f"{write(interval.low)} to {write(interval.high)} over {runs} runs"
 
 
 def _controllable(report: Report) -> Tile:
@@ -240,7 +142,7 @@ def _controllable(report: Report) -> Tile:
     if found is None:
         attributed = report.attribution_gco2eq.total is not None
         why = "nothing is controllable here" if attributed else "nothing is attributed"
-        return Tile(label="Controllable change", now=units.NONE_TEXT, lines=(why,))
+        return Tile("Controllable change", units.NONE_TEXT, (why,))
     lines = [
         f"by {' and '.join(found.parts)}",
         f"{change_text(found.change_percent)} of what it would have been without",
@@ -248,26 +150,21 @@ def _controllable(report: Report) -> Tile:
     if before := EMISSIONS.mean(report, "baseline"):
         share = change_text(100 * found.change_gco2eq / before)
         lines.insert(0, f"{share} of the baseline's {grams_text(before)}")
-    interval: Interval | None = None if report.replicates is None else report.replicates.controllable_percent
-    if interval is not None:
-        lines.append(f"{change_text(interval.low)} to {change_text(interval.high)} over {_runs(report)}")
-    return Tile(label="Controllable change", now=signed_grams_text(found.change_gco2eq), lines=tuple(lines))
+    if report.replicates is not None:
+        lines += _over_runs(report, report.replicates.controllable_percent, change_text)
+    return Tile("Controllable change", signed_grams_text(found.change_gco2eq), tuple(lines))
 
 
 def _waiting(report: Report) -> Tile:
-    waiting = report.waiting
-    waited = _waited(waiting)
+    waiting, best = report.waiting, report.waiting.perfect_foresight
     if waiting.avoided_gco2eq is None:
-        return Tile(
-            label="Avoided by waiting", now=units.NONE_TEXT, lines=(waited, "intensity at submission not known")
-        )
-    lines = [waited]
-    if waiting.avoided_percent is not None:
-        lines.insert(0, f"{change_text(-waiting.avoided_percent)} compared with submission")
-    captured = None if waiting.perfect_foresight is None else waiting.perfect_foresight.captured_percent
-    if captured is not None and captured >= 0:
-        lines.append(f"{percent_text(captured)} of what was possible")
-    return Tile(label=_waiting_label(waiting), now=grams_text(abs(waiting.avoided_gco2eq)), lines=tuple(lines))
+        return Tile("Avoided by waiting", units.NONE_TEXT, (_waited(waiting), "intensity at submission not known"))
+    share = waiting.avoided_percent
+    lines = [] if share is None else [f"{change_text(-share)} compared with submission"]
+    lines.append(_waited(waiting))
+    if best is not None and best.captured_percent is not None and best.captured_percent >= 0:
+        lines.append(f"{percent_text(best.captured_percent)} of what was possible")
+    return Tile(_waiting_label(waiting), grams_text(abs(waiting.avoided_gco2eq)), tuple(lines))
 
 
 def _waited(waiting: Waiting) -> str:
