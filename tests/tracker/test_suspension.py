@@ -102,7 +102,7 @@ def test_a_recorder_whose_machine_sleeps_books_its_energy_at_the_grid_of_before(
     assert max(powers) < 2 * 360, (
         "the night's row would have the power of a few seconds over hours, or the other way round"
     )
-    before = [row for row in valued_ledger(path) if row.energy_kwh > 0 and row.end <= night[0].start]
+    before = [row for row in valued_ledger(path).rows if row.energy_kwh > 0 and row.end <= night[0].start]
     assert {row.carbon_intensity_gco2eq_per_kwh for row in before} == {100}
     (problem,) = recording.problems
     assert "was suspended for 28800" in problem

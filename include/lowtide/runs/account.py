@@ -28,7 +28,7 @@ from lowtide.records import (
     LedgerEventKind,
     LedgerRow,
     Meaning,
-    SciScore,
+    Phase,
     Settlement,
     TrainingRecord,
     ValuedRow,
@@ -40,17 +40,7 @@ from lowtide.report.files import load_record
 from lowtide.runs.context import RunDetails, sizes_of_killed
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_time
-from lowtide.tracker.emissions import (
-    Valuation,
-    counterfactual,
-    embodied_part_gco2eq,
-    functional_units,
-    machine_totals,
-    sci_score,
-    summarise,
-    total_energy_kwh,
-    value_rows,
-)
+from lowtide.tracker.emissions import Valuation, counterfactual, machine_totals, sci_score, total_energy_kwh, value_rows
 from lowtide.tracker.ledger import (
     TORN_SUFFIX,
     IntensityLog,
@@ -210,14 +200,19 @@ def _account(folder: RunFolder, facts: Facts, now: Valuation) -> AnyRecord:
     if result is None:
         sizes, _ = sizes_of_killed(folder, details)
         return IncompleteRecord.model_validate({**fields, **sizes, "precision": details.precision})
+    score = sci_score(
+        fields["emissions_gco2eq"],
+        AccountConfig.model_validate(details.account),
+        duration_s=fields["duration_s"],
+        epochs=result.epochs,
+        samples=result.samples,
+    )
     return TrainingRecord.model_validate(
         {
             **fields,
             **result.model_dump(),
             # a score of a part of the emissions would be too low
-            "sci": None
-            if fields["unvalued_energy_kwh"]
-            else _score(details, result, fields["emissions_gco2eq"], fields["duration_s"]),
+            "sci": None if fields["unvalued_energy_kwh"] else score,
             "energy_complete": fields["uncovered_s"] == 0,
             "versions": result.versions | details.versions,
         }
@@ -242,39 +237,43 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     problems = _problems(folder, facts, then, now)
     if not rows:
         raise MeasurementError(f"{folder.ledger} has no rows: {'; '.join(problems) or 'nothing was measured'}")
-    known = summarise(now.rows, now.unvalued, pue=details.pue)
-    first = summarise(then.rows, then.unvalued, pue=details.pue)
+    if now.energy_kwh <= 0:
+        raise MeasurementError(
+            "the energy meter counted nothing in the whole run; check what it can read on this machine"
+        )
+    every, train = now.every, now.of(Phase.TRAIN)
+    started_at = min(row.start for row in every)
     foreign = value_rows(now.unvalued, facts.entries, pue=details.pue)
     methods = methods_of(facts.contents)
-    energy = {"cpu": known.cpu_energy_kwh, "gpu": known.gpu_energy_kwh, "ram": known.ram_energy_kwh}
+    energy = {part: math.fsum(getattr(row, f"{part}_energy_kwh") for row in every) for part in ("cpu", "gpu", "ram")}
     return details.model_dump(include=_FROM_OPENING) | {
-        "started_at": known.started_at,
-        "ended_at": known.ended_at,
-        "wait_s": max(0.0, (known.started_at - details.submitted_at).total_seconds()),
+        "started_at": started_at,
+        "ended_at": max(row.end for row in every),
+        "wait_s": max(0.0, (started_at - details.submitted_at).total_seconds()),
         # failed attempts count as their energy does, pauses do not
         "duration_s": math.fsum((row.end - row.start).total_seconds() for row in rows) / facts.speed,
-        "attempts": known.attempts,
+        "attempts": max(row.attempt for row in every),
         "interruptions": tuple(_interruptions(folder, rows)),
-        "energy_kwh": energy | {"total": known.total_energy_kwh, "methods": methods},
+        "energy_kwh": energy | {"total": now.energy_kwh, "methods": methods},
         "machine_energy_kwh": machine_totals(rows),
-        "energy_train_kwh": known.train_energy_kwh,
+        "energy_train_kwh": train.energy_kwh,
         "measuring_scope": scope_of(facts.contents),
         "uncovered_s": _uncovered_s(folder, facts),
-        "emissions_gco2eq": known.emissions_gco2eq,
-        "emissions_train_gco2eq": known.train_emissions_gco2eq,
-        "mean_carbon_intensity_gco2eq_per_kwh": known.mean_carbon_intensity_gco2eq_per_kwh,
-        "intensity_kinds": known.intensity_kinds,
-        "unvalued_energy_kwh": known.unvalued_energy_kwh,
+        "emissions_gco2eq": now.emissions_gco2eq,
+        "emissions_train_gco2eq": train.emissions_gco2eq,
+        "mean_carbon_intensity_gco2eq_per_kwh": now.mean_carbon_intensity_gco2eq_per_kwh,
+        "intensity_kinds": now.intensity_kinds,
+        "unvalued_energy_kwh": total_energy_kwh(now.unvalued),
         "foreign_signal_share": total_energy_kwh(foreign.rows) / now.energy_kwh,
         "first_valuation": FirstValuation(
             as_of=facts.ended_at,
-            emissions_gco2eq=first.emissions_gco2eq,
-            mean_carbon_intensity_gco2eq_per_kwh=first.mean_carbon_intensity_gco2eq_per_kwh,
-            intensity_kinds=first.intensity_kinds,
+            emissions_gco2eq=then.emissions_gco2eq,
+            mean_carbon_intensity_gco2eq_per_kwh=then.mean_carbon_intensity_gco2eq_per_kwh,
+            intensity_kinds=then.intensity_kinds,
         ),
-        "settlement": _settlement(now.rows, facts.ended_at, known.total_energy_kwh),
+        "settlement": _settlement(now.rows, facts.ended_at, now.energy_kwh),
         "counterfactual": _at_submission(facts),
-        "uncertainty": emissions_interval(now.rows, methods, unvalued=now.unvalued),
+        "uncertainty": emissions_interval(now, methods),
         "problems": problems,
         "warnings": folder.warnings(),
         "ledger_path": str(folder.ledger),
@@ -348,21 +347,6 @@ def _uncovered_s(folder: RunFolder, facts: Facts) -> float | None:
         return None
     held_s = held_up_s(contents, folder.ledger.stat().st_mtime)
     return uncovered_s(contents, interval_s=interval_s, speed=facts.speed, held_up_s=held_s)
-
-
-def _score(details: RunDetails, result: TrainingResult, emissions_gco2eq: float, duration_s: float) -> SciScore | None:
-    """Return (O + M) per R; M only where the configuration gives the hardware's embodied emissions."""
-    account = AccountConfig.model_validate(details.account)
-    embodied = None
-    if account.hardware_embodied_gco2eq is not None:
-        embodied = embodied_part_gco2eq(
-            account.hardware_embodied_gco2eq,
-            duration_s=duration_s,
-            lifespan_s=account.hardware_lifespan.total_seconds(),
-            resource_share=account.hardware_share,
-        )
-    units = functional_units(account.functional_unit, epochs=result.epochs, samples=result.samples)
-    return sci_score(emissions_gco2eq, embodied, unit=account.functional_unit, units=units)
 
 
 _COLUMNS = (

@@ -239,7 +239,7 @@ def open_metering(run: TrainingRun) -> tuple[EnergyMeter, dict[str, str]]:
     :raises MeasurementError: CodeCarbon cannot be set up.
     """
     config = run.config.values
-    machine = CodeCarbonMeter(gpu_ids=[] if config.training.device == "cpu" else None)
+    machine = CodeCarbonMeter(count_gpus=config.training.device != "cpu")
     visible = machine.selection.visible
     environment = {} if visible is None else {VISIBLE: visible}
     if config.tracker.scope == "machine":

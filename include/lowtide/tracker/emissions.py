@@ -5,13 +5,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 
-from lowtide.errors import MeasurementError
+from lowtide.config.schema import AccountConfig
 from lowtide.grid.series import best_known
 from lowtide.records import (
     Counterfactual,
-    FunctionalUnit,
     IntensityKind,
     KnownIntensity,
     LedgerRow,
@@ -40,17 +40,53 @@ def machine_totals(rows: Sequence[LedgerRow]) -> MachineEnergy | None:
 # The join of energy and intensity.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Valuation:
-    """A ledger's energy at the intensities that were known at a time; what no intensity is known of is ``unvalued``."""
+    """A ledger's energy at the intensities that were known at a time; what no intensity is known of is ``unvalued``.
+
+    Unvalued energy counts as energy, and in no emissions and no mean intensity. Sums are by ``math.fsum``, so that anyone who
+    adds the rows up gets the same to 1e-9.
+    """
 
     rows: tuple[ValuedRow, ...]
     unvalued: tuple[LedgerRow, ...] = ()
+    pue: float = 1.0
 
     @property
+    def every(self) -> tuple[LedgerRow, ...]:
+        """All rows, valued or not; the valued ones first."""
+        return (*self.rows, *self.unvalued)
+
+    @cached_property
     def energy_kwh(self) -> float:
         """All energy before PUE, valued or not."""
-        return total_energy_kwh((*self.rows, *self.unvalued))
+        return total_energy_kwh(self.every)
+
+    @cached_property
+    def emissions_gco2eq(self) -> float:
+        """Emissions in g, with PUE."""
+        return math.fsum(row.emissions_gco2eq for row in self.rows)
+
+    @property
+    def mean_carbon_intensity_gco2eq_per_kwh(self) -> float:
+        """Emissions / (valued energy x PUE); 0 where nothing is valued."""
+        valued_kwh = total_energy_kwh(self.rows)
+        return self.emissions_gco2eq / (valued_kwh * self.pue) if valued_kwh > 0 else 0.0
+
+    @property
+    def intensity_kinds(self) -> dict[IntensityKind, float]:
+        """The share of the valued energy at each kind of intensity, which sum to 1; empty where there is none."""
+        valued_kwh = total_energy_kwh(self.rows)
+        kinds = sorted({row.intensity_kind for row in self.rows}) if valued_kwh > 0 else []
+        return {
+            kind: total_energy_kwh(row for row in self.rows if row.intensity_kind is kind) / valued_kwh
+            for kind in kinds
+        }
+
+    def of(self, phase: Phase) -> "Valuation":
+        """Return what was used and emitted in a phase."""
+        rows = tuple(row for row in self.rows if row.phase is phase)
+        return replace(self, rows=rows, unvalued=tuple(row for row in self.unvalued if row.phase is phase))
 
 
 def value_rows(
@@ -76,7 +112,7 @@ def value_rows(
                 unvalued.append(part)
             else:
                 valued.append(_valued(part, step.reading, pue, step.learnt_at))
-    return Valuation(rows=tuple(valued), unvalued=tuple(unvalued))
+    return Valuation(rows=tuple(valued), unvalued=tuple(unvalued), pue=pue)
 
 
 def _row_parts(row: LedgerRow, steps: Sequence[KnownIntensity]) -> list[tuple[LedgerRow, KnownIntensity | None]]:
@@ -125,73 +161,9 @@ def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
     return [*parts, left_kwh]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerSummary:
-    """Totals of all rows: energy in kWh before PUE. The mean intensity is emissions / (valued energy x PUE).
-
-    ``train_...`` is the training alone, without start-up, checkpoints and evaluation.
-
-    ``attempts`` is the highest attempt with a row; ``intensity_kinds`` are shares of the energy and sum to 1.
-    """
-
-    cpu_energy_kwh: float
-    gpu_energy_kwh: float
-    ram_energy_kwh: float
-    total_energy_kwh: float
-    unvalued_energy_kwh: float
-    emissions_gco2eq: float
-    mean_carbon_intensity_gco2eq_per_kwh: float
-    intensity_kinds: dict[IntensityKind, float]
-    train_energy_kwh: float
-    train_emissions_gco2eq: float
-    started_at: datetime
-    ended_at: datetime
-    attempts: int
-
-
-def summarise(rows: Sequence[ValuedRow], unvalued: Sequence[LedgerRow] = (), *, pue: float = 1.0) -> LedgerSummary:
-    """Add the rows up with ``math.fsum``, so that anyone who adds them up gets the same to 1e-9.
-
-    :param unvalued: rows without an intensity: they count as energy, and in no emissions and no mean intensity.
-    :raises MeasurementError: no rows, or rows without any energy: no mean intensity exists and the meter cannot have worked.
-    """
-    every: list[LedgerRow] = [*rows, *unvalued]
-    if not every:
-        raise MeasurementError("the ledger has no whole row; this run's energy is unknown")
-    total_kwh, valued_kwh = total_energy_kwh(every), total_energy_kwh(rows)
-    if total_kwh <= 0:
-        raise MeasurementError(
-            "the energy meter counted nothing in the whole run; check what it can read on this machine"
-        )
-    grams = math.fsum(row.emissions_gco2eq for row in rows)
-    train = [row for row in rows if row.phase is Phase.TRAIN]
-    return LedgerSummary(
-        cpu_energy_kwh=math.fsum(row.cpu_energy_kwh for row in every),
-        gpu_energy_kwh=math.fsum(row.gpu_energy_kwh for row in every),
-        ram_energy_kwh=math.fsum(row.ram_energy_kwh for row in every),
-        total_energy_kwh=total_kwh,
-        unvalued_energy_kwh=total_energy_kwh(unvalued),
-        emissions_gco2eq=grams,
-        mean_carbon_intensity_gco2eq_per_kwh=grams / (valued_kwh * pue) if valued_kwh > 0 else 0.0,
-        intensity_kinds=intensity_shares(rows),
-        train_energy_kwh=total_energy_kwh(row for row in every if row.phase is Phase.TRAIN),
-        train_emissions_gco2eq=math.fsum(row.emissions_gco2eq for row in train),
-        started_at=min(row.start for row in every),
-        ended_at=max(row.end for row in every),
-        attempts=max(row.attempt for row in every),
-    )
-
-
 def total_energy_kwh(rows: Iterable[LedgerRow]) -> float:
     """CPU, GPU and RAM of all rows, before PUE."""
     return math.fsum(row.energy_kwh for row in rows)
-
-
-def intensity_shares(rows: Sequence[ValuedRow]) -> dict[IntensityKind, float]:
-    """Return the share of the valued energy at each kind of intensity; empty where there is none."""
-    total_kwh = total_energy_kwh(rows)
-    kinds = sorted({row.intensity_kind for row in rows}) if total_kwh > 0 else []
-    return {kind: total_energy_kwh(row for row in rows if row.intensity_kind is kind) / total_kwh for kind in kinds}
 
 
 def counterfactual(
@@ -216,12 +188,11 @@ def counterfactual(
     found = value_rows(shifted, [KnownIntensity(reading=one, learnt_at=submitted_at) for one in readings], pue=pue)
     if found.unvalued:
         return None
-    grams = math.fsum(row.emissions_gco2eq for row in found.rows)
     return Counterfactual(
         start=submitted_at,
-        carbon_intensity_gco2eq_per_kwh=grams / (found.energy_kwh * pue),
-        emissions_gco2eq=grams,
-        intensity_kinds=intensity_shares(found.rows),
+        carbon_intensity_gco2eq_per_kwh=found.mean_carbon_intensity_gco2eq_per_kwh,
+        emissions_gco2eq=found.emissions_gco2eq,
+        intensity_kinds=found.intensity_kinds,
     )
 
 
@@ -239,33 +210,25 @@ def _joined(rows: Sequence[LedgerRow]) -> list[LedgerRow]:
 # The Software Carbon Intensity score, ISO/IEC 21031:2024: SCI = (O + M) per R, with M = TE x TS x RS.
 
 
-def embodied_part_gco2eq(
-    hardware_gco2eq: float, *, duration_s: float, lifespan_s: float, resource_share: float
-) -> float:
-    """Return a run's part of its hardware's embodied emissions in grams: M = TE x TS x RS.
-
-    :param hardware_gco2eq: TE, of the whole hardware over its life.
-    :param duration_s: how long the hardware was reserved; TS is its share of the lifespan.
-    :param resource_share: RS, the share of the hardware that was reserved, 0 to 1.
-    """
-    return hardware_gco2eq * (duration_s / lifespan_s) * resource_share
-
-
-def functional_units(unit: FunctionalUnit, *, epochs: int, samples: int) -> float:
-    """Return how many of the functional unit R a run is."""
-    return {"run": 1.0, "epoch": float(epochs), "1000_samples": samples / 1000}[unit]
-
-
 def sci_score(
-    operational_gco2eq: float, embodied_gco2eq: float | None, *, unit: FunctionalUnit, units: float
+    operational_gco2eq: float, account: AccountConfig, *, duration_s: float, epochs: int, samples: int
 ) -> SciScore | None:
-    """Return the score, location-based; None for a run of no units, which has no rate."""
+    """Return the score, location-based; None for a run of no units R, which has no rate.
+
+    M is left out unless the configuration gives TE, the embodied emissions of the whole hardware over its life. TS is the share
+    of that life for which it was reserved, ``duration_s``; RS is the share of the hardware that was reserved, 0 to 1.
+    """
+    units = {"run": 1.0, "epoch": float(epochs), "1000_samples": samples / 1000}[account.functional_unit]
     if units <= 0:
         return None
+    embodied = None
+    if account.hardware_embodied_gco2eq is not None:
+        life_share = duration_s / account.hardware_lifespan.total_seconds()
+        embodied = account.hardware_embodied_gco2eq * life_share * account.hardware_share
     return SciScore(
-        gco2eq_per_unit=(operational_gco2eq + (embodied_gco2eq or 0.0)) / units,
-        functional_unit=unit,
+        gco2eq_per_unit=(operational_gco2eq + (embodied or 0.0)) / units,
+        functional_unit=account.functional_unit,
         units=units,
         operational_gco2eq=operational_gco2eq,
-        embodied_gco2eq=embodied_gco2eq,
+        embodied_gco2eq=embodied,
     )

@@ -35,7 +35,7 @@ class LiveFigures:
             self,
             power_w=power_w,
             energy_kwh=self.energy_kwh + valued.energy_kwh,
-            emissions_gco2eq=self.emissions_gco2eq + sum(row.emissions_gco2eq for row in valued.rows),
+            emissions_gco2eq=self.emissions_gco2eq + valued.emissions_gco2eq,
             carbon_intensity_gco2eq_per_kwh=self.carbon_intensity_gco2eq_per_kwh if last is None else last,
         )
 
