@@ -450,8 +450,9 @@ class Phase(StrEnum):
     EVALUATE = "evaluate"
 
 
-Number = Annotated[float, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """Digits in quotes are no figure."""
+RowEnergy = Annotated[Number, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -468,12 +469,12 @@ class LedgerRow(JsonFields):
     phase: Phase
     attempt: int
     monotonic_s: Number
-    cpu_energy_kwh: Number
-    gpu_energy_kwh: Number
-    ram_energy_kwh: Number
-    machine_cpu_energy_kwh: Number | None = None
-    machine_gpu_energy_kwh: Number | None = None
-    machine_ram_energy_kwh: Number | None = None
+    cpu_energy_kwh: RowEnergy
+    gpu_energy_kwh: RowEnergy
+    ram_energy_kwh: RowEnergy
+    machine_cpu_energy_kwh: RowEnergy | None = None
+    machine_gpu_energy_kwh: RowEnergy | None = None
+    machine_ram_energy_kwh: RowEnergy | None = None
 
     @property
     def energy_kwh(self) -> float:

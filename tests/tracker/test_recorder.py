@@ -11,7 +11,7 @@ from lowtide.records import Phase, ReplayAnchor
 from lowtide.timeutil import utc_now
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 from lowtide.tracker.meter import MeterReading
-from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, cut_at_marks
+from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, cut_rows
 from lowtide.units import JOULES_PER_KWH
 
 from tests.support.replay_meter import ReplayMeter
@@ -145,7 +145,7 @@ def test_energy_between_two_samples_is_shared_by_time_at_the_marks() -> None:
         return Edge(T0 + timedelta(seconds=second), total)
 
     marks = [Mark(T0 + timedelta(seconds=s), p) for s, p in ((0, Phase.TRAIN), (2, Phase.CHECKPOINT), (7, Phase.TRAIN))]
-    parts = cut_at_marks(edge(0, 1.0), edge(10, 2.0), Phase.STARTUP, marks)
+    parts = cut_rows(edge(0, 1.0), edge(10, 2.0), Phase.STARTUP, marks)
     assert [part.phase for part in parts] == [Phase.TRAIN, Phase.CHECKPOINT, Phase.TRAIN]
     assert [part.gpu_energy_kwh for part in parts] == pytest.approx([0.4, 1.0, 0.6])
     assert [part.monotonic_s for part in parts] == pytest.approx([101, 103.5, 105])

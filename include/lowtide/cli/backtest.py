@@ -3,18 +3,17 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lowtide.cli.options import number, print_json
+from lowtide.cli.options import number, print_json, reader
 from lowtide.config.schema import PolicyName
 from lowtide.config.zones import find_zone, is_cloud_region, zone_table
 from lowtide.errors import ConfigurationError
@@ -37,36 +36,16 @@ DURATIONS = "1h,2h,4h,8h"
 SLACKS = "4h,8h,12h,24h,48h"
 
 
-def reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a type for argparse that reports why ``read`` refuses a text: its ValueError says what to write."""
-
-    def checked(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} cannot be used; {error}") from None
-
-    return checked
-
-
 def _durations(text: str) -> tuple[timedelta, ...]:
     return tuple(dict.fromkeys(map(parse_duration, text.split(","))))
 
 
 def _policies(text: str) -> tuple[PolicyName, ...]:
     known: tuple[PolicyName, ...] = get_args(PolicyName)
-    names = [part.strip() for part in text.split(",")]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{name!r} is not a policy; choose among {', '.join(known)}")
-    return tuple(policy for name in dict.fromkeys(names) for policy in known if policy == name)
-
-
-def _timezone(text: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("write a name of the IANA table, e.g. Europe/London") from None
+    names = dict.fromkeys(part.strip() for part in text.split(","))
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not a policy; choose among {', '.join(known)}")
+    return tuple(policy for name in names for policy in known if policy == name)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,14 +60,13 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
     add("--trace", **file, required=True, help="the trace that the policies run on")
     add("--history", **file, nargs="+", action="extend", default=[], help="what was before, in any order")
     add("--zone", help="default: the beginning of the trace's name")
-    add(
-        "--timezone", metavar="TZ", type=reader(_timezone), help="of --submit, e.g. Europe/London (default: the zone's)"
-    )
+    timezone = reader(ZoneInfo, "a time zone of the IANA table", "Europe/London")
+    add("--timezone", metavar="TZ", type=timezone, help="of --submit, e.g. Europe/London (default: the zone's)")
     add("--starts", **file, help="write when every job ran, as CSV")
     add("--plot", **file, help="draw intensity, chosen blocks and waits (.png, .svg or .pdf)")
     add("--workers", type=number(1, 256, whole=True), help="processes (default: as many as pay off)")
     add = parser.add_argument_group("jobs; deadline = submission + duration + slack").add_argument
-    times = reader(_durations)
+    times = reader(_durations, "a duration, or several with commas between", "1h,2h30m")
     add("--duration", dest="durations", type=times, default=DURATIONS, help=f"default: {DURATIONS}")
     add("--slack", dest="slacks", type=times, default=SLACKS, help=f"default: {SLACKS}")
     add("--submit", default="22:00", help="daily at this local time (default 22:00), or random: one full hour a day")
@@ -98,11 +76,11 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_policies(parser: argparse.ArgumentParser) -> None:
-    time: dict[str, Any] = {"metavar": "TIME", "type": reader(parse_duration)}
+    time: dict[str, Any] = {"metavar": "TIME", "type": reader(parse_duration, "a duration", "2h or 1h30m")}
     grams: dict[str, Any] = {"metavar": "G", "type": number(0, 1e6)}
     add = parser.add_argument_group("policies").add_argument
     several = "default: window; several with commas between"
-    add("--policy", dest="policies", type=reader(_policies), default="window", help=several)
+    add("--policy", dest="policies", type=_policies, default="window", help=several)
     known = "default: history, from what had ended before each check"
     add("--forecast", choices=("history", "perfect"), default="history", help=known)
     add("--decide-once", action="store_true", help="keep the plan made at submission, never check again")

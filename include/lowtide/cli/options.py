@@ -39,17 +39,19 @@ def number(least: float, most: float, *, whole: bool = False) -> Callable[[str],
     return read
 
 
-def timestamp(text: str) -> datetime:
-    """Read a timestamp with an offset.
+def reader(read: Callable[[str], Any], what: str, example: str) -> Callable[[str], Any]:
+    """Return a type for argparse: of a text that ``read`` refuses it reports what it is not, and gives an example."""
 
-    :raises argparse.ArgumentTypeError: it is something else.
-    """
-    try:
-        return parse_time(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a timestamp with an offset; write e.g. 2026-03-01T06:00Z"
-        ) from None
+    def checked(text: str) -> Any:
+        try:
+            return read(text)
+        except (ValueError, KeyError, OSError):  # ZoneInfo raises each of them
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}; write e.g. {example}") from None
+
+    return checked
+
+
+timestamp = reader(parse_time, "a timestamp with an offset", "2026-03-01T06:00Z")
 
 
 def add_repeatability(parser: argparse.ArgumentParser, default: str) -> None:

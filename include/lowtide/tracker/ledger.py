@@ -170,13 +170,7 @@ def _parse(raw: bytes) -> LedgerRow | LedgerEvent | str:
         row = LedgerRow.from_json(data)
     except (TypeError, ValueError) as error:
         return f"is not a ledger row ({type(error).__name__}: {error})"
-    charged = (row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh)
-    whole = (row.machine_cpu_energy_kwh, row.machine_gpu_energy_kwh, row.machine_ram_energy_kwh)
-    if row.start < row.end and all(
-        math.isfinite(kwh) and kwh >= 0 for kwh in (*charged, *(kwh or 0.0 for kwh in whole))
-    ):
-        return row
-    return "holds an impossible figure or an interval that does not run forwards"
+    return row if row.start < row.end else "holds an interval that does not run forwards"
 
 
 def _out_of_place(numbers: Sequence[int], rows: Sequence[LedgerRow]) -> Iterator[tuple[int, str]]:
@@ -390,21 +384,19 @@ class IntensityLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / INTENSITY_NAME
-        self._newest: dict[tuple[object, ...], tuple[float, str]] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _drop_torn_end(self.path)
         except OSError as error:
             raise self._refused(error) from error
-        for entry in read_intensity(folder)[0]:
-            self._note(entry.reading)
+        self._newest = dict(_interval_and_figure(entry.reading) for entry in read_intensity(folder)[0])
 
     def append(self, readings: Iterable[Reading], learnt_at: datetime) -> int:
         """Write the readings that are new and wait until they are on the disk; return how many there were.
 
         :raises ArtifactError: full disk, no permission; what was written in part is taken back.
         """
-        new = [reading for reading in readings if self._newest.get(_interval_of(reading)) != _figure_of(reading)]
+        new = [reading for reading in readings if _interval_and_figure(reading) not in self._newest.items()]
         if not new:
             return 0
         lines = "".join(KnownIntensity(reading=reading, learnt_at=learnt_at).as_json_line() for reading in new)
@@ -414,23 +406,16 @@ class IntensityLog:
             with contextlib.suppress(OSError):
                 _drop_torn_end(self.path)
             raise self._refused(error) from error
-        for reading in new:
-            self._note(reading)
+        self._newest.update(map(_interval_and_figure, new))
         return len(new)
-
-    def _note(self, reading: Reading) -> None:
-        self._newest[_interval_of(reading)] = _figure_of(reading)
 
     def _refused(self, error: OSError) -> ArtifactError:
         return ArtifactError(f"cannot write {self.path} ({error.strerror}); free space or change its permissions")
 
 
-def _interval_of(reading: Reading) -> tuple[object, ...]:
-    return (reading.start, reading.end, reading.kind, reading.signal_type, reading.emission_factor_type)
-
-
-def _figure_of(reading: Reading) -> tuple[float, str]:
-    return (reading.carbon_intensity_gco2eq_per_kwh, reading.source)
+def _interval_and_figure(reading: Reading) -> tuple[tuple[object, ...], tuple[float, str]]:
+    interval = (reading.start, reading.end, reading.kind, *reading.meaning)
+    return interval, (reading.carbon_intensity_gco2eq_per_kwh, reading.source)
 
 
 def _drop_torn_end(path: Path) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple, Self
 
 from lowtide.errors import MeasurementError
@@ -40,71 +41,6 @@ class LiveFigures:
         )
 
 
-# Measured energy on its way into the ledger: what is written, and what happens when it cannot be written yet.
-
-
-class LedgerQueue:
-    """Writes rows in their order, and what is known of the grid in their time; keeps them through a full disk.
-
-    Energy and intensity are independent facts: a row of which no intensity is known is written too, and is valued when one
-    is learnt.
-    """
-
-    def __init__(
-        self,
-        ledger: LedgerWriter,
-        readings_for: Callable[[datetime, datetime], Sequence[Reading]],
-        *,
-        pue: float,
-        meaning: Meaning | None,
-    ) -> None:
-        self._ledger, self._readings_for, self._meaning = ledger, readings_for, meaning
-        self._intensities = IntensityLog(ledger.path.parent)
-        self._pue = pue
-        self._waiting: deque[LedgerRow] = deque()
-        self._grid_fails = False
-        self.trouble: Exception | None = None
-        self.problems: list[str] = []
-
-    def add(self, row: LedgerRow) -> None:
-        """Put a row behind those that wait."""
-        self._waiting.append(row)
-
-    def write(self) -> list[Valuation]:
-        """Write what can be written and return it, valued; ``trouble`` says why something still waits."""
-        written: list[Valuation] = []
-        while self._waiting:
-            row = self._waiting[0]
-            try:
-                known = self._learn(row)
-                self._ledger.append([row])
-            except Exception as error:  # noqa: BLE001 the training continues; the recorder raises it at its stop
-                self.trouble = error
-                break
-            self._waiting.popleft()
-            if self.trouble is not None:
-                self.problems.append(f"rows from {format_time(row.start)} were written late: {self.trouble}")
-            self.trouble = None
-            written.append(value_rows([row], known, pue=self._pue, meaning=self._meaning))
-        if not written:  # the meter fails, or the disk is full: killed now, more is lost than the row under way
-            self._ledger.touch()
-        return written
-
-    def _learn(self, row: LedgerRow) -> list[KnownIntensity]:
-        """Append what is known of the grid in the time of a row, before its energy."""
-        try:
-            readings = self._readings_for(row.start, row.end)
-        except Exception as error:  # noqa: BLE001 a hole in what is known of the grid costs no energy
-            if not self._grid_fails:
-                self.problems.append(f"no intensity is known from {format_time(row.start)} on: {error}")
-            self._grid_fails = True
-            return []
-        self._grid_fails = False
-        learnt_at = utc_now()
-        self._intensities.append(readings, learnt_at)
-        return [KnownIntensity(reading=reading, learnt_at=learnt_at) for reading in readings]
-
-
 # Measured energy as rows, cut at the times at which the phase changed.
 
 
@@ -122,43 +58,45 @@ class Edge(NamedTuple):
     reading: MeterReading
 
 
-def cut_at_marks(
-    before: Edge, after: Edge, phase: Phase, marks: Sequence[Mark], *, attempt: int = 1
-) -> list[LedgerRow]:
-    """Return the energy between two edges as rows, split at the marks in proportion to time.
-
-    The sample follows a mark at once, so that the part in which the power is taken as even is short.
-    """
-    used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
-    knows_machine = None not in (before.reading.machine_energy_kwh, after.reading.machine_energy_kwh)
-    whole = LedgerRow(
-        start=before.at,
-        end=after.at,
-        phase=phase,
-        attempt=attempt,
-        monotonic_s=after.reading.monotonic_s,
-        **dict(zip(_CHARGED, used[:3], strict=True)),
-        **(dict(zip(_MACHINE, used[3:], strict=True)) if knows_machine else {}),
-    )
-    parts = []
-    for part in split_row(whole, [mark.at for mark in marks if before.at < mark.at < after.at]):
-        due = [phase, *(mark.phase for mark in marks if mark.at <= part.start)]
-        parts.append(replace(part, phase=due[-1], monotonic_s=_meter_second(before, after, part.end)))
-    return parts
-
-
 _CHARGED = ("cpu_energy_kwh", "gpu_energy_kwh", "ram_energy_kwh")
 _MACHINE = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_energy_kwh")
 
 
-def totals(reading: MeterReading) -> tuple[float, ...]:
-    """Return the six totals of a reading: CPU, GPU and RAM, charged and the machine's; the latter 0 where not known."""
-    return (*reading.energy_kwh, *(reading.machine_energy_kwh or (0.0, 0.0, 0.0)))
+def energy_between(before: MeterReading, after: MeterReading) -> dict[str, float]:
+    """Return the energy between two readings under the ledger's names; the machine's only where both have it."""
+    early, late = ((*reading.energy_kwh, *(reading.machine_energy_kwh or ())) for reading in (before, after))
+    return {name: end - start for name, start, end in zip((*_CHARGED, *_MACHINE), early, late, strict=False)}
 
 
-def _meter_second(before: Edge, after: Edge, at: datetime) -> float:
-    share = (at - before.at) / (after.at - before.at)
-    return before.reading.monotonic_s + share * (after.reading.monotonic_s - before.reading.monotonic_s)
+def cut_rows(
+    before: Edge,
+    after: Edge,
+    phase: Phase,
+    marks: Sequence[Mark],
+    *,
+    asleep: timedelta = timedelta(0),
+    attempt: int = 1,
+) -> list[LedgerRow]:
+    """Return the energy between two edges as rows, split at the marks in proportion to time.
+
+    The sample follows a mark at once, so that the part in which the power is taken as even is short.
+
+    :param asleep: for how long the machine was suspended in between, which follows as a row with no energy. When it fell asleep
+        is not known. The energy is recorded before that, not spread over a night's hours in which nothing was used; the error
+        is at most the length of one row.
+    """
+    used = energy_between(before.reading, after.reading)
+    awake_until = max(before.at + _SMALLEST, after.at - asleep)
+    last_s = after.reading.monotonic_s
+    whole = LedgerRow(start=before.at, end=awake_until, phase=phase, attempt=attempt, monotonic_s=last_s, **used)
+    rows = []
+    for part in split_row(whole, [mark.at for mark in marks if before.at < mark.at < awake_until]):
+        due = [phase, *(mark.phase for mark in marks if mark.at <= part.start)]
+        left = (awake_until - part.end) / (awake_until - before.at)
+        rows.append(replace(part, phase=due[-1], monotonic_s=last_s - left * (last_s - before.reading.monotonic_s)))
+    if awake_until < after.at:
+        rows.append(replace(rows[-1], start=awake_until, end=after.at, **dict.fromkeys(used, 0.0)))  # type: ignore[arg-type]  # figures by name
+    return rows
 
 
 # Row boundaries in policy time (virtual under replay) that increase whatever the system clock does.
@@ -198,10 +136,9 @@ class PolicyClock:
         now: Callable[[], datetime],
         *,
         speed: float = 1.0,
-        steady: Callable[[], float] = steady_s,
         not_before: datetime | None = None,
     ) -> None:
-        self._now, self._speed, self._steady = now, speed, steady
+        self._now, self._speed = now, speed
         self._lock = threading.Lock()
         self._asleep = timedelta(0)
         self.problems: list[str] = []
@@ -247,9 +184,9 @@ class PolicyClock:
         # another process may get the processor between the two clocks: the closest pair of a few counts
         readings = []
         for _ in range(5):
-            before_s = self._steady()
+            before_s = steady_s()
             now = as_utc(self._now())
-            doubt_s = self._steady() - before_s
+            doubt_s = steady_s() - before_s
             readings.append(_Reading(before_s + doubt_s / 2, now, doubt_s, time.monotonic()))
             if doubt_s < 1e-4:
                 break
@@ -260,33 +197,6 @@ class PolicyClock:
             f"the clock was set {'back' if (step < timedelta(0)) else 'forward'} by {abs(step.total_seconds()):.1f} s {when};"
             " rows continue in the time of the run's start"
         )
-
-
-# Energy of a time in which the machine was suspended: it was used while the machine was awake.
-
-
-def cut_awake(
-    before: Edge, after: Edge, asleep: timedelta, phase: Phase, marks: Sequence[Mark], *, attempt: int = 1
-) -> list[LedgerRow]:
-    """Return the energy between two edges as rows, split at the marks; the time asleep follows, with no energy.
-
-    When in an interval the machine fell asleep is not known. Its energy is recorded before the sleep, not spread over a night's
-    hours in which nothing was used; the error is at most the length of one row.
-    """
-    if asleep <= timedelta(0):
-        return cut_at_marks(before, after, phase, marks, attempt=attempt)
-    awake_until = max(before.at + timedelta(microseconds=1), after.at - asleep)
-    awake = cut_at_marks(before, Edge(awake_until, after.reading), phase, marks, attempt=attempt)
-    if awake_until >= after.at:
-        return awake
-    last = awake[-1]
-    nothing = dict.fromkeys(_CHARGED, 0.0) | (
-        {} if last.machine_cpu_energy_kwh is None else dict.fromkeys(_MACHINE, 0.0)
-    )
-    return [*awake, replace(last, start=last.end, end=after.at, **nothing)]  # type: ignore[arg-type]  # figures by name
-
-
-_NO_ENERGY = (0.0, 0.0, 0.0)
 
 
 class EnergyRecorder:
@@ -316,19 +226,21 @@ class EnergyRecorder:
         speed: float = 1.0,
         meaning: Meaning | None = None,
     ) -> None:
-        self._speed = speed
-        self._meter, self._ledger, self._now, self._interval_s = meter, ledger, now, interval_s
-        self._queue = LedgerQueue(ledger, readings_for, pue=pue, meaning=meaning)
-        self._attempt = attempt
+        self._meter, self._ledger, self._readings_for, self._now = meter, ledger, readings_for, now
+        self._speed, self._interval_s, self._attempt = speed, interval_s, attempt
+        self._value = partial(value_rows, pue=pue, meaning=meaning)
+        self._intensities = IntensityLog(ledger.path.parent)
         self._thread = threading.Thread(target=self._run, name="energy-recorder", daemon=True)
         self._wake, self._stopping, self._marks_lock = threading.Event(), threading.Event(), threading.Lock()
         self._marks: list[Mark] = []
+        self._waiting: deque[LedgerRow] = deque()
         self._phase = Phase.STARTUP
         self._fatal: Exception | None = None
         self._meter_trouble: Exception | None = None
-        known = read_intensity(ledger.path.parent)[0]
-        before = value_rows(read_ledger(ledger.path).rows, known, pue=pue, meaning=meaning)
-        self._live = replace(LiveFigures().plus(before, 0.0), carbon_intensity_gco2eq_per_kwh=None)
+        self._ledger_trouble: Exception | None = None
+        self._grid_fails = False
+        before = self._value(read_ledger(ledger.path).rows, read_intensity(ledger.path.parent)[0])
+        self._live = LiveFigures(energy_kwh=before.energy_kwh, emissions_gco2eq=before.emissions_gco2eq)
         self._power_w = 0.0
         self._problems: list[str] = []
         self._was_started = False
@@ -343,7 +255,7 @@ class EnergyRecorder:
         opened = self._meter.start()
         self._clock = PolicyClock(self._now, speed=self._speed, not_before=self._ledger.last_end)
         # totals count from the meter's start: what its start itself used belongs to the first row
-        machine = None if opened.machine_energy_kwh is None else _NO_ENERGY
+        machine = None if opened.machine_energy_kwh is None else (0.0, 0.0, 0.0)
         self._edge = Edge(
             self._clock.start, replace(opened, **dict.fromkeys(_CHARGED, 0.0), machine_energy_kwh=machine)
         )
@@ -378,13 +290,13 @@ class EnergyRecorder:
         """What keeps the ledger from being complete, now or for good; None without a problem."""
         shortfall = self._meter.shortfall
         too_low = None if shortfall is None else MeasurementError(shortfall)
-        return self._fatal or self._queue.trouble or self._meter_trouble or too_low
+        return self._fatal or self._ledger_trouble or self._meter_trouble or too_low
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that went wrong, recovered or not, in sentences: clock steps, late rows, energy left out."""
         clock = self._clock.problems if self._was_started else []
-        return (*self._ledger.problems, *self._problems, *self._meter.problems, *clock, *self._queue.problems)
+        return (*self._ledger.problems, *self._problems, *self._meter.problems, *clock)
 
     def live(self) -> LiveFigures:
         """Return the figures of the rows so far; may be called from any thread."""
@@ -430,22 +342,21 @@ class EnergyRecorder:
             self._meter_trouble = None
             before, self._edge = self._edge, Edge(self._clock.time(), reading)
             self._queue_energy(before, self._edge)
-        for valued in self._queue.write():
-            self._live = self._live.plus(valued, self._power_w)
+        self._write()
 
     def _queue_energy(self, before: Edge, after: Edge) -> None:
         phase, marks = self._pass_marks(after.at)
-        used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
-        if min(used) < 0:
+        used = energy_between(before.reading, after.reading)
+        if min(used.values()) < 0:
             self._fatal = self._fatal or MeasurementError(
                 "the energy meter ran backwards; this run's energy is too low"
             )
             return
         lasted_s = after.reading.monotonic_s - before.reading.monotonic_s
         if lasted_s > 0:
-            self._power_w = sum(used[:3]) * JOULES_PER_KWH / lasted_s
-        for row in cut_awake(before, after, self._clock.take_sleep(), phase, marks, attempt=self._attempt):
-            self._queue.add(row)
+            self._power_w = sum(used[name] for name in _CHARGED) * JOULES_PER_KWH / lasted_s
+        asleep = self._clock.take_sleep()
+        self._waiting += cut_rows(before, after, phase, marks, asleep=asleep, attempt=self._attempt)
 
     def _pass_marks(self, until: datetime) -> tuple[Phase, list[Mark]]:
         with self._marks_lock:
@@ -454,3 +365,42 @@ class EnergyRecorder:
             phase = self._phase
             self._phase = due[-1].phase if due else phase
         return phase, due
+
+    def _write(self) -> None:
+        """Write the rows that wait, in their order, as far as the disk takes them, and what is known of the grid in their time.
+
+        Energy and intensity are independent facts: a row of which no intensity is known is written too, and is valued when one
+        is learnt.
+        """
+        count = len(self._waiting)
+        while self._waiting:
+            row = self._waiting[0]
+            try:
+                known = self._learn(row)
+                self._ledger.append([row])
+            except Exception as error:  # noqa: BLE001 the training continues; raised at stop()
+                self._ledger_trouble = error
+                break
+            self._waiting.popleft()
+            if self._ledger_trouble is not None:
+                self._problems.append(f"rows from {format_time(row.start)} were written late: {self._ledger_trouble}")
+            self._ledger_trouble = None
+            self._live = self._live.plus(self._value([row], known), self._power_w)
+        if (
+            len(self._waiting) == count
+        ):  # the meter fails, or the disk is full: killed now, more is lost than the row under way
+            self._ledger.touch()
+
+    def _learn(self, row: LedgerRow) -> list[KnownIntensity]:
+        """Append what is known of the grid in the time of a row, before its energy."""
+        try:
+            readings = self._readings_for(row.start, row.end)
+        except Exception as error:  # noqa: BLE001 a hole in what is known of the grid costs no energy
+            if not self._grid_fails:
+                self._problems.append(f"no intensity is known from {format_time(row.start)} on: {error}")
+            self._grid_fails = True
+            return []
+        self._grid_fails = False
+        learnt_at = utc_now()
+        self._intensities.append(readings, learnt_at)
+        return [KnownIntensity(reading=reading, learnt_at=learnt_at) for reading in readings]
