@@ -66,7 +66,7 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
     add("--plot", **file, help="draw intensity, chosen blocks and waits (.png, .svg or .pdf)")
     add("--workers", type=number(1, 256, whole=True), help="processes (default: as many as pay off)")
     add = parser.add_argument_group("jobs; deadline = submission + duration + slack").add_argument
-    times = reader(_durations, "a duration, or several with commas between", "1h,2h30m")
+    times = reader(_durations, "a list of durations", "1h,2h30m")
     add("--duration", dest="durations", type=times, default=DURATIONS, help=f"default: {DURATIONS}")
     add("--slack", dest="slacks", type=times, default=SLACKS, help=f"default: {SLACKS}")
     add("--submit", default="22:00", help="daily at this local time (default 22:00), or random: one full hour a day")
