@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -265,3 +266,24 @@ def test_a_month_leaves_no_figures_behind_and_the_estimate_is_still_sampled_once
     kept = ("_cpu_utilization_history", "_gpu_utilization_history", "_ram_utilization_history", "_ram_used_history")
     assert [getattr(meter._tracker, name) for name in kept] == [[], [], [], []]
     assert [thread.name for thread in threading.enumerate() if "sampler" in thread.name] == []
+
+
+UNSHARE = ("unshare", "--user", "--map-user=1000680000", "--map-group=0")
+
+
+@pytest.mark.skipif(
+    subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode != 0,
+    reason="this machine does not permit user namespaces",
+)
+def test_it_measures_as_a_user_without_passwd_entry_home_and_name() -> None:
+    script = "from lowtide.tracker.codecarbon import CodeCarbonMeter as M; m = M(); m.start(); print(m.stop().ram_energy_kwh)"
+    done = subprocess.run(
+        [*UNSHARE, sys.executable, "-c", script],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) >= 0

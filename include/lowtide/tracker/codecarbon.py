@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Self
 
 from lowtide.errors import MeasurementError
@@ -190,6 +191,14 @@ def _may_need_it(item: Any) -> bool:
     return kind == "GPU" or (kind == "CPU" and item._mode not in ("intel_rapl", "windows_emi", "constant"))
 
 
+def _ensure_home() -> None:
+    """Set HOME as container runtimes do where neither it nor a passwd entry says it: CodeCarbon does not start without."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
+
+
 _FRESH_S = 0.05
 """CodeCarbon skips a measurement this soon after the last and would report the old totals at a new time."""
 
@@ -248,6 +257,7 @@ class CodeCarbonMeter:
         import codecarbon
         import codecarbon.core.emissions  # otherwise imported inside the measuring window
 
+        _ensure_home()
         tracker: Any = codecarbon.OfflineEmissionsTracker(**tracker_settings(self._output, self._gpu_ids))
         if not hasattr(tracker, "run_id"):
             raise self._failed("could not be set up")
