@@ -10,7 +10,6 @@ from lowtide.timeutil import format_time, parse_time
 from lowtide.tracker.ledger import read_ledger
 from lowtide.trainer.mnist import ensure_mnist
 
-from tests.support.state_store import stored_state
 from tests.support.two_tides import CLEAN, NOON, two_tides
 
 pytestmark = pytest.mark.airflow
@@ -67,10 +66,6 @@ def test_the_checks_in_the_worker_and_in_the_triggerer_are_evidence_with_one_dea
     assert "wait" in actions, "the checks in the triggerer are among the evidence"
     # neither a pause, nor what is done in it, nor a retry moves the deadline that the first check fixed
     assert {decision["deadline"] for decision in decisions} == {format_time(ONE_PM + timedelta(hours=12))}
-
-
-def test_a_complete_training_leaves_no_pauses_in_the_state_store(paused):
-    assert stored_state(paused.run_id)["lowtide_pauses"] == {}  # if it is cleared, it starts without any
 
 
 def test_a_retry_after_a_pause_counts_the_earlier_pauses_and_resumes_from_the_checkpoint(record, folder):

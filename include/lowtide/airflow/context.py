@@ -17,9 +17,8 @@ from lowtide.errors import ConfigurationError
 from lowtide.grid.clock import Clock
 from lowtide.grid.factory import replay_anchor
 from lowtide.records import ReplayAnchor
-from lowtide.runs.durations import ExpectedDuration, expected_duration
+from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.runs.folder import RunFolder, report_folder
-from lowtide.runs.pausing import pauses_as_json, with_pauses
 from lowtide.runs.run import new_training_id
 from lowtide.scheduler.job import Job, job_from_config
 from lowtide.timeutil import as_utc, utc_now
@@ -33,7 +32,6 @@ _log = logging.getLogger(__name__)
 
 FIRST_CHECK_KEY = "lowtide_first_check"
 TRAINING_KEY = "lowtide_training"
-PAUSES_KEY = "lowtide_pauses"
 """Keys of Airflow's task state store, which survives retries and clearing and belongs to one run of the database."""
 
 
@@ -96,17 +94,13 @@ class RunContext:
         again = known and starts_over(self._context, FIRST_CHECK_KEY)
         if known and not again:
             return FirstCheck.model_validate(stored)
-        now, values = utc_now(), self.config.values
-        replay = replay_anchor(values.grid, now)
+        now = utc_now()
+        replay = replay_anchor(self.config.values.grid, now)
         due = now if again else as_utc(self._context["dag_run"].run_after)
-        job = job_from_config(
-            values, job_id=self.run_id, submitted_at=replay.virtual_start if replay is not None else due
-        )
+        submitted_at = replay.virtual_start if replay is not None else due
+        job, expected = expected_job(self.config, job_id=self.run_id, submitted_at=submitted_at)
         first = FirstCheck(
-            submitted_at=job.submitted_at,
-            deadline=job.deadline,
-            replay=replay,
-            expected_duration=expected_duration(values, self.config.artifacts_path),
+            submitted_at=job.submitted_at, deadline=job.deadline, replay=replay, expected_duration=expected
         )
         store.set(FIRST_CHECK_KEY, {**first.model_dump(mode="json"), "try_number": ti.try_number})
         return first
@@ -166,18 +160,6 @@ class TrainingState:
             self._set(checkpoint)
         except Exception as error:  # noqa: BLE001 whatever the execution API raises
             _log.warning("the pointer to %s could not be stored (%s)", checkpoint["checkpoint"], error)
-
-    def resumed(self, job: Job) -> Job:
-        """Return the job with the pauses that an earlier segment of this training stored."""
-        return with_pauses(job, self._store.get(PAUSES_KEY), self.training_id)
-
-    def paused(self, job: Job) -> None:
-        """Store a pause: a retry must not count from 0."""
-        self._store.set(PAUSES_KEY, pauses_as_json(job, self.training_id))
-
-    def completed(self) -> None:
-        """Delete the pauses of a complete training: if it is cleared, it starts without any."""
-        self._store.set(PAUSES_KEY, {})
 
     def _set(self, checkpoint: Mapping[str, Any]) -> None:
         values: dict[str, Any] = {key: checkpoint.get(key) for key in ("checkpoint", "optimizer_step")}

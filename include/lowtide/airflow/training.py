@@ -12,11 +12,11 @@ from airflow.sdk.observability import stats
 
 from lowtide.airflow.context import FirstCheck, RunContext, TrainingState
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
-from lowtide.errors import TrainingPaused
 from lowtide.runs.context import TrainingRun
-from lowtide.runs.pausing import PauseWatch
-from lowtide.runs.run import LogThrottle, Progress, run_training
+from lowtide.runs.pausing import earlier_pauses, train_slice
+from lowtide.runs.run import LogThrottle, Progress
 from lowtide.runs.settlement import facts_sha256
+from lowtide.scheduler.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -143,7 +143,7 @@ class GpuTrainingOperator(ConfiguredOperator):
         return run
 
     def _train(self, run: RunContext, state: TrainingState, on_progress: Callable[[Progress], None]) -> TrainingRecord:
-        first, job = run.first_check, run.job
+        first = run.first_check
         client = self.intensity_client(run, first.replay)
         training = TrainingRun(
             config=run.config,
@@ -153,21 +153,19 @@ class GpuTrainingOperator(ConfiguredOperator):
             anchor=first.replay,
             training_id=state.training_id,
         )
-        callbacks: dict[str, Any] = {"stop": self._stop, "on_checkpoint": state.move}
-        if job.policy != "interruptible":
-            return run_training(training, client, on_progress=on_progress, **callbacks)
-        watch = PauseWatch(state.resumed(job), client, run.clock, on_decision=partial(self.log_check, run))
-        callbacks |= {"pause": watch.request, "check": watch.check, "on_progress": watch.seeing(on_progress)}
-        try:
-            record = run_training(training, client, **callbacks)
-        except TrainingPaused as paused:
-            self.log.info("%s", paused)
-            job = watch.paused()
-        else:
-            state.completed()
-            return record
-        state.paused(job)
-        raise self.deferral(run, job, method_name="resume")
+        ended = train_slice(
+            training,
+            earlier_pauses(run.folder, run.job, state.training_id),
+            client,
+            run.clock,
+            on_decision=partial(self.log_check, run),
+            on_progress=on_progress,
+            stop=self._stop,
+            on_checkpoint=state.move,
+        )
+        if isinstance(ended, Job):
+            raise self.deferral(run, ended, method_name="resume")
+        return ended
 
     def _progress_logger(self) -> Callable[[Progress], None]:
         pace = LogThrottle()

@@ -68,7 +68,7 @@ def _deadline(job: Job, zone: ZoneInfo) -> str:
     if job.deadline is None or job.latest_start is None:
         return "no deadline"
     finish, start = (timestamp.astimezone(zone) for timestamp in (job.deadline, job.latest_start))
-    return f"finish by {finish:%a %d %b %H:%M}, latest start {start:%a %H:%M} ({zone.key})"
+    return f"finish by {finish:%a %d %b %Y %H:%M}, latest start {start:%a %H:%M} ({zone.key})"
 
 
 def _chart(event: DecisionEvent, zone: ZoneInfo, width: int) -> list[str]:

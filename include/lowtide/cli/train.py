@@ -17,7 +17,7 @@ from lowtide.records import TrainingRecord
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.durations import expected_job
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.pausing import earlier_pauses, train_with_pauses
+from lowtide.runs.pausing import after_pause, earlier_pauses, train_slice
 from lowtide.runs.run import (
     LogThrottle,
     RunStart,
@@ -130,10 +130,15 @@ def train(
     if resumed:
         refuse_another_training(run, resumed)
         display.say(_resuming(resumed, folder))
-        job = earlier_pauses(folder, job)
+        job = earlier_pauses(folder, job, resumed.training_id)
     elif (decision := wait(job)).action is not Action.RUN:
         return decision
-    return train_with_pauses(run, job, signal, clock, on_decision=keep, on_progress=display.training, wait=wait)
+    while isinstance(
+        ended := train_slice(run, job, signal, clock, on_decision=keep, on_progress=display.training), Job
+    ):
+        wait(ended)
+        job = after_pause(ended)
+    return ended
 
 
 def _resuming(earlier: RunStart, folder: RunFolder) -> str:
