@@ -7,7 +7,7 @@ import pytest
 from lowtide.config.loader import load_config
 from lowtide.errors import ArtifactError
 from lowtide.grid.factory import open_signal
-from lowtide.runs.pausing import PauseWatch, resumed
+from lowtide.runs.pausing import PauseWatch, after_pause
 from lowtide.runs.run import Progress as Snapshot
 from lowtide.runs.run import SignalRefresher
 from lowtide.scheduler.job import Progress, job_from_config
@@ -166,7 +166,7 @@ def test_a_slice_shorter_than_the_least_and_a_job_out_of_pauses_run_on(watched, 
 def test_pauses_are_counted_on_and_a_training_that_starts_over_is_not_taken_for_done(watched):
     _, clock, _, watch = watched
     watch.see(snapshot(0.5))
-    again = PauseWatch(resumed(watch.paused()), None, clock, on_decision=print)
+    again = PauseWatch(after_pause(watch.paused()), None, clock, on_decision=print)
     assert again.paused().progress.pauses == 2
     assert again.paused().progress.done == 0.5 * EXPECTED
     assert replace(again.paused(), progress=None) == replace(watch.paused(), progress=None)
