@@ -1,9 +1,10 @@
 """Several runs a side: each figure's mean, standard deviation and interval, and the intervals of the changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lowtide.records import TrainingRecord
 from lowtide.report.attribution import changes_of, controllable_of, parts_of
+from lowtide.report.comparability import barring
 from lowtide.report.figures import FIGURES, WAIT_FIGURES
 from lowtide.report.model import Comparability, Interval, ReplicateFigure, Replicates, RunFigures, Waiting
 from lowtide.report.statistics import CONFIDENCE_PERCENT, METHOD, intervals_of, spread_of
@@ -22,16 +23,15 @@ def replicates_of(
     """
     if len(baselines) <= 1 and len(runs) <= 1:
         return None
-    changes: dict[str, Interval] = {}
-    parts: dict[str, Interval] = {}
-    controllable: dict[str, Interval] = {}
-    reason = _without_interval(baselines, runs)
+    changes, parts, controllable, waiting = (dict[str, Interval]() for _ in range(4))
+    reason, groups = _without_interval(baselines, runs), (baselines, runs)
     if reason is None:
-        groups = [baselines, runs]
         changes = intervals_of(lambda g: changes_of(g[0], g[1], comparability).model_dump(), groups)
-        if not any(difference.bars == "comparison" for difference in comparability.differences):
+        if not barring(comparability, "comparison"):
             parts = intervals_of(lambda g: parts_of(g[0], g[1]).model_dump(), groups)
             controllable = intervals_of(lambda g: {"percent": _controllable_percent(g[0], g[1], names)}, groups)
+    if len(runs) > 1:
+        waiting = intervals_of(lambda g: {"percent": avoided_percent(g[0])}, [runs])
     return Replicates(
         baselines=tuple(map(RunFigures.of, baselines)),
         runs=tuple(map(RunFigures.of, runs)),
@@ -42,7 +42,7 @@ def replicates_of(
         changes=changes,
         attribution_gco2eq=parts,
         controllable_percent=controllable.get("percent"),
-        waiting_avoided_percent=_waiting_interval(runs),
+        waiting_avoided_percent=waiting.get("percent"),
     )
 
 
@@ -58,28 +58,15 @@ def _controllable_percent(baselines: Records, runs: Records, names: Sequence[str
     return found.change_percent if found else None
 
 
-def _waiting_interval(runs: Records) -> Interval | None:
-    if len(runs) < 2:
-        return None
-    return intervals_of(lambda groups: {"waiting": avoided_percent(groups[0])}, [runs]).get("waiting")
+def _spreads(baselines: Records, runs: Records) -> Iterator[ReplicateFigure]:
+    for figure in FIGURES:
+        before, after = ([figure.read(record) for record in side] for side in (baselines, runs))
+        yield ReplicateFigure(name=figure.key, baseline=spread_of(before) if before else None, run=spread_of(after))
 
 
-def _spreads(baselines: Records, runs: Records) -> list[ReplicateFigure]:
-    return [
-        ReplicateFigure(
-            name=figure.key,
-            baseline=spread_of([figure.read(record) for record in baselines]) if baselines else None,
-            run=spread_of([figure.read(record) for record in runs]),
-        )
-        for figure in FIGURES
-    ]
-
-
-def _wait_spreads(waits: Sequence[Waiting]) -> list[ReplicateFigure]:
-    """Return the figures of waits that are known for every run."""
-    known = {figure.key: [v for wait in waits if (v := figure.read(wait)) is not None] for figure in WAIT_FIGURES}
-    return [
-        ReplicateFigure(name=name, baseline=None, run=spread_of(values))
-        for name, values in known.items()
-        if len(values) == len(waits)
-    ]
+def _wait_spreads(waits: Sequence[Waiting]) -> Iterator[ReplicateFigure]:
+    """Yield the figures of waits that are known for every run."""
+    for figure in WAIT_FIGURES:
+        values = [value for wait in waits if (value := figure.read(wait)) is not None]
+        if len(values) == len(waits):
+            yield ReplicateFigure(name=figure.key, baseline=None, run=spread_of(values))
