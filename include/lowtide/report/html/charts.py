@@ -4,9 +4,11 @@ matplotlib draws them in units of CSS pixels, ``WIDTH`` wide, and the page scale
 """
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -15,15 +17,16 @@ from markupsafe import Markup, escape
 from lowtide import units
 from lowtide.report.figures import EMISSIONS, PARTS, Credit, Part, Side, credit_of
 from lowtide.report.html.run_data import (
-    Activity,
     Bins,
     Evidence,
     LedgerColumns,
     Level,
     Span,
     binned,
+    done_text,
     edges_of,
     intensity_levels,
+    mean_levels,
     nice_width_s,
     since_start,
     total_s,
@@ -284,7 +287,6 @@ _PX_PER_LETTER = 7.4
 _FURTHEST = 3.0
 """How much longer than the wait and the run the drawing may be, to show the best time for it."""
 _MOST_ROWS = 36
-_ACTIVITIES: tuple[Activity, ...] = ("running", "paused", "interrupted", "waiting")
 
 
 class Timeline(NamedTuple):
@@ -351,11 +353,9 @@ def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Level]:
 
 def _timeline_words(timeline: Timeline) -> str:
     values = [step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps]
-    names = dict.fromkeys(span.activity for span in timeline.spans)
-    done = [f"{name} {units.duration_text(total_s(timeline.spans, name))}" for name in names]
     begin, end = (units.timestamp_text(datetime.fromtimestamp(at, UTC)) for at in (timeline.begin_s, timeline.end_s))
     low, high = units.intensity_text(min(values)), units.intensity_text(max(values))
-    return f"{begin} to {end}: {'; '.join(done)}. Intensity between {low} and {high}."
+    return f"{begin} to {end}: {done_text(timeline.spans)}. Intensity between {low} and {high}."
 
 
 def _draw_timeline(figure: "Figure", timeline: Timeline) -> None:
@@ -435,42 +435,27 @@ def _timeline_legend(timeline: Timeline) -> Iterator[tuple[str, str]]:
 
 def _timeline_table(timeline: Timeline, rows: LedgerColumns | None) -> Table:
     """Return what the grid and the run did, in as many stretches of time as a person reads; the sums are the record's."""
-    spans, steps = timeline.spans, timeline.steps
-    width = nice_width_s(spans[-1].end_s - spans[0].start_s, _MOST_ROWS)
-    edges = edges_of(spans[0].start_s, spans[-1].end_s, width)
-    bins = None if rows is None else binned(rows, edges)
+    spans, begin, end = timeline.spans, timeline.spans[0].start_s, timeline.spans[-1].end_s
+    width = nice_width_s(end - begin, _MOST_ROWS)
+    edges = edges_of(begin, end, width)
+    bins, times = None if rows is None else binned(rows, edges), np.clip(edges, begin, end)
+    found = []
+    for k, mean in enumerate(mean_levels(timeline.steps, times)):
+        start = f"{datetime.fromtimestamp(times[k], UTC):%Y-%m-%d %H:%M:%S}"
+        done = [s.activity for s in spans if max(s.start_s, times[k]) < min(s.end_s, times[k + 1])]
+        value = units.NONE_TEXT if math.isnan(mean) else units.significant(mean)
+        used = ("", "") if bins is None or not bins.covered_s[k] else _amounts(bins, slice(k, k + 1))
+        found.append((start, " and ".join(dict.fromkeys(done)), value, *used))
     return Table(
         caption=f"In stretches of {units.duration_text(width)}; intensity is the mean over the time for which it is known",
         header=("From (UTC)", "The run was", "Intensity, g/kWh", "Energy", "Emissions"),
-        rows=tuple(
-            (*_stretch(float(edges[k]), float(edges[k + 1]), spans, steps), *_used(bins, k))
-            for k in range(len(edges) - 1)
-        ),
-        total=None if bins is None else ("Whole run", "", "", *_amounts(bins.energy_kwh, bins.emissions_gco2eq)),
+        rows=tuple(found),
+        total=None if bins is None else ("Whole run", "", "", *_amounts(bins, slice(None))),
     )
 
 
-def _stretch(begin_s: float, end_s: float, spans: Sequence[Span], steps: Sequence[Level]) -> tuple[str, str, str]:
-    first, last = max(begin_s, spans[0].start_s), min(end_s, spans[-1].end_s)
-    known = [(_shared(step, first, last), step.carbon_intensity_gco2eq_per_kwh) for step in steps]
-    seconds = sum(shared for shared, _ in known)
-    value = units.significant(sum(shared * grams for shared, grams in known) / seconds) if seconds else units.NONE_TEXT
-    done = [a for a in _ACTIVITIES if any(s.activity == a and _shared(s, begin_s, end_s) for s in spans)]
-    return f"{datetime.fromtimestamp(first, UTC):%Y-%m-%d %H:%M:%S}", " and ".join(done), value
-
-
-def _shared(stretch: Span | Level, begin_s: float, end_s: float) -> float:
-    return max(0.0, min(stretch.end_s, end_s) - max(stretch.start_s, begin_s))
-
-
-def _used(bins: Bins | None, k: int) -> tuple[str, str]:
-    if bins is None or not bins.covered_s[k]:
-        return "", ""
-    return _amounts(bins.energy_kwh[k], bins.emissions_gco2eq[k])
-
-
-def _amounts(energy_kwh: Any, emissions_gco2eq: Any) -> tuple[str, str]:
-    return units.energy_text(float(np.sum(energy_kwh))), units.grams_text(float(np.sum(emissions_gco2eq)))
+def _amounts(bins: Bins, of: slice) -> tuple[str, str]:
+    return units.energy_text(float(bins.energy_kwh[of].sum())), units.grams_text(float(bins.emissions_gco2eq[of].sum()))
 
 
 # Power and cumulative grams since the start, the baseline's beside the run's, in bins of real time.
@@ -492,6 +477,7 @@ def power(report: Report, baseline: Evidence, run: Evidence, spans: Sequence[Spa
     courses, stops = _courses(rows, _DRAWN_BINS), [] if run.rows is None else list(_stops(spans, run))
     total = report.baseline.emissions_gco2eq if report.baseline is not None and "baseline" not in rows else None
     legend = [(str(side), _course_text(side, bins)) for side, bins in courses.items()]
+    description = ". ".join(text for _, text in legend) + "."
     if total is not None:
         legend.append(("baseline", f"Baseline: {units.grams_text(total)} in total; its course is not known here"))
     if stops:
@@ -499,7 +485,7 @@ def power(report: Report, baseline: Evidence, run: Evidence, spans: Sequence[Spa
     svg = drawn(
         "power",
         title="Power and cumulative emissions since the start",
-        description=". ".join(_course_text(side, bins) for side, bins in courses.items()) + ".",
+        description=description,
         height=400,
         draw=lambda figure: _draw_power(figure, courses, stops, total),
     )
@@ -554,21 +540,16 @@ def _elapsed(marks_s: Iterable[float], width_s: float) -> list[str]:
 
 
 def _power_table(courses: Courses) -> Table:
-    longest = max((bins.edges_s for bins in courses.values()), key=len)
+    until = max((bins.edges_s[1:].tolist() for bins in courses.values()), key=len)
+    cells = zip_longest(until, *map(_power_cells, courses.values()), fillvalue=("", ""))
     who = [NAMES[side].lower() for side in courses]
     return Table(
-        caption=f"In stretches of {units.duration_text(float(longest[1]))}, real time; power is the mean of the time measured",
+        caption=f"In stretches of {units.duration_text(until[0])}, real time; power is the mean of the time measured",
         header=("Until", *(cell for name in who for cell in (f"Power, {name}", f"Emissions until then, {name}"))),
-        rows=tuple(
-            (units.duration_text(float(end)), *(cell for bins in courses.values() for cell in _power_cells(bins, k)))
-            for k, end in enumerate(longest[1:])
-        ),
+        rows=tuple((units.duration_text(end), *chain(*texts)) for end, *texts in cells),
     )
 
 
-def _power_cells(bins: Bins, k: int) -> tuple[str, str]:
-    if k >= len(bins.energy_kwh):
-        return "", ""
-    watts = float(bins.power_w[k])
-    text = units.NONE_TEXT if np.isnan(watts) else units.power_text(watts)
-    return text, units.grams_text(float(bins.cumulative_gco2eq[k + 1]))
+def _power_cells(bins: Bins) -> Iterator[tuple[str, str]]:
+    for watts, grams in zip(bins.power_w.tolist(), bins.cumulative_gco2eq[1:].tolist(), strict=True):
+        yield units.NONE_TEXT if math.isnan(watts) else units.power_text(watts), units.grams_text(grams)

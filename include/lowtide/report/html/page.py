@@ -1,7 +1,7 @@
 """What the page shows of a report, in its order; the template has the fixed texts, such as definitions."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from lowtide import units
@@ -19,7 +19,7 @@ from lowtide.report.figures import (
     runs_of,
 )
 from lowtide.report.html.charts import Table, intensity, power, waterfall
-from lowtide.report.html.run_data import Evidence, Span, activities, total_s
+from lowtide.report.html.run_data import Evidence, activities, done_text
 from lowtide.report.model import Interval, Report, RunFigures, Waiting
 from lowtide.report.text import (
     DIFFERENCE_HEADER,
@@ -55,7 +55,7 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, A
         "why": _why(report),
         "waterfall": waterfall(report),
         "quality": quality_facts(report),
-        "when": _when(report, spans),
+        "done": done_text(spans),
         "wait": tuple(waiting_sentences(report)),
         "intensity": intensity(report, run, spans),
         "power": power(report, baseline, run, spans),
@@ -82,22 +82,6 @@ def _why(report: Report) -> str:
         return "The two runs are not comparable, so the change is not attributed. The run is compared with its own energy at submission."
     total = signed_grams_text(report.attribution_gco2eq.total)
     return f"A change of {total}: filled bars are controllable, hatched ones are not."
-
-
-def _when(report: Report, spans: Sequence[Span]) -> str:
-    waited, paused = total_s(spans, "waiting"), total_s(spans, "paused")
-    done = [f"waited {duration_text(waited)}" if waited else "started at once"]
-    if paused:
-        done.append(f"paused for {duration_text(paused)}")
-    if queued_s := report.waiting.queued_s:  # before the start, or before resuming after a pause
-        done[-1] += f" ({duration_text(queued_s)} {'of both ' if waited and paused else ''}queued or starting)"
-    if lost := total_s(spans, "interrupted"):
-        done.append(f"was interrupted for {duration_text(lost)}")
-    replayed = any(kind == "replayed" for kind in report.run.intensity_kinds)
-    times = " All times are the replayed grid's." if replayed else ""
-    ran = duration_text(total_s(spans, "running"))
-    submitted = units.timestamp_text(report.run.submitted_at)
-    return f"Submitted {submitted}; the run {', '.join(done)} and ran for {ran}.{times}"
 
 
 # The key figures: what they are now, what they were, and between which bounds they lie.

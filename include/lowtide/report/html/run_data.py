@@ -1,6 +1,7 @@
 """What a run's folder holds beside its figures; a file that cannot be read is a problem on the page, the rest is shown."""
 
 import csv
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from lowtide.records import (
 )
 from lowtide.report.model import RunFigures
 from lowtide.timeutil import parse_time
+from lowtide.units import duration_text
 
 Floats = npt.NDArray[np.float64]
 Activity = Literal["waiting", "running", "paused", "interrupted"]
@@ -290,6 +292,12 @@ def total_s(spans: Iterable[Span], *wanted: Activity) -> float:
     return sum(span.end_s - span.start_s for span in spans if span.activity in wanted)
 
 
+def done_text(spans: Sequence[Span]) -> str:
+    """Write how long each activity took."""
+    done = dict.fromkeys(span.activity for span in spans)
+    return ", ".join(f"{activity} {duration_text(total_s(spans, activity))}" for activity in done)
+
+
 def intensity_levels(evidence: Evidence) -> list[Level]:
     """Return the grid's intensity from submission to end: as it is known, and for times of which it is not, as a decision saw it.
 
@@ -307,16 +315,22 @@ def intensity_levels(evidence: Evidence) -> list[Level]:
     return levels if len(levels) <= _MOST_LEVELS else _averaged(levels)
 
 
-def _averaged(levels: Sequence[Level]) -> list[Level]:
+def mean_levels(levels: Sequence[Level], edges_s: Floats) -> list[float]:
+    """Return the mean intensity between edges in g/kWh, over the time for which it is known; NaN where it is not."""
     starts_s, ends_s, values = (np.array(column) for column in list(zip(*levels, strict=True))[1:])
-    width = nice_width_s(ends_s[-1] - starts_s[0], _MOST_LEVELS)
-    edges, lengths_s = edges_of(starts_s[0], ends_s[-1], width), ends_s - starts_s
-    known_s, sums = _divided(starts_s, ends_s, edges, lengths_s, lengths_s * values)
-    firsts = np.searchsorted(ends_s, edges, side="right")
+    lengths_s = ends_s - starts_s
+    known_s, sums = _divided(starts_s, ends_s, edges_s, lengths_s, lengths_s * values)
     return [
-        Level(levels[firsts[k]].name, float(edges[k]), float(edges[k + 1]), float(sums[k] / known_s[k]))
-        for k in np.flatnonzero(known_s > 0)
+        float(total / length_s) if length_s > 0 else math.nan for total, length_s in zip(sums, known_s, strict=True)
     ]
+
+
+def _averaged(levels: Sequence[Level]) -> list[Level]:
+    begin_s, end_s = levels[0].start_s, levels[-1].end_s
+    edges = edges_of(begin_s, end_s, nice_width_s(end_s - begin_s, _MOST_LEVELS))
+    firsts = np.searchsorted([level.end_s for level in levels], edges[:-1], side="right")
+    means = zip(firsts, edges.tolist(), edges[1:].tolist(), mean_levels(levels, edges), strict=False)
+    return [Level(levels[first].name, start, end, mean) for first, start, end, mean in means if not math.isnan(mean)]
 
 
 def _stops(rows: LedgerColumns | None) -> Iterator[tuple[float, float]]:
