@@ -11,12 +11,13 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import yaml
 
 from lowtide.config.zones import find_zone
-from lowtide.records import AnyRecord, TrainingRecord
+from lowtide.records import AnyRecord, IntensityKind, TrainingRecord
 from lowtide.report.data_quality import missing_emissions_text
 from lowtide.timeutil import format_time
 from lowtide.units import GRAMS_PER_KG, JOULES_PER_KWH
@@ -30,18 +31,13 @@ CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no bett
 ).split()
 """Of CodeCarbon 3.3.2, in its order."""
 
-LOWTIDE_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
-    "complete zone submitted_at started_at ended_at wait_s policy configuration comparison_key device"
-    " device_name precision micro_batch_size accumulation_steps effective_batch_size seed epochs samples"
-    " test_accuracy attempts measuring_scope energy_before_pue_kwh machine_energy_before_pue_kwh uncovered_s"
-    " unvalued_energy_before_pue_kwh"
-    " energy_low_kwh energy_high_kwh cpu_energy_method gpu_energy_method ram_energy_method"
-    " emissions_gco2eq emissions_low_gco2eq emissions_high_gco2eq emissions_train_gco2eq"
-    " mean_carbon_intensity_gco2eq_per_kwh measured_share estimated_share forecast_share cached_share"
-    " modelled_share replayed_share signal_type emission_factor_type first_valuation_gco2eq settled_at"
-    " counterfactual_gco2eq sci_gco2eq_per_unit sci_functional_unit sci_embodied_gco2eq peak_memory_bytes"
-    " peak_memory_kind ledger_sha256 problems warnings"
+_TAKEN_OVER = (  # noqa: SIM905 as above
+    "zone submitted_at started_at ended_at wait_s policy configuration comparison_key device device_name precision"
+    " micro_batch_size accumulation_steps effective_batch_size seed epochs samples test_accuracy attempts measuring_scope"
+    " uncovered_s emissions_gco2eq emissions_train_gco2eq mean_carbon_intensity_gco2eq_per_kwh signal_type"
+    " emission_factor_type peak_memory_bytes peak_memory_kind ledger_sha256 problems warnings"
 ).split()
+"""Of a record, by its names and in its units."""
 
 
 def csv_text(accounts: Iterable[AnyRecord], *, project_name: str = "lowtide", codecarbon_only: bool = False) -> str:
@@ -49,12 +45,12 @@ def csv_text(accounts: Iterable[AnyRecord], *, project_name: str = "lowtide", co
 
     :param codecarbon_only: leave out Lowtide's columns, so that CodeCarbon can append to the file.
     """
-    columns = [*CODECARBON_COLUMNS, *(() if codecarbon_only else LOWTIDE_COLUMNS)]
+    rows = [codecarbon_row(account, project_name) | lowtide_row(account) for account in accounts]
+    columns = dict.fromkeys(CODECARBON_COLUMNS if codecarbon_only else chain(CODECARBON_COLUMNS, *rows))
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(out, fieldnames=list(columns), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for account in accounts:
-        writer.writerow(codecarbon_row(account, project_name) | lowtide_row(account))
+    writer.writerows(rows)
     return out.getvalue()
 
 
@@ -89,18 +85,16 @@ def lowtide_row(account: AnyRecord) -> dict[str, Any]:
     """Return the columns that Lowtide adds."""
     methods = account.energy_kwh.methods
     settlement, score, bounds = account.settlement, account.sci, account.uncertainty
-    plain = {name: _cell(getattr(account, name)) for name in LOWTIDE_COLUMNS if hasattr(account, name)}
-    return plain | {
-        "complete": isinstance(account, TrainingRecord)
-        and account.energy_complete
-        and not missing_emissions_text(account),
+    taken_over = {name: _cell(getattr(account, name, None)) for name in _TAKEN_OVER}
+    whole = isinstance(account, TrainingRecord) and account.energy_complete and not missing_emissions_text(account)
+    return {"complete": whole, **taken_over} | {
         "energy_before_pue_kwh": account.energy_kwh.total,
         "machine_energy_before_pue_kwh": account.machine_energy_kwh and account.machine_energy_kwh.total,
         "unvalued_energy_before_pue_kwh": account.unvalued_energy_kwh,
         "energy_low_kwh": bounds and bounds.energy_low_kwh,
         "energy_high_kwh": bounds and bounds.energy_high_kwh,
         **{f"{part}_energy_method": methods.get(part, "none") for part in ("cpu", "gpu", "ram")},
-        **{f"{kind.value}_share": share for kind, share in account.intensity_kinds.items()},
+        **{f"{kind}_share": account.intensity_kinds.get(kind) for kind in IntensityKind},
         "emissions_low_gco2eq": bounds and bounds.emissions_low_gco2eq,
         "emissions_high_gco2eq": bounds and bounds.emissions_high_gco2eq,
         "first_valuation_gco2eq": account.first_valuation.emissions_gco2eq,
@@ -169,10 +163,11 @@ def _source(account: AnyRecord) -> str:
         if bounds
         else ""
     )
-    unfinished = "" if isinstance(account, TrainingRecord) else "; the run did not finish"
-    if isinstance(account, TrainingRecord) and not account.energy_complete:
+    missing, unfinished = missing_emissions_text(account), ""
+    if not isinstance(account, TrainingRecord):
+        unfinished = "; the run did not finish"
+    elif not account.energy_complete:
         unfinished = f"; a part of its energy is missing: {'; '.join(account.problems)}"
-    missing = missing_emissions_text(account)
     if missing:
         unfinished += f"; its emissions are incomplete: {missing}"
     return (

@@ -100,7 +100,6 @@ def _mean(spread: Spread | None, text: Callable[[float], str]) -> str:
 # A comparison in at most ten lines, for the log of the task that made it.
 
 
-MOST_LINES = 10
 _MOST_REASONS = 3
 _STATUS = {"claimed": "", "simulated": ", simulated", "withheld": ", not claimed", "no_baseline": ""}
 

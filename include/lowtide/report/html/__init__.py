@@ -11,7 +11,7 @@ from lowtide.report.html.page import view_of
 from lowtide.report.html.run_data import Evidence, gather
 from lowtide.report.model import Report
 from lowtide.report.text import plain
-from lowtide.units import timestamp_text, typeset
+from lowtide.units import signed_grams_text, timestamp_text, typeset
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -39,19 +39,12 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_PAGE),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_harmless,
+        # control and bidirectional characters could hide or turn text around
+        finalize=lambda value: plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"fig": _figures, "utc": timestamp_text}
+    # figures are set here and not after, since ``plain`` makes all spaces equal
+    figures: dict[str, Any] = {"fig": lambda text: escape(typeset(plain(text)))}
+    environment.filters |= figures | {"utc": timestamp_text, "change": signed_grams_text}
     return environment
-
-
-def _figures(text: str) -> Markup:
-    """Escape a text that may hold figures, and set them well; here and not after, since ``plain`` makes all spaces equal."""
-    return escape(typeset(plain(text)))
-
-
-def _harmless(value: Any) -> Any:
-    """Take out control and bidirectional characters, which could hide or turn text around; markup of our own stays."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value

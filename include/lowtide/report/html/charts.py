@@ -136,11 +136,11 @@ def _axes(
 
 def _scale(axis: "Axis", highest: float, known: units.Units) -> None:
     """Mark an axis in the unit that fits its highest value, named at each mark."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     unit, size = next((found for found in known if abs(highest) >= found[1]), known[-1])
     axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,g} {unit}" if value else "0"))
+    axis.set_major_formatter(lambda value, _: f"{value / size:,g} {unit}" if value else "0")
 
 
 def _times(axes: "Axes", begin_s: float, end_s: float, labels: Callable[[Iterable[float], float], list[str]]) -> None:
@@ -463,8 +463,6 @@ def _amounts(bins: Bins, of: slice) -> tuple[str, str]:
 
 _LINES: Final[Mapping[Side, Any]] = {"run": "-", "baseline": (0, (5, 2))}
 _DRAWN_BINS, _TABLE_BINS = 240, 30
-_ELAPSED = (("d", 86_400.0, 86_400.0), ("h", 3600.0, 1800.0), ("min", 60.0, 60.0), ("s", 1.0, 0.0))
-"""Unit, its size in seconds, and from which distance of two marks on it is used."""
 Courses = Mapping[Side, Bins]
 
 
@@ -534,9 +532,8 @@ def _draw_power(
         _scale(axes.yaxis, highest, known)
 
 
-def _elapsed(marks_s: Iterable[float], width_s: float) -> list[str]:
-    unit, size = next((unit, size) for unit, size, least in _ELAPSED if width_s >= least)
-    return [f"{mark / size:g} {unit}" if mark else "start" for mark in marks_s]
+def _elapsed(marks_s: Iterable[float], _: float) -> list[str]:
+    return [units.duration_text(mark) if mark else "start" for mark in marks_s]
 
 
 def _power_table(courses: Courses) -> Table:

@@ -52,14 +52,13 @@ def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, A
         "report": report,
         "direction": _direction(report),
         "tiles": tiles_of(report),
-        "why": _why(report),
         "waterfall": waterfall(report),
         "quality": quality_facts(report),
         "done": done_text(spans),
         "wait": tuple(waiting_sentences(report)),
         "intensity": intensity(report, run, spans),
         "power": power(report, baseline, run, spans),
-        "tables": tuple(_tables(report)),
+        "tables": _tables(report),
         "same": _same(report),
         "sources": [(who, (*run_facts(figures), *_read_facts(figures, found)), found) for who, figures, found in sides],
         "licences": licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
@@ -71,17 +70,6 @@ def _direction(report: Report) -> str:
     found, controllable = report.headline.direction, report.controllable
     by_waiting = found in ("lower", "higher") and controllable is not None and controllable.parts == ("waiting",)
     return (found or "").replace("_", " ").capitalize() + (" by waiting" if by_waiting else "")
-
-
-def _why(report: Report) -> str:
-    if report.run.counterfactual is None and (report.baseline is None or report.attribution_gco2eq.total is None):
-        return "The intensity at submission is not known, so not even the effect of waiting can be shown."
-    if report.baseline is None:
-        return "Without a baseline, the run is compared with its own energy at submission."
-    if report.attribution_gco2eq.total is None:
-        return "The two runs are not comparable, so the change is not attributed. The run is compared with its own energy at submission."
-    total = signed_grams_text(report.attribution_gco2eq.total)
-    return f"A change of {total}: filled bars are controllable, hatched ones are not."
 
 
 # The key figures: what they are now, what they were, and between which bounds they lie.
@@ -171,16 +159,15 @@ def _waiting_label(waiting: Waiting) -> str:
 # The tables, and where each side's figures come from: files with checksums, versions, sources.
 
 
-def _tables(report: Report) -> Iterator[Table]:
-    yield Table(
-        caption="Baseline compared with this run",
-        header=("Figure", "Baseline", "This run", "Change"),
-        rows=tuple(render_table(report)),
+def _tables(report: Report) -> list[Table]:
+    tables = (
+        Table(
+            "Baseline compared with this run", ("Figure", "Baseline", "This run", "Change"), tuple(render_table(report))
+        ),
+        Table("Intervals over repeated runs", INTERVAL_HEADER, tuple(interval_rows(report))),
+        Table("Differences between the runs", DIFFERENCE_HEADER, tuple(difference_rows(report))),
     )
-    if rows := interval_rows(report):
-        yield Table(caption="Intervals over repeated runs", header=INTERVAL_HEADER, rows=tuple(rows))
-    if rows := difference_rows(report):
-        yield Table(caption="Differences between the runs", header=DIFFERENCE_HEADER, rows=tuple(rows))
+    return [table for table in tables if table.rows]
 
 
 def _same(report: Report) -> str:
