@@ -203,8 +203,7 @@ def _wait_itself(waiting: Waiting, *, several: bool) -> Iterator[str]:
 def _range(waiting: Waiting) -> str:
     if waiting.avoided_low_gco2eq is None or waiting.avoided_high_gco2eq is None or not waiting.avoided_gco2eq:
         return ""
-    ends = sorted(map(abs, (waiting.avoided_low_gco2eq, waiting.avoided_high_gco2eq)))
-    low, high = map(units.grams_text, ends)
+    low, high = map(units.grams_text, sorted(map(abs, (waiting.avoided_low_gco2eq, waiting.avoided_high_gco2eq))))
     return f": between {low} and {high} by the meter's known error, on which the percentage does not depend"
 
 
@@ -435,12 +434,9 @@ def _sources(report: Report) -> Iterator[str]:
     yield ""
     for name, runs in (("Baseline", runs_of(report, "baseline")), ("Run", runs_of(report, "run"))):
         for number, run in enumerate(runs, 1):
-            yield from (f"### {name}" if len(runs) == 1 else f"### {name} {number}", "", *_source(run), "")
-
-
-def _source(run: RunFigures) -> Iterator[str]:
-    yield from (f"- {name}: {markdown('; '.join(lines))}" for name, lines in run_facts(run))
-    yield f"- Ledger: {markdown(run.ledger_path)}, sha256 {run.ledger_sha256}"
+            yield from (f"### {name}" if len(runs) == 1 else f"### {name} {number}", "")
+            yield from (f"- {what}: {markdown('; '.join(lines))}" for what, lines in run_facts(run))
+            yield from (f"- Ledger: {markdown(run.ledger_path)}, sha256 {run.ledger_sha256}", "")
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

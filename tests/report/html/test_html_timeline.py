@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lowtide.records import TrainingRecord
 from lowtide.report.html import run_data
-from lowtide.report.html.run_data import Evidence, activities, gather, intensity_levels, total_s
+from lowtide.report.html.run_data import Evidence, Level, activities, gather, intensity_levels, total_s
 from lowtide.report.model import RunFigures
 
 from tests.support.day_runs import DayRun, night_run, tide_gco2eq_per_kwh
@@ -22,6 +22,10 @@ def shown(run: DayRun, path: Path) -> tuple[RunFigures, Evidence]:
 
 def figures_of(record: TrainingRecord) -> RunFigures:
     return RunFigures.of(record)
+
+
+def levels_of(run: RunFigures | TrainingRecord, evidence: Evidence) -> list[Level]:
+    return intensity_levels(evidence, run.submitted_at.timestamp(), run.ended_at.timestamp())
 
 
 def test_a_run_that_waited_and_paused_is_shown_without_a_gap(tmp_path: Path) -> None:
@@ -53,7 +57,7 @@ def test_without_a_ledger_the_records_times_are_shown(tmp_path: Path) -> None:
 
 def test_the_intensity_is_known_for_all_of_the_wait_and_the_run(tmp_path: Path) -> None:
     run, evidence = shown(night_run(), tmp_path / "run")
-    steps = intensity_levels(evidence)
+    steps = levels_of(run, evidence)
     assert steps[0].start_s <= run.submitted_at.timestamp()
     assert steps[-1].end_s >= run.ended_at.timestamp()
     assert all(before.end_s == pytest.approx(after.start_s) for before, after in pairwise(steps))
@@ -70,7 +74,7 @@ def test_what_rows_are_valued_at_comes_before_what_was_read(tmp_path: Path) -> N
         text.replace('"carbon_intensity_gco2eq_per_kwh": 2', '"carbon_intensity_gco2eq_per_kwh": 9')
     )
     evidence = gather(RunFigures.of(record))
-    steps = [s for s in intensity_levels(evidence) if s.start_s >= record.started_at.timestamp()]
+    steps = [s for s in levels_of(record, evidence) if s.start_s >= record.started_at.timestamp()]
     assert (
         max(step.carbon_intensity_gco2eq_per_kwh for step in steps if step.end_s <= record.ended_at.timestamp()) < 300
     )
@@ -78,16 +82,16 @@ def test_what_rows_are_valued_at_comes_before_what_was_read(tmp_path: Path) -> N
 
 def test_an_unknown_intensity_stays_empty(tmp_path: Path) -> None:
     _, record = night_run(pauses=[], decisions=False, grid_since_submission=False).write(tmp_path / "run")
-    steps = intensity_levels(gather(RunFigures.of(record)))
+    steps = levels_of(record, gather(RunFigures.of(record)))
     assert steps[0].start_s == record.started_at.timestamp()
 
 
 def test_weeks_of_five_minute_figures_are_averaged_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, record = DayRun(hours=6, row_s=300, pue=1.3).write(tmp_path / "run")
     evidence = gather(RunFigures.of(record))
-    every = intensity_levels(evidence)
+    every = levels_of(record, evidence)
     monkeypatch.setattr(run_data, "_MOST_LEVELS", 7)
-    levels = intensity_levels(evidence)
+    levels = levels_of(record, evidence)
     assert 3 <= len(levels) <= 8 < len(every)
     for level in levels:
         inside = [

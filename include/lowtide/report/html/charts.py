@@ -326,7 +326,7 @@ def _timeline(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ti
     thresholds = {decision.threshold_gco2eq_per_kwh for decision in evidence.decisions} - {None}
     return Timeline(
         spans=spans,
-        steps=tuple(step for step in intensity_levels(evidence) if step.end_s > begin and step.start_s < end),
+        steps=tuple(intensity_levels(evidence, begin, end)),
         means=tuple(_means(report.run, spans)),
         best=best,
         threshold_gco2eq_per_kwh=thresholds.pop()

@@ -1,12 +1,11 @@
 """What a run's folder holds beside its figures; a file that cannot be read is a problem on the page, the rest is shown."""
 
 import csv
-import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lowtide.errors import ArtifactError
-from lowtide.grid.series import best_known, foremost
+from lowtide.grid.series import best_known, cover
 from lowtide.io import sha256_of
 from lowtide.records import (
     AnyRecord,
@@ -101,8 +100,7 @@ class Bins:
     @property
     def power_w(self) -> Floats:
         """Mean power while rows cover the bin; NaN where none does."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.covered_s > 0, 3.6e6 * self.energy_kwh / self.covered_s, np.nan)
+        return 3.6e6 * _quotient(self.energy_kwh, self.covered_s)
 
     @property
     def cumulative_gco2eq(self) -> Floats:
@@ -113,10 +111,7 @@ class Bins:
 def nice_width_s(span_s: float, most: int) -> float:
     """Return the shortest width, in seconds, that people count in and of which at most so many cover a span."""
     wanted = span_s / most
-    for width in _WIDTHS_S:
-        if width >= wanted:
-            return float(width)
-    return float(86_400 * np.ceil(wanted / 86_400))
+    return float(next((width for width in _WIDTHS_S if width >= wanted), 86_400 * np.ceil(wanted / 86_400)))
 
 
 def edges_of(begin_s: float, end_s: float, width_s: float) -> Floats:
@@ -143,6 +138,11 @@ def _divided(start_s: Floats, end_s: Floats, edges_s: Floats, *amounts: Floats) 
     # the running sum at each start and end: it rises along a stretch and is flat between two
     sums = (np.concatenate(([0.0], np.repeat(np.cumsum(amount), 2)))[:-1] for amount in amounts)
     return [np.diff(np.interp(edges_s, times, rising)) for rising in sums]
+
+
+def _quotient(amounts: Floats, lengths_s: Floats) -> Floats:
+    """Return amounts a second; NaN where the length is zero."""
+    return np.divide(amounts, lengths_s, out=np.full_like(amounts, np.nan), where=lengths_s > 0)
 
 
 def since_start(rows: LedgerColumns, speed: float) -> LedgerColumns:
@@ -242,13 +242,9 @@ def _files(run: RunFigures, folder: Path, ledger_sha256: str | None) -> tuple[Ev
     """Return the ledger and what is beside it; of the latter no checksum is recorded, so it is given as it is now."""
     checked = None if ledger_sha256 is None else ledger_sha256 == run.ledger_sha256
     found = [EvidenceFile("ledger", run.ledger_path, run.ledger_sha256, checked)]
-    names = {
-        "record": "record.json",
-        "intensities": "intensity.jsonl",
-        "valued energy": "emissions.csv",
-        "decisions": "decisions.jsonl",
-    }
-    paths = [(what, Path(run.ledger_path).with_name(name), folder / name) for what, name in names.items()]
+    names = ("record.json", "intensity.jsonl", "emissions.csv", "decisions.jsonl")
+    beside = zip(("record", "intensities", "valued energy", "decisions"), names, strict=True)
+    paths = [(what, Path(run.ledger_path).with_name(name), folder / name) for what, name in beside]
     paths += [("decisions of the run", path, path) for path in decision_files(folder)[:-1]]
     for what, shown, path in paths:
         with suppress(OSError):  # a file that is not there has no row
@@ -298,31 +294,25 @@ def done_text(spans: Sequence[Span]) -> str:
     return ", ".join(f"{activity} {duration_text(total_s(spans, activity))}" for activity in done)
 
 
-def intensity_levels(evidence: Evidence) -> list[Level]:
-    """Return the grid's intensity from submission to end: as it is known, and for times of which it is not, as a decision saw it.
+def intensity_levels(evidence: Evidence, begin_s: float, end_s: float) -> list[Level]:
+    """Return the grid's intensity over a time: as it is known, and where it is not, as the latest decision saw it.
 
     Of weeks of five-minute figures only the means over time of so many stretches are drawn.
     """
-    entries = [
-        (reading.start, reading.end, (rank, -number), reading)
-        for rank, readings in enumerate((evidence.readings, evidence.seen))
-        for number, reading in enumerate(readings)  # a later decision knows an interval better
-    ]
+    begin, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (begin_s, end_s))
     levels = [
-        Level(reading.kind.value, start.timestamp(), end.timestamp(), reading.carbon_intensity_gco2eq_per_kwh)
-        for start, end, reading in foremost(entries)
+        Level(one.kind.value, one.start.timestamp(), one.end.timestamp(), one.carbon_intensity_gco2eq_per_kwh)
+        for one in cover(begin, end, (lambda *_: evidence.readings, lambda *_: evidence.seen[::-1]))
     ]
     return levels if len(levels) <= _MOST_LEVELS else _averaged(levels)
 
 
-def mean_levels(levels: Sequence[Level], edges_s: Floats) -> list[float]:
+def mean_levels(levels: Sequence[Level], edges_s: Floats) -> Floats:
     """Return the mean intensity between edges in g/kWh, over the time for which it is known; NaN where it is not."""
     starts_s, ends_s, values = (np.array(column) for column in list(zip(*levels, strict=True))[1:])
     lengths_s = ends_s - starts_s
     known_s, sums = _divided(starts_s, ends_s, edges_s, lengths_s, lengths_s * values)
-    return [
-        float(total / length_s) if length_s > 0 else math.nan for total, length_s in zip(sums, known_s, strict=True)
-    ]
+    return _quotient(sums, known_s)
 
 
 def _averaged(levels: Sequence[Level]) -> list[Level]:
@@ -330,7 +320,7 @@ def _averaged(levels: Sequence[Level]) -> list[Level]:
     edges = edges_of(begin_s, end_s, nice_width_s(end_s - begin_s, _MOST_LEVELS))
     firsts = np.searchsorted([level.end_s for level in levels], edges[:-1], side="right")
     means = zip(firsts, edges.tolist(), edges[1:].tolist(), mean_levels(levels, edges), strict=False)
-    return [Level(levels[first].name, start, end, mean) for first, start, end, mean in means if not math.isnan(mean)]
+    return [Level(levels[first].name, start, end, mean) for first, start, end, mean in means if not np.isnan(mean)]
 
 
 def _stops(rows: LedgerColumns | None) -> Iterator[tuple[float, float]]:
