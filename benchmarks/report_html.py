@@ -26,11 +26,11 @@ wall, cpu = time.perf_counter(), time.process_time()
 from pathlib import Path
 from lowtide.config.schema import ReportConfig
 from lowtide.timeutil import utc_now
+from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record
-from lowtide.report.text import render_markdown
-from lowtide.report.html import render_html
-records = [load_record(Path(path)) for path in sys.argv[1:3]]
-report = compare_one(*records, settings=ReportConfig(), now=utc_now())
+from lowtide.report.html.page import render_html
+baselines, runs = ([load_record(Path(path))] for path in sys.argv[1:3])
+report = compare_runs(baselines, runs, settings=ReportConfig(), now=utc_now())
 page = render_html(report)
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, len(page.encode())]))
 """

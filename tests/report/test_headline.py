@@ -3,9 +3,8 @@
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.html import render_html
 from lowtide.report.html.charts import bars_of
-from lowtide.report.html.page import tiles_of
+from lowtide.report.html.page import render_html, tiles_of
 from lowtide.report.model import Report
 from lowtide.report.text import render_markdown, waiting_sentences
 from lowtide.report.waiting import WaitEvidence

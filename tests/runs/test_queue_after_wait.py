@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, Interruption, RecordedDecision, ReplayAnchor, TrainingRecord, decision_files
-from lowtide.report.html import render_html
+from lowtide.report.html.page import render_html
 from lowtide.report.model import Report
 from lowtide.report.text import render_markdown
 from lowtide.report.waiting import Delay, WaitEvidence, delay_of, queue_reason

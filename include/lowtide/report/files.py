@@ -36,7 +36,7 @@ def write_report(
     :param run_folder: the same of the run. What cannot be read there is named on the page.
     :raises ArtifactError: the folder cannot be written.
     """
-    from lowtide.report.html import render_html  # matplotlib, numpy, Jinja: only where a page is written
+    from lowtide.report.html.page import render_html  # matplotlib, numpy, Jinja: only where a page is written
 
     page = render_html(report, baseline_folder=baseline_folder, run_folder=run_folder)
     return {

@@ -236,15 +236,15 @@ def _foresight(best: PerfectForesight) -> Iterator[str]:
 # Data quality: where intensity and energy come from, how certain the changes are, and whether the runs are comparable.
 
 
-Facts = tuple[tuple[str, tuple[str, ...]], ...]
+Facts = list[tuple[str, list[str]]]
 """Names, each with its lines."""
 
-BARRED = {
+_BARRED = {
     "comparison": "any claim about the change",
     "efficiency": "a claim about efficiency or the total",
     "nothing": "nothing",
 }
-KIND_MEANING = {"estimated": "estimated by the provider", "cached": "last good reading"}
+_KIND_MEANING = {"estimated": "estimated by the provider", "cached": "last good reading"}
 DIFFERENCE_HEADER = ("Difference", "Baseline", "Run", "Rules out", "Meaning")
 INTERVAL_HEADER = ("Change", "Value", "From", "To")
 
@@ -252,19 +252,19 @@ INTERVAL_HEADER = ("Change", "Value", "From", "To")
 def quality_facts(report: Report) -> Facts:
     """Return what supports and what limits the figures of a comparison."""
     found = (
-        ("Intensity", tuple(_of_both(report, kinds_text))),
-        ("Energy", tuple(_of_both(report, _meters))),
-        ("Known errors", tuple(_known_errors(report))),
-        ("Repetition", tuple(_repetition(report))),
-        ("Comparability", tuple(_comparability(report))),
+        ("Intensity", [*_of_both(report, _kinds_text)]),
+        ("Energy", [*_of_both(report, _meters)]),
+        ("Known errors", [*_known_errors(report)]),
+        ("Repetition", [*_repetition(report)]),
+        ("Comparability", [*_comparability(report)]),
     )
-    return tuple((name, lines) for name, lines in found if lines)
+    return [(name, lines) for name, lines in found if lines]
 
 
 def difference_rows(report: Report) -> list[tuple[str, ...]]:
     """Return a row for each difference between the sides, those that rule out most first."""
-    ranked = sorted(report.fairness.differences, key=lambda difference: list(BARRED).index(difference.bars))
-    return [(d.label, d.baseline, d.run, BARRED[d.bars], d.why) for d in ranked]
+    ranked = sorted(report.fairness.differences, key=lambda difference: list(_BARRED).index(difference.bars))
+    return [(d.label, d.baseline, d.run, _BARRED[d.bars], d.why) for d in ranked]
 
 
 def interval_rows(report: Report) -> list[tuple[str, ...]]:
@@ -284,10 +284,10 @@ def interval_rows(report: Report) -> list[tuple[str, ...]]:
     ]
 
 
-def kinds_text(valued: RunFigures | Counterfactual) -> str:
+def _kinds_text(valued: RunFigures | Counterfactual) -> str:
     """Write which share of the energy is valued at which kind of intensity."""
     kinds = sorted(valued.intensity_kinds.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{KIND_MEANING.get(kind, kind)} {units.percent_text(100 * share)}" for kind, share in kinds)
+    return ", ".join(f"{_KIND_MEANING.get(kind, kind)} {units.percent_text(100 * share)}" for kind, share in kinds)
 
 
 def _of_both(report: Report, write: Callable[[RunFigures], str]) -> Iterator[str]:
@@ -356,16 +356,19 @@ def run_facts(run: RunFigures) -> Facts:
     """Return when and where a run took place, and which methods and files its figures follow from."""
     energy = ", ".join(f"{part} {units.energy_text(kwh)} ({method})" for part, kwh, method in _components(run))
     missing, before = missing_emissions_text(run), run.counterfactual
-    found: tuple[tuple[str, list[str]], ...] = (
+    found = (
         ("Run", [run.run_id]),
         ("Submitted", [units.timestamp_text(run.submitted_at)]),
         ("Ran", [f"{units.timestamp_text(run.started_at)} to {units.timestamp_text(run.ended_at)}"]),
         ("Zone and signal", [f"{run.zone}; {run.signal_type} signal, {run.emission_factor_type} factors"]),
-        ("Intensity", [text for text in (kinds_text(run), missing and f"emissions are incomplete: {missing}") if text]),
+        (
+            "Intensity",
+            [text for text in (_kinds_text(run), missing and f"emissions are incomplete: {missing}") if text],
+        ),
         ("Settled", _settled(run)),
         (
             "Same energy at submission",
-            [f"{units.grams_text(before.emissions_gco2eq)}, intensity {kinds_text(before)}"] if before else [],
+            [f"{units.grams_text(before.emissions_gco2eq)}, intensity {_kinds_text(before)}"] if before else [],
         ),
         ("Energy", [f"{energy}; scope {run.measuring_scope.replace('_', ' ')}; PUE {run.pue:g}"]),
         ("Known errors", list(run.uncertainty.basis) if run.uncertainty is not None else []),
@@ -373,7 +376,7 @@ def run_facts(run: RunFigures) -> Facts:
         ("Peak memory", [f"{run.peak_memory_kind}, by {run.peak_memory_method}"]),
         ("Configuration", [run.configuration]),
     )
-    return tuple((name, tuple(lines)) for name, lines in found if lines)
+    return [(name, lines) for name, lines in found if lines]
 
 
 def _settled(run: RunFigures) -> list[str]:

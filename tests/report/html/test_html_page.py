@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from lowtide import units
 from lowtide.config.schema import ReportConfig
-from lowtide.report.html import CONTENT_SECURITY_POLICY, _environment, render_html
-from lowtide.report.html.page import tiles_of
+from lowtide.report.html.page import CONTENT_SECURITY_POLICY, _environment, render_html, tiles_of
 from lowtide.runs.evidence import wait_evidence
 
 from tests.support.comparisons import compare_one, compared, golden_reports, waiting_run

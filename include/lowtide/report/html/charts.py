@@ -306,10 +306,13 @@ def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ch
     timeline = _timeline(report, evidence, spans)
     if not timeline.steps or timeline.end_s <= timeline.begin_s:
         return None
+    values = [step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps]
+    low, high = units.intensity_text(min(values)), units.intensity_text(max(values))
+    begin, end = (units.timestamp_text(datetime.fromtimestamp(at, UTC)) for at in (timeline.begin_s, timeline.end_s))
     svg = drawn(
         "intensity",
         title="Carbon intensity of the grid over time",
-        description=_timeline_words(timeline),
+        description=f"{begin} to {end}: {done_text(spans)}. Intensity between {low} and {high}.",
         height=300,
         draw=lambda figure: _draw_timeline(figure, timeline),
     )
@@ -349,13 +352,6 @@ def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Level]:
     for span in spans:
         if span.activity == "running":
             yield Level("run", span.start_s, span.end_s, run.emissions_gco2eq / energy_kwh)
-
-
-def _timeline_words(timeline: Timeline) -> str:
-    values = [step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps]
-    begin, end = (units.timestamp_text(datetime.fromtimestamp(at, UTC)) for at in (timeline.begin_s, timeline.end_s))
-    low, high = units.intensity_text(min(values)), units.intensity_text(max(values))
-    return f"{begin} to {end}: {done_text(timeline.spans)}. Intensity between {low} and {high}."
 
 
 def _draw_timeline(figure: "Figure", timeline: Timeline) -> None:

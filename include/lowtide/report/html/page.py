@@ -1,37 +1,71 @@
-"""What the page shows of a report, in its order; the template has the fixed texts, such as definitions."""
+"""The report as one HTML file: what the page shows, in its order; the template has the fixed texts, such as definitions.
+
+This imports numpy and Jinja, and writing a page matplotlib; a DAG's file imports none of them.
+"""
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from lowtide import units
 from lowtide.config.providers import licences_of
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
-from lowtide.report.figures import (
-    DURATION,
-    EMISSIONS,
-    ENERGY,
-    INTENSITY,
-    PEAK_MEMORY,
-    TEST_ACCURACY,
-    Figure,
-    bounds_text,
-    runs_of,
-)
+from lowtide.report.figures import EMISSIONS, FIGURES, Figure, bounds_text, runs_of
 from lowtide.report.html.charts import Table, intensity, power, waterfall
-from lowtide.report.html.run_data import Evidence, activities, done_text
+from lowtide.report.html.run_data import Evidence, activities, done_text, gather
 from lowtide.report.model import Interval, Report, RunFigures, Waiting
 from lowtide.report.text import (
     DIFFERENCE_HEADER,
     INTERVAL_HEADER,
     difference_rows,
     interval_rows,
+    plain,
     quality_facts,
     render_table,
     run_facts,
     waiting_sentences,
 )
-from lowtide.units import change_text, duration_text, grams_text, percent_text, signed_grams_text
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+)
+"""All that the page needs: it has no script, loads nothing and sends nothing."""
+_PAGE = Path(__file__).with_name("page")
+
+
+def render_html(report: Report, *, baseline_folder: Path | None = None, run_folder: Path | None = None) -> str:
+    """Return the report as one self-contained page, with everything escaped.
+
+    :param baseline_folder: where the baseline's ledger, record and decisions are; None = where its figures say.
+    :param run_folder: the same of the run.
+    """
+    baseline = Evidence() if report.baseline is None else gather(report.baseline, baseline_folder)
+    view = _view(report, baseline=baseline, run=gather(report.run, run_folder))
+    style = Markup((_PAGE / "style.css").read_text(encoding="utf-8").strip())  # noqa: S704 - our own file
+    template = _environment().get_template("report.html.j2")
+    return template.render(**view, style=style, policy=CONTENT_SECURITY_POLICY)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        # control and bidirectional characters could hide or turn text around
+        finalize=lambda value: plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # figures are set here and not after, since ``plain`` makes all spaces equal
+    figures: dict[str, Any] = {"fig": lambda text: escape(units.typeset(plain(text)))}
+    environment.filters |= figures | {"utc": units.timestamp_text, "change": units.signed_grams_text}
+    return environment
 
 
 class Tile(NamedTuple):
@@ -42,7 +76,7 @@ class Tile(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, Any]:
+def _view(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, Any]:
     """Return what the template shows of a report and of what its runs left: plain text and drawings, escaped there."""
     spans = activities(report.run, run)
     sides = [("This run", report.run, run)]
@@ -77,8 +111,8 @@ def _direction(report: Report) -> str:
 
 def tiles_of(report: Report) -> tuple[Tile, ...]:
     """Return the tiles, in the order of what a reader asks first."""
-    rest = (ENERGY, INTENSITY, TEST_ACCURACY, PEAK_MEMORY, DURATION)
-    return (_tile(report, EMISSIONS), _controllable(report), _waiting(report), *(_tile(report, f) for f in rest))
+    rest = (_tile(report, figure) for figure in FIGURES if figure.change and figure is not EMISSIONS)
+    return (_tile(report, EMISSIONS), _controllable(report), _waiting(report), *rest)
 
 
 def _tile(report: Report, figure: Figure) -> Tile:
@@ -96,7 +130,7 @@ def _before(report: Report, figure: Figure) -> Iterator[str]:
     if change == units.NONE_TEXT:
         yield f"{before} before; not comparable"
     elif figure is EMISSIONS and total is not None:
-        yield f"{signed_grams_text(total)}, {change} of the baseline's {before}"
+        yield f"{units.signed_grams_text(total)}, {change} of the baseline's {before}"
     else:
         yield f"{change} from {before}"
     intervals = {} if report.replicates is None else report.replicates.changes
@@ -117,14 +151,14 @@ def _controllable(report: Report) -> Tile:
         return Tile("Controllable change", units.NONE_TEXT, (why,))
     lines = [
         f"by {' and '.join(found.parts)}",
-        f"{change_text(found.change_percent)} of what it would have been without",
+        f"{units.change_text(found.change_percent)} of what it would have been without",
     ]
     if before := EMISSIONS.mean(report, "baseline"):
-        share = change_text(100 * found.change_gco2eq / before)
-        lines.insert(0, f"{share} of the baseline's {grams_text(before)}")
+        share = units.change_text(100 * found.change_gco2eq / before)
+        lines.insert(0, f"{share} of the baseline's {units.grams_text(before)}")
     if report.replicates is not None:
-        lines += _over_runs(report, report.replicates.controllable_percent, change_text)
-    return Tile("Controllable change", signed_grams_text(found.change_gco2eq), tuple(lines))
+        lines += _over_runs(report, report.replicates.controllable_percent, units.change_text)
+    return Tile("Controllable change", units.signed_grams_text(found.change_gco2eq), tuple(lines))
 
 
 def _waiting(report: Report) -> Tile:
@@ -132,20 +166,20 @@ def _waiting(report: Report) -> Tile:
     if waiting.avoided_gco2eq is None:
         return Tile("Avoided by waiting", units.NONE_TEXT, (_waited(waiting), "intensity at submission not known"))
     share = waiting.avoided_percent
-    lines = [] if share is None else [f"{change_text(-share)} compared with submission"]
+    lines = [] if share is None else [f"{units.change_text(-share)} compared with submission"]
     lines.append(_waited(waiting))
     if best is not None and best.captured_percent is not None and best.captured_percent >= 0:
-        lines.append(f"{percent_text(best.captured_percent)} of what was possible")
-    return Tile(_waiting_label(waiting), grams_text(abs(waiting.avoided_gco2eq)), tuple(lines))
+        lines.append(f"{units.percent_text(best.captured_percent)} of what was possible")
+    return Tile(_waiting_label(waiting), units.grams_text(abs(waiting.avoided_gco2eq)), tuple(lines))
 
 
 def _waited(waiting: Waiting) -> str:
-    paused = f", paused {duration_text(waiting.paused_s)}" if waiting.paused_s else ""
+    paused = f", paused {units.duration_text(waiting.paused_s)}" if waiting.paused_s else ""
     if waiting.no_wait is not None:
-        return f"started {duration_text(waiting.wait_s)} later, not a wait: {waiting.no_wait}{paused}"
+        return f"started {units.duration_text(waiting.wait_s)} later, not a wait: {waiting.no_wait}{paused}"
     both = "both" if waiting.paused_s else "it"
-    queued = f", {duration_text(waiting.queued_s)} of {both} queued or starting" if waiting.queued_s else ""
-    return f"waited {duration_text(waiting.wait_s)}{paused}{queued}"
+    queued = f", {units.duration_text(waiting.queued_s)} of {both} queued or starting" if waiting.queued_s else ""
+    return f"waited {units.duration_text(waiting.wait_s)}{paused}{queued}"
 
 
 def _waiting_label(waiting: Waiting) -> str:
@@ -188,7 +222,7 @@ def _read_facts(run: RunFigures, evidence: Evidence) -> Iterator[tuple[str, tupl
         summed, recorded = (kwh, grams), (run.energy_kwh.total, run.emissions_gco2eq)
         same = all(math.isclose(*pair, rel_tol=1e-9, abs_tol=1e-21) for pair in zip(summed, recorded, strict=True))
         verdict = "the record's figures" if same else "NOT the record's figures"
-        sums = f"{units.energy_text(kwh)} and {grams_text(grams)}"
+        sums = f"{units.energy_text(kwh)} and {units.grams_text(grams)}"
         yield "Rows of the ledger", (f"{len(rows):,} rows, which sum to {sums}: {verdict}",)
     if sources := sources_of(evidence):
         yield "Intensity from", (", ".join(sources),)

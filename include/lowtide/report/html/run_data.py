@@ -199,13 +199,12 @@ def gather(run: RunFigures, folder: Path | None = None) -> Evidence:
     folder = folder or Path(run.ledger_path).parent
     ledger = folder / "ledger.jsonl"
     try:
-        found = sha256_of(ledger)
+        found, why = sha256_of(ledger), "has changed since the record was written"
     except OSError as error:
-        why = f"its ledger {ledger} cannot be read here ({error.strerror or error})"
-        return Evidence(files=_files(run, folder, None), problems=(why,))
+        found, why = None, f"cannot be read here ({error.strerror or error})"
     files = _files(run, folder, found)
     if found != run.ledger_sha256:
-        return Evidence(files=files, problems=(f"its ledger {ledger} has changed since the record was written",))
+        return Evidence(files=files, problems=(f"its ledger {ledger} {why}",))
     table = folder / "emissions.csv"
     rows = read_columns(table) if table.exists() else None
     decisions, problems = read_decisions(*decision_files(folder))
