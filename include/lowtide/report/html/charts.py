@@ -89,8 +89,8 @@ def inlined(svg: str, *, name: str, title: str, description: str) -> Markup:
     return Markup(f'{head} role="img" aria-labelledby="{name}-title {name}-desc">{words}{tail.strip()}')  # noqa: S704 - escaped
 
 
-def drawn(name: str, *, title: str, description: str, height: float, draw: Callable[["Figure"], None]) -> Markup:
-    """Return one drawing as SVG, ``WIDTH`` by ``height`` CSS pixels in its own scale."""
+def drawn(name: str, title: str, description: str, height: float, draw: Callable[..., None], *what: Any) -> Markup:
+    """Return what ``draw`` makes of an empty figure and ``what``, as SVG, ``WIDTH`` by ``height`` CSS pixels in its own scale."""
     # half a second and 60 MB, so only where a page is written; without pyplot there is no global state
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -110,7 +110,7 @@ def drawn(name: str, *, title: str, description: str, height: float, draw: Calla
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)  # its SVG has 72 units an inch
         figure.patch.set_visible(False)
         FigureCanvasSVG(figure)
-        draw(figure)
+        draw(figure, *what)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return inlined(text.getvalue(), name=name, title=title, description=description)
@@ -218,13 +218,8 @@ def waterfall(report: Report) -> Chart | None:
     bars = bars_of(report)
     if not bars:
         return None
-    svg = drawn(
-        "waterfall",
-        title="Why emissions changed",
-        description=" ".join(f"{bar.label}: {bar.text}." for bar in bars),
-        height=34 + 42 * len(bars),
-        draw=lambda figure: _draw_waterfall(figure, bars),
-    )
+    words = " ".join(f"{bar.label}: {bar.text}." for bar in bars)
+    svg = drawn("waterfall", "Why emissions changed", words, 34 + 42 * len(bars), _draw_waterfall, bars)
     legend = [("less", "less, controllable"), ("more", "more, controllable")]
     if any(bar.kind in ("external", "not claimed") for bar in bars):
         legend.append(("others", "external, or not claimed"))
@@ -309,13 +304,8 @@ def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ch
     values = [step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps]
     low, high = units.intensity_text(min(values)), units.intensity_text(max(values))
     begin, end = (units.timestamp_text(datetime.fromtimestamp(at, UTC)) for at in (timeline.begin_s, timeline.end_s))
-    svg = drawn(
-        "intensity",
-        title="Carbon intensity of the grid over time",
-        description=f"{begin} to {end}: {done_text(spans)}. Intensity between {low} and {high}.",
-        height=300,
-        draw=lambda figure: _draw_timeline(figure, timeline),
-    )
+    words = f"{begin} to {end}: {done_text(spans)}. Intensity between {low} and {high}."
+    svg = drawn("intensity", "Carbon intensity of the grid over time", words, 300, _draw_timeline, timeline)
     return Chart(svg=svg, table=_timeline_table(timeline, evidence.rows), legend=tuple(_timeline_legend(timeline)))
 
 
@@ -471,18 +461,13 @@ def power(report: Report, baseline: Evidence, run: Evidence, spans: Sequence[Spa
     courses, stops = _courses(rows, _DRAWN_BINS), [] if run.rows is None else list(_stops(spans, run))
     total = report.baseline.emissions_gco2eq if report.baseline is not None and "baseline" not in rows else None
     legend = [(str(side), _course_text(side, bins)) for side, bins in courses.items()]
-    description = ". ".join(text for _, text in legend) + "."
+    words = ". ".join(text for _, text in legend) + "."
     if total is not None:
         legend.append(("baseline", f"Baseline: {units.grams_text(total)} in total; its course is not known here"))
     if stops:
         legend.append(("stopped", "this run was paused or interrupted"))
-    svg = drawn(
-        "power",
-        title="Power and cumulative emissions since the start",
-        description=description,
-        height=400,
-        draw=lambda figure: _draw_power(figure, courses, stops, total),
-    )
+    title = "Power and cumulative emissions since the start"
+    svg = drawn("power", title, words, 400, _draw_power, courses, stops, total)
     return Chart(svg=svg, table=_power_table(_courses(rows, _TABLE_BINS)), legend=tuple(legend))
 
 
