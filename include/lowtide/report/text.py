@@ -406,15 +406,13 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield from _bullets("Reasons", report.headline.reasons)
     yield from ("## What changed", "")
-    yield from (*_table(("Figure", "Baseline", "Run", "Change"), render_table(report)), "")
+    yield from _table(("Figure", "Baseline", "Run", "Change"), render_table(report))
     yield from ("## Why", "")
-    yield from (*_table(("Factor", "Change", "Attribution", "Meaning"), _attribution(report)), "")
+    yield from _table(("Factor", "Change", "Attribution", "Meaning"), _attribution(report))
     yield from _bullets("Effect of waiting", waiting_sentences(report))
     yield from _bullets("Data quality", (f"{name}: {line}" for name, lines in quality_facts(report) for line in lines))
-    if rows := difference_rows(report):
-        yield from (*_table(DIFFERENCE_HEADER, rows), "")
-    if rows := interval_rows(report):
-        yield from (*_table(INTERVAL_HEADER, rows), "")
+    yield from _table(DIFFERENCE_HEADER, difference_rows(report))
+    yield from _table(INTERVAL_HEADER, interval_rows(report))
     yield from _bullets("Notes", report.notes)
     yield from _sources(report)
 
@@ -443,10 +441,9 @@ def _sources(report: Report) -> Iterator[str]:
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|{' --- |' * len(header)}"
-    for row in rows:
-        yield f"| {' | '.join(markdown(cell) for cell in row)} |"
+    lines = [f"| {' | '.join(map(markdown, row))} |" for row in rows]
+    if lines:
+        yield from (f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *lines, "")
 
 
 def _bullets(title: str, sentences: Iterable[str]) -> Iterator[str]:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 480.0
-_FONT = 12.5
 _ROLES = (
     *("ink", "muted", "line", "paper", "run", "baseline", "less", "more"),
     *("others", "waiting", "running", "paused", "interrupted", "grid", "submission"),
@@ -47,7 +46,6 @@ _ROLES = (
 COLOURS: Final = {role: f"#0a0b{number:02x}" for number, role in enumerate(_ROLES)}
 """What matplotlib draws with; ``inlined`` puts ``var(--role)`` in its place, so that one drawing serves light and dark."""
 NAMES: Final[dict[Side, str]] = {"baseline": "Baseline", "run": "This run"}
-_SIDES: Final[tuple[Side, ...]] = ("baseline", "run")
 
 
 class Table(NamedTuple):
@@ -97,7 +95,7 @@ def drawn(name: str, title: str, description: str, height: float, draw: Callable
     from matplotlib.figure import Figure
 
     style: Any = {
-        "font.size": _FONT,
+        "font.size": 12.5,
         "font.family": "DejaVu Sans",  # matplotlib brings it along: the same layout on every machine
         "svg.fonttype": "none",  # text stays text
         "svg.hashsalt": name,  # the same figures give the same bytes, and two charts different ids
@@ -151,10 +149,7 @@ def _times(axes: "Axes", begin_s: float, end_s: float, labels: Callable[[Iterabl
     axes.set_xlim(begin_s, end_s)
     near = 0.04 * (end_s - begin_s)
     for mark, text in zip(marks, axes.get_xticklabels(), strict=True):
-        if mark - begin_s < near:
-            text.set_horizontalalignment("left")
-        elif end_s - mark < near:
-            text.set_horizontalalignment("right")
+        text.set_horizontalalignment("left" if mark - begin_s < near else "right" if end_s - mark < near else "center")
 
 
 def _line(axes: "Axes", x: Any, y: Any, role: str, *, linewidth: float = 2.0, **style: Any) -> None:
@@ -181,7 +176,7 @@ class Bar(NamedTuple):
     @property
     def is_total(self) -> bool:
         """Whether the bar is an amount, and not a change."""
-        return self.kind in _SIDES
+        return self.kind in NAMES
 
     @property
     def text(self) -> str:
@@ -317,14 +312,13 @@ def _timeline(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ti
         best = ()  # the run itself could not be seen any more; the sentences below say when it was
     end = max(end, begin, *(stop for _, stop in best))
     thresholds = {decision.threshold_gco2eq_per_kwh for decision in evidence.decisions} - {None}
+    is_one = len(thresholds) == 1 and report.run.policy == "threshold"
     return Timeline(
         spans=spans,
         steps=tuple(intensity_levels(evidence, begin, end)),
         means=tuple(_means(report.run, spans)),
         best=best,
-        threshold_gco2eq_per_kwh=thresholds.pop()
-        if len(thresholds) == 1 and report.run.policy == "threshold"
-        else None,
+        threshold_gco2eq_per_kwh=thresholds.pop() if is_one else None,
         begin_s=begin,
         end_s=end,
     )
@@ -454,8 +448,8 @@ Courses = Mapping[Side, Bins]
 
 def power(report: Report, baseline: Evidence, run: Evidence, spans: Sequence[Span]) -> Chart | None:
     """Return power and grams since the start of each side whose ledger can be read; None without any."""
-    both: tuple[tuple[Side, Evidence], ...] = (("baseline", baseline), ("run", run))
-    rows = {side: since_start(found.rows, found.speed) for side, found in both if found.rows is not None}
+    sides = zip(NAMES, (baseline, run), strict=True)
+    rows = {side: since_start(found.rows, found.speed) for side, found in sides if found.rows is not None}
     if not rows:
         return None
     courses, stops = _courses(rows, _DRAWN_BINS), [] if run.rows is None else list(_stops(spans, run))

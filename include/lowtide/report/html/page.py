@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from lowtide import units
@@ -31,30 +31,39 @@ from lowtide.report.text import (
     waiting_sentences,
 )
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-)
-"""All that the page needs: it has no script, loads nothing and sends nothing."""
-_PAGE = Path(__file__).with_name("page")
-
 
 def render_html(report: Report, *, baseline_folder: Path | None = None, run_folder: Path | None = None) -> str:
-    """Return the report as one self-contained page, with everything escaped.
+    """Return the report as one self-contained page: plain text and drawings, escaped by the template.
 
     :param baseline_folder: where the baseline's ledger, record and decisions are; None = where its figures say.
     :param run_folder: the same of the run.
     """
-    baseline = Evidence() if report.baseline is None else gather(report.baseline, baseline_folder)
-    view = _view(report, baseline=baseline, run=gather(report.run, run_folder))
-    style = Markup((_PAGE / "style.css").read_text(encoding="utf-8").strip())  # noqa: S704 - our own file
-    template = _environment().get_template("report.html.j2")
-    return template.render(**view, style=style, policy=CONTENT_SECURITY_POLICY)
+    run, baseline = gather(report.run, run_folder), Evidence()
+    sides, spans = [("This run", report.run, run)], activities(report.run, run)
+    if report.baseline is not None:
+        baseline = gather(report.baseline, baseline_folder)
+        sides.append(("Baseline", report.baseline, baseline))
+    return _template().render(
+        report=report,
+        direction=_direction(report),
+        tiles=tiles_of(report),
+        waterfall=waterfall(report),
+        quality=quality_facts(report),
+        done=done_text(spans),
+        wait=tuple(waiting_sentences(report)),
+        intensity=intensity(report, run, spans),
+        power=power(report, baseline, run, spans),
+        tables=_tables(report),
+        same=_same(report),
+        sources=[(who, (*run_facts(side), *_read_facts(side, found)), found) for who, side, found in sides],
+        licences=licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
+    )
 
 
 @cache
-def _environment() -> Environment:
+def _template() -> Template:
     environment = Environment(
-        loader=FileSystemLoader(_PAGE),
+        loader=FileSystemLoader(Path(__file__).with_name("page")),
         autoescape=True,
         undefined=StrictUndefined,
         # control and bidirectional characters could hide or turn text around
@@ -65,7 +74,7 @@ def _environment() -> Environment:
     # figures are set here and not after, since ``plain`` makes all spaces equal
     figures: dict[str, Any] = {"fig": lambda text: escape(units.typeset(plain(text)))}
     environment.filters |= figures | {"utc": units.timestamp_text, "change": units.signed_grams_text}
-    return environment
+    return environment.get_template("report.html.j2")
 
 
 class Tile(NamedTuple):
@@ -74,29 +83,6 @@ class Tile(NamedTuple):
     label: str
     now: str
     lines: tuple[str, ...] = ()
-
-
-def _view(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, Any]:
-    """Return what the template shows of a report and of what its runs left: plain text and drawings, escaped there."""
-    spans = activities(report.run, run)
-    sides = [("This run", report.run, run)]
-    if report.baseline is not None:
-        sides.append(("Baseline", report.baseline, baseline))
-    return {
-        "report": report,
-        "direction": _direction(report),
-        "tiles": tiles_of(report),
-        "waterfall": waterfall(report),
-        "quality": quality_facts(report),
-        "done": done_text(spans),
-        "wait": tuple(waiting_sentences(report)),
-        "intensity": intensity(report, run, spans),
-        "power": power(report, baseline, run, spans),
-        "tables": _tables(report),
-        "same": _same(report),
-        "sources": [(who, (*run_facts(figures), *_read_facts(figures, found)), found) for who, figures, found in sides],
-        "licences": licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
-    }
 
 
 def _direction(report: Report) -> str:
