@@ -93,8 +93,8 @@ def _add_policies(parser: argparse.ArgumentParser) -> None:
     add("--jitter", **time, default=timedelta(0), help="spread starts over this (default: none)")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     # numpy: a tenth of a second for this command only
     from lowtide.scheduler.backtest.plot import check_picture_path, draw
     from lowtide.scheduler.backtest.results import run_backtest, write_starts
@@ -115,7 +115,6 @@ def run(options: argparse.Namespace) -> int:
         print_json([line.result for line in backtest.lines])
     else:
         _show(backtest)
-    return 0
 
 
 def _config_of(options: argparse.Namespace) -> "SimConfig":

@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root with the grid's history")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     now = utc_now()
     baselines, runs = ([load_record(path) for path in side] for side in (options.baseline, options.runs))
     baseline_folders, folders = ([_folder(path) for path in side] for side in (options.baseline, options.runs))
@@ -54,14 +54,13 @@ def run(options: argparse.Namespace) -> int:
     paths = write_report(report, options.output, baseline_folder=baseline_folder, run_folder=folders[0].path)
     if options.json:
         print_json(report.model_dump(mode="json"))
-        return 0
+        return
     _print_report(report)
     percent = settings.repeatability_percent
     if percent != DEFAULT_PERCENT:
         print(f"A change within {percent:g} % counts as none, {whose} (default {DEFAULT_PERCENT:g} %).")
     print(f"report: {paths['report.json']}")
     print(f"page: {paths['report.html']}")
-    return 0
 
 
 def _settings(folders: Sequence[RunFolder], repeatability_percent: float | None) -> tuple[ReportConfig, str]:

@@ -35,14 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--training-type", choices=kinds, default=kinds[0], help=kind)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     text = _text(options)
     if options.output:
         print(write_atomically(options.output.resolve(), text))
     else:
         sys.stdout.write(text)
-    return 0
 
 
 def _text(options: argparse.Namespace) -> str:

@@ -54,14 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     zone = find_zone(options.zone)
     root = artifacts_root(options.artifacts)
-    return _import(options, zone, root) if options.action == "import" else _show(options, zone, root)
+    (_import if options.action == "import" else _show)(options, zone, root)
 
 
-def _import(options: argparse.Namespace, zone: Zone, root: Path) -> int:
+def _import(options: argparse.Namespace, zone: Zone, root: Path) -> None:
     factor_type = EmissionFactorType(options.factors) if options.factors else None
     imported = read_history_file(options.file, zone, factor_type=factor_type, source=options.source)
     known_at = options.known_at or utc_now()
@@ -79,12 +79,12 @@ def _import(options: argparse.Namespace, zone: Zone, root: Path) -> int:
         results.append({"key": key.as_json(), "path": str(store.folder), "values": len(readings), "new": new})
     if options.json:
         print_json(results)
-    for result in () if options.json else results:
+        return
+    for result in results:
         print(f"{result['new']} of {result['values']} values are new in {result['path']}")
-    return 0
 
 
-def _show(options: argparse.Namespace, zone: Zone, root: Path) -> int:
+def _show(options: argparse.Namespace, zone: Zone, root: Path) -> None:
     stores = [
         store
         for store in stores_of_zone(root, zone.key)
@@ -102,7 +102,6 @@ def _show(options: argparse.Namespace, zone: Zone, root: Path) -> int:
         print_json([_facts(store, *span) for store, span in zip(stores, spans, strict=True)])
     else:
         print("\n\n".join("\n".join(_lines(store, *span)) for store, span in zip(stores, spans, strict=True)))
-    return 0
 
 
 def _span(store: HistoryStore, start: datetime | None, end: datetime | None, now: datetime) -> Span:

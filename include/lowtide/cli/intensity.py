@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     zone = find_zone(options.zone)
     wanted = {name: getattr(options, name) for name in ("provider", "region", "signal_type", "emission_factor_type")}
     grid = GridConfig.model_validate({"zone": zone.key, **wanted})
@@ -46,11 +46,10 @@ def run(options: argparse.Namespace) -> int:
         raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")
     if options.json:
         print_json({"asked_at": format_time(now), "reading": reading.as_json(), "steps": list(outlook.steps)})
-        return 0
+        return
     print(f"{reading.zone}: {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh, {reading.kind.value}")
     print(f"  {format_time(reading.start)} to {format_time(reading.end)}")
     signal_type, factors = reading.signal_type.value, reading.emission_factor_type.value
     print(f"  source {reading.source}; {signal_type} signal, {factors} emission factors")
     for step in outlook.steps:
         print(f"  {step}")
-    return 0

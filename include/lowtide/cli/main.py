@@ -41,7 +41,8 @@ _EXAMPLES = """examples:
 class _Parser(argparse.ArgumentParser):
     """A parser whose mistakes are one sentence; that of a command imports the command's module when it is chosen.
 
-    :param module: defines ``EXAMPLES``, ``add_arguments(parser)`` and ``run(options)``; None for the root and subcommands.
+    :param module: defines ``EXAMPLES``, ``add_arguments(parser)`` and ``run(options)``, which may return an exit status; None for
+        the root and subcommands.
     """
 
     def __init__(self, *, module: str | None = None, **options: Any) -> None:
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)  # so that a child and a meter are ended as on Ctrl-C
     try:
         options = parser().parse_args(arguments)
-        status: int = options.run(options)
+        return options.run(options) or 0
     except KeyboardInterrupt:
         return _complain("interrupted; the ledger is kept", 130)
     except UserError as error:
@@ -91,7 +92,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(
             f"{error.filename or 'the system'}: {error.strerror or error}; free space or check the path", 1
         )
-    return status
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_configuration(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     config = configuration(options)
     now = utc_now()
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
@@ -43,7 +43,6 @@ def run(options: argparse.Namespace) -> int:
         print_json(_json(event, expected))
     else:
         print("\n".join(_lines(event, expected, shutil.get_terminal_size().columns)))
-    return 0
 
 
 def _lines(event: DecisionEvent, expected: ExpectedDuration, width: int) -> list[str]:

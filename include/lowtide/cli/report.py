@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -55,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verify", action="store_true", help=verify)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     root = artifacts_root(options.root)
     if not (root / "runs").is_dir():
         raise ArtifactError(f"{root}: there is no folder 'runs' in it; give the artifact root")
@@ -76,11 +77,8 @@ def run(options: argparse.Namespace) -> int:
     written = [write_atomically(file.resolve(), text(savings)) for file, text in files if file]
     if options.json:
         print_json(savings.model_dump(mode="json"))
-        return 0
-    _show(savings)
-    for path in written:
-        print(f"written: {path}")
-    return 0
+    else:
+        _show(savings, written)
 
 
 def _start_of(text: str, *, days: int = 0) -> datetime:
@@ -93,7 +91,7 @@ def _start_of(text: str, *, days: int = 0) -> datetime:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date; write e.g. 2026-01-01") from None
 
 
-def _show(savings: Savings) -> None:
+def _show(savings: Savings, written: Sequence[Path]) -> None:
     console = Console(file=sys.stdout, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _WIDTH_IN_A_FILE
@@ -109,6 +107,8 @@ def _show(savings: Savings) -> None:
     for line in repeatability_remarks(savings, DEFAULT_PERCENT):
         console.print(f"- {line}", soft_wrap=True)
     _show_left_out(console, savings)
+    for path in written:
+        console.print(f"written: {path}", soft_wrap=True)
 
 
 def _show_left_out(console: Console, savings: Savings) -> None:

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="use the stored history only, ask no provider")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     folder = RunFolder(options.run_folder.resolve())
     if not folder.path.is_dir():
         raise ArtifactError(f"{options.run_folder}: there is no such folder; give the folder of a run")
@@ -46,9 +46,8 @@ def run(options: argparse.Namespace) -> int:
     done = settle_run(folder, actuals, now=actuals.now)
     if options.json:
         print_json(_as_json(done, actuals.notes))
-        return 0
-    _show(done, actuals.notes)
-    return 0
+    else:
+        _show(done, actuals.notes)
 
 
 def _actuals(options: argparse.Namespace, folder: RunFolder, account: AnyRecord) -> ActualFigures:
