@@ -23,22 +23,6 @@ LOGIN_VARIABLE = "LOWTIDE_GRID_LOGIN"
 DEFAULT_PERCENT = ReportConfig().repeatability_percent
 
 
-def number(least: float, most: float, *, whole: bool = False) -> Callable[[str], float]:
-    """Return a reader of a number within two limits, both allowed. The parser adds the option's name to the message."""
-
-    def read(text: str) -> float:
-        try:
-            value = int(text) if whole else float(text)
-        except ValueError:
-            value = float("nan")
-        if not least <= value <= most:  # not-a-number is refused here, too
-            kind = "whole number" if whole else "number"
-            raise argparse.ArgumentTypeError(f"{text!r} cannot be used; give a {kind} from {least} to {most}")
-        return value
-
-    return read
-
-
 def reader(read: Callable[[str], Any], what: str, example: str) -> Callable[[str], Any]:
     """Return a type for argparse: of a text that ``read`` refuses it reports what it is not, and gives an example."""
 
@@ -49,6 +33,18 @@ def reader(read: Callable[[str], Any], what: str, example: str) -> Callable[[str
             raise argparse.ArgumentTypeError(f"{text!r} is not {what}; write e.g. {example}") from None
 
     return checked
+
+
+def number(least: float, most: float, *, whole: bool = False) -> Callable[[str], Any]:
+    """Return a type for argparse: a number within two limits, both allowed; not-a-number is none."""
+
+    def read(text: str) -> float:
+        value = int(text) if whole else float(text)
+        if not least <= value <= most:
+            raise ValueError
+        return value
+
+    return reader(read, f"a {'whole number' if whole else 'number'} from {least} to {most}", str(least))
 
 
 timestamp = reader(parse_time, "a timestamp with an offset", "2026-03-01T06:00Z")

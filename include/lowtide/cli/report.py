@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
+from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json, reader
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
 from lowtide.report.savings import savings_ledger
@@ -44,10 +44,9 @@ _WIDTH_IN_A_FILE = 160
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("root", metavar="ROOT", nargs="?", type=Path, help="artifact root")
-    parser.add_argument("--since", metavar="DATE", type=_start_of, help="runs that ended on this day or later (UTC)")
-    parser.add_argument(
-        "--until", metavar="DATE", type=partial(_start_of, days=1), help="runs that ended on this day or earlier (UTC)"
-    )
+    first, last = (reader(partial(_start_of, days=days), "a date", "2026-01-01") for days in (0, 1))
+    parser.add_argument("--since", metavar="DATE", type=first, help="runs that ended on this day or later (UTC)")
+    parser.add_argument("--until", metavar="DATE", type=last, help="runs that ended on this day or earlier (UTC)")
     parser.add_argument("--dag", metavar="ID", help="only the runs of this DAG")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one line per basis, month and model")
     parser.add_argument("--runs-csv", metavar="FILE", type=Path, help="write one line per run, with those left out")
@@ -81,14 +80,12 @@ def run(options: argparse.Namespace) -> None:
         _show(savings, written)
 
 
-def _start_of(text: str, *, days: int = 0) -> datetime:
+def _start_of(text: str, *, days: int) -> datetime:
     """Return the beginning of a date, which is UTC's, or of the date some days later."""
     try:
         return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=days)
     except OverflowError:
         raise argparse.ArgumentTypeError(f"{text!r} is the last day that there is; leave --until out") from None
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date; write e.g. 2026-01-01") from None
 
 
 def _show(savings: Savings, written: Sequence[Path]) -> None:

@@ -263,9 +263,15 @@ class LedgerWriter:
         :raises ArtifactError: the disk is full, the folder is gone ...; what was written in part is taken back.
         :raises MeasurementError: rows that overlap the ledger, or are out of order.
         """
-        self._check_order(rows)
+        end = self.last_end
+        for row in rows:
+            if row.end <= row.start or (end is not None and row.start < end):
+                raise MeasurementError(
+                    f"{self.path}: a row from {format_time(row.start)} is out of order and was refused"
+                )
+            end = row.end
         self._append("".join(row.as_json_line() for row in rows))
-        self.last_end = rows[-1].end if rows else self.last_end
+        self.last_end = end
         self._rows += len(rows)
         self._energies_kwh.append(math.fsum(row.energy_kwh for row in rows))
 
@@ -353,15 +359,6 @@ class LedgerWriter:
 
     def _open(self) -> None:
         self._file = open_held(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, timeout_s=self._timeout_s)
-
-    def _check_order(self, rows: Sequence[LedgerRow]) -> None:
-        end = self.last_end
-        for row in rows:
-            if row.end <= row.start or (end is not None and row.start < end):
-                raise MeasurementError(
-                    f"{self.path}: a row from {format_time(row.start)} is out of order and was refused"
-                )
-            end = row.end
 
     def _take_back(self) -> None:
         if os.fstat(self._file).st_size > self._size:
