@@ -95,6 +95,15 @@ def test_without_provider_and_history_it_says_what_it_goes_by(tmp_path):
     assert "neso: " in done.stdout, "the provider's failure is among the steps"
 
 
+def test_a_deadline_of_years_ago_starts_at_once_with_a_warning(tmp_path):
+    done = plan(str(write_config(tmp_path)), "--set", "scheduler.deadline=2020-01-01T06:00Z")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the deadline 2020-01-01 06:00 UTC has already passed: starting")
+    assert "finish by Tue 31 Dec 2019 22:00" in done.stdout
+    assert done.stderr.startswith("lowtide: the deadline 2020-01-01T06:00:00Z passed 1,931 days before the submission")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_mistake_is_one_sentence(tmp_path):
     done = plan(live(tmp_path), "--set", "scheduler.policy=windows")
     assert done.returncode == 2

@@ -1,5 +1,6 @@
 """How long a training takes, learnt from the records that earlier runs of the same training left."""
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,6 +17,9 @@ from lowtide.errors import ArtifactError
 from lowtide.records import TrainingRecord, read_record
 from lowtide.runs.context import comparison_key
 from lowtide.scheduler.job import Job, job_from_config
+from lowtide.timeutil import format_duration, format_time
+
+_log = logging.getLogger(__name__)
 
 LEAST_RUNS = 3
 """With fewer earlier runs the configured duration is used."""
@@ -42,9 +46,20 @@ class ExpectedDuration:
 
 
 def expected_job(config: LoadedConfig, *, job_id: str, submitted_at: datetime) -> tuple[Job, ExpectedDuration]:
-    """Return the job of a configuration with its expected duration, and that duration's source."""
+    """Return the job of a configuration with its expected duration, and that duration's source.
+
+    A deadline before the submission, such as a date of last year, is logged as a warning: no run can meet it.
+    """
     expected = expected_duration(config.values, config.artifacts_path)
     job = job_from_config(config.values, job_id=job_id, submitted_at=submitted_at)
+    if job.policy != "immediate" and job.deadline is not None and job.deadline <= job.submitted_at:
+        early = job.submitted_at - job.deadline
+        _log.warning(
+            "the deadline %s passed %s before the submission, so no run can meet it; write a clock time like '06:00' or a later"
+            " date as scheduler.deadline",
+            format_time(job.deadline),
+            f"{early.days:,} days" if early.days > 1 else format_duration(early),
+        )
     return replace(job, expected_duration=expected.duration), expected
 
 
