@@ -60,13 +60,13 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
     add("--trace", **file, required=True, help="the trace that the policies run on")
     add("--history", **file, nargs="+", action="extend", default=[], help="what was before, in any order")
     add("--zone", help="default: the beginning of the trace's name")
-    timezone = reader(ZoneInfo, "a time zone of the IANA table", "Europe/London")
+    timezone = reader(ZoneInfo, "cannot be used; write a name of the IANA table, e.g. Europe/London")
     add("--timezone", metavar="TZ", type=timezone, help="of --submit, e.g. Europe/London (default: the zone's)")
     add("--starts", **file, help="write when every job ran, as CSV")
     add("--plot", **file, help="draw intensity, chosen blocks and waits (.png, .svg or .pdf)")
     add("--workers", type=number(1, 256, whole=True), help="processes (default: as many as pay off)")
     add = parser.add_argument_group("jobs; deadline = submission + duration + slack").add_argument
-    times = reader(_durations, "a list of durations", "1h,2h30m")
+    times = reader(_durations, "cannot be used; write durations like 1h,2h30m")
     add("--duration", dest="durations", type=times, default=DURATIONS, help=f"default: {DURATIONS}")
     add("--slack", dest="slacks", type=times, default=SLACKS, help=f"default: {SLACKS}")
     add("--submit", default="22:00", help="daily at this local time (default 22:00), or random: one full hour a day")
@@ -76,7 +76,10 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_policies(parser: argparse.ArgumentParser) -> None:
-    time: dict[str, Any] = {"metavar": "TIME", "type": reader(parse_duration, "a duration", "2h or 1h30m")}
+    time: dict[str, Any] = {
+        "metavar": "TIME",
+        "type": reader(parse_duration, "cannot be used; write a duration like 30m, 2h or 1h30m"),
+    }
     grams: dict[str, Any] = {"metavar": "G", "type": number(0, 1e6)}
     add = parser.add_argument_group("policies").add_argument
     several = "default: window; several with commas between"

@@ -23,14 +23,17 @@ LOGIN_VARIABLE = "LOWTIDE_GRID_LOGIN"
 DEFAULT_PERCENT = ReportConfig().repeatability_percent
 
 
-def reader(read: Callable[[str], Any], what: str, example: str) -> Callable[[str], Any]:
-    """Return a type for argparse: of a text that ``read`` refuses it reports what it is not, and gives an example."""
+def reader(read: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
+    """Return a type for argparse, which reports a text that ``read`` refuses.
+
+    :param complaint: what follows the text: what is wrong with it, and what to write.
+    """
 
     def checked(text: str) -> Any:
         try:
             return read(text)
         except (ValueError, KeyError, OSError):  # ZoneInfo raises each of them
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}; write e.g. {example}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} {complaint}") from None
 
     return checked
 
@@ -44,10 +47,10 @@ def number(least: float, most: float, *, whole: bool = False) -> Callable[[str],
             raise ValueError
         return value
 
-    return reader(read, f"a {'whole number' if whole else 'number'} from {least} to {most}", str(least))
+    return reader(read, f"cannot be used; give a {'whole number' if whole else 'number'} from {least} to {most}")
 
 
-timestamp = reader(parse_time, "a timestamp with an offset", "2026-03-01T06:00Z")
+timestamp = reader(parse_time, "is not a timestamp with an offset; write e.g. 2026-03-01T06:00Z")
 
 
 def add_repeatability(parser: argparse.ArgumentParser, default: str) -> None:

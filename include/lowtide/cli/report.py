@@ -44,7 +44,7 @@ _WIDTH_IN_A_FILE = 160
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("root", metavar="ROOT", nargs="?", type=Path, help="artifact root")
-    first, last = (reader(partial(_start_of, days=days), "a date", "2026-01-01") for days in (0, 1))
+    first, last = (reader(partial(_start_of, days=days), "is not a date; write e.g. 2026-01-01") for days in (0, 1))
     parser.add_argument("--since", metavar="DATE", type=first, help="runs that ended on this day or later (UTC)")
     parser.add_argument("--until", metavar="DATE", type=last, help="runs that ended on this day or earlier (UTC)")
     parser.add_argument("--dag", metavar="ID", help="only the runs of this DAG")
