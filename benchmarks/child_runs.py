@@ -9,7 +9,7 @@ from typing import Any
 
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import EventKind, TrainingResult
 
 CONFIGS = PROJECT_ROOT / "include" / "configs"

@@ -86,9 +86,16 @@ def check_deadline(text: object) -> str:
     """
     if isinstance(text, datetime):  # YAML reads an unquoted timestamp by itself
         text = text.isoformat()
-    if isinstance(text, int) and not isinstance(text, bool) and 0 <= text < 24 * 60:
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         # YAML 1.1 reads an unquoted 22:30 as the base-60 number 1350; 06:00 stays text
-        text = f"{text // 60:02d}:{text % 60:02d}"
+        written = f"{text // 60:02d}:{text % 60:02d}"
+        if text >= 24 * 60:
+            written = written if text < 60 * 60 else f"{text // 3600}:{text // 60 % 60:02d}:{text % 60:02d}"
+            raise ValueError(
+                f"YAML reads an unquoted {written} as this number; in quotes, write a clock time like '06:00' (at most"
+                " '23:59') or a time after submission like '25h'"
+            )
+        text = written
     if not isinstance(text, str):
         raise ValueError(  # noqa: TRY004 pydantic reads ValueError
             "write a clock time like '06:00', a time after submission like '12h', or a timestamp with an offset"

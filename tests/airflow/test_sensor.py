@@ -54,6 +54,21 @@ def test_latest_start_ends_the_wait_as_configured(run_probe, tmp_path, action, s
         assert outcome.xcoms["wait"]["decision"]["reason"] == "deadline"
 
 
+def test_a_model_that_does_not_exist_fails_the_sensor_before_the_wait_if_a_training_follows(run_probe, tmp_path):
+    """Alone, before a task of the user's own, the sensor does not need the model."""
+    gone = {"path": "lowtide.trainer.models:gone"}
+    dirty = write_config(
+        tmp_path / "dirty", grid__replay={"virtual_start": DIRTY_HOUR, "speed": 1.0}, training__model=gone
+    )
+    outcome = run_probe("pipeline", file=dirty)
+    assert outcome.states == {"wait_for_clean_grid": "failed", "train": "upstream_failed", "compare": "upstream_failed"}
+    assert list((tmp_path / "dirty" / "artifacts").rglob("decisions.jsonl")) == []
+    clean = write_config(
+        tmp_path / "clean", grid__replay={"virtual_start": CLEAN_HOUR, "speed": 1.0}, training__model=gone
+    )
+    assert run_probe("deferrable", file=clean).state == "success"
+
+
 def test_waits_in_the_worker_when_not_deferrable(run_probe, tmp_path):
     config = write_config(tmp_path, grid__replay={"virtual_start": DIRTY_HOUR, "speed": 7200.0})
     outcome = run_probe("poking", file=config)

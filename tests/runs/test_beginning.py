@@ -12,7 +12,7 @@ from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.run import begin, last_checkpoint, new_training_id, resumable, unfinished
 from lowtide.timeutil import parse_time, utc_now
-from lowtide.trainer.checkpoint import Manifest
+from lowtide.trainer.checkpoint_manager import Manifest
 
 from tests.support.config_files import write_config
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from lowtide.config.loader import PROJECT_ROOT, default_data_folder
 from lowtide.config.schema import TrainingConfig
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.mnist import ensure_mnist
-from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan
 
 from tests.support.kept_trainings import train

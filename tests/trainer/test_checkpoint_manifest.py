@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ArtifactError, CheckpointDamaged
-from lowtide.trainer.checkpoint import Manifest, fingerprint, first_difference
-from lowtide.trainer.checkpoint_manager import read_state, write_state
+from lowtide.trainer.checkpoint import read_state, write_state
+from lowtide.trainer.checkpoint_manager import Manifest, fingerprint, first_difference
 
 MakeConfig = Callable[..., TrainingConfig]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import lowtide
 import pytest
 from lowtide.errors import ConfigurationError
-from lowtide.trainer.process import child_environment
+from lowtide.trainer.child_process import child_environment
 
 
 def environment(parent: dict[str, str], *extra: str) -> dict[str, str]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from lowtide.config.schema import MemoryTarget, parse_memory_target
 from lowtide.errors import ConfigurationError, TrainingStopped
 from lowtide.trainer.batch_size import Measure, Peaks, candidates, largest_within, probe, unaccumulated_peak_bytes
-from lowtide.trainer.checkpoint_manager import CheckpointManager
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.checkpoint import Checkpointer
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests, TrainingEvent, TrainingResult
 from lowtide.trainer.trainer import Training
 
@@ -201,7 +201,7 @@ def test_a_stop_during_the_trial_ends_it(training_config: MakeConfig, tmp_path: 
         requests.stop.set()
 
     plan = CheckpointPlan(folder=tmp_path / "c", run_id="r", training_id="t")
-    checkpointer = CheckpointManager(plan, training, emit=hear, requests=requests)
+    checkpointer = Checkpointer(plan, training, emit=hear, requests=requests)
     with pytest.raises(TrainingStopped):
         Training(training, emit=hear, checkpointer=checkpointer)
     assert heard == [

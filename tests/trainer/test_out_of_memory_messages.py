@@ -9,7 +9,7 @@ import pytest
 import torch
 from lowtide.errors import TrainingError
 from lowtide.trainer import trainer as child_side
-from lowtide.trainer.checkpoint_manager import Snapshot
+from lowtide.trainer.checkpoint import Snapshot
 from lowtide.trainer.loop import accuracy
 from lowtide.trainer.oom import is_out_of_memory
 from lowtide.trainer.precision import Precision
@@ -25,6 +25,7 @@ AUTO: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 16, 
 @pytest.fixture(autouse=True)
 def _users_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.chdir(Path(__file__).parent)  # where the child of a trial looks for it
     yield
     sys.modules.pop("greedy_code", None)
 

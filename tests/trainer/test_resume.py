@@ -10,9 +10,9 @@ import pytest
 import torch
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import TrainingError, TrainingPaused, TrainingStopped
-from lowtide.trainer.checkpoint import CheckpointFolder
-from lowtide.trainer.checkpoint_manager import read_state
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.checkpoint import read_state
+from lowtide.trainer.checkpoint_manager import CheckpointManager
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
 
 from tests.support.kept_trainings import train
@@ -28,7 +28,7 @@ def plan_in(folder: Path) -> CheckpointPlan:
 
 
 def final_state(folder: Path) -> dict[str, Any]:
-    manifest = CheckpointFolder(folder).newest()
+    manifest = CheckpointManager(folder).newest()
     assert manifest is not None
     return read_state(manifest, folder)
 

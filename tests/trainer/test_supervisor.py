@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ConfigurationError, TrainingError, TrainingStopped
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import ChildRequest, EventKind, TrainingEvent, TrainingResult
 
 from tests.support.processes import is_gone, processes_of_group
@@ -117,7 +117,7 @@ PARENT = """
 import sys, threading, time
 from pathlib import Path
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import EventKind
 child = TrainingChild(
     TrainingConfig.model_validate_json(sys.argv[1]), log_path=Path("parent.log"), project_root=Path.cwd()

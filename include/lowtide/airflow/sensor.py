@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -9,10 +10,13 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
+from lowtide.airflow.training import GpuTrainingOperator
+from lowtide.config.loader import PROJECT_ROOT
 from lowtide.grid.outlook import Outlook
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.types import Action, Decision
 from lowtide.scheduler.waiting import MINIMUM_PAUSE_S, DecisionEvent, check, pause_s, pause_s_of
+from lowtide.trainer.import_paths import check_import_paths
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -46,9 +50,12 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         """Check once; return if the decision is to start, else wait.
 
         :raises AirflowSkipException: the deadline leaves no time and ``on_latest_start`` is skip.
-        :raises AirflowFailException: likewise with fail, or the configuration is wrong.
+        :raises AirflowFailException: likewise with fail, or the configuration is wrong, or names a model or data that a
+            training which follows would not find.
         """
         run = self.run_context(context)
+        if self._is_followed_by_its_training():
+            check_import_paths(run.config.values.training, PROJECT_ROOT)
         if self.deferrable:
             decision = self._check(run)
             if decision.action is Action.WAIT:
@@ -97,6 +104,15 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         decision = decide(job, max(now, job.latest_start or now), outlook)
         self.log_check(run, DecisionEvent(job, decision, outlook))
         return self._result(run, decision)
+
+    def _is_followed_by_its_training(self) -> bool:
+        """Whether a later task trains by the same configuration in the same place, where PyTorch is installed."""
+        same = ("config", "settings", "queue", "executor", "executor_config")
+        return find_spec("torch") is not None and any(
+            isinstance(task, GpuTrainingOperator)  # the DAG's own sensor, like its tasks, has its templates unrendered
+            and all(getattr(task, name) == getattr(self.dag.task_dict[self.task_id], name) for name in same)
+            for task in self.get_flat_relatives(upstream=False)
+        )
 
     def _check(self, run: RunContext) -> Decision:
         if self._client is None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
-from lowtide.config.loader import LoadedConfig
+from lowtide.config.loader import PROJECT_ROOT, LoadedConfig
 from lowtide.errors import TrainingError
 from lowtide.grid.clock import Clock
 from lowtide.records import TrainingRecord
@@ -32,7 +32,8 @@ from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
 from lowtide.scheduler.waiting import DecisionEvent, wait_in_foreground
 from lowtide.timeutil import format_time, utc_now
-from lowtide.trainer.process import require_pytorch
+from lowtide.trainer.child_process import require_pytorch
+from lowtide.trainer.import_paths import check_import_paths
 
 EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml
@@ -101,9 +102,11 @@ def train(
 
     :param resumed: the unfinished training in the folder: it resumes at once, with its submission and its ledger.
     :return: the record, or the decision not to run.
-    :raises ConfigurationError: PyTorch is not installed, or the unfinished training had another configuration.
+    :raises ConfigurationError: PyTorch, the model or the data are not there, or the unfinished training had another
+        configuration.
     """
     require_pytorch()  # before a wait of hours
+    check_import_paths(config.values.training, PROJECT_ROOT)
     now = utc_now()
     signal, anchor = open_from_environment(
         config.values.grid, now, artifacts=config.artifacts_path, anchor=resumed.anchor if resumed else None

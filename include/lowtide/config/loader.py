@@ -1,4 +1,4 @@
-"""Loads one YAML file and a few settings into one validated configuration; an error is one sentence with the remedy."""
+"""Loads one YAML file and a few settings into one validated configuration; each error is one line with the remedy."""
 
 import difflib
 import hashlib
@@ -112,7 +112,7 @@ def load_config(path: Path, settings: Mapping[str, Any] | None = None, *, settin
     """Read a configuration file and replace settings such as ``{"training.epochs": 3}`` in it.
 
     :param settings_name: how the user gave the settings, for the error message.
-    :raises ConfigurationError: one sentence that names the file or setting, the key, the value and the remedy.
+    :raises ConfigurationError: for each mistake one line that names the file or setting, the key, the value and the remedy.
     """
     raw = _read_mapping(path)
     settings = settings or {}
@@ -121,7 +121,10 @@ def load_config(path: Path, settings: Mapping[str, Any] | None = None, *, settin
     try:
         values = LowtideConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigurationError(_sentence(error, path, settings, settings_name)) from None
+        # unknown keys first: of a misspelt key, "is missing" is the half that does not help
+        problems = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+        lines = [_sentence(problem, path, settings, settings_name) for problem in problems]
+        raise ConfigurationError("\n".join(lines)) from None
     canonical = json.dumps(values.model_dump(mode="json"), sort_keys=True)
     return LoadedConfig(values=values, source=str(path), sha256=hashlib.sha256(canonical.encode()).hexdigest())
 
@@ -179,15 +182,12 @@ def _apply(raw: dict[str, Any], key: str, value: Any, settings_name: str) -> Non
     node[leaf] = value
 
 
-def _sentence(error: ValidationError, path: Path, settings: Mapping[str, Any], settings_name: str) -> str:
-    # unknown keys first: of a misspelt key, "is missing" would be the half that does not help
-    first, *more = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
+def _sentence(error: ErrorDetails, path: Path, settings: Mapping[str, Any], settings_name: str) -> str:
+    key = ".".join(str(part) for part in error["loc"])
     place = settings_name if key in settings else str(path)
     # "--set training.epochs is 0, which cannot be used": the key is the place
-    joint = " " if key in settings and first["type"] != "extra_forbidden" else ": "
-    rest = f" (and {len(more)} more)" if more else ""
-    return f"{place}{joint}{_problem(first, key)}{rest}"
+    joint = " " if key in settings and error["type"] != "extra_forbidden" else ": "
+    return f"{place}{joint}{_problem(error, key)}"
 
 
 def _problem(error: ErrorDetails, key: str) -> str:

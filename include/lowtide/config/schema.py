@@ -239,10 +239,17 @@ def largest_divisor(effective_batch_size: int, *, most: int) -> int:
     return effective_batch_size // steps
 
 
+def _checked_path(text: str) -> str:
+    module, _, name = text.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise ValueError("write the module, a colon and the function or class in it, like my_project.models:Net")
+    return text
+
+
 class ImportedConfig(Section):
     """A model or data callable of the user's, by import path; only ever read from the YAML file."""
 
-    path: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", description="package.module:callable")
+    path: Annotated[str, AfterValidator(_checked_path)] = Field(description="package.module:callable")
     kwargs: dict[str, Any] = Field(default={}, description="arguments of the callable")
 
 

@@ -12,7 +12,7 @@ from lowtide.config.loader import LoadedConfig
 from lowtide.config.schema import AUTO, LowtideConfig
 from lowtide.records import EmissionFactorType, ReplayAnchor, SignalType
 from lowtide.runs.folder import RunFolder
-from lowtide.trainer.checkpoint import fingerprint
+from lowtide.trainer.checkpoint_manager import fingerprint
 
 
 def comparison_key(config: LowtideConfig) -> str:

@@ -38,8 +38,8 @@ from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter, read_
 from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 from lowtide.tracker.recorder import EnergyRecorder
-from lowtide.trainer.checkpoint import CheckpointFolder, Manifest, first_difference
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.checkpoint_manager import CheckpointManager, Manifest, first_difference
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
 
 
@@ -129,7 +129,7 @@ def resumable(folder: RunFolder, config: LowtideConfig) -> RunStart | None:
 
 def last_checkpoint(folder: RunFolder) -> Manifest | None:
     """Return the newest checkpoint that an attempt could resume from."""
-    return CheckpointFolder(folder.checkpoints).newest()
+    return CheckpointManager(folder.checkpoints).newest()
 
 
 def begin(run: TrainingRun) -> str:
@@ -585,7 +585,9 @@ def run_training(
         _train_in_attempt(ledger, recorder, energy_meter, supervision.train)
     _learn_grid_since_submission(run, signal)
     record = derive(run.folder)
-    CheckpointFolder(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing resumes from an earlier state
+    CheckpointManager(run.folder.checkpoints).prune(
+        keep=1
+    )  # the trained weights; nothing resumes from an earlier state
     return cast("TrainingRecord", record)  # the attempt was closed with its result
 
 

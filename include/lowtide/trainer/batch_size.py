@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lowtide.config.schema import MemoryTarget, TrainingConfig, largest_divisor, parse_memory_target
 from lowtide.errors import ConfigurationError, TrainingError
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.device import select_device
-from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.protocol import EventKind, TrainingEvent, Trial
 from lowtide.units import BYTES_PER_MIB
 

@@ -11,7 +11,7 @@ from lowtide.config.schema import AUTO, TrainingConfig, parse_memory_target
 from lowtide.errors import ConfigurationError, TrainingError, TrainingStopped
 from lowtide.records import Phase
 from lowtide.trainer.batch_size import chosen_micro_batch
-from lowtide.trainer.checkpoint_manager import CheckpointManager, Snapshot, weights_are_finite
+from lowtide.trainer.checkpoint import Checkpointer, Snapshot, weights_are_finite
 from lowtide.trainer.datasets import load_data
 from lowtide.trainer.device import device_name, select_device, start_measuring, synchronize, versions
 from lowtide.trainer.loaders import Batch, BatchSource, Group, make_source
@@ -208,10 +208,10 @@ class Training:
     :raises TrainingStopped: requested while micro-batch sizes were measured.
     """
 
-    def __init__(self, training: TrainingConfig, *, emit: Emit, checkpointer: CheckpointManager | None = None) -> None:
+    def __init__(self, training: TrainingConfig, *, emit: Emit, checkpointer: Checkpointer | None = None) -> None:
         self._training = training
         self._emit = emit
-        self._checkpointer = checkpointer or CheckpointManager(None, training, emit=emit)
+        self._checkpointer = checkpointer or Checkpointer(None, training, emit=emit)
         # first: a measurement should have the device to itself
         micro_batch_size = self._checkpointer.saved_micro_batch() or self._chosen_micro_batch()
         self._setup = TrainingSetup(training, micro_batch_size=micro_batch_size, warn=self._warn)

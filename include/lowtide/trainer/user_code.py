@@ -1,6 +1,5 @@
 """Imports the user's callables by the import paths in the YAML file, and torchvision beside a CPU build of PyTorch."""
 
-import difflib
 import importlib
 import inspect
 import sys
@@ -12,6 +11,7 @@ import torch
 
 from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, UserError
+from lowtide.trainer.import_paths import no_module, no_name
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -67,7 +67,11 @@ def load_attribute(imported: ImportedConfig, *, key: str) -> Callable[..., Any]:
     """
     module_name, _, name = imported.path.partition(":")
     place = f"{key}.path '{imported.path}'"
-    found = _attribute(_module(module_name, place), name, place)
+    module = _module(module_name, place)
+    try:
+        found = getattr(module, name)
+    except AttributeError:
+        raise no_name(place, module_name, name, dir(module)) from None
     if not callable(found):
         raise ConfigurationError(
             f"{place}: '{name}' is {type(found).__name__}, not a callable; name a function or class"
@@ -81,23 +85,12 @@ def _module(name: str, place: str) -> ModuleType:
         return _with_operators(lambda: importlib.import_module(name))
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise ConfigurationError(
-                f"{place}: there is no module '{error.name}'; put it into the project folder or install its package"
-            ) from error
+            raise no_module(place, error.name) from error
         raise ConfigurationError(
             f"{place}: module '{name}' needs '{error.name}', which is not installed; install it"
         ) from error
     except Exception as error:  # a user's module may raise anything
         raise ConfigurationError(f"{place}: importing '{name}' raised {describe(error)}; fix that module") from error
-
-
-def _attribute(module: ModuleType, name: str, place: str) -> Any:
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        near = difflib.get_close_matches(name, dir(module), n=1)
-        offer = f"did you mean '{near[0]}'?" if near else "check the name behind the colon."
-        raise ConfigurationError(f"{place}: module '{module.__name__}' has no '{name}'; {offer}") from None
 
 
 def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str, path: str) -> None:

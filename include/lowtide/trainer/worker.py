@@ -1,4 +1,4 @@
-"""The training child's entry: ``python -m lowtide.trainer.worker EVENTS_FD``, started by ``process.TrainingChild``."""
+"""The training child's entry: ``python -m lowtide.trainer.worker EVENTS_FD``, started by ``child_process.TrainingChild``."""
 
 import faulthandler
 import os
@@ -8,7 +8,7 @@ import traceback
 
 from lowtide.errors import LowtideError, TrainingStopped
 from lowtide.records import Phase
-from lowtide.trainer.process import ProcessReaper
+from lowtide.trainer.child_process import ProcessReaper
 from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus
 
 
@@ -65,14 +65,14 @@ def _run(control: Control, events: Events) -> int:
 
 def _carry_out(control: Control, events: Events) -> dict[str, object]:
     # PyTorch takes seconds to import, in which the parent's death must be noticed too: so it is imported here
-    from lowtide.trainer.checkpoint_manager import CheckpointManager
+    from lowtide.trainer.checkpoint import Checkpointer
     from lowtide.trainer.trainer import Training, run_trial
 
     request, requests = control.request, control.requests
     if request.trial is not None:
         run_trial(request, request.trial, emit=events.emit, stop_requested=requests.stop.is_set)
         return {}
-    manager = CheckpointManager(request.checkpoints, request.training, emit=events.emit, requests=requests)
+    manager = Checkpointer(request.checkpoints, request.training, emit=events.emit, requests=requests)
     return Training(request.training, emit=events.emit, checkpointer=manager).run().model_dump(mode="json")
 
 
