@@ -150,14 +150,14 @@ def test_a_transient_second_copy_of_the_state_is_not_the_peak(kept: tuple[Traini
     plan = CheckpointPlan(folder=folder, run_id="r", training_id="t")
     peaks: list[float] = []
 
-    class Checkpointer(Checkpointer):
+    class Watching(Checkpointer):
         def restore(self, snapshot: Snapshot) -> None:
             torch.ones(300 * 2**18).sum()
             peaks.append(snapshot.memory.peak_bytes() / 2**20)
             super().restore(snapshot)
             peaks.append(snapshot.memory.peak_bytes() / 2**20)
 
-    checkpointer = Checkpointer(plan, training, emit=lambda *event: None, requests=Requests())
+    checkpointer = Watching(plan, training, emit=lambda *event: None, requests=Requests())
     result = Training(training, emit=lambda *event: None, checkpointer=checkpointer).run()
     assert peaks[0] > 280
     assert peaks[1] < 150

@@ -18,9 +18,9 @@ from lowtide.trainer.mnist import (
     SourceFailed,
     ensure_mnist,
     fetch_from_mirror,
-    is_complete,
     main,
     rebuild_idx,
+    wrong_files,
 )
 
 NAMES = tuple(SHA256_OF_FILE)
@@ -80,7 +80,7 @@ def test_two_processes_at_once_fetch_once_and_both_get_the_files(server: MirrorS
     for process in both:
         process.join(60)
     assert [process.exitcode for process in both] == [0, 0]
-    assert is_complete(tmp_path / "MNIST" / "raw")
+    assert not wrong_files(tmp_path / "MNIST" / "raw")
     assert server.asked == Counter({f"{name}.gz": 1 for name in NAMES})
     assert sorted(path.name for path in (tmp_path / "MNIST").iterdir()) == ["fetch.lock", "raw"]
 
@@ -89,9 +89,9 @@ def test_a_damaged_file_is_noticed_and_fetched_again(server: MirrorServer, tmp_p
     fetch(str(tmp_path), server.mirror)
     labels = tmp_path / "MNIST" / "raw" / NAMES[3]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x0b")
-    assert not is_complete(labels.parent)
+    assert wrong_files(labels.parent) == [NAMES[3]]
     fetch(str(tmp_path), server.mirror)
-    assert is_complete(labels.parent)
+    assert not wrong_files(labels.parent)
 
 
 def test_a_source_without_a_file_or_with_a_damaged_one_is_passed_over(server: MirrorServer, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_source_without_a_file_or_with_a_damaged_one_is_passed_over(server: Mi
         raw = ensure_mnist(tmp_path, report=lines.append, sources=sources)
         empty.shutdown()
         damaged.shutdown()
-    assert is_complete(raw)
+    assert not wrong_files(raw)
     assert "HTTP status 404" in lines[1]
     assert "is damaged" in lines[3]
 

@@ -15,7 +15,7 @@ from lowtide.config.schema import MemoryTarget, TrainingConfig, largest_divisor,
 from lowtide.errors import ConfigurationError, TrainingError
 from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.device import select_device
-from lowtide.trainer.protocol import EventKind, TrainingEvent, Trial
+from lowtide.trainer.protocol import EventKind, TrainingEvent
 from lowtide.units import BYTES_PER_MIB
 
 _MOST_PIECES_AT_FIRST = 32
@@ -29,11 +29,7 @@ Measure = Callable[[Sequence[int]], Peaks]
 
 
 def chosen_micro_batch(
-    training: TrainingConfig,
-    *,
-    note: Callable[[str], None],
-    measured: Callable[[], None],
-    check: Callable[[], None],
+    training: TrainingConfig, *, note: Callable[[str], None], measured: Callable[[], None], check: Callable[[], None]
 ) -> int:
     """Return the micro-batch of a configuration, measured if it is auto.
 
@@ -118,9 +114,9 @@ def _measure(
     """
     if not sizes:
         return {}
-    trial = Trial(micro_batch_sizes=tuple(sorted(sizes)))
     peaks: Peaks = {}
-    with TrainingChild(training, log_path=None, project_root=Path.cwd(), trial=trial) as child:
+    ascending = tuple(sorted(sizes))
+    with TrainingChild(training, log_path=None, project_root=Path.cwd(), trial_sizes=ascending) as child:
         child.start()
         for event in _measured_events(child, check):
             measured()

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import torch
 
@@ -18,14 +18,11 @@ from lowtide.errors import ArtifactError, CheckpointDamaged, ConfigurationError,
 from lowtide.io import sha256_of, write_json_atomically
 from lowtide.records import Phase
 from lowtide.trainer.checkpoint_manager import CheckpointManager, Manifest, fingerprint, first_difference, unreadable
-from lowtide.trainer.device import versions
+from lowtide.trainer.device import MemoryMeter, versions
 from lowtide.trainer.oom import explain_out_of_memory
+from lowtide.trainer.progress import Progress
 from lowtide.trainer.protocol import CheckpointPlan, Emit, EventKind, Requests
-
-if TYPE_CHECKING:
-    from lowtide.trainer.device import MemoryMeter
-    from lowtide.trainer.progress import Progress
-    from lowtide.trainer.state import LoopState
+from lowtide.trainer.state import LoopState
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,9 +33,9 @@ class Snapshot:
     """
 
     training: TrainingConfig
-    loop: "LoopState"
-    progress: "Progress"
-    memory: "MemoryMeter"
+    loop: LoopState
+    progress: Progress
+    memory: MemoryMeter
     train_count: int
     earlier_peak_bytes: int = 0
 
@@ -104,25 +101,11 @@ class _HashingWriter:
         self._file.flush()
 
 
-def write_state(state: dict[str, Any], folder: Path) -> tuple[Path, str, int]:
-    """Write a state beside its place, on the disk before this returns; return its path, SHA-256 and size.
+def write_state(state: dict[str, Any], path: Path) -> tuple[str, int]:
+    """Write a state, on the disk before this returns; return its SHA-256 and size.
 
-    :raises ArtifactError: full disk, no permission ...; nothing is left behind.
+    :raises OSError: full disk, no permission ...
     """
-    temporary = folder / f".state-{os.getpid()}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sha256, size_bytes = _write(state, temporary)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise ArtifactError(
-            f"a checkpoint cannot be written to {folder} ({error.strerror or error}); free space or correct the permissions"
-        ) from error
-    return temporary, sha256, size_bytes
-
-
-def _write(state: dict[str, Any], path: Path) -> tuple[str, int]:
     with path.open("wb") as file:
         writer = _HashingWriter(file)
         try:
@@ -165,12 +148,32 @@ def write_checkpoint(snapshot: Snapshot, plan: CheckpointPlan) -> Manifest:
     """Write the next checkpoint of a training, the state first and the manifest last, then delete those that it supersedes.
 
     :raises ArtifactError: full disk, no permission ...; nothing is left behind, and the older ones stay.
-    :raises OSError: likewise.
     """
-    folder = CheckpointManager(plan.folder)
-    temporary, sha256, size_bytes = write_state(snapshot.state_dict(), plan.folder)
-    number = folder.next_number()
-    manifest = Manifest(
+    manager = CheckpointManager(plan.folder)
+    files = [plan.folder / f".state-{os.getpid()}.tmp"]
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        sha256, size_bytes = write_state(snapshot.state_dict(), files[0])
+        manifest = _manifest(snapshot, plan, number=manager.next_number(), sha256=sha256, size_bytes=size_bytes)
+        files.append(plan.folder / manifest.file)
+        files[0].replace(files[1])
+        write_json_atomically(plan.folder / manifest.name, manifest.model_dump_json(indent=2))
+    except (ArtifactError, OSError) as error:
+        for path in files:  # a state without its manifest does not count, but takes space
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(
+            f"a checkpoint cannot be written to {plan.folder} ({error.strerror or error}); free space or correct the"
+            " permissions"
+        ) from error
+    manager.prune(KEPT)
+    return manifest
+
+
+def _manifest(snapshot: Snapshot, plan: CheckpointPlan, *, number: int, sha256: str, size_bytes: int) -> Manifest:
+    return Manifest(
         run_id=plan.run_id,
         training_id=plan.training_id,
         number=number,
@@ -184,21 +187,6 @@ def write_checkpoint(snapshot: Snapshot, plan: CheckpointPlan) -> Manifest:
         training=fingerprint(snapshot.training),
         versions=versions(snapshot.loop.device),
     ).sealed()
-    _put_in_place(temporary, manifest, plan.folder)
-    folder.prune(KEPT)
-    return manifest
-
-
-def _put_in_place(temporary: Path, manifest: Manifest, folder: Path) -> None:
-    state = folder / manifest.file
-    try:
-        temporary.replace(state)
-        write_json_atomically(folder / manifest.name, manifest.model_dump_json(indent=2))
-    except (ArtifactError, OSError):
-        for path in (temporary, state):  # without its manifest it does not count, but takes space
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise
 
 
 @torch.no_grad()
@@ -366,7 +354,7 @@ class Checkpointer:
             return None
         try:
             return write_checkpoint(snapshot, plan)
-        except (ArtifactError, OSError) as error:
+        except ArtifactError as error:
             self._warn(f"{error}; the training continues, and the last checkpoint that was written stays")
             return None
 
@@ -378,8 +366,4 @@ class Checkpointer:
 
 
 def _position(manifest: Manifest) -> dict[str, object]:
-    return {
-        "optimizer_step": manifest.optimizer_step,
-        "epoch": manifest.epoch,
-        "checkpoint": manifest.name,
-    }
+    return {"optimizer_step": manifest.optimizer_step, "epoch": manifest.epoch, "checkpoint": manifest.name}

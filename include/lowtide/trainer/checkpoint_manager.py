@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,29 +60,22 @@ class Manifest(BaseModel):
         :raises CheckpointDamaged: torn or altered.
         :raises ArtifactError: of a later format, which this version of Lowtide does not know.
         """
-        _refuse_later_format(text, name)
         try:
             found = cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
+            problems = error.errors(include_url=False)
+            version = next((problem["input"] for problem in problems if problem["loc"] == ("format_version",)), 0)
+            if isinstance(version, int) and version > FORMAT_VERSION:
+                raise ArtifactError(
+                    f"{name} has format_version {version}, but this Lowtide reads up to {FORMAT_VERSION}; resume with the"
+                    " version that wrote it, or start over with fresh"
+                ) from None
+            first = problems[0]
             where = ".".join(str(part) for part in first["loc"]) or "its JSON"
             raise CheckpointDamaged(f"{name} cannot be used: {where}: {first['msg']}") from error
         if found.checksum != found._own_checksum():
             raise CheckpointDamaged(f"{name} was altered: its own checksum does not fit")
         return found
-
-
-def _refuse_later_format(text: str, name: str) -> None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return  # no JSON at all: the damage is named by who parses it
-    version = found.get("format_version") if isinstance(found, Mapping) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise ArtifactError(
-            f"{name} has format_version {version}, but this Lowtide reads up to {FORMAT_VERSION}; resume with the version"
-            " that wrote it, or start over with fresh"
-        )
 
 
 _NUMBER = re.compile(r"checkpoint-(\d{6,})[.-]")

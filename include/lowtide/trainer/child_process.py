@@ -1,6 +1,6 @@
 """The parent's side of the training child: start it, read its events, ask it to stop, end it and its whole process group.
 
-``ProcessReaper`` kills the orphans of a child whose parent died; it is used on the child's side, in ``worker``.
+``process_reaper`` kills the orphans of a child whose parent died; it is used on the child's side, in ``worker``.
 """
 
 import contextlib
@@ -12,12 +12,11 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO, NoReturn
 
 import lowtide
 from lowtide.config.loader import default_data_folder
@@ -39,7 +38,6 @@ from lowtide.trainer.protocol import (
     EventKind,
     ExitStatus,
     TrainingEvent,
-    Trial,
 )
 
 ALLOWED = (
@@ -138,51 +136,43 @@ _ORPHAN_GRACE_S = 1.0
 """For an orphaned child to exit by itself, with the exit status of an orphan."""
 
 
-class ProcessReaper:
-    """A small process beside the child that outlives it by a second, and kills its whole group when the parent is gone.
+@contextmanager
+def process_reaper(control_fd: int, *, close: tuple[int, ...]) -> Iterator[None]:
+    """Have a small process beside the child that outlives it by a second, and kills its whole group when the parent is gone.
 
     It ends a child that hangs in C code, where its own thread at the control pipe cannot run, and what the child started: a data
     loader's workers, a program that a user's model calls. They share the child's process group, and the reaper, a fork made
     before PyTorch is imported, watches the control pipe, which hangs up with the parent however that died.
 
-    Used as a context manager around the child's work; does nothing where the child leads no process group.
+    Does nothing where the child leads no process group, which then holds other programs.
 
     :param control_fd: the read end of the control pipe; only watched, never read.
     :param close: descriptors that the process reaper must not hold open.
     """
-
-    def __init__(self, control_fd: int, *, close: tuple[int, ...]) -> None:
-        self._control_fd = control_fd
-        self._close = close
-        self._pid: int | None = None
-
-    def __enter__(self) -> Self:
-        if os.getpgrp() == os.getpid():  # else the group holds other programs
-            self._pid = os.fork()
-            if self._pid == 0:
-                self._guard()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._pid is not None:  # reaped here: not every container's first process reaps orphans
+    pid = os.fork() if os.getpgrp() == os.getpid() else None
+    if pid == 0:
+        _kill_orphans(control_fd, close)
+    try:
+        yield
+    finally:
+        if pid is not None:  # reaped here: not every container's first process reaps orphans
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
-    def _guard(self) -> None:
-        try:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the child; the reaper exits last
-            for descriptor in self._close:
-                os.close(descriptor)
-            poll = select.poll()
-            poll.register(self._control_fd, 0)  # hang-ups only
-            poll.poll()
-            time.sleep(_ORPHAN_GRACE_S)
-            os.killpg(0, signal.SIGKILL)
-        finally:
-            os._exit(0)
+
+def _kill_orphans(control_fd: int, close: tuple[int, ...]) -> NoReturn:
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the child; the reaper exits last
+        for descriptor in close:
+            os.close(descriptor)
+        poll = select.poll()
+        poll.register(control_fd, 0)  # hang-ups only
+        poll.poll()
+        time.sleep(_ORPHAN_GRACE_S)
+        os.killpg(0, signal.SIGKILL)
+    finally:
+        os._exit(0)
 
 
 _SHOWN_LINES = 20
@@ -206,7 +196,7 @@ def require_pytorch() -> None:
         )
 
 
-class TrainingChild:
+class TrainingChild(AbstractContextManager["TrainingChild"]):
     """A training in a separate process, never forked from this one; as a context manager it always ends the process.
 
     The child leads a new session and process group. Its death is detected without reaping it: until ``end`` the zombie keeps
@@ -214,7 +204,7 @@ class TrainingChild:
 
     :param log_path: the child's output, the user's prints included, is appended here; None: this process's own output.
     :param checkpoints: where its state is kept, and resumed from if there is one; None: nowhere.
-    :param trial: micro-batch sizes that it measures instead of training.
+    :param trial_sizes: micro-batches that it measures instead of training, in ascending order.
     :param environment: variables that it must see whatever this process has.
     """
 
@@ -225,10 +215,10 @@ class TrainingChild:
         log_path: Path | None,
         project_root: Path,
         checkpoints: CheckpointPlan | None = None,
-        trial: Trial | None = None,
+        trial_sizes: tuple[int, ...] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._request = ChildRequest(training=training, checkpoints=checkpoints, trial=trial)
+        self._request = ChildRequest(training=training, checkpoints=checkpoints, trial_sizes=trial_sizes)
         self._log_path = log_path
         self._project_root = project_root
         self._environment = child_environment(
@@ -243,12 +233,7 @@ class TrainingChild:
         self._outcome: TrainingEvent | None = None
         self._progress_s = 0.0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.end()
 
     def start(self) -> None:

@@ -17,11 +17,11 @@ from lowtide.trainer.data import (
     Fetch,
     Rows,
     StreamedData,
-    TensorRows,
     TrainingData,
     as_streamed,
     check_data,
     check_rows,
+    is_plain,
     weights_of,
 )
 
@@ -240,7 +240,7 @@ class StreamedSource(BatchSource):
             yield _alike([self._checked(next(fetched)) for _ in group])
 
     def _in_one_piece(self, samples: Dataset[Any]) -> bool:
-        if isinstance(samples, TensorRows):
+        if is_plain(samples, self._data.collate):
             return self._workers == 0  # nothing is drawn, and one index operation is enough
         return self._data.collate is not default_collate  # a user's own may pad to the longest of all that it is given
 

@@ -164,24 +164,20 @@ def ensure_mnist(root: Path, *, report: Callable[[str], None], sources: Mapping[
     """
     raw = root / "MNIST" / "raw"
     try:
-        if is_complete(raw):  # before anything is written: the folder may be read-only
+        if not wrong_files(raw):  # before anything is written: the folder may be read-only
             return raw
         raw.mkdir(parents=True, exist_ok=True)
         with (raw.parent / "fetch.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it when the process dies, however it dies
-            if not is_complete(raw):  # another process may have fetched them while this one waited
+            if wrong_files(raw):  # another process may have fetched them while this one waited
                 _fetch(raw, report, sources)
     except OSError as error:
         raise _disk_error(raw, error) from error
     return raw
 
 
-def is_complete(raw: Path) -> bool:
-    """Return whether all four files are there with the right checksums."""
-    return not _wrong_files(raw)
-
-
-def _wrong_files(raw: Path) -> list[str]:
+def wrong_files(raw: Path) -> list[str]:
+    """Return the names of those of the four files that are missing or have another checksum."""
     return [
         name for name, sha256 in SHA256_OF_FILE.items() if not (raw / name).exists() or sha256_of(raw / name) != sha256
     ]
@@ -209,7 +205,7 @@ def _fetch_from(fetch: Fetch, raw: Path) -> None:
     # beside the goal, so that os.replace stays on one file system
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=raw.parent) as folder:
         fetch(Path(folder), tuple(SHA256_OF_FILE))
-        if wrong := _wrong_files(Path(folder)):
+        if wrong := wrong_files(Path(folder)):
             raise SourceFailed(f"wrong checksum of {', '.join(wrong)}")
         for name in SHA256_OF_FILE:
             (Path(folder) / name).replace(raw / name)

@@ -79,26 +79,18 @@ class EventKind(StrEnum):
     FAILED = "failed"
 
 
-class Trial(BaseModel):
-    """Micro-batch sizes to measure instead of training, in ascending order."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    micro_batch_sizes: tuple[int, ...]
-
-
 class ChildRequest(BaseModel):
     """The first line down: what to train.
 
-    ``checkpoints`` is where the state is kept, and resumed from where there is one; None: nowhere. With ``trial`` the child
-    measures memory and does not train.
+    ``checkpoints`` is where the state is kept, and resumed from where there is one; None: nowhere. With ``trial_sizes``
+    the child measures the memory of these micro-batches, in ascending order, and does not train.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     training: TrainingConfig
     checkpoints: CheckpointPlan | None = None
-    trial: Trial | None = None
+    trial_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,16 +173,12 @@ class Control:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        self.descriptor = self._pipe.fileno()  # it hangs up when the parent is gone
         line = self._pipe.readline()
         if not line:
             leave_as_orphan()
         self.request = ChildRequest.model_validate_json(line)
         self.requests = Requests()
-
-    @property
-    def descriptor(self) -> int:
-        """The control pipe's; it hangs up when the parent is gone."""
-        return self._pipe.fileno()
 
     def listen(self) -> None:
         """Start the thread that reads commands and ends this process when the parent is gone."""

@@ -1,7 +1,7 @@
 """One training from configuration to result, on the child's side: data, model, optimizer and loop, then all its epochs."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from lowtide.trainer.oom import StepSnapshot, batch_norm_warning, explain_out_of
 from lowtide.trainer.optim import Schedule, make_optimizer, warm_up
 from lowtide.trainer.precision import make_precision
 from lowtide.trainer.progress import Progress
-from lowtide.trainer.protocol import ChildRequest, Emit, EventKind, TrainingResult, Trial
+from lowtide.trainer.protocol import Emit, EventKind, TrainingResult
 from lowtide.trainer.random_state import seed_everything
 from lowtide.trainer.state import LoopState
 from lowtide.trainer.user_code import describe, load_callable
@@ -332,24 +332,22 @@ class Training:
         self._emit(EventKind.PHASE, {"phase": phase.value})
 
 
-def run_trial(request: ChildRequest, trial: Trial, *, emit: Emit, stop_requested: Callable[[], bool]) -> None:
-    """Measure the sizes of a trial, in the child: one ``measured`` event each, until memory does not suffice for one.
+def run_trial(
+    training: TrainingConfig, sizes: Sequence[int], *, emit: Emit, stop_requested: Callable[[], bool]
+) -> None:
+    """Measure the memory of micro-batches, in the child: one ``measured`` event each, until it does not suffice for one.
 
-    Sizes ascend, so that the high-water mark of memory is always that of the last one.
-
+    :param sizes: ascending, so that the high-water mark of memory is always that of the last one.
     :raises UserError: data or model cannot be used.
     :raises TrainingStopped: a stop was requested.
     """
-    first = trial.micro_batch_sizes[0]
-    setup = TrainingSetup(
-        request.training, micro_batch_size=first, warn=lambda _: None
-    )  # the training itself will warn
-    warm_up(request.training, setup.device)
+    setup = TrainingSetup(training, micro_batch_size=sizes[0], warn=lambda _: None)  # the training itself will warn
+    warm_up(training, setup.device)
     meter = start_measuring(setup.device)
     source, loop = setup.assemble()
     group = next(iter(source.groups(size=loop.effective_batch_size, epoch=0)))
     loop.state.model.train()
-    for size in trial.micro_batch_sizes:
+    for size in sizes:
         loop.state.micro_batch_size = size
         fits = _fits(loop, group, stop_requested)
         synchronize(setup.device)

@@ -22,20 +22,13 @@ _libraries: list[torch.library.Library] = []
 _Found = TypeVar("_Found")
 
 
-def import_torchvision() -> ModuleType:
-    """Return the torchvision package, with its missing operators declared.
+def _with_operators(action: Callable[[], _Found]) -> _Found:
+    """Do something that may import torchvision, and again with its operators declared if they were missing.
 
     torchvision has no CPU wheel for Linux. Beside a CPU build of PyTorch, 0.28 installs, but every import fails with "operator
     torchvision::nms does not exist", because it registers fake kernels for operators that were never loaded. With the two
     operators declared first, datasets, transforms.v2 and models work; ``torchvision.ops.nms`` (detection models) does not.
-
-    :raises ModuleNotFoundError: it is not installed.
     """
-    return _with_operators(lambda: importlib.import_module("torchvision"))
-
-
-def _with_operators(action: Callable[[], _Found]) -> _Found:
-    """Do something that may import torchvision, and again with its operators declared if they were missing."""
     try:
         return action()
     except RuntimeError as error:

@@ -8,7 +8,7 @@ import traceback
 
 from lowtide.errors import LowtideError, TrainingStopped
 from lowtide.records import Phase
-from lowtide.trainer.child_process import ProcessReaper
+from lowtide.trainer.child_process import process_reaper
 from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus
 
 
@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     """Train what the parent requests on standard input and return the exit status."""
     events = Events(int(arguments[0]))
     control = Control()
-    with ProcessReaper(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
+    with process_reaper(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
         faulthandler.register(STACK_SIGNAL, all_threads=True)  # a hung child's stack, into its log
         _stop_on_sigterm(control)
         control.listen()
@@ -69,8 +69,8 @@ def _carry_out(control: Control, events: Events) -> dict[str, object]:
     from lowtide.trainer.trainer import Training, run_trial
 
     request, requests = control.request, control.requests
-    if request.trial is not None:
-        run_trial(request, request.trial, emit=events.emit, stop_requested=requests.stop.is_set)
+    if request.trial_sizes:
+        run_trial(request.training, request.trial_sizes, emit=events.emit, stop_requested=requests.stop.is_set)
         return {}
     manager = Checkpointer(request.checkpoints, request.training, emit=events.emit, requests=requests)
     return Training(request.training, emit=events.emit, checkpointer=manager).run().model_dump(mode="json")

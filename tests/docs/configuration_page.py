@@ -1,23 +1,22 @@
 """Generates docs/configuration.md from the schema: every key, its default and its meaning.
 
-``python -m lowtide.config.reference > docs/configuration.md`` updates the page; a test compares the two.
+``python -m tests.docs.configuration_page > docs/configuration.md`` updates the page; a test compares the two.
 """
 
 import sys
 from datetime import timedelta
 from typing import Any
 
-from pydantic_core import PydanticUndefined
-
 from lowtide.config.loader import all_fields, section_of
 from lowtide.timeutil import format_duration
+from pydantic_core import PydanticUndefined
 
 _HEAD = """# Configuration
 
 One YAML file configures a run. `--set key=value` on the command line and the fields of the DAG's trigger form replace single
 keys. An unknown key, a wrong value and two keys that exclude each other are refused with the file, the key and the remedy.
 
-This page is generated from the schema (`python -m lowtide.config.reference`).
+This page is generated from the schema (`python -m tests.docs.configuration_page`).
 """
 
 
