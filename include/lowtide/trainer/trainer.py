@@ -122,10 +122,11 @@ def compiled(state: LoopState, batch: Batch, warn: Warn) -> Callable[[Tensor], T
 
 
 class TrainingSetup:
-    """Chooses device and precision and imports the user's callables; only ``assemble`` calls these.
+    """Chooses device and precision, imports the user's callables and starts to measure memory; ``assemble`` calls the callables.
 
     :param warn: called with one line for each option that is not possible here and for what accumulation changes.
     :raises ConfigurationError: a device, precision or import path that cannot be used.
+    :raises TrainingError: the device's memory is used up already.
     """
 
     def __init__(self, training: TrainingConfig, *, micro_batch_size: int, warn: Warn) -> None:
@@ -134,6 +135,11 @@ class TrainingSetup:
         self._make_model = load_callable(training.model, key="training.model")
         self._make_data = load_data(training.data)
         self._precision = make_precision(training.precision, self.device)
+        with explain_out_of_memory(
+            "before anything was made", "end what else uses the device's memory, or choose another device"
+        ):
+            warm_up(training, self.device)
+            self.memory = start_measuring(self.device)
 
     def assemble(self) -> tuple[BatchSource, OptimizationLoop]:
         """Make data, then model, then loop, with the generators seeded between data and model.
@@ -215,12 +221,6 @@ class Training:
         # first: a measurement should have the device to itself
         micro_batch_size = self._checkpointer.saved_micro_batch() or self._chosen_micro_batch()
         self._setup = TrainingSetup(training, micro_batch_size=micro_batch_size, warn=self._warn)
-        self._device = self._setup.device
-        with explain_out_of_memory(
-            "before anything was made", "end what else uses the device's memory, or choose another device"
-        ):
-            warm_up(training, self._device)
-            self._memory = start_measuring(self._device)
         steps = training.effective_batch_size // micro_batch_size
         emit(EventKind.READY, {"micro_batch_size": micro_batch_size, "accumulation_steps": steps})
 
@@ -243,13 +243,13 @@ class Training:
             training=self._training,
             loop=loop.state,
             progress=Progress(self._emit, self._training, train_count=data.train_count),
-            memory=self._memory,
+            memory=self._setup.memory,
             train_count=data.train_count,
         )
         self._checkpointer.restore(snapshot)
         self._emit_phase(Phase.TRAIN)
         self._train(data, loop, snapshot)
-        synchronize(self._device)
+        synchronize(self._setup.device)
         duration_s = snapshot.progress.train_duration_s
         self._check_weights(loop.state)
         self._checkpointer.finish(snapshot)
@@ -303,11 +303,11 @@ class Training:
     def _result(
         self, snapshot: Snapshot, *, train_duration_s: float, test_accuracy: float, test_samples: int
     ) -> TrainingResult:
-        training, progress, memory = self._training, snapshot.progress, self._memory
+        training, progress, memory = self._training, snapshot.progress, self._setup.memory
         micro_batch_size = snapshot.loop.micro_batch_size
         return TrainingResult(
-            device=self._device.type,
-            device_name=device_name(self._device),
+            device=self._setup.device.type,
+            device_name=device_name(self._setup.device),
             precision=snapshot.loop.precision.name,
             micro_batch_size=micro_batch_size,
             accumulation_steps=training.effective_batch_size // micro_batch_size,
@@ -325,7 +325,7 @@ class Training:
             peak_memory_reserved_bytes=memory.reserved_bytes(),
             peak_memory_method=memory.method,
             base_rss_bytes=memory.base_rss_bytes,
-            versions=versions(self._device),
+            versions=versions(self._setup.device),
         )
 
     def _emit_phase(self, phase: Phase) -> None:
@@ -342,8 +342,6 @@ def run_trial(
     :raises TrainingStopped: a stop was requested.
     """
     setup = TrainingSetup(training, micro_batch_size=sizes[0], warn=lambda _: None)  # the training itself will warn
-    warm_up(training, setup.device)
-    meter = start_measuring(setup.device)
     source, loop = setup.assemble()
     group = next(iter(source.groups(size=loop.effective_batch_size, epoch=0)))
     loop.state.model.train()
@@ -351,7 +349,7 @@ def run_trial(
         loop.state.micro_batch_size = size
         fits = _fits(loop, group, stop_requested)
         synchronize(setup.device)
-        peak_bytes = meter.peak_bytes() if fits else None
+        peak_bytes = setup.memory.peak_bytes() if fits else None
         emit(EventKind.MEASURED, {"micro_batch_size": size, "peak_memory_bytes": peak_bytes})
         if not fits:
             return
