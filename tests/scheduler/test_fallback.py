@@ -46,7 +46,7 @@ class Past:
 
 def signal(server: Loopback, past: Past | None) -> IntensityClient:
     zone = find_zone("GB")
-    feed = ProviderClient(provider=NesoProvider(), session=Transport(server.url, limits=Limits(retries=0)), zone=zone)
+    feed = ProviderClient(provider=NesoProvider(), transport=Transport(server.url, limits=Limits(retries=0)), zone=zone)
     history = None if past is None else HistoryPredictor(past, zone.timezone)
     return IntensityClient(zone, feed, combiner=ForecastCombiner(history))
 

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 from lowtide.errors import ConfigurationError, ProviderUnavailable
-from lowtide.grid.http import Limits, Request, Transport
+from lowtide.grid.http import Credentials, Limits, Request, Transport
 
 from tests.support import loopback
 from tests.support.loopback import Loopback, answer, redirect, status
@@ -27,7 +27,7 @@ def transport(url: str, *, retries: int = 0, total_timeout_s: float = 5.0, read_
     limits = Limits(
         retries=retries, total_timeout_s=total_timeout_s, read_timeout_s=read_timeout_s, connect_timeout_s=1.0
     )
-    return Transport(url, token=TOKEN, limits=limits)
+    return Transport(url, Credentials(token=TOKEN), limits=limits)
 
 
 def failure(client: Transport, request: Request = ASK) -> ProviderUnavailable:
@@ -53,7 +53,7 @@ def test_a_good_answer_comes_with_query_agent_and_token(server: Loopback) -> Non
 
 def test_a_token_can_go_bare_in_a_header_of_the_provider_s_own(server: Loopback) -> None:
     server.route("/intensity", answer(b"[]"))
-    Transport(server.url + "/", token=TOKEN, token_header="auth-token").get(ASK)
+    Transport(server.url + "/", Credentials(token=TOKEN), token_header="auth-token").get(ASK)
     assert server.seen[0].headers["auth-token"] == TOKEN
     assert "authorization" not in server.seen[0].headers
 

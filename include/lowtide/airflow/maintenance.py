@@ -48,7 +48,7 @@ class GridHistoryOperator(ConfiguredOperator):
         history = history_of(client, config.artifacts_path, config.values.grid.connection)
         if history is None or not isinstance(client.source, ProviderClient):
             raise AirflowSkipException(
-                f"provider {client.provider_name!r} of {config.source} is not a live provider: it has no history"
+                f"provider {client.provider.name!r} of {config.source} is not a live provider: it has no history"
             )
         return client.source, history
 

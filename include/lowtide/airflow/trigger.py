@@ -122,9 +122,7 @@ class CarbonIntensityTrigger(BaseTrigger):
     def _prepared(self, credentials: Credentials) -> tuple[Job, GridConfig, tuple[object, ...] | None]:
         """Return the job, the grid, and by which key waits share its source; None where each wait has its own."""
         job, grid = Job.from_json(self._arguments["job"]), GridConfig.model_validate(self._arguments["grid"])
-        provider = choose_provider(
-            grid, find_zone(grid.zone), has_token=bool(credentials.token), has_login=bool(credentials.login)
-        )
+        provider = choose_provider(grid, find_zone(grid.zone), credentials)
         if provider not in LIVE_PROVIDERS:
             return job, grid, None
         asked = (provider, credentials.base_url, grid.connection, grid.zone, grid.region)  # no secret

@@ -13,12 +13,12 @@ from typing import Self
 
 from lowtide.config.zones import Zone
 from lowtide.errors import InvalidAnswer, ProviderUnavailable, SignalError
-from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Session
+from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Transport
 from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook
 from lowtide.grid.providers.base import HttpProvider
-from lowtide.grid.providers.offline import LocalProvider, country_mean_reading, profile_readings
-from lowtide.grid.series import Source, cover, gaps, hour_of
-from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
+from lowtide.grid.providers.offline import LocalProvider, ProfileProvider, country_mean_reading, profile_readings
+from lowtide.grid.series import Source, cover, gaps
+from lowtide.records import Forecast, IntensityKind, Meaning, Reading
 from lowtide.timeutil import as_utc, format_time
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ _NO_FORECAST_STATUSES = frozenset({401, 402, 403})
 """Statuses with which a provider says that this account has no forecasts."""
 _READINGS_KEPT = 3_000
 """Two months of half-hours, so that a wait of weeks does not grow without bound."""
-_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +43,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderClient:
-    """Requests an HTTP provider's answers through a session, and keeps to the rate limit that it asks for."""
+    """Requests an HTTP provider's answers, and keeps to the rate limit that it asks for."""
 
     provider: HttpProvider
-    session: Session
+    transport: Transport
     zone: Zone
     rate_limit: RateLimitHold = field(default_factory=RateLimitHold)
     forecast_hold: RateLimitHold = field(default_factory=RateLimitHold)
-    _access_known: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def current(self, now: datetime, *, with_forecast: bool = False) -> Answer:
         """Return the reading that holds now, and all that came with it.
@@ -83,21 +81,22 @@ class ProviderClient:
     def _learn_access(self) -> None:
         """Ask once what the key may use; until that is answered, the provider asks for what every key may have."""
         request = self.provider.access_request()
-        if request is None or self._access_known.is_set():
+        if request is None:
             return
         try:
             self.provider.grant(self._get(request), self.zone)
         except SignalError as error:
             _log.info("%s does not say what this key may use: %s", self.provider.name, error)
-            return
-        self._access_known.set()
 
     def _get(self, request: Request) -> bytes:
-        self.rate_limit.check(self.provider.name)
+        left_s = self.rate_limit.remaining_s()
+        if left_s > 0:
+            sentence = f"{self.provider.name}: rate limited, next request allowed in {left_s:.0f} s"
+            raise ProviderUnavailable(sentence, retry_after_s=left_s)
         try:
-            return self.session.get(request)
+            return self.transport.get(request)
         except ProviderUnavailable as error:
-            self.rate_limit.note(error)
+            self.rate_limit.hold(error.retry_after_s or 0.0)
             raise
 
     def _holding(self, readings: tuple[Reading, ...], now: datetime) -> Reading:
@@ -141,47 +140,31 @@ class FileClient:
         :raises ConfigurationError: a replay that has left its trace.
         """
         del with_forecast
-        reading = _covering(self.available(now, now + timedelta(microseconds=1)), now)
+        reading = _covering(self.span(now, now + timedelta(microseconds=1)), now)
         if reading is None:
             raise SignalError(self.provider.explain_gap(now))
         return Answer(reading=reading)
 
-    def available(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+    def span(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return what the provider has of ``[start, end)``, not clipped."""
         return self.provider.readings(start, end)
 
-    span = available
-
 
 class ReadingCache:
-    """Readings by their interval's start, the last good one, and the failures since. Thread-safe."""
+    """Readings by their interval's start, the last good one as it came, and the failures since. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_start: dict[datetime, Reading] = {}
-        self._last_good: Reading | None = None
-        self._failures = 0
+        self.last_good: Reading | None = None
+        self.failures = 0
 
-    def add(self, readings: Iterable[Reading], last_good: Reading | None = None) -> None:
-        """Keep readings, the newest answer for an interval; ``last_good`` also ends a row of failures."""
+    def add(self, readings: Iterable[Reading]) -> None:
+        """Keep readings, the newest answer for an interval."""
         with self._lock:
             self._by_start.update((reading.start, reading) for reading in readings)
             for start in sorted(self._by_start)[:-_READINGS_KEPT]:
                 del self._by_start[start]
-            if last_good is not None:
-                self._last_good = last_good
-                self._failures = 0
-
-    def count_failure(self) -> int:
-        """Return the failures in a row, this one included."""
-        with self._lock:
-            self._failures += 1
-            return self._failures
-
-    def last_good(self) -> Reading | None:
-        """Return the last reading that the provider gave for its present, as it came."""
-        with self._lock:
-            return self._last_good
 
     def known(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return the readings that overlap ``[start, end)``, with the kinds they came with."""
@@ -191,7 +174,7 @@ class ReadingCache:
 
     def prolonged(self, max_age: timedelta) -> tuple[Reading, ...]:
         """Return the last good reading as ``cached`` over the time after its interval for which it may be a fallback."""
-        good = self.last_good()
+        good = self.last_good
         if good is None or max_age <= timedelta(0):
             return ()
         return (replace(good, start=good.end, end=good.end + max_age, kind=IntensityKind.CACHED),)
@@ -205,31 +188,18 @@ class IntensityClient:
     """
 
     def __init__(
-        self,
-        zone: Zone,
-        source: ProviderClient | FileClient,
-        *,
-        combiner: ForecastCombiner | None = None,
+        self, zone: Zone, source: ProviderClient | FileClient, *, combiner: ForecastCombiner | None = None
     ) -> None:
         self.zone = zone
         self.source = source
+        self.provider = source.provider
         self._combiner = combiner or ForecastCombiner(None)
         self._cache = ReadingCache()
 
     @property
-    def signal_type(self) -> SignalType:
-        """Average or marginal, as the configured provider says."""
-        return self.source.provider.signal_type
-
-    @property
-    def emission_factor_type(self) -> EmissionFactorType:
-        """Lifecycle or direct, as the configured provider says; fallbacks say their own in each reading."""
-        return self.source.provider.emission_factor_type
-
-    @property
-    def provider_name(self) -> str:
-        """The provider that is asked; under ``auto``, the one that was chosen."""
-        return self.source.provider.name
+    def meaning(self) -> Meaning:
+        """Average or marginal, lifecycle or direct, as the provider says; fallbacks say their own in each reading."""
+        return self.provider.signal_type, self.provider.emission_factor_type
 
     def outlook(self, now: datetime, wanted: DataNeeds = READING) -> Outlook:
         """Check the grid once: provider, last good reading, history, profile, nothing; each step on record.
@@ -240,33 +210,25 @@ class IntensityClient:
             own.
         :raises ConfigurationError: a replay that has left its trace.
         """
-        return self.conclude(now, self.ask(now, with_forecast=wanted.forecast), wanted)
-
-    def ask(self, now: datetime, *, with_forecast: bool = False) -> Answer | SignalError:
-        """Ask the provider and return its answer or what went wrong; blocks. ``conclude`` makes an outlook of it.
-
-        :raises ConfigurationError: a replay that has left its trace.
-        """
+        asked: Answer | SignalError
         try:
-            return self.source.current(as_utc(now), with_forecast=with_forecast)
+            asked = self.source.current(as_utc(now), with_forecast=wanted.forecast)
         except SignalError as error:
-            return error
+            asked = error
+        return self.conclude(now, asked, wanted)
 
     def conclude(self, now: datetime, asked: Answer | SignalError, wanted: DataNeeds = READING) -> Outlook:
         """Return the outlook that an answer, or the lack of one, leaves; no network, but the history's files are read."""
         now = as_utc(now)
         outlook = Outlook(shape=profile_readings(self.zone, now, now + SHAPE_HORIZON))
         if isinstance(asked, SignalError):
-            outlook = self._combiner.combined(outlook, now, replace(wanted, prediction=True), self.provider_name)
+            outlook = self._combiner.combined(outlook, now, replace(wanted, prediction=True), self.provider.name)
             return self._fallback(now, outlook, asked)
-        self._cache.add((asked.reading, *asked.others), last_good=asked.reading)
-        steps = (f"{self.provider_name}: {_figure(asked.reading)}", *asked.notes)
+        self._cache.add((asked.reading, *asked.others))
+        self._cache.last_good, self._cache.failures = asked.reading, 0
+        steps = (f"{self.provider.name}: {_figure(asked.reading)}", *asked.notes)
         outlook = replace(outlook, reading=asked.reading, forecast=asked.forecast, steps=steps)
-        return self._combiner.combined(outlook, now, wanted, self.provider_name)
-
-    def held_s(self) -> float:
-        """Return how long the provider's rate limit still holds, in s."""
-        return self.source.rate_limit.remaining_s()
+        return self._combiner.combined(outlook, now, wanted, self.provider.name)
 
     def inherit(self, older: Self) -> None:
         """Take over what an older client of the same source has learned; its connection was read again, say."""
@@ -296,23 +258,23 @@ class IntensityClient:
         """Return what ``available`` rests on, where it can be as whole readings that reach beyond ``[start, end)``."""
         start, end = as_utc(start), as_utc(end)
         found: list[Reading] = []
-        for source in self._available_sources():
+        sources = self._available_sources()
+        # a profile or a replay: no other source may reach into what it knows
+        for source in sources[:1] if isinstance(self.source, FileClient) else sources:
             missing = gaps(((reading.start, reading.end) for reading in found), start, end)
             found += [r for gap in missing for r in source(*gap) if r.start < gap[1] and r.end > gap[0]]
-            if missing and isinstance(self.source, FileClient):
-                break  # a profile or a replay: no other source may reach into what it knows
         if gaps(((reading.start, reading.end) for reading in found), start, end):
             return self.available(start, end)
         return tuple(dict.fromkeys(found))
 
     def _available_sources(self) -> list[Source]:
-        local = [self.source.available] if isinstance(self.source, FileClient) else []
+        local = [self.source.span] if isinstance(self.source, FileClient) else []
         return [
             *local,
             self._cache.known,
-            lambda *_: self._cache.prolonged(self.source.provider.max_age),
+            lambda *_: self._cache.prolonged(self.provider.max_age),
             lambda start, end: profile_readings(self.zone, start, end),
-            lambda start, end: (country_mean_reading(self.zone, *_whole_hours(start, end)),),
+            lambda start, end: (country_mean_reading(self.zone, start, end),),
         ]
 
     def _fallback(self, now: datetime, outlook: Outlook, error: SignalError) -> Outlook:
@@ -320,9 +282,9 @@ class IntensityClient:
 
         :param outlook: what the profile and the history say; its steps say why the history says nothing.
         """
-        failed = self._cache.count_failure()
+        self._cache.failures = failed = self._cache.failures + 1
         reading, step = self._last_good(now)
-        steps = [f"{self.provider_name}: {error} (failed check {failed} in a row)", step, *outlook.steps]
+        steps = [f"{self.provider.name}: {error} (failed check {failed} in a row)", step, *outlook.steps]
         if reading is None:
             reading = self._predicted(outlook)
             if not outlook.steps:
@@ -335,8 +297,8 @@ class IntensityClient:
             reading=reading,
             failed_checks=failed,
             steps=tuple(steps),
-            threshold_comparable=reading is not None and self._is_comparable(reading),
-            worth_retrying=self.source.provider.can_recover,
+            threshold_comparable=reading is not None and reading.meaning == self.meaning,
+            worth_retrying=not isinstance(self.provider, ProfileProvider),  # a missing profile stays missing
         )
 
     def _predicted(self, outlook: Outlook) -> Reading | None:
@@ -352,39 +314,31 @@ class IntensityClient:
             carbon_intensity_gco2eq_per_kwh=curve.values[0],
             source="history",
             kind=IntensityKind.FORECAST,
-            signal_type=self.signal_type,
-            emission_factor_type=self.emission_factor_type,
+            signal_type=self.provider.signal_type,
+            emission_factor_type=self.provider.emission_factor_type,
         )
 
     def _last_good(self, now: datetime) -> tuple[Reading | None, str]:
-        good = self._cache.last_good()
+        good = self._cache.last_good
         if good is None:
             return None, "last good reading: none"
-        age, max_age = max(timedelta(0), now - good.end), self.source.provider.max_age
+        age, max_age = max(timedelta(0), now - good.end), self.provider.max_age
         step = f"last good reading, interval ended {age.total_seconds() / 60:.0f} min ago"
         if age > max_age:
             return None, f"{step}: older than the limit of {max_age.total_seconds() / 60:.0f} min"
         cached = replace(good, kind=IntensityKind.CACHED)
         return cached, f"{step}: {_figure(cached)}"
 
-    def _is_comparable(self, reading: Reading) -> bool:
-        """Whether a reading's grams mean what the provider's mean."""
-        return _meaning(reading) == _meaning(self.source.provider)
-
     def _compared(self, reading: Reading) -> str:
-        if self._is_comparable(reading):
+        if reading.meaning == self.meaning:
             return _figure(reading)
-        own = _meaning(self.source.provider)
-        return f"{_figure(reading)}, {_meaning(reading)} signal: orders hours, is not compared with the {own} one"
+        its, own = " ".join(reading.meaning), " ".join(self.meaning)
+        return f"{_figure(reading)}, {its} signal: orders hours, is not compared with the {own} one"
 
 
 def _figure(reading: Reading) -> str:
     value = reading.carbon_intensity_gco2eq_per_kwh
     return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_time(reading.start)}"
-
-
-def _meaning(what: Reading | HttpProvider | LocalProvider) -> str:
-    return f"{what.signal_type.value} {what.emission_factor_type.value}"
 
 
 def _covering(readings: tuple[Reading, ...], now: datetime) -> Reading | None:
@@ -394,8 +348,3 @@ def _covering(readings: tuple[Reading, ...], now: datetime) -> Reading | None:
 def _distance(reading: Reading, time: datetime) -> timedelta:
     """Return how far a time lies outside a reading's interval."""
     return max(timedelta(0), reading.start - time, time - reading.end)
-
-
-def _whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    first, last = hour_of(start), hour_of(end)
-    return first, last if last == end else last + _HOUR

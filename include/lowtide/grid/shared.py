@@ -1,19 +1,19 @@
 """One request for all the waits of a process that ask for the same signal. Lives on an event loop and never blocks it."""
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
+from math import inf
 from typing import ClassVar, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from lowtide.errors import ProviderUnavailable, SignalError
 from lowtide.grid.client import Answer, IntensityClient
+from lowtide.grid.http import retrying
 from lowtide.grid.outlook import READING, DataNeeds, Outlook
 from lowtide.timeutil import utc_now
 
@@ -21,7 +21,7 @@ NETWORK_THREADS = 16
 """Requests at a time; each is bounded in time, and holds its thread for no pause. They are not asyncio's default threads:
 those are Airflow's too, and there are few on a small machine.
 """
-TRIES = 3
+RETRIES = 2
 LONGEST_PAUSE_S = 60.0
 """A Retry-After up to this is slept within one check; a longer one is left to the checks to come."""
 _REFUSED = frozenset({401, 403})
@@ -108,7 +108,7 @@ class SharedSource:
 
     def held_s(self) -> float:
         """Return how long the provider's rate limit still holds, in s."""
-        return 0.0 if self._signal is None else self._signal.held_s()
+        return 0.0 if self._signal is None else self._signal.source.rate_limit.remaining_s()
 
     def close(self) -> None:
         """Cancel a check in flight; no wait needs it."""
@@ -141,12 +141,15 @@ class SharedSource:
 
     async def _ask(self, signal: IntensityClient) -> Answer | SignalError:
         """Ask, and again after a passing failure; the pauses are slept here, where they hold no thread."""
-        for attempt in count(1):
-            asked = await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
-            pause_s = _pause_s(asked, attempt)
-            if pause_s is None:
-                break
-            await asyncio.sleep(pause_s)
+        from tenacity import AsyncRetrying
+
+        again = retrying(AsyncRetrying, retries=RETRIES, total_s=inf, longest_sleep_s=LONGEST_PAUSE_S)
+        try:
+            asked: Answer = await again(
+                in_network_thread, lambda: signal.source.current(utc_now(), with_forecast=self._wanted.forecast)
+            )
+        except SignalError as error:
+            return error
         return asked
 
 
@@ -193,12 +196,3 @@ class SharedSources:
     def _drop(self, key: Hashable) -> None:
         self._sources.pop(key).close()
         del self._users[key], self._expiries[key]
-
-
-def _pause_s(asked: Answer | SignalError, attempt: int) -> float | None:
-    """Return how long to wait before another try; None where there should not be one."""
-    if attempt == TRIES or not isinstance(asked, ProviderUnavailable) or not asked.passing:
-        return None
-    if asked.retry_after_s is not None:
-        return asked.retry_after_s if asked.retry_after_s <= LONGEST_PAUSE_S else None
-    return 2.0**attempt * random.uniform(0.25, 0.5)  # noqa: S311 jitter, not a secret

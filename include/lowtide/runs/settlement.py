@@ -61,7 +61,7 @@ class ActualFigures:
         try:
             return self.signal.source.span(start, end)
         except SignalError as error:
-            self.notes.append(f"{self.signal.provider_name} gave no actual figures: {error}")
+            self.notes.append(f"{self.signal.provider.name} gave no actual figures: {error}")
             return ()
 
 
@@ -192,7 +192,7 @@ def check_same_grid(account: AnyRecord, grid: GridConfig, signal: IntensityClien
     :raises ConfigurationError: another zone, signal type or emission factor type.
     """
     mine = (account.zone, account.signal_type, account.emission_factor_type)
-    theirs = (find_zone(grid.zone).key, signal.signal_type, signal.emission_factor_type)
+    theirs = (find_zone(grid.zone).key, *signal.meaning)
     if mine != theirs:
         raise ConfigurationError(
             f"run {account.run_id!r} was valued at zone {mine[0]} ({mine[1].value}, {mine[2].value} factors), but the"

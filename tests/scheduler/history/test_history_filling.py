@@ -11,7 +11,7 @@ from lowtide.errors import ProviderUnavailable
 from lowtide.grid.backfill import Filling, fill, provider_key
 from lowtide.grid.client import ProviderClient
 from lowtide.grid.history import HistoryStore, open_history
-from lowtide.grid.http import Limits, Transport
+from lowtide.grid.http import Credentials, Limits, Transport
 from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.electricity_maps import ElectricityMapsProvider
 from lowtide.grid.providers.neso import NesoProvider
@@ -41,7 +41,7 @@ def filled(
     kept: HistoryStore, url: str, *, days: int = 14, at: datetime = NOW, provider: HttpProvider | None = None
 ) -> Filling:
     client = ProviderClient(
-        provider=provider or NesoProvider(), session=Transport(url, token="t", limits=QUICK), zone=GB
+        provider=provider or NesoProvider(), transport=Transport(url, Credentials(token="t"), limits=QUICK), zone=GB
     )
     return fill(kept, client, days=days, clock=lambda: at)
 
