@@ -92,10 +92,10 @@ ONE_TRY = Limits(total_timeout_s=20.0, retries=0, longest_sleep_s=0.0)
 """For callers on an event loop, who retry and sleep there and hold no thread meanwhile."""
 
 
-def retrying(kind: Any, *, retries: int, total_s: float, longest_sleep_s: float, **options: Any) -> Any:
+def retrying(kind: Any, limits: Limits, **options: Any) -> Any:
     """Return a tenacity ``kind`` (Retrying or AsyncRetrying) that calls a function again after a passing failure.
 
-    It backs off with jitter; a Retry-After is slept instead, up to ``longest_sleep_s``, and else left to the caller.
+    It backs off with jitter, or sleeps the Retry-After that the server asked for.
     """
     from tenacity import retry_if_exception, stop_after_attempt, stop_before_delay, wait_exponential_jitter
 
@@ -103,13 +103,13 @@ def retrying(kind: Any, *, retries: int, total_s: float, longest_sleep_s: float,
 
     def is_retried(error: BaseException) -> bool:
         passing = isinstance(error, ProviderUnavailable) and error.passing
-        return passing and (_asked_s(error) or 0.0) <= longest_sleep_s
+        return passing and (_asked_s(error) or 0.0) <= limits.longest_sleep_s
 
     def pause_s(state: "RetryCallState") -> float:
         asked_s = _asked_s(state.outcome.exception() if state.outcome else None)
         return asked_s or backoff(state)  # Retry-After: 0, or a date that has passed, is no leave to hammer
 
-    stop = stop_after_attempt(retries + 1) | stop_before_delay(total_s)
+    stop = stop_after_attempt(limits.retries + 1) | stop_before_delay(limits.total_timeout_s)
     return kind(stop=stop, retry=retry_if_exception(is_retried), wait=pause_s, reraise=True, **options)
 
 
@@ -147,25 +147,18 @@ class Transport:
             return self._send(request, {})
         return self._send(request, {self.token_header: token} if self.token_header else bearer(token))
 
-    def _send(self, request: Request, secret_headers: Mapping[str, str]) -> bytes:
+    def _send(self, request: Request, secret_headers: dict[str, str]) -> bytes:
         from tenacity import Retrying
 
         import_module("requests")  # before the clock starts: the first import may take as long as a request
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
-        headers |= secret_headers
-        limits = self.limits
 
         def log_retry(state: "RetryCallState") -> None:
             _log.warning("Retrying %s%s in %.1f s", self.host, request.path, state.upcoming_sleep)
 
-        again = retrying(
-            Retrying,
-            retries=limits.retries,
-            total_s=limits.total_timeout_s,
-            longest_sleep_s=limits.longest_sleep_s,
-            before_sleep=log_retry,
-        )
-        body: bytes = again(self._get_once, request, headers, time.monotonic() + limits.total_timeout_s)
+        deadline = time.monotonic() + self.limits.total_timeout_s
+        again = retrying(Retrying, self.limits, before_sleep=log_retry)
+        body: bytes = again(self._get_once, request, headers | secret_headers, deadline)
         return body
 
     def _get_once(self, request: Request, headers: dict[str, str], deadline: float) -> bytes:
@@ -196,8 +189,8 @@ class Transport:
         if response.is_redirect:
             target = urlsplit(urljoin(response.url, response.headers["Location"]))
             raise ProviderUnavailable(
-                f"{self.host} redirects to {target.hostname}, which is not followed since the token would go along;"
-                " set the provider's address to the new one if it is right"
+                f"{self.host} redirects to {target.scheme}://{_without_password(target.netloc)}, which is not followed"
+                " since the token would go along; set the provider's address to the new one if it is right"
             )
         retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
         later = f" in {retry_after_s:.0f} s" if retry_after_s else " later"

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from lowtide.errors import ProviderUnavailable, SignalError
 from lowtide.grid.client import Answer, IntensityClient
-from lowtide.grid.http import retrying
+from lowtide.grid.http import Limits, retrying
 from lowtide.grid.outlook import READING, DataNeeds, Outlook
 from lowtide.timeutil import utc_now
 
@@ -21,9 +21,8 @@ NETWORK_THREADS = 16
 """Requests at a time; each is bounded in time, and holds its thread for no pause. They are not asyncio's default threads:
 those are Airflow's too, and there are few on a small machine.
 """
-RETRIES = 2
-LONGEST_PAUSE_S = 60.0
-"""A Retry-After up to this is slept within one check; a longer one is left to the checks to come."""
+_CHECK = Limits(total_timeout_s=inf, retries=2, longest_sleep_s=60.0)
+"""Of one check, whose requests have their own time limit: a longer Retry-After is left to the checks to come."""
 _REFUSED = frozenset({401, 403})
 
 Result = TypeVar("Result")
@@ -143,11 +142,11 @@ class SharedSource:
         """Ask, and again after a passing failure; the pauses are slept here, where they hold no thread."""
         from tenacity import AsyncRetrying
 
-        again = retrying(AsyncRetrying, retries=RETRIES, total_s=inf, longest_sleep_s=LONGEST_PAUSE_S)
+        def current() -> Answer:
+            return signal.source.current(utc_now(), with_forecast=self._wanted.forecast)
+
         try:
-            asked: Answer = await again(
-                in_network_thread, lambda: signal.source.current(utc_now(), with_forecast=self._wanted.forecast)
-            )
+            asked: Answer = await retrying(AsyncRetrying, _CHECK)(in_network_thread, current)
         except SignalError as error:
             return error
         return asked
