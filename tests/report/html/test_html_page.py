@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from lowtide import units
 from lowtide.config.schema import ReportConfig
+from lowtide.records import TrainingRecord
 from lowtide.report.html.page import _template, render_html, tiles_of
+from lowtide.runs.account import derive
 from lowtide.runs.evidence import wait_evidence
 
 from tests.support.comparisons import compare_one, compared, golden_reports, waiting_run
@@ -250,6 +252,17 @@ def test_a_best_time_far_away_is_reported_and_does_not_shrink_the_run(tmp_path: 
     text = Document(render_html(report)).text()
     assert "With perfect foresight of the grid until" in text
     assert "when perfect foresight would have run" not in text
+
+
+def test_a_grid_of_which_nothing_is_known_is_not_drawn_as_a_clean_one(tmp_path: Path) -> None:
+    folder, _ = night_run(decisions=False).write(tmp_path / "run")
+    folder.intensity.unlink()
+    record = derive(folder)
+    assert isinstance(record, TrainingRecord)
+    assert record.emissions_gco2eq == 0
+    document = Document(render_html(compare_one(None, record, settings=ReportConfig(), now=NOW)))
+    assert "No intensity is known for the time from submission to the end." in document.text()
+    assert "Power and cumulative emissions since the start" in [text for tag, text in document.texts if tag == "title"]
 
 
 def test_the_controllable_change_has_the_same_base_as_the_change_beside_it(page: Page) -> None:
