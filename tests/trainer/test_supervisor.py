@@ -114,7 +114,7 @@ def test_ending_takes_less_than_4_s_though_the_child_ignores_sigterm_in_c_code(
 
 
 PARENT = """
-import sys, threading, time
+import os, sys, threading, time
 from pathlib import Path
 from lowtide.config.schema import TrainingConfig
 from lowtide.trainer.child_process import TrainingChild
@@ -130,6 +130,9 @@ if sys.argv[2] == "thread":
     thread.join()
 else:
     start()
+if sys.argv[2] == "fork" and os.fork() == 0:  # it has all that its parent has open
+    time.sleep(15)
+    os._exit(0)
 while (event := child.next_event(30)).kind is not EventKind.READY:
     pass
 time.sleep(0.7)  # into the data and the model
@@ -138,11 +141,12 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize(("started_from", "model"), [("main", "stubborn"), ("thread", "Slow")])
+@pytest.mark.parametrize(("started_from", "model"), [("main", "stubborn"), ("thread", "Slow"), ("fork", "Slow")])
 def test_a_child_is_gone_3_s_after_its_parent_was_killed(
     project: Path, training_config: MakeConfig, tmp_path: Path, started_from: str, model: str
 ) -> None:
-    """The process reaper ends it where C code holds the interpreter's lock, else the control pipe does.
+    """The process reaper ends it where C code holds the interpreter's lock, or where a process that the parent forked holds the
+    control pipe open; else the control pipe does.
 
     The process reaper also ends what the child started: here a process that would sleep for five minutes.
     """

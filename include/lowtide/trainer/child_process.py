@@ -142,16 +142,20 @@ def process_reaper(control_fd: int, *, close: tuple[int, ...]) -> Iterator[None]
 
     It ends a child that hangs in C code, where its own thread at the control pipe cannot run, and what the child started: a data
     loader's workers, a program that a user's model calls. They share the child's process group, and the reaper, a fork made
-    before PyTorch is imported, watches the control pipe, which hangs up with the parent however that died.
+    before PyTorch is imported, watches the parent, and the control pipe, which hangs up with the parent however that died unless
+    a process that it had forked holds it open.
 
     Does nothing where the child leads no process group, which then holds other programs.
 
     :param control_fd: the read end of the control pipe; only watched, never read.
     :param close: descriptors that the process reaper must not hold open.
     """
+    watched = {control_fd: 0}  # hang-ups only
+    with contextlib.suppress(AttributeError, OSError):  # not Linux, or a sandbox forbids it
+        watched[os.pidfd_open(os.getppid())] = select.POLLIN  # it ended
     pid = os.fork() if os.getpgrp() == os.getpid() else None
     if pid == 0:
-        _kill_orphans(control_fd, close)
+        _kill_orphans(watched, close)
     try:
         yield
     finally:
@@ -161,13 +165,14 @@ def process_reaper(control_fd: int, *, close: tuple[int, ...]) -> Iterator[None]
                 os.waitpid(pid, 0)
 
 
-def _kill_orphans(control_fd: int, close: tuple[int, ...]) -> NoReturn:
+def _kill_orphans(watched: dict[int, int], close: tuple[int, ...]) -> NoReturn:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the child; the reaper exits last
         for descriptor in close:
             os.close(descriptor)
         poll = select.poll()
-        poll.register(control_fd, 0)  # hang-ups only
+        for descriptor, events in watched.items():
+            poll.register(descriptor, events)
         poll.poll()
         time.sleep(_ORPHAN_GRACE_S)
         os.killpg(0, signal.SIGKILL)
