@@ -60,25 +60,17 @@ def _actuals(options: argparse.Namespace, folder: RunFolder, account: AnyRecord)
 
 
 def _as_json(done: SettledRun, notes: list[str]) -> dict[str, Any]:
-    first = done.after.first_valuation
+    figures = {"emissions_gco2eq", "mean_carbon_intensity_gco2eq_per_kwh", "intensity_kinds"}
     return {
         "run_id": done.after.run_id,
         "changed": done.changed,
         "complete": not isinstance(done.after, IncompleteRecord),
-        "first_valuation": _figures(first),
-        "settled": _figures(done.after),
+        "first_valuation": done.after.first_valuation.model_dump(mode="json", include=figures),
+        "settled": done.after.model_dump(mode="json", include=figures),
         "settled_energy_share": done.after.settlement.settled_energy_share if done.after.settlement else 0.0,
         "unsettled_energy_share": done.unsettled_energy_share,
         "record": str(done.folder.record),
         "notes": notes,
-    }
-
-
-def _figures(account: FirstValuation | AnyRecord) -> dict[str, Any]:
-    return {
-        "emissions_gco2eq": account.emissions_gco2eq,
-        "mean_carbon_intensity_gco2eq_per_kwh": account.mean_carbon_intensity_gco2eq_per_kwh,
-        "intensity_kinds": {kind.value: share for kind, share in account.intensity_kinds.items()},
     }
 
 
