@@ -162,18 +162,17 @@ class PowerSampler:
     def __init__(self, hardware: Iterable[Any]) -> None:
         self._sampled = [item for item in hardware if _may_need_it(item)]
         self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name="power-sampler", daemon=True)
 
     def start(self) -> None:
         """Begin, if there is anything to sample."""
-        if self._sampled and self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="power-sampler", daemon=True)
+        if self._sampled and self._thread.ident is None:
             self._thread.start()
 
     def stop(self) -> None:
         """End; a sample under way is waited for, so that none meets the tracker's last measurement."""
         self._ended.set()
-        if self._thread is not None:
+        if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
@@ -204,16 +203,12 @@ _FRESH_S = 0.05
 
 
 class _Output:
-    """CodeCarbon's output handler: keeps the latest totals, each with the time at which they were complete."""
+    """CodeCarbon's output handler: keeps the latest totals, with the time at which they were complete."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.monotonic_s = 0.0
-        self.total: Any = None
+    latest: tuple[float, Any] = (0.0, None)
 
     def out(self, total: Any, delta: Any) -> None:  # noqa: ARG002 CodeCarbon's signature
-        self.monotonic_s, self.total = time.monotonic(), total
-        self.count += 1
+        self.latest = (time.monotonic(), total)
 
     def exit(self) -> None:
         """Nothing to close; CodeCarbon calls it."""
@@ -302,17 +297,17 @@ class CodeCarbonMeter:
         time.sleep(max(0.0, _FRESH_S - (time.perf_counter() - self._tracker._last_measured_time)))
 
     def _read(self, failure: str, *calls: Callable[[], object]) -> MeterReading:
-        before = self._output.count
+        before = self._output.latest
         with self._errors:
             for call in calls:
                 call()
-        if self._output.count == before or self._errors.last:
+        if self._output.latest is before or self._errors.last:
             raise self._failed(failure)
         self._watch.check()
-        total = self._output.total
+        monotonic_s, total = self._output.latest
         gpu_kwh = 0.0 if self.methods["gpu"] == "none" else total.gpu_energy
         return MeterReading(
-            monotonic_s=self._output.monotonic_s,
+            monotonic_s=monotonic_s,
             cpu_energy_kwh=total.cpu_energy,
             gpu_energy_kwh=gpu_kwh,
             ram_energy_kwh=total.ram_energy,
