@@ -1,4 +1,4 @@
-"""What share of perfect knowledge's saving each policy captures, per zone: the table of docs/scheduling.md.
+"""What share of perfect foresight's saving each policy captures, per zone: the table of docs/scheduling.md.
 
 Usage: .venv/bin/python -m benchmarks.captured_share FOLDER [--year 2023] [--zones DE,GB] [--json FILE]
 
@@ -78,7 +78,7 @@ def measured(zone: str, grid: Grid) -> list[dict[str, Any]]:
 
 
 def captured(rows: Iterable[dict[str, Any]], approach: str, submit: str, zone: str | None = None) -> float:
-    """Return the sum of the savings over the sum of the oracle's, in percent."""
+    """Return the sum of the savings over the sum of those with perfect foresight, in percent."""
     chosen = [
         row for row in rows if (row["approach"], row["submit"]) == (approach, submit) and zone in (None, row["zone"])
     ]

@@ -1,4 +1,4 @@
-"""What a forecast from the history alone is worth: the share of the oracle's saving, and what a fit and a forecast cost.
+"""What a forecast from the history alone is worth: the share of perfect foresight's saving, and what a fit and a forecast cost.
 
 Usage: python benchmarks/forecast_quality.py --history DE_2022.csv.gz --trace DE_2023.csv.gz --timezone Europe/Berlin [--days 28 60 all]
 
@@ -34,7 +34,7 @@ def hourly(history: Trace | None, trace: Trace) -> tuple[int, Floats]:
 
 
 def shares(truth: Floats, expected: Floats, nightly: npt.NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
-    """Return the mean saving and the oracle's, in percent of running at once, of nightly jobs and of all."""
+    """Return the mean saving and perfect foresight's, in percent of running at once, of nightly jobs and of all."""
     found: dict[str, list[tuple[float, float]]] = {"nightly": [], "every hour": []}
     for duration in DURATIONS:
         blocks = np.lib.stride_tricks.sliding_window_view(truth, duration).mean(axis=1)
@@ -50,8 +50,8 @@ def shares(truth: Floats, expected: Floats, nightly: npt.NDArray[np.bool_]) -> d
             best = np.lib.stride_tricks.sliding_window_view(blocks, slack + 1)[jobs].min(axis=1)
             for name, chosen in (("nightly", nightly[jobs]), ("every hour", np.ones(len(jobs), dtype=bool))):
                 at_once = np.nansum(blocks[jobs][chosen])
-                saving, oracle = (100 * (1 - np.nansum(v[chosen]) / at_once) for v in (blocks[start], best))
-                found[name].append((saving, oracle))
+                saving, possible = (100 * (1 - np.nansum(v[chosen]) / at_once) for v in (blocks[start], best))
+                found[name].append((saving, possible))
     return {name: (sum(s for s, _ in pairs), sum(o for _, o in pairs)) for name, pairs in found.items()}
 
 

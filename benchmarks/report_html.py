@@ -102,7 +102,7 @@ def main() -> None:
             f"both records and ledgers to the page: {statistics.median(walls):.2f} s, CPU {statistics.median(cpus):.2f} s ({told})"
         )
         wall_s, cpu_s = (statistics.median(column) for column in zip(*command, strict=True))
-        print(f"lowtide compare, with the oracle's search: {wall_s:.2f} s, CPU {cpu_s:.2f} s ({told})")
+        print(f"lowtide compare, with the search for perfect foresight: {wall_s:.2f} s, CPU {cpu_s:.2f} s ({told})")
 
 
 if __name__ == "__main__":

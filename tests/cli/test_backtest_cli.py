@@ -84,7 +84,7 @@ def test_the_table_fits_a_page_and_says_what_it_means(files: tuple[Path, Path]) 
     )
     assert sum(line.startswith(("window ", "interruptible* ", "threshold ")) for line in lines) == 6
     for message in (
-        "of the oracle's saving, over 2 lines",
+        "of the saving with perfect foresight, over 2 lines",
         "may pause",
         "meet a gap",
         "Europe/Berlin",
@@ -92,7 +92,7 @@ def test_the_table_fits_a_page_and_says_what_it_means(files: tuple[Path, Path]) 
         assert message in done.stdout
 
 
-def test_interruptible_makes_window_pause_and_the_oracle_too(files: tuple[Path, Path]) -> None:
+def test_interruptible_makes_window_and_perfect_foresight_pause(files: tuple[Path, Path]) -> None:
     trace, history = files
     arguments = ("--trace", trace, "--history", history, "--duration", "12h", "--slack", "36h", "--json")
     (whole,), (paused,) = (json.loads(backtest(*arguments, *more).stdout) for more in ((), ("--interruptible",)))
@@ -102,7 +102,7 @@ def test_interruptible_makes_window_pause_and_the_oracle_too(files: tuple[Path, 
     assert paused["oracle_gco2eq_per_kwh"] < whole["oracle_gco2eq_per_kwh"]
 
 
-def test_deciding_once_gains_less_than_perfect_knowledge_and_checking_again_differs(files: tuple[Path, Path]) -> None:
+def test_deciding_once_gains_less_than_perfect_foresight_and_checking_again_differs(files: tuple[Path, Path]) -> None:
     trace, history = files
     arguments = ("--trace", trace, "--history", history, "--duration", "2h", "--slack", "24h", "--json")
     (again,), (once,) = (json.loads(backtest(*arguments, *more).stdout) for more in ((), ("--decide-once",)))

@@ -1,4 +1,4 @@
-"""`lowtide compare` as a user runs it: one run, several a side, a wait with its oracle."""
+"""`lowtide compare` as a user runs it: one run, several a side, a wait with perfect foresight."""
 
 import json
 import os

@@ -99,9 +99,9 @@ def test_the_looks_of_the_wait_fill_what_the_history_lacks(tmp_path: Path) -> No
     """Looked at every half-hour, and the deadline was the end of the run."""
     looks = [look(reading.start, reading, STARTED + timedelta(hours=1)) for reading in grid((0, 5))]
     folder, record = finished(tmp_path, looks)
-    oracle = report(folder, record, None).waiting.perfect_foresight
-    assert oracle is not None
-    assert oracle.captured_percent == pytest.approx(100.0)
+    foresight = report(folder, record, None).waiting.perfect_foresight
+    assert foresight is not None
+    assert foresight.captured_percent == pytest.approx(100.0)
 
 
 def test_what_a_ledger_booked_at_a_forecast_is_taken_from_the_history(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_a_replayed_run_is_set_against_the_trace_that_it_replayed(tmp_path: Path
     folder, record = write_run(tmp_path / "run", rows, submitted_at=SUBMITTED, at_submission=day[:2], grid=settings)
     folder.append_decisions([look(SUBMITTED, day[0])])
     record = record.model_copy(update={"emission_factor_type": EmissionFactorType.LIFECYCLE})
-    oracle = report(folder, record, None, now=SUBMITTED).waiting.perfect_foresight
-    assert oracle is not None
+    foresight = report(folder, record, None, now=SUBMITTED).waiting.perfect_foresight
+    assert foresight is not None
     values = [reading.carbon_intensity_gco2eq_per_kwh for reading in day]
-    assert oracle.emissions_gco2eq == pytest.approx(record.energy_kwh.total * min(values))
-    assert oracle.intensity_kinds == {IntensityKind.REPLAYED: pytest.approx(1.0)}
-    assert oracle.sources == ("replay:profile",)
+    assert foresight.emissions_gco2eq == pytest.approx(record.energy_kwh.total * min(values))
+    assert foresight.intensity_kinds == {IntensityKind.REPLAYED: pytest.approx(1.0)}
+    assert foresight.sources == ("replay:profile",)

@@ -71,7 +71,7 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
     add("--slack", dest="slacks", type=times, default=SLACKS, help=f"default: {SLACKS}")
     add("--submit", default="22:00", help="daily at this local time (default 22:00), or random: one full hour a day")
     add("--seed", type=number(0, 2**63 - 1, whole=True), default=0, help="of random submissions (default 0)")
-    pauses = "jobs may pause: policy window plans with pauses, and so does the oracle"
+    pauses = "jobs may pause: policy window plans with pauses, and so does perfect foresight"
     add("--interruptible", action="store_true", help=pauses)
 
 
@@ -154,7 +154,7 @@ _COLUMNS = {
     "slack": ("slack_h", "{:g} h"),
     "jobs": ("jobs", "{:,}"),
     "saving": ("saving_percent", "{:.1f} %"),
-    "oracle": ("oracle_saving_percent", "{:.1f} %"),
+    "foresight": ("oracle_saving_percent", "{:.1f} %"),
     "captured": ("captured_percent", "{:.0f} %"),
     "wait": ("mean_wait_h", "{:.1f} h"),
     "p95": ("p95_wait_h", "{:.1f} h"),
@@ -207,16 +207,16 @@ def _pooled(backtest: "Backtest") -> list[str]:
         results = [line.result for line in backtest.lines if line.scenario.policy == policy]
         share = pooled_captured_percent(results)
         if share is not None:
-            texts.append(f"{policy}: {share:.1f} % of the oracle's saving, over {len(results)} lines")
+            texts.append(f"{policy}: {share:.1f} % of the saving with perfect foresight, over {len(results)} lines")
     return texts
 
 
 def _legend(config: "SimConfig") -> list[str]:
     lines = [
-        "saving: compared with starting at once; oracle: the saving with perfect knowledge; captured: the",
+        "saving: compared with starting at once; foresight: the saving with perfect foresight; captured: the",
         "policy's share of it; wait: by how much a job ends later than one that starts at once, mean and p95",
         "missed: jobs that end after their deadline; segments: pieces that a job runs in, mean (1: no pause)",
     ]
     if any(scenario.interruptible for scenario in config.scenarios()):
-        lines.append("*: jobs may pause, the oracle's too; what resuming costs is counted")
+        lines.append("*: jobs may pause, with perfect foresight too; what resuming costs is counted")
     return lines

@@ -25,7 +25,7 @@ _COMMANDS = {
     "export": "write runs as CSV with CodeCarbon's columns, as a Hugging Face model card's block, or as JSON",
     "intensity": "show a zone's carbon intensity now, with its origin",
     "history": "import a grid's past from a file; show its coverage, gaps and a chart",
-    "backtest": "what a policy would have saved on a grid's past, against starting at once and against perfect knowledge",
+    "backtest": "what a policy would have saved on a grid's past, against starting at once and against perfect foresight",
 }
 """What each command does; its module in this package has the same name and is imported when the command is chosen."""
 _EXAMPLES = """examples:

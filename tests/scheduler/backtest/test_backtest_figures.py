@@ -141,7 +141,7 @@ def mean(values: list[float], start: str, end: str) -> float:
     return sum(max(0.0, min(stop, i + 1) - max(begin, i)) * value for i, value in enumerate(values)) / (stop - begin)
 
 
-def test_more_slack_never_costs_more_with_perfect_knowledge() -> None:
+def test_more_slack_never_costs_more_with_perfect_foresight() -> None:
     lines = run_backtest(config(slacks=hours(2, 4, 8, 16, 32)), grid(grid_like(30))).lines
     per_night = [{run.submitted_s: value for run, value in zip(ln.runs, ln.policy, strict=True)} for ln in lines]
     for tight, loose in pairwise(per_night):

@@ -1,4 +1,4 @@
-"""Perfect knowledge: never worse than any schedule that keeps the rules, and reached by one of them."""
+"""Perfect foresight: never worse than any schedule that keeps the rules, and reached by one of them."""
 
 from datetime import timedelta
 from itertools import groupby, pairwise, product

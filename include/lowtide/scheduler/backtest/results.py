@@ -1,4 +1,4 @@
-"""The figures of a backtest: what every scenario's jobs emitted, against starting at once and perfect knowledge."""
+"""The figures of a backtest: what every scenario's jobs emitted, against starting at once and perfect foresight."""
 
 import csv
 import io
@@ -30,7 +30,6 @@ class Line:
     runs: Sequence[Run]
     run_now: Floats
     policy: Floats
-    oracle: Floats
     wait_s: Floats
     result: dict[str, Any]
 
@@ -68,10 +67,10 @@ def line_of(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Se
     ended = np.array([run.segments[-1][1] for run in runs])
     run_now = actual.mean(submitted, submitted + scenario.duration_s)
     policy = emitted(actual, runs, scenario.duration_s, config.pausing)
-    oracle = oracle_gco2eq_per_kwh(config, actual, scenario, submitted)
+    foresight = perfect_foresight(config, actual, scenario, submitted)
     wait_s = ended - submitted - scenario.duration_s
     late = ended > np.array([run.deadline_s for run in runs]) + 1.0
-    saving, possible = (_saving_percent(_mean(values), _mean(run_now)) for values in (policy, oracle))
+    saving, possible = (_saving_percent(_mean(values), _mean(run_now)) for values in (policy, foresight))
     result = {
         "zone": config.zone,
         "policy": scenario.policy,
@@ -82,7 +81,7 @@ def line_of(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Se
         "jobs": len(runs),
         "run_now_gco2eq_per_kwh": _mean(run_now),
         "policy_gco2eq_per_kwh": _mean(policy),
-        "oracle_gco2eq_per_kwh": _mean(oracle),
+        "oracle_gco2eq_per_kwh": _mean(foresight),
         "saving_percent": saving,
         "oracle_saving_percent": possible,
         "captured_percent": share_percent(saving, possible),
@@ -91,15 +90,13 @@ def line_of(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Se
         "deadline_misses": int(late.sum()),
         "mean_segments": _mean(np.array([float(len(run.segments)) for run in runs])),
     }
-    return Line(
-        scenario=scenario, runs=runs, run_now=run_now, policy=policy, oracle=oracle, wait_s=wait_s, result=result
-    )
+    return Line(scenario=scenario, runs=runs, run_now=run_now, policy=policy, wait_s=wait_s, result=result)
 
 
-# The oracle: what each job could have emitted with perfect knowledge of the future.
+# Perfect foresight: what each job could have emitted had the grid been known in advance.
 
 
-def oracle_gco2eq_per_kwh(config: SimConfig, actual: ActualTrace, scenario: Scenario, submitted_s: Floats) -> Floats:
+def perfect_foresight(config: SimConfig, actual: ActualTrace, scenario: Scenario, submitted_s: Floats) -> Floats:
     """Return the least that each job could have emitted per useful kWh by its deadline, in g/kWh."""
     duration_s = scenario.duration_s
     best = best_blocks(actual, submitted_s, submitted_s + scenario.slack_s, duration_s)
@@ -176,10 +173,10 @@ def emitted(actual: ActualTrace, runs: Sequence[Run], duration_s: float, limits:
 
 
 def pooled_captured_percent(results: Sequence[dict[str, Any]]) -> float | None:
-    """Return the share that several lines capture together: the sum of savings over the sum of the oracle's."""
+    """Return the share that several lines capture together: the sum of savings over the sum of those with perfect foresight."""
     known = [result for result in results if result["saving_percent"] is not None]
-    saving, oracle = (sum(result[key] for result in known) for key in ("saving_percent", "oracle_saving_percent"))
-    return share_percent(saving, oracle)
+    saving, possible = (sum(result[key] for result in known) for key in ("saving_percent", "oracle_saving_percent"))
+    return share_percent(saving, possible)
 
 
 def share_percent(part: float | None, whole: float | None) -> float | None:

@@ -31,7 +31,7 @@ from lowtide.timeutil import parse_clock, time_of_clock
 class Scenario(NamedTuple):
     """A policy, and how long its jobs take and may wait.
 
-    ``interruptible`` says that the job may pause: the oracle then may too, and the policy ``window`` plans with pauses.
+    ``interruptible`` says that the job may pause: perfect foresight then pauses too, and the policy ``window`` plans with pauses.
     """
 
     policy: PolicyName
