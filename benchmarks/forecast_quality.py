@@ -30,7 +30,7 @@ REACH = max(DURATIONS) + max(SLACKS)
 
 def hourly(history: Trace | None, trace: Trace) -> tuple[int, Floats]:
     replays = [TraceReplay(zone=find_zone("DE"), trace=part) for part in (history, trace) if part]
-    return Series.from_readings(reading for replay in replays for reading in replay.whole()).hourly()
+    return Series.from_readings([reading for replay in replays for reading in replay.whole()]).hourly()
 
 
 def shares(truth: Floats, expected: Floats, nightly: npt.NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
@@ -68,7 +68,7 @@ def judge(first_hour: int, values: Floats, begin: int, timezone: ZoneInfo, days:
     for i, now in enumerate(times):
         forecast = forecaster.forecast(now)
         if forecast is not None:
-            expected[i] = forecast.values[:REACH]  # none: all alike, so a job begins at once
+            expected[i] = forecast.curve.values[:REACH]  # none: all alike, so a job begins at once
     each_us = 1e6 * (time.process_time() - clock) / len(times)
     nightly = np.array([now.astimezone(timezone).hour == 22 for now in times])
     captured = {k: 100 * s / o for k, (s, o) in shares(values[begin:], expected, nightly).items()}

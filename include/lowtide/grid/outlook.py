@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lowtide.errors import LowtideError
-from lowtide.grid.series import IntensityCurve, prolonged, provider_curve
+from lowtide.grid.series import IntensityCurve, PastErrors, Prediction, prolonged, provider_curve
 from lowtide.records import Forecast, IntensityKind, Reading
 
 if TYPE_CHECKING:
@@ -18,22 +18,6 @@ if TYPE_CHECKING:
     from lowtide.grid.forecast.model import HistoryForecaster
     from lowtide.grid.forecast.uncertainty import LeadErrors
     from lowtide.grid.history import HistoryStore
-
-    PastErrors = Callable[[datetime], LeadErrors | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """A forecast of the hours to come, from the provider, the history or both.
-
-    ``source`` says who, e.g. "neso" or "the history (365 days, ridge)". The curve may begin before now; with jitter it should,
-    by as much as the jitter is. ``past_errors`` returns how wrong such predictions were before a time; to find that takes a while.
-    """
-
-    curve: IntensityCurve
-    source: str
-    issued_at: datetime
-    past_errors: PastErrors | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +142,8 @@ class HistoryPredictor:
         """
         with self._lock:
             self._read(now)
-            return None if self._forecaster is None else prediction_of(self._forecaster, now, self._past_errors)
+            found = None if self._forecaster is None else self._forecaster.forecast(now)
+            return None if found is None else replace(found, past_errors=self._past_errors)
 
     def trailing(self, now: datetime) -> TrailingCurve | None:
         """Return what the grid was like before now; None where nothing is known.
@@ -186,25 +171,6 @@ class HistoryPredictor:
             return
         self._readings, self._curve = readings, None
         self._forecaster = HistoryForecaster(Series.from_readings(readings), self._timezone) if readings else None
-
-
-def prediction_of(
-    forecaster: HistoryForecaster, now: datetime, past_errors: PastErrors | None = None
-) -> Prediction | None:
-    """Return a history's forecast as policies read it; None where it knows too little.
-
-    :param past_errors: how the forecaster is asked for its past errors, later and on another thread.
-    """
-    forecast = forecaster.forecast(now)
-    if forecast is None:
-        return None
-    edges = [forecast.start_s + i * forecast.step_s for i in range(len(forecast.values) + 1)]
-    return Prediction(
-        curve=IntensityCurve(edges, forecast.values),
-        source=f"the history ({forecast.days_of_history} days, {forecast.method})",
-        issued_at=forecast.issued_at,
-        past_errors=past_errors or forecaster.past_errors,
-    )
 
 
 class ForecastCombiner:

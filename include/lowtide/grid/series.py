@@ -6,12 +6,12 @@ Pure Python on UNIX seconds: a decision compares some hundreds of blocks, and ne
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from math import exp, isfinite, isnan, nan
 from operator import lt, mul, sub
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from lowtide.records import Forecast, IntensityKind, KnownIntensity, Meaning, Reading
 from lowtide.timeutil import as_utc
@@ -224,6 +224,32 @@ class IntensityCurve:
 
     def __hash__(self) -> int:
         return hash((self.edges_s, self._sums))
+
+
+class SavingErrors(Protocol):
+    """How wrong earlier predictions were."""
+
+    def saving_interval_percent(
+        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
+    ) -> tuple[float, float] | None:
+        """Return the 10 % and 90 % quantile of a block's saving against one from now; None where they are not known."""
+
+
+PastErrors = Callable[[datetime], SavingErrors | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """A forecast of the hours to come, from the provider, the history or both.
+
+    ``source`` says who, e.g. "neso" or "the history (365 days, ridge)". The curve may begin before now; with jitter it should,
+    by as much as the jitter is. ``past_errors`` returns how wrong such predictions were before a time; to find that takes a while.
+    """
+
+    curve: IntensityCurve
+    source: str
+    issued_at: datetime
+    past_errors: PastErrors | None = None
 
 
 SOON = timedelta(hours=3)

@@ -8,8 +8,7 @@ from math import inf, isnan
 from typing import TYPE_CHECKING, NamedTuple
 
 from lowtide.config.schema import PolicyName
-from lowtide.grid.outlook import Prediction
-from lowtide.grid.series import Block, IntensityCurve
+from lowtide.grid.series import Block, IntensityCurve, Prediction
 from lowtide.records import IntensityKind, Reading
 from lowtide.scheduler.types import Action, Decision, Planned, PolicyContext, Reason, at, utc
 from lowtide.timeutil import format_duration

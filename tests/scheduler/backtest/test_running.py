@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.schema import PausingConfig
 from lowtide.errors import LowtideError
-from lowtide.grid.outlook import Outlook, Prediction
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.outlook import Outlook
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.scheduler.backtest.simulate import JobState, next_check, run_job, run_job_as_planned_at_submission
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision, Reason

@@ -41,9 +41,10 @@ def test_a_forecast_is_a_week_of_intensities_from_the_asked_time_on(
         known = int(np.isfinite(values[: max(0, int((time - MONDAY) / step) - offset)]).sum())
         assert unknown or known * step < timedelta(days=4) or now > days + 6
         return
-    assert 0 <= time.timestamp() - forecast.start_s < forecast.step_s == step.total_seconds()
+    curve = forecast.curve
+    assert 0 <= time.timestamp() - curve.start_s < curve.step_s == step.total_seconds()
     hour_s = time.timestamp() // 3600 * 3600
-    assert forecast.start_s + len(forecast.values) * forecast.step_s - hour_s == 168 * 3600
+    assert curve.start_s + len(curve.values) * curve.step_s - hour_s == 168 * 3600
     # a forecast is as old as the last hour that it knows
     assert 0 <= hour_s - forecast.issued_at.timestamp() <= 7 * 86_400
-    assert all(math.isfinite(value) and value >= 0 for value in forecast.values)
+    assert all(math.isfinite(value) and value >= 0 for value in curve.values)

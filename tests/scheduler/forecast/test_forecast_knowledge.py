@@ -63,8 +63,7 @@ def test_a_limited_history_is_as_if_there_were_no_more() -> None:
     other = [value * 100 for value in VALUES[:start]] + VALUES[start:]
     asked = forecaster_of(VALUES, limit=limit).forecast(now)
     assert asked is not None
-    assert asked.method == "ridge"
-    assert asked.days_of_history == 45
+    assert asked.source == "the history (45 days, ridge)"
     assert asked == forecaster_of(other, limit=limit).forecast(now)
 
 

@@ -7,7 +7,7 @@ from threading import Lock
 import numpy as np
 
 from lowtide.errors import LowtideError
-from lowtide.grid.forecast.features import DAY, FORECAST_HOURS, HOUR_S, Flags, Floats, HourlyPast, Integers, Series
+from lowtide.grid.forecast.features import DAY, FORECAST_HOURS, HOUR_S, Floats, HourlyPast, Integers, Series
 from lowtide.grid.history import HistoryStore
 from lowtide.grid.series import IntensityCurve, hour_of
 from lowtide.records import IntensityKind, Reading
@@ -47,7 +47,8 @@ class LeadErrors:
         if expected_now is None or expected_then is None:
             return None
         origin_s = now_s // HOUR_S * HOUR_S
-        near = self._errors[self._near(int(origin_s // HOUR_S))]
+        apart_h = np.abs(self._origins - int(origin_s // HOUR_S)) % DAY
+        near = self._errors[np.minimum(apart_h, DAY - apart_h) <= _NEAR_HOURS]
         now = expected_now + _block_means(near, now_s - origin_s, duration_s)
         then = expected_then + _block_means(near, start_s - origin_s, duration_s)
         usable = ~np.isnan(now) & ~np.isnan(then) & (now > 0)
@@ -55,11 +56,6 @@ class LeadErrors:
             return None
         low, high = np.quantile(100.0 * (1.0 - np.maximum(then[usable], 0.0) / now[usable]), _QUANTILES)
         return float(low), float(high)
-
-    def _near(self, hour: int) -> Flags:
-        apart = np.abs(self._origins - hour) % DAY
-        near: Flags = np.minimum(apart, DAY - apart) <= _NEAR_HOURS
-        return near
 
 
 def past_errors_before(past: HourlyPast, index: int, forecast: Callable[[int], Floats | None]) -> LeadErrors | None:

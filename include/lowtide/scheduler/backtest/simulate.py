@@ -18,8 +18,8 @@ from lowtide.config.schema import PausingConfig, PolicyName
 from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.grid.forecast.features import Series
 from lowtide.grid.forecast.model import HistoryForecaster
-from lowtide.grid.outlook import Outlook, Prediction, TrailingCurve, prediction_of
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.outlook import Outlook, TrailingCurve
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.scheduler.backtest.trace import ActualTrace, Floats, Grid
 from lowtide.scheduler.decision import decide
@@ -218,7 +218,7 @@ class Knowledge:
 
     def _prediction(self, step_start: datetime, row: int) -> Prediction | None:
         if self._forecaster is not None:
-            return prediction_of(self._forecaster, step_start)
+            return self._forecaster.forecast(step_start)
         curve = self._actual.rows(row - self._behind, row + self._ahead)
         return Prediction(curve=curve, source="the trace itself", issued_at=step_start)
 
