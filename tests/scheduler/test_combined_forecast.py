@@ -63,7 +63,7 @@ def test_only_what_is_wanted_is_made(foresight):
     assert (nothing.prediction, nothing.trailing) == (None, None)
     days_before = ForecastCombiner(foresight).combined(provider_says(140.0), T0, DataNeeds(trailing=True), "neso")
     assert days_before.prediction is None
-    assert days_before.trailing.percentile(30.0, timedelta(days=7)) > 0
+    assert days_before.trailing(30.0, timedelta(days=7)) > 0
 
 
 def test_what_has_not_ended_is_not_seen():
@@ -71,9 +71,9 @@ def test_what_has_not_ended_is_not_seen():
     until_now = past_readings(days=40)
     later = past_readings(days=3, end=T0 + timedelta(days=3))
     alone, together = (HistoryPredictor(lambda now, r=r: r, LONDON) for r in (until_now, (*until_now, *later)))
-    assert alone.prediction(T0).curve == together.prediction(T0).curve
+    assert alone.prediction(T0).curve.values == together.prediction(T0).curve.values
     window = timedelta(days=7)
-    assert alone.trailing(T0).percentile(30.0, window) == together.trailing(T0).percentile(30.0, window)
+    assert alone.trailing(T0)(30.0, window) == together.trailing(T0)(30.0, window)
 
 
 def test_a_store_is_read_again_when_it_has_grown_and_forecasts_in_it_are_no_past(tmp_path):

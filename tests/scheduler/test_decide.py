@@ -47,7 +47,7 @@ class Steady:
 
     value: float | None
 
-    def percentile(self, percent: float, window: timedelta) -> float | None:
+    def __call__(self, percent: float, window: timedelta) -> float | None:
         return self.value
 
 

@@ -166,7 +166,7 @@ def test_work_that_no_longer_fits_runs_at_once() -> None:
     curve = IntensityCurve([BEGIN, BEGIN + 7200], [100.0])
     found = plans(curve, Task(BEGIN, BEGIN + 1800, 3600, "paused", 600.0, 300.0, 60.0, 1))
     assert found is not None
-    assert found.runs_now
+    assert found.best is found.now
     assert found.best.segments == ((BEGIN, BEGIN + 3900),)
 
 

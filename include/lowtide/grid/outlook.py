@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from lowtide.errors import LowtideError
@@ -40,63 +41,53 @@ LONGEST_PAST = timedelta(days=800)
 """Two years and the weeks before them: what is older taught the forecast nothing more, and would have to be read each time."""
 
 
+Percentile = Callable[[float, timedelta], float | None]
+"""The least g/kWh at or below which the intensity was for so many percent of the known time of a window before a time; None
+if less than half of the window is known.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """The grid as it is known at one time.
 
     ``reading`` holds now, from the provider, the cache or the profile. ``shape`` is the modelled curve of the hours to
     come and only ever orders them. ``forecast`` is the provider's raw answer; ``prediction`` is what is made of all that is
-    known, and what policies go by. ``trailing`` is what held before now. ``failed_checks`` counts the provider's failures in
-    a row, this check included, 0 where it answered. ``steps`` names each step of the fallback in one line.
-    ``threshold_comparable`` is False where the reading's grams do not mean what the provider's would. ``worth_retrying`` is
-    False where another check cannot help.
+    known, and what policies go by. ``trailing`` gives the percentiles of what held before now. ``failed_checks`` counts the
+    provider's failures in a row, this check included, 0 where it answered. ``steps`` names each step of the fallback in one
+    line. ``threshold_comparable`` is False where the reading's grams do not mean what the provider's would.
+    ``worth_retrying`` is False where another check cannot help.
     """
 
     reading: Reading | None = None
     shape: tuple[Reading, ...] = ()
     forecast: Forecast | None = None
     prediction: Prediction | None = None
-    trailing: TrailingCurve | None = None
+    trailing: Percentile | None = None
     failed_checks: int = 0
     steps: tuple[str, ...] = ()
     threshold_comparable: bool = True
     worth_retrying: bool = True
 
 
-class TrailingCurve:
-    """What the grid was like over the days before a time.
+def trailing(curve: IntensityCurve, until_s: float) -> Percentile:
+    """Return the percentiles of the intensity before a time; what the curve holds from ``until_s`` on is not used."""
+    return cache(partial(_percentile, curve, until_s))  # many jobs ask the same
 
-    :param until_s: UNIX seconds; what the curve holds from there on is not used.
-    """
 
-    def __init__(self, curve: IntensityCurve, until_s: float) -> None:
-        self._curve = curve
-        self._until_s = until_s
-        self._found: dict[tuple[float, timedelta], float | None] = {}
-
-    def percentile(self, percent: float, window: timedelta) -> float | None:
-        """Return the least value at or below which the intensity was for ``percent`` of the known time of the window.
-
-        In g/kWh; None if less than half of the window before ``until_s`` is known.
-        """
-        asked = (percent, window)
-        if asked not in self._found:  # many jobs ask the same
-            self._found[asked] = self._percentile(percent, window.total_seconds())
-        return self._found[asked]
-
-    def _percentile(self, percent: float, window_s: float) -> float | None:
-        steps = self._curve.steps(self._until_s - window_s, self._until_s)
-        known = sorted((value, end_s - start_s) for start_s, end_s, value in steps)
-        total_s = sum(weight_s for _, weight_s in known)
-        if total_s < _LEAST_KNOWN * window_s:
-            return None
-        reached_s = 0.0
-        for value, weight_s in known:
-            reached_s += weight_s
-            # a sum of floats may miss its share by a rounding error
-            if reached_s >= total_s * percent / 100.0 * (1.0 - 1e-12):
-                return value
-        return known[-1][0]
+def _percentile(curve: IntensityCurve, until_s: float, percent: float, window: timedelta) -> float | None:
+    window_s = window.total_seconds()
+    known = sorted((value, end_s - start_s) for start_s, end_s, value in curve.steps(until_s - window_s, until_s))
+    total_s = sum(weight_s for _, weight_s in known)
+    if total_s < _LEAST_KNOWN * window_s:
+        return None
+    reached_s = 0.0
+    for value, weight_s in known:
+        reached_s += weight_s
+        # a sum of floats may miss its share by a rounding error
+        if reached_s >= total_s * percent / 100.0 * (1.0 - 1e-12):
+            return value
+    return known[-1][0]
 
 
 class StoredPast:
@@ -145,8 +136,8 @@ class HistoryPredictor:
             found = None if self._forecaster is None else self._forecaster.forecast(now)
             return None if found is None else replace(found, past_errors=self._past_errors)
 
-    def trailing(self, now: datetime) -> TrailingCurve | None:
-        """Return what the grid was like before now; None where nothing is known.
+    def trailing(self, now: datetime) -> Percentile | None:
+        """Return the percentiles of the intensity before now; None where nothing is known.
 
         :raises LowtideError: the stored values cannot be used.
         """
@@ -156,7 +147,7 @@ class HistoryPredictor:
                 return None
             self._curve = self._curve or IntensityCurve.from_readings(self._readings)
             step_s = (self._readings[-1].end - self._readings[-1].start).total_seconds()
-            return TrailingCurve(self._curve, now.timestamp() // step_s * step_s)
+            return trailing(self._curve, now.timestamp() // step_s * step_s)
 
     def _past_errors(self, now: datetime) -> LeadErrors | None:
         with self._lock:
@@ -189,13 +180,13 @@ class ForecastCombiner:
         if self._history is None or not (wanted.prediction or wanted.trailing):
             return replace(outlook, prediction=self._of_provider(outlook, provider)) if wanted.prediction else outlook
         try:
-            trailing = self._history.trailing(now) if wanted.trailing else None
+            before = self._history.trailing(now) if wanted.trailing else None
             own = self._history.prediction(now) if wanted.prediction else None
         except LowtideError as error:
             outlook = replace(outlook, steps=(*outlook.steps, f"history: cannot be used ({error})"))
-            trailing, own = None, None
+            before, own = None, None
         prediction = self._blended(outlook, now, own, provider) if wanted.prediction else None
-        return replace(outlook, prediction=prediction, trailing=trailing)
+        return replace(outlook, prediction=prediction, trailing=before)
 
     def _blended(self, outlook: Outlook, now: datetime, own: Prediction | None, provider: str) -> Prediction | None:
         """Return the provider's forecast, prolonged by the history's; without one that holds now, the history's."""

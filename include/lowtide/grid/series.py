@@ -28,14 +28,10 @@ class Block(NamedTuple):
     mean_gco2eq_per_kwh: float
 
 
-class Blocks(NamedTuple):
-    """The starts at which a block of one duration begins or ends at an edge, in time order.
-
-    ``totals`` are the blocks' integrals in g/kWh x s: what is only compared need not be divided.
-    """
-
-    starts_s: tuple[float, ...]
-    totals: tuple[float, ...]
+Blocks = tuple[tuple[float, ...], tuple[float, ...]]
+"""The starts at which a block of one duration begins or ends at an edge, in time order, and the blocks' integrals in g/kWh x s:
+what is only compared need not be divided.
+"""
 
 
 def nearly(mean: float) -> float:
@@ -156,15 +152,15 @@ class IntensityCurve:
 
         None where the curve covers no such block.
         """
-        blocks = self._blocks_of(duration_s)
-        i, j = bisect_right(blocks.starts_s, earliest_s), bisect_left(blocks.starts_s, latest_s)
+        starts_s, totals = self._blocks_of(duration_s)
+        i, j = bisect_right(starts_s, earliest_s), bisect_left(starts_s, latest_s)
         ends = ((start_s, self.mean_over(start_s, start_s + duration_s)) for start_s in {earliest_s, latest_s})
         found = [Block(start_s, mean) for start_s, mean in ends if mean is not None and start_s >= earliest_s]
         if i < j:
-            totals = blocks.totals[i:j]
-            limit = nearly(min(totals) / duration_s) * duration_s
-            k = next(k for k, total in enumerate(totals, i) if total <= limit)
-            found.append(Block(blocks.starts_s[k], blocks.totals[k] / duration_s))
+            tried = totals[i:j]
+            limit = nearly(min(tried) / duration_s) * duration_s
+            k = next(k for k, total in enumerate(tried, i) if total <= limit)
+            found.append(Block(starts_s[k], totals[k] / duration_s))
         if not found:
             return None
         limit = nearly(min(block.mean_gco2eq_per_kwh for block in found))
@@ -183,14 +179,12 @@ class IntensityCurve:
 
     def _blocks_of(self, duration_s: float) -> Blocks:
         """Return the starts at and before edges for a duration; many jobs of one duration share one curve."""
-        blocks = self._blocks.get(duration_s)
-        if blocks is None:
+        if duration_s not in self._blocks:
             if len(self._blocks) >= _MOST_DURATIONS:
                 self._blocks.clear()
             regular = self.step_s is not None and not self.has_gaps
-            blocks = self._regular_blocks(duration_s) if regular else self._general_blocks(duration_s)
-            self._blocks[duration_s] = blocks
-        return blocks
+            self._blocks[duration_s] = (self._regular_blocks if regular else self._general_blocks)(duration_s)
+        return self._blocks[duration_s]
 
     def _regular_blocks(self, duration_s: float) -> Blocks:
         """Return the blocks of a curve without gaps whose steps are of one length, in one pass over its prefix sums."""
@@ -198,9 +192,9 @@ class IntensityCurve:
         whole, rest_s = divmod(duration_s, edges_s[1] - edges_s[0])
         k = int(whole)
         if duration_s > self.end_s - self.start_s:
-            return Blocks((), ())
+            return (), ()
         if rest_s == 0:
-            return Blocks(edges_s[: n - k + 1], tuple(map(sub, sums[k:], sums)))
+            return edges_s[: n - k + 1], tuple(map(sub, sums[k:], sums))
         # a block that begins at an edge reaches rest_s into step i + k; one that ends at an edge begins rest_s before an edge
         rests = [rest_s * value for value in self.values]
         starts: list[float] = [0.0] * (2 * (n - k))
@@ -208,22 +202,13 @@ class IntensityCurve:
         starts[0::2], starts[1::2] = edges_s[: n - k], [edge - duration_s for edge in edges_s[k + 1 :]]
         totals[0::2] = [b - a + rest for a, b, rest in zip(sums, sums[k:n], rests[k:], strict=False)]
         totals[1::2] = [b - a + rest for a, b, rest in zip(sums[1:], sums[k + 1 :], rests, strict=False)]
-        return Blocks(tuple(starts), tuple(totals))
+        return tuple(starts), tuple(totals)
 
     def _general_blocks(self, duration_s: float) -> Blocks:
         """Return the blocks of any curve; those that it does not cover are left out."""
         starts = sorted({*self.edges_s, *(edge - duration_s for edge in self.edges_s)})
         found = [(start, mean) for start in starts if (mean := self.mean_over(start, start + duration_s)) is not None]
-        return Blocks(tuple(start for start, _ in found), tuple(mean * duration_s for _, mean in found))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, IntensityCurve):
-            return NotImplemented
-        mine = (self.edges_s, self._sums, self._gap_sums)  # not the values: a NaN does not equal itself
-        return mine == (other.edges_s, other._sums, other._gap_sums)
-
-    def __hash__(self) -> int:
-        return hash((self.edges_s, self._sums))
+        return tuple(start for start, _ in found), tuple(mean * duration_s for _, mean in found)
 
 
 class SavingErrors(Protocol):

@@ -23,6 +23,8 @@ from lowtide.scheduler.waiting import DecisionEvent, check
 
 _log = logging.getLogger(__name__)
 
+_KEPT = ("progress", "expected_duration_s")
+
 # How often a training has paused and how far it was, kept outside the process: the attempt that resumes must not start counting anew.
 
 
@@ -37,11 +39,7 @@ def note_pause(folder: RunFolder, job: Job) -> None:
     start = unfinished(folder)
     if start is None or job.progress is None:
         return
-    known = {
-        "training_id": start.training_id,
-        "progress": job.progress.as_json(),
-        "expected_duration_s": job.expected_duration.total_seconds(),
-    }
+    known = {"training_id": start.training_id} | {name: job.as_json()[name] for name in _KEPT}
     try:
         write_json_atomically(folder.pauses, json.dumps(known))
     except (ArtifactError, OSError) as error:
@@ -59,13 +57,13 @@ def earlier_pauses(folder: RunFolder, job: Job, training_id: str) -> Job:
         known = json.loads(folder.pauses.read_text(encoding="utf-8"))
         if known["training_id"] != training_id:
             return job
-        expected, progress = timedelta(seconds=known["expected_duration_s"]), Progress.from_json(known["progress"])
+        paused = Job.from_json(job.as_json() | {name: known[name] for name in _KEPT})
     except FileNotFoundError:
         return job
     except (OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("%s cannot be read (%s); its pauses are not counted", folder.pauses, error)
         return job
-    return after_pause(replace(job, expected_duration=expected, progress=progress))
+    return after_pause(paused)
 
 
 _LEAST_SHARE = 0.02

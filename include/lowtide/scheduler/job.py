@@ -28,18 +28,6 @@ class Progress:
     pauses: int
     slice_done: Annotated[Seconds | None, Field(alias="slice_done_s")] = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return plain JSON; ``from_json`` reads it back."""
-        return as_json(_PROGRESS, self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Progress":
-        """Read what ``as_json`` wrote.
-
-        :raises ValueError: it is something else.
-        """
-        return _PROGRESS.validate_python(data)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -117,7 +105,8 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON with absolute times; ``from_json`` reads it back, in another process or another day."""
-        return as_json(_JOB, self)
+        written: dict[str, Any] = _JOB.dump_python(self, mode="json", by_alias=True)
+        return written
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Job":
@@ -128,13 +117,7 @@ class Job:
         return _JOB.validate_python(data)
 
 
-def as_json(adapter: TypeAdapter[Any], value: Any) -> dict[str, Any]:
-    """Return a dataclass as plain JSON, its durations in seconds under names that end in ``_s``."""
-    written: dict[str, Any] = adapter.dump_python(value, mode="json", by_alias=True)
-    return written
-
-
-_PROGRESS, _JOB = TypeAdapter(Progress), TypeAdapter(Job)
+_JOB = TypeAdapter(Job)
 _DEFAULT_LIMITS = PausingConfig()
 
 

@@ -38,7 +38,7 @@ def percentile(context: PolicyContext) -> Decision:
     """Start when the intensity is at or below a percentile of the last days; where that is unknown, fall back."""
     job, window = context.job, format_duration(context.job.percentile_window)
     trailing = context.outlook.trailing
-    limit = None if trailing is None else trailing.percentile(job.percentile, job.percentile_window)
+    limit = None if trailing is None else trailing(job.percentile, job.percentile_window)
     if limit is None:  # also where less than half of the window is known
         return without_signal(context, f"too little is known of the last {window} in {job.zone} for a percentile")
     return _compare_with_limit(context, limit, f"{limit:.0f} g/kWh, percentile {job.percentile:g} of the last {window}")

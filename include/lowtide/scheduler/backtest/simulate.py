@@ -18,7 +18,7 @@ from lowtide.config.schema import PausingConfig, PolicyName
 from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.grid.forecast.features import Series
 from lowtide.grid.forecast.model import HistoryForecaster
-from lowtide.grid.outlook import Outlook, TrailingCurve
+from lowtide.grid.outlook import Outlook, trailing
 from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.scheduler.backtest.trace import ActualTrace, Floats, Grid
@@ -214,7 +214,7 @@ class Knowledge:
         )
         # forecast and window use what had ended when this step began: at any time within the step that is all there is
         prediction = self._prediction(start, row) if with_prediction else None
-        return Outlook(reading=reading, prediction=prediction, trailing=TrailingCurve(self._known, start.timestamp()))
+        return Outlook(reading=reading, prediction=prediction, trailing=trailing(self._known, start.timestamp()))
 
     def _prediction(self, step_start: datetime, row: int) -> Prediction | None:
         if self._forecaster is not None:
