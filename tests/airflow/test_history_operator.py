@@ -50,10 +50,10 @@ def test_a_second_run_stores_nothing_that_is_known(run_probe, server: Loopback, 
     config = live_config(tmp_path)
     run_probe("record_history", file=config, days=2)
     kept = store(tmp_path / "artifacts", connection=CONNECTION)
-    before = kept.known_now(utc_now() - timedelta(days=2), utc_now() - HOUR)
+    before = kept.known(utc_now() - timedelta(days=2), utc_now() - HOUR)
     again = run_probe("record_history", file=config, days=2).xcoms["record"]
     assert again["filled"]["news"] <= 2  # a half-hour may have passed meanwhile
-    assert store(kept.folder.parents[4], connection=CONNECTION).known_now(before[0].start, before[-1].end) == before
+    assert store(kept.folder.parents[4], connection=CONNECTION).known(before[0].start, before[-1].end) == before
 
 
 def test_an_unavailable_provider_fails_the_task_so_that_it_is_retried(

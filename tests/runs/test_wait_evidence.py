@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.schema import GridConfig, ReportConfig
-from lowtide.grid.history import HistoryKey, open_history
+from lowtide.grid.history import HistoryKey, HistoryStore
 from lowtide.grid.providers.offline import open_replay
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
 from lowtide.report.files import write_report
@@ -62,7 +62,7 @@ def remember(root: Path, readings: list[Reading]) -> None:
         signal_type=readings[0].signal_type,
         emission_factor_type=readings[0].emission_factor_type,
     )
-    open_history(root, key).add(readings, NOW)
+    HistoryStore(root, key).add(readings, NOW)
 
 
 def report(folder: RunFolder, record: TrainingRecord, root: Path | None, now: datetime = NOW) -> Report:

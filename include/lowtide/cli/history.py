@@ -12,7 +12,7 @@ from lowtide.cli.charts import Span, chart
 from lowtide.cli.options import artifacts_root, print_json, timestamp
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError
-from lowtide.grid.history import Coverage, HistoryKey, HistoryStore, open_history, stores_of_zone
+from lowtide.grid.history import Coverage, HistoryKey, HistoryStore, stores_of_zone
 from lowtide.grid.history_import import read_history_file
 from lowtide.grid.series import IntensityCurve
 from lowtide.records import EmissionFactorType, Reading, SignalType
@@ -74,7 +74,7 @@ def _import(options: argparse.Namespace, zone: Zone, root: Path) -> None:
             signal_type=SignalType.AVERAGE,
             emission_factor_type=found,
         )
-        store = open_history(root, key)
+        store = HistoryStore(root, key)
         new = store.add(readings, known_at)
         results.append({"key": key.as_json(), "path": str(store.folder), "values": len(readings), "new": new})
     if options.json:
@@ -113,7 +113,7 @@ def _span(store: HistoryStore, start: datetime | None, end: datetime | None, now
 
 def _facts(store: HistoryStore, start: datetime, end: datetime) -> dict[str, Any]:
     written = ("start", "end", "carbon_intensity_gco2eq_per_kwh", "kind")
-    readings = (reading.as_json() for reading in store.known_now(start, end))
+    readings = (reading.as_json() for reading in store.known(start, end))
     return {
         "key": store.key.as_json(),
         "path": str(store.folder),
@@ -137,7 +137,7 @@ def _lines(store: HistoryStore, start: datetime, end: datetime) -> list[str]:
     unreadable = sorted(store.unreadable_files.items())
     lines += [f"  unreadable file {name}: {reason}" for name, reason in unreadable]
     drawn = (max(start, end - CHART_SPAN), end)
-    readings = store.known_now(*drawn) if start < end else ()
+    readings = store.known(*drawn) if start < end else ()
     return [*lines, *_chart(store, readings, drawn)] if readings else lines
 
 

@@ -16,7 +16,7 @@ from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.client import FileClient, IntensityClient, ProviderClient
-from lowtide.grid.history import HistoryStore, open_history
+from lowtide.grid.history import HistoryStore
 from lowtide.grid.http import Credentials, Limits, Transport
 from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast
 from lowtide.grid.providers.base import HttpProvider
@@ -100,7 +100,7 @@ def open_signal(
         if not provider.needs_key and (access.base_url is None or grid.provider == "auto"):
             access = replace(access, login=None, token=None)
         client = ProviderClient(provider=provider, transport=_transport(provider, access, limits), zone=zone)
-        store = None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
+        store = None if artifacts is None else HistoryStore(artifacts, provider_key(provider, zone, grid.connection))
         return IntensityClient(zone, client, combiner=None if store is None else _from_store(store))
     local = FileClient(provider=PROVIDERS[name].load()(grid))
     if name == "replay" and anchor is not None:

@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -108,16 +108,6 @@ class Observation(NamedTuple):
     source: str
     learnt_at: datetime
 
-    @property
-    def interval(self) -> Interval:
-        """Start and end; revisions of one interval are found by it."""
-        return self.start, self.end
-
-    @property
-    def recency(self) -> tuple[datetime, bool, float, str]:
-        """What is learnt later holds; the rest only makes ties independent of the order of the rows."""
-        return self.learnt_at, self.kind is IntensityKind.MEASURED, self.gco2eq_per_kwh, self.source
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
@@ -126,7 +116,6 @@ class Coverage:
     start: datetime
     end: datetime
     intervals: int
-    actual: timedelta
     forecast_only: timedelta
     gaps: tuple[Interval, ...]
     unreadable_files: tuple[str, ...] = ()
@@ -134,8 +123,8 @@ class Coverage:
     @property
     def actual_percent(self) -> float:
         """The part of the span with an actual value, in percent; 100 for an empty span."""
-        length = self.end - self.start
-        return 100.0 * (self.actual / length) if length else 100.0
+        length, unknown = self.end - self.start, sum((end - start for start, end in self.gaps), timedelta(0))
+        return 100.0 * ((length - unknown) / length) if length else 100.0
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able mapping."""
@@ -151,10 +140,13 @@ class Coverage:
 
 
 class HistoryStore:
-    """One signal's values in one folder. Any number of processes, also on other machines, may add and read at once."""
+    """One signal's values in one folder. Any number of processes, also on other machines, may add and read at once.
 
-    def __init__(self, folder: Path, key: HistoryKey) -> None:
-        self.folder = folder
+    :raises ConfigurationError: the key's zone is not in the zone table.
+    """
+
+    def __init__(self, artifacts_root: Path, key: HistoryKey) -> None:
+        self.folder = key.folder(artifacts_root)
         self.key = key
         self.timezone = find_zone(key.zone).timezone
         self._read: dict[str, tuple[tuple[int, ...], tuple[Observation, ...]]] = {}
@@ -169,7 +161,8 @@ class HistoryStore:
     def add(self, readings: Iterable[Reading], known_at: datetime) -> int:
         """Store what was learnt at a time and return how many values were news; a repeated answer is no news.
 
-        A repeat is not stored: another value that is added after it, but was learnt before it, counts as the newer one.
+        A repeat is not stored. Where another value is added after it that was learnt before it, that value counts as the
+        newer one until the provider is asked again.
 
         :raises InvalidAnswer: a reading of another zone or meaning, a fallback (cached, modelled, replayed), or one over
             more than a day.
@@ -195,27 +188,33 @@ class HistoryStore:
         own = (reading for reading in readings if self.key.admits(reading))
         return self.add((r for r in own if r.kind is IntensityKind.FORECAST or r.end <= known_at), known_at)
 
-    def known_now(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return the readings that overlap ``[start, end)``, in time order: the newest actual value, else the newest forecast."""
-        return self._readings(as_utc(start), as_utc(end), None)
+    def known(self, start: datetime, end: datetime, as_of: datetime | None = None) -> tuple[Reading, ...]:
+        """Return the readings that overlap ``[start, end)``, in time order: the newest actual value, else the newest forecast.
 
-    def known_at(self, start: datetime, end: datetime, time: datetime) -> tuple[Reading, ...]:
-        """Return what was known of ``[start, end)`` at a time, without anything that was learnt later."""
-        return self._readings(as_utc(start), as_utc(end), as_utc(time))
+        :param as_of: what was learnt later is left aside; None: nothing is.
+        """
+        start, end = as_utc(start), as_utc(end)
+        actual = self._overlapping(ACTUAL, _months(start, end), start, end)
+        chosen = best(actual, (), as_of)
+        missing = gaps((o[:2] for o in chosen), start, end)
+        if missing:
+            months = {month for gap in missing for month in _months(*gap)}
+            forecast = self._overlapping(FORECAST, months, start, end)
+            chosen = best(actual, forecast, as_of) if forecast else chosen
+        return self._as_readings(chosen)
 
     def coverage(self, start: datetime, end: datetime) -> Coverage:
         """Return how much of ``[start, end)`` is known, and the gaps."""
         start, end = as_utc(start), as_utc(end)
-        readings = self.known_now(start, end)
-        forecast = [reading for reading in readings if reading.kind is IntensityKind.FORECAST]
-        actual = [reading for reading in readings if reading.kind is not IntensityKind.FORECAST]
+        readings = self.known(start, end)
+        unknown = gaps(((r.start, r.end) for r in readings if r.kind is not IntensityKind.FORECAST), start, end)
+        forecast = [min(r.end, end) - max(r.start, start) for r in readings if r.kind is IntensityKind.FORECAST]
         return Coverage(
             start=start,
             end=end,
             intervals=len(readings),
-            actual=_length(actual, start, end),
-            forecast_only=_length(forecast, start, end),
-            gaps=tuple(gaps(((reading.start, reading.end) for reading in actual), start, end)),
+            forecast_only=sum(forecast, timedelta(0)),
+            gaps=tuple(unknown),
             unreadable_files=tuple(sorted(self.unreadable_files)),
         )
 
@@ -248,16 +247,6 @@ class HistoryStore:
             )
         start, end = as_utc(reading.start), as_utc(reading.end)
         return Observation(start, end, reading.carbon_intensity_gco2eq_per_kwh, reading.kind, reading.source, known_at)
-
-    def _readings(self, start: datetime, end: datetime, known_by: datetime | None) -> tuple[Reading, ...]:
-        actual = self._overlapping(ACTUAL, _months(start, end), start, end)
-        chosen = best(actual, (), known_by=known_by)
-        missing = gaps((o[:2] for o in chosen), start, end)
-        if missing:
-            months = {month for gap in missing for month in _months(*gap)}
-            forecast = self._overlapping(FORECAST, months, start, end)
-            chosen = best(actual, forecast, known_by=known_by) if forecast else chosen
-        return self._as_readings(chosen)
 
     def _overlapping(self, stage: str, months: Iterable[str], start: datetime, end: datetime) -> list[Observation]:
         names = [_file_name(month, stage) for month in sorted(months)]
@@ -319,8 +308,7 @@ class HistoryStore:
 
     def _append(self, name: str, observations: Collection[Observation]) -> int:
         known, path = self._file(name), self.folder / name
-        intervals = {observation.interval for observation in observations}
-        fresh = news(observations, [o for o in known if o.interval in intervals])
+        fresh = news(observations, known)
         if not fresh:
             return 0
         if name in self._unreadable:
@@ -357,29 +345,18 @@ class HistoryStore:
             lock.release()
 
 
-def open_history(artifacts_root: Path, key: HistoryKey) -> HistoryStore:
-    """Return the store of a key under the artifact root; it need not exist yet.
-
-    :raises ConfigurationError: the key's zone is not in the zone table.
-    """
-    return HistoryStore(key.folder(artifacts_root), key)
-
-
 def stores_of_zone(artifacts_root: Path, zone: str) -> list[HistoryStore]:
     """Return the zone's stores that exist, by path."""
-    folders: Sequence[Path] = sorted((artifacts_root / "history").glob("*/*/*/*"))
-    keys = ((folder, HistoryKey.from_folder(folder)) for folder in folders)
-    return [HistoryStore(folder, key) for folder, key in keys if key is not None and key.zone == zone]
+    keys = map(HistoryKey.from_folder, sorted((artifacts_root / "history").glob(f"{_component(zone)}/*/*/*")))
+    return [HistoryStore(artifacts_root, key) for key in keys if key is not None]
 
 
 # What a set of observations says, whatever their order: the newest of each interval, an actual one before a forecast.
 
 
-def best(
-    actual: Iterable[Observation], forecast: Iterable[Observation], *, known_by: datetime | None = None
-) -> list[Observation]:
+def best(actual: Iterable[Observation], forecast: Iterable[Observation], as_of: datetime | None) -> list[Observation]:
     """Return at most one observation for each instant, in time order: of the best kind, of these the newest."""
-    found = _newest(forecast, known_by) | _newest(actual, known_by)
+    found = _newest(forecast, as_of) | _newest(actual, as_of)
     chosen = sorted(found.values())
     if any(later.start < earlier.end for earlier, later in pairwise(chosen)):
         pieces = foremost((o.start, o.end, rank_of(o.kind, o.learnt_at), o) for o in chosen)
@@ -387,25 +364,30 @@ def best(
     return chosen
 
 
-def news(observations: Iterable[Observation], known: Iterable[Observation]) -> list[Observation]:
+def news(observations: Collection[Observation], known: Iterable[Observation]) -> list[Observation]:
     """Return the observations that change what is known at their time, of one stage."""
-    by_interval: dict[Interval, list[Observation]] = {}
+    by_interval: dict[Interval, list[Observation]] = {observation[:2]: [] for observation in observations}
     for observation in known:
-        by_interval.setdefault(observation.interval, []).append(observation)
+        if observation[:2] in by_interval:
+            by_interval[observation[:2]].append(observation)
     fresh = []
-    for new in sorted(set(observations), key=lambda o: o.recency):
-        revisions = by_interval.setdefault(new.interval, [])
-        before = max((o for o in revisions if o.learnt_at <= new.learnt_at), key=lambda o: o.recency, default=None)
+    for new in sorted(set(observations), key=_by_time):
+        revisions = by_interval[new[:2]]
+        before = max((o for o in revisions if o.learnt_at <= new.learnt_at), key=_by_time, default=None)
         if new not in revisions and (before is None or before[:5] != new[:5]):
             fresh.append(new)
             revisions.append(new)
     return fresh
 
 
-def _newest(observations: Iterable[Observation], known_by: datetime | None) -> dict[Interval, Observation]:
+def _by_time(observation: Observation) -> tuple[object, ...]:
+    return observation.learnt_at, *observation  # all of it: ties are independent of the order of the rows
+
+
+def _newest(observations: Iterable[Observation], as_of: datetime | None) -> dict[Interval, Observation]:
     found: dict[Interval, Observation] = {}
     for observation in observations:
-        if known_by is not None and observation[5] > known_by:
+        if as_of is not None and observation[5] > as_of:
             continue
         interval = observation[:2]  # by index: properties would make a year of half-hours take twice as long
         rival = found.get(interval)
@@ -504,7 +486,3 @@ def _component(text: str) -> str:
     if quoted.startswith(".") or quoted == _PUBLIC:
         return f"%{ord(text[0]):02X}{quoted[1:]}"
     return quoted
-
-
-def _length(readings: Iterable[Reading], start: datetime, end: datetime) -> timedelta:
-    return sum((min(r.end, end) - max(r.start, start) for r in readings), timedelta(0))

@@ -13,7 +13,7 @@ from lowtide.config.zones import find_zone
 from lowtide.errors import LowtideError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.factory import open_provider
-from lowtide.grid.history import open_history
+from lowtide.grid.history import HistoryStore
 from lowtide.grid.providers.offline import open_replay
 from lowtide.grid.series import Source, best_known, cover
 from lowtide.io import sha256_of
@@ -84,7 +84,7 @@ def _stored(
             return ()
         zone = find_zone(grid.zone)
         key = provider_key(open_provider(grid.provider, grid, zone), zone, grid.connection)
-        return ActualFigures(now=now, history=open_history(artifacts_root, key))(start, end)
+        return ActualFigures(now=now, history=HistoryStore(artifacts_root, key))(start, end)
     except LowtideError as error:
         _log.info("the grid of %s is not available: %s", folder.path, error)
         return ()

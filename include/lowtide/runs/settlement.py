@@ -14,7 +14,7 @@ from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.client import IntensityClient, ProviderClient
-from lowtide.grid.history import HistoryStore, open_history
+from lowtide.grid.history import HistoryStore
 from lowtide.grid.series import best_known, cover, gaps
 from lowtide.io import hold_ledger, sha256_of
 from lowtide.records import AnyRecord, Reading, TrainingRecord
@@ -45,7 +45,7 @@ class ActualFigures:
 
     def __call__(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return what is known of ``[start, end)`` now."""
-        kept = self.history.known_now(start, end) if self.history else ()
+        kept = self.history.known(start, end) if self.history else ()
         known = cover(start, end, [lambda *_: self._over(kept)])
         if self.signal is None or not gaps(((one.start, one.end) for one in known), start, end):
             return known
@@ -183,7 +183,7 @@ def history_of(signal: IntensityClient, artifacts_root: Path, connection: str | 
     client = signal.source
     if not isinstance(client, ProviderClient):
         return None
-    return open_history(artifacts_root, provider_key(client.provider, signal.zone, connection))
+    return HistoryStore(artifacts_root, provider_key(client.provider, signal.zone, connection))
 
 
 def check_same_grid(account: AnyRecord, grid: GridConfig, signal: IntensityClient) -> None:

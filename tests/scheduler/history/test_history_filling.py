@@ -10,7 +10,7 @@ from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
 from lowtide.grid.backfill import Filling, fill, provider_key
 from lowtide.grid.client import ProviderClient
-from lowtide.grid.history import HistoryStore, open_history
+from lowtide.grid.history import HistoryStore
 from lowtide.grid.http import Credentials, Limits, Transport
 from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.electricity_maps import ElectricityMapsProvider
@@ -57,15 +57,15 @@ def test_the_forecast_the_last_days_and_the_gaps_are_kept_with_the_time_of_learn
     done = filled(kept, server.url)
     assert spans(server) == ["2026-03-06T13:00Z/2026-03-20T12:07Z"]
     assert done.failures == []
-    past = kept.known_now(SLOT - 13 * DAY, SLOT)
+    past = kept.known(SLOT - 13 * DAY, SLOT)
     assert [(r.carbon_intensity_gco2eq_per_kwh, r.kind) for r in past] == [
         (grid_value(r.start), IntensityKind.ESTIMATED) for r in past
     ]
     assert kept.coverage(SLOT - 13 * DAY, SLOT).gaps == ()
-    ahead = kept.known_now(SLOT, SLOT + 48 * HOUR)
+    ahead = kept.known(SLOT, SLOT + 48 * HOUR)
     assert {r.kind for r in ahead} == {IntensityKind.FORECAST}
     assert kept.coverage(SLOT, SLOT + 48 * HOUR).forecast_only == 48 * HOUR
-    assert kept.known_at(SLOT - HOUR, SLOT + HOUR, NOW - timedelta(seconds=1)) == ()
+    assert kept.known(SLOT - HOUR, SLOT + HOUR, NOW - timedelta(seconds=1)) == ()
 
 
 def test_filling_again_asks_for_the_last_two_days_only_and_stores_nothing_new(server: Loopback, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_revised_value_is_news_and_the_first_one_stays_known(tmp_path: Path) -
         server.route("/intensity/2026-03-18T12:00Z/2026-03-20T12:08Z", json_answer(slots(SLOT - HOUR, 77)))
         assert filled(store(tmp_path), server.url, at=NOW + timedelta(minutes=1)).news == 1
     span = SLOT - HOUR, SLOT - HOUR / 2
-    readings = [*store(tmp_path).known_at(*span, NOW), *store(tmp_path).known_now(*span)]
+    readings = [*store(tmp_path).known(*span, NOW), *store(tmp_path).known(*span)]
     assert [r.carbon_intensity_gco2eq_per_kwh for r in readings] == [grid_value(SLOT - HOUR), 77]
 
 
@@ -132,7 +132,7 @@ def test_no_answer_at_all_is_an_error_and_the_rest_is_not_asked_for(tmp_path: Pa
 
 def test_a_provider_that_gives_the_last_day_only_is_asked_for_it_once(tmp_path: Path) -> None:
     provider = ElectricityMapsProvider()
-    kept = open_history(tmp_path, provider_key(provider, GB, "em"))
+    kept = HistoryStore(tmp_path, provider_key(provider, GB, "em"))
     points = [_point(SLOT - 23 * HOUR + i * HOUR, 200 + i) for i in range(24)]
     with Loopback() as server:
         server.route("/v3/carbon-intensity/latest", json_answer(points[-1]))
@@ -142,7 +142,7 @@ def test_a_provider_that_gives_the_last_day_only_is_asked_for_it_once(tmp_path: 
         paths = [seen.path for seen in server.seen]
     assert paths.count("/v3/carbon-intensity/history") == 1
     assert kept.coverage(SLOT - 23 * HOUR, SLOT).gaps == ()
-    assert not kept.known_now(SLOT, SLOT + HOUR)  # the hour that is not over is no actual yet
+    assert not kept.known(SLOT, SLOT + HOUR)  # the hour that is not over is no actual yet
     assert done.news == 23
     assert any("forecast" in failure for failure in done.failures)
 

@@ -117,8 +117,8 @@ class StoredForecasts:
     def _errors_of(self, origin: datetime) -> Floats:
         """Return actual minus forecast of each hour from an origin on, in g/kWh; NaN where either is unknown."""
         end = origin + _AHEAD
-        forecast = [r for r in self._store.known_at(origin, end, origin) if r.kind is IntensityKind.FORECAST]
-        actual = [r for r in self._store.known_now(origin, end) if r.kind is not IntensityKind.FORECAST]
+        forecast = [r for r in self._store.known(origin, end, origin) if r.kind is IntensityKind.FORECAST]
+        actual = [r for r in self._store.known(origin, end) if r.kind is not IntensityKind.FORECAST]
         first_hour = int(origin.timestamp()) // HOUR_S
         return _hours_from(first_hour, actual) - _hours_from(first_hour, forecast)
 
