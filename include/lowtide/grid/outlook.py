@@ -104,7 +104,7 @@ class StoredPast:
         start -= timedelta(days=start.weekday())  # a start that moved each day would change Monday's fit each day
         found = self._store.version(), start
         if found != self._read:  # two years are read in a tenth of a second: not at each check of each wait
-            known = self._store.known_now(start, now)
+            known = self._store.known(start, now)
             self._read, self._readings = found, tuple(r for r in known if r.kind is not IntensityKind.FORECAST)
         if self._readings and self._readings[-1].end > now:
             return tuple(r for r in self._readings if r.end <= now)
@@ -177,14 +177,13 @@ class ForecastCombiner:
 
     def combined(self, outlook: Outlook, now: datetime, wanted: DataNeeds, provider: str) -> Outlook:
         """Return the outlook with what is wanted beside the reading; a history that cannot be used is one of its steps."""
-        if self._history is None or not (wanted.prediction or wanted.trailing):
-            return replace(outlook, prediction=self._of_provider(outlook, provider)) if wanted.prediction else outlook
+        before, own = None, None
         try:
-            before = self._history.trailing(now) if wanted.trailing else None
-            own = self._history.prediction(now) if wanted.prediction else None
+            if self._history is not None:
+                own = self._history.prediction(now) if wanted.prediction else None
+                before = self._history.trailing(now) if wanted.trailing else None
         except LowtideError as error:
             outlook = replace(outlook, steps=(*outlook.steps, f"history: cannot be used ({error})"))
-            before, own = None, None
         prediction = self._blended(outlook, now, own, provider) if wanted.prediction else None
         return replace(outlook, prediction=prediction, trailing=before)
 

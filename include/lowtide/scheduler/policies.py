@@ -8,7 +8,7 @@ from math import inf, isnan
 from typing import TYPE_CHECKING, NamedTuple
 
 from lowtide.config.schema import PolicyName
-from lowtide.grid.series import Block, IntensityCurve, Prediction
+from lowtide.grid.series import Block, IntensityCurve
 from lowtide.records import IntensityKind, Reading
 from lowtide.scheduler.types import Action, Decision, Planned, PolicyContext, Reason, at, utc
 from lowtide.timeutil import format_duration
@@ -179,9 +179,15 @@ def _settle(context: PolicyContext, view: "ForecastView", choice: Choice, why: s
         return Planned(start, ((start, start + context.job.remaining),), saving_percent, view.source)
 
     if choice.is_worth_it:
-        start = context.start_at(choice.best.start_s)
-        text = f"waiting: {why}by {view.words} {_better(view, choice, start)}{view.problems()}"
-        return context.wait(Reason.FORECAST_MINIMUM, text, plan=block(start, choice.saving_percent))
+        start, share = context.start_at(choice.best.start_s), choice.saving_percent
+        better = f"{at(start)} is {share:.0f} % cleaner than now"
+        if view.source is not None:
+            mean, now = choice.best.mean_gco2eq_per_kwh, choice.now_mean
+            better = (
+                f"a start at {at(start)} has {mean:.0f} g/kWh, {share:.0f} % less than the {now:.0f} of a start now"
+            )
+        text = f"waiting: {why}by {view.words} {better}{view.problems()}"
+        return context.wait(Reason.FORECAST_MINIMUM, text, plan=block(start, share))
     text = f"{why}by {view.words} no later start is better{_by_at_least(context)}{view.problems()}"
     if _is_spread(context, view):
         start = context.start_at(view.earliest_s)
@@ -193,14 +199,6 @@ def _settle(context: PolicyContext, view: "ForecastView", choice: Choice, why: s
 def _is_spread(context: PolicyContext, view: "ForecastView") -> bool:
     has_time = context.latest_s is None or context.now_s < context.latest_s
     return view.earliest_s > context.now_s + _AT_ONCE_S and has_time
-
-
-def _better(view: "ForecastView", choice: Choice, start: datetime) -> str:
-    share = choice.saving_percent
-    if view.source is None:
-        return f"{at(start)} is {share:.0f} % cleaner than now"
-    mean, now = choice.best.mean_gco2eq_per_kwh, choice.now_mean
-    return f"a start at {at(start)} has {mean:.0f} g/kWh, {share:.0f} % less than the {now:.0f} of a start now"
 
 
 def _by_at_least(context: PolicyContext) -> str:
@@ -338,10 +336,11 @@ def predicted(context: PolicyContext) -> tuple[ForecastView | None, str]:
     curve = bridged(whole) if whole.has_gaps else whole
     if curve.value_at(context.now_s) is None:
         return None, f"{words} does not cover now, only from {at(utc(whole.start_s))} to {at(utc(whole.end_s))}"
-    remarks, is_whole = _remarks(context, prediction, curve)
+    age, missing = context.now - prediction.issued_at, _missing(context, whole, curve)
+    remarks = (*([f"it is {age / timedelta(hours=1):.0f} h old"] if age > STALE else []), *missing)
     contradiction = _contradiction(context, curve)
     curve, earliest_s = _with_jitter(context, curve)
-    return ForecastView(curve, earliest_s, words, prediction.source, remarks, is_whole, contradiction), ""
+    return ForecastView(curve, earliest_s, words, prediction.source, remarks, not missing, contradiction), ""
 
 
 def _usual_order(context: PolicyContext) -> ForecastView | None:
@@ -367,22 +366,18 @@ def bridged(curve: IntensityCurve) -> IntensityCurve:
     return IntensityCurve(curve.edges_s, values)
 
 
-def _remarks(context: PolicyContext, prediction: Prediction, curve: IntensityCurve) -> tuple[tuple[str, ...], bool]:
-    finish = context.job.latest_finish
-    finish_s = context.now_s if finish is None else finish.timestamp()
-    remarks = []
-    if context.now - prediction.issued_at > STALE:
-        remarks.append(f"it is {(context.now - prediction.issued_at) / timedelta(hours=1):.0f} h old")
-    is_whole = curve.end_s + _SLACK_S >= finish_s
-    if not is_whole and finish is not None:
-        remarks.append(f"it ends at {at(utc(curve.end_s))}, before the latest finish {at(finish)}")
-    if prediction.curve.has_gaps:
-        start_s, end_s = max(context.now_s, prediction.curve.start_s), min(finish_s, prediction.curve.end_s)
-        gap_s = end_s - start_s - sum(end - start for start, end, _ in prediction.curve.steps(start_s, end_s))
+def _missing(context: PolicyContext, whole: IntensityCurve, curve: IntensityCurve) -> list[str]:
+    """Return in words what a curve lacks of the time until the latest finish, as it came and with its gaps bridged."""
+    finish = context.job.latest_finish or context.now
+    missing = []
+    if curve.end_s + _SLACK_S < finish.timestamp():
+        missing.append(f"it ends at {at(utc(curve.end_s))}, before the latest finish {at(finish)}")
+    if whole.has_gaps:
+        start_s, end_s = max(context.now_s, whole.start_s), min(finish.timestamp(), whole.end_s)
+        gap_s = end_s - start_s - sum(end - start for start, end, _ in whole.steps(start_s, end_s))
         if gap_s > _AT_ONCE_S:
-            remarks.append(f"{gap_s / 3600:.1f} h of it are missing")
-            is_whole = False
-    return tuple(remarks), is_whole
+            missing.append(f"{gap_s / 3600:.1f} h of it are missing")
+    return missing
 
 
 def _contradiction(context: PolicyContext, curve: IntensityCurve) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -29,8 +29,6 @@ STALE_HOURS = 7 * DAY
 """Nothing is forecast when the last known hour is older."""
 SEASON_COLUMNS = 4
 
-_EPOCH_WEEKDAY = 3
-"""1970-01-01 was a Thursday."""
 _SHORTEST_S = 60
 _WIDER_DAYS = (28, 91, 364)
 _YEAR_H = 365.25 * DAY
@@ -47,27 +45,8 @@ def local_hours(first_hour: int, count: int, timezone: ZoneInfo) -> tuple[Intege
 
     :param first_hour: hours since 1970.
     """
-    hours = np.arange(first_hour, first_hour + count, dtype=np.int64)
-    local_s = hours * HOUR_S + _offsets_s(hours, timezone)
-    days = local_s // (DAY * HOUR_S)
-    return local_s // HOUR_S % DAY, (days + _EPOCH_WEEKDAY) % 7
-
-
-def _offsets_s(hours: Integers, timezone: ZoneInfo) -> Integers:
-    """Return the offset from UTC at each hour: asked once a day, and every hour of the days on which it changes."""
-    days = hours // DAY
-    first = int(days[0])
-    daily = np.array([_offset_s(day * DAY, timezone) for day in range(first, int(days[-1]) + 2)], dtype=np.int64)
-    offsets = daily[days - first]
-    for changed in np.flatnonzero(np.diff(daily)):
-        for i in np.flatnonzero(days == first + changed):
-            offsets[i] = _offset_s(int(hours[i]), timezone)
-    return offsets
-
-
-def _offset_s(hour: int, timezone: ZoneInfo) -> int:
-    offset = datetime.fromtimestamp(hour * HOUR_S, UTC).astimezone(timezone).utcoffset()
-    return 0 if offset is None else int(offset.total_seconds())
+    local = [datetime.fromtimestamp(hour * HOUR_S, timezone) for hour in range(first_hour, first_hour + count)]
+    return np.array([time.hour for time in local]), np.array([time.weekday() for time in local])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

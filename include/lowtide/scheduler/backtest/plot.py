@@ -35,16 +35,15 @@ def check_picture_path(path: Path) -> None:
 
 
 def draw(backtest: Backtest, path: Path) -> None:
-    """Draw a backtest to a file.
+    """Draw a backtest to a file that ``check_picture_path`` has admitted.
 
-    :raises ArtifactError: the file's ending is not a picture's, or the file cannot be written.
+    :raises ArtifactError: the file cannot be written.
     """
     # half a second and 60 MB, so only where a picture is wanted; without pyplot there is no window and no global state
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    check_picture_path(path)
     line = shown_line(backtest)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(12, 7), dpi=120, layout="constrained")

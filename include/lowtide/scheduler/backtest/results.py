@@ -167,7 +167,8 @@ def emitted(actual: ActualTrace, runs: Sequence[Run], duration_s: float, limits:
     resume_s = limits.resume_time.total_seconds()
     grams = actual.integral(start_s + resumed * resume_s, end_s)
     begun_s = start_s[resumed]
-    while_resuming = actual.mean(begun_s, begun_s + resume_s) if resume_s > 0 else actual.at(begun_s)
+    at_once = [actual.curve.value_at(time_s) or 0.0 for time_s in begun_s.tolist()]
+    while_resuming = actual.mean(begun_s, begun_s + resume_s) if resume_s > 0 else np.array(at_once)
     grams[resumed] += limits.resume_energy.total_seconds() * while_resuming
     return np.bincount(job, weights=grams, minlength=len(runs)) / duration_s
 

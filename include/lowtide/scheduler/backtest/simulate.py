@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, pairwise, product
 from multiprocessing import get_context
 from typing import Literal, NamedTuple
@@ -153,7 +153,8 @@ def choose_jobs(config: SimConfig, actual: ActualTrace) -> tuple[list[Floats], t
     for scenario in config.scenarios():
         ends_s = submitted_s + scenario.room_s
         inside = ends_s <= actual.end_s
-        whole = inside & ~actual.touches_gap(submitted_s, ends_s)
+        spans = zip(submitted_s.tolist(), ends_s.tolist(), strict=True)
+        whole = np.array([actual.curve.mean_over(*span) is not None for span in spans], dtype=bool)
         past_end += int((~inside).sum())
         at_gaps += int((inside & ~whole).sum())
         chosen.append(submitted_s[whole])
@@ -183,21 +184,12 @@ class Knowledge:
             self._forecaster = HistoryForecaster(series, config.timezone, history_limit=config.history_limit)
         self._ahead = int(max(scenario.room_s for scenario in config.scenarios()) // step_s) + 2
         self._behind = int(config.jitter.total_seconds() // step_s) + 1  # a job with jitter sees the curve later
-        self._outlooks: dict[tuple[int, bool], Outlook] = {}
+        # jobs come in the order of their submission: as much is kept as one of them may ask for
+        self._kept_outlook = lru_cache(maxsize=2 * self._ahead)(self._outlook_of_row)
 
     def outlook(self, now: datetime, *, with_prediction: bool) -> Outlook:
         """Return what was known at a time; without the prediction where the policy does not use one."""
-        key = (self._actual.row_of(now.timestamp()), with_prediction)
-        outlook = self._outlooks.get(key)
-        if outlook is None:
-            outlook = self._outlooks[key] = self._outlook_of_row(*key)
-        return outlook
-
-    def forget_before(self, time_s: float) -> None:
-        """Drop what no later job will ask for: the memory in use does not grow with the years."""
-        first = self._actual.row_of(time_s)
-        for key in [key for key in self._outlooks if key[0] < first]:
-            del self._outlooks[key]
+        return self._kept_outlook(self._actual.row_of(now.timestamp()), with_prediction)
 
     def _outlook_of_row(self, row: int, with_prediction: bool) -> Outlook:
         actual = self._actual
@@ -363,7 +355,6 @@ def _simulate(config: SimConfig, grid: Grid, jobs: Sequence[tuple[float, int]]) 
     run = run_job_as_planned_at_submission if config.decide_once else run_job
     runs = []
     for submitted_s, number in jobs:
-        knowledge.forget_before(submitted_s)
         scenario = scenarios[number]
         job = config.job(scenario, submitted_s, grid.actual.step_s)
         outlook_at = partial(knowledge.outlook, with_prediction=job.wanted.prediction)
