@@ -85,7 +85,7 @@ def test_a_killed_run_is_recovered_settled_and_counted_without_anybody_asking(tm
     assert account.settlement is not None
     assert account.first_valuation.emissions_gco2eq == booked.emissions_gco2eq > account.emissions_gco2eq
     check_contract(folder)
-    savings, _ = refresh_savings(tmp_path, settings=ReportConfig(), now=utc_now())
+    savings, _ = refresh_savings(tmp_path, now=utc_now())
     assert savings.left_out == ()
     assert sum(group.total.energy_kwh for group in savings.groups) == pytest.approx(account.energy_kwh.total)
     assert recover(tmp_path)[0] == []

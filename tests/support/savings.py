@@ -62,4 +62,4 @@ def nightly(day: int = 1, month: int = 3, **changes: Any) -> TrainingRecord:
 
 def savings_of(root: Path, **query: Any) -> Savings:
     """Return the savings ledger of a root at a fixed time."""
-    return savings_ledger(root, default_repeatability_percent=3.0, now=NOW, **query)
+    return savings_ledger(root, now=NOW, **query)

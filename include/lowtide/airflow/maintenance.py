@@ -149,8 +149,7 @@ class RefreshSavingsOperator(ConfiguredOperator):
 
         :raises AirflowException: a file cannot be written; a retry may succeed.
         """
-        config = self.run_context(context).config
-        savings, paths = refresh_savings(config.artifacts_path, settings=config.values.report, now=utc_now())
+        savings, paths = refresh_savings(self.run_context(context).config.artifacts_path, now=utc_now())
         for group in savings.groups:
             _, *figures = rows(group)[-1]
             totals = ", ".join(f"{name}: {text}" for name, text in zip(HEADER[1:], figures, strict=True))

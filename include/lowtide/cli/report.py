@@ -64,7 +64,6 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigurationError("--until is before --since; swap them")
     savings = savings_ledger(
         root,
-        default_repeatability_percent=DEFAULT_PERCENT,
         now=utc_now(),
         since=options.since,
         until=options.until,

@@ -5,13 +5,12 @@ from typing import Final, Literal, NamedTuple
 
 from lowtide import units
 from lowtide.records import IntensityKind, TrainingRecord
-from lowtide.report.model import Changes, Report, RunFigures, Spread, Waiting
+from lowtide.report.model import Changes, Comparison, Report, Spread, Waiting
 
 Side = Literal["baseline", "run"]
-Run = RunFigures | TrainingRecord
 
 
-def runs_of(report: Report, side: Side) -> tuple[RunFigures, ...]:
+def runs_of(report: Comparison, side: Side) -> tuple[TrainingRecord, ...]:
     """Return the runs of a side; empty without a baseline."""
     if report.replicates is not None:
         return report.replicates.baselines if side == "baseline" else report.replicates.runs
@@ -35,10 +34,10 @@ class Figure(NamedTuple):
 
     key: str
     label: str
-    read: Callable[[Run], float]
+    read: Callable[[TrainingRecord], float]
     write: Callable[[float], str]
     change: str | None = None
-    note: Callable[[Run], str] = lambda _: ""
+    note: Callable[[TrainingRecord], str] = lambda _: ""
 
     def change_text(self, value: float | None) -> str:
         """Write a change of this figure."""
@@ -57,7 +56,7 @@ class Figure(NamedTuple):
         return self.read(runs[0]) if runs else None
 
 
-def _replayed(run: Run) -> str:
+def _replayed(run: TrainingRecord) -> str:
     return " (replayed time)" if IntensityKind.REPLAYED in run.intensity_kinds else ""
 
 
@@ -117,11 +116,11 @@ class Detail(NamedTuple):
     """A row that is text, or that has no spread: ``after`` names the figure below which it is shown, None = at the end."""
 
     label: str
-    write: Callable[[RunFigures], str]
+    write: Callable[[TrainingRecord], str]
     after: Figure | None = None
 
 
-def bounds_text(run: RunFigures) -> str:
+def bounds_text(run: TrainingRecord) -> str:
     """Write between which emissions a run's are if the methods err as far as is known."""
     bounds = run.uncertainty
     if bounds is None:
@@ -129,7 +128,7 @@ def bounds_text(run: RunFigures) -> str:
     return f"{units.grams_text(bounds.emissions_low_gco2eq)} to {units.grams_text(bounds.emissions_high_gco2eq)}"
 
 
-def _score(run: RunFigures) -> str:
+def _score(run: TrainingRecord) -> str:
     score = run.sci
     if score is None:
         return units.NONE_TEXT

@@ -6,7 +6,7 @@ from lowtide.records import TrainingRecord
 from lowtide.report.attribution import changes_of, controllable_of, parts_of
 from lowtide.report.comparability import barring
 from lowtide.report.figures import FIGURES, WAIT_FIGURES
-from lowtide.report.model import Comparability, Interval, ReplicateFigure, Replicates, RunFigures, Waiting
+from lowtide.report.model import Comparability, Interval, ReplicateFigure, Replicates, Waiting
 from lowtide.report.statistics import CONFIDENCE_PERCENT, METHOD, intervals_of, spread_of
 from lowtide.report.waiting import avoided_percent
 
@@ -33,8 +33,8 @@ def replicates_of(
     if len(runs) > 1:
         waiting = intervals_of(lambda g: {"percent": avoided_percent(g[0])}, [runs])
     return Replicates(
-        baselines=tuple(map(RunFigures.of, baselines)),
-        runs=tuple(map(RunFigures.of, runs)),
+        baselines=tuple(baselines),
+        runs=tuple(runs),
         confidence_percent=CONFIDENCE_PERCENT,
         method=METHOD,
         without_interval=reason,

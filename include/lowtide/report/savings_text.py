@@ -25,7 +25,7 @@ _FORMULA = re.compile(r"(^|[;,]\s*[\"']*)(?=[=+\-@＝＋－＠])")
 def cells_csv(savings: Savings) -> str:
     """Return one line for each model in each month of each group."""
     rows = [
-        {**_names(group), "month": part.month, "model": part.model, **part.figures.model_dump()}
+        {**group.model_dump(include=set(_GROUP)), "month": part.month, "model": part.model, **part.figures.model_dump()}
         for group in savings.groups
         for part in group.cells
     ]
@@ -37,10 +37,6 @@ def runs_csv(savings: Savings) -> str:
     rows = [run.model_dump() for run in savings.runs]
     rows += [{**out.model_dump(), "left_out": out.reason, "ended_at": out.last_change} for out in savings.left_out]
     return _csv((*SavingsRun.model_fields, "left_out"), rows)
-
-
-def _names(group: Group) -> dict[str, str]:
-    return {name: getattr(group, name) for name in _GROUP}
 
 
 def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
@@ -109,7 +105,7 @@ def left_out(savings: Savings) -> list[str]:
 
 def repeatability_remarks(savings: Savings, default_percent: float) -> Iterator[str]:
     """Yield the repeatability within which a change of energy per sample is not measurable, where it is not the default."""
-    if savings.repeatability_for_all:
+    if savings.repeatability_percent is not None:
         yield f"a change of energy per sample within {savings.repeatability_percent:g} % is not measurable, in every run"
         return
     own = Counter(run.repeatability_percent for run in savings.runs if run.repeatability_percent is not None)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lowtide import units
-from lowtide.records import Counterfactual, IntensityKind
+from lowtide.records import Counterfactual, IntensityKind, TrainingRecord
 from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, missing_emissions_text, unsettled_share
 from lowtide.report.figures import (
     DETAILS,
@@ -26,7 +26,7 @@ from lowtide.report.figures import (
     runs_of,
     spread_of,
 )
-from lowtide.report.model import PerfectForesight, Report, RunFigures, Spread, Waiting
+from lowtide.report.model import PerfectForesight, Report, Spread, Waiting
 
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
 _MARKUP = re.compile(r"([\\`*\[\]|~#]|(?<=:)/(?=/)|(?<=www)\.)", re.IGNORECASE)
@@ -80,7 +80,7 @@ def _cell(report: Report, figure: Figure, side: Side) -> str:
     return "".join(plain(figure.write(figure.read(run)) + figure.note(run)) for run in runs_of(report, side)) or "-"
 
 
-def _detail_rows(sides: Sequence[Sequence[RunFigures]], after: Figure | None) -> Iterator[Row]:
+def _detail_rows(sides: Sequence[Sequence[TrainingRecord]], after: Figure | None) -> Iterator[Row]:
     for detail in DETAILS:
         if detail.after is after:
             before, now = (plain(", ".join(dict.fromkeys(map(detail.write, side)))) or "-" for side in sides)
@@ -284,13 +284,13 @@ def interval_rows(report: Report) -> list[tuple[str, ...]]:
     ]
 
 
-def _kinds_text(valued: RunFigures | Counterfactual) -> str:
+def _kinds_text(valued: TrainingRecord | Counterfactual) -> str:
     """Write which share of the energy is valued at which kind of intensity."""
     kinds = sorted(valued.intensity_kinds.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{_KIND_MEANING.get(kind, kind)} {units.percent_text(100 * share)}" for kind, share in kinds)
 
 
-def _of_both(report: Report, write: Callable[[RunFigures], str]) -> Iterator[str]:
+def _of_both(report: Report, write: Callable[[TrainingRecord], str]) -> Iterator[str]:
     now = write(report.run)
     if report.baseline is None:
         yield now
@@ -300,11 +300,11 @@ def _of_both(report: Report, write: Callable[[RunFigures], str]) -> Iterator[str
         yield from (f"this run: {now}", f"baseline: {before}")
 
 
-def _meters(run: RunFigures) -> str:
+def _meters(run: TrainingRecord) -> str:
     return ", ".join(f"{part} by {method}" for part, kwh, method in _components(run) if kwh)
 
 
-def _components(run: RunFigures) -> Iterator[tuple[str, float, str]]:
+def _components(run: TrainingRecord) -> Iterator[tuple[str, float, str]]:
     """Yield the parts of the energy, each with its kWh and the method by which it was obtained."""
     methods = {str(part): str(method) for part, method in run.energy_kwh.methods.items()}
     for part in ("cpu", "gpu", "ram"):
@@ -352,7 +352,7 @@ def _comparability(report: Report) -> Iterator[str]:
 # The sources of one run's figures.
 
 
-def run_facts(run: RunFigures) -> Facts:
+def run_facts(run: TrainingRecord) -> Facts:
     """Return when and where a run took place, and which methods and files its figures follow from."""
     energy = ", ".join(f"{part} {units.energy_text(kwh)} ({method})" for part, kwh, method in _components(run))
     missing, before = missing_emissions_text(run), run.counterfactual
@@ -379,7 +379,7 @@ def run_facts(run: RunFigures) -> Facts:
     return [(name, lines) for name, lines in found if lines]
 
 
-def _settled(run: RunFigures) -> list[str]:
+def _settled(run: TrainingRecord) -> list[str]:
     settlement = run.settlement
     if settlement is None:
         return []

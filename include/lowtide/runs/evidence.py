@@ -67,9 +67,7 @@ def wait_evidence(
         lambda *_: [reading for reading in read if reading.end <= now],
     ]
     readings = cover(record.submitted_at, end, sources)
-    return WaitEvidence(
-        rows=facts.rows, readings=readings, deadline=delay.deadline, waited=delay.waited, queued_s=delay.queued_s
-    )
+    return WaitEvidence(rows=facts.rows, readings=readings, delay=delay)
 
 
 def _stored(

@@ -8,23 +8,22 @@ import pytest
 from lowtide.records import TrainingRecord
 from lowtide.report.html import run_data
 from lowtide.report.html.run_data import Evidence, Level, activities, gather, intensity_levels, total_s
-from lowtide.report.model import RunFigures
 
 from tests.support.day_runs import DayRun, night_run, tide_gco2eq_per_kwh
 
 HOUR_S = 3600.0
 
 
-def shown(run: DayRun, path: Path) -> tuple[RunFigures, Evidence]:
+def shown(run: DayRun, path: Path) -> tuple[TrainingRecord, Evidence]:
     _, record = run.write(path)
     return figures_of(record), gather(figures_of(record))
 
 
-def figures_of(record: TrainingRecord) -> RunFigures:
-    return RunFigures.of(record)
+def figures_of(record: TrainingRecord) -> TrainingRecord:
+    return record
 
 
-def levels_of(run: RunFigures | TrainingRecord, evidence: Evidence) -> list[Level]:
+def levels_of(run: TrainingRecord, evidence: Evidence) -> list[Level]:
     return intensity_levels(evidence, run.submitted_at.timestamp(), run.ended_at.timestamp())
 
 
@@ -73,7 +72,7 @@ def test_what_rows_are_valued_at_comes_before_what_was_read(tmp_path: Path) -> N
     folder.decisions.write_text(
         text.replace('"carbon_intensity_gco2eq_per_kwh": 2', '"carbon_intensity_gco2eq_per_kwh": 9')
     )
-    evidence = gather(RunFigures.of(record))
+    evidence = gather(record)
     steps = [s for s in levels_of(record, evidence) if s.start_s >= record.started_at.timestamp()]
     assert (
         max(step.carbon_intensity_gco2eq_per_kwh for step in steps if step.end_s <= record.ended_at.timestamp()) < 300
@@ -82,13 +81,13 @@ def test_what_rows_are_valued_at_comes_before_what_was_read(tmp_path: Path) -> N
 
 def test_an_unknown_intensity_stays_empty(tmp_path: Path) -> None:
     _, record = night_run(pauses=[], decisions=False, grid_since_submission=False).write(tmp_path / "run")
-    steps = levels_of(record, gather(RunFigures.of(record)))
+    steps = levels_of(record, gather(record))
     assert steps[0].start_s == record.started_at.timestamp()
 
 
 def test_weeks_of_five_minute_figures_are_averaged_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, record = DayRun(hours=6, row_s=300, pue=1.3).write(tmp_path / "run")
-    evidence = gather(RunFigures.of(record))
+    evidence = gather(record)
     every = levels_of(record, evidence)
     monkeypatch.setattr(run_data, "_MOST_LEVELS", 7)
     levels = levels_of(record, evidence)

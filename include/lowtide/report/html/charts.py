@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from lowtide import units
+from lowtide.records import TrainingRecord
 from lowtide.report.figures import EMISSIONS, PARTS, Credit, Part, Side, credit_of
 from lowtide.report.html.run_data import (
     Bins,
@@ -31,7 +32,7 @@ from lowtide.report.html.run_data import (
     since_start,
     total_s,
 )
-from lowtide.report.model import Interval, Report, RunFigures
+from lowtide.report.model import Interval, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -324,7 +325,7 @@ def _timeline(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ti
     )
 
 
-def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Level]:
+def _means(run: TrainingRecord, spans: Sequence[Span]) -> Iterator[Level]:
     """Yield the mean had it begun at submission, over the time that it would have taken, and the mean as it ran."""
     at_submission, energy_kwh = run.counterfactual, run.energy_kwh.total * run.pue
     if at_submission is None or not energy_kwh or spans[0].activity != "waiting":

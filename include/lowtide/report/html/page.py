@@ -14,11 +14,12 @@ from markupsafe import Markup, escape
 
 from lowtide import units
 from lowtide.config.providers import licences_of
+from lowtide.records import TrainingRecord
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
 from lowtide.report.figures import EMISSIONS, FIGURES, Figure, bounds_text, runs_of
 from lowtide.report.html.charts import Table, intensity, power, waterfall
 from lowtide.report.html.run_data import Evidence, activities, done_text, gather
-from lowtide.report.model import Interval, Report, RunFigures, Waiting
+from lowtide.report.model import Interval, Report, Waiting
 from lowtide.report.text import (
     DIFFERENCE_HEADER,
     INTERVAL_HEADER,
@@ -201,7 +202,7 @@ def sources_of(evidence: Evidence) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reading.source for reading in (*evidence.readings, *evidence.seen)))
 
 
-def _read_facts(run: RunFigures, evidence: Evidence) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _read_facts(run: TrainingRecord, evidence: Evidence) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what only the run's files hold, first of all whether the ledger's rows, summed here, are the record's figures."""
     if (rows := evidence.rows) is not None:
         kwh, grams = float(rows.energy_kwh.sum()), float(rows.emissions_gco2eq.sum())

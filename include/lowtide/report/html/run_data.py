@@ -19,12 +19,12 @@ from lowtide.records import (
     AnyRecord,
     Reading,
     RecordedDecision,
+    TrainingRecord,
     decision_files,
     read_decisions,
     read_intensity,
     read_record,
 )
-from lowtide.report.model import RunFigures
 from lowtide.timeutil import parse_time
 from lowtide.units import duration_text
 
@@ -191,7 +191,7 @@ class Evidence:
         return tuple(decision.reading for decision in self.decisions if decision.reading is not None)
 
 
-def gather(run: RunFigures, folder: Path | None = None) -> Evidence:
+def gather(run: TrainingRecord, folder: Path | None = None) -> Evidence:
     """Read what is beside a run's ledger, or in ``folder`` where the run was moved since.
 
     Only a ledger with the recorded checksum is drawn: a page must not show one run's curve under another one's figures.
@@ -225,7 +225,7 @@ def gather(run: RunFigures, folder: Path | None = None) -> Evidence:
     )
 
 
-def _record(path: Path, run: RunFigures, problems: list[str]) -> AnyRecord | None:
+def _record(path: Path, run: TrainingRecord, problems: list[str]) -> AnyRecord | None:
     try:
         record = read_record(path)
     except ArtifactError as error:
@@ -237,7 +237,7 @@ def _record(path: Path, run: RunFigures, problems: list[str]) -> AnyRecord | Non
     return None
 
 
-def _files(run: RunFigures, folder: Path, ledger_sha256: str | None) -> tuple[EvidenceFile, ...]:
+def _files(run: TrainingRecord, folder: Path, ledger_sha256: str | None) -> tuple[EvidenceFile, ...]:
     """Return the ledger and what is beside it; of the latter no checksum is recorded, so it is given as it is now."""
     checked = None if ledger_sha256 is None else ledger_sha256 == run.ledger_sha256
     found = [EvidenceFile("ledger", run.ledger_path, run.ledger_sha256, checked)]
@@ -271,7 +271,7 @@ class Level(NamedTuple):
     carbon_intensity_gco2eq_per_kwh: float
 
 
-def activities(run: RunFigures, evidence: Evidence) -> tuple[Span, ...]:
+def activities(run: TrainingRecord, evidence: Evidence) -> tuple[Span, ...]:
     """Return what the run did from submission to its end, in order and without a gap."""
     submitted, started, ended = (at.timestamp() for at in (run.submitted_at, run.started_at, run.ended_at))
     spans = [Span("waiting", submitted, started)] if started > submitted else []
