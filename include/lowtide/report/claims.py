@@ -27,11 +27,13 @@ def headline(comparison: Comparison) -> Headline:
     """Apply the rules: no baseline, simulated, unsettled, not comparable, estimated energy, and only then a claim."""
     if comparison.baseline is None:
         return _no_baseline(comparison)
-    estimated = _of_both(comparison, estimated_energy_reasons)
+    estimated = _reasons(comparison, estimated_energy_reasons)
     if estimated:
         estimated.append("estimated energy supports no claim about efficiency or the total")
-    if simulated := _of_both(comparison, simulated_reasons):
-        return _simulated(comparison, [*simulated, *barring(comparison.fairness, "comparison"), *estimated])
+    if simulated := _reasons(comparison, simulated_reasons):
+        reasons = (*simulated, *barring(comparison.fairness, "comparison"), *estimated)
+        text = f"Simulated, nothing is claimed. In the simulation: {_figures(comparison)}."
+        return Headline(status="simulated", direction=None, text=text, reasons=reasons)
     if barred := _barred(comparison):
         return _withheld(comparison, barred)
     if no_efficiency := [*estimated, *barring(comparison.fairness, "efficiency")]:
@@ -39,14 +41,13 @@ def headline(comparison: Comparison) -> Headline:
     return _claimed(comparison)
 
 
-def _of_both(comparison: Comparison, *rules: Rule) -> list[str]:
-    sides: tuple[Side, ...] = ("baseline", "run")
-    both = [found for side in sides for found in named(runs_of(comparison, side), side)]
-    return [reason for rule in rules for record, who in both for reason in rule(record, who)]
+def _reasons(comparison: Comparison, *rules: Rule, sides: Sequence[Side] = ("baseline", "run")) -> list[str]:
+    records = [one for side in sides for one in named(runs_of(comparison, side), side)]
+    return [reason for rule in rules for record, who in records for reason in rule(record, who)]
 
 
 def _barred(comparison: Comparison) -> list[str]:
-    reasons = [*_of_both(comparison, *UNSOUND), *barring(comparison.fairness, "comparison")]
+    reasons = [*_reasons(comparison, *UNSOUND), *barring(comparison.fairness, "comparison")]
     if not reasons and comparison.changes.emissions_percent is None:
         reasons.append("the baseline's emissions are zero, so no percentage exists")
     return reasons
@@ -61,11 +62,6 @@ def _no_baseline(comparison: Comparison) -> Headline:
         text=text + _waiting_alone(comparison),
         reasons=(why, *_unsound_run(comparison)),
     )
-
-
-def _simulated(comparison: Comparison, reasons: list[str]) -> Headline:
-    text = f"Simulated, nothing is claimed. In the simulation: {_figures(comparison)}."
-    return Headline(status="simulated", direction=None, text=text, reasons=tuple(reasons))
 
 
 def _withheld(comparison: Comparison, reasons: list[str]) -> Headline:
@@ -132,10 +128,7 @@ def _waiting_alone(comparison: Comparison) -> str:
 
 
 def _unsound_run(comparison: Comparison) -> list[str]:
-    rules = (simulated_reasons, *UNSOUND)
-    return [
-        reason for rule in rules for run, who in named(runs_of(comparison, "run"), "run") for reason in rule(run, who)
-    ]
+    return _reasons(comparison, simulated_reasons, *UNSOUND, sides=("run",))
 
 
 # The headline's sentences: a worse result is reported in the same way as a better one.

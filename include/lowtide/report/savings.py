@@ -348,22 +348,19 @@ def _is_wanted(entry: Entry, since: datetime | None, until: datetime | None, dag
 
 def _once_each(entries: Sequence[Entry]) -> list[Entry]:
     """Leave out copies of a run's folder, which may be of an earlier state: before the training resumed, or was settled."""
-    kept: dict[tuple[str, datetime], SavingsRun] = {}
+    best: dict[tuple[str, datetime], SavingsRun] = {}
     for run in entries:
         if isinstance(run, SavingsRun):
-            first = kept.setdefault((run.run_id, run.started_at), run)
-            kept[run.run_id, run.started_at] = max(first, run, key=_progress)
-    folders = {key: run.folder for key, run in kept.items()}
+            key = (run.run_id, run.started_at)
+            best[key] = max(
+                best.get(key, run), run, key=lambda one: (one.finished, one.energy_kwh, -one.unsettled_gco2eq)
+            )
     return [
         _left_out(entry, f"it is a copy of {folder}")
-        if isinstance(entry, SavingsRun) and (folder := folders[entry.run_id, entry.started_at]) != entry.folder
+        if isinstance(entry, SavingsRun) and (folder := best[entry.run_id, entry.started_at].folder) != entry.folder
         else entry
         for entry in entries
     ]
-
-
-def _progress(run: SavingsRun) -> tuple[bool, float, float]:
-    return run.finished, run.energy_kwh, -run.unsettled_gco2eq
 
 
 def _verified(root: Path, entry: Entry) -> Entry:
