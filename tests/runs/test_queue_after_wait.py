@@ -59,12 +59,14 @@ def test_the_deadline_of_a_mapped_training_is_its_sensors(tmp_path: Path) -> Non
 
 
 def test_the_savings_count_the_one_that_waited_and_say_why_not_the_other(tmp_path: Path) -> None:
-    mapped_run(tmp_path, [(0, "wait"), (2, "run")], [2.0, 3.0])
+    trainings = mapped_run(tmp_path, [(0, "wait"), (2, "run")], [2.0, 3.0])
     waited, queued = savings_of(tmp_path).runs
     assert waited.avoided_by_waiting_gco2eq is not None
     assert (waited.wait_s, queued.wait_s) == (7200.0, 7200.0)  # the second one's third hour was in the queue
     assert queued.avoided_by_waiting_gco2eq is None
     assert queued.waiting_not_counted[0].startswith(BARRED)
+    reports = [report(tmp_path, folder, record).waiting.not_claimed for folder, record in trainings]
+    assert reports == [waited.waiting_not_counted, queued.waiting_not_counted]  # one rule for report and savings
 
 
 def test_a_mapped_trainings_own_decisions_do_not_hide_its_sensors(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_queue_is_told_from_a_wait_by_the_decisions(tmp_path: Path, actions: l
     times = [*[SUBMITTED, SUBMITTED + HALF_HOUR][: len(actions) - 1], STARTED]
     looks = [look(at, None) | {"action": action} for at, action in zip(times, actions, strict=False)]
     folder, record = finished(tmp_path, looks)
-    assert wait_evidence(record, folder, tmp_path, now=NOW).waited is waited
+    assert wait_evidence(record, folder, tmp_path, now=NOW).delay.waited is waited
     assert ("Waiting 5 h made" in report(folder, record, tmp_path).headline.text) == (waited is not False)
 
 
@@ -139,7 +139,7 @@ def test_decisions_of_an_earlier_run_in_the_same_folder_are_not_this_runs(tmp_pa
     before = look(SUBMITTED - timedelta(days=1), None, DEADLINE - timedelta(days=1))
     after = look(NOW, None, DEADLINE + timedelta(days=3))
     folder, record = finished(tmp_path, [before, look(SUBMITTED, grid()[0]), after])
-    assert wait_evidence(record, folder, None, now=NOW).deadline == DEADLINE
+    assert wait_evidence(record, folder, None, now=NOW).delay.deadline == DEADLINE
 
 
 def test_a_missed_deadline_is_told(tmp_path: Path) -> None:
