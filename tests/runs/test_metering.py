@@ -4,14 +4,17 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.errors import MeasurementError, TrainingError
+from lowtide.records import LedgerEventKind
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.run import measured, open_metering
+from lowtide.runs.run import open_metering, train_measured
 from lowtide.timeutil import utc_now
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 from lowtide.tracker.meter import MeterReading
@@ -50,8 +53,19 @@ def result(device: str = "cpu") -> TrainingResult:
     )
 
 
-def recorder(path: Path, meter: ReplayMeter | NullMeter) -> EnergyRecorder:
-    return EnergyRecorder(meter, LedgerWriter(path), constant, now=utc_now, interval_s=0.03, pue=1.0, attempt=1)
+def attempt(path: Path, meter: ReplayMeter | NullMeter, train: Callable[[], TrainingResult]) -> dict[str, Any]:
+    """Train in an attempt and return what its closing line says."""
+    with LedgerWriter(path) as ledger:
+        ledger.open_attempt(1, {})
+        recorder = EnergyRecorder(meter, ledger, constant, now=utc_now, interval_s=0.03, pue=1.0, attempt=1)
+        train_measured(ledger, recorder, meter, train)
+    return closing(path)
+
+
+def closing(path: Path) -> dict[str, Any]:
+    last = read_ledger(path).events[-1]
+    assert last.event is LedgerEventKind.CLOSED
+    return dict(last.details)
 
 
 class RaisesLater(ReplayMeter):
@@ -73,11 +87,11 @@ def test_a_meter_that_raises_ends_no_training_and_its_figures_are_marked(
         time.sleep(0.3)
         return result()
 
-    found, shortfall = measured(recorder(tmp_path / "l", meter), meter, train)
-    assert found == result()
-    assert shortfall == "the energy of this run is incomplete: the sensor's bus is gone"
+    closed = attempt(tmp_path / "l", meter, train)
+    assert (closed["outcome"], closed["result"]) == ("finished", result().model_dump(mode="json"))
+    assert closed["problems"][0] == "the energy of this run is incomplete: the sensor's bus is gone"
     assert read_ledger(tmp_path / "l").rows
-    assert shortfall in caplog.text
+    assert closed["problems"][0] in caplog.text
 
 
 def test_a_training_that_fails_says_so_whatever_the_meter_does(tmp_path: Path) -> None:
@@ -89,25 +103,29 @@ def test_a_training_that_fails_says_so_whatever_the_meter_does(tmp_path: Path) -
         raise TrainingError("out of memory")
 
     with pytest.raises(TrainingError, match="out of memory") as caught:
-        measured(recorder(tmp_path / "l", meter), meter, train)
+        attempt(tmp_path / "l", meter, train)
     assert "the sensor's bus is gone" in caught.value.__notes__[0]
+    assert closing(tmp_path / "l")["outcome"] == "failed"
 
 
 def test_a_training_on_a_gpu_that_nobody_measures_is_marked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A container with CUDA and without NVML: the GPU's energy would silently be 0."""
     caplog.set_level(logging.WARNING)
     meter = NullMeter()
-    _, shortfall = measured(recorder(tmp_path / "a", meter), meter, lambda: result("cuda"))
-    assert "it ran on NVIDIA H200, whose energy could not be measured" in (shortfall or "")
-    assert measured(recorder(tmp_path / "b", meter), meter, result) == (result(), None)
+    (problem,) = attempt(tmp_path / "a", meter, lambda: result("cuda"))["problems"]
+    assert problem.startswith(
+        "the energy of this run is incomplete: it ran on NVIDIA H200, whose energy could not be measured"
+    )
+    assert problem in caplog.text
+    assert attempt(tmp_path / "b", meter, result)["problems"] == []
 
 
 DISK_FULL = """
 import resource, sys, time
 from pathlib import Path
-from lowtide.runs.run import measured
+from lowtide.errors import ArtifactError
 from tests.support.replay_meter import ReplayMeter
-from tests.runs.test_metering import recorder, result
+from tests.runs.test_metering import attempt, result
 
 def train():
     time.sleep(0.1)
@@ -115,13 +133,15 @@ def train():
     time.sleep(0.2)
     return result()
 
-meter = ReplayMeter()
-print(measured(recorder(Path(sys.argv[1]), meter), meter, train)[1])
+try:
+    attempt(Path(sys.argv[1]), ReplayMeter(), train)
+except ArtifactError as error:
+    print(error)
 """
 
 
-def test_a_disk_that_is_full_to_the_end_ends_no_training_and_the_figures_are_marked(tmp_path: Path) -> None:
-    """The kernel itself refuses the write; every row that was acknowledged is whole."""
+def test_a_disk_that_is_full_to_the_end_is_reported_and_leaves_an_open_attempt_of_whole_rows(tmp_path: Path) -> None:
+    """The kernel itself refuses the write; every row that was acknowledged is whole, and the log says what is missing."""
     path = tmp_path / "ledger.jsonl"
     done = subprocess.run(
         [sys.executable, "-c", DISK_FULL, str(path)],
@@ -132,11 +152,12 @@ def test_a_disk_that_is_full_to_the_end_ends_no_training_and_the_figures_are_mar
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("the energy of this run is incomplete: ")
     assert "free space" in done.stdout
+    assert "the energy of this run is incomplete: " in done.stderr
     contents = read_ledger(path)
     assert contents.rows
-    assert contents.problems == ()
+    (problem,) = contents.problems
+    assert "attempt 1 was not closed" in problem
 
 
 def prepared(folder: Path, **changes: object) -> TrainingRun:

@@ -6,7 +6,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Self, cast
 
@@ -34,7 +35,7 @@ from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import utc_now
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.gpu import VISIBLE
-from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter, read_ledger
+from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter
 from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 from lowtide.tracker.recorder import EnergyRecorder
@@ -143,50 +144,41 @@ def begin(run: TrainingRun) -> str:
     :raises ConfigurationError: an unfinished training has a checkpoint, but the configuration differs from its own.
     :raises ArtifactError: the folder cannot be written, or another process is training in it.
     """
-    run.folder.create()
-    with _held(run.folder):
+    folder = run.folder
+    folder.create()
+    if not folder.ledger.exists():
         return _prepared(run)
+    try:
+        # the ledger of a running training must not be moved, and no settlement must run while one starts
+        with hold_ledger(folder.ledger, timeout_s=SETTLEMENT_S):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(folder.identity)  # shows that the run is alive: the attempt's first row may be a minute away
+            return _prepared(run)
+    except LedgerInUse:
+        raise ArtifactError(
+            f"{folder.path}: another process is training in this folder; wait for it, or end it"
+        ) from None
 
 
 def _prepared(run: TrainingRun) -> str:
-    folder = run.folder
-    earlier, wanted = unfinished(folder), run.training_id
-    identity = run_identity(run.config.values, run.anchor)
-    if folder.is_finished:
-        moved = _move_to(folder, "finished")
-        _log.warning("the finished training in %s was moved to %s; training again", folder.path, moved)
-    elif earlier is None or (wanted is not None and wanted != earlier.training_id):
-        _set_aside(folder, "they belong to another training")
-    else:
-        difference = refuse_another_training(run, earlier)
-        if difference is None:
-            # derived files are removed, facts stay; the record last: while it is there, this is repeated
-            folder.emissions.unlink(missing_ok=True)
-            folder.record.unlink(missing_ok=True)
-            return earlier.training_id
-        _set_aside(folder, difference)
-    training_id = wanted or new_training_id()
-    beginning = RunStart(training_id=training_id, run_id=run.run_id, submitted_at=run.submitted_at, identity=identity)
-    write_json_atomically(folder.identity, beginning.model_dump_json(indent=2))
-    return training_id
-
-
-@contextlib.contextmanager
-def _held(folder: RunFolder) -> Iterator[None]:
-    # the ledger of a running training must not be moved, and no settlement must run while one starts
-    if not folder.ledger.exists():
-        yield
-        return
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(hold_ledger(folder.ledger, timeout_s=SETTLEMENT_S))
-        except LedgerInUse:
-            raise ArtifactError(
-                f"{folder.path}: another process is training in this folder; wait for it, or end it"
-            ) from None
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(folder.identity)  # shows that the run is alive: the attempt's first row may be a minute away
-        yield
+    folder, wanted, earlier = run.folder, run.training_id, unfinished(run.folder)
+    why: str | None
+    if earlier is None or (wanted is not None and wanted != earlier.training_id):
+        why = "they belong to another training"
+    elif (why := refuse_another_training(run, earlier)) is None:
+        # derived files are removed, facts stay; the record last: while it is there, this is repeated
+        folder.emissions.unlink(missing_ok=True)
+        folder.record.unlink(missing_ok=True)
+        return earlier.training_id
+    _set_aside(folder, why)
+    start = RunStart(
+        training_id=wanted or new_training_id(),
+        run_id=run.run_id,
+        submitted_at=run.submitted_at,
+        identity=run_identity(run.config.values, run.anchor),
+    )
+    write_json_atomically(folder.identity, start.model_dump_json(indent=2))
+    return start.training_id
 
 
 def refuse_another_training(run: TrainingRun, earlier: RunStart) -> str | None:
@@ -206,12 +198,7 @@ def refuse_another_training(run: TrainingRun, earlier: RunStart) -> str | None:
 
 
 def _set_aside(folder: RunFolder, why: str) -> None:
-    moved = _move_to(folder, "other")
-    if moved:
-        _log.warning("the files of an earlier attempt in %s were moved to %s: %s", folder.path, moved, why)
-
-
-def _move_to(folder: RunFolder, name: str) -> str | None:
+    is_finished = folder.is_finished
     # the record last: while it is there, a half-finished move is recognised as that of a finished training
     kept = (
         *(folder.ledger, folder.child_log, folder.attempts, folder.checkpoints),
@@ -220,24 +207,30 @@ def _move_to(folder: RunFolder, name: str) -> str | None:
     )
     present = [path for path in kept if path.exists()]
     if not present:
-        return None
-    number = 1 + sum(1 for _ in folder.path.glob(f"{name}-*"))
-    target = folder.path / f"{name}-{number}"
+        return
+    name = "finished" if is_finished else "other"
+    target = folder.path / f"{name}-{1 + len([*folder.path.glob(f'{name}-*')])}"
     target.mkdir()
     for path in present:
         path.replace(target / path.name)
-    return target.name
+    if is_finished:
+        _log.warning("the finished training in %s was moved to %s; training again", folder.path, target.name)
+    else:
+        _log.warning("the files of an earlier attempt in %s were moved to %s: %s", folder.path, target.name, why)
 
 
 # Measuring a run's energy: what goes wrong with it never ends the training.
 
 
-def open_metering(run: TrainingRun) -> tuple[EnergyMeter, dict[str, str]]:
+def open_metering(run: TrainingRun, meter: EnergyMeter | None = None) -> tuple[EnergyMeter, dict[str, str]]:
     """Set CodeCarbon up for the GPUs that the child can use, and charge the run its share of the machine unless configured otherwise.
 
+    :param meter: used instead of CodeCarbon.
     :returns: the meter, and variables that the training child must see so that it uses no GPU that is not counted.
     :raises MeasurementError: CodeCarbon cannot be set up.
     """
+    if meter is not None:
+        return meter, {}
     config = run.config.values
     machine = CodeCarbonMeter(count_gpus=config.training.device != "cpu")
     visible = machine.selection.visible
@@ -251,39 +244,43 @@ def open_metering(run: TrainingRun) -> tuple[EnergyMeter, dict[str, str]]:
         return machine, environment
 
 
-def measured(
-    recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
-) -> tuple[TrainingResult, str | None]:
-    """Train while the recorder runs; what goes wrong with the measuring is kept, and ends no training.
+def train_measured(
+    ledger: LedgerWriter, recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
+) -> None:
+    """Train while the recorder runs, and close the attempt in the ledger however it ends; only a killed process leaves it open.
 
-    :returns: the result, and what is missing of the energy; None = nothing.
-    :raises LowtideError: what ``train`` raises, or a meter that does not start.
+    What goes wrong with the measuring ends no training: the closing line says what is missing of the energy.
+
+    :raises LowtideError: what ``train`` raises, a meter that does not start, or a closing line that cannot be written.
     """
+
+    def close(outcome: str, shortfall: object, result: dict[str, Any] | None = None) -> None:
+        problems = (*([f"{INCOMPLETE}{shortfall}"] if shortfall else []), *recorder.problems)
+        for problem in problems:
+            _log.warning("energy ledger: %s", problem)
+        ledger.close_attempt(outcome, problems, result=result)
+
     result: TrainingResult | None = None
-    shortfall: str | None = None
     try:
         with recorder:
             result = train()
-    except Exception as failure:
-        if result is None:
+    except BaseException as error:
+        if result is None or not isinstance(error, Exception):
+            paused, stopped = isinstance(error, TrainingPaused), isinstance(error, TrainingStopped)
+            try:
+                close("paused" if paused else "stopped" if stopped else "failed", recorder.failure)
+            except ArtifactError as failure:
+                error.add_note(f"the energy ledger's attempt could not be closed: {failure}")
             raise
-        shortfall = f"{INCOMPLETE}{failure}"
-    else:
-        shortfall = _unseen_gpu(result, meter)
-    finally:
-        for problem in recorder.problems:
-            _log.warning("energy ledger: %s", problem)
-    if shortfall is not None:
-        _log.warning("%s", shortfall)
-    return result, shortfall
+    close("finished", recorder.failure or _unseen_gpu(result, meter), result.model_dump(mode="json"))
 
 
 def _unseen_gpu(result: TrainingResult, meter: EnergyMeter) -> str | None:
     if not result.device.startswith("cuda") or meter.methods["gpu"] != "none":
         return None
     return (
-        f"{INCOMPLETE}it ran on {result.device_name}, whose energy could not be measured"
-        " (CodeCarbon finds no GPU through NVML and nvidia-smi)"
+        f"it ran on {result.device_name}, whose energy could not be measured (CodeCarbon finds no GPU through NVML and"
+        " nvidia-smi)"
     )
 
 
@@ -363,19 +360,26 @@ class SignalRefresher:
         self._check = check or self._refresh
         self._interval_s = max(_SHORTEST_INTERVAL_S, interval_s)
         self._logged: tuple[str, ...] = ()
-        self._ended = threading.Event()
+        self._ended, self._first_check_done = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="lowtide-signal", daemon=True)
 
     def __enter__(self) -> Self:
-        self._try(self._refresh)  # before the training: the first row is valued at a reading, not at a guess
         self._thread.start()
         return self
+
+    def wait_for_first_check(self) -> None:
+        """Return once the grid's intensity has been asked for: the first row is valued at a reading, not at a guess."""
+        self._first_check_done.wait()
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(timeout=1.0)  # a request in flight may outlive the training, which does no harm
 
     def _run(self) -> None:
+        try:
+            self._try(self._refresh)
+        finally:
+            self._first_check_done.set()
         while not self._ended.wait(self._interval_s):
             self._try(self._check)
 
@@ -550,15 +554,18 @@ def run_training(
     :raises ArtifactError: the run's folder cannot be written, or another process is training in it.
     """
     training_id = begin(run)
-    energy_meter, environment = open_metering(run) if meter is None else (meter, {})
     config, clock, speed = run.config.values, Clock(run.anchor), run.anchor.speed if run.anchor else 1.0
     poke_s = config.scheduler.poke_interval.total_seconds() / speed
+    # the meter takes a second or two to set up: meanwhile the grid is asked and the ledger is read
+    opener = ThreadPoolExecutor(1, thread_name_prefix="energy-meter")
+    opening = opener.submit(open_metering, run, meter)
+    opener.shutdown(wait=False)
     with (
-        SignalRefresher(signal, clock, interval_s=poke_s, check=check),
+        SignalRefresher(signal, clock, interval_s=poke_s, check=check) as refresher,
         LedgerWriter(run.folder.ledger, timeout_s=SETTLEMENT_S) as ledger,
     ):
-        # after the writer has taken its lock and moved a torn line aside
-        attempt = read_ledger(run.folder.ledger).next_attempt
+        attempt = ledger.next_attempt
+        energy_meter, environment = opening.result()
         recorder = EnergyRecorder(
             energy_meter,
             ledger,
@@ -582,36 +589,14 @@ def run_training(
             on_checkpoint=on_checkpoint,
         )
         ledger.open_attempt(attempt, run_details(run, signal, energy_meter))
-        _train_in_attempt(ledger, recorder, energy_meter, supervision.train)
+        refresher.wait_for_first_check()
+        train_measured(ledger, recorder, energy_meter, supervision.train)
     _learn_grid_since_submission(run, signal)
     record = derive(run.folder)
     CheckpointManager(run.folder.checkpoints).prune(
         keep=1
     )  # the trained weights; nothing resumes from an earlier state
     return cast("TrainingRecord", record)  # the attempt was closed with its result
-
-
-def _train_in_attempt(
-    ledger: LedgerWriter, recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
-) -> None:
-    """Train, and close the attempt in the ledger however it ends; only a process that is killed leaves it open."""
-    try:
-        result, shortfall = measured(recorder, meter, train)
-    except BaseException as error:
-        try:
-            paused, stopped = isinstance(error, TrainingPaused), isinstance(error, TrainingStopped)
-            missing = () if recorder.failure is None else (f"{INCOMPLETE}{recorder.failure}",)
-            ledger.close_attempt(
-                "paused" if paused else "stopped" if stopped else "failed", (*missing, *recorder.problems)
-            )
-        except ArtifactError as failure:
-            error.add_note(f"the energy ledger's attempt could not be closed: {failure}")
-        raise
-    problems = recorder.problems if shortfall is None else (shortfall, *recorder.problems)
-    versions = result.versions | meter.versions
-    ledger.close_attempt(
-        "finished", problems, result=result.model_copy(update={"versions": versions}).model_dump(mode="json")
-    )
 
 
 def _learn_grid_since_submission(run: TrainingRun, signal: IntensityClient) -> None:

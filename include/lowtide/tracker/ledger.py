@@ -246,6 +246,7 @@ class LedgerWriter:
         self._timeout_s = timeout_s
         self.problems: tuple[str, ...] = ()
         self.last_end: datetime | None = None
+        self.next_attempt = 1
         self.held_up_s = 0.0
         self._file = -1
         self._attempt: int | None = None
@@ -355,6 +356,7 @@ class LedgerWriter:
             raise self._refused("cannot be opened", error) from error
         found = read_ledger(self.path)
         self.last_end = found.rows[-1].end if found.rows else None
+        self.next_attempt = found.next_attempt
         self.held_up_s = held_up_s(found, touched_s)
 
     def _open(self) -> None:
