@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -80,6 +80,8 @@ class JsonFields:
             read: Self = _adapter(cls).validate_python(data)
         except ValidationError as error:
             raise ValueError(first_fault(error)) from None
+        except InvalidAnswer as error:
+            raise ValueError(str(error)) from None
         return read
 
 
@@ -231,10 +233,6 @@ class ReplayAnchor(Frozen):
     def real(self, virtual: datetime) -> datetime:
         """Return the real time of a virtual one."""
         return self.real_start + (virtual - self.virtual_start) / self.speed
-
-    def real_duration(self, virtual: timedelta) -> timedelta:
-        """Return how long a virtual duration takes on the clock on the wall."""
-        return virtual / self.speed
 
 
 class EnergyTotals(Frozen):
@@ -397,7 +395,7 @@ class IncompleteRecord(RunAccount):
     base_rss_bytes: None = None
 
 
-def tells_of_an_unfinished_run(data: Any) -> bool:
+def is_unfinished(data: Any) -> bool:
     """Whether the content of a ``record.json`` is the account of a run that did not finish."""
     return isinstance(data, dict) and data.get("complete") is False
 
@@ -421,7 +419,7 @@ def read_record(file: Path) -> AnyRecord:
         raise ArtifactError(f"{file}: is not JSON ({error}); the file is damaged, repeat the run") from None
     if not isinstance(data, dict):
         raise ArtifactError(f"{file}: is not a training record but a JSON {type(data).__name__}; give a run's folder")
-    model = IncompleteRecord if tells_of_an_unfinished_run(data) else TrainingRecord
+    model = IncompleteRecord if is_unfinished(data) else TrainingRecord
     version = data.get("schema_version")
     if version != RECORD_SCHEMA_VERSION:
         raise ArtifactError(
@@ -525,14 +523,16 @@ INTENSITY_NAME: Final = "intensity.jsonl"
 
 def read_intensity(folder: Path) -> tuple[list[KnownIntensity], list[str]]:
     """Return what a run's folder knows of the grid, oldest first, and one sentence for each line that cannot be read."""
-    path, problems = folder / INTENSITY_NAME, list[str]()
-    entries: list[KnownIntensity] = []
+    problems: list[str] = []
+    return [*_entries(folder / INTENSITY_NAME, KnownIntensity.from_json, "an intensity", problems)], problems
+
+
+def _entries(path: Path, read: Callable[[dict[str, Any]], Any], what: str, problems: list[str]) -> Iterator[Any]:
     for data in read_json_lines(path, problems):
         try:
-            entries.append(KnownIntensity.from_json(data))
-        except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
-            problems.append(f"{path}: a line is not an intensity ({type(error).__name__}: {error}) and is left out")
-    return entries, problems
+            yield read(data)
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{path}: a line is not {what} ({type(error).__name__}: {error}) and is left out")
 
 
 # The decisions about a run's wait and its pauses, one a line in ``decisions.jsonl``: what of them a reader needs later.
@@ -578,7 +578,7 @@ def newest_decisions(*paths: Path) -> Iterator[RecordedDecision]:
         for line in reversed(lines):
             try:
                 yield RecordedDecision.from_json(json.loads(line))
-            except (KeyError, TypeError, ValueError, InvalidAnswer):
+            except ValueError:
                 continue
 
 
@@ -587,14 +587,8 @@ def read_decisions(*paths: Path) -> tuple[list[RecordedDecision], list[str]]:
 
     :param paths: as ``decision_files`` gives them; a missing file has no decisions.
     """
-    decisions: list[RecordedDecision] = []
     problems: list[str] = []
-    for path in paths:
-        for data in read_json_lines(path, problems):
-            try:
-                decisions.append(RecordedDecision.from_json(data))
-            except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
-                problems.append(f"a line of {path} is not a decision ({type(error).__name__}) and is left out")
+    decisions = [one for path in paths for one in _entries(path, RecordedDecision.from_json, "a decision", problems)]
     return sorted(decisions, key=lambda decision: decision.decided_at), problems
 
 

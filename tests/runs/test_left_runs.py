@@ -143,8 +143,12 @@ def test_of_what_was_set_aside_only_trainings_without_an_end_are_recovered(tmp_p
 def test_a_ledger_that_cannot_be_recovered_is_reported_and_the_others_go_on(
     tmp_path: Path, damage: dict[str, object]
 ) -> None:
-    """One without a row is no run: there is nothing to tell."""
+    """One without a row or even a line is no run: there is nothing to report."""
     write_killed_run(tmp_path / "runs" / "a", [], opening(SUBMITTED))
+    empty = RunFolder(tmp_path / "runs" / "d")
+    empty.create()
+    empty.ledger.touch()
+    quieten(empty, 2 * QUIET)
     damaged = left(tmp_path / "runs" / "b", **damage)
     good = left(tmp_path / "runs" / "c")
     quieten(RunFolder(tmp_path / "runs" / "a"), 2 * QUIET)

@@ -192,14 +192,11 @@ class IntensityClient:
     ) -> None:
         self.zone = zone
         self.source = source
-        self.provider = source.provider
+        self.provider = provider = source.provider
+        self.meaning: Meaning = provider.signal_type, provider.emission_factor_type
+        """Average or marginal, lifecycle or direct, as the provider says; fallbacks say their own in each reading."""
         self._combiner = combiner or ForecastCombiner(None)
         self._cache = ReadingCache()
-
-    @property
-    def meaning(self) -> Meaning:
-        """Average or marginal, lifecycle or direct, as the provider says; fallbacks say their own in each reading."""
-        return self.provider.signal_type, self.provider.emission_factor_type
 
     def outlook(self, now: datetime, wanted: DataNeeds = READING) -> Outlook:
         """Check the grid once: provider, last good reading, history, profile, nothing; each step on record.

@@ -19,5 +19,4 @@ class Clock:
 
     def seconds_until(self, time: datetime) -> float:
         """Return the real seconds until a policy time; 0.0 once it has passed."""
-        left = time - self.now()
-        return max(0.0, (self.anchor.real_duration(left) if self.anchor else left).total_seconds())
+        return max(0.0, (time - self.now()).total_seconds() / (self.anchor.speed if self.anchor else 1.0))

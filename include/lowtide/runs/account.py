@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -155,24 +155,15 @@ def account_of(folder: RunFolder) -> AnyRecord:
         if sha256_of(folder.ledger) == account.ledger_sha256:
             return account  # else it was killed once more since
     with LedgerWriter(folder.ledger):  # refuses a run that is still running, and moves a torn line aside
-        return _recovered(folder)
+        return recover(folder)
 
 
-def recover_if(folder: RunFolder, condition: Callable[[LedgerContents], bool]) -> AnyRecord | None:
-    """Recover a run that has no record if its ledger meets a condition; None if it does not.
+def recover(folder: RunFolder) -> AnyRecord:
+    """Derive the account of a run that was killed; call it while the ledger is held.
 
-    :param condition: checked while the ledger is held, so that no attempt begins meanwhile.
-    :raises LedgerInUse: another process writes to the ledger.
     :raises ArtifactError: a ledger that says nothing of its run.
     :raises MeasurementError: a ledger without any energy.
     """
-    with LedgerWriter(folder.ledger):
-        if folder.record.exists() or not condition(read_ledger(folder.ledger)):
-            return None
-        return _recovered(folder)
-
-
-def _recovered(folder: RunFolder) -> AnyRecord:
     IntensityLog(folder.path)  # cuts off a line that the killed process left half-written
     return derive(folder)
 
@@ -234,7 +225,8 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     """Return the fields that a record has whether its run finished or not."""
     details, rows = facts.details, facts.rows
     then = value_rows(rows, facts.entries, pue=details.pue, meaning=facts.meaning, as_of=facts.ended_at)
-    problems = _problems(folder, facts, then, now)
+    methods, scope, differences = how_measured(facts.contents)
+    problems = _problems(folder, facts, then, now, differences)
     if not rows:
         raise MeasurementError(f"{folder.ledger} has no rows: {'; '.join(problems) or 'nothing was measured'}")
     if now.energy_kwh <= 0:
@@ -244,7 +236,6 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     every, train = now.every, now.of(Phase.TRAIN)
     started_at = min(row.start for row in every)
     foreign = value_rows(now.unvalued, facts.entries, pue=details.pue)
-    methods = methods_of(facts.contents)
     energy = {part: math.fsum(getattr(row, f"{part}_energy_kwh") for row in every) for part in ("cpu", "gpu", "ram")}
     return details.model_dump(include=_FROM_OPENING) | {
         "started_at": started_at,
@@ -257,7 +248,7 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
         "energy_kwh": energy | {"total": now.energy_kwh, "methods": methods},
         "machine_energy_kwh": machine_totals(rows),
         "energy_train_kwh": train.energy_kwh,
-        "measuring_scope": scope_of(facts.contents),
+        "measuring_scope": scope,
         "uncovered_s": _uncovered_s(folder, facts),
         "emissions_gco2eq": now.emissions_gco2eq,
         "emissions_train_gco2eq": train.emissions_gco2eq,
@@ -281,7 +272,9 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     }
 
 
-def _problems(folder: RunFolder, facts: Facts, then: Valuation, now: Valuation) -> tuple[str, ...]:
+def _problems(
+    folder: RunFolder, facts: Facts, then: Valuation, now: Valuation, differences: Sequence[str]
+) -> tuple[str, ...]:
     """Return what went wrong with the measuring, each sentence once."""
     contents = facts.contents
     torn = facts.ledger.with_name(facts.ledger.name + TORN_SUFFIX)
@@ -296,7 +289,7 @@ def _problems(folder: RunFolder, facts: Facts, then: Valuation, now: Valuation) 
                 *contents.problems,
                 *moved,
                 *unknown_sizes,
-                *differing_methods(contents),
+                *differences,
                 *facts.problems,
                 *fallback_problems(facts, then),
                 *_without_intensity(facts, now),
@@ -375,42 +368,28 @@ def _table(valued: Valuation) -> str:
 
 _WEAKEST_FIRST = ("replayed", "constant", "tdp_estimate", "nvml", "rapl", "none")
 _WIDEST_FIRST = ("replayed", "machine", "process_tree")
-_PARTS = ("cpu", "gpu", "ram")
 
 
-def methods_of(contents: LedgerContents) -> dict[str, str]:
-    """Return one method for each component: of those that the attempts with rows opened with, the one that says least."""
-    found = {part: {methods.get(part, "none") for methods in _opened(contents, "methods")} for part in _PARTS}
-    return {part: _first_of(_WEAKEST_FIRST, found[part]) for part in _PARTS}
+def how_measured(contents: LedgerContents) -> tuple[dict[str, str], str, list[str]]:
+    """Return one method for each component, one scope, and a sentence for each in which attempts with rows differ.
 
-
-def scope_of(contents: LedgerContents) -> str:
-    """Return whose energy it is, at most: the machine's where one attempt was charged all of it."""
-    return _first_of(_WIDEST_FIRST, set(_opened(contents, "measuring_scope")))
-
-
-def differing_methods(contents: LedgerContents) -> list[str]:
-    """Say where attempts measured differently."""
-    problems = []
-    for part in _PARTS:
-        found = sorted({methods.get(part, "none") for methods in _opened(contents, "methods")} - {"none"})
-        if len(found) > 1:
-            problems.append(f"the attempts' {part.upper()} energy was obtained differently ({', '.join(found)})")
-    scopes = sorted(set(_opened(contents, "measuring_scope")))
-    if len(scopes) > 1:
-        problems.append(f"the attempts were measured over different scopes ({', '.join(scopes)})")
-    return problems
-
-
-def _opened(contents: LedgerContents, key: str) -> Iterator[Any]:
+    The method is the one that says least; the scope is whose energy it is, at most: the machine's where one attempt was
+    charged all of it.
+    """
     with_rows = {row.attempt for row in contents.rows}
-    for event in contents.events:
-        if event.event is LedgerEventKind.OPENED and event.attempt in with_rows and event.details.get(key):
-            yield event.details[key]
-
-
-def _first_of(order: tuple[str, ...], found: set[str]) -> str:
-    return next((word for word in order if word in found), "none")
+    openings = contents.attempts(LedgerEventKind.OPENED).items()
+    opened = [opening.details for number, opening in openings if number in with_rows]
+    scopes = {str(details["measuring_scope"]) for details in opened if details.get("measuring_scope")}
+    methods, problems = {}, []
+    for part in ("cpu", "gpu", "ram"):
+        found = {how["methods"].get(part, "none") for how in opened if how.get("methods")}
+        methods[part] = next((method for method in _WEAKEST_FIRST if method in found), "none")
+        if len(found - {"none"}) > 1:
+            names = ", ".join(sorted(found - {"none"}))
+            problems.append(f"the attempts' {part.upper()} energy was obtained differently ({names})")
+    if len(scopes) > 1:
+        problems.append(f"the attempts were measured over different scopes ({', '.join(sorted(scopes))})")
+    return methods, next((scope for scope in _WIDEST_FIRST if scope in scopes), "none"), problems
 
 
 # Where a grid's provider had no figure for a run's energy: its kinds and sources alone are easily missed.
@@ -433,23 +412,22 @@ def fallback_problems(facts: Facts, then: Valuation) -> list[str]:
     foreign = value_rows(then.unvalued, facts.entries, pue=facts.details.pue, as_of=facts.ended_at)
     of = len(then.rows) + len(foreign.rows) + len(foreign.unvalued)
     found: list[str] = []
-    for rows, instead in (
+    for valued, instead in (
         (then.rows, "they were first valued at typical figures instead"),
         (foreign.rows, "only typical figures of another signal or factor type are known, at which they are not valued"),
     ):
-        without = [row for row in rows if row.intensity_kind is IntensityKind.MODELLED and row.attempt in asked]
-        found += _sentences(without, asked, instead, of=of, total_kwh=then.energy_kwh)
+        for provider in sorted(set(asked.values())):
+            rows = [
+                row
+                for row in valued
+                if row.intensity_kind is IntensityKind.MODELLED and asked.get(row.attempt) == provider
+            ]
+            if not rows:
+                continue
+            share = f", {100 * total_energy_kwh(rows) / then.energy_kwh:.1f} % of the energy" if then.energy_kwh else ""
+            sources = ", ".join(sorted({row.intensity_source for row in rows}))
+            found.append(
+                f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_time(rows[0].start)} and"
+                f" {format_time(rows[-1].end)}{share}; {instead} ({sources})"
+            )
     return found
-
-
-def _sentences(
-    without: Sequence[ValuedRow], asked: dict[int, str], instead: str, *, of: int, total_kwh: float
-) -> Iterator[str]:
-    for provider in sorted({asked[row.attempt] for row in without}):
-        rows = [row for row in without if asked[row.attempt] == provider]
-        share = f", {100 * total_energy_kwh(rows) / total_kwh:.1f} % of the energy" if total_kwh > 0 else ""
-        sources = ", ".join(sorted({row.intensity_source for row in rows}))
-        yield (
-            f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_time(rows[0].start)} and"
-            f" {format_time(rows[-1].end)}{share}; {instead} ({sources})"
-        )

@@ -16,12 +16,12 @@ from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
 from lowtide.report.model import Report
 from lowtide.report.savings import training_folders
-from lowtide.runs.account import recover_if
+from lowtide.runs.account import recover
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, SettledRun, grid_of, settle_run
 from lowtide.timeutil import format_time, parse_time
-from lowtide.tracker.ledger import LedgerContents
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
 _log = logging.getLogger(__name__)
 
@@ -66,13 +66,15 @@ def _without_record(artifacts_root: Path) -> Iterator[RunFolder]:
 
 
 def _recover(folder: RunFolder, now: datetime) -> bool:
-    def is_left(contents: LedgerContents) -> bool:
-        last = contents.events[-1] if contents.events else None
-        is_paused = last is not None and last.details.get("outcome") == "paused"  # which only a closing line has
+    with LedgerWriter(folder.ledger):  # no attempt begins meanwhile
+        contents = read_ledger(folder.ledger)
+        is_paused = bool(contents.events) and contents.events[-1].details.get("outcome") == "paused"
         quiet = PAUSED_QUIET if is_paused else QUIET
-        return _last_alive(folder) <= now - quiet  # checked again: an attempt may have begun meanwhile
-
-    return recover_if(folder, is_left) is not None
+        is_empty = not (contents.events or contents.rows or contents.problems)  # killed before its opening line
+        if is_empty or folder.record.exists() or _last_alive(folder) > now - quiet:
+            return False
+        recover(folder)
+    return True
 
 
 def _last_alive(folder: RunFolder) -> datetime:
@@ -136,16 +138,16 @@ def settle_recent_runs(
 
 
 def _recent(artifacts_root: Path, history: HistoryStore, since: datetime) -> Iterator[RunFolder]:
-    for path in sorted((*artifacts_root.glob("runs/*/record.json"), *artifacts_root.glob("runs/*/*/record.json"))):
-        folder = RunFolder(path.parent)
-        if RunFolder(path.parent.parent).ledger.exists():
-            continue  # what a run keeps in its own folder (finished-1) is not a run
+    for found in training_folders(artifacts_root):
+        folder = RunFolder(found.path)
+        if found.superseded or not folder.record.exists():
+            continue
         try:
-            account = read_record(path)
+            account = read_record(folder.record)
             if account.replay is None and account.ended_at >= since and _is_of(folder, account, history):
                 yield folder
         except LowtideError as error:
-            _log.info("%s is skipped: %s", path, error)
+            _log.info("%s is skipped: %s", folder.record, error)
 
 
 def _is_of(folder: RunFolder, account: AnyRecord, history: HistoryStore) -> bool:

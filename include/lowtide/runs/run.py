@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lowtide.config.loader import PROJECT_ROOT
-from lowtide.config.schema import LowtideConfig
+from lowtide.config.schema import AUTO, LowtideConfig
 from lowtide.errors import (
     ArtifactError,
     ConfigurationError,
@@ -30,7 +30,7 @@ from lowtide.grid.series import best_known, gaps
 from lowtide.io import hold_ledger, write_json_atomically
 from lowtide.records import Phase, ReplayAnchor, TrainingRecord
 from lowtide.runs.account import derive, read_facts
-from lowtide.runs.context import RunDetails, TrainingRun, comparison_key, note_sizes, run_identity
+from lowtide.runs.context import SIZES, RunDetails, TrainingRun, comparison_key, run_identity
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import utc_now
 from lowtide.tracker.codecarbon import CodeCarbonMeter
@@ -489,8 +489,8 @@ class Supervision:
             self._recorder.set_phase(self._phase)
         elif event.kind is EventKind.PROGRESS:
             self._last_progress = {name: data[name] for name in _CHILDS_PROGRESS}
-        elif event.kind is EventKind.READY:
-            note_sizes(folder, self._run.config.values, self._attempt, data)
+        elif event.kind is EventKind.READY and self._run.config.values.training.micro_batch_size == AUTO:
+            folder.note_attempt({"attempt": self._attempt, **{size: data[size] for size in SIZES}})
         elif event.kind is EventKind.WARNING:
             _log.warning("training: %s", data["message"])
             # at once, and in the folder: the warning of an attempt that is killed also holds for the next one

@@ -231,7 +231,8 @@ class EnergyRecorder:
         self._value = partial(value_rows, pue=pue, meaning=meaning)
         self._intensities = IntensityLog(ledger.path.parent)
         self._thread = threading.Thread(target=self._run, name="energy-recorder", daemon=True)
-        self._wake, self._stopping, self._marks_lock = threading.Event(), threading.Event(), threading.Lock()
+        self._opened, self._wake, self._stopping = threading.Event(), threading.Event(), threading.Event()
+        self._marks_lock = threading.Lock()
         self._marks: list[Mark] = []
         self._waiting: deque[LedgerRow] = deque()
         self._phase = Phase.STARTUP
@@ -239,19 +240,26 @@ class EnergyRecorder:
         self._meter_trouble: Exception | None = None
         self._ledger_trouble: Exception | None = None
         self._grid_fails = False
-        before = self._value(read_ledger(ledger.path).rows, read_intensity(ledger.path.parent)[0])
-        self._live = LiveFigures(energy_kwh=before.energy_kwh, emissions_gco2eq=before.emissions_gco2eq)
+        self._live = LiveFigures()
         self._power_w = 0.0
         self._problems: list[str] = []
         self._was_started = False
 
     def start(self) -> None:
-        """Open the measuring window, in phase STARTUP.
+        """Open the measuring window, in phase STARTUP; the thread that reads the meter also starts it.
 
         :raises MeasurementError: the meter does not start, or the recorder was started before.
         """
-        if self._was_started:
+        if self._thread.ident is not None:
             raise MeasurementError("the energy recorder was started twice; make a new one for each attempt")
+        self._thread.start()
+        self._opened.wait()
+        if not self._was_started and self._fatal is not None:
+            raise self._fatal
+
+    def _open(self) -> None:
+        before = self._value(read_ledger(self._ledger.path).rows, read_intensity(self._ledger.path.parent)[0])
+        self._live = LiveFigures(energy_kwh=before.energy_kwh, emissions_gco2eq=before.emissions_gco2eq)
         opened = self._meter.start()
         self._clock = PolicyClock(self._now, speed=self._speed, not_before=self._ledger.last_end)
         # totals count from the meter's start: what its start itself used belongs to the first row
@@ -260,7 +268,6 @@ class EnergyRecorder:
             self._clock.start, replace(opened, **dict.fromkeys(_CHARGED, 0.0), machine_energy_kwh=machine)
         )
         self._was_started = True
-        self._thread.start()
 
     def set_phase(self, phase: Phase) -> None:
         """Begin another phase now; returns at once and may be called from any thread."""
@@ -315,6 +322,13 @@ class EnergyRecorder:
             error.add_note(f"the energy ledger is incomplete as well: {failure}")
 
     def _run(self) -> None:
+        try:
+            self._open()
+        except Exception as error:  # noqa: BLE001 raised at start()
+            self._fatal = error
+            return
+        finally:
+            self._opened.set()
         try:
             next_s = time.monotonic() + self._interval_s
             while not self._stopping.is_set():

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 import lowtide
-from lowtide.config.loader import default_data_folder
+from lowtide.config.loader import DATA_VARIABLE, PROJECT_VARIABLE
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import (
     ArtifactError,
@@ -49,9 +49,7 @@ ALLOWED = (
 """The environment variables that the child may see, an allow-list, so that a new secret stays out by default."""
 
 
-def child_environment(
-    parent: Mapping[str, str], *, extra: tuple[str, ...], project_root: Path, data_folder: Path
-) -> dict[str, str]:
+def child_environment(parent: Mapping[str, str], *, extra: tuple[str, ...], project_root: Path) -> dict[str, str]:
     """Return the child's whole environment.
 
     :param extra: the names in ``training.environment``; one that is not set is left out.
@@ -68,11 +66,13 @@ def child_environment(
         for name, value in parent.items()
         if name in extra or any(fnmatchcase(name, pattern) for pattern in ALLOWED)
     }
+    if data_folder := parent.get(DATA_VARIABLE):
+        allowed[DATA_VARIABLE] = str(Path(data_folder).absolute())  # the child runs in another folder
     return allowed | {
+        PROJECT_VARIABLE: str(project_root),
         # the users' code, and the very Lowtide that runs here
         "PYTHONPATH": os.pathsep.join([str(project_root), str(Path(lowtide.__file__).parents[1])]),
         "PYTHONUNBUFFERED": "1",  # a killed child's last words must be in the log, not in its buffer
-        "LOWTIDE_DATA_DIR": str(data_folder),
     }
 
 
@@ -230,7 +230,6 @@ class TrainingChild(AbstractContextManager["TrainingChild"]):
             {**os.environ, **(environment or {})},
             extra=training.environment,
             project_root=project_root,
-            data_folder=default_data_folder().absolute(),
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._events: LineReader | None = None

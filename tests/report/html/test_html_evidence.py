@@ -65,7 +65,7 @@ def test_a_ledger_that_has_changed_is_reported_and_not_drawn(run: TrainingRecord
     ("name", "line", "message"),
     [
         ("decisions.jsonl", "[1]", "is torn or not JSON"),
-        ("decisions.jsonl", '{"action": "wait"}', "is not a decision (ValueError)"),
+        ("decisions.jsonl", '{"action": "wait"}', "is not a decision (ValueError: "),
         ("intensity.jsonl", '{"zone": 3}', "is not an intensity (ValueError: zone: "),
     ],
 )
