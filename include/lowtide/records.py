@@ -235,16 +235,6 @@ class ReplayAnchor(Frozen):
         return self.real_start + (virtual - self.virtual_start) / self.speed
 
 
-class EnergyTotals(Frozen):
-    """Energy in kWh before PUE; ``methods`` says per component how it was obtained."""
-
-    total: NonNegative
-    cpu: NonNegative
-    gpu: NonNegative
-    ram: NonNegative
-    methods: dict[Literal["cpu", "gpu", "ram"], Literal["rapl", "nvml", "tdp_estimate", "constant", "none", "replayed"]]
-
-
 class MachineEnergy(Frozen):
     """Energy in kWh before PUE of the whole machine over a run's rows, whoever used it; for GPUs, of the selected ones."""
 
@@ -252,6 +242,12 @@ class MachineEnergy(Frozen):
     cpu: NonNegative
     gpu: NonNegative
     ram: NonNegative
+
+
+class EnergyTotals(MachineEnergy):
+    """Energy in kWh before PUE; ``methods`` says per component how it was obtained."""
+
+    methods: dict[Literal["cpu", "gpu", "ram"], Literal["rapl", "nvml", "tdp_estimate", "constant", "none", "replayed"]]
 
 
 class Interruption(Frozen):

@@ -93,7 +93,7 @@ def _json(event: DecisionEvent, expected: ExpectedDuration) -> dict[str, Any]:
     }
     return {
         "job": event.job.as_json(),
-        "expected_duration": expected.as_json(),
+        "expected_duration": {"duration_s": expected.duration.total_seconds(), "source": expected.source},
         "decision": event.decision.as_json(),
         "prediction": curve,
     }

@@ -83,7 +83,7 @@ SIZES = ("micro_batch_size", "accumulation_steps")
 """Keys of an attempt's note, which the record of a killed run under ``micro_batch_size: auto`` has them from."""
 
 
-def sizes_of_killed(folder: RunFolder, details: RunDetails) -> tuple[dict[str, int | None], list[str]]:
+def sizes_of_killed(folder: RunFolder, details: RunDetails) -> tuple[dict[str, Any], list[str]]:
     """Return the sizes of a run without a result, and a sentence where they had not been chosen.
 
     :param details: of the opening line; sizes are null there under ``auto``: they are known only once the child has tried.

@@ -2,14 +2,13 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
 
 from lowtide.config.loader import LoadedConfig
 from lowtide.config.schema import LowtideConfig
@@ -34,15 +33,6 @@ class ExpectedDuration:
 
     duration: timedelta
     source: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain JSON; ``from_json`` reads it back."""
-        return {"duration_s": self.duration.total_seconds(), "source": self.source}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``as_json`` wrote."""
-        return cls(duration=timedelta(seconds=data["duration_s"]), source=data["source"])
 
 
 def expected_job(config: LoadedConfig, *, job_id: str, submitted_at: datetime) -> tuple[Job, ExpectedDuration]:

@@ -67,11 +67,8 @@ def run_details(run: TrainingRun, signal: IntensityClient, meter: EnergyMeter) -
         methods={str(part): how for part, how in meter.methods.items()},
         gpu_devices=meter.gpu_devices,
         versions=meter.versions,
-        precision=training.precision,
-        micro_batch_size=training.micro_batch_size if isinstance(training.micro_batch_size, int) else None,
-        accumulation_steps=training.accumulation_steps,
-        effective_batch_size=training.effective_batch_size,
-        seed=training.seed,
+        micro_batch_size=None if training.micro_batch_size == AUTO else training.micro_batch_size,
+        **training.model_dump(include={"precision", "accumulation_steps", "effective_batch_size", "seed"}),
     ).model_dump(mode="json")
 
 

@@ -90,7 +90,7 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
 
     A run that was killed is recovered first. Nothing is written where nothing is new. A replayed run stays as it is.
 
-    :param actuals: actual readings of a span of time.
+    :param actuals: actual readings of a span of time, in time order: ``ActualFigures``.
     :raises ArtifactError: no run's folder, a run that is still running, or files that cannot be written.
     :raises MeasurementError: a ledger without any energy.
     """
@@ -98,24 +98,16 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
     if before.replay is not None:
         return SettledRun(folder=folder, before=before, after=before)
     facts = read_facts(folder)
-    found = _better(_actuals(facts, actuals, now), facts)
-    with hold_ledger(
-        folder.ledger
-    ):  # only now: a provider may take its time, and an attempt that begins waits for the ledger
+    submitted, start, end = facts.details.submitted_at, facts.rows[0].start, facts.rows[-1].end
+    readings = actuals(min(submitted, start), max(end, submitted + (end - start)))
+    found = _better([reading for reading in readings if reading.meaning == facts.meaning], facts)
+    # only now: a provider may take its time, and an attempt that begins waits for the ledger
+    with hold_ledger(folder.ledger):
         if not folder.record.exists() or sha256_of(folder.ledger) != before.ledger_sha256:
             raise ArtifactError(f"{folder.path}: another process has just changed this run's account; settle it again")
         IntensityLog(folder.path).append(found, now)  # also cuts off the half line of a settlement that was killed
         after = derive(folder)
     return SettledRun(folder=folder, before=before, after=after)
-
-
-def _actuals(facts: Facts, actuals: Actuals, now: datetime) -> list[Reading]:
-    """Return what may settle an account, in time order: actual figures of the same meaning, of intervals that are over."""
-    submitted, start, end = facts.details.submitted_at, facts.rows[0].start, facts.rows[-1].end
-    found = actuals(min(submitted, start), max(end, submitted + (end - start)))
-    # the figure of an interval that has not ended covers only a part of it, and would be settled again an hour later
-    over = (reading for reading in found if reading.kind in ACTUAL and reading.end <= now)
-    return sorted((reading for reading in over if reading.meaning == facts.meaning), key=lambda reading: reading.start)
 
 
 def _better(readings: Sequence[Reading], facts: Facts) -> list[Reading]:
