@@ -262,11 +262,12 @@ class Interruption(Frozen):
 class RunAccount(Frozen):
     """What a record says of a run whether it finished or not. Times are UTC; under replay, those of the run are virtual."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     schema_version: Literal["2.0"] = RECORD_SCHEMA_VERSION
     run_id: str
-    comparison_key: Annotated[
-        str, Field(description="model, data, zone and effective batch: runs are compared only where equal")
-    ]
+    comparison_key: str
+    """model, data, zone and effective batch: runs are compared only where equal"""
     configuration: Annotated[str, Field(description="the configuration file and its SHA-256, with settings applied")]
     zone: str
     signal_type: SignalType
@@ -283,62 +284,37 @@ class RunAccount(Frozen):
     effective_batch_size: Annotated[int, Field(ge=1)]
     seed: int
     energy_kwh: EnergyTotals
-    machine_energy_kwh: Annotated[
-        MachineEnergy | None,
-        Field(description="upper bound of energy_kwh; null where it is not known for every row"),
-    ] = None
-    uncovered_s: Annotated[
-        NonNegative | None,
-        Field(
-            description="real seconds, at most, that no row covers: the ends of killed attempts, gaps; null = unknown"
-        ),
-    ] = 0.0
+    machine_energy_kwh: MachineEnergy | None = None
+    """upper bound of energy_kwh; null where it is not known for every row"""
+    uncovered_s: NonNegative | None = 0.0
+    """real seconds, at most, that no row covers: the ends of killed attempts, gaps; null = unknown"""
     gpu_devices: Annotated[tuple[str, ...], Field(description="UUIDs of the GPUs whose energy counts")] = ()
     energy_train_kwh: NonNegative
-    measuring_scope: Annotated[
-        Literal["machine", "process_tree", "replayed"],
-        Field(description="process_tree: CPU and RAM by the run's share of CPU time and of memory in use"),
-    ]
+    measuring_scope: Literal["machine", "process_tree", "replayed"]
+    """process_tree: CPU and RAM by the run's share of CPU time and of memory in use"""
     pue: Annotated[float, Field(ge=1)]
     emissions_gco2eq: NonNegative
     emissions_train_gco2eq: NonNegative
     mean_carbon_intensity_gco2eq_per_kwh: NonNegative
-    intensity_kinds: Annotated[
-        dict[IntensityKind, NonNegative],
-        Field(description="share of the valued energy at each kind; sums to 1 unless no energy is valued"),
-    ]
-    foreign_signal_share: Annotated[
-        NonNegative,
-        Field(
-            description="share of the energy of which only another signal or emission factor type is known; unvalued"
-        ),
-    ]
+    intensity_kinds: dict[IntensityKind, NonNegative]
+    """share of the valued energy at each kind; sums to 1 unless no energy is valued"""
+    foreign_signal_share: NonNegative
+    """share of the energy of which only another signal or emission factor type is known; unvalued"""
     counterfactual: Counterfactual | None = None
-    unvalued_energy_kwh: Annotated[
-        NonNegative, Field(description="energy of times of which no intensity is known; in no emissions")
-    ] = 0.0
+    unvalued_energy_kwh: NonNegative = 0.0
+    """energy of times of which no intensity is known; in no emissions"""
     first_valuation: FirstValuation
-    settlement: Annotated[
-        Settlement | None, Field(description="null = no better intensity was learnt after the run's end")
-    ] = None
+    settlement: Settlement | None = None
+    """null = no better intensity was learnt after the run's end"""
     uncertainty: Annotated[EmissionsInterval | None, Field(description="from the methods' published errors")] = None
-    problems: Annotated[
-        tuple[str, ...], Field(description="what went wrong with the measuring, repaired or not, in sentences")
-    ]
-    warnings: Annotated[
-        tuple[str, ...],
-        Field(
-            description="what the training warned of in any attempt: memory that ran out, an option that fell back ..."
-        ),
-    ] = ()
+    problems: tuple[str, ...]
+    """what went wrong with the measuring, repaired or not, in sentences"""
+    warnings: tuple[str, ...] = ()
+    """what the training warned of in any attempt: memory that ran out, an option that fell back ..."""
     ledger_path: str
     ledger_sha256: str
-    versions: Annotated[
-        dict[str, str],
-        Field(
-            description="lowtide, python, torch, codecarbon, the device's name, and the GPU driver's where there is one"
-        ),
-    ]
+    versions: dict[str, str]
+    """lowtide, python, torch, codecarbon, the device's name, and the GPU driver's where there is one"""
 
     def real(self, time: datetime) -> datetime:
         """Return the real time, in UTC, of a time of this run."""
@@ -360,9 +336,8 @@ class TrainingRecord(RunAccount):
     train_loss: float
     test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
     test_samples: Annotated[int | None, Field(ge=1, description="samples in the test set; null = not recorded")] = None
-    energy_complete: Annotated[
-        bool, Field(description="false: energy that the run used is missing from the figures; problems says what")
-    ] = True
+    energy_complete: bool = True
+    """false: energy that the run used is missing from the figures; problems says what"""
     sci: SciScore | None = None
     peak_memory_bytes: Annotated[int, Field(ge=0)]
     peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]

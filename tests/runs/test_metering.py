@@ -108,6 +108,18 @@ def test_a_training_that_fails_says_so_whatever_the_meter_does(tmp_path: Path) -
     assert closing(tmp_path / "l")["outcome"] == "failed"
 
 
+def test_a_meter_that_does_not_start_fails_the_attempt_and_leaves_no_energy_missing(tmp_path: Path) -> None:
+    """No training began: the next attempt's figures are whole."""
+
+    class Dead(ReplayMeter):
+        def start(self) -> MeterReading:
+            raise MeasurementError("no sensor")
+
+    with pytest.raises(MeasurementError, match="no sensor"):
+        attempt(tmp_path / "l", Dead(), result)
+    assert (closing(tmp_path / "l")["outcome"], closing(tmp_path / "l")["problems"]) == ("failed", [])
+
+
 def test_a_training_on_a_gpu_that_nobody_measures_is_marked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A container with CUDA and without NVML: the GPU's energy would silently be 0."""
     caplog.set_level(logging.WARNING)

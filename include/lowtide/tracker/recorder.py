@@ -236,6 +236,7 @@ class EnergyRecorder:
         self._marks: list[Mark] = []
         self._waiting: deque[LedgerRow] = deque()
         self._phase = Phase.STARTUP
+        self._start_failure: Exception | None = None
         self._fatal: Exception | None = None
         self._meter_trouble: Exception | None = None
         self._ledger_trouble: Exception | None = None
@@ -254,8 +255,8 @@ class EnergyRecorder:
             raise MeasurementError("the energy recorder was started twice; make a new one for each attempt")
         self._thread.start()
         self._opened.wait()
-        if not self._was_started and self._fatal is not None:
-            raise self._fatal
+        if self._start_failure is not None:
+            raise self._start_failure
 
     def _open(self) -> None:
         before = self._value(read_ledger(self._ledger.path).rows, read_intensity(self._ledger.path.parent)[0])
@@ -325,7 +326,7 @@ class EnergyRecorder:
         try:
             self._open()
         except Exception as error:  # noqa: BLE001 raised at start()
-            self._fatal = error
+            self._start_failure = error
             return
         finally:
             self._opened.set()
