@@ -5,7 +5,6 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -20,11 +19,9 @@ from lowtide.grid.series import best_known
 from lowtide.io import sha256_of, write_atomically
 from lowtide.records import (
     AnyRecord,
-    FirstValuation,
     IncompleteRecord,
     IntensityKind,
     Interruption,
-    KnownIntensity,
     LedgerEventKind,
     LedgerRow,
     Meaning,
@@ -59,19 +56,16 @@ ACTUAL = (IntensityKind.MEASURED, IntensityKind.ESTIMATED)
 # The facts of a run: what its folder holds that is only ever appended to.
 
 
-@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A run's ledger, and what was known of the grid."""
+    """A run's ledger, and what was known of the grid, as its folder has them now.
 
-    ledger: Path
-    contents: LedgerContents
-    entries: Sequence[KnownIntensity]
-    problems: tuple[str, ...] = ()
+    :raises ArtifactError: the folder has no ledger, or it cannot be read.
+    """
 
-    @property
-    def rows(self) -> tuple[LedgerRow, ...]:
-        """The ledger's rows."""
-        return self.contents.rows
+    def __init__(self, folder: RunFolder) -> None:
+        self.ledger, self.contents = folder.ledger, read_ledger(folder.ledger)
+        self.rows = self.contents.rows
+        self.entries, self.problems = read_intensity(folder.path)
 
     @cached_property
     def details(self) -> RunDetails:
@@ -102,11 +96,11 @@ class Facts:
         last = self.contents.events[-1]
         if last.event is LedgerEventKind.CLOSED:
             return last.at
-        own = [row for row in self.rows if row.attempt == last.attempt]
+        own = self.contents.rows_of(last.attempt)
         if own and self.details.replay is None:  # its clock also ran while the machine was suspended
-            return own[-1].end + timedelta(seconds=self.details.interval_s or 0.0)
-        ran_s = (own[-1].monotonic_s - last.monotonic_s if own else 0.0) + (self.details.interval_s or 0.0)
-        return last.at + timedelta(seconds=max(0.0, ran_s))
+            return own[-1].end + timedelta(seconds=self.details.interval_s)
+        ran_s = own[-1].monotonic_s - last.monotonic_s if own else 0.0
+        return last.at + timedelta(seconds=max(0.0, ran_s + self.details.interval_s))
 
     @property
     def speed(self) -> float:
@@ -126,15 +120,6 @@ def _one_sentence(place: str) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise ArtifactError(f"{place} is damaged ({first_fault(error)}); restore the file") from None
-
-
-def read_facts(folder: RunFolder) -> Facts:
-    """Read the facts of a run.
-
-    :raises ArtifactError: the folder has no ledger, or it cannot be read.
-    """
-    entries, problems = read_intensity(folder.path)
-    return Facts(ledger=folder.ledger, contents=read_ledger(folder.ledger), entries=entries, problems=tuple(problems))
 
 
 # The account: derived from the facts, and as often as wanted.
@@ -177,7 +162,7 @@ def derive(folder: RunFolder) -> AnyRecord:
     :raises ArtifactError: a file cannot be read or written, or the ledger does not say what its run was about.
     :raises MeasurementError: a ledger without any energy.
     """
-    facts = read_facts(folder)
+    facts = Facts(folder)
     now = value_rows(facts.rows, facts.entries, pue=facts.details.pue, meaning=facts.meaning)
     with _one_sentence(f"{folder.ledger}: what it says of its run"):
         account = _account(folder, facts, now)
@@ -249,19 +234,17 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
         "machine_energy_kwh": machine_totals(rows),
         "energy_train_kwh": train.energy_kwh,
         "measuring_scope": scope,
-        "uncovered_s": _uncovered_s(folder, facts),
-        "emissions_gco2eq": now.emissions_gco2eq,
+        "uncovered_s": uncovered_s(
+            facts.contents,
+            interval_s=details.interval_s,
+            speed=facts.speed,
+            held_up_s=held_up_s(facts.contents, folder.ledger.stat().st_mtime),
+        ),
+        **_figures(now),
         "emissions_train_gco2eq": train.emissions_gco2eq,
-        "mean_carbon_intensity_gco2eq_per_kwh": now.mean_carbon_intensity_gco2eq_per_kwh,
-        "intensity_kinds": now.intensity_kinds,
         "unvalued_energy_kwh": total_energy_kwh(now.unvalued),
         "foreign_signal_share": total_energy_kwh(foreign.rows) / now.energy_kwh,
-        "first_valuation": FirstValuation(
-            as_of=facts.ended_at,
-            emissions_gco2eq=then.emissions_gco2eq,
-            mean_carbon_intensity_gco2eq_per_kwh=then.mean_carbon_intensity_gco2eq_per_kwh,
-            intensity_kinds=then.intensity_kinds,
-        ),
+        "first_valuation": {"as_of": facts.ended_at, **_figures(then)},
         "settlement": _settlement(now.rows, facts.ended_at, now.energy_kwh),
         "counterfactual": _at_submission(facts),
         "uncertainty": emissions_interval(now, methods),
@@ -270,6 +253,11 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
         "ledger_path": str(folder.ledger),
         "ledger_sha256": sha256_of(folder.ledger),
     }
+
+
+def _figures(valued: Valuation) -> dict[str, Any]:
+    names = ("emissions_gco2eq", "mean_carbon_intensity_gco2eq_per_kwh", "intensity_kinds")
+    return {name: getattr(valued, name) for name in names}
 
 
 def _problems(
@@ -334,32 +322,21 @@ def _interruptions(folder: RunFolder, rows: Sequence[LedgerRow]) -> Iterator[Int
             )
 
 
-def _uncovered_s(folder: RunFolder, facts: Facts) -> float | None:
-    contents, interval_s = facts.contents, facts.details.interval_s
-    if interval_s is None:
-        return None
-    held_s = held_up_s(contents, folder.ledger.stat().st_mtime)
-    return uncovered_s(contents, interval_s=interval_s, speed=facts.speed, held_up_s=held_s)
-
-
-_COLUMNS = (
-    *("start", "end", "phase", "energy_kwh", "carbon_intensity_gco2eq_per_kwh", "kind", "source"),
-    *("emissions_gco2eq", "attempt"),
-)
+_COLUMNS = "start,end,phase,energy_kwh,carbon_intensity_gco2eq_per_kwh,kind,source,emissions_gco2eq,attempt"
 
 
 def _table(valued: Valuation) -> str:
     """Return the valued rows as CSV in time order; where no intensity is known, its columns are empty."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(_COLUMNS)
+    table.writerow(_COLUMNS.split(","))
     for row in sorted((*valued.rows, *valued.unvalued), key=lambda row: row.start):
-        head = (format_time(row.start), format_time(row.end), row.phase.value, row.energy_kwh)
+        grid: tuple[object, ...] = ("",) * 4
         if isinstance(row, ValuedRow):
-            grid = (row.carbon_intensity_gco2eq_per_kwh, row.intensity_kind.value, row.intensity_source)
-            table.writerow((*head, *grid, row.emissions_gco2eq, row.attempt))
-        else:
-            table.writerow((*head, "", "", "", "", row.attempt))
+            intensity = row.carbon_intensity_gco2eq_per_kwh
+            grid = (intensity, row.intensity_kind.value, row.intensity_source, row.emissions_gco2eq)
+        start, end = format_time(row.start), format_time(row.end)
+        table.writerow((start, end, row.phase.value, row.energy_kwh, *grid, row.attempt))
     return text.getvalue()
 
 

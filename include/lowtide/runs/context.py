@@ -66,7 +66,7 @@ class RunDetails(BaseModel):
     grid: dict[str, Any] | None = None
     report: dict[str, Any] | None = None
     account: dict[str, Any] = {}
-    interval_s: float | None = None
+    interval_s: float
     pue: float
     measuring_scope: str
     methods: dict[str, str] = {}

@@ -19,7 +19,7 @@ from lowtide.grid.series import Source, best_known, cover
 from lowtide.io import sha256_of
 from lowtide.records import Reading, TrainingRecord, decision_files, read_decisions
 from lowtide.report.waiting import WaitEvidence, delay_of
-from lowtide.runs.account import ACTUAL, read_facts
+from lowtide.runs.account import ACTUAL, Facts
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import ActualFigures, grid_of
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 def report_settings(folder: RunFolder) -> ReportConfig | None:
     """Return the section ``report`` of a run's configuration, which the opening of its ledger has; None without one."""
     try:
-        settings = read_facts(folder).details.report
+        settings = Facts(folder).details.report
         return None if settings is None else ReportConfig.model_validate(settings)
     except (LowtideError, ValidationError) as error:
         _log.info("the ledger of %s has no report settings: %s", folder.path, error)
@@ -50,7 +50,7 @@ def wait_evidence(
     try:
         if sha256_of(folder.ledger) != record.ledger_sha256:
             return WaitEvidence(missing=f"{folder.ledger} is not the ledger of this record")
-        facts = read_facts(folder)
+        facts = Facts(folder)
         known = [entry.reading for entry in best_known(facts.entries, meaning=facts.meaning)]
     except (OSError, LowtideError) as error:
         return WaitEvidence(missing=f"the run's ledger cannot be read ({error})")

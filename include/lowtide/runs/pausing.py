@@ -103,15 +103,6 @@ class PauseWatch:
         done, slice_done = expected * min(1.0, samples / total), expected * (in_slice / total)
         self._pace = expected, replace(self._pace[1], done=done, slice_done=slice_done)
 
-    def seeing(self, on_progress: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:
-        """Return a function that takes a snapshot into account and passes it on."""
-
-        def see(snapshot: Snapshot) -> None:
-            self.see(snapshot)
-            on_progress(snapshot)
-
-        return see
-
     def paused(self) -> Job:
         """Return the job as a pause leaves it."""
         expected, progress = self._pace
@@ -154,9 +145,13 @@ def train_slice(
     if job.policy != "interruptible":
         return run_training(run, signal, on_progress=on_progress, **callbacks)
     watch = PauseWatch(job, signal, clock, on_decision=on_decision)
-    callbacks |= {"pause": watch.request, "check": watch.check, "on_progress": watch.seeing(on_progress)}
+
+    def see(snapshot: Snapshot) -> None:
+        watch.see(snapshot)
+        on_progress(snapshot)
+
     try:
-        return run_training(run, signal, **callbacks)
+        return run_training(run, signal, pause=watch.request, check=watch.check, on_progress=see, **callbacks)
     except TrainingPaused as paused:
         _log.info("%s", paused)
     job = watch.paused()

@@ -29,7 +29,7 @@ from lowtide.grid.clock import Clock
 from lowtide.grid.series import best_known, gaps
 from lowtide.io import hold_ledger, write_json_atomically
 from lowtide.records import Phase, ReplayAnchor, TrainingRecord
-from lowtide.runs.account import derive, read_facts
+from lowtide.runs.account import Facts, derive
 from lowtide.runs.context import SIZES, RunDetails, TrainingRun, comparison_key, run_identity
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import utc_now
@@ -598,7 +598,7 @@ def run_training(
 
 def _learn_grid_since_submission(run: TrainingRun, signal: IntensityClient) -> None:
     """Append what is not yet known of the grid from submission on: what the run would have emitted without a wait rests on it."""
-    facts = read_facts(run.folder)
+    facts = Facts(run.folder)
     if not facts.rows:
         return
     known = best_known(facts.entries, meaning=facts.meaning)

@@ -19,7 +19,7 @@ from lowtide.grid.series import best_known, cover, gaps
 from lowtide.io import hold_ledger, sha256_of
 from lowtide.records import AnyRecord, Reading, TrainingRecord
 from lowtide.report.files import load_record
-from lowtide.runs.account import ACTUAL, Facts, account_of, derive, read_facts
+from lowtide.runs.account import ACTUAL, Facts, account_of, derive
 from lowtide.runs.folder import RunFolder
 from lowtide.tracker.ledger import IntensityLog
 
@@ -97,7 +97,7 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
     before = account_of(folder)
     if before.replay is not None:
         return SettledRun(folder=folder, before=before, after=before)
-    facts = read_facts(folder)
+    facts = Facts(folder)
     submitted, start, end = facts.details.submitted_at, facts.rows[0].start, facts.rows[-1].end
     readings = actuals(min(submitted, start), max(end, submitted + (end - start)))
     found = _better([reading for reading in readings if reading.meaning == facts.meaning], facts)
@@ -163,7 +163,7 @@ def grid_of(folder: RunFolder) -> GridConfig:
 
     :raises ArtifactError: the ledger is missing, or its opening line does not say so.
     """
-    grid = read_facts(folder).details.grid
+    grid = Facts(folder).details.grid
     try:
         return GridConfig.model_validate(grid)
     except ValidationError as error:
