@@ -9,9 +9,9 @@ from lowtide.config.loader import load_config
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ArtifactError
 from lowtide.records import AnyRecord, FirstValuation, IncompleteRecord
-from lowtide.runs.account import account_of
+from lowtide.runs.account import Facts, account_of
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import ActualFigures, SettledRun, check_same_grid, grid_of, history_of, settle_run
+from lowtide.runs.settlement import ActualFigures, SettledRun, check_same_grid, history_of, settle_run
 from lowtide.timeutil import utc_now
 from lowtide.units import change_text, grams_text, percent_text, relative_change_percent
 
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _actuals(options: argparse.Namespace, folder: RunFolder, account: AnyRecord) -> ActualFigures:
-    grid: GridConfig = load_config(Path(options.config)).values.grid if options.config else grid_of(folder)
+    grid: GridConfig = load_config(Path(options.config)).values.grid if options.config else Facts(folder).grid
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
     check_same_grid(account, grid, signal)

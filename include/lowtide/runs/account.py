@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lowtide.config.schema import AccountConfig
+from lowtide.config.schema import AccountConfig, GridConfig
 from lowtide.errors import ArtifactError, MeasurementError
 from lowtide.grid.series import best_known
 from lowtide.io import sha256_of, write_atomically
@@ -101,6 +101,19 @@ class Facts:
             return own[-1].end + timedelta(seconds=self.details.interval_s)
         ran_s = own[-1].monotonic_s - last.monotonic_s if own else 0.0
         return last.at + timedelta(seconds=max(0.0, ran_s + self.details.interval_s))
+
+    @property
+    def grid(self) -> GridConfig:
+        """The grid that the run was valued at, as the opening of its last attempt says.
+
+        :raises ArtifactError: it does not say so.
+        """
+        try:
+            return GridConfig.model_validate(self.details.grid)
+        except ValidationError as error:
+            raise ArtifactError(
+                f"{self.ledger}: its opening line names no grid ({first_fault(error)}); give --config"
+            ) from None
 
     @property
     def speed(self) -> float:

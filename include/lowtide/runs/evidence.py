@@ -21,7 +21,7 @@ from lowtide.records import Reading, TrainingRecord, decision_files, read_decisi
 from lowtide.report.waiting import WaitEvidence, delay_of
 from lowtide.runs.account import ACTUAL, Facts
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import ActualFigures, grid_of
+from lowtide.runs.settlement import ActualFigures
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def wait_evidence(
     read = [one.reading for one in decisions if one.reading is not None and one.reading.kind in ACTUAL]
     sources: list[Source] = [
         lambda *_: [reading for reading in known if reading.kind in (*ACTUAL, "replayed")],
-        lambda start, stop: _stored(folder, artifacts_root, start, stop, now),
+        lambda start, stop: _stored(facts, artifacts_root, start, stop, now),
         lambda *_: [reading for reading in read if reading.end <= now],
     ]
     readings = cover(record.submitted_at, end, sources)
@@ -71,11 +71,11 @@ def wait_evidence(
 
 
 def _stored(
-    folder: RunFolder, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
+    facts: Facts, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
 ) -> Sequence[Reading]:
     """Return the replayed trace, or what the grid's history knows by now."""
     try:
-        grid = grid_of(folder)
+        grid = facts.grid
         if grid.provider == "replay":
             return open_replay(grid).readings(start, end)
         if artifacts_root is None or grid.provider not in LIVE_PROVIDERS:
@@ -84,5 +84,5 @@ def _stored(
         key = provider_key(open_provider(grid.provider, grid, zone), zone, grid.connection)
         return ActualFigures(now=now, history=HistoryStore(artifacts_root, key))(start, end)
     except LowtideError as error:
-        _log.info("the grid of %s is not available: %s", folder.path, error)
+        _log.info("the grid of %s is not available: %s", facts.ledger, error)
         return ()

@@ -16,10 +16,10 @@ from lowtide.report.compare import compare_runs
 from lowtide.report.files import load_record, write_report
 from lowtide.report.model import Report
 from lowtide.report.savings import training_folders
-from lowtide.runs.account import recover
+from lowtide.runs.account import Facts, recover
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import ActualFigures, SettledRun, grid_of, settle_run
+from lowtide.runs.settlement import ActualFigures, SettledRun, settle_run
 from lowtide.timeutil import format_time, parse_time
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
@@ -156,7 +156,7 @@ def _is_of(folder: RunFolder, account: AnyRecord, history: HistoryStore) -> bool
     theirs = (key.zone, key.signal_type, key.emission_factor_type)
     if (account.zone, account.signal_type, account.emission_factor_type) != theirs:
         return False
-    grid = grid_of(folder)
+    grid = Facts(folder).grid
     return key.source == (f"{grid.provider}-{grid.region}" if grid.region else grid.provider)
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, ConfigurationError, SignalError
@@ -155,19 +153,7 @@ def facts_sha256(record: TrainingRecord) -> str:
     return hashlib.sha256(record.model_dump_json(include=_FACTS).encode()).hexdigest()
 
 
-# The grid of a run: the one that its ledger names, or one that a configuration names.
-
-
-def grid_of(folder: RunFolder) -> GridConfig:
-    """Return the grid that the run was valued at, as its ledger's opening says.
-
-    :raises ArtifactError: the ledger is missing, or its opening line does not say so.
-    """
-    grid = Facts(folder).details.grid
-    try:
-        return GridConfig.model_validate(grid)
-    except ValidationError as error:
-        raise ArtifactError(f"{folder.ledger}: its opening line names no grid ({error}); give --config") from None
+# The grid of a run, and the stored history of it.
 
 
 def history_of(signal: IntensityClient, artifacts_root: Path, connection: str | None) -> HistoryStore | None:
