@@ -96,27 +96,14 @@ def check_deadline(text: object) -> str:
                 " '23:59') or a time after submission like '25h'"
             )
         text = written
-    if not isinstance(text, str):
-        raise ValueError(  # noqa: TRY004 pydantic reads ValueError
-            "write a clock time like '06:00', a time after submission like '12h', or a timestamp with an offset"
-        )
-    if _CLOCK.fullmatch(text):
-        return text
     try:
-        parse_duration(text)
-    except ValueError:
-        _check_timestamp(text)
-    return text
-
-
-def _check_timestamp(text: str) -> None:
-    try:
-        as_utc(datetime.fromisoformat(text))
+        resolve_deadline(str(text), utc_now(), ZoneInfo("UTC"))
     except ValueError:
         raise ValueError(
             "write a clock time like '06:00', a time after submission like '12h', or a timestamp with an offset"
             " like '2026-03-01T06:00+01:00'"
         ) from None
+    return str(text)
 
 
 Deadline = Annotated[str, BeforeValidator(check_deadline)]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -123,27 +124,21 @@ def test_a_ledger_row_survives_its_line_and_newer_keys(
     assert row.energy_kwh == cpu + gpu + 0.5
 
 
-def test_a_ledger_row_never_writes_a_figure_that_is_no_json() -> None:
-    row = LedgerRow.from_json(
-        {
-            "start": "2026-03-01T12:00:00Z",
-            "end": "2026-03-01T12:00:05Z",
-            "phase": "train",
-            "attempt": 1,
-            "monotonic_s": 1.0,
-            "cpu_energy_kwh": math.nan,
-            "gpu_energy_kwh": 0.0,
-            "ram_energy_kwh": 0.0,
-            "carbon_intensity_gco2eq_per_kwh": 1.0,
-            "intensity_kind": "measured",
-            "signal_type": "average",
-            "emission_factor_type": "direct",
-            "intensity_source": "neso",
-            "emissions_gco2eq": 0.0,
-        }
-    )
+def test_a_ledger_row_neither_reads_nor_writes_a_figure_that_is_no_json() -> None:
+    data = {
+        "start": "2026-03-01T12:00:00Z",
+        "end": "2026-03-01T12:00:05Z",
+        "phase": "train",
+        "attempt": 1,
+        "monotonic_s": 1.0,
+        "cpu_energy_kwh": 0.0,
+        "gpu_energy_kwh": 0.0,
+        "ram_energy_kwh": 0.0,
+    }
+    with pytest.raises(ValueError, match="cpu_energy_kwh: Input should be a finite number"):
+        LedgerRow.from_json(data | {"cpu_energy_kwh": math.nan})
     with pytest.raises(ValueError, match="not JSON compliant"):
-        row.as_json_line()
+        replace(LedgerRow.from_json(data), cpu_energy_kwh=math.nan).as_json_line()
 
 
 @given(times, times, st.floats(0.01, 10_000), st.integers(0, 10**7))
