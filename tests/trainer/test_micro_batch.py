@@ -167,7 +167,7 @@ def events_of(child: TrainingChild) -> list[TrainingEvent]:
     [("100MB", 80_000_000), ("50%", 400), ("100%", 1000)],
 )
 def test_a_margin_lowers_what_a_trial_may_peak_at_but_the_whole_is_the_whole(target: str, kept: float) -> None:
-    assert parse_memory_target(target).with_margin(0.25).limit_bytes(1000) == pytest.approx(kept)
+    assert parse_memory_target(target).limit_bytes(1000, margin=0.25) == pytest.approx(kept)
 
 
 def test_a_target_below_what_one_sample_takes_is_one_sentence(training_config: MakeConfig) -> None:

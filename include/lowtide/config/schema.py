@@ -174,21 +174,15 @@ class MemoryTarget:
     share: float | None = None
     size_bytes: int | None = None
 
-    def limit_bytes(self, unaccumulated_peak_bytes: float) -> float:
-        """Return the highest peak in bytes."""
-        if self.size_bytes is not None:
-            return self.size_bytes
-        return (self.share or 0.0) * unaccumulated_peak_bytes
-
-    def with_margin(self, margin: float) -> "MemoryTarget":
-        """Return the target for a measured peak so that one which is by ``margin`` (a share of itself) higher meets this one.
+    def limit_bytes(self, unaccumulated_peak_bytes: float, *, margin: float = 0.0) -> float:
+        """Return the highest peak in bytes; with a margin, so that one which is by this share of itself higher meets the target.
 
         The whole of the unaccumulated peak needs no margin: nothing larger is possible.
         """
         if self.size_bytes is not None:
-            return MemoryTarget(size_bytes=int(self.size_bytes / (1 + margin)))
+            return self.size_bytes / (1 + margin)
         share = self.share or 0.0
-        return self if share >= 1 else MemoryTarget(share=share / (1 + margin))
+        return unaccumulated_peak_bytes * (share if share >= 1 else share / (1 + margin))
 
 
 def parse_memory_target(text: object) -> MemoryTarget:

@@ -43,9 +43,9 @@ def chosen_micro_batch(
         return training.micro_batch_size
     effective, target = training.effective_batch_size, parse_memory_target(training.memory_target)
     on_cpu = select_device(training.device).type == "cpu"
-    within = target.with_margin(_CPU_MARGIN) if on_cpu else target
-    margin = f" (a margin of {_CPU_MARGIN:.0%} is kept, since peaks vary on a CPU)" if within != target else ""
-    peaks = probe(lambda sizes: _measure(training, sizes, measured=measured, check=check), within, effective)
+    margin = _CPU_MARGIN if on_cpu and target.share != 1 else 0.0
+    kept = f" (a margin of {margin:.0%} is kept, since peaks vary on a CPU)" if margin else ""
+    peaks = probe(lambda sizes: _measure(training, sizes, measured=measured, check=check), target, effective, margin)
     if not peaks:
         raise TrainingError(
             "training.micro_batch_size auto: memory does not suffice for a micro-batch of 1 sample; choose a smaller model or"
@@ -54,17 +54,17 @@ def chosen_micro_batch(
     unaccumulated_bytes = unaccumulated_peak_bytes(peaks, effective)
     limit_mib = target.limit_bytes(unaccumulated_bytes) / BYTES_PER_MIB
     how = "measured" if effective in peaks else "estimated, since the whole batch does not fit"
-    size = largest_within(peaks, within.limit_bytes(unaccumulated_bytes))
+    size = largest_within(peaks, target.limit_bytes(unaccumulated_bytes, margin=margin))
     if size is None:
         smallest = min(peaks)
         raise ConfigurationError(
             f"training.memory_target {training.memory_target} ({limit_mib:.0f} MiB) cannot be met: even a micro-batch of"
-            f" {smallest} peaks at {peaks[smallest] / BYTES_PER_MIB:.0f} MiB{margin}, most of it model, optimizer and data;"
+            f" {smallest} peaks at {peaks[smallest] / BYTES_PER_MIB:.0f} MiB{kept}, most of it model, optimizer and data;"
             " raise the target, or choose a smaller model"
         )
     note(
         f"training.micro_batch_size auto: {size} x {effective // size}, peak {peaks[size] / BYTES_PER_MIB:.0f} MiB; the"
-        f" target {training.memory_target} is {limit_mib:.0f} MiB, {how}{margin}"
+        f" target {training.memory_target} is {limit_mib:.0f} MiB, {how}{kept}"
     )
     return size
 
@@ -77,11 +77,11 @@ def candidates(effective: int) -> list[int]:
     return sizes
 
 
-def probe(measure: Measure, target: MemoryTarget, effective: int) -> Peaks:
+def probe(measure: Measure, target: MemoryTarget, effective: int, margin: float = 0.0) -> Peaks:
     """Measure the candidates of up to 32 pieces, and the smaller ones only if none of these meets the target."""
     large = [size for size in candidates(effective) if size * _MOST_PIECES_AT_FIRST >= effective]
     peaks = measure(large)
-    limit_bytes = target.limit_bytes(unaccumulated_peak_bytes(peaks, effective)) if peaks else 0
+    limit_bytes = target.limit_bytes(unaccumulated_peak_bytes(peaks, effective), margin=margin) if peaks else 0
     if largest_within(peaks, limit_bytes) is None:
         peaks |= measure(candidates(effective)[len(large) :])
     return peaks

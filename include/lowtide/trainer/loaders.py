@@ -186,7 +186,7 @@ class StreamedSource(BatchSource):
         order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).tolist()
         fetch = Fetch(self._data.train, self._data.collate, f"train:{self._seed}:{epoch}", device=self._device)
         for parts in self._fetched(fetch, self._data.train, order[start:], size):
-            weight = sum(_weight_of(targets, weights) for _, targets, weights in parts)
+            weight = sum(float(targets.numel() if weights is None else weights.sum()) for _, targets, weights in parts)
             count = sum(len(inputs) for inputs, _, _ in parts)
             yield Group(count=count, weight=max(weight, 1e-30), cut=partial(self._cut, parts, count))
 
@@ -248,10 +248,6 @@ class StreamedSource(BatchSource):
         inputs, targets, weights = rows
         check_rows(inputs, targets, weights, place=self._place, class_count=self.class_count)
         return inputs, targets.long(), weights_of(targets, weights)
-
-
-def _weight_of(targets: Tensor, weights: Tensor | None) -> float:
-    return float(targets.numel()) if weights is None else float(weights.sum())
 
 
 def _alike(parts: list[Rows]) -> list[Rows]:
