@@ -10,7 +10,6 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
-from lowtide.airflow.training import GpuTrainingOperator
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.grid.outlook import Outlook
 from lowtide.scheduler.decision import decide
@@ -109,7 +108,9 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         """Whether a later task trains by the same configuration in the same place, where PyTorch is installed."""
         same = ("config", "settings", "queue", "executor", "executor_config")
         return find_spec("torch") is not None and any(
-            isinstance(task, GpuTrainingOperator)  # the DAG's own sensor, like its tasks, has its templates unrendered
+            # a GpuTrainingOperator, which is not imported where a DAG has no other use for it; the DAG's own sensor, like its
+            # tasks, has its templates unrendered
+            hasattr(task, "decision_task_id")
             and all(getattr(task, name) == getattr(self.dag.task_dict[self.task_id], name) for name in same)
             for task in self.get_flat_relatives(upstream=False)
         )
