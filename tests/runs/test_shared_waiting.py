@@ -102,9 +102,7 @@ def test_a_planned_start_is_decided_on_a_fresh_look_and_without_busy_waking():
             now = utc_now()
             edges = [now.timestamp() - 60, start.timestamp(), start.timestamp() + 7200]
             prediction = Prediction(curve=IntensityCurve(edges, [300.0, 100.0]), source="neso", issued_at=now)
-            return SharedOutlook(
-                outlook=Outlook(prediction=prediction), number=len(asked), started_s=time.monotonic() - 240
-            )
+            return SharedOutlook(outlook=Outlook(prediction=prediction), started_s=time.monotonic() - 240)
 
         async def sleep(self, seconds, *, after):
             self.slept.append(seconds)

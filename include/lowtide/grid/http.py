@@ -102,11 +102,12 @@ def retrying(kind: Any, limits: Limits, **options: Any) -> Any:
     backoff = wait_exponential_jitter(multiplier=0.25, max=_LONGEST_BACKOFF_S, jitter=0.5)
 
     def is_retried(error: BaseException) -> bool:
-        passing = isinstance(error, ProviderUnavailable) and error.passing
-        return passing and (_asked_s(error) or 0.0) <= limits.longest_sleep_s
+        if not isinstance(error, ProviderUnavailable):
+            return False
+        return error.passing and (error.retry_after_s or 0.0) <= limits.longest_sleep_s
 
     def pause_s(state: "RetryCallState") -> float:
-        asked_s = _asked_s(state.outcome.exception() if state.outcome else None)
+        asked_s: float | None = getattr(state.outcome and state.outcome.exception(), "retry_after_s", None)
         return asked_s or backoff(state)  # Retry-After: 0, or a date that has passed, is no leave to hammer
 
     stop = stop_after_attempt(limits.retries + 1) | stop_before_delay(limits.total_timeout_s)
@@ -192,7 +193,7 @@ class Transport:
                 f"{self.host} redirects to {target.scheme}://{_without_password(target.netloc)}, which is not followed"
                 " since the token would go along; set the provider's address to the new one if it is right"
             )
-        retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
+        retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
         later = f" in {retry_after_s:.0f} s" if retry_after_s else " later"
         remedy = _STATUS_REMEDIES.get(status, f"try again{later}" if status >= 500 else "check the provider's address")
         wait = f" (it asks to wait {retry_after_s:.0f} s)" if status == 429 and retry_after_s else ""
@@ -257,14 +258,8 @@ def _without_password(address: str) -> str:
     return address.rpartition("@")[2]
 
 
-def _asked_s(error: BaseException | None) -> float | None:
-    return error.retry_after_s if isinstance(error, ProviderUnavailable) else None
-
-
-def _retry_after_s(text: str | None) -> float | None:
+def _retry_after_s(text: str) -> float | None:
     """Return the wait that a Retry-After asks for, as seconds or as a date; None where it has neither."""
-    if text is None:
-        return None
     try:
         if text.strip().isdecimal():
             return float(text)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from math import inf
@@ -50,16 +50,15 @@ async def in_computing_thread(work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(_computing(), work)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SharedOutlook:
-    """An outlook that all waits of a source get; ``number`` grows by one with each.
+    """An outlook that all waits of a source get.
 
     :param started_s: on the monotonic clock; None for a check that is not shared, which is never old.
     """
 
     outlook: Outlook
-    number: int
-    started_s: float | None
+    started_s: float | None = None
 
     def age_s(self) -> float:
         """Return how long ago the check started, in seconds."""
@@ -81,6 +80,8 @@ class SharedSource:
         self._latest: SharedOutlook | None = None
         self._flight: asyncio.Task[SharedOutlook] | None = None
         self._news = asyncio.Event()
+        self.users = 0
+        self.expiry: asyncio.TimerHandle | None = None
 
     async def check(self, max_age_s: float) -> SharedOutlook:
         """Return the latest outlook if it is young enough, else a new one; a caller during a request waits for that request.
@@ -95,15 +96,12 @@ class SharedSource:
             self._flight.add_done_callback(self._landed)
         return await asyncio.shield(self._flight)  # a wait that is cancelled must not cancel the others' check
 
-    async def sleep(self, seconds: float, *, after: int) -> None:
-        """Sleep, but no longer than until there is an outlook newer than number ``after``."""
-        if self._latest is not None and self._latest.number > after:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            return
+    async def sleep(self, seconds: float, *, after: SharedOutlook) -> None:
+        """Sleep, but no longer than until there is another outlook than ``after``."""
+        if self._latest in (None, after):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
 
     def held_s(self) -> float:
         """Return how long the provider's rate limit still holds, in s."""
@@ -127,8 +125,7 @@ class SharedSource:
         asked = await self._ask(signal)
         self._refused = isinstance(asked, ProviderUnavailable) and asked.status in _REFUSED
         outlook = await in_network_thread(lambda: signal.conclude(utc_now(), asked, self._wanted))
-        number = 1 if self._latest is None else self._latest.number + 1
-        return SharedOutlook(outlook=outlook, number=number, started_s=started_s)
+        return SharedOutlook(outlook=outlook, started_s=started_s)
 
     async def _open(self) -> IntensityClient:
         if self._signal is None or self._refused:
@@ -159,8 +156,6 @@ class SharedSources:
 
     def __init__(self) -> None:
         self._sources: dict[Hashable, SharedSource] = {}
-        self._users: dict[Hashable, int] = {}
-        self._expiries: dict[Hashable, asyncio.TimerHandle] = {}
 
     @classmethod
     def of_running_loop(cls) -> Self:
@@ -180,18 +175,14 @@ class SharedSources:
         :param linger_s: how long the source outlives its last user, so that the next one need not ask anew.
         """
         source = self._sources.setdefault(key, SharedSource(opener, wanted=wanted))
-        self._users[key] = self._users.get(key, 0) + 1
-        if expiry := self._expiries.pop(key, None):
-            expiry.cancel()
+        source.users += 1
+        if source.expiry is not None:
+            source.expiry.cancel()
         try:
             yield source
         finally:
-            self._users[key] -= 1
-            if self._users[key] == 0:
-                # a rate limit also holds for later waits
-                outlives_s = max(linger_s, source.held_s())
-                self._expiries[key] = asyncio.get_running_loop().call_later(outlives_s, self._drop, key)
-
-    def _drop(self, key: Hashable) -> None:
-        self._sources.pop(key).close()
-        del self._users[key], self._expiries[key]
+            source.users -= 1
+            if source.users == 0:
+                outlives_s = max(linger_s, source.held_s())  # a rate limit also holds for later waits
+                expire = asyncio.get_running_loop().call_later
+                source.expiry = expire(outlives_s, lambda: self._sources.pop(key).close())

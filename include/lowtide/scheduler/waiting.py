@@ -75,16 +75,14 @@ class OwnSource:
     signal: IntensityClient
     clock: Clock
     wanted: DataNeeds
-    checks: int = 0
 
     async def check(self, max_age_s: float) -> SharedOutlook:
         """Return what is known now; always fresh."""
         del max_age_s
-        self.checks += 1
         outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now(), self.wanted))
-        return SharedOutlook(outlook=outlook, number=self.checks, started_s=None)
+        return SharedOutlook(outlook=outlook)
 
-    async def sleep(self, seconds: float, *, after: int) -> None:
+    async def sleep(self, seconds: float, *, after: SharedOutlook) -> None:
         """Sleep; there is no newer outlook to wake up for."""
         del after
         await asyncio.sleep(seconds)
@@ -102,12 +100,12 @@ async def wait_on_loop(
     """
     interval_s = max_age_s = pause_s_of(job, clock)
     while True:
-        number, outlook, age_s = 0, Outlook(), 0.0
+        shared = SharedOutlook(outlook=Outlook())
         if job.policy != "immediate":
             shared = await _check_in_time(job, source, clock, max_age_s)
-            number, outlook, age_s = shared.number, shared.outlook, shared.age_s()
+        age_s = shared.age_s()
         # the confidence interval from four weeks of past errors takes too long for the event loop
-        event = await in_computing_thread(partial(evaluate, job, clock.now(), outlook))
+        event = await in_computing_thread(partial(evaluate, job, clock.now(), shared.outlook))
         on_decision(event)
         decision = event.decision
         if decision.action is Action.WAIT:
@@ -116,7 +114,7 @@ async def wait_on_loop(
             # decided on a fresh check
             pause = pause_s(decision, clock) - (0.0 if at_a_start else age_s)
             max_age_s = min(interval_s, FRESH_S) if at_a_start else interval_s
-            await source.sleep(max(MINIMUM_PAUSE_S, pause), after=number)
+            await source.sleep(max(MINIMUM_PAUSE_S, pause), after=shared)
             continue
         remaining_s = remaining(not_before)
         if remaining_s <= 0:
@@ -134,9 +132,7 @@ async def _check_in_time(job: Job, source: Source, clock: Clock, interval_s: flo
         async with asyncio.timeout(left_s):
             return await source.check(interval_s)
     except TimeoutError:
-        return SharedOutlook(
-            outlook=Outlook(steps=("the provider did not answer before the latest start",)), number=0, started_s=None
-        )
+        return SharedOutlook(outlook=Outlook(steps=("the provider did not answer before the latest start",)))
 
 
 def remaining(not_before: datetime) -> float:

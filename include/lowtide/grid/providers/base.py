@@ -4,7 +4,6 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 from itertools import pairwise
 from typing import Any, ClassVar, Final
 
@@ -63,15 +62,14 @@ class HttpProvider(ABC):
         self.region = region
         if factor_type and self.gives_both_factor_types:
             self.emission_factor_type = factor_type
-        self._accept("grid.emission_factor_type", factor_type, self.emission_factor_type)
-        self._accept("grid.signal_type", signal_type, self.signal_type)
-
-    def _accept(self, key: str, wanted: StrEnum | None, given: StrEnum) -> None:
-        if wanted is not None and wanted is not given:
-            raise ConfigurationError(
-                f"{key} is '{wanted.value}', but {self.name} gives '{given.value}' only; leave it null or choose another"
-                " grid.provider"
-            )
+        wanted = {"emission_factor_type": factor_type, "signal_type": signal_type}
+        for key, value in wanted.items():
+            given = getattr(self, key)
+            if value not in (None, given):
+                raise ConfigurationError(
+                    f"grid.{key} is '{value}', but {self.name} gives '{given}' only; leave it null or choose another"
+                    " grid.provider"
+                )
 
     @property
     def source(self) -> str:
