@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from lowtide.config.zones import find_zone
-from lowtide.grid.forecast.uncertainty import DAYS, StoredForecasts
+from lowtide.grid.forecast.uncertainty import DAYS, stored_forecast_errors
 from lowtide.grid.outlook import LONGEST_PAST, DataNeeds, ForecastCombiner, HistoryPredictor, Outlook, StoredPast
 from lowtide.records import Forecast, IntensityKind
 
@@ -105,9 +105,7 @@ def test_how_good_a_provider_was_is_known_from_the_forecasts_that_were_stored(tm
         kept.add(promised, origin - timedelta(minutes=5))
         kept.add([reading(200.0, origin), reading(120.0 - 40.0 * (day % 2), origin + HOUR)], origin + 3 * HOUR)
     told = (
-        ForecastCombiner(None, StoredForecasts(kept).past_errors)
-        .combined(provider_says(100.0), T0, ALL, "neso")
-        .prediction
+        ForecastCombiner(None, stored_forecast_errors(kept)).combined(provider_says(100.0), T0, ALL, "neso").prediction
     )
     now_s, later_s = T0.timestamp(), (T0 + HOUR).timestamp()
     curve = type(told.curve)([now_s, later_s, later_s + 3600.0], [200.0, 100.0])
@@ -118,9 +116,7 @@ def test_a_provider_whose_forecasts_were_not_stored_gets_no_interval(tmp_path):
     kept = store(tmp_path)
     kept.add(past_readings(days=30), T0)
     told = (
-        ForecastCombiner(None, StoredForecasts(kept).past_errors)
-        .combined(provider_says(100.0), T0, ALL, "neso")
-        .prediction
+        ForecastCombiner(None, stored_forecast_errors(kept)).combined(provider_says(100.0), T0, ALL, "neso").prediction
     )
     later_s = (T0 + HOUR).timestamp()
     assert told.past_errors(T0).saving_interval_percent(told.curve, T0.timestamp(), later_s, 3600.0) is None

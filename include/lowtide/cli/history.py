@@ -66,10 +66,10 @@ def _import(options: argparse.Namespace, zone: Zone, root: Path) -> None:
     imported = read_history_file(options.file, zone, factor_type=factor_type, source=options.source)
     known_at = options.known_at or utc_now()
     results = []
-    for found, readings in imported.by_factor_type():
+    for found, readings in imported.items():
         key = HistoryKey(
             zone=zone.key,
-            source=imported.source,
+            source=readings[0].source,
             connection=options.connection,
             signal_type=SignalType.AVERAGE,
             emission_factor_type=found,

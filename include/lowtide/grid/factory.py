@@ -120,11 +120,9 @@ def _transport(provider: HttpProvider, access: Credentials, limits: Limits | Non
 
 
 def _from_store(store: HistoryStore) -> ForecastCombiner:
-    from lowtide.grid.forecast.uncertainty import StoredForecasts  # numpy: not for DAG parsing
+    from lowtide.grid.forecast.uncertainty import stored_forecast_errors  # numpy: not for DAG parsing
 
-    return ForecastCombiner(
-        HistoryPredictor(StoredPast(store).readings, store.timezone), StoredForecasts(store).past_errors
-    )
+    return ForecastCombiner(HistoryPredictor(StoredPast(store).readings, store.timezone), stored_forecast_errors(store))
 
 
 def _from_trace(provider: LocalProvider, zone: Zone) -> ForecastCombiner | None:

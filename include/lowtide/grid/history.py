@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from math import inf
@@ -28,7 +28,7 @@ from lowtide.errors import ArtifactError, InvalidAnswer
 from lowtide.grid.series import foremost, gaps, rank_of
 from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from lowtide.timeutil import as_utc, format_time
+from lowtide.timeutil import as_utc, format_time, parse_time
 
 _log = logging.getLogger(__name__)
 
@@ -439,7 +439,7 @@ def _decode(data: bytes, key: HistoryKey) -> tuple[Observation, ...]:
 def _parsed(rows: Iterable[list[str]]) -> tuple[Observation, ...]:
     # by columns: a year of half-hours takes half as long as by rows
     starts, ends, values, kinds, sources, learnt_at = zip(*rows, strict=True)
-    time, kind_of = cache(_utc_time), {kind.value: kind for kind in STAGE_OF_KIND}
+    time, kind_of = cache(parse_time), {kind.value: kind for kind in STAGE_OF_KIND}
     intervals = tuple(map(time, starts)), tuple(map(time, ends))
     grams = tuple(map(float, values))
     if not all(map(lt, *intervals)):
@@ -448,13 +448,6 @@ def _parsed(rows: Iterable[list[str]]) -> tuple[Observation, ...]:
         raise ValueError("an intensity is not a number of at least 0")
     columns = (*intervals, grams, map(kind_of.__getitem__, kinds), sources, map(time, learnt_at))
     return tuple(map(Observation._make, zip(*columns, strict=True)))
-
-
-def _utc_time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is not UTC:
-        raise ValueError(f"{text} is not in UTC")
-    return time
 
 
 def _version(path: Path) -> tuple[int, ...]:

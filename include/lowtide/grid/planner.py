@@ -46,11 +46,6 @@ class Task(NamedTuple):
         """The first time at which work can be done."""
         return self.now_s + (self.resume_time_s if self.state == "paused" else 0.0)
 
-    @property
-    def is_free(self) -> bool:
-        """Whether pauses cost nothing: then the cheapest steps are the best plan."""
-        return self.minimum_slice_s == self.resume_time_s == self.resume_energy_s == 0
-
 
 class Plan(NamedTuple):
     """Segments in time order, resumes included, and what they cost."""
@@ -139,7 +134,7 @@ def _is_better(plan: Plan, other: Plan) -> bool:
 
 def search(curve: IntensityCurve, task: Task, straight: Plan) -> tuple[Plan | None, Plan | None]:
     """Return the best plan that works from now on, and the best that does not; each None where there is no such plan."""
-    if task.is_free:
+    if task.minimum_slice_s == task.resume_time_s == task.resume_energy_s == 0:  # pauses cost nothing
         cheapest = priced(curve, task, cheapest_steps(curve, task))
         if pauses(task, cheapest.segments) <= task.pauses_left:
             begins_now = cheapest.segments[0][0] <= task.now_s + SAME_S

@@ -258,8 +258,6 @@ def prolonged(curve: IntensityCurve, later: IntensityCurve) -> IntensityCurve:
     would pass for a clean or a dirty hour.
     """
     offset = _level_difference(curve, later)
-    if offset == 0.0 or later.end_s <= curve.end_s:
-        return curve.extended_by(later)
     steps = zip(later.edges_s, later.values, strict=False)
     moved = [value + offset * exp(-max(0.0, start_s - curve.end_s) / DECAY_S) for start_s, value in steps]
     # not max(0.0, value): that makes a gap, which is NaN, a perfectly clean hour

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from threading import Lock
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -88,39 +88,33 @@ def _block_means(errors: Floats, begin_s: float, duration_s: float) -> Floats:
     return means
 
 
-class StoredForecasts:
-    """The provider's forecasts of the last four weeks, each as it was known at the hour of day that is asked about."""
+def stored_forecast_errors(store: HistoryStore) -> Callable[[datetime], LeadErrors | None]:
+    """Return what says how wrong the provider's forecasts of the four weeks before a time were; None: the store cannot be read.
 
-    def __init__(self, store: HistoryStore) -> None:
-        self._store = store
-        self._lock = Lock()
-        self._hour: datetime | None = None
-        self._errors: LeadErrors | None = None
+    Of each day it is the forecast as it was known at the hour of the day that is asked about.
+    """
+    # reading four weeks takes a good part of a second; jobs ask many times an hour
+    errors_before = lru_cache(maxsize=1)(partial(_errors_before, store))
+    return lambda now: errors_before(hour_of(as_utc(now)).astimezone(store.timezone))
 
-    def past_errors(self, now: datetime) -> LeadErrors | None:
-        """Return how wrong they were; None where the store cannot be read."""
-        hour = hour_of(as_utc(now)).astimezone(self._store.timezone)
-        with self._lock:
-            if self._hour != hour:  # reading four weeks takes a good part of a second; jobs ask many times an hour
-                self._hour, self._errors = hour, self._errors_before(hour)
-            return self._errors
 
-    def _errors_before(self, hour: datetime) -> LeadErrors | None:
-        origins = [hour - timedelta(days=day) for day in range(1, DAYS + 1)]
-        try:
-            errors = np.stack([self._errors_of(origin) for origin in origins])
-        except LowtideError:
-            return None
-        hours = np.array([origin.timestamp() // HOUR_S for origin in origins], dtype=np.int64)
-        return LeadErrors(hours, errors, fewest=LEAST_FORECASTS)
+def _errors_before(store: HistoryStore, hour: datetime) -> LeadErrors | None:
+    origins = [hour - timedelta(days=day) for day in range(1, DAYS + 1)]
+    try:
+        errors = np.stack([_errors_of(store, origin) for origin in origins])
+    except LowtideError:
+        return None
+    hours = np.array([origin.timestamp() // HOUR_S for origin in origins], dtype=np.int64)
+    return LeadErrors(hours, errors, fewest=LEAST_FORECASTS)
 
-    def _errors_of(self, origin: datetime) -> Floats:
-        """Return actual minus forecast of each hour from an origin on, in g/kWh; NaN where either is unknown."""
-        end = origin + _AHEAD
-        forecast = [r for r in self._store.known(origin, end, origin) if r.kind is IntensityKind.FORECAST]
-        actual = [r for r in self._store.known(origin, end) if r.kind is not IntensityKind.FORECAST]
-        first_hour = int(origin.timestamp()) // HOUR_S
-        return _hours_from(first_hour, actual) - _hours_from(first_hour, forecast)
+
+def _errors_of(store: HistoryStore, origin: datetime) -> Floats:
+    """Return actual minus forecast of each hour from an origin on, in g/kWh; NaN where either is unknown."""
+    end = origin + _AHEAD
+    forecast = [r for r in store.known(origin, end, origin) if r.kind is IntensityKind.FORECAST]
+    actual = [r for r in store.known(origin, end) if r.kind is not IntensityKind.FORECAST]
+    first_hour = int(origin.timestamp()) // HOUR_S
+    return _hours_from(first_hour, actual) - _hours_from(first_hour, forecast)
 
 
 def _hours_from(first_hour: int, readings: Sequence[Reading]) -> Floats:

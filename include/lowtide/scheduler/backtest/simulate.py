@@ -40,11 +40,6 @@ class Scenario(NamedTuple):
     interruptible: bool
 
     @property
-    def deciding_policy(self) -> PolicyName:
-        """The policy that decides."""
-        return "interruptible" if self.interruptible and self.policy == "window" else self.policy
-
-    @property
     def room_s(self) -> float:
         """The time from submission to deadline."""
         return self.duration_s + self.slack_s
@@ -100,11 +95,12 @@ class SimConfig:
     def job(self, scenario: Scenario, submitted_s: float, step_s: float) -> Job:
         """Return a job; its id depends on its times only, so that policies are compared on the same jobs."""
         submitted_at = utc(submitted_s)
+        policy = "interruptible" if scenario.interruptible and scenario.policy == "window" else scenario.policy
         duration, slack = timedelta(seconds=scenario.duration_s), timedelta(seconds=scenario.slack_s)
         return Job(
             job_id=f"backtest {self.zone} {submitted_at:%Y-%m-%dT%H:%MZ} {duration} {slack}",
             zone=self.zone,
-            policy=scenario.deciding_policy,
+            policy=policy,
             submitted_at=submitted_at,
             deadline=submitted_at + duration + slack,
             expected_duration=duration,
@@ -118,7 +114,7 @@ class SimConfig:
             percentile_window=self.percentile_window,
             run_now_below_gco2eq_per_kwh=self.run_now_below_gco2eq_per_kwh,
             jitter=self.jitter,
-            pausing=self.pausing if scenario.deciding_policy == "interruptible" else None,
+            pausing=self.pausing if policy == "interruptible" else None,
         )
 
 
