@@ -14,7 +14,6 @@ A trace names its zone at most, in its file name (``DE_2023.csv``): it is averag
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -100,9 +99,9 @@ def _portal(path: Path, zone: Zone, text: str, source: str) -> list[Reading]:
     found = [
         reading
         for (line, row), start in zip(rows, starts, strict=True)
-        for reading in _readings(f"{path}, line {line}", row, zone, start, start + length)
+        for reading in _readings(f"{path}, line {line}", row, zone, source, start, start + length)
     ]
-    return sorted((replace(reading, source=source) for reading in found), key=lambda reading: reading.start)
+    return sorted(found, key=lambda reading: reading.start)
 
 
 def _start(place: str, row: Mapping[str, str], zone: Zone) -> datetime:
@@ -115,7 +114,9 @@ def _start(place: str, row: Mapping[str, str], zone: Zone) -> datetime:
         raise ArtifactError(f"{place}: {row[_START]!r} is not a time; fix or remove the line") from None
 
 
-def _readings(place: str, row: Mapping[str, str], zone: Zone, start: datetime, end: datetime) -> Iterator[Reading]:
+def _readings(
+    place: str, row: Mapping[str, str], zone: Zone, source: str, start: datetime, end: datetime
+) -> Iterator[Reading]:
     measured = row.get(_ESTIMATED, "").strip().lower() == "false"
     for column, factor_type in _FACTOR_COLUMNS.items():
         text = row.get(column, "").strip()
@@ -127,7 +128,7 @@ def _readings(place: str, row: Mapping[str, str], zone: Zone, start: datetime, e
                 start=start,
                 end=end,
                 carbon_intensity_gco2eq_per_kwh=float(text),
-                source=PORTAL_SOURCE,
+                source=source,
                 kind=IntensityKind.MEASURED if measured else IntensityKind.ESTIMATED,
                 signal_type=SignalType.AVERAGE,
                 emission_factor_type=factor_type,
