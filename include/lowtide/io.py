@@ -48,14 +48,6 @@ def write_atomically(path: Path, content: str | bytes, *, keep_times: bool = Fal
     return path
 
 
-def write_json_atomically(path: Path, text: str) -> Path:
-    """Write JSON text with a final newline, as ``write_atomically`` does.
-
-    :raises ArtifactError: the file cannot be written.
-    """
-    return write_atomically(path, text.rstrip("\n") + "\n")
-
-
 def append_durably(path: Path, content: bytes) -> None:
     """Append bytes and fsync them.
 

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.io import read_json_lines, write_json_atomically
+from lowtide.io import read_json_lines, write_atomically
 from lowtide.timeutil import as_utc, format_time, parse_time
 
 # What the grid emitted per kWh in an interval, and how anyone knows.
@@ -616,5 +616,5 @@ def schema_text(model: type[BaseModel]) -> str:
 
 
 if __name__ == "__main__":
-    write_json_atomically(RECORD_SCHEMA, schema_text(TrainingRecord))
-    write_json_atomically(INCOMPLETE_RECORD_SCHEMA, schema_text(IncompleteRecord))
+    write_atomically(RECORD_SCHEMA, schema_text(TrainingRecord))
+    write_atomically(INCOMPLETE_RECORD_SCHEMA, schema_text(IncompleteRecord))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lowtide.errors import ArtifactError
-from lowtide.io import sha256_of, write_atomically, write_json_atomically
+from lowtide.io import sha256_of, write_atomically
 from lowtide.records import TrainingRecord, read_record
 from lowtide.report.model import Report
 from lowtide.report.text import render_markdown
@@ -42,5 +42,5 @@ def write_report(
     return {
         "report.html": write_atomically(folder / "report.html", page),
         "report.md": write_atomically(folder / "report.md", render_markdown(report)),
-        "report.json": write_json_atomically(folder / "report.json", report.model_dump_json(indent=2)),
+        "report.json": write_atomically(folder / "report.json", report.model_dump_json(indent=2) + "\n"),
     }

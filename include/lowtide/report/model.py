@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from lowtide.io import write_json_atomically
+from lowtide.io import write_atomically
 from lowtide.records import Frozen, IntensityKind, NonNegative, TrainingRecord, schema_text
 
 REPORT_SCHEMA_VERSION: Final = "1.3"
@@ -240,4 +240,4 @@ class Report(Comparison, ReportHead):
 
 
 if __name__ == "__main__":
-    write_json_atomically(REPORT_SCHEMA, schema_text(Report))
+    write_atomically(REPORT_SCHEMA, schema_text(Report))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from lowtide.errors import ArtifactError
-from lowtide.io import sha256_of, write_atomically, write_json_atomically
+from lowtide.io import sha256_of, write_atomically
 from lowtide.records import AnyRecord, TrainingRecord, decision_files, newest_decisions, read_record
 from lowtide.report.data_quality import (
     UNSOUND,
@@ -67,7 +67,7 @@ def refresh_savings(root: Path, *, now: datetime) -> tuple[Savings, dict[str, Pa
     return savings, {
         "savings.csv": write_atomically(folder / "savings.csv", cells_csv(savings)),
         "runs.csv": write_atomically(folder / "runs.csv", runs_csv(savings)),
-        "savings.json": write_json_atomically(folder / "savings.json", savings.model_dump_json(indent=2)),
+        "savings.json": write_atomically(folder / "savings.json", savings.model_dump_json(indent=2) + "\n"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from lowtide.io import write_json_atomically
+from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, Frozen, NonNegative, SignalType, schema_text
 
 SAVINGS_SCHEMA_VERSION: Final = "1.1"
@@ -146,4 +146,4 @@ class Savings(Frozen):
 
 
 if __name__ == "__main__":
-    write_json_atomically(SAVINGS_SCHEMA, schema_text(Savings))
+    write_atomically(SAVINGS_SCHEMA, schema_text(Savings))

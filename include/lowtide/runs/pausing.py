@@ -11,7 +11,7 @@ from typing import Any
 from lowtide.errors import ArtifactError, TrainingPaused
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock
-from lowtide.io import write_json_atomically
+from lowtide.io import write_atomically
 from lowtide.records import TrainingRecord
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
@@ -41,7 +41,7 @@ def note_pause(folder: RunFolder, job: Job) -> None:
         return
     known = {"training_id": start.training_id} | {name: job.as_json()[name] for name in _KEPT}
     try:
-        write_json_atomically(folder.pauses, json.dumps(known))
+        write_atomically(folder.pauses, json.dumps(known) + "\n")
     except (ArtifactError, OSError) as error:
         _log.warning("%s: the pause is not counted if the training is resumed", error)
 

@@ -27,7 +27,7 @@ from lowtide.errors import (
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.clock import Clock
 from lowtide.grid.series import best_known, gaps
-from lowtide.io import hold_ledger, write_json_atomically
+from lowtide.io import hold_ledger, write_atomically
 from lowtide.records import Phase, ReplayAnchor, TrainingRecord
 from lowtide.runs.account import Facts, derive
 from lowtide.runs.context import SIZES, RunDetails, TrainingRun, comparison_key, run_identity
@@ -174,7 +174,7 @@ def _prepared(run: TrainingRun) -> str:
         submitted_at=run.submitted_at,
         identity=run_identity(run.config.values, run.anchor),
     )
-    write_json_atomically(folder.identity, start.model_dump_json(indent=2))
+    write_atomically(folder.identity, start.model_dump_json(indent=2) + "\n")
     return start.training_id
 
 

@@ -15,7 +15,7 @@ import torch
 
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ArtifactError, CheckpointDamaged, ConfigurationError, TrainingPaused, TrainingStopped
-from lowtide.io import sha256_of, write_json_atomically
+from lowtide.io import sha256_of, write_atomically
 from lowtide.records import Phase
 from lowtide.trainer.checkpoint_manager import CheckpointManager, Manifest, fingerprint, first_difference, unreadable
 from lowtide.trainer.device import MemoryMeter, versions
@@ -157,7 +157,7 @@ def write_checkpoint(snapshot: Snapshot, plan: CheckpointPlan) -> Manifest:
         manifest = _manifest(snapshot, plan, number=manager.next_number(), sha256=sha256, size_bytes=size_bytes)
         files.append(plan.folder / manifest.file)
         files[0].replace(files[1])
-        write_json_atomically(plan.folder / manifest.name, manifest.model_dump_json(indent=2))
+        write_atomically(plan.folder / manifest.name, manifest.model_dump_json(indent=2) + "\n")
     except (ArtifactError, OSError) as error:
         for path in files:  # a state without its manifest does not count, but takes space
             with contextlib.suppress(OSError):
