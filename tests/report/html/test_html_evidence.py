@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from lowtide.records import TrainingRecord
+from lowtide.config.schema import ReportConfig
+from lowtide.records import ReplayAnchor, TrainingRecord
+from lowtide.report.compare import compare_runs
+from lowtide.report.html.page import render_html
 from lowtide.report.html.run_data import Evidence, gather
 
 from tests.support.day_runs import night_run
@@ -26,7 +29,6 @@ def files_of(evidence: Evidence) -> dict[str, bool | None]:
 def test_a_whole_folder_is_read_and_checked(run: TrainingRecord) -> None:
     evidence = gather(run)
     assert evidence.problems == ()
-    assert evidence.record is not None
     assert evidence.rows is not None
     assert {decision.action for decision in evidence.decisions} == {"wait", "run", "pause"}
     assert files_of(evidence) == {
@@ -80,17 +82,17 @@ def test_a_damaged_line_is_reported_and_the_rest_is_read(
     assert evidence.readings
 
 
-def test_a_record_of_another_training_in_the_same_folder_is_not_taken_for_this_ones(run: TrainingRecord) -> None:
+@pytest.mark.parametrize("text", ["{", None])
+def test_versions_and_speed_are_the_reports_whatever_record_is_in_the_folder(
+    run: TrainingRecord, text: str | None
+) -> None:
+    """The record may be damaged, or that of another training by now."""
     path = folder_of(run) / "record.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"run_id": "another"}), encoding="utf-8")
-    evidence = gather(run)
-    assert evidence.record is None
-    assert "is the record of another training by now" in evidence.problems[0]
-
-
-def test_a_record_that_cannot_be_read_costs_its_versions_only(run: TrainingRecord) -> None:
-    (folder_of(run) / "record.json").write_text("{", encoding="utf-8")
-    evidence = gather(run)
-    assert evidence.record is None
-    assert evidence.rows is not None
-    assert "cannot be read here" in evidence.problems[0]
+    other = json.loads(path.read_text(encoding="utf-8")) | {"run_id": "another", "versions": {"lowtide": "9.9"}}
+    path.write_text(text or json.dumps(other), encoding="utf-8")
+    replay = ReplayAnchor(real_start=run.started_at, virtual_start=run.started_at, speed=60.0)
+    report = compare_runs([], [run.model_copy(update={"replay": replay})], settings=ReportConfig(), now=run.ended_at)
+    assert gather(report.run).speed == 60.0
+    assert gather(report.run).problems == ()
+    assert "lowtide 0.1.0" in render_html(report)
+    assert "lowtide 9.9" not in render_html(report)

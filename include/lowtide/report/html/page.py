@@ -203,7 +203,7 @@ def sources_of(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _read_facts(run: TrainingRecord, evidence: Evidence) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield what only the run's files hold, first of all whether the ledger's rows, summed here, are the record's figures."""
+    """Yield what the run's files hold, first of all whether the ledger's rows, summed here, are the record's figures."""
     if (rows := evidence.rows) is not None:
         kwh, grams = float(rows.energy_kwh.sum()), float(rows.emissions_gco2eq.sum())
         summed, recorded = (kwh, grams), (run.energy_kwh.total, run.emissions_gco2eq)
@@ -213,5 +213,4 @@ def _read_facts(run: TrainingRecord, evidence: Evidence) -> Iterator[tuple[str, 
         yield "Rows of the ledger", (f"{len(rows):,} rows, which sum to {sums}: {verdict}",)
     if sources := sources_of(evidence):
         yield "Intensity from", (", ".join(sources),)
-    if evidence.record is not None:
-        yield "Versions", (", ".join(f"{name} {version}" for name, version in evidence.record.versions.items()),)
+    yield "Versions", (", ".join(f"{name} {version}" for name, version in run.versions.items()),)

@@ -12,19 +12,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lowtide.errors import ArtifactError
 from lowtide.grid.series import best_known, cover
 from lowtide.io import sha256_of
-from lowtide.records import (
-    AnyRecord,
-    Reading,
-    RecordedDecision,
-    TrainingRecord,
-    decision_files,
-    read_decisions,
-    read_intensity,
-    read_record,
-)
+from lowtide.records import Reading, RecordedDecision, TrainingRecord, decision_files, read_decisions, read_intensity
 from lowtide.timeutil import parse_time
 from lowtide.units import duration_text
 
@@ -171,19 +161,15 @@ class Evidence:
     """Of one run; without its folder everything is empty, and ``problems`` says so.
 
     ``readings``: the grid from submission on, best known, in time order without overlap; the rows are valued at it.
+    ``speed``: seconds of the ledger's time in a real second, 1 unless the run was replayed.
     """
 
-    record: AnyRecord | None = None
+    speed: float = 1.0
     rows: LedgerColumns | None = None
     decisions: tuple[RecordedDecision, ...] = ()
     readings: tuple[Reading, ...] = ()
     files: tuple[EvidenceFile, ...] = ()
     problems: tuple[str, ...] = ()
-
-    @property
-    def speed(self) -> float:
-        """Seconds of the ledger's time in a real second: 1 unless the run was replayed."""
-        return self.record.replay.speed if self.record is not None and self.record.replay is not None else 1.0
 
     @property
     def seen(self) -> tuple[Reading, ...]:
@@ -212,29 +198,16 @@ def gather(run: TrainingRecord, folder: Path | None = None) -> Evidence:
         problems.append(f"its table {table} is missing or has no rows; settle the run to derive it again")
     elif rows.skipped:
         problems.append(f"{rows.skipped} lines of {table} are not rows and are left out")
-    record = _record(folder / "record.json", run, problems)
     entries, unreadable = read_intensity(folder)
     known = best_known(entries, meaning=(run.signal_type, run.emission_factor_type))
     return Evidence(
-        record=record,
+        speed=run.replay.speed if run.replay else 1.0,
         rows=rows,
         decisions=tuple(decisions),
         readings=tuple(entry.reading for entry in known),
         files=files,
         problems=(*problems, *unreadable),
     )
-
-
-def _record(path: Path, run: TrainingRecord, problems: list[str]) -> AnyRecord | None:
-    try:
-        record = read_record(path)
-    except ArtifactError as error:
-        problems.append(f"its record cannot be read here ({error})")
-        return None
-    if (record.run_id, record.ledger_sha256) == (run.run_id, run.ledger_sha256):
-        return record
-    problems.append(f"{path} is the record of another training by now")
-    return None
 
 
 def _files(run: TrainingRecord, folder: Path, ledger_sha256: str | None) -> tuple[EvidenceFile, ...]:
