@@ -321,8 +321,13 @@ class RunAccount(Frozen):
         return as_utc(time if self.replay is None else self.replay.real(time))
 
 
-class TrainingRecord(RunAccount):
-    """The record of a run that finished, and its result."""
+class TrainingFigures(Frozen):
+    """The figures of one finished training; durations in seconds, memory in bytes.
+
+    ``train_loss`` is the mean loss per sample over the last epoch. ``train_duration_s`` covers the optimizer steps only,
+    neither start-up nor evaluation. ``peak_memory_bytes`` counts data, model, gradients, optimizer state and activations:
+    what CUDA allocated, or by how much the resident set rose above ``base_rss_bytes`` (its size after all imports).
+    """
 
     train_duration_s: NonNegative
     device: str
@@ -330,20 +335,26 @@ class TrainingRecord(RunAccount):
     precision: Literal["fp32", "bf16", "fp16"]
     micro_batch_size: Annotated[int, Field(ge=1)]
     accumulation_steps: Annotated[int, Field(ge=1)]
-    epochs: int
-    optimizer_steps: int
-    samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
-    train_loss: float
+    epochs: Annotated[int, Field(ge=1)]
+    optimizer_steps: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=1, description="training samples processed, each epoch counted")]
+    train_loss: Annotated[float, Field(allow_inf_nan=False)]
     test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
     test_samples: Annotated[int | None, Field(ge=1, description="samples in the test set; null = not recorded")] = None
-    energy_complete: bool = True
-    """false: energy that the run used is missing from the figures; problems says what"""
-    sci: SciScore | None = None
     peak_memory_bytes: Annotated[int, Field(ge=0)]
     peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
     peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
     peak_memory_reserved_bytes: int | None
     base_rss_bytes: Annotated[int, Field(ge=0)]
+
+
+class TrainingRecord(TrainingFigures, RunAccount):
+    """The record of a run that finished, and its result."""
+
+    samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
+    energy_complete: bool = True
+    """false: energy that the run used is missing from the figures; problems says what"""
+    sci: SciScore | None = None
 
 
 class IncompleteRecord(RunAccount):
