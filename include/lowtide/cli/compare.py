@@ -68,11 +68,9 @@ def _settings(folders: Sequence[RunFolder], repeatability_percent: float | None)
     found = [report_settings(folder) or ReportConfig() for folder in folders]
     if repeatability_percent is not None:
         return found[0].model_copy(update={"repeatability_percent": repeatability_percent}), "as asked for"
+    whose = "as the run's configuration has it" if len(found) == 1 else "the largest of the runs' configurations"
     # of several the least that is claimed: what one run's configuration calls noise is noise
-    largest = max(found, key=lambda one: one.repeatability_percent)
-    return largest, "as the run's configuration has it" if len(
-        found
-    ) == 1 else "the largest of the runs' configurations"
+    return max(found, key=lambda one: one.repeatability_percent), whose
 
 
 def _folder(path: Path) -> RunFolder:
