@@ -49,12 +49,14 @@ class IntensityCurve:
     :raises ValueError: no value, edges that do not increase or do not fit, a value that is infinite or negative.
     """
 
-    __slots__ = ("_blocks", "_gap_sums", "_sums", "edges_s", "step_s", "values")
+    __slots__ = ("_blocks", "_gap_sums", "edges_s", "end_s", "has_gaps", "integrals", "start_s", "step_s", "values")
 
     edges_s: tuple[float, ...]
     values: tuple[float, ...]
     step_s: float | None
     """The length of every step, None where they differ."""
+    integrals: tuple[float, ...]
+    """The integral in g/kWh x s from the start up to each edge; a gap adds nothing."""
 
     def __init__(self, edges_s: Sequence[float], values: Sequence[float]) -> None:
         self.edges_s, self.values = tuple(edges_s), tuple(values)
@@ -62,17 +64,19 @@ class IntensityCurve:
             raise ValueError(f"a curve of {len(self.values)} values cannot have {len(self.edges_s)} edges")
         if not all(map(lt, self.edges_s, self.edges_s[1:])):
             raise ValueError("the edges of a curve must increase")
+        self.start_s, self.end_s = self.edges_s[0], self.edges_s[-1]
         steps = tuple(map(sub, self.edges_s[1:], self.edges_s))
         self.step_s = steps[0] if min(steps) == max(steps) else None
         self._gap_sums: tuple[float, ...] | None = None
         known = self.values
-        if isnan(sum(known)):
+        self.has_gaps = isnan(sum(known))
+        if self.has_gaps:
             known = tuple(0.0 if isnan(value) else value for value in known)
             missing = (s if isnan(v) else 0.0 for s, v in zip(steps, self.values, strict=True))
             self._gap_sums = tuple(accumulate(missing, initial=0.0))
         if min(known) < 0 or not isfinite(max(known)):
             raise ValueError("an intensity is finite and >= 0, or NaN for a gap")
-        self._sums: tuple[float, ...] = tuple(accumulate(map(mul, steps, known), initial=0.0))
+        self.integrals = tuple(accumulate(map(mul, steps, known), initial=0.0))
         self._blocks: dict[float, Blocks] = {}
 
     @classmethod
@@ -96,26 +100,6 @@ class IntensityCurve:
             edges.append(reading.end.timestamp())
         return cls(edges, values)
 
-    @property
-    def start_s(self) -> float:
-        """Where the first step begins."""
-        return self.edges_s[0]
-
-    @property
-    def end_s(self) -> float:
-        """Where the last step ends."""
-        return self.edges_s[-1]
-
-    @property
-    def integrals(self) -> tuple[float, ...]:
-        """The integral in g/kWh x s from the start up to each edge; a gap adds nothing."""
-        return self._sums
-
-    @property
-    def has_gaps(self) -> bool:
-        """Whether a step's value is missing."""
-        return self._gap_sums is not None
-
     def value_at(self, time_s: float) -> float | None:
         """Return the intensity that holds at a time; None outside the curve and in a gap."""
         i = bisect_right(self.edges_s, time_s) - 1
@@ -134,7 +118,7 @@ class IntensityCurve:
         # steps i to j are touched, and none of them may be missing
         if gaps is not None and gaps[j + 1] > gaps[i]:
             return None
-        values, sums = self.values, self._sums
+        values, sums = self.values, self.integrals
         inside = sums[j] - sums[i] + (end_s - edges[j]) * values[j] - (start_s - edges[i]) * values[i]
         return inside / (end_s - start_s)
 
@@ -188,7 +172,7 @@ class IntensityCurve:
 
     def _regular_blocks(self, duration_s: float) -> Blocks:
         """Return the blocks of a curve without gaps whose steps are of one length, in one pass over its prefix sums."""
-        edges_s, sums, n = self.edges_s, self._sums, len(self.values)
+        edges_s, sums, n = self.edges_s, self.integrals, len(self.values)
         whole, rest_s = divmod(duration_s, edges_s[1] - edges_s[0])
         k = int(whole)
         if duration_s > self.end_s - self.start_s:

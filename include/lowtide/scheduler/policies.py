@@ -115,11 +115,6 @@ class Choice(NamedTuple):
     now_mean: float
     is_worth_it: bool
 
-    @property
-    def saving_percent(self) -> float:
-        """What the best block saves compared with starting now."""
-        return 0.0 if self.now_mean == 0 else 100.0 * (1.0 - self.best.mean_gco2eq_per_kwh / self.now_mean)
-
 
 def window(context: PolicyContext, because: str = "") -> Decision:
     """Start at the beginning of the best block that is predicted.
@@ -179,10 +174,10 @@ def _settle(context: PolicyContext, view: "ForecastView", choice: Choice, why: s
         return Planned(start, ((start, start + context.job.remaining),), saving_percent, view.source)
 
     if choice.is_worth_it:
-        start, share = context.start_at(choice.best.start_s), choice.saving_percent
+        start, mean, now = context.start_at(choice.best.start_s), choice.best.mean_gco2eq_per_kwh, choice.now_mean
+        share = 100.0 * (1.0 - mean / now)  # a block from now of 0 g/kWh leaves nothing to wait for
         better = f"{at(start)} is {share:.0f} % cleaner than now"
         if view.source is not None:
-            mean, now = choice.best.mean_gco2eq_per_kwh, choice.now_mean
             better = (
                 f"a start at {at(start)} has {mean:.0f} g/kWh, {share:.0f} % less than the {now:.0f} of a start now"
             )

@@ -130,26 +130,24 @@ def best_segments(
 
     :param room_s: from submission to deadline, the same for all jobs; a job that does not fit runs at once.
     """
-    costs = [_least(actual, time_s, room_s, duration_s, limits) for time_s in submitted_s.tolist()]
+    costs = []
+    for time_s in submitted_s.tolist():
+        task = Task(
+            now_s=time_s,
+            end_s=time_s + room_s,
+            work_s=duration_s,
+            state="new",
+            minimum_slice_s=limits.minimum_slice.total_seconds(),
+            resume_time_s=limits.resume_time.total_seconds(),
+            resume_energy_s=limits.resume_energy.total_seconds(),
+            pauses_left=limits.maximum_pauses,
+        )
+        last = actual.row_of(time_s + max(room_s, duration_s)) + 1
+        found = plans(actual.rows(actual.row_of(time_s), last), task)
+        if found is None:
+            raise ValueError(f"the trace has a gap before the deadline of the job submitted at {time_s:.0f} s")
+        costs.append(found.best.cost)
     return np.array(costs) / duration_s
-
-
-def _least(actual: ActualTrace, submitted_s: float, room_s: float, duration_s: float, limits: PausingConfig) -> float:
-    task = Task(
-        now_s=submitted_s,
-        end_s=submitted_s + room_s,
-        work_s=duration_s,
-        state="new",
-        minimum_slice_s=limits.minimum_slice.total_seconds(),
-        resume_time_s=limits.resume_time.total_seconds(),
-        resume_energy_s=limits.resume_energy.total_seconds(),
-        pauses_left=limits.maximum_pauses,
-    )
-    last = actual.row_of(submitted_s + max(room_s, duration_s)) + 1
-    found = plans(actual.rows(actual.row_of(submitted_s), last), task)
-    if found is None:
-        raise ValueError(f"the trace has a gap before the deadline of the job submitted at {submitted_s:.0f} s")
-    return found.best.cost
 
 
 # The figures' parts, and the file of starts.

@@ -31,12 +31,8 @@ class ActualTrace:
         self.start_s, self.step_s, self.values = start_s, step_s, values
         self._edges_s = start_s + step_s * np.arange(len(values) + 1)
         self.curve = IntensityCurve(self._edges_s.tolist(), values.tolist())
+        self.end_s = self.curve.end_s
         self._integrals = np.array(self.curve.integrals)
-
-    @property
-    def end_s(self) -> float:
-        """The end of the last step."""
-        return self.curve.end_s
 
     def row_of(self, time_s: float) -> int:
         """Return the number of the step that holds a time; may lie outside."""
