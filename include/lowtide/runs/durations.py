@@ -89,8 +89,7 @@ def _training_key(key: str) -> str:
 
 def _records(artifacts_root: Path) -> Iterator[TrainingRecord]:
     """Yield the records of finished runs under the artifact root, newest first; those that cannot be read are skipped."""
-    files = ((_modified_s(path), path) for path in artifacts_root.glob("runs/*/*/record.json"))
-    for _, path in sorted(files, reverse=True)[:_MOST_FILES]:
+    for path in sorted(artifacts_root.glob("runs/*/*/record.json"), key=_modified_s, reverse=True)[:_MOST_FILES]:
         with suppress(ArtifactError):
             record = read_record(path)
             if isinstance(record, TrainingRecord) and 0.0 < record.duration_s < LONGEST_S:

@@ -495,14 +495,11 @@ class Supervision:
         elif event.kind is EventKind.NOTE:
             _log.info("training: %s", data["message"])
         elif event.kind is EventKind.RESUMED:
-            self._note_resumed(data)
+            step, checkpoint = data["optimizer_step"], data["checkpoint"]
+            _log.info("resuming from %s: optimizer step %s, epoch %s", checkpoint, step, data["epoch"] + 1)
+            folder.note_attempt({"attempt": self._attempt, "optimizer_step": step, "checkpoint": checkpoint})
         elif event.kind is EventKind.CHECKPOINT:
             self._note_checkpoint(data)
-
-    def _note_resumed(self, data: dict[str, Any]) -> None:
-        step, checkpoint = data["optimizer_step"], data["checkpoint"]
-        _log.info("resuming from %s: optimizer step %s, epoch %s", checkpoint, step, data["epoch"] + 1)
-        self._run.folder.note_attempt({"attempt": self._attempt, "optimizer_step": step, "checkpoint": checkpoint})
 
     def _note_checkpoint(self, data: dict[str, Any]) -> None:
         _log.info(
