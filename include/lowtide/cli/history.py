@@ -117,7 +117,7 @@ def _facts(store: HistoryStore, start: datetime, end: datetime) -> dict[str, Any
     return {
         "key": store.key.as_json(),
         "path": str(store.folder),
-        "files": store.files(),
+        "files": len(store.files()),
         "coverage": store.coverage(start, end).as_json(),
         "values": [{name: reading[name] for name in written} for reading in readings],
     }
@@ -131,7 +131,7 @@ def _lines(store: HistoryStore, start: datetime, end: datetime) -> list[str]:
         f" {key.emission_factor_type.value} emission factors",
         f"  {store.folder}",
         f"  {format_time(coverage.start)} to {format_time(coverage.end)}: {coverage.actual_percent:.1f} % known,"
-        f" {coverage.intervals:,} intervals in {store.files()} files",
+        f" {coverage.intervals:,} intervals in {len(store.files())} files",
         *_gaps(coverage),
     ]
     unreadable = sorted(store.unreadable_files.items())

@@ -220,20 +220,26 @@ class HistoryStore:
 
     def span(self) -> Interval | None:
         """Return start and end of all that is known, forecasts included; None for an empty store."""
-        names = sorted(self._versions())
+        names = sorted(self.files())
         ends = [name for name in names if names and name[:7] in (names[0][:7], names[-1][:7])]
         known = [observation for name in ends for observation in self._file(name)]
         if not known:  # also where the first and last month cannot be read
             return None
         return min(o.start for o in known), max(o.end for o in known)
 
-    def version(self) -> frozenset[object]:
-        """Return a value that changes whenever something is stored."""
-        return frozenset(self._versions().items())
+    def files(self) -> dict[str, tuple[int, ...]]:
+        """Return the files' names and versions, which change whenever something is stored.
 
-    def files(self) -> int:
-        """Return how many files there are."""
-        return len(self._versions())
+        :raises ArtifactError: the folder exists but cannot be listed.
+        """
+        try:
+            return {path.name: _version(path) for path in self.folder.iterdir() if path.name.endswith(_SUFFIX)}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot list {self.folder} ({error.strerror}); the artifact root must be a folder that can be read"
+            ) from None
 
     def _checked(self, reading: Reading, known_at: datetime) -> Observation:
         if not self.key.admits(reading):
@@ -267,20 +273,6 @@ class HistoryStore:
             )
             for start, end, value, kind, source, _ in observations
         )
-
-    def _versions(self) -> dict[str, tuple[int, ...]]:
-        """Return the files' names and versions.
-
-        :raises ArtifactError: the folder exists but cannot be listed.
-        """
-        try:
-            return {path.name: _version(path) for path in self.folder.iterdir() if path.name.endswith(_SUFFIX)}
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise ArtifactError(
-                f"cannot list {self.folder} ({error.strerror}); the artifact root must be a folder that can be read"
-            ) from None
 
     def _file(self, name: str) -> tuple[Observation, ...]:
         """Return a file's observations, from memory while the file is the same; none for one that is damaged.

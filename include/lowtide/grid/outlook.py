@@ -95,14 +95,14 @@ class StoredPast:
 
     def __init__(self, store: HistoryStore) -> None:
         self._store = store
-        self._read: tuple[frozenset[object], datetime] | None = None
+        self._read: tuple[dict[str, tuple[int, ...]], datetime] | None = None
         self._readings: tuple[Reading, ...] = ()
 
     def readings(self, now: datetime) -> tuple[Reading, ...]:
         """Return the actual values of the last 800 days."""
         start = (now - LONGEST_PAST).replace(hour=0, minute=0, second=0, microsecond=0)
         start -= timedelta(days=start.weekday())  # a start that moved each day would change Monday's fit each day
-        found = self._store.version(), start
+        found = self._store.files(), start
         if found != self._read:  # two years are read in a tenth of a second: not at each check of each wait
             known = self._store.known(start, now)
             self._read, self._readings = found, tuple(r for r in known if r.kind is not IntensityKind.FORECAST)

@@ -98,10 +98,10 @@ def test_a_file_cut_short_is_never_read_in_part(tmp_path: Path) -> None:
 def test_a_reader_sees_what_another_process_stored_since(tmp_path: Path) -> None:
     reader = store(tmp_path)
     for hour in range(3):
-        before = reader.version()
+        before = reader.files()
         store(tmp_path).add([actual(float(hour), DAY + hour * HOUR)], LATER)
         assert grams(reader.known(DAY, DAY + 4 * HOUR)) == [float(h) for h in range(hour + 1)]
-        assert reader.version() != before
+        assert reader.files() != before
 
 
 def test_a_writer_that_holds_the_store_for_too_long_is_one_sentence(

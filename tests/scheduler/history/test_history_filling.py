@@ -71,10 +71,10 @@ def test_the_forecast_the_last_days_and_the_gaps_are_kept_with_the_time_of_learn
 def test_filling_again_asks_for_the_last_two_days_only_and_stores_nothing_new(server: Loopback, tmp_path: Path) -> None:
     filled(store(tmp_path), server.url)
     server.seen.clear()
-    files = store(tmp_path).version()
+    files = store(tmp_path).files()
     done = filled(store(tmp_path), server.url)
     assert spans(server) == ["2026-03-18T12:00Z/2026-03-20T12:07Z"]
-    assert (done.news, store(tmp_path).version()) == (0, files)
+    assert (done.news, store(tmp_path).files()) == (0, files)
 
 
 def test_a_long_past_is_asked_for_in_pieces_newest_first(server: Loopback, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_no_answer_at_all_is_an_error_and_the_rest_is_not_asked_for(tmp_path: Pa
         with pytest.raises(ProviderUnavailable, match="503"):
             filled(store(tmp_path), server.url, days=365)
         assert len(server.seen) < 6
-    assert store(tmp_path).files() == 0
+    assert store(tmp_path).files() == {}
 
 
 def test_a_provider_that_gives_the_last_day_only_is_asked_for_it_once(tmp_path: Path) -> None:

@@ -100,10 +100,10 @@ def test_adding_the_same_again_changes_nothing_and_writes_nothing(tmp_path_facto
     lessons = sorted(lessons, key=lambda lesson: lesson[0])
     for hour, readings in lessons:
         store(root).add(readings, DAY + hour * HOUR)
-    before, version = answers(store(root)), store(root).version()
+    before, version = answers(store(root)), store(root).files()
     for hour, readings in lessons:
         assert store(root).add(readings, DAY + hour * HOUR) == 0
-    assert (answers(store(root)), store(root).version()) == (before, version)
+    assert (answers(store(root)), store(root).files()) == (before, version)
 
 
 @settings(max_examples=60, deadline=None)
@@ -210,7 +210,7 @@ def test_what_is_no_knowledge_of_this_grid_is_refused_and_the_recorder_passes_it
     kept = store(tmp_path)
     with pytest.raises(InvalidAnswer, match=told):
         kept.add([actual(1.0, **wrong)], LATER)
-    assert kept.files() == 0
+    assert kept.files() == {}
     if "length" not in wrong:
         assert kept.record([actual(1.0, **wrong), actual(2.0)], LATER) == 1
         assert grams(kept.known(DAY, DAY + HOUR)) == [2.0]
