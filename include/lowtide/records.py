@@ -20,10 +20,9 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic.json_schema import GenerateJsonSchema
 
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.io import read_json_lines, write_atomically
+from lowtide.io import read_json_lines
 from lowtide.timeutil import as_utc, format_time, parse_time
 
 # What the grid emitted per kWh in an interval, and how anyone knows.
@@ -602,30 +601,3 @@ class LedgerEvent(JsonFields):
     def as_json_line(self) -> str:
         """Return the event as one line of JSON, with the line's end."""
         return json.dumps(self.as_json() | {"details": dict(self.details)}, allow_nan=False) + "\n"
-
-
-# JSON schemas of the files that Lowtide writes. ``python -m lowtide.records`` renews them.
-
-
-RECORD_SCHEMA = Path(__file__).with_name("schemas") / ("record.schema.json")
-INCOMPLETE_RECORD_SCHEMA = Path(__file__).with_name("schemas") / ("incomplete_record.schema.json")
-"""Of a run that did not finish, also in ``record.json``; recognised by ``complete``: false."""
-
-
-class _WrittenFiles(GenerateJsonSchema):
-    """A written file holds every key, also those that have a default in the model."""
-
-    def field_is_required(self, field: object, total: bool) -> bool:  # noqa: ARG002 pydantic's signature
-        return True
-
-
-def schema_text(model: type[BaseModel]) -> str:
-    """Return the JSON schema of a model's files as text, with a final newline."""
-    body = model.model_json_schema(mode="serialization", schema_generator=_WrittenFiles)
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | body
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    write_atomically(RECORD_SCHEMA, schema_text(TrainingRecord))
-    write_atomically(INCOMPLETE_RECORD_SCHEMA, schema_text(IncompleteRecord))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from lowtide.report.savings_model import SAVINGS_SCHEMA
 
 from tests.support.command_line import LOWTIDE
 from tests.support.records import make_record
 from tests.support.savings import nightly, waited_until_start, write_training
+from tests.support.schemas import SAVINGS_SCHEMA
 
 
 def report(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.errors import InvalidAnswer
 from lowtide.records import (
-    RECORD_SCHEMA,
     EmissionFactorType,
     Forecast,
     IntensityKind,
@@ -22,12 +21,12 @@ from lowtide.records import (
     ReplayAnchor,
     SignalType,
     TrainingRecord,
-    schema_text,
 )
 from lowtide.timeutil import format_time, parse_time
 from pydantic import ValidationError
 
 from tests.support.records import make_record
+from tests.support.schemas import RECORD_SCHEMA, schema_text
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

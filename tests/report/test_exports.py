@@ -13,7 +13,7 @@ import pytest
 from codecarbon.output_methods.emissions_data import EmissionsData  # noqa: TID253 its own columns are what is tested
 from codecarbon.output_methods.file import FileOutput  # noqa: TID253 as above
 from huggingface_hub import ModelCard
-from lowtide.records import RECORD_SCHEMA, ReplayAnchor, TrainingRecord
+from lowtide.records import ReplayAnchor, TrainingRecord
 from lowtide.report.export import (
     CODECARBON_COLUMNS,
     csv_text,
@@ -24,6 +24,7 @@ from lowtide.report.export import (
 )
 
 from tests.support.records import SUBMITTED, make_record
+from tests.support.schemas import RECORD_SCHEMA
 
 
 def run(**changes: Any) -> TrainingRecord:

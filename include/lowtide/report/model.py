@@ -3,16 +3,13 @@
 ``python -m lowtide.report.model`` renews ``report.schema.json`` after a change.
 """
 
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from lowtide.io import write_atomically
-from lowtide.records import Frozen, IntensityKind, NonNegative, TrainingRecord, schema_text
+from lowtide.records import Frozen, IntensityKind, NonNegative, TrainingRecord
 
 REPORT_SCHEMA_VERSION: Final = "1.3"
-REPORT_SCHEMA = Path(__file__).parents[1] / "schemas" / "report.schema.json"
 
 Status = Literal["claimed", "simulated", "withheld", "no_baseline"]
 Direction = Literal["lower", "higher", "no_measurable_change"]
@@ -237,7 +234,3 @@ class Comparison(Frozen):
 
 class Report(Comparison, ReportHead):
     """One comparison, with its headline."""
-
-
-if __name__ == "__main__":
-    write_atomically(REPORT_SCHEMA, schema_text(Report))

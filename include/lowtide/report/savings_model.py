@@ -3,16 +3,13 @@
 ``python -m lowtide.report.savings_model`` renews ``savings.schema.json`` after a change.
 """
 
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from lowtide.io import write_atomically
-from lowtide.records import EmissionFactorType, Frozen, NonNegative, SignalType, schema_text
+from lowtide.records import EmissionFactorType, Frozen, NonNegative, SignalType
 
 SAVINGS_SCHEMA_VERSION: Final = "1.1"
-SAVINGS_SCHEMA = Path(__file__).parents[1] / "schemas" / "savings.schema.json"
 
 Basis = Literal["measured", "estimated_energy", "simulated"]
 """Simulated: modelled or replayed intensity, or replayed energy, above 5 %. Estimated: energy by TDP or constants, above 5 %."""
@@ -143,7 +140,3 @@ class Savings(Frozen):
     left_out: tuple[LeftOut, ...]
     runs: tuple[SavingsRun, ...]
     notes: tuple[str, ...]
-
-
-if __name__ == "__main__":
-    write_atomically(SAVINGS_SCHEMA, schema_text(Savings))
