@@ -3,7 +3,6 @@
 import random
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from lowtide.grid.outlook import Outlook
 from lowtide.scheduler.backtest.results import run_backtest
 from lowtide.scheduler.backtest.simulate import Knowledge, SimConfig
@@ -34,11 +33,10 @@ def decided_before(wanted: SimConfig, seen: Grid, cut_s: float) -> list[tuple[ob
     ]
 
 
-@pytest.mark.parametrize("decide_once", [False, True])
-def test_scrambling_the_future_changes_no_decision_before_it(*, decide_once: bool) -> None:
+def test_scrambling_the_future_changes_no_decision_before_it() -> None:
     wanted = config(
         policies=POLICIES, durations=hours(1, 5.5), slacks=hours(6, 30), submit="random", forecast="history",
-        decide_once=decide_once, threshold_gco2eq_per_kwh=350.0, minimum_gain_percent=1.0,
+        threshold_gco2eq_per_kwh=350.0, minimum_gain_percent=1.0,
         run_now_below_gco2eq_per_kwh=150.0, jitter=timedelta(minutes=30),
     )  # fmt: skip
     seen = grid(VALUES, past=PAST)

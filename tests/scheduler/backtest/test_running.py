@@ -9,10 +9,11 @@ from lowtide.config.schema import PausingConfig
 from lowtide.errors import LowtideError
 from lowtide.grid.outlook import Outlook
 from lowtide.grid.series import IntensityCurve, Prediction
-from lowtide.scheduler.backtest.simulate import JobState, next_check, run_job, run_job_as_planned_at_submission
+from lowtide.scheduler.backtest.simulate import JobState, next_check, run_job
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision, Reason
 
+from benchmarks.captured_share import run_as_planned_at_submission
 from tests.support.grid import HOUR, T0, job, reading
 
 MINUTE = timedelta(minutes=1)
@@ -62,7 +63,7 @@ def test_a_later_check_may_change_the_plan_but_not_for_a_job_that_decides_once()
 
     assert run_job(planning(), view())[0][0] == seconds(T0 + 6 * HOUR)
     once = view()
-    assert run_job_as_planned_at_submission(planning(), once)[0] == (
+    assert run_as_planned_at_submission(planning(), once)[0] == (
         seconds(T0 + 3 * HOUR),
         seconds(T0 + 5 * HOUR),
     )
@@ -72,14 +73,14 @@ def test_a_later_check_may_change_the_plan_but_not_for_a_job_that_decides_once()
 def test_deciding_once_without_a_plan_starts_when_it_must() -> None:
     waiting = planning(policy="threshold", threshold_gco2eq_per_kwh=100.0)
     dirty, clean = (lambda now, value=value: Outlook(reading=reading(value, now)) for value in (200.0, 90.0))
-    assert run_job_as_planned_at_submission(waiting, dirty)[0][0] == seconds(T0 + 6 * HOUR)
-    assert run_job_as_planned_at_submission(waiting, clean)[0][0] == seconds(T0)
+    assert run_as_planned_at_submission(waiting, dirty)[0][0] == seconds(T0 + 6 * HOUR)
+    assert run_as_planned_at_submission(waiting, clean)[0][0] == seconds(T0)
 
 
 LIMITS = PausingConfig(minimum_slice=30 * MINUTE, resume_time=6 * MINUTE, resume_energy=6 * MINUTE, maximum_pauses=3)
 
 
-@pytest.mark.parametrize("run", [run_job, run_job_as_planned_at_submission])
+@pytest.mark.parametrize("run", [run_job, run_as_planned_at_submission])
 def test_a_job_that_may_pause_runs_in_the_clean_hours_and_resumes_before_them(run: type) -> None:
     pausing = planning(policy="interruptible", pausing=LIMITS)
     first, second = run(pausing, Grid(9, 1, 9, 9, 1, 9, 9, 9))
@@ -94,7 +95,7 @@ def test_a_slice_that_ends_between_two_polls_is_ended_there() -> None:
     assert [end for _, end in segments] == [seconds(T0 + 2 * HOUR), seconds(T0 + 5 * HOUR)]
 
 
-@pytest.mark.parametrize("run", [run_job, run_job_as_planned_at_submission])
+@pytest.mark.parametrize("run", [run_job, run_as_planned_at_submission])
 @pytest.mark.parametrize("expected_h", [0.5, 1.5, 2.0, 3.0])
 def test_the_whole_duration_is_worked_beside_the_resumes(run: type, expected_h: float) -> None:
     pausing = planning(policy="interruptible", pausing=LIMITS, expected_duration=expected_h * HOUR)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lowtide.grid.forecast.model import HistoryForecaster
 
-from tests.support.pasts import DAY, HOUR, MONDAY, forecaster_of
+from tests.support.pasts import HOUR, MONDAY, forecaster_of
 from tests.support.traces import grid_like
 
 DAYS = 130
@@ -60,17 +60,6 @@ def test_past_errors_do_not_see_the_future_either() -> None:
     assert errors[0] is not None
     assert errors[1] is not None
     np.testing.assert_array_equal(errors[0]._errors, errors[1]._errors)
-
-
-def test_a_limited_history_is_as_if_there_were_no_more() -> None:
-    """What was before the limit does not matter: here it is a hundred times as much."""
-    now, limit = ASKED[-1], 45 * DAY
-    start = int((now - MONDAY - limit - 8 * DAY) / HOUR)  # the last fit may be a week old
-    other = [value * 100 for value in VALUES[:start]] + VALUES[start:]
-    asked = said(forecaster_of(VALUES, limit=limit), now)
-    assert asked is not None
-    assert asked[2] == "the history (45 days, ridge)"
-    assert asked == said(forecaster_of(other, limit=limit), now)
 
 
 def test_too_little_history_is_no_forecast() -> None:

@@ -16,7 +16,7 @@ ANCHOR = Anchor(days=7, lags=24)
 
 @pytest.fixture(scope="module")
 def past() -> HourlyPast:
-    return HourlyPast(series_of(grid_like(120)), BERLIN, None)
+    return HourlyPast(series_of(grid_like(120)), BERLIN)
 
 
 def test_sums_gathered_by_blocks_are_the_sums_of_all_rows(past: HourlyPast) -> None:

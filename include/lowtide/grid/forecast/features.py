@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -114,16 +114,13 @@ class HourlyPast:
     """The hours of a series since ``first_hour`` (hours since 1970), with means by clock hour and gaps filled.
 
     What index i says rests on hours before i, or on i itself.
-
-    :param limit: how far back a forecast may look; None: as far as there is anything.
     """
 
-    def __init__(self, series: Series, timezone: ZoneInfo, limit: timedelta | None) -> None:
+    def __init__(self, series: Series, timezone: ZoneInfo) -> None:
         self.first_hour, values = series.hourly()
         found = np.flatnonzero(~np.isnan(values))
         self.first_known = int(found[0]) if len(found) else len(values)
         self.last_known = int(found[-1]) if len(found) else -1
-        self.limit_hours = None if limit is None else int(limit / timedelta(hours=1))
         ahead = np.full(STALE_HOURS, np.nan)  # hours in which the past grows no more, though time goes on
         self.values: Floats = np.round(np.concatenate([values[: self.last_known + 1], ahead]) * _PER_UNIT) / _PER_UNIT
         self.known: Flags = ~np.isnan(self.values)
@@ -139,7 +136,7 @@ class HourlyPast:
         Where a clock hour is unknown in all those days, those of a longer span are taken; NaN where there is none.
         """
         if days not in self._means:
-            spans = sorted({self._within_limit(days), *(self._within_limit(d) for d in _WIDER_DAYS if d > days)})
+            spans = sorted({days, *(wider for wider in _WIDER_DAYS if wider > days)})
             means = self._plain_means(spans[0], np.arange(len(self)))
             for span in spans[1:]:
                 rows = np.flatnonzero(np.isnan(means).any(axis=1))
@@ -147,13 +144,9 @@ class HourlyPast:
             self._means[days] = means
         return self._means[days]
 
-    def begin(self, index: int) -> int:
-        """Return the first index that a forecast at ``index`` may look at."""
-        return self.first_known if self.limit_hours is None else max(self.first_known, index - self.limit_hours)
-
     def known_hours(self, index: int, hours: int | None = None) -> int:
         """Return how many of the hours before an index are known, of the last ``hours`` or of all."""
-        begin = self.begin(index) if hours is None else max(self.begin(index), index - hours)
+        begin = self.first_known if hours is None else max(self.first_known, index - hours)
         return int(self._known_sums[index] - self._known_sums[min(begin, index)])
 
     def known_until(self, index: int) -> int:
@@ -190,9 +183,6 @@ class HourlyPast:
         """By index: the weekday by the zone's clock (7 columns of 0 and 1), the season's waves, and a constant."""
         weekdays = np.eye(7)[self.weekday[: len(self)]]
         return np.concatenate([weekdays, self.season, np.ones((len(self), 1))], axis=1)
-
-    def _within_limit(self, days: int) -> int:
-        return days if self.limit_hours is None else max(1, min(days, self.limit_hours // DAY))
 
     def _plain_means(self, days: int, rows: Integers) -> Floats:
         sums, counts = self._sums

@@ -6,7 +6,7 @@ days to learn an hour from: so the sums of each clock hour (X'X and X'y) are mix
 gathered block by block, so that another week costs a week.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -116,7 +116,7 @@ class RidgeFit:
     def sums(self, index: int) -> Floats | None:
         """Return the sums of all hours whose leads had ended by an index, by clock hour; None where they are too few."""
         past = self._past
-        begin = past.begin(index) + min(self._anchor.days, _MOST_DAYS_LEFT_OUT) * DAY
+        begin = past.first_known + min(self._anchor.days, _MOST_DAYS_LEFT_OUT) * DAY
         end = index - FITTED_HOURS + 1
         first_block = -(-(begin + past.first_hour) // _BLOCK) * _BLOCK - past.first_hour
         last_block = (end + past.first_hour) // _BLOCK * _BLOCK - past.first_hour
@@ -219,13 +219,12 @@ class HistoryForecaster:
     was asked before.
 
     :param timezone: the zone's; days and weeks follow its clock.
-    :param history_limit: how far back a forecast may look; None for all that there is.
     """
 
-    def __init__(self, series: Series, timezone: ZoneInfo, *, history_limit: timedelta | None = None) -> None:
+    def __init__(self, series: Series, timezone: ZoneInfo) -> None:
         self._step_s = series.step_s
         self._by_hour = series.by_hour
-        self._past = HourlyPast(series, timezone, history_limit)
+        self._past = HourlyPast(series, timezone)
         self._fits = [(least, anchor, RidgeFit(self._past, anchor)) for least, anchor in _ANCHORS]
         self._ensembles: dict[int, Ensemble] = {}
         self._hours: dict[int, Floats] = {}
@@ -281,7 +280,7 @@ class HistoryForecaster:
     def _fit(self, index: int) -> Ensemble:
         past = self._past
         days = past.known_hours(index) / DAY
-        variance = float(np.nanvar(past.values[past.begin(index) : index])) if days else 0.0
+        variance = float(np.nanvar(past.values[past.first_known : index])) if days else 0.0
         gathered = [(anchor, fit.sums(index)) for least, anchor, fit in self._fits if variance and days >= least]
         ridges = [
             solve_ridge(anchor, sums, variance, season=days >= _SEASON_DAYS)

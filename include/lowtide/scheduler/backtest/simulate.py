@@ -60,8 +60,7 @@ class Run(NamedTuple):
 class SimConfig:
     """What a backtest simulates on a trace; minimum gain and jitter are off unless asked for.
 
-    ``decide_once`` keeps what was planned at submission: no second check. ``history_limit`` is how much history the
-    forecast may use; None is all of it. A job is checked at each step of the trace.
+    A job is checked at each step of the trace.
     """
 
     zone: str
@@ -73,8 +72,6 @@ class SimConfig:
     seed: int = 0
     interruptible: bool = False
     forecast: Literal["history", "perfect"] = "history"
-    history_limit: timedelta | None = None
-    decide_once: bool = False
     threshold_gco2eq_per_kwh: float | None = None
     minimum_gain_percent: float = 0.0
     percentile: float = 30.0
@@ -177,7 +174,7 @@ class Knowledge:
         self._forecaster = None
         if config.forecast == "history":
             series = Series(start_s=round(grid.known_from_s), step_s=round(step_s), values=grid.known)
-            self._forecaster = HistoryForecaster(series, config.timezone, history_limit=config.history_limit)
+            self._forecaster = HistoryForecaster(series, config.timezone)
         self._ahead = int(max(scenario.room_s for scenario in config.scenarios()) // step_s) + 2
         self._behind = int(config.jitter.total_seconds() // step_s) + 1  # a job with jitter sees the curve later
         # jobs come in the order of their submission: as much is kept as one of them may ask for
@@ -216,7 +213,7 @@ class Knowledge:
 
 OutlookAt = Callable[[datetime], Outlook]
 _NONE = timedelta(0)
-_NEVER = datetime.max.replace(tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class JobState:
@@ -274,22 +271,10 @@ def run_job(job: Job, outlook_at: OutlookAt) -> tuple[Segment, ...]:
     while not state.is_over:
         decision = decide(state.job_at(now), now, outlook_at(now))
         if decision.action is Action.RUN:
-            now = state.run_until(now, _next_check_while_running(job, decision) if job.pausing else _NEVER)
+            now = state.run_until(now, _next_check_while_running(job, decision) if job.pausing else NEVER)
         else:
             state.stop(now)
             now = next_check(decision)
-    return tuple(state.segments)
-
-
-def run_job_as_planned_at_submission(job: Job, outlook_at: OutlookAt) -> tuple[Segment, ...]:
-    """Return when a job runs that keeps to its first decision; without a plan it starts when it must."""
-    now, state = job.submitted_at, JobState(job)
-    decision = decide(job, now, outlook_at(now))
-    start = now if decision.action is Action.RUN else decision.planned_start or job.latest_start or now
-    *pieces, (last, _) = decision.segments or ((start, start),)
-    for begin, end in pieces:
-        state.stop(state.run_until(begin, end))
-    state.run_until(last, _NEVER)
     return tuple(state.segments)
 
 
@@ -348,11 +333,10 @@ def worker_count(jobs: int) -> int:
 
 def _simulate(config: SimConfig, grid: Grid, jobs: Sequence[tuple[float, int]]) -> list[Run]:
     scenarios, knowledge = config.scenarios(), Knowledge(config, grid)
-    run = run_job_as_planned_at_submission if config.decide_once else run_job
     runs = []
     for submitted_s, number in jobs:
         scenario = scenarios[number]
         job = config.job(scenario, submitted_s, grid.actual.step_s)
         outlook_at = partial(knowledge.outlook, with_prediction=job.wanted.prediction)
-        runs.append(Run(submitted_s, submitted_s + scenario.room_s, run(job, outlook_at)))
+        runs.append(Run(submitted_s, submitted_s + scenario.room_s, run_job(job, outlook_at)))
     return runs
