@@ -27,7 +27,7 @@ from pathlib import Path
 from lowtide.config.schema import ReportConfig
 from lowtide.timeutil import utc_now
 from lowtide.report.compare import compare_runs
-from lowtide.report.files import load_record
+from lowtide.records import load_record
 from lowtide.report.html.page import render_html
 baselines, runs = ([load_record(Path(path))] for path in sys.argv[1:3])
 report = compare_runs(baselines, runs, settings=ReportConfig(), now=utc_now())

@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.io import read_json_lines
-from lowtide.timeutil import as_utc, format_time, parse_time
+from lowtide.io import read_json_lines, sha256_of
+from lowtide.timeutil import as_utc, format_time, parse_time, utc_now
 
 # What the grid emitted per kWh in an interval, and how anyone knows.
 
@@ -234,6 +234,21 @@ class ReplayAnchor(Frozen):
         return self.real_start + (virtual - self.virtual_start) / self.speed
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Policy time: real time without an anchor, else anchored at one real time and ``anchor.speed`` times as fast."""
+
+    anchor: ReplayAnchor | None = None
+
+    def now(self) -> datetime:
+        """Return the present policy time, aware, UTC."""
+        return self.anchor.virtual(utc_now()) if self.anchor else utc_now()
+
+    def seconds_until(self, time: datetime) -> float:
+        """Return the real seconds until a policy time; 0.0 once it has passed."""
+        return max(0.0, (time - self.now()).total_seconds() / (self.anchor.speed if self.anchor else 1.0))
+
+
 class MachineEnergy(Frozen):
     """Energy in kWh before PUE of the whole machine over a run's rows, whoever used it; for GPUs, of the selected ones."""
 
@@ -411,6 +426,24 @@ def read_record(file: Path) -> AnyRecord:
         return model.model_validate_json(content)
     except ValidationError as error:
         raise ArtifactError(f"{file}: is not a training record: {first_fault(error)}; repeat the run") from None
+
+
+def load_record(path: Path) -> TrainingRecord:
+    """Read the ``record.json`` of a finished run, given as the file or as the run's folder.
+
+    :raises ArtifactError: as ``read_record``, an unfinished run, or a record beside another ledger.
+    """
+    file = path / "record.json" if path.is_dir() else path
+    record = read_record(file)
+    if not isinstance(record, TrainingRecord):
+        raise ArtifactError(
+            f"{file}: is the account of a run that did not finish, which cannot be compared; train it to its end in the"
+            " same folder, or export it"
+        )
+    ledger = file.parent / "ledger.jsonl"
+    if ledger.exists() and sha256_of(ledger) != record.ledger_sha256:
+        raise ArtifactError(f"{ledger} has changed since its record was written; restore it, or measure the run again")
+    return record
 
 
 # One row of the energy ledger: what was used in an interval. What the grid was like then is in ``intensity.jsonl``.

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from lowtide.records import TrainingRecord
-from lowtide.report.files import load_record
+from lowtide.records import TrainingRecord, load_record
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import parse_time
 from lowtide.tracker.ledger import read_ledger

@@ -109,11 +109,6 @@ def test_the_block_can_be_merged_into_a_card_that_is_there(tmp_path: Path) -> No
     assert path.read_text().endswith("# Mine\n")
 
 
-def test_the_hub_knows_two_kinds_of_training() -> None:
-    with pytest.raises(ValueError, match="pre-training or fine-tuning"):
-        model_card_block(run(), training_type="training")
-
-
 def test_json_is_the_record_and_keeps_its_schema() -> None:
     schema = json.loads(RECORD_SCHEMA.read_text())
     jsonschema.validate(json.loads(json_text([run()])), schema)

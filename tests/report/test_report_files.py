@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from lowtide.errors import ArtifactError
 from lowtide.io import write_atomically
-from lowtide.report.files import load_record, write_report
+from lowtide.records import load_record
+from lowtide.report.compare import write_report
 from lowtide.report.model import Report
 from lowtide.report.text import render_markdown
 

@@ -10,8 +10,7 @@ import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError
 from lowtide.io import sha256_of
-from lowtide.records import IntensityKind, TrainingRecord, read_record
-from lowtide.report.files import load_record
+from lowtide.records import IntensityKind, TrainingRecord, load_record, read_record
 from lowtide.runs import account as account_module
 from lowtide.runs.account import account_of, derive
 from lowtide.runs.folder import RunFolder

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from lowtide.config.loader import load_config
 from lowtide.errors import ArtifactError, MeasurementError
-from lowtide.records import IncompleteRecord, IntensityKind, read_record
-from lowtide.report.files import load_record
+from lowtide.records import IncompleteRecord, IntensityKind, load_record, read_record
 from lowtide.runs.account import account_of
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder

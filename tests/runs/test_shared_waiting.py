@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import Clock
 from lowtide.grid.factory import open_signal
 from lowtide.grid.http import ONE_TRY, Credentials
 from lowtide.grid.outlook import Outlook
 from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.grid.shared import SharedOutlook, SharedSource, in_network_thread
+from lowtide.records import Clock
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision, Reason
 from lowtide.scheduler.waiting import wait_on_loop

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from lowtide.cli.train import Display, train
 from lowtide.config.loader import load_config
-from lowtide.grid.clock import Clock
 from lowtide.grid.factory import open_signal, replay_anchor
+from lowtide.records import Clock
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.pausing import earlier_pauses, note_pause, train_slice

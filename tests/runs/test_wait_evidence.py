@@ -10,7 +10,7 @@ from lowtide.config.schema import GridConfig, ReportConfig
 from lowtide.grid.history import HistoryKey, HistoryStore
 from lowtide.grid.providers.offline import open_replay
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
-from lowtide.report.files import write_report
+from lowtide.report.compare import write_report
 from lowtide.report.model import Report
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ArtifactError, ConfigurationError
-from lowtide.grid.clock import Clock
 from lowtide.grid.factory import open_signal, replay_anchor
 from lowtide.grid.providers.offline import read_trace
-from lowtide.records import IntensityKind, ReplayAnchor
+from lowtide.records import Clock, IntensityKind, ReplayAnchor
 from lowtide.timeutil import format_time, utc_now
 
 from tests.support.grid import HOUR

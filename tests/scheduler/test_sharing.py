@@ -175,13 +175,13 @@ def test_a_source_outlives_its_last_user_for_an_interval_and_no_longer(server: L
         for _ in range(2):
             async with sources.lease("GB", opener(server.url), linger_s=LINGER_S) as source:
                 await source.check(60.0)
-        lingering = len(sources)
+        lingering = len(sources._sources)
         await asyncio.sleep(LINGER_S / 2)
         async with sources.lease("GB", opener(server.url), linger_s=LINGER_S):
             await asyncio.sleep(LINGER_S)
-            used = len(sources)
+            used = len(sources._sources)
         await asyncio.sleep(LINGER_S * 2)
-        return lingering, used, len(sources)
+        return lingering, used, len(sources._sources)
 
     assert asyncio.run(lifetimes()) == (1, 1, 0)
     assert len(server.seen) == 1

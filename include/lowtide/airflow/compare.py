@@ -14,9 +14,8 @@ from pydantic import ValidationError
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
 from lowtide.airflow.plugin import ReportLink
 from lowtide.errors import ArtifactError, ConfigurationError
-from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_runs
-from lowtide.report.files import load_record, write_report
+from lowtide.records import TrainingRecord, load_record
+from lowtide.report.compare import compare_runs, write_report
 from lowtide.report.text import summary_lines
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder

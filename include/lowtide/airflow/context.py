@@ -14,9 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from lowtide.config.airflow_params import CONFIGS_FOLDER, config_path_from_params, settings_from_params
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.errors import ConfigurationError
-from lowtide.grid.clock import Clock
 from lowtide.grid.factory import replay_anchor
-from lowtide.records import ReplayAnchor
+from lowtide.records import Clock, ReplayAnchor
 from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.runs.folder import RunFolder, report_folder
 from lowtide.runs.run import new_training_id

@@ -79,12 +79,7 @@ class ConfiguredOperator(BaseOperator):
     """A task that resumes sooner after deferring may be failed by Airflow (apache/airflow #71580, #72716)."""
 
     def __init__(
-        self,
-        *,
-        config: str,
-        settings: Mapping[str, Any] | None = None,
-        grid_conn_id: str | None = None,
-        **kwargs: Any,
+        self, *, config: str, settings: Mapping[str, Any] | None = None, grid_conn_id: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.config = config

@@ -16,11 +16,10 @@ from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import LowtideError
-from lowtide.grid.clock import Clock
 from lowtide.grid.factory import choose_provider, open_signal
 from lowtide.grid.http import ONE_TRY
 from lowtide.grid.shared import SharedSources, in_network_thread
-from lowtide.records import ReplayAnchor
+from lowtide.records import Clock, ReplayAnchor
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.waiting import OwnSource, pause_s_of, remaining, wait_on_loop
 from lowtide.timeutil import parse_time

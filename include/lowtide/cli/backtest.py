@@ -36,10 +36,6 @@ DURATIONS = "1h,2h,4h,8h"
 SLACKS = "4h,8h,12h,24h,48h"
 
 
-def _durations(text: str) -> tuple[timedelta, ...]:
-    return tuple(dict.fromkeys(map(parse_duration, text.split(","))))
-
-
 def _policies(text: str) -> tuple[PolicyName, ...]:
     known: tuple[PolicyName, ...] = get_args(PolicyName)
     names = dict.fromkeys(part.strip() for part in text.split(","))
@@ -66,7 +62,10 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
     add("--plot", **file, help="draw intensity, chosen blocks and waits (.png, .svg or .pdf)")
     add("--workers", type=number(1, 256, whole=True), help="processes (default: as many as pay off)")
     add = parser.add_argument_group("jobs; deadline = submission + duration + slack").add_argument
-    times = reader(_durations, "cannot be used; write durations like 1h,2h30m")
+    times = reader(
+        lambda text: tuple(dict.fromkeys(map(parse_duration, text.split(",")))),
+        "cannot be used; write durations like 1h,2h30m",
+    )
     add("--duration", dest="durations", type=times, default=DURATIONS, help=f"default: {DURATIONS}")
     add("--slack", dest="slacks", type=times, default=SLACKS, help=f"default: {SLACKS}")
     add("--submit", default="22:00", help="daily at this local time (default 22:00), or random: one full hour a day")

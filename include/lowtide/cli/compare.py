@@ -12,8 +12,8 @@ from rich.text import Text
 
 from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
 from lowtide.config.schema import ReportConfig
-from lowtide.report.compare import compare_runs
-from lowtide.report.files import load_record, write_report
+from lowtide.records import load_record
+from lowtide.report.compare import compare_runs, write_report
 from lowtide.report.model import Report
 from lowtide.report.text import plain, render_table, waiting_sentences
 from lowtide.runs.evidence import report_settings, wait_evidence
@@ -45,7 +45,10 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     now = utc_now()
     baselines, runs = ([load_record(path) for path in side] for side in (options.baseline, options.runs))
-    baseline_folders, folders = ([_folder(path) for path in side] for side in (options.baseline, options.runs))
+    baseline_folders, folders = (
+        [RunFolder(path if path.is_dir() else path.parent) for path in side]  # a record may be given as the file, too
+        for side in (options.baseline, options.runs)
+    )
     root = artifacts_root(options.artifacts)
     evidence = [wait_evidence(*pair, root, now=now) for pair in zip(runs, folders, strict=True)]
     settings, whose = _settings(folders, options.repeatability_percent)
@@ -71,11 +74,6 @@ def _settings(folders: Sequence[RunFolder], repeatability_percent: float | None)
     whose = "as the run's configuration has it" if len(found) == 1 else "the largest of the runs' configurations"
     # of several the least that is claimed: what one run's configuration calls noise is noise
     return max(found, key=lambda one: one.repeatability_percent), whose
-
-
-def _folder(path: Path) -> RunFolder:
-    # a record may be given as the file, too
-    return RunFolder(path if path.is_dir() else path.parent)
 
 
 def _print_report(report: Report) -> None:

@@ -3,12 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
 from lowtide.records import AnyRecord, IncompleteRecord
 from lowtide.report.data_quality import missing_emissions_text
-from lowtide.report.export import csv_text, json_text, model_card_text
+from lowtide.report.export import TrainingType, csv_text, json_text, model_card_text
 from lowtide.runs.account import account_of
 from lowtide.runs.folder import RunFolder
 
@@ -31,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=FORMATS, default="csv", help="default: csv")
     add("--output", metavar="FILE", type=Path, help="default: standard output")
     add("--project", metavar="NAME", default="lowtide", help="project_name in the CSV (default: lowtide)")
-    kinds, kind = ("pre-training", "fine-tuning"), "for the model card (default: pre-training)"
-    add("--training-type", choices=kinds, default=kinds[0], help=kind)
+    kinds = get_args(TrainingType)
+    add("--training-type", choices=kinds, default=kinds[0], help=f"for the model card (default: {kinds[0]})")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import shutil
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import isnan
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from lowtide.cli.charts import chart
 from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
 from lowtide.config.zones import find_zone
-from lowtide.grid.clock import Clock
+from lowtide.records import Clock
 from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import utc
@@ -52,15 +52,14 @@ def _lines(event: DecisionEvent, expected: ExpectedDuration, width: int) -> list
     lines.append(
         f"  expected duration {format_duration(expected.duration)} ({expected.source}), {_deadline(job, zone)}"
     )
-    lines += [f"  chosen: {_span(start.astimezone(zone), end.astimezone(zone))}" for start, end in decision.segments]
+    lines += [
+        f"  chosen: {start.astimezone(zone):%a %d %b %H:%M %Z} to {end.astimezone(zone):%a %H:%M %Z} ({zone})"
+        for start, end in decision.segments
+    ]
     if decision.expected_saving_percent and decision.expected_saving_interval_percent is None:
         why = "the plan has several pieces" if len(decision.segments) > 1 else "too few past forecasts are known"
         lines.append(f"  no confidence interval of the expected saving: {why}")
     return [*lines, *_chart(event, zone, width)]
-
-
-def _span(start: datetime, end: datetime) -> str:
-    return f"{start:%a %d %b %H:%M %Z} to {end:%a %H:%M %Z} ({start.tzinfo})"
 
 
 def _deadline(job: Job, zone: ZoneInfo) -> str:

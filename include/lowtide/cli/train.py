@@ -12,8 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
 from lowtide.config.loader import PROJECT_ROOT, LoadedConfig
 from lowtide.errors import TrainingError
-from lowtide.grid.clock import Clock
-from lowtide.records import TrainingRecord
+from lowtide.records import Clock, TrainingRecord
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.durations import expected_job
 from lowtide.runs.folder import RunFolder

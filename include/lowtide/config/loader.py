@@ -198,13 +198,8 @@ def _problem(error: ErrorDetails, key: str) -> str:
     message = str(error.get("ctx", {}).get("error", error["msg"]))
     if not key:  # a check across sections names its keys itself
         return message
-    message = message.replace("Input should be", "it should be")
-    return f"{key} is {_shown(error['input'])}, which cannot be used: {message}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    message, value = message.replace("Input should be", "it should be"), repr(error["input"])
+    return f"{key} is {value if len(value) <= 80 else value[:77] + '...'}, which cannot be used: {message}"
 
 
 def _near(key: str) -> str:

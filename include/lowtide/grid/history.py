@@ -33,11 +33,7 @@ from lowtide.timeutil import as_utc, format_time, parse_time
 _log = logging.getLogger(__name__)
 
 ACTUAL, FORECAST = "actual", "forecast"
-STAGE_OF_KIND = {
-    IntensityKind.MEASURED: ACTUAL,
-    IntensityKind.ESTIMATED: ACTUAL,
-    IntensityKind.FORECAST: FORECAST,
-}
+STAGE_OF_KIND = {IntensityKind.MEASURED: ACTUAL, IntensityKind.ESTIMATED: ACTUAL, IntensityKind.FORECAST: FORECAST}
 """Kinds that are knowledge of the grid; cached, modelled and replayed readings are fallbacks and are not kept."""
 LONGEST_INTERVAL = timedelta(days=1)
 """A value over a longer interval is too coarse for an hour; it is refused."""

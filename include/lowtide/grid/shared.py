@@ -162,9 +162,6 @@ class SharedSources:
         """Return the sources that all waits on the running loop share."""
         return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
 
-    def __len__(self) -> int:
-        return len(self._sources)
-
     @asynccontextmanager
     async def lease(
         self, key: Hashable, opener: Opener, *, linger_s: float, wanted: DataNeeds = READING

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError
+from lowtide.io import write_atomically
 from lowtide.records import TrainingRecord
 from lowtide.report.attribution import changes_of, controllable_of, credited, parts_of
 from lowtide.report.claims import age_notes, headline, named, run_notes
@@ -22,6 +24,7 @@ from lowtide.report.model import (
     Waiting,
 )
 from lowtide.report.statistics import CONFIDENCE_PERCENT, METHOD, intervals_of, known_errors, spread_of
+from lowtide.report.text import render_markdown
 from lowtide.report.waiting import NO_EVIDENCE, WaitEvidence, avoided_percent, mean_waiting, waiting_of
 
 Records = Sequence[TrainingRecord]
@@ -76,6 +79,25 @@ def compare_runs(
         headline=headline(comparison),
         **dict(comparison),
     )
+
+
+def write_report(
+    report: Report, folder: Path, *, baseline_folder: Path | None = None, run_folder: Path | None = None
+) -> dict[str, Path]:
+    """Write ``report.html``, ``report.md`` and ``report.json``, each whole or not at all; return their paths by file name.
+
+    :param baseline_folder: where the baseline's ledger is, whose curves the page shows; None = where its figures say.
+    :param run_folder: the same of the run. What cannot be read there is named on the page.
+    :raises ArtifactError: the folder cannot be written.
+    """
+    from lowtide.report.html.page import render_html  # matplotlib, numpy, Jinja: only where a page is written
+
+    page = render_html(report, baseline_folder=baseline_folder, run_folder=run_folder)
+    return {
+        "report.html": write_atomically(folder / "report.html", page),
+        "report.md": write_atomically(folder / "report.md", render_markdown(report)),
+        "report.json": write_atomically(folder / "report.json", report.model_dump_json(indent=2) + "\n"),
+    }
 
 
 def _refuse_repetitions(baselines: Records, runs: Records) -> None:

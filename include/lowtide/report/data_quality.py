@@ -77,11 +77,7 @@ def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
 
 Rule = Callable[[TrainingRecord, str], list[str]]
 """Why a record supports no claim, given the name of its run in a sentence; empty where it does."""
-UNSOUND: Final[tuple[Rule, ...]] = (
-    forecast_reasons,
-    unvalued_energy_reasons,
-    incomplete_energy_reasons,
-)
+UNSOUND: Final[tuple[Rule, ...]] = (forecast_reasons, unvalued_energy_reasons, incomplete_energy_reasons)
 """What bars every claim about a run."""
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -126,17 +126,12 @@ def _cell(value: Any) -> Any:
 # The block ``co2_eq_emissions`` of a Hugging Face model card: https://huggingface.co/docs/hub/model-cards-co2 (grams).
 
 
-_KEYS = ("pre-training", "fine-tuning")
+TrainingType = Literal["pre-training", "fine-tuning"]
+"""As the Hub knows them."""
 
 
-def model_card_block(account: AnyRecord, *, training_type: str = "pre-training") -> dict[str, Any]:
-    """Return the card's metadata: what was emitted, how that was measured, where and on what hardware.
-
-    :param training_type: ``pre-training`` or ``fine-tuning``, as the Hub knows them.
-    :raises ValueError: another training type.
-    """
-    if training_type not in _KEYS:
-        raise ValueError(f"training_type {training_type!r} is unknown to the Hub; give {' or '.join(_KEYS)}")
+def model_card_block(account: AnyRecord, *, training_type: TrainingType = "pre-training") -> dict[str, Any]:
+    """Return the card's metadata: what was emitted, how that was measured, where and on what hardware."""
     zone = find_zone(account.zone)
     hardware = account.device_name if isinstance(account, TrainingRecord) else None
     block = {
@@ -149,7 +144,7 @@ def model_card_block(account: AnyRecord, *, training_type: str = "pre-training")
     return {"co2_eq_emissions": {key: value for key, value in block.items() if value is not None}}
 
 
-def model_card_text(account: AnyRecord, *, training_type: str = "pre-training") -> str:
+def model_card_text(account: AnyRecord, *, training_type: TrainingType = "pre-training") -> str:
     """Return the block between the card's dashes, to be put at the top of a README.md, or merged into what is there."""
     block = model_card_block(account, training_type=training_type)
     return f"---\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=1000)}---\n"

@@ -64,8 +64,7 @@ class KnownErrors(Frozen):
     emissions_percent: Interval | None
     energy_per_sample_percent: Interval | None
     same_meters: Annotated[
-        bool,
-        Field(description="same methods on the same device: a meter's error is then in both runs, and cancels"),
+        bool, Field(description="same methods on the same device: a meter's error is then in both runs, and cancels")
     ]
 
 

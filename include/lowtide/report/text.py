@@ -253,7 +253,14 @@ def quality_facts(report: Report) -> Facts:
     """Return what supports and what limits the figures of a comparison."""
     found = (
         ("Intensity", [*_of_both(report, _kinds_text)]),
-        ("Energy", [*_of_both(report, _meters)]),
+        (
+            "Energy",
+            [
+                *_of_both(
+                    report, lambda run: ", ".join(f"{part} by {how}" for part, kwh, how in _components(run) if kwh)
+                )
+            ],
+        ),
         ("Known errors", [*_known_errors(report)]),
         ("Repetition", [*_repetition(report)]),
         ("Comparability", [*_comparability(report)]),
@@ -298,10 +305,6 @@ def _of_both(report: Report, write: Callable[[TrainingRecord], str]) -> Iterator
         yield f"{now}, in both"
     else:
         yield from (f"this run: {now}", f"baseline: {before}")
-
-
-def _meters(run: TrainingRecord) -> str:
-    return ", ".join(f"{part} by {method}" for part, kwh, method in _components(run) if kwh)
 
 
 def _components(run: TrainingRecord) -> Iterator[tuple[str, float, str]]:

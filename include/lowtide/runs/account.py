@@ -30,10 +30,10 @@ from lowtide.records import (
     TrainingRecord,
     ValuedRow,
     first_fault,
+    load_record,
     read_intensity,
     read_record,
 )
-from lowtide.report.files import load_record
 from lowtide.runs.context import RunDetails, sizes_of_killed
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_time

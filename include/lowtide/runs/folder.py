@@ -1,7 +1,7 @@
 """Where a run keeps its files.
 
 <artifacts root>/runs/<dag_id>/<run_id>/    ledger.jsonl intensity.jsonl (facts) record.json emissions.csv (derived)
-                                            decisions.jsonl child.log progress.json
+                                            decisions.jsonl child.log
                                             identity.json attempts.jsonl pauses.json checkpoints/
                                             (<run_id>~<map_index> where the task is mapped)
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
@@ -100,20 +100,8 @@ class RunFolder:
                 f"cannot write {self.path} ({error.strerror}); artifacts_root must be a folder that this worker can write"
             ) from error
 
-    def publish(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a small JSON file that is shown to a person while the run is running; the last one wins.
-
-        A full disk is logged and does not end the run: only the ledger matters, and it has its own way to survive it.
-        """
-        temporary = self.path / f".{name}.part"
-        try:
-            temporary.write_text(json.dumps(values), encoding="utf-8")
-            temporary.replace(self.path / name)
-        except OSError as error:
-            _log.warning("%s cannot be written (%s); progress is not shown", self.path / name, error.strerror)
-
     def note_attempt(self, values: Mapping[str, Any]) -> None:
-        """Append a note on an attempt for the record; as with progress, a full disk does not end the run."""
+        """Append a note on an attempt for the record. A full disk is logged and does not end the run: only the ledger matters."""
         try:
             with self.attempts.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")

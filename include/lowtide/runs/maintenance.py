@@ -13,9 +13,8 @@ from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError, LedgerInUse, LowtideError, MeasurementError
 from lowtide.grid.history import HistoryStore
 from lowtide.records import AnyRecord, TrainingRecord, first_fault, read_record
-from lowtide.report.compare import compare_runs
-from lowtide.report.files import write_report
-from lowtide.report.model import Report, Waiting
+from lowtide.report.compare import compare_runs, write_report
+from lowtide.report.model import Report
 from lowtide.report.savings import training_folders
 from lowtide.runs.account import Facts, recover
 from lowtide.runs.evidence import wait_evidence
@@ -184,7 +183,9 @@ def renew_reports(
             runs_before = several.runs if several else (report.run,)
             baselines, runs = [*map(settled_record, before)], [*map(settled_record, runs_before)]
             is_behind = [*before, *runs_before] != [*baselines, *runs]
-            if not is_behind and not _lacks_perfect_foresight(report.waiting, since, now):
+            deadline = None if report.waiting.perfect_foresight else report.waiting.deadline
+            lacks_foresight = deadline is not None and since <= deadline <= now
+            if not is_behind and not lacks_foresight:
                 continue
             found = _compared(report, baselines, runs, artifacts_root, settings, now)
             if is_behind or found.waiting.perfect_foresight is not None:
@@ -195,10 +196,6 @@ def renew_reports(
         except (OSError, LowtideError) as error:
             failures.append(f"{path} was not renewed: {error}")
     return renewed, failures
-
-
-def _lacks_perfect_foresight(waiting: Waiting, since: datetime, now: datetime) -> bool:
-    return waiting.perfect_foresight is None and waiting.deadline is not None and since <= waiting.deadline <= now
 
 
 def _compared(

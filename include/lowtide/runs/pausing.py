@@ -10,9 +10,8 @@ from typing import Any
 
 from lowtide.errors import ArtifactError, TrainingPaused
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import Clock
 from lowtide.io import write_atomically
-from lowtide.records import TrainingRecord
+from lowtide.records import Clock, TrainingRecord
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.run import Progress as Snapshot

@@ -25,10 +25,9 @@ from lowtide.errors import (
     TrainingStopped,
 )
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import Clock
 from lowtide.grid.series import best_known, gaps
 from lowtide.io import hold_ledger, write_atomically
-from lowtide.records import Phase, ReplayAnchor, TrainingRecord
+from lowtide.records import Clock, Phase, ReplayAnchor, TrainingRecord
 from lowtide.runs.account import Facts, derive
 from lowtide.runs.context import SIZES, RunDetails, TrainingRun, comparison_key, run_identity
 from lowtide.runs.folder import RunFolder
@@ -513,7 +512,6 @@ class Supervision:
         self._published_s = time.monotonic()
         epochs = self._run.config.values.training.epochs
         progress = Progress(phase=self._phase, epochs=epochs, **asdict(self._recorder.live()), **self._last_progress)
-        self._run.folder.publish("progress.json", asdict(progress))
         if self._on_progress:
             self._on_progress(progress)
 

@@ -15,8 +15,7 @@ from lowtide.grid.client import IntensityClient, ProviderClient
 from lowtide.grid.history import HistoryStore
 from lowtide.grid.series import best_known, cover, gaps
 from lowtide.io import hold_ledger, sha256_of
-from lowtide.records import AnyRecord, Reading, TrainingRecord
-from lowtide.report.files import load_record
+from lowtide.records import AnyRecord, Reading, TrainingRecord, load_record
 from lowtide.runs.account import ACTUAL, Facts, account_of, derive
 from lowtide.runs.folder import RunFolder
 from lowtide.tracker.ledger import IntensityLog

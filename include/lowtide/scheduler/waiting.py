@@ -8,9 +8,9 @@ from datetime import datetime
 from functools import partial
 
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import Clock
 from lowtide.grid.outlook import DataNeeds, Outlook
 from lowtide.grid.shared import SharedOutlook, SharedSource, in_computing_thread, in_network_thread
+from lowtide.records import Clock
 from lowtide.scheduler.decision import decide, with_confidence_interval
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision

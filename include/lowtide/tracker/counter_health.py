@@ -93,7 +93,9 @@ class _RaplWatch:
         before_s, self._checked_s = self._checked_s, self._clock()
         unseen_s = 0.0 if before_s is None else self._checked_s - before_s
         skipped = [file.path for file in rapl._rapl_files if file.sample_skipped]
-        if any(0 < _range_j(file) < _MOST_W * unseen_s for file in rapl._rapl_files):
+        if any(
+            0 < float(file.max_energy_reading.kWh) * JOULES_PER_KWH < _MOST_W * unseen_s for file in rapl._rapl_files
+        ):
             self.shortfall = (
                 f"the processor's RAPL counter was not read for {unseen_s:.0f} s, in which it may have begun at 0 more than"
                 " once; the CPU's energy is too low (a shorter tracker.interval helps, unless the process was stopped)"
@@ -130,10 +132,6 @@ def _watches(tracker: Any, clock: Callable[[], float]) -> Iterator[_GpuWatch | _
             yield _TotalWatch(tracker, kind.lower(), clock)
             if getattr(item, "_mode", None) == "intel_rapl":
                 yield _RaplWatch(item, clock)
-
-
-def _range_j(file: Any) -> float:
-    return float(file.max_energy_reading.kWh) * JOULES_PER_KWH  # 0 where it could not be read
 
 
 def _kwh(device: Any) -> float | None:

@@ -131,13 +131,7 @@ class PolicyClock:
     :param not_before: the end of the ledger so far; a clock set back between two attempts must not make rows overlap.
     """
 
-    def __init__(
-        self,
-        now: Callable[[], datetime],
-        *,
-        speed: float = 1.0,
-        not_before: datetime | None = None,
-    ) -> None:
+    def __init__(self, now: Callable[[], datetime], *, speed: float = 1.0, not_before: datetime | None = None) -> None:
         self._now, self._speed = now, speed
         self._lock = threading.Lock()
         self._asleep = timedelta(0)

@@ -227,9 +227,7 @@ class TrainingChild(AbstractContextManager["TrainingChild"]):
         self._log_path = log_path
         self._project_root = project_root
         self._environment = child_environment(
-            {**os.environ, **(environment or {})},
-            extra=training.environment,
-            project_root=project_root,
+            {**os.environ, **(environment or {})}, extra=training.environment, project_root=project_root
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._events: LineReader | None = None

@@ -3,10 +3,10 @@
 Standard library only: the parent imports neither PyTorch nor a user's code.
 """
 
-import ast
 import difflib
 import importlib.util
 import re
+import symtable
 import sys
 from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
@@ -34,9 +34,10 @@ def check_import_paths(training: TrainingConfig, project_root: Path) -> None:
         if spec is None or (source := _source(spec, unless=_HIDES_NAMES)) is None:
             continue
         try:
-            known = _defined_names(ast.parse(source, filename=str(spec.origin)))
+            symbols = symtable.symtable(importlib.util.decode_source(source), str(spec.origin), "exec").get_symbols()
         except (SyntaxError, ValueError) as error:  # ValueError: null bytes
             raise ConfigurationError(f"{place}: '{module}' is not valid Python: {error}; fix that module") from None
+        known = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
         if name not in known:
             raise no_name(place, module, name, known)
 
@@ -83,21 +84,3 @@ def _source(spec: ModuleSpec, *, unless: re.Pattern[bytes]) -> bytes | None:
     except OSError:
         return None
     return None if unless.search(text) else text
-
-
-def _defined_names(module: ast.Module) -> set[str]:
-    """Return the names that a module defines at its top level, whatever the condition."""
-    found: set[str] = set()
-    nodes: list[ast.AST] = [module]
-    while nodes:
-        node = nodes.pop()
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
-                continue  # what it defines inside is not the module's
-            case ast.Name(id=name, ctx=ast.Store()):
-                found.add(name)
-            case ast.alias(name=name, asname=alias):
-                found.add(alias or name.partition(".")[0])
-        nodes += ast.iter_child_nodes(node)
-    return found

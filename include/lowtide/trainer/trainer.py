@@ -148,7 +148,11 @@ class TrainingSetup:
         :raises TrainingError: memory does not suffice for them.
         """
         training = self._training
-        source = self._source()
+        data = self._make_data()
+        with explain_out_of_memory(
+            "while the data were brought to the device", "set training.data_placement: host, or take fewer samples"
+        ):
+            source = make_source(data, training, self.device)
         seed_everything(training.seed)
         model = self._model(source)
         state = self._state(model, source)
@@ -164,13 +168,6 @@ class TrainingSetup:
             forward=self._forward(state, source),
             warn=self._warn,
         )
-
-    def _source(self) -> BatchSource:
-        data = self._make_data()
-        with explain_out_of_memory(
-            "while the data were brought to the device", "set training.data_placement: host, or take fewer samples"
-        ):
-            return make_source(data, self._training, self.device)
 
     def _model(self, source: BatchSource) -> nn.Module:
         model = check_model(self._make_model(), self._training)
@@ -219,18 +216,15 @@ class Training:
         self._emit = emit
         self._checkpointer = checkpointer or Checkpointer(None, training, emit=emit)
         # first: a measurement should have the device to itself
-        micro_batch_size = self._checkpointer.saved_micro_batch() or self._chosen_micro_batch()
-        self._setup = TrainingSetup(training, micro_batch_size=micro_batch_size, warn=self._warn)
-        steps = training.effective_batch_size // micro_batch_size
-        emit(EventKind.READY, {"micro_batch_size": micro_batch_size, "accumulation_steps": steps})
-
-    def _chosen_micro_batch(self) -> int:
-        return chosen_micro_batch(
-            self._training,
-            note=lambda message: self._emit(EventKind.NOTE, {"message": message}),
+        micro_batch_size = self._checkpointer.saved_micro_batch() or chosen_micro_batch(
+            training,
+            note=lambda message: emit(EventKind.NOTE, {"message": message}),
             measured=lambda: self._emit_phase(Phase.STARTUP),  # a long measurement is not a hang
             check=self._checkpointer.leave_if_stopped,
         )
+        self._setup = TrainingSetup(training, micro_batch_size=micro_batch_size, warn=self._warn)
+        steps = training.effective_batch_size // micro_batch_size
+        emit(EventKind.READY, {"micro_batch_size": micro_batch_size, "accumulation_steps": steps})
 
     def run(self) -> TrainingResult:
         """Train, evaluate and return the figures.
@@ -251,7 +245,11 @@ class Training:
         self._train(data, loop, snapshot)
         synchronize(self._setup.device)
         duration_s = snapshot.progress.train_duration_s
-        self._check_weights(loop.state)
+        if not weights_are_finite(loop.state.model):  # the loss is that before the step, so it does not show it
+            raise TrainingError(
+                f"a weight of the model is NaN or infinite after the last optimizer step ({loop.state.global_step}); lower"
+                f" training.learning_rate (now {self._training.learning_rate:g}) or set training.clip_gradient_norm"
+            )
         self._checkpointer.finish(snapshot)
         self._emit_phase(Phase.EVALUATE)
         state = loop.state
@@ -281,13 +279,6 @@ class Training:
                 progress.add(summed_loss, samples)
                 self._checkpointer.after_step(snapshot)
             progress.settle()
-
-    def _check_weights(self, state: LoopState) -> None:
-        if not weights_are_finite(state.model):  # the loss is that before the step, so it does not show it
-            raise TrainingError(
-                f"a weight of the model is NaN or infinite after the last optimizer step ({state.global_step}); lower"
-                f" training.learning_rate (now {self._training.learning_rate:g}) or set training.clip_gradient_norm"
-            )
 
     def _check_target(self, result: TrainingResult) -> None:
         training = self._training

@@ -54,11 +54,7 @@ _APART_H = np.abs(np.arange(DAY)[:, None] - np.arange(DAY))
 _NEIGHBOURS: Floats = _ALL_HOURS + (1.0 - _ALL_HOURS) * np.exp(
     -0.5 * (np.minimum(_APART_H, DAY - _APART_H) / _NEIGHBOURHOOD_H) ** 2
 )
-_ANCHORS = (
-    (35, Anchor(days=7, lags=24)),
-    (42, Anchor(days=14, lags=24)),
-    (90, Anchor(days=28, lags=48)),
-)
+_ANCHORS = ((35, Anchor(days=7, lags=24)), (42, Anchor(days=14, lags=24)), (90, Anchor(days=28, lags=48)))
 """From so many known days on, a regression takes part: several usual days err differently, and their mean errs less."""
 _SEASON_DAYS = 300
 _PERSISTENCE_DAYS = 30.0

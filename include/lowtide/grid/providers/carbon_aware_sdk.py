@@ -43,17 +43,11 @@ class CarbonAwareSdkProvider(HttpProvider):
     resolution: ClassVar[timedelta] = _HOUR
     max_range: ClassVar[timedelta] = timedelta(days=7)
 
-    def __init__(
-        self,
-        *,
-        region: str | None = None,
-        factor_type: EmissionFactorType | None = None,
-        signal_type: SignalType | None = None,
-    ) -> None:
+    def __init__(self, *, signal_type: SignalType | None = None, **wanted: Any) -> None:
         self._signal_type = signal_type
         self.signal_type = signal_type or SignalType.AVERAGE
-        self.emission_factor_type = factor_type or _FACTORS[self.signal_type]
-        super().__init__(region=region, factor_type=factor_type, signal_type=signal_type)
+        self.emission_factor_type = wanted.get("factor_type") or _FACTORS[self.signal_type]
+        super().__init__(signal_type=signal_type, **wanted)
 
     def check(self, zone: Zone) -> None:
         """Refuse a configuration that leaves open which location is meant, or what the figures mean."""

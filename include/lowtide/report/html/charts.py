@@ -493,7 +493,7 @@ def _draw_power(
     grams = _axes(figure, left=64, bottom=28, top=224, title="Cumulative emissions")
     end = max(float(bins.edges_s[-1]) for bins in courses.values())
     for axes in (power, grams):
-        _times(axes, 0.0, end, _elapsed)
+        _times(axes, 0.0, end, lambda marks_s, _: [units.duration_text(mark) if mark else "start" for mark in marks_s])
         for start, stop in stops:
             axes.axvspan(start, stop, color=COLOURS["paused"], alpha=0.2, linewidth=0)
     for side, bins in courses.items():
@@ -506,10 +506,6 @@ def _draw_power(
     for axes, highest, known in ((power, highest_w, units.POWER), (grams, highest_g, units.MASS)):
         axes.set_ylim(0, 1.1 * highest or 1.0)
         _scale(axes.yaxis, highest, known)
-
-
-def _elapsed(marks_s: Iterable[float], _: float) -> list[str]:
-    return [units.duration_text(mark) if mark else "start" for mark in marks_s]
 
 
 def _power_table(courses: Courses) -> Table:

@@ -238,8 +238,7 @@ class JobState:
         pauses = len(self.segments) - (1 if running else 0)
         slice_done = here if running else None
         return replace(
-            self._job,
-            progress=Progress(done=self._done + here, running=running, pauses=pauses, slice_done=slice_done),
+            self._job, progress=Progress(done=self._done + here, running=running, pauses=pauses, slice_done=slice_done)
         )
 
     def run_until(self, now: datetime, until: datetime) -> datetime:
