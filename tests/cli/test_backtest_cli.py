@@ -102,15 +102,6 @@ def test_interruptible_makes_window_and_perfect_foresight_pause(files: tuple[Pat
     assert paused["oracle_gco2eq_per_kwh"] < whole["oracle_gco2eq_per_kwh"]
 
 
-def test_deciding_once_gains_less_than_perfect_foresight_and_checking_again_differs(files: tuple[Path, Path]) -> None:
-    trace, history = files
-    arguments = ("--trace", trace, "--history", history, "--duration", "2h", "--slack", "24h", "--json")
-    (again,), (once,) = (json.loads(backtest(*arguments, *more).stdout) for more in ((), ("--decide-once",)))
-    assert again["policy_gco2eq_per_kwh"] != once["policy_gco2eq_per_kwh"]
-    assert once["oracle_gco2eq_per_kwh"] == again["oracle_gco2eq_per_kwh"] <= once["policy_gco2eq_per_kwh"]
-    assert once["deadline_misses"] == 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -85,7 +85,6 @@ def _add_policies(parser: argparse.ArgumentParser) -> None:
     add("--policy", dest="policies", type=_policies, default="window", help=several)
     known = "default: history, from what had ended before each check"
     add("--forecast", choices=("history", "perfect"), default="history", help=known)
-    add("--decide-once", action="store_true", help="keep the plan made at submission, never check again")
     add("--threshold", dest="threshold_gco2eq_per_kwh", **grams, help="g/kWh, for policy threshold")
     add("--percentile", metavar="P", type=number(0.001, 99.999), default=30.0, help="default: 30")
     add("--percentile-window", **time, default="7d", help="default: 7d")
