@@ -79,7 +79,7 @@ class JsonFields:
             read: Self = _adapter(cls).validate_python(data)
         except ValidationError as error:
             raise ValueError(first_fault(error)) from None
-        except InvalidAnswer as error:
+        except (InvalidAnswer, TypeError) as error:  # TypeError: a time that is no text
             raise ValueError(str(error)) from None
         return read
 

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -21,6 +22,8 @@ from lowtide.records import (
     ReplayAnchor,
     SignalType,
     TrainingRecord,
+    newest_decisions,
+    read_decisions,
 )
 from lowtide.timeutil import format_time, parse_time
 from pydantic import ValidationError
@@ -225,3 +228,12 @@ def test_a_record_without_a_contract_key_breaks_the_schema(key: str) -> None:
     del data[key]
     with pytest.raises(jsonschema.ValidationError, match=key):
         jsonschema.validate(data, json.loads(RECORD_SCHEMA.read_text(encoding="utf-8")))
+
+
+def test_a_decision_whose_time_is_no_text_is_a_line_that_cannot_be_read(tmp_path: Path) -> None:
+    line = {"action": "run", "decided_at": None}
+    (tmp_path / "decisions.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    assert list(newest_decisions(tmp_path / "decisions.jsonl")) == []
+    decisions, (problem,) = read_decisions(tmp_path / "decisions.jsonl")
+    assert decisions == []
+    assert "is not a decision" in problem

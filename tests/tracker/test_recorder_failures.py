@@ -1,5 +1,7 @@
 """What a recorder makes of a meter, a grid or a ledger that fails: nothing is silent, and the training goes on."""
 
+import signal
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -185,3 +187,22 @@ def test_a_meter_that_does_not_start_fails_at_once(tmp_path: Path) -> None:
         recording.set_phase(Phase.TRAIN)
     with recording, pytest.raises(MeasurementError, match="started twice"):
         recording.start()
+
+
+def test_an_interrupt_while_the_meter_starts_leaves_no_thread_that_writes(tmp_path: Path) -> None:
+    """As Ctrl-C during ``start``: the attempt is closed after it, and no row may come behind that line."""
+
+    class Slow(LastReading):
+        def start(self) -> MeterReading:
+            time.sleep(0.5)
+            return super().start()
+
+    threads = set(threading.enumerate())
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            recorder(Slow(CONSTANT_W), tmp_path / "l").start()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert set(threading.enumerate()) == threads

@@ -25,6 +25,7 @@ SMALL, (large, *_) = 1, (2, 3)
 if (found := SMALL) and True:
     async def fetched(): ...
 """,
+    "shop/written.py": "vars()['Net'] = int\n",
     "shop/starred.py": "from torch.nn import *\n",
     "shop/lazy/__init__.py": "def __getattr__(name): ...\n",
     "shop/lazy/inner.py": "def net(): ...\n",
@@ -48,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         *("shop.models:Net", "shop.models:np", "shop.models:activation", "shop.models:SMALL", "shop.models:large"),
         *("shop.models:found", "shop.models:fetched", "alone:net", "shop.lazy.inner:net"),
-        *("shop.starred:Linear", "shop.lazy:whatever", "shop.moved.models:net"),
+        *("shop.written:Net", "shop.starred:Linear", "shop.lazy:whatever", "shop.moved.models:net"),
         *("math:sqrt", "torch.nn:Linear", "torchvision.models:resnet18", "lowtide.trainer.models:mlp"),
     ],
 )
@@ -82,3 +83,15 @@ def test_what_does_not_exist_is_one_sentence(
         check_import_paths(training_config(**{part: path}), folder)
     assert f"training.{part}.path '{path}': {sentence}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_only_the_parent_finds_is_refused(
+    training_config: MakeConfig, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow adds the folders of DAGs and plugins to its own path; the child has neither."""
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "in_dags.py").write_text("def net(): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "dags"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "dags"))
+    with pytest.raises(ConfigurationError, match="there is no module 'in_dags'"):
+        check_import_paths(training_config(model="in_dags:net"), folder)

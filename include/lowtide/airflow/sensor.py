@@ -107,11 +107,10 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
     def _is_followed_by_its_training(self) -> bool:
         """Whether a later task trains by the same configuration in the same place, where PyTorch is installed."""
         same = ("config", "settings", "queue", "executor", "executor_config")
+        own = self.dag.task_dict[self.task_id]  # the DAG's sensor, like its tasks, has its templates unrendered
         return find_spec("torch") is not None and any(
-            # a GpuTrainingOperator, which is not imported where a DAG has no other use for it; the DAG's own sensor, like its
-            # tasks, has its templates unrendered
-            hasattr(task, "decision_task_id")
-            and all(getattr(task, name) == getattr(self.dag.task_dict[self.task_id], name) for name in same)
+            # a GpuTrainingOperator, which is not imported where a DAG has no other use for it; a mapped sensor has no config
+            hasattr(task, "decision_task_id") and all(getattr(task, n) == getattr(own, n, own) for n in same)
             for task in self.get_flat_relatives(upstream=False)
         )
 

@@ -1,7 +1,4 @@
-"""The model of ``report.json``: the records of a run and its baseline, what changed, why, and how reliable that is.
-
-``python -m lowtide.report.model`` renews ``report.schema.json`` after a change.
-"""
+"""The model of ``report.json``: the records of a run and its baseline, what changed, why, and how reliable that is."""
 
 from typing import Annotated, Final, Literal
 

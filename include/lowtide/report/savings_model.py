@@ -1,7 +1,4 @@
-"""The model of ``savings.json``: every run, and sums of what may be summed.
-
-``python -m lowtide.report.savings_model`` renews ``savings.schema.json`` after a change.
-"""
+"""The model of ``savings.json``: every run, and sums of what may be summed."""
 
 from typing import Annotated, Final, Literal
 

@@ -248,7 +248,13 @@ class EnergyRecorder:
         if self._thread.ident is not None:
             raise MeasurementError("the energy recorder was started twice; make a new one for each attempt")
         self._thread.start()
-        self._opened.wait()
+        try:
+            self._opened.wait()
+        except BaseException:  # an interrupt: the thread must not write rows behind the attempt's closing line
+            self._stopping.set()
+            self._wake.set()
+            self._thread.join()
+            raise
         if self._start_failure is not None:
             raise self._start_failure
 

@@ -5,7 +5,9 @@ Standard library only: the parent imports neither PyTorch nor a user's code.
 
 import difflib
 import importlib.util
+import os
 import re
+import subprocess
 import symtable
 import sys
 from collections.abc import Iterable
@@ -14,9 +16,12 @@ from pathlib import Path
 
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ConfigurationError
+from lowtide.trainer.child_process import child_environment
 
 _HIDES_MODULES = re.compile(rb"__path__|sys\.modules")
-_HIDES_NAMES = re.compile(rb"import \*|\bglobal\b|__getattr__|sys\.modules|\b(globals|setattr|exec)\(")
+_HIDES_NAMES = re.compile(
+    rb"import \*|\bglobal\b|__getattr__|__dict__|sys\.modules|\b(globals|locals|vars|setattr|exec)\("
+)
 """What a file with one of these defines, only running it shows."""
 
 
@@ -27,10 +32,11 @@ def check_import_paths(training: TrainingConfig, project_root: Path) -> None:
 
     :raises ConfigurationError: no such module, no such name in it, or a file that is not Python.
     """
+    folders = _folders_of_the_child(training, project_root)
     for key, imported in (("training.model", training.model), ("training.data", training.data)):
         place = f"{key}.path '{imported.path}'"
         module, _, name = imported.path.partition(":")
-        spec = _find(module, place, [str(project_root), *sys.path])
+        spec = _find(module, place, folders)
         if spec is None or (source := _source(spec, unless=_HIDES_NAMES)) is None:
             continue
         try:
@@ -56,13 +62,20 @@ def no_name(place: str, module: str, name: str, known: Iterable[str]) -> Configu
     return ConfigurationError(f"{place}: module '{module}' has no '{name}'; {offer}")
 
 
+def _folders_of_the_child(training: TrainingConfig, project_root: Path) -> list[str]:
+    """Return where the training child finds modules: its path has neither Airflow's folders nor the parent's PYTHONPATH."""
+    environment = child_environment(os.environ, extra=training.environment, project_root=project_root)
+    command = [sys.executable, "-c", "import sys; print(*sys.path[1:], sep='\\n')"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def _find(module: str, place: str, folders: list[str]) -> ModuleSpec | None:
     """Return where a module is; None if only importing its packages can show it."""
     name, *below = module.split(".")
-    spec = PathFinder.find_spec(name, folders)
-    if spec is None and name in sys.modules:
-        return None  # built in, for example
-    spec = spec or importlib.util.find_spec(name)  # asks the finders of editable installations too; imports nothing
+    others = (finder for finder in sys.meta_path if finder is not PathFinder)  # built in, or an editable installation
+    spec = PathFinder.find_spec(name, folders) or next(
+        filter(None, (one.find_spec(name, None) for one in others)), None
+    )
     for part in below:
         if spec is None:
             break
