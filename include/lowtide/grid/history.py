@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote
 
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.grid.series import foremost, gaps, rank_of
+from lowtide.grid.series import foremost, gaps
 from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc, format_time, parse_time
@@ -185,7 +185,7 @@ class HistoryStore:
         return self.add((r for r in own if r.kind is IntensityKind.FORECAST or r.end <= known_at), known_at)
 
     def known(self, start: datetime, end: datetime, as_of: datetime | None = None) -> tuple[Reading, ...]:
-        """Return the readings that overlap ``[start, end)``, in time order: the newest actual value, else the newest forecast.
+        """Return the readings that overlap ``[start, end)``, in time order, as ``best`` chooses.
 
         :param as_of: what was learnt later is left aside; None: nothing is.
         """
@@ -343,11 +343,15 @@ def stores_of_zone(artifacts_root: Path, zone: str) -> list[HistoryStore]:
 
 
 def best(actual: Iterable[Observation], forecast: Iterable[Observation], as_of: datetime | None) -> list[Observation]:
-    """Return at most one observation for each instant, in time order: of the best kind, of these the newest."""
+    """Return at most one observation for each instant, in time order.
+
+    An actual value counts before a forecast, a finer one before a coarser, a newer one before an older, measured or
+    estimated. A run's join has another order: ``best_known``.
+    """
     found = _newest(forecast, as_of) | _newest(actual, as_of)
     chosen = sorted(found.values())
     if any(later.start < earlier.end for earlier, later in pairwise(chosen)):
-        pieces = foremost((o.start, o.end, rank_of(o.kind, o.learnt_at), o) for o in chosen)
+        pieces = foremost((o.start, o.end, _rank(o), o) for o in chosen)
         return [observation._replace(start=start, end=end) for start, end, observation in pieces]
     return chosen
 
@@ -359,17 +363,13 @@ def news(observations: Collection[Observation], known: Iterable[Observation]) ->
         if observation[:2] in by_interval:
             by_interval[observation[:2]].append(observation)
     fresh = []
-    for new in sorted(set(observations), key=_by_time):
+    for new in sorted(set(observations), key=_recency):
         revisions = by_interval[new[:2]]
-        before = max((o for o in revisions if o.learnt_at <= new.learnt_at), key=_by_time, default=None)
+        before = max((o for o in revisions if o.learnt_at <= new.learnt_at), key=_recency, default=None)
         if new not in revisions and (before is None or before[:5] != new[:5]):
             fresh.append(new)
             revisions.append(new)
     return fresh
-
-
-def _by_time(observation: Observation) -> tuple[object, ...]:
-    return observation.learnt_at, *observation  # all of it: ties are independent of the order of the rows
 
 
 def _newest(observations: Iterable[Observation], as_of: datetime | None) -> dict[Interval, Observation]:
@@ -379,14 +379,20 @@ def _newest(observations: Iterable[Observation], as_of: datetime | None) -> dict
             continue
         interval = observation[:2]  # by index: properties would make a year of half-hours take twice as long
         rival = found.get(interval)
-        if rival is None or _precedence(observation) < _precedence(rival):
+        if rival is None or _recency(observation) > _recency(rival):
             found[interval] = observation
     return found
 
 
-def _precedence(observation: Observation) -> tuple[object, ...]:
+def _recency(observation: Observation) -> tuple[object, ...]:
     # the rest only makes ties independent of the order of the rows
-    return *rank_of(observation.kind, observation.learnt_at), -observation.gco2eq_per_kwh, observation.source
+    is_measured = observation.kind is IntensityKind.MEASURED
+    return observation.learnt_at, is_measured, observation.gco2eq_per_kwh, observation.source
+
+
+def _rank(observation: Observation) -> tuple[float, ...]:
+    length_s = (observation.end - observation.start).total_seconds()
+    return observation.kind is IntensityKind.FORECAST, length_s, -observation.learnt_at.timestamp()
 
 
 def _encode(key: HistoryKey, observations: Iterable[Observation]) -> bytes:

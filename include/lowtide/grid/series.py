@@ -260,7 +260,7 @@ Source = Callable[[datetime, datetime], Iterable[Reading]]
 Span = tuple[datetime, datetime]
 Time = TypeVar("Time", datetime, float)
 Item = TypeVar("Item")
-Rank = tuple[int, float]
+Rank = tuple[float, ...]
 
 
 def gaps(spans: Iterable[tuple[Time, Time]], start: Time, end: Time) -> list[tuple[Time, Time]]:
@@ -318,7 +318,7 @@ def _clip(readings: Iterable[Reading], start: datetime, end: datetime) -> list[R
     return clipped
 
 
-# What counts of what is known of the grid: at each instant, of what was learnt by then, the best kind, of these the newest.
+# What counts of a record's intensities: at each instant, of what was learnt by then, the best kind, of these the newest.
 
 
 _KIND_RANK = {kind: rank for rank, kind in enumerate(IntensityKind)}
@@ -334,7 +334,7 @@ def best_known(
     :param as_of: what was learnt later is left aside; None: nothing is.
     """
     known = [
-        (entry.reading.start, entry.reading.end, rank_of(entry.reading.kind, entry.learnt_at), entry)
+        (entry.reading.start, entry.reading.end, (_KIND_RANK[entry.reading.kind], -entry.learnt_at.timestamp()), entry)
         for entry in entries
         if (as_of is None or entry.learnt_at <= as_of)
         and meaning in (None, (entry.reading.signal_type, entry.reading.emission_factor_type))
@@ -342,11 +342,6 @@ def best_known(
     return [
         replace(entry, reading=replace(entry.reading, start=start, end=end)) for start, end, entry in foremost(known)
     ]
-
-
-def rank_of(kind: IntensityKind, learnt_at: datetime) -> tuple[int, float]:
-    """Return what orders figures of one time: the least counts."""
-    return _KIND_RANK[kind], -learnt_at.timestamp()
 
 
 def foremost(entries: Iterable[tuple[datetime, datetime, Rank, Item]]) -> list[tuple[datetime, datetime, Item]]:

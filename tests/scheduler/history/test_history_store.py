@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lowtide.errors import ArtifactError, InvalidAnswer
 from lowtide.grid.history import HistoryStore, stores_of_zone
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
+from lowtide.runs.settlement import ActualFigures
 
 from tests.support.history import DAY, HOUR, KEY, LATER, actual, files, forecast, grams, hours, store
 
@@ -49,6 +50,11 @@ VALUES = st.builds(
     st.booleans(),
 )
 LESSONS = st.lists(st.tuples(st.integers(0, 50), st.lists(VALUES, max_size=6)), max_size=8)
+
+
+def quarters(value: Any, *figures: float) -> list[Reading]:
+    """Return values of 15 minutes each from DAY on."""
+    return [value(figure, DAY + i * HALF_HOUR / 2, length=HALF_HOUR / 2) for i, figure in enumerate(figures)]
 
 
 def answers(kept: HistoryStore) -> list[object]:
@@ -150,6 +156,52 @@ def test_intervals_of_any_length_give_one_value_an_instant_actual_before_forecas
         assert len(here) == bool(told)
         if any(r.kind is IntensityKind.MEASURED for r in told):
             assert here[0].kind is IntensityKind.MEASURED
+
+
+@pytest.mark.parametrize("value", [actual, forecast])
+def test_of_values_that_overlap_the_finer_counts_though_the_coarser_is_newer(tmp_path: Path, value: Any) -> None:
+    kept = store(tmp_path)
+    kept.add(quarters(value, 100, 110, 120, 130), LATER)
+    kept.add([value(200), value(210, DAY + HOUR)], LATER + HOUR)
+    assert grams(kept.known(DAY, DAY + 2 * HOUR)) == [100, 110, 120, 130, 210]
+    assert grams(kept.known(DAY, DAY + 2 * HOUR, LATER)) == [100, 110, 120, 130]
+
+
+def test_a_coarser_value_fills_only_what_the_finer_ones_leave(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.add(quarters(actual, 100, 110), LATER)
+    kept.add([actual(200)], LATER + HOUR)
+    found = kept.known(DAY, DAY + HOUR)
+    assert [(r.carbon_intensity_gco2eq_per_kwh, r.end - r.start) for r in found] == [
+        (100, HALF_HOUR / 2),
+        (110, HALF_HOUR / 2),
+        (200, HALF_HOUR),
+    ]
+
+
+@pytest.mark.parametrize("first", [IntensityKind.MEASURED, IntensityKind.ESTIMATED])
+def test_the_newer_actual_value_counts_measured_or_estimated(tmp_path: Path, first: IntensityKind) -> None:
+    (second,) = {IntensityKind.MEASURED, IntensityKind.ESTIMATED} - {first}
+    kept = store(tmp_path)
+    kept.add([actual(100, kind=first)], LATER)
+    kept.add([actual(140, kind=second)], LATER + HOUR)
+    assert grams(kept.known(DAY, DAY + HOUR)) == [140]
+    assert grams(kept.known(DAY, DAY + HOUR, LATER)) == [100]
+
+
+def test_a_settlement_takes_the_finer_value(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.add(quarters(actual, 80), LATER)
+    kept.add([actual(200)], LATER + HOUR)
+    actuals = ActualFigures(now=LATER + HOUR, history=kept)
+    assert grams(actuals(DAY, DAY + HALF_HOUR / 2)) == [80]
+    assert grams(actuals(DAY, DAY + HOUR)) == [80, 200]
+
+
+def test_of_values_learnt_at_once_the_measured_one_counts(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.add([actual(140), actual(100, kind=IntensityKind.MEASURED)], LATER)
+    assert grams(kept.known(DAY, DAY + HOUR)) == [100]
 
 
 def test_gaps_are_visible_and_a_forecast_does_not_close_one(tmp_path: Path) -> None:
