@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from lowtide.config.schema import AccountConfig
 from lowtide.records import IntensityKind
-from lowtide.tracker.emissions import Valuation, sci_score
+from lowtide.tracker.emissions import Valuation
 from lowtide.tracker.meter import Method
+from lowtide.tracker.sci import sci_score
 from lowtide.tracker.uncertainty import ENERGY_ERRORS, INTENSITY_ERRORS, emissions_interval
 
 from tests.tracker.tracker_tools import valued

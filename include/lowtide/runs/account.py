@@ -37,7 +37,7 @@ from lowtide.records import (
 from lowtide.runs.context import RunDetails, sizes_of_killed
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import format_time
-from lowtide.tracker.emissions import Valuation, counterfactual, machine_totals, sci_score, total_energy_kwh, value_rows
+from lowtide.tracker.emissions import Valuation, counterfactual, machine_totals, total_energy_kwh, value_rows
 from lowtide.tracker.ledger import (
     TORN_SUFFIX,
     IntensityLog,
@@ -47,6 +47,7 @@ from lowtide.tracker.ledger import (
     read_ledger,
     uncovered_s,
 )
+from lowtide.tracker.sci import sci_score
 from lowtide.tracker.uncertainty import emissions_interval
 from lowtide.trainer.protocol import TrainingResult
 from lowtide.units import percent_text

@@ -11,9 +11,8 @@ import numpy as np
 
 from lowtide.config.schema import PausingConfig
 from lowtide.errors import ConfigurationError
-from lowtide.grid.planner import Task, plans
 from lowtide.io import write_atomically
-from lowtide.scheduler.backtest.simulate import Run, Scenario, SimConfig, choose_jobs, simulate_jobs
+from lowtide.scheduler.backtest.simulate import Run, Scenario, SimConfig, choose_jobs, perfect_foresight, simulate_jobs
 from lowtide.scheduler.backtest.trace import HOUR_S, ActualTrace, Floats, Grid
 from lowtide.scheduler.types import utc
 from lowtide.timeutil import format_time
@@ -91,63 +90,6 @@ def line_of(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Se
         "mean_segments": _mean(np.array([float(len(run.segments)) for run in runs])),
     }
     return Line(scenario=scenario, runs=runs, run_now=run_now, policy=policy, wait_s=wait_s, result=result)
-
-
-# Perfect foresight: what each job could have emitted had the grid been known in advance.
-
-
-def perfect_foresight(config: SimConfig, actual: ActualTrace, scenario: Scenario, submitted_s: Floats) -> Floats:
-    """Return the least that each job could have emitted per useful kWh by its deadline, in g/kWh."""
-    duration_s = scenario.duration_s
-    best = best_blocks(actual, submitted_s, submitted_s + scenario.slack_s, duration_s)
-    if not scenario.interruptible:
-        return best
-    # a block may begin within a step of the planner, so it is compared too
-    return np.minimum(best, best_segments(actual, submitted_s, scenario.room_s, duration_s, config.pausing))
-
-
-def best_blocks(actual: ActualTrace, submitted_s: Floats, latest_start_s: Floats, duration_s: float) -> Floats:
-    """Return the least mean intensity of a block of ``duration_s`` for each job, in g/kWh. Exact.
-
-    The mean is piecewise linear in the start, so it is least where a block begins or ends at a step's edge, or at the
-    ends of the range. Where submission and duration fall on the trace's steps that is every step from submission on.
-    """
-    starts = [submitted_s, latest_start_s]
-    longest_s = float(np.max(latest_start_s - submitted_s, initial=0.0))
-    for shift_s in {0.0, duration_s % actual.step_s}:
-        first = submitted_s + (actual.start_s - shift_s - submitted_s) % actual.step_s
-        steps = np.arange(int(longest_s // actual.step_s) + 1) * actual.step_s
-        starts.extend(np.minimum(first + step, latest_start_s) for step in steps)
-    candidates = np.stack(starts, axis=1)
-    best: Floats = actual.mean(candidates, candidates + duration_s).min(axis=1)
-    return best
-
-
-def best_segments(
-    actual: ActualTrace, submitted_s: Floats, room_s: float, duration_s: float, limits: PausingConfig
-) -> Floats:
-    """Return the least emissions of each job that may pause per useful kWh, in g/kWh; what resuming costs is counted.
-
-    :param room_s: from submission to deadline, the same for all jobs; a job that does not fit runs at once.
-    """
-    costs = []
-    for time_s in submitted_s.tolist():
-        task = Task(
-            now_s=time_s,
-            end_s=time_s + room_s,
-            work_s=duration_s,
-            state="new",
-            minimum_slice_s=limits.minimum_slice.total_seconds(),
-            resume_time_s=limits.resume_time.total_seconds(),
-            resume_energy_s=limits.resume_energy.total_seconds(),
-            pauses_left=limits.maximum_pauses,
-        )
-        last = actual.row_of(time_s + max(room_s, duration_s)) + 1
-        found = plans(actual.rows(actual.row_of(time_s), last), task)
-        if found is None:
-            raise ValueError(f"the trace has a gap before the deadline of the job submitted at {time_s:.0f} s")
-        costs.append(found.best.cost)
-    return np.array(costs) / duration_s
 
 
 # The figures' parts, and the file of starts.

@@ -1,4 +1,4 @@
-"""Simulates the jobs of a backtest on a trace: the same decide() as in production, check by check."""
+"""Simulates the jobs of a backtest on a trace: the same decide() as in production, check by check; and perfect foresight."""
 
 import os
 import random
@@ -19,6 +19,7 @@ from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.grid.forecast.features import Series
 from lowtide.grid.forecast.model import HistoryForecaster
 from lowtide.grid.outlook import Outlook, trailing
+from lowtide.grid.planner import Task, plans
 from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.scheduler.backtest.trace import ActualTrace, Floats, Grid
@@ -291,6 +292,63 @@ def _next_check_while_running(job: Job, decision: Decision) -> datetime:
     # a slice of the plan may end between two polls
     ends = [end for _, end in decision.segments[:1] if end > decision.decided_at]
     return min([decision.decided_at + job.poke_interval, *ends])
+
+
+# Perfect foresight: what each job could have emitted had the grid been known in advance.
+
+
+def perfect_foresight(config: SimConfig, actual: ActualTrace, scenario: Scenario, submitted_s: Floats) -> Floats:
+    """Return the least that each job could have emitted per useful kWh by its deadline, in g/kWh."""
+    duration_s = scenario.duration_s
+    best = best_blocks(actual, submitted_s, submitted_s + scenario.slack_s, duration_s)
+    if not scenario.interruptible:
+        return best
+    # a block may begin within a step of the planner, so it is compared too
+    return np.minimum(best, best_segments(actual, submitted_s, scenario.room_s, duration_s, config.pausing))
+
+
+def best_blocks(actual: ActualTrace, submitted_s: Floats, latest_start_s: Floats, duration_s: float) -> Floats:
+    """Return the least mean intensity of a block of ``duration_s`` for each job, in g/kWh. Exact.
+
+    The mean is piecewise linear in the start, so it is least where a block begins or ends at a step's edge, or at the
+    ends of the range. Where submission and duration fall on the trace's steps that is every step from submission on.
+    """
+    starts = [submitted_s, latest_start_s]
+    longest_s = float(np.max(latest_start_s - submitted_s, initial=0.0))
+    for shift_s in {0.0, duration_s % actual.step_s}:
+        first = submitted_s + (actual.start_s - shift_s - submitted_s) % actual.step_s
+        steps = np.arange(int(longest_s // actual.step_s) + 1) * actual.step_s
+        starts.extend(np.minimum(first + step, latest_start_s) for step in steps)
+    candidates = np.stack(starts, axis=1)
+    best: Floats = actual.mean(candidates, candidates + duration_s).min(axis=1)
+    return best
+
+
+def best_segments(
+    actual: ActualTrace, submitted_s: Floats, room_s: float, duration_s: float, limits: PausingConfig
+) -> Floats:
+    """Return the least emissions of each job that may pause per useful kWh, in g/kWh; what resuming costs is counted.
+
+    :param room_s: from submission to deadline, the same for all jobs; a job that does not fit runs at once.
+    """
+    costs = []
+    for time_s in submitted_s.tolist():
+        task = Task(
+            now_s=time_s,
+            end_s=time_s + room_s,
+            work_s=duration_s,
+            state="new",
+            minimum_slice_s=limits.minimum_slice.total_seconds(),
+            resume_time_s=limits.resume_time.total_seconds(),
+            resume_energy_s=limits.resume_energy.total_seconds(),
+            pauses_left=limits.maximum_pauses,
+        )
+        last = actual.row_of(time_s + max(room_s, duration_s)) + 1
+        found = plans(actual.rows(actual.row_of(time_s), last), task)
+        if found is None:
+            raise ValueError(f"the trace has a gap before the deadline of the job submitted at {time_s:.0f} s")
+        costs.append(found.best.cost)
+    return np.array(costs) / duration_s
 
 
 # All jobs of a backtest, on several cores where that pays off.

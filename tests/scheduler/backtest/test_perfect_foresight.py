@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.schema import PausingConfig
-from lowtide.scheduler.backtest.results import best_blocks, best_segments, emitted
-from lowtide.scheduler.backtest.simulate import Run
+from lowtide.scheduler.backtest.results import emitted
+from lowtide.scheduler.backtest.simulate import Run, best_blocks, best_segments
 from lowtide.scheduler.backtest.trace import ActualTrace
 
 STEP = 3600.0
