@@ -148,6 +148,8 @@ def test_a_ledger_that_cannot_be_recovered_is_reported_and_the_others_go_on(
     empty = RunFolder(tmp_path / "runs" / "d")
     empty.create()
     empty.ledger.touch()
+    with pytest.raises(ArtifactError, match="nothing was measured"):
+        account_files.account_of(empty)
     quieten(empty, 2 * QUIET)
     damaged = left(tmp_path / "runs" / "b", **damage)
     good = left(tmp_path / "runs" / "c")

@@ -1,20 +1,23 @@
 """What becomes of a run when its measuring goes wrong: the training always ends as it would have, and the figures say so."""
 
 import logging
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.errors import MeasurementError, TrainingError
-from lowtide.records import LedgerEventKind
+from lowtide.records import Clock, LedgerEventKind
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.run import open_metering, train_measured
+from lowtide.runs.run import SignalRefresher, open_metering, run_training, train_measured
 from lowtide.timeutil import utc_now
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 from lowtide.tracker.meter import MeterReading
@@ -24,6 +27,7 @@ from lowtide.trainer.protocol import TrainingResult
 from tests.support.config_files import write_config
 from tests.support.null_meter import NullMeter
 from tests.support.nvml import Device, driver
+from tests.support.prepared_runs import prepared as ready
 from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import constant
 
@@ -207,3 +211,68 @@ def test_the_child_is_shown_the_gpu_that_is_counted(tmp_path: Path, monkeypatch:
         meter, environment = open_metering(run)
     assert meter.gpu_devices == ("GPU-aaaa",)
     assert environment == {"CUDA_VISIBLE_DEVICES": "GPU-aaaa"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("readings overlap")])
+def test_what_ends_the_first_check_of_the_grid_ends_the_run_with_no_attempt_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """An interrupt, or an error of the check that nobody expected: nothing is measured, and none of its energy is missing."""
+    run, grid = ready(tmp_path)
+
+    def outlook(*_: object) -> NoReturn:
+        if isinstance(error, KeyboardInterrupt):
+            time.sleep(1)  # until the ledger is open, and the run waits for this check
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(2)
+        raise error
+
+    monkeypatch.setattr(grid, "outlook", outlook)
+    with pytest.raises(type(error)):
+        run_training(run, grid, meter=NullMeter())
+    assert read_ledger(run.folder.ledger).events == ()
+
+
+def test_an_unexpected_error_of_a_later_check_is_logged_and_the_checks_continue(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, grid = ready(tmp_path)
+    second = threading.Event()
+
+    def check() -> None:
+        if "readings overlap" in caplog.text:
+            second.set()
+        raise ValueError("readings overlap")
+
+    with SignalRefresher(grid, Clock(run.anchor), interval_s=1.0, check=check):
+        assert second.wait(10)
+    assert "ValueError: readings overlap" in caplog.text
+
+
+HANGING_METER = """
+import sys, time
+from pathlib import Path
+from lowtide.runs import run
+from tests.support.prepared_runs import prepared
+
+def hang(*_):
+    print("hangs", flush=True)
+    time.sleep(60)
+
+run.open_metering = hang
+run.run_training(*prepared(Path(sys.argv[1])))
+"""
+
+
+def test_a_meter_that_hangs_while_it_is_set_up_keeps_no_process_alive(tmp_path: Path) -> None:
+    """A driver that does not answer: the process ends soon after an interrupt."""
+    command = [sys.executable, "-c", HANGING_METER, str(tmp_path)]
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"hangs\n"
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) != 0
+        finally:
+            process.kill()

@@ -183,7 +183,8 @@ def _entry_of(folder: TrainingFolder, repeatability_percent: float | None) -> En
 
 
 def _not_recorded(folder: TrainingFolder) -> str:
-    if (folder.path / "ledger.jsonl").exists():
+    ledger = folder.path / "ledger.jsonl"
+    if ledger.exists() and ledger.stat().st_size:  # one without a line is of a run that ended before it measured
         return "it has a ledger but no record: it is still running, or was killed; `lowtide settle` recovers it"
     last = next(newest_decisions(*decision_files(folder.path)), None)
     return _NOT_STARTED.get(last.action if last else "", "it left neither record nor ledger")

@@ -75,6 +75,8 @@ class Facts:
         :raises ArtifactError: no attempt was opened, or its opening line is damaged.
         """
         openings = [event for event in self.contents.events if event.event is LedgerEventKind.OPENED]
+        if not (openings or self.rows or self.contents.problems):
+            raise ArtifactError(f"{self.ledger}: is empty, since nothing was measured; train the run again")
         if not openings:
             raise ArtifactError(f"{self.ledger}: does not say what its run was about; restore its opening line")
         with _one_sentence(f"{self.ledger}: its opening line"):

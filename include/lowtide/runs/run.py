@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import Any, Self, cast
 
@@ -356,7 +356,7 @@ class SignalRefresher:
         self._check = check or self._refresh
         self._interval_s = max(_SHORTEST_INTERVAL_S, interval_s)
         self._logged: tuple[str, ...] = ()
-        self._ended, self._first_check_done = threading.Event(), threading.Event()
+        self._ended, self._first_check = threading.Event(), Future[None]()
         self._thread = threading.Thread(target=self._run, name="lowtide-signal", daemon=True)
 
     def __enter__(self) -> Self:
@@ -364,27 +364,24 @@ class SignalRefresher:
         return self
 
     def wait_for_first_check(self) -> None:
-        """Return once the grid's intensity has been asked for: the first row is valued at a reading, not at a guess."""
-        self._first_check_done.wait()
+        """Return once the grid has been asked: the first row is valued at a reading. Raises the check's unexpected error."""
+        self._first_check.result()
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(timeout=1.0)  # a request in flight may outlive the training, which does no harm
 
     def _run(self) -> None:
-        try:
-            self._try(self._refresh)
-        finally:
-            self._first_check_done.set()
+        _complete(self._first_check, lambda: self._try(self._refresh))
         while not self._ended.wait(self._interval_s):
-            self._try(self._check)
+            self._try(self._check, Exception)
 
     @staticmethod
-    def _try(check: Callable[[], None]) -> None:
+    def _try(check: Callable[[], None], caught: type[Exception] = LowtideError) -> None:
         try:
             check()
-        except LowtideError as error:  # a replay that left its trace, a full disk: the training continues
-            _log.warning("grid signal: %s", error)
+        except caught as error:  # a replay that left its trace, a full disk: the training continues
+            _log.warning("grid signal: %s", error, exc_info=not isinstance(error, LowtideError))
 
     def _refresh(self) -> None:
         outlook = self._signal.outlook(self._clock.now())
@@ -392,6 +389,13 @@ class SignalRefresher:
             self._logged = outlook.steps
             for step in outlook.steps:  # a terminal shows warnings only, and a fallback must be seen there
                 _log.log(logging.WARNING if outlook.failed_checks else logging.INFO, "grid signal: %s", step)
+
+
+def _complete(future: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:  # noqa: BLE001 raised where the result is waited for
+        future.set_exception(error)
 
 
 # The parent's loop while a child trains: passes requests on, and reports events to the recorder and to people.
@@ -549,9 +553,9 @@ def run_training(
     config, clock, speed = run.config.values, Clock(run.anchor), run.anchor.speed if run.anchor else 1.0
     poke_s = config.scheduler.poke_interval.total_seconds() / speed
     # the meter takes a second or two to set up: meanwhile the grid is asked and the ledger is read
-    opener = ThreadPoolExecutor(1, thread_name_prefix="energy-meter")
-    opening = opener.submit(open_metering, run, meter)
-    opener.shutdown(wait=False)
+    opening = Future[tuple[EnergyMeter, dict[str, str]]]()  # by a daemon thread: an exit waits for an executor's
+    set_up = (opening, lambda: open_metering(run, meter))
+    threading.Thread(target=_complete, args=set_up, name="energy-meter", daemon=True).start()
     with (
         SignalRefresher(signal, clock, interval_s=poke_s, check=check) as refresher,
         LedgerWriter(run.folder.ledger, timeout_s=SETTLEMENT_S) as ledger,
@@ -580,14 +584,12 @@ def run_training(
             on_progress=on_progress,
             on_checkpoint=on_checkpoint,
         )
+        refresher.wait_for_first_check()  # before the attempt is opened: an interrupt here leaves nothing to be closed
         ledger.open_attempt(attempt, run_details(run, signal, energy_meter))
-        refresher.wait_for_first_check()
         train_measured(ledger, recorder, energy_meter, supervision.train)
     _learn_grid_since_submission(run, signal)
     record = derive(run.folder)
-    CheckpointManager(run.folder.checkpoints).prune(
-        keep=1
-    )  # the trained weights; nothing resumes from an earlier state
+    CheckpointManager(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing resumes from earlier ones
     return cast("TrainingRecord", record)  # the attempt was closed with its result
 
 
