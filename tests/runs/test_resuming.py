@@ -1,7 +1,6 @@
 """Runs that are killed, paused and gone on with: one ledger, no step lost, no energy forgotten."""
 
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from lowtide.tracker.ledger import read_ledger
 
 from tests.support.config_files import write_config
 from tests.support.prepared_runs import LONG, prepared
-from tests.support.processes import children, is_gone
+from tests.support.processes import children, is_gone, kill_training_children
 from tests.support.runs import check_contract, valued_rows
 
 STEPS = 300
@@ -58,8 +57,7 @@ def test_a_killed_child_costs_the_steps_since_its_last_checkpoint_and_its_energy
     def kill_after_three(data):
         saved.append(data["optimizer_step"])
         if len(saved) == 3:
-            for pid in children(os.getpid()):
-                os.kill(pid, signal.SIGKILL)
+            kill_training_children()
 
     with pytest.raises(TrainingError, match="signal SIGKILL"):
         run_training(run, signal_, on_checkpoint=kill_after_three)
@@ -202,9 +200,7 @@ def test_a_checkpoint_of_another_run_that_was_copied_here_is_refused(tmp_path):
     run_training(run, signal_)
     other, _ = long_run(tmp_path / "other")
     with pytest.raises(TrainingError):  # killed in its first step: it has begun, and saved nothing
-        run_training(
-            other, signal_, on_progress=lambda _: [os.kill(pid, signal.SIGKILL) for pid in children(os.getpid())]
-        )
+        run_training(other, signal_, on_progress=lambda _: kill_training_children())
     run.folder.checkpoints.rename(other.folder.checkpoints)
     with pytest.raises(ConfigurationError, match="belongs to another training"):
         run_training(other, signal_)

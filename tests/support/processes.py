@@ -1,5 +1,7 @@
 """Other processes as the kernel shows them."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -8,6 +10,13 @@ def children(pid: int) -> list[int]:
     """Return the processes that a process has started, zombies included."""
     threads = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for thread in threads for child in thread.read_text().split()]
+
+
+def kill_training_children() -> None:
+    """Kill the training children of this process, and no other: pytest has children too (multiprocessing's resource tracker)."""
+    for pid in children(os.getpid()):
+        if b"lowtide.trainer.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
 
 
 def is_gone(pid: int, within_s: float) -> bool:
