@@ -24,13 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lowtide.config.airflow_params import CONFIGS_FOLDER
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.checkpoint_manager import CheckpointManager, Snapshot, write_checkpoint
+from lowtide.trainer.checkpoint import Checkpointer, Snapshot, write_checkpoint
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.device import start_measuring
-from lowtide.trainer.mnist import default_data_folder
 from lowtide.trainer.models import small_cnn
 from lowtide.trainer.optim import Schedule
 from lowtide.trainer.precision import Precision
-from lowtide.trainer.process import TrainingChild
 from lowtide.trainer.progress import Progress
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests
 from lowtide.trainer.state import LoopState
@@ -65,7 +64,7 @@ def snapshot_of(model: nn.Module, training: TrainingConfig) -> Snapshot:
     return Snapshot(training=training, loop=loop, progress=progress, memory=memory, train_count=1)
 
 
-def ask_often(checkpointer: CheckpointManager, snapshot: Snapshot) -> None:
+def ask_often(checkpointer: Checkpointer, snapshot: Snapshot) -> None:
     for _ in range(ASKED):
         checkpointer.after_step(snapshot)
 
@@ -83,7 +82,7 @@ def measure(name: str, folder: Path, rounds: int) -> str:
     )
     snapshot = snapshot_of(MODELS[name](), training)
     plan = CheckpointPlan(folder=folder, run_id="benchmark", training_id="b")
-    checkpointer = CheckpointManager(plan, training, emit=ignore, requests=Requests())
+    checkpointer = Checkpointer(plan, training, emit=ignore, requests=Requests())
     asked = timed(lambda: ask_often(checkpointer, snapshot)) / ASKED
     before = snapshot.memory.peak_bytes()
     saves = []
@@ -115,7 +114,6 @@ def to_first_step(training: TrainingConfig, plan: CheckpointPlan, folder: Path, 
     began_s = time.monotonic()
     with TrainingChild(
         training,
-        data_folder=default_data_folder(),
         log_path=folder / "log",
         project_root=PROJECT_ROOT,
         checkpoints=plan,

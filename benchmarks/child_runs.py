@@ -1,5 +1,6 @@
 """One training in a separate child process, as a run makes it, with the figures of the kernel and of the child."""
 
+import resource
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +9,7 @@ from typing import Any
 
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.mnist import default_data_folder
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import EventKind, TrainingResult
 
 CONFIGS = PROJECT_ROOT / "include" / "configs"
@@ -32,9 +32,8 @@ def configured(name: str, settings: Mapping[str, Any]) -> TrainingConfig:
 def run_child(training: TrainingConfig) -> ChildRun:
     """Train in a child; user and system time are the kernel's."""
     with tempfile.TemporaryDirectory() as folder:
-        child = TrainingChild(
-            training, data_folder=default_data_folder(), log_path=Path(folder) / "child.log", project_root=PROJECT_ROOT
-        )
+        earlier_s = _reaped_cpu_s()
+        child = TrainingChild(training, log_path=Path(folder) / "child.log", project_root=PROJECT_ROOT)
         phases: dict[str, float] = {}
         with child:
             child.start()
@@ -48,9 +47,13 @@ def run_child(training: TrainingConfig) -> ChildRun:
                     result = TrainingResult.model_validate(event.data)
                     break
             child.end()
-    usage = child.usage
-    cpu_s = usage.cpu_time_s if usage else float("nan")
+    cpu_s = _reaped_cpu_s() - earlier_s
     return ChildRun(result=result, cpu_s=cpu_s, train_cpu_s=phases.get("evaluate", cpu_s) - phases.get("train", 0.0))
+
+
+def _reaped_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _cpu_s(pid: int) -> float:

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from lowtide.config.schema import PausingConfig
-from lowtide.grid.outlook import Outlook, Prediction
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.outlook import Outlook
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.job import Job, Progress

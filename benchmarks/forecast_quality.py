@@ -1,6 +1,6 @@
-"""What a forecast from the history alone is worth: the share of the oracle's saving, and what a fit and a forecast cost.
+"""What a forecast from the history alone is worth: the share of perfect foresight's saving, and what a fit and a forecast cost.
 
-Usage: python benchmarks/forecast_quality.py --history DE_2022.csv.gz --trace DE_2023.csv.gz --timezone Europe/Berlin [--days 28 60 all]
+Usage: python benchmarks/forecast_quality.py --history DE_2022.csv.gz --trace DE_2023.csv.gz --timezone Europe/Berlin
 
 Jobs of 1, 2, 4 and 8 h with 4, 8, 12, 24 and 48 h of slack, submitted at every full hour of the trace; they begin when the
 newest forecast's best block is now. `lowtide backtest` gives the figures of real policies; this one is quick and blind to them.
@@ -9,7 +9,7 @@ newest forecast's best block is now. `lowtide backtest` gives the figures of rea
 import argparse
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -30,11 +30,11 @@ REACH = max(DURATIONS) + max(SLACKS)
 
 def hourly(history: Trace | None, trace: Trace) -> tuple[int, Floats]:
     replays = [TraceReplay(zone=find_zone("DE"), trace=part) for part in (history, trace) if part]
-    return Series.from_readings(reading for replay in replays for reading in replay.whole()).hourly()
+    return Series.from_readings([reading for replay in replays for reading in replay.whole()]).hourly()
 
 
 def shares(truth: Floats, expected: Floats, nightly: npt.NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
-    """Return the mean saving and the oracle's, in percent of running at once, of nightly jobs and of all."""
+    """Return the mean saving and perfect foresight's, in percent of running at once, of nightly jobs and of all."""
     found: dict[str, list[tuple[float, float]]] = {"nightly": [], "every hour": []}
     for duration in DURATIONS:
         blocks = np.lib.stride_tricks.sliding_window_view(truth, duration).mean(axis=1)
@@ -50,33 +50,29 @@ def shares(truth: Floats, expected: Floats, nightly: npt.NDArray[np.bool_]) -> d
             best = np.lib.stride_tricks.sliding_window_view(blocks, slack + 1)[jobs].min(axis=1)
             for name, chosen in (("nightly", nightly[jobs]), ("every hour", np.ones(len(jobs), dtype=bool))):
                 at_once = np.nansum(blocks[jobs][chosen])
-                saving, oracle = (100 * (1 - np.nansum(v[chosen]) / at_once) for v in (blocks[start], best))
-                found[name].append((saving, oracle))
+                saving, possible = (100 * (1 - np.nansum(v[chosen]) / at_once) for v in (blocks[start], best))
+                found[name].append((saving, possible))
     return {name: (sum(s for s, _ in pairs), sum(o for _, o in pairs)) for name, pairs in found.items()}
 
 
-def judge(first_hour: int, values: Floats, begin: int, timezone: ZoneInfo, days: int | None) -> None:
-    limit = None if days is None else timedelta(days=days)
+def judge(first_hour: int, values: Floats, begin: int, timezone: ZoneInfo) -> None:
     series = Series(start_s=first_hour * 3600, step_s=3600, values=values)
-    moments = [datetime.fromtimestamp((first_hour + i) * 3600, UTC) for i in range(begin, len(values))]
+    times = [datetime.fromtimestamp((first_hour + i) * 3600, UTC) for i in range(begin, len(values))]
     clock = time.process_time()
-    forecaster = HistoryForecaster(series, timezone, history_limit=limit)
-    forecaster.forecast(moments[0])
+    forecaster = HistoryForecaster(series, timezone)
+    forecaster.forecast(times[0])
     first_ms = 1e3 * (time.process_time() - clock)
-    expected = np.zeros((len(moments), REACH))
+    expected = np.zeros((len(times), REACH))
     clock = time.process_time()
-    for i, now in enumerate(moments):
+    for i, now in enumerate(times):
         forecast = forecaster.forecast(now)
         if forecast is not None:
-            expected[i] = forecast.values[:REACH]  # none: all alike, so a job begins at once
-    each_us = 1e6 * (time.process_time() - clock) / len(moments)
-    nightly = np.array([moment.astimezone(timezone).hour == 22 for moment in moments])
+            expected[i] = forecast.curve.values[:REACH]  # none: all alike, so a job begins at once
+    each_us = 1e6 * (time.process_time() - clock) / len(times)
+    nightly = np.array([now.astimezone(timezone).hour == 22 for now in times])
     captured = {k: 100 * s / o for k, (s, o) in shares(values[begin:], expected, nightly).items()}
     told = ", ".join(f"{name} {share:.1f} %" for name, share in captured.items())
-    length = "all history" if days is None else f"{days} days"
-    print(
-        f"  {length:>12}: captured {told}; first forecast {first_ms:.0f} ms, then {each_us:.0f} us each with weekly fits"
-    )
+    print(f"  captured {told}; first forecast {first_ms:.0f} ms, then {each_us:.0f} us each with weekly fits")
 
 
 def main() -> None:
@@ -84,7 +80,6 @@ def main() -> None:
     parser.add_argument("--trace", type=Path, action="append", required=True, help="the year to judge; may be repeated")
     parser.add_argument("--history", type=Path, action="append", default=[], help="the year before, one for each trace")
     parser.add_argument("--timezone", action="append", required=True, help="one for each trace")
-    parser.add_argument("--days", nargs="+", default=["28", "60", "all"], help="how far back a forecast may look")
     given = parser.parse_args()
     histories = given.history or [None] * len(given.trace)
     for trace_path, history_path, name in zip(given.trace, histories, given.timezone, strict=True):
@@ -92,8 +87,7 @@ def main() -> None:
         first_hour, values = hourly(history, trace)
         begin = int(trace.starts[0].timestamp()) // 3600 - first_hour
         print(trace_path.name)
-        for days in given.days:
-            judge(first_hour, values, begin, ZoneInfo(name), None if days == "all" else int(days))
+        judge(first_hour, values, begin, ZoneInfo(name))
 
 
 if __name__ == "__main__":

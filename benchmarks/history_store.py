@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lowtide.grid.history import HistoryKey, HistoryStore, open_history
+from lowtide.grid.history import HistoryKey, HistoryStore
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -55,12 +55,7 @@ def timed_ms(repeats: int, work: Callable[[], object]) -> str:
 
 def load(root: Path, days: int) -> int:
     """A new store each time, as a new process would: nothing of it is in memory yet."""
-    return len(open_history(root, KEY).known_now(START, START + timedelta(days=days)))
-
-
-def typical(root: Path, days: int) -> int:
-    start = START + timedelta(days=days // 2)
-    return len(open_history(root, KEY).typical(start, start + 48 * HOUR))
+    return len(HistoryStore(root, KEY).known(START, START + timedelta(days=days)))
 
 
 def size(store: HistoryStore) -> str:
@@ -71,19 +66,18 @@ def size(store: HistoryStore) -> str:
 def loading(folder: Path, days: int, repeats: int) -> None:
     for name, length in (("hourly", HOUR), ("half-hourly", HOUR / 2)):
         root = folder / name
-        store = open_history(root, KEY)
+        store = HistoryStore(root, KEY)
         values = year(days, length)
         begin = time.perf_counter()
         store.add(values, START + timedelta(days=days))
         wrote_s = time.perf_counter() - begin
         print(f"{name}: {len(values)} values in {size(store)}, stored at once in {wrote_s:.2f} s")
         print(f"  load the year: {timed_ms(repeats, partial(load, root, days))}")
-        print(f"  typical hours of the next two days: {timed_ms(repeats, partial(typical, root, days))}")
 
 
 def hour_by_hour(folder: Path, days: int, repeats: int) -> None:
     root = folder / "hour-by-hour"
-    store = open_history(root, KEY)
+    store = HistoryStore(root, KEY)
     added = []
     begin = time.perf_counter()
     for value in year(days, HOUR):

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lowtide.records import EmissionFactorType, IntensityKind, KnownIntensity, LedgerRow, Phase, Reading, SignalType
-from lowtide.tracker.emissions import counterfactual, machine_totals, summarise, value_rows
+from lowtide.tracker.emissions import counterfactual, machine_totals, value_rows
 from lowtide.tracker.ledger import read_ledger
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -81,7 +81,13 @@ def main() -> None:
     valued = value_rows(contents.rows, [KnownIntensity(reading=one, learnt_at=START) for one in grid], pue=1.2)
     value_s = time.process_time() - before_s
     before_s = time.process_time()
-    summarise(valued.rows, valued.unvalued, pue=1.2)
+    for figures in (valued, valued.of(Phase.TRAIN)):
+        _ = (
+            figures.energy_kwh,
+            figures.emissions_gco2eq,
+            figures.mean_carbon_intensity_gco2eq_per_kwh,
+            figures.intensity_kinds,
+        )
     machine_totals(contents.rows)
     sum_s = time.process_time() - before_s
     before_s = time.process_time()

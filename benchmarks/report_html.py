@@ -26,11 +26,11 @@ wall, cpu = time.perf_counter(), time.process_time()
 from pathlib import Path
 from lowtide.config.schema import ReportConfig
 from lowtide.timeutil import utc_now
-from lowtide.report.files import load_record
-from lowtide.report.text import render_markdown
-from lowtide.report.html import render_html
-records = [load_record(Path(path)) for path in sys.argv[1:3]]
-report = compare_one(*records, settings=ReportConfig(), now=utc_now())
+from lowtide.report.compare import compare_runs
+from lowtide.records import load_record
+from lowtide.report.html.page import render_html
+baselines, runs = ([load_record(Path(path))] for path in sys.argv[1:3])
+report = compare_runs(baselines, runs, settings=ReportConfig(), now=utc_now())
 page = render_html(report)
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, len(page.encode())]))
 """
@@ -102,7 +102,7 @@ def main() -> None:
             f"both records and ledgers to the page: {statistics.median(walls):.2f} s, CPU {statistics.median(cpus):.2f} s ({told})"
         )
         wall_s, cpu_s = (statistics.median(column) for column in zip(*command, strict=True))
-        print(f"lowtide compare, with the oracle's search: {wall_s:.2f} s, CPU {cpu_s:.2f} s ({told})")
+        print(f"lowtide compare, with the search for perfect foresight: {wall_s:.2f} s, CPU {cpu_s:.2f} s ({told})")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, TrainingRecord
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 from tests.support.comparisons import compare_one, waiting_run
 from tests.support.records import make_record
@@ -63,12 +63,12 @@ def decision(record: TrainingRecord, at: datetime, action: str) -> dict[str, Any
         "expected_saving_percent": 21.0,
         "expected_saving_interval_percent": [9.0, 31.0],
         "forecast_source": "neso",
-        "segments": [[format_moment(record.started_at), format_moment(record.ended_at)]],
-        "decided_at": format_moment(at),
-        "until": format_moment(at + LOOK),
-        "planned_start": format_moment(record.started_at),
-        "deadline": format_moment(record.ended_at + timedelta(hours=1)),
-        "latest_start": format_moment(record.started_at + timedelta(hours=1)),
+        "segments": [[format_time(record.started_at), format_time(record.ended_at)]],
+        "decided_at": format_time(at),
+        "until": format_time(at + LOOK),
+        "planned_start": format_time(record.started_at),
+        "deadline": format_time(record.ended_at + timedelta(hours=1)),
+        "latest_start": format_time(record.started_at + timedelta(hours=1)),
     }
 
 

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.shared_waits [--waits 1000] [--zones 20] [--interval 5] [--clean-after 20]
 
 Every zone is asked through the provider electricity_maps with a connection from AIRFLOW_CONN_*. The server answers dirty,
-then, at a moment of its own for each zone, clean. Reported: requests by key and interval, lag of the event loop, memory
+then, at a different time in each zone, clean. Reported: requests by key and interval, lag of the event loop, memory
 by wait, and the time from a zone turning clean to each event. The server is a process of its own, so that its work is not
 taken for the triggers'.
 """
@@ -33,7 +33,7 @@ PROBE_S = 0.005
 
 
 def serve(pipe: Connection, clean_at: dict[str, float]) -> None:
-    """Answer in the shape of Electricity Maps until told to end; then send the moments of all requests."""
+    """Answer in the shape of Electricity Maps until told to end; then send the times of all requests."""
     from tests.support.loopback import Loopback, json_answer
 
     asked: list[tuple[float, str]] = []
@@ -69,7 +69,7 @@ def point(zone: str, value: int, now: float) -> dict[str, Any]:
 def trigger(zone: str, number: int, interval_s: float) -> Any:
     from lowtide.airflow.trigger import CarbonIntensityTrigger
     from lowtide.scheduler.job import Job
-    from lowtide.timeutil import format_moment, utc_now
+    from lowtide.timeutil import format_time, utc_now
 
     now = utc_now()
     job = Job(
@@ -92,11 +92,11 @@ def trigger(zone: str, number: int, interval_s: float) -> Any:
         "connection": CONNECTION,
         "threshold_gco2eq_per_kwh": LIMIT_G,
     }
-    return CarbonIntensityTrigger(job=job.as_json(), grid=grid, anchor=None, not_before=format_moment(now))
+    return CarbonIntensityTrigger(job=job.as_json(), grid=grid, anchor=None, not_before=format_time(now))
 
 
 async def lag(samples: list[float], ended: asyncio.Event) -> None:
-    """Sleep for a moment over and over; what is slept beyond it is what the loop was held up."""
+    """Sleep briefly, over and over; what is slept beyond it is what the loop was held up."""
     loop = asyncio.get_running_loop()
     while not ended.is_set():
         began = loop.time()
@@ -151,9 +151,9 @@ def requests_by_interval(asked: list[tuple[float, str]], zones: list[str], inter
     """Return the most requests that one zone saw within any one interval, a request's own time on the way allowed."""
     most = 0
     for zone in zones:
-        moments = sorted(moment for moment, name in asked if name == zone)
-        for moment in moments:
-            most = max(most, sum(1 for other in moments if moment <= other < moment + interval_s - 0.05))
+        times = sorted(at for at, name in asked if name == zone)
+        for at in times:
+            most = max(most, sum(1 for other in times if at <= other < at + interval_s - 0.05))
     return most
 
 
@@ -195,7 +195,7 @@ def report(
     found: dict[str, Any],
     asked: list[tuple[float, str]],
 ) -> None:
-    delays_s = [moment - clean_at[zone] for zone, moment in found["events"]]
+    delays_s = [at - clean_at[zone] for zone, at in found["events"]]
     lags_ms = [1000 * sample for sample in found["samples"]]
     figures = {
         "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",

@@ -71,7 +71,7 @@ def run_child(loops: int) -> Cost:
 
 def run_recorded(loops: int, interval_s: float, folder: Path) -> Cost:
     """Run it under the recorder, as a run does; the meter's constructor comes before."""
-    meter = AttributedMeter(CodeCarbonMeter(), ProcessTree())
+    meter = AttributedMeter(CodeCarbonMeter(), ProcessTree().usage)
     ledger = LedgerWriter(folder / f"{time.monotonic_ns()}.jsonl")
     recorder = EnergyRecorder(meter, ledger, readings, now=utc_now, interval_s=interval_s, pue=1.0, attempt=1)
     before_s = time.process_time()

@@ -31,9 +31,5 @@ with DAG(
     default_args={"owner": "ml-platform", "retries": 2, "retry_delay": timedelta(minutes=1)},
 ) as dag:
     GpuTrainingOperator(
-        task_id="train",
-        config=CONFIG,
-        settings={"scheduler.policy": "immediate"},
-        pool="gpu",
-        outlets=[BASELINE],
+        task_id="train", config=CONFIG, settings={"scheduler.policy": "immediate"}, pool="gpu", outlets=[BASELINE]
     )

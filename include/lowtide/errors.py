@@ -1,9 +1,9 @@
 """Every error that Lowtide raises on purpose.
 
 LowtideError
-├── UserError                 the user can mend it: one sentence, exit status 2, no traceback
+├── UserError                 the user can fix it: one sentence, exit status 2, no traceback
 │   ├── ConfigurationError    the YAML file, a --set or a DAG Param
-│   ├── ArtifactError         a file or folder that is missing, unreadable, full or not ours
+│   ├── ArtifactError         a file or folder that is missing, unreadable, full, or of another run
 │   │   └── LedgerInUse       another process trains or settles there
 │   └── DataSetError          training data that cannot be fetched or is not what it should be
 ├── SignalError               the grid's signal; never a reading, never swallowed
@@ -13,7 +13,7 @@ LowtideError
 ├── CheckpointDamaged         a checkpoint that is not what was written; an older one takes its place
 └── TrainingError             the training child
     └── TrainingStopped       ended on request, not a failure of the training itself
-        └── TrainingPaused    on request, with its state saved: starting the run again goes on from there
+        └── TrainingPaused    on request, with its state saved: starting the run again resumes there
 """
 
 
@@ -22,7 +22,7 @@ class LowtideError(Exception):
 
 
 class UserError(LowtideError):
-    """Something that the user can mend; the message names the value, the place and the remedy."""
+    """Something that the user can fix; the message names the value, the place and the remedy."""
 
 
 class ConfigurationError(UserError):
@@ -42,7 +42,7 @@ class DataSetError(UserError):
 
 
 class SignalError(LowtideError):
-    """The grid's signal is not to be had, or not to be trusted."""
+    """The grid's signal is not available, or cannot be trusted."""
 
 
 class ProviderUnavailable(SignalError):
@@ -69,7 +69,7 @@ class MeasurementError(LowtideError):
 
 
 class CheckpointDamaged(LowtideError):
-    """A checkpoint that is torn, altered or unreadable; it must not be gone on from."""
+    """A checkpoint that is torn, altered or unreadable; no attempt resumes from it."""
 
 
 class TrainingError(LowtideError):

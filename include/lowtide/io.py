@@ -48,14 +48,6 @@ def write_atomically(path: Path, content: str | bytes, *, keep_times: bool = Fal
     return path
 
 
-def write_json_atomically(path: Path, text: str) -> Path:
-    """Write JSON text with a final newline, as ``write_atomically`` does.
-
-    :raises ArtifactError: the file cannot be written.
-    """
-    return write_atomically(path, text.rstrip("\n") + "\n")
-
-
 def append_durably(path: Path, content: bytes) -> None:
     """Append bytes and fsync them.
 
@@ -115,12 +107,16 @@ def open_held(path: Path, flags: int, *, timeout_s: float = 0.0) -> int:
     while True:
         file = os.open(path, flags, 0o644)
         try:
-            problem = _held_by_another(file, path)
+            # a worker taken for dead and its retry must not interleave their rows
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, path):  # else rows would go into a file that has lost its name
+                return file
+            problem = "another process has just replaced this ledger; try again"
+        except BlockingIOError:
+            problem = "another process writes to this ledger; wait for it, or end it"
         except BaseException:
             os.close(file)
             raise
-        if problem is None:
-            return file
         os.close(file)
         if time.monotonic() >= until_s:
             raise LedgerInUse(f"{path}: {problem}")
@@ -146,16 +142,6 @@ def hold_ledger(path: Path, *, timeout_s: float = 0.0) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-def _held_by_another(file: int, path: Path) -> str | None:
-    try:
-        # a worker taken for dead and its retry must not interleave their rows
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "another process writes to this ledger; wait for it, or end it"
-    # else rows would go into a file that has lost its name
-    return None if _is_at(file, path) else "another process has just replaced this ledger; try again"
 
 
 def _is_at(file: int, path: Path) -> bool:

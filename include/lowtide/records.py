@@ -2,19 +2,28 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
 
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.io import read_json_lines, write_json_atomically
-from lowtide.timeutil import format_moment, parse_moment
+from lowtide.io import read_json_lines, sha256_of
+from lowtide.timeutil import as_utc, format_time, parse_time, utc_now
 
 # What the grid emitted per kWh in an interval, and how anyone knows.
 
@@ -45,18 +54,52 @@ class EmissionFactorType(StrEnum):
 
 
 Meaning = tuple[SignalType, EmissionFactorType]
+Timestamp = Annotated[datetime, BeforeValidator(parse_time), PlainSerializer(format_time)]
+
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+class JsonFields:
+    """A dataclass that is written as plain JSON and read back."""
+
+    __slots__ = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able mapping that ``from_json`` reads."""
+        written: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        return written
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``as_json`` wrote; other keys, such as those of later versions, are ignored.
+
+        :raises ValueError: a key is missing, or a value cannot be read.
+        """
+        try:
+            read: Self = _adapter(cls).validate_python(data)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from None
+        except (InvalidAnswer, TypeError) as error:  # TypeError: a time that is no text
+            raise ValueError(str(error)) from None
+        return read
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong in one phrase: the key, and why its value cannot be read."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(JsonFields):
     """The intensity of one zone over ``[start, end)``, with its origin.
 
     :raises InvalidAnswer: negative or non-finite intensity, naive times, or an interval that does not run forwards.
     """
 
     zone: str
-    start: datetime
-    end: datetime
+    start: Timestamp
+    end: Timestamp
     carbon_intensity_gco2eq_per_kwh: float
     source: str
     kind: IntensityKind
@@ -76,36 +119,10 @@ class Reading:
         """Return whether a time is in ``[start, end)``."""
         return self.start <= time < self.end
 
-    def comparable_with(self, other: "Reading") -> bool:
-        """Whether grams of the two mean the same thing."""
-        return (self.signal_type, self.emission_factor_type) == (other.signal_type, other.emission_factor_type)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return a JSON-able mapping that ``from_json`` reads."""
-        return {
-            "zone": self.zone,
-            "start": format_moment(self.start),
-            "end": format_moment(self.end),
-            "carbon_intensity_gco2eq_per_kwh": self.carbon_intensity_gco2eq_per_kwh,
-            "source": self.source,
-            "kind": self.kind.value,
-            "signal_type": self.signal_type.value,
-            "emission_factor_type": self.emission_factor_type.value,
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read what ``as_json`` wrote."""
-        return cls(
-            zone=data["zone"],
-            start=parse_moment(data["start"]),
-            end=parse_moment(data["end"]),
-            carbon_intensity_gco2eq_per_kwh=float(data["carbon_intensity_gco2eq_per_kwh"]),
-            source=data["source"],
-            kind=IntensityKind(data["kind"]),
-            signal_type=SignalType(data["signal_type"]),
-            emission_factor_type=EmissionFactorType(data["emission_factor_type"]),
-        )
+    @property
+    def meaning(self) -> Meaning:
+        """What its grams mean: those of two readings are compared only where it is equal."""
+        return self.signal_type, self.emission_factor_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +144,7 @@ class Forecast:
                 raise InvalidAnswer(
                     f"{first.source} gave a forecast for {first.zone} that is unsorted or overlaps at {later.start}"
                 )
-        if any(r.zone != first.zone or not r.comparable_with(first) for r in self.readings):
+        if any(r.zone != first.zone or r.meaning != first.meaning for r in self.readings):
             raise InvalidAnswer(f"{first.source} gave a forecast that mixes zones or factor types")
 
     @property
@@ -216,19 +233,20 @@ class ReplayAnchor(Frozen):
         """Return the real time of a virtual one."""
         return self.real_start + (virtual - self.virtual_start) / self.speed
 
-    def real_duration(self, virtual: timedelta) -> timedelta:
-        """Return how long a virtual duration takes on the clock on the wall."""
-        return virtual / self.speed
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Policy time: real time without an anchor, else anchored at one real time and ``anchor.speed`` times as fast."""
 
-class EnergyTotals(Frozen):
-    """Energy in kWh before PUE; ``methods`` says per component how it was obtained."""
+    anchor: ReplayAnchor | None = None
 
-    total: NonNegative
-    cpu: NonNegative
-    gpu: NonNegative
-    ram: NonNegative
-    methods: dict[Literal["cpu", "gpu", "ram"], Literal["rapl", "nvml", "tdp_estimate", "constant", "none", "replayed"]]
+    def now(self) -> datetime:
+        """Return the present policy time, aware, UTC."""
+        return self.anchor.virtual(utc_now()) if self.anchor else utc_now()
+
+    def seconds_until(self, time: datetime) -> float:
+        """Return the real seconds until a policy time; 0.0 once it has passed."""
+        return max(0.0, (time - self.now()).total_seconds() / (self.anchor.speed if self.anchor else 1.0))
 
 
 class MachineEnergy(Frozen):
@@ -238,6 +256,12 @@ class MachineEnergy(Frozen):
     cpu: NonNegative
     gpu: NonNegative
     ram: NonNegative
+
+
+class EnergyTotals(MachineEnergy):
+    """Energy in kWh before PUE; ``methods`` says per component how it was obtained."""
+
+    methods: dict[Literal["cpu", "gpu", "ram"], Literal["rapl", "nvml", "tdp_estimate", "constant", "none", "replayed"]]
 
 
 class Interruption(Frozen):
@@ -252,11 +276,12 @@ class Interruption(Frozen):
 class RunAccount(Frozen):
     """What a record says of a run whether it finished or not. Times are UTC; under replay, those of the run are virtual."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     schema_version: Literal["2.0"] = RECORD_SCHEMA_VERSION
     run_id: str
-    comparison_key: Annotated[
-        str, Field(description="model, data, zone and effective batch: runs are compared only where equal")
-    ]
+    comparison_key: str
+    """model, data, zone and effective batch: runs are compared only where equal"""
     configuration: Annotated[str, Field(description="the configuration file and its SHA-256, with settings applied")]
     zone: str
     signal_type: SignalType
@@ -273,66 +298,50 @@ class RunAccount(Frozen):
     effective_batch_size: Annotated[int, Field(ge=1)]
     seed: int
     energy_kwh: EnergyTotals
-    machine_energy_kwh: Annotated[
-        MachineEnergy | None,
-        Field(description="upper bound of energy_kwh; null where it is not known for every row"),
-    ] = None
-    uncovered_s: Annotated[
-        NonNegative | None,
-        Field(
-            description="real seconds, at most, that no row covers: the ends of killed attempts, gaps; null = unknown"
-        ),
-    ] = 0.0
+    machine_energy_kwh: MachineEnergy | None = None
+    """upper bound of energy_kwh; null where it is not known for every row"""
+    uncovered_s: NonNegative | None = 0.0
+    """real seconds, at most, that no row covers: the ends of killed attempts, gaps; null = unknown"""
     gpu_devices: Annotated[tuple[str, ...], Field(description="UUIDs of the GPUs whose energy counts")] = ()
     energy_train_kwh: NonNegative
-    measuring_scope: Annotated[
-        Literal["machine", "process_tree", "replayed"],
-        Field(description="process_tree: CPU and RAM by the run's share of CPU time and of memory in use"),
-    ]
+    measuring_scope: Literal["machine", "process_tree", "replayed"]
+    """process_tree: CPU and RAM by the run's share of CPU time and of memory in use"""
     pue: Annotated[float, Field(ge=1)]
     emissions_gco2eq: NonNegative
     emissions_train_gco2eq: NonNegative
     mean_carbon_intensity_gco2eq_per_kwh: NonNegative
-    intensity_kinds: Annotated[
-        dict[IntensityKind, NonNegative],
-        Field(description="share of the valued energy at each kind; sums to 1 unless no energy is valued"),
-    ]
-    foreign_signal_share: Annotated[
-        NonNegative,
-        Field(
-            description="share of the energy of which only another signal or emission factor type is known; unvalued"
-        ),
-    ]
+    intensity_kinds: dict[IntensityKind, NonNegative]
+    """share of the valued energy at each kind; sums to 1 unless no energy is valued"""
+    foreign_signal_share: NonNegative
+    """share of the energy of which only another signal or emission factor type is known; unvalued"""
     counterfactual: Counterfactual | None = None
-    unvalued_energy_kwh: Annotated[
-        NonNegative, Field(description="energy of times of which no intensity is known; in no emissions")
-    ] = 0.0
+    unvalued_energy_kwh: NonNegative = 0.0
+    """energy of times of which no intensity is known; in no emissions"""
     first_valuation: FirstValuation
-    settlement: Annotated[
-        Settlement | None, Field(description="null = no better intensity was learnt after the run's end")
-    ] = None
+    settlement: Settlement | None = None
+    """null = no better intensity was learnt after the run's end"""
     uncertainty: Annotated[EmissionsInterval | None, Field(description="from the methods' published errors")] = None
-    problems: Annotated[
-        tuple[str, ...], Field(description="what went wrong with the measuring, repaired or not, in sentences")
-    ]
-    warnings: Annotated[
-        tuple[str, ...],
-        Field(
-            description="what the training warned of in any attempt: memory that ran out, an option that fell back ..."
-        ),
-    ] = ()
+    problems: tuple[str, ...]
+    """what went wrong with the measuring, repaired or not, in sentences"""
+    warnings: tuple[str, ...] = ()
+    """what the training warned of in any attempt: memory that ran out, an option that fell back ..."""
     ledger_path: str
     ledger_sha256: str
-    versions: Annotated[
-        dict[str, str],
-        Field(
-            description="lowtide, python, torch, codecarbon, the device's name, and the GPU driver's where there is one"
-        ),
-    ]
+    versions: dict[str, str]
+    """lowtide, python, torch, codecarbon, the device's name, and the GPU driver's where there is one"""
+
+    def real(self, time: datetime) -> datetime:
+        """Return the real time, in UTC, of a time of this run."""
+        return as_utc(time if self.replay is None else self.replay.real(time))
 
 
-class TrainingRecord(RunAccount):
-    """The record of a run that finished, and its result."""
+class TrainingFigures(Frozen):
+    """The figures of one finished training; durations in seconds, memory in bytes.
+
+    ``train_loss`` is the mean loss per sample over the last epoch. ``train_duration_s`` covers the optimizer steps only,
+    neither start-up nor evaluation. ``peak_memory_bytes`` counts data, model, gradients, optimizer state and activations:
+    what CUDA allocated, or by how much the resident set rose above ``base_rss_bytes`` (its size after all imports).
+    """
 
     train_duration_s: NonNegative
     device: str
@@ -340,21 +349,26 @@ class TrainingRecord(RunAccount):
     precision: Literal["fp32", "bf16", "fp16"]
     micro_batch_size: Annotated[int, Field(ge=1)]
     accumulation_steps: Annotated[int, Field(ge=1)]
-    epochs: int
-    optimizer_steps: int
-    samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
-    train_loss: float
+    epochs: Annotated[int, Field(ge=1)]
+    optimizer_steps: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=1, description="training samples processed, each epoch counted")]
+    train_loss: Annotated[float, Field(allow_inf_nan=False)]
     test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
     test_samples: Annotated[int | None, Field(ge=1, description="samples in the test set; null = not recorded")] = None
-    energy_complete: Annotated[
-        bool, Field(description="false: energy that the run used is missing from the figures; problems says what")
-    ] = True
-    sci: SciScore | None = None
     peak_memory_bytes: Annotated[int, Field(ge=0)]
     peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
     peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
     peak_memory_reserved_bytes: int | None
     base_rss_bytes: Annotated[int, Field(ge=0)]
+
+
+class TrainingRecord(TrainingFigures, RunAccount):
+    """The record of a run that finished, and its result."""
+
+    samples: Annotated[int, Field(ge=0, description="training samples processed, each epoch counted")]
+    energy_complete: bool = True
+    """false: energy that the run used is missing from the figures; problems says what"""
+    sci: SciScore | None = None
 
 
 class IncompleteRecord(RunAccount):
@@ -377,7 +391,7 @@ class IncompleteRecord(RunAccount):
     base_rss_bytes: None = None
 
 
-def tells_of_an_unfinished_run(data: Any) -> bool:
+def is_unfinished(data: Any) -> bool:
     """Whether the content of a ``record.json`` is the account of a run that did not finish."""
     return isinstance(data, dict) and data.get("complete") is False
 
@@ -401,7 +415,7 @@ def read_record(file: Path) -> AnyRecord:
         raise ArtifactError(f"{file}: is not JSON ({error}); the file is damaged, repeat the run") from None
     if not isinstance(data, dict):
         raise ArtifactError(f"{file}: is not a training record but a JSON {type(data).__name__}; give a run's folder")
-    model = IncompleteRecord if tells_of_an_unfinished_run(data) else TrainingRecord
+    model = IncompleteRecord if is_unfinished(data) else TrainingRecord
     version = data.get("schema_version")
     if version != RECORD_SCHEMA_VERSION:
         raise ArtifactError(
@@ -411,9 +425,25 @@ def read_record(file: Path) -> AnyRecord:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ArtifactError(f"{file}: is not a training record: {key}: {first['msg']}; repeat the run") from None
+        raise ArtifactError(f"{file}: is not a training record: {first_fault(error)}; repeat the run") from None
+
+
+def load_record(path: Path) -> TrainingRecord:
+    """Read the ``record.json`` of a finished run, given as the file or as the run's folder.
+
+    :raises ArtifactError: as ``read_record``, an unfinished run, or a record beside another ledger.
+    """
+    file = path / "record.json" if path.is_dir() else path
+    record = read_record(file)
+    if not isinstance(record, TrainingRecord):
+        raise ArtifactError(
+            f"{file}: is the account of a run that did not finish, which cannot be compared; train it to its end in the"
+            " same folder, or export it"
+        )
+    ledger = file.parent / "ledger.jsonl"
+    if ledger.exists() and sha256_of(ledger) != record.ledger_sha256:
+        raise ArtifactError(f"{ledger} has changed since its record was written; restore it, or measure the run again")
+    return record
 
 
 # One row of the energy ledger: what was used in an interval. What the grid was like then is in ``intensity.jsonl``.
@@ -432,8 +462,13 @@ class Phase(StrEnum):
     EVALUATE = "evaluate"
 
 
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""Digits in quotes are no figure."""
+RowEnergy = Annotated[Number, Field(ge=0)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerRow:
+class LedgerRow(JsonFields):
     """Energy of one interval in kWh before PUE, even over the interval.
 
     Under replay ``start`` and ``end`` are virtual times; ``monotonic_s`` (at the row's end) is always real.
@@ -441,17 +476,17 @@ class LedgerRow:
     ones'), its upper bound, and is left out of the line where it is not known.
     """
 
-    start: datetime
-    end: datetime
+    start: Timestamp
+    end: Timestamp
     phase: Phase
     attempt: int
-    monotonic_s: float
-    cpu_energy_kwh: float
-    gpu_energy_kwh: float
-    ram_energy_kwh: float
-    machine_cpu_energy_kwh: float | None = None
-    machine_gpu_energy_kwh: float | None = None
-    machine_ram_energy_kwh: float | None = None
+    monotonic_s: Number
+    cpu_energy_kwh: RowEnergy
+    gpu_energy_kwh: RowEnergy
+    ram_energy_kwh: RowEnergy
+    machine_cpu_energy_kwh: RowEnergy | None = None
+    machine_gpu_energy_kwh: RowEnergy | None = None
+    machine_ram_energy_kwh: RowEnergy | None = None
 
     @property
     def energy_kwh(self) -> float:
@@ -460,21 +495,8 @@ class LedgerRow:
 
     def as_json_line(self) -> str:
         """Return the row's energy as one line of JSON, with the line's end."""
-        # not asdict, which copies deeply: a month has half a million rows
-        data = {key: value for key in _ROW_KEYS if (value := getattr(self, key)) is not None}
-        times = {key: format_moment(value) for key, value in data.items() if isinstance(value, datetime)}
-        return json.dumps(data | times, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "LedgerRow":
-        """Read one row; keys of later versions are left aside.
-
-        :raises KeyError: a key that every row has is missing.
-        :raises ValueError: a time or a phase that cannot be read.
-        """
-        known = {key: data[key] for key in _REQUIRED} | {key: data[key] for key in _OPTIONAL if key in data}
-        times = {key: parse_moment(data[key]) for key in ("start", "end")}
-        return LedgerRow(**known | times | {"phase": Phase(data["phase"])})
+        data = _adapter(LedgerRow).dump_python(self, mode="json")  # of a valued row too, the energy alone
+        return json.dumps({key: value for key, value in data.items() if value is not None}, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -493,11 +515,6 @@ class ValuedRow(LedgerRow):
     learnt_at: datetime | None = None
 
 
-_ROW_KEYS = tuple(field.name for field in fields(LedgerRow))
-_REQUIRED = tuple(field.name for field in fields(LedgerRow) if field.default is not None)
-_OPTIONAL = tuple(field.name for field in fields(LedgerRow) if field.default is None)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownIntensity:
     """One line of ``intensity.jsonl``: a reading of the grid, and when it was learnt (real time)."""
@@ -507,16 +524,12 @@ class KnownIntensity:
 
     def as_json_line(self) -> str:
         """Return the entry as one line of JSON, with the line's end."""
-        return json.dumps(self.reading.as_json() | {"learnt_at": format_moment(self.learnt_at)}, allow_nan=False) + "\n"
+        return json.dumps(self.reading.as_json() | {"learnt_at": format_time(self.learnt_at)}, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read one entry.
-
-        :raises KeyError: a key is missing.
-        :raises ValueError: a figure or a time that cannot be read.
-        """
-        return cls(reading=Reading.from_json(data), learnt_at=parse_moment(data["learnt_at"]))
+        """Read one entry, as ``Reading.from_json`` does."""
+        return cls(reading=Reading.from_json(data), learnt_at=parse_time(data["learnt_at"]))
 
 
 INTENSITY_NAME: Final = "intensity.jsonl"
@@ -524,14 +537,16 @@ INTENSITY_NAME: Final = "intensity.jsonl"
 
 def read_intensity(folder: Path) -> tuple[list[KnownIntensity], list[str]]:
     """Return what a run's folder knows of the grid, oldest first, and one sentence for each line that cannot be read."""
-    path, problems = folder / INTENSITY_NAME, list[str]()
-    entries: list[KnownIntensity] = []
+    problems: list[str] = []
+    return [*_entries(folder / INTENSITY_NAME, KnownIntensity.from_json, "an intensity", problems)], problems
+
+
+def _entries(path: Path, read: Callable[[dict[str, Any]], Any], what: str, problems: list[str]) -> Iterator[Any]:
     for data in read_json_lines(path, problems):
         try:
-            entries.append(KnownIntensity.from_json(data))
-        except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
-            problems.append(f"{path}: a line is not an intensity ({type(error).__name__}: {error}) and is left out")
-    return entries, problems
+            yield read(data)
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{path}: a line is not {what} ({type(error).__name__}: {error}) and is left out")
 
 
 # The decisions about a run's wait and its pauses, one a line in ``decisions.jsonl``: what of them a reader needs later.
@@ -541,34 +556,16 @@ DECISIONS_NAME: Final = "decisions.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedDecision:
+class RecordedDecision(JsonFields):
     """One decision: run, wait, pause, skip or fail, why, and the figures it rests on. Times are policy time."""
 
-    decided_at: datetime
+    decided_at: Timestamp
     action: str
     reason: str
     text: str
-    deadline: datetime | None
+    deadline: Timestamp | None
     reading: Reading | None
     threshold_gco2eq_per_kwh: float | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read one decision; keys that a reader does not need are left aside.
-
-        :raises KeyError: a key is missing.
-        :raises ValueError: a time that cannot be read.
-        """
-        deadline, reading = data["deadline"], data["reading"]
-        return cls(
-            decided_at=parse_moment(data["decided_at"]),
-            action=str(data["action"]),
-            reason=str(data["reason"]),
-            text=str(data["text"]),
-            deadline=parse_moment(deadline) if deadline else None,
-            reading=Reading.from_json(reading) if reading else None,
-            threshold_gco2eq_per_kwh=data.get("threshold_gco2eq_per_kwh"),
-        )
 
 
 def decision_files(folder: Path) -> tuple[Path, ...]:
@@ -595,7 +592,7 @@ def newest_decisions(*paths: Path) -> Iterator[RecordedDecision]:
         for line in reversed(lines):
             try:
                 yield RecordedDecision.from_json(json.loads(line))
-            except (KeyError, TypeError, ValueError, InvalidAnswer):
+            except ValueError:
                 continue
 
 
@@ -604,14 +601,8 @@ def read_decisions(*paths: Path) -> tuple[list[RecordedDecision], list[str]]:
 
     :param paths: as ``decision_files`` gives them; a missing file has no decisions.
     """
-    decisions: list[RecordedDecision] = []
     problems: list[str] = []
-    for path in paths:
-        for data in read_json_lines(path, problems):
-            try:
-                decisions.append(RecordedDecision.from_json(data))
-            except (KeyError, TypeError, ValueError, InvalidAnswer) as error:
-                problems.append(f"a line of {path} is not a decision ({type(error).__name__}) and is left out")
+    decisions = [one for path in paths for one in _entries(path, RecordedDecision.from_json, "a decision", problems)]
     return sorted(decisions, key=lambda decision: decision.decided_at), problems
 
 
@@ -626,7 +617,7 @@ class LedgerEventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEvent:
+class LedgerEvent(JsonFields):
     """An attempt began or ended. ``at`` is real time, also under replay; ``monotonic_s`` is the clock of the rows.
 
     An opening says in ``details`` what the run is about (so a ledger stands alone), a closing how many rows the attempt
@@ -635,58 +626,11 @@ class LedgerEvent:
 
     event: LedgerEventKind
     attempt: int
-    at: datetime
+    at: Timestamp
     monotonic_s: float
-    boot_id: str | None = None
     schema_version: str = LEDGER_SCHEMA_VERSION
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json_line(self) -> str:
         """Return the event as one line of JSON, with the line's end."""
-        head = {"event": self.event.value, "schema_version": self.schema_version, "attempt": self.attempt}
-        clocks = {"at": format_moment(self.at), "monotonic_s": self.monotonic_s, "boot_id": self.boot_id}
-        return json.dumps({**head, **clocks, "details": dict(self.details)}, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read one event; keys of later versions are left aside.
-
-        :raises KeyError: a key is missing.
-        :raises ValueError: an event or a time that cannot be read.
-        """
-        return cls(
-            event=LedgerEventKind(data["event"]),
-            attempt=int(data["attempt"]),
-            at=parse_moment(data["at"]),
-            monotonic_s=float(data["monotonic_s"]),
-            boot_id=data.get("boot_id"),
-            schema_version=str(data["schema_version"]),
-            details=dict(data.get("details") or {}),
-        )
-
-
-# JSON schemas of the files that Lowtide writes. ``python -m lowtide.records`` renews them.
-
-
-RECORD_SCHEMA = Path(__file__).with_name("schemas") / ("record.schema.json")
-INCOMPLETE_RECORD_SCHEMA = Path(__file__).with_name("schemas") / ("incomplete_record.schema.json")
-"""Of a run that did not finish, also in ``record.json``; recognised by ``complete``: false."""
-
-
-class _WrittenFiles(GenerateJsonSchema):
-    """A written file holds every key, also those that have a default in the model."""
-
-    def field_is_required(self, field: object, total: bool) -> bool:  # noqa: ARG002 pydantic's signature
-        return True
-
-
-def schema_text(model: type[BaseModel]) -> str:
-    """Return the JSON schema of a model's files as text, with a final newline."""
-    body = model.model_json_schema(mode="serialization", schema_generator=_WrittenFiles)
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | body
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    write_json_atomically(RECORD_SCHEMA, schema_text(TrainingRecord))
-    write_json_atomically(INCOMPLETE_RECORD_SCHEMA, schema_text(IncompleteRecord))
+        return json.dumps(self.as_json() | {"details": dict(self.details)}, allow_nan=False) + "\n"

@@ -23,12 +23,12 @@ def as_utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-def format_moment(time: datetime) -> str:
+def format_time(time: datetime) -> str:
     """Write ISO-8601 in UTC, with ``Z`` and with microseconds only where there are any."""
     return as_utc(time).isoformat().replace("+00:00", "Z")
 
 
-def parse_moment(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Read ISO-8601 with an offset.
 
     :raises ValueError: not ISO-8601, or without an offset.
@@ -86,30 +86,24 @@ def check_deadline(text: object) -> str:
     """
     if isinstance(text, datetime):  # YAML reads an unquoted timestamp by itself
         text = text.isoformat()
-    if isinstance(text, int) and not isinstance(text, bool) and 0 <= text < 24 * 60:
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         # YAML 1.1 reads an unquoted 22:30 as the base-60 number 1350; 06:00 stays text
-        text = f"{text // 60:02d}:{text % 60:02d}"
-    if not isinstance(text, str):
-        raise ValueError(  # noqa: TRY004 pydantic reads ValueError
-            "write a clock time like '06:00', a time after submission like '12h', or a timestamp with an offset"
-        )
-    if _CLOCK.fullmatch(text):
-        return text
+        written = f"{text // 60:02d}:{text % 60:02d}"
+        if text >= 24 * 60:
+            written = written if text < 60 * 60 else f"{text // 3600}:{text // 60 % 60:02d}:{text % 60:02d}"
+            raise ValueError(
+                f"YAML reads an unquoted {written} as this number; in quotes, write a clock time like '06:00' (at most"
+                " '23:59') or a time after submission like '25h'"
+            )
+        text = written
     try:
-        parse_duration(text)
-    except ValueError:
-        _check_timestamp(text)
-    return text
-
-
-def _check_timestamp(text: str) -> None:
-    try:
-        as_utc(datetime.fromisoformat(text))
+        resolve_deadline(str(text), utc_now(), ZoneInfo("UTC"))
     except ValueError:
         raise ValueError(
             "write a clock time like '06:00', a time after submission like '12h', or a timestamp with an offset"
             " like '2026-03-01T06:00+01:00'"
         ) from None
+    return str(text)
 
 
 Deadline = Annotated[str, BeforeValidator(check_deadline)]
@@ -142,7 +136,7 @@ def parse_clock(text: str) -> time:
     return time(int(clock[1]), int(clock[2]))
 
 
-def moment_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
+def time_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
     """Return the aware UTC time of a clock time on a day, by the rules of ``resolve_deadline`` when the clocks change."""
     # fold=0: the first of two equal clock times; a time in a gap is read with the offset before it, that is later
     return datetime.combine(day, clock, tzinfo=timezone).astimezone(UTC)
@@ -151,7 +145,7 @@ def moment_of_clock(day: date, clock: time, timezone: ZoneInfo) -> datetime:
 def _next_occurrence(clock: time, after: datetime, timezone: ZoneInfo) -> datetime:
     day = after.astimezone(timezone).date()
     while True:
-        found = moment_of_clock(day, clock, timezone)
+        found = time_of_clock(day, clock, timezone)
         if found > after:
             return found
         day += timedelta(days=1)

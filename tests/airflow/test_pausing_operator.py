@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.loader import PROJECT_ROOT
-from lowtide.timeutil import format_moment, parse_moment
+from lowtide.timeutil import format_time, parse_time
 from lowtide.tracker.ledger import read_ledger
 from lowtide.trainer.mnist import ensure_mnist
 
-from tests.support.state_store import stored_state
 from tests.support.two_tides import CLEAN, NOON, two_tides
 
 pytestmark = pytest.mark.airflow
@@ -52,8 +51,8 @@ def test_a_training_pauses_for_the_dirty_hours_and_the_record_says_so(record):
     pauses = record["interruptions"]
     assert pauses, "the grid was dirty from 13:00 to 18:00"
     first = pauses[0]
-    assert parse_moment(first["start"]) < NOON.replace(hour=18)
-    assert parse_moment(first["end"]) >= NOON.replace(hour=17)
+    assert parse_time(first["start"]) < NOON.replace(hour=18)
+    assert parse_time(first["end"]) >= NOON.replace(hour=17)
     assert first["resumed_from_optimizer_step"] > 0
     assert record["samples"] == record["epochs"] * 1000
     straight = record["counterfactual"]
@@ -66,11 +65,7 @@ def test_the_checks_in_the_worker_and_in_the_triggerer_are_evidence_with_one_dea
     assert "pause" in actions
     assert "wait" in actions, "the checks in the triggerer are among the evidence"
     # neither a pause, nor what is done in it, nor a retry moves the deadline that the first check fixed
-    assert {decision["deadline"] for decision in decisions} == {format_moment(ONE_PM + timedelta(hours=12))}
-
-
-def test_a_complete_training_leaves_no_pauses_in_the_state_store(paused):
-    assert stored_state(paused.run_id)["lowtide_pauses"] == {}  # if it is cleared, it starts without any
+    assert {decision["deadline"] for decision in decisions} == {format_time(ONE_PM + timedelta(hours=12))}
 
 
 def test_a_retry_after_a_pause_counts_the_earlier_pauses_and_resumes_from_the_checkpoint(record, folder):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 from tests.support.config_files import write_config
 from tests.support.loopback import refusing_url
@@ -22,7 +22,6 @@ def test_clean_grid_returns_at_once_without_deferring(run_probe, tmp_path):
     decision = outcome.xcoms["wait"]["decision"]
     assert (outcome.state, decision["action"], decision["reason"]) == ("success", "run", "below_threshold")
     assert len(_evidence(outcome)) == 1
-    assert not list((tmp_path / "artifacts").rglob("wait.json"))
 
 
 def test_dirty_grid_defers_and_resumes_when_the_replayed_grid_is_clean(run_probe, tmp_path):
@@ -32,8 +31,8 @@ def test_dirty_grid_defers_and_resumes_when_the_replayed_grid_is_clean(run_probe
     decision = xcom["decision"]
     assert (outcome.state, decision["reason"]) == ("success", "below_threshold")
     assert decision["reading"]["kind"] == "replayed"
-    assert parse_moment(xcom["submitted_at"]) == parse_moment("2025-04-15T05:00-07:00")
-    waited = parse_moment(decision["decided_at"]) - parse_moment(xcom["submitted_at"])
+    assert parse_time(xcom["submitted_at"]) == parse_time("2025-04-15T05:00-07:00")
+    waited = parse_time(decision["decided_at"]) - parse_time(xcom["submitted_at"])
     assert timedelta(hours=2.5) < waited < timedelta(hours=5)
     checks = _evidence(outcome)
     assert [check["action"] for check in checks][:-1] == ["wait"] * (len(checks) - 1)
@@ -53,6 +52,21 @@ def test_latest_start_ends_the_wait_as_configured(run_probe, tmp_path, action, s
     assert outcome.states == {"wait": state}
     if action == "start":
         assert outcome.xcoms["wait"]["decision"]["reason"] == "deadline"
+
+
+def test_a_model_that_does_not_exist_fails_the_sensor_before_the_wait_if_a_training_follows(run_probe, tmp_path):
+    """Alone, before a task of the user's own, the sensor does not need the model."""
+    gone = {"path": "lowtide.trainer.models:gone"}
+    dirty = write_config(
+        tmp_path / "dirty", grid__replay={"virtual_start": DIRTY_HOUR, "speed": 1.0}, training__model=gone
+    )
+    outcome = run_probe("pipeline", file=dirty)
+    assert outcome.states == {"wait_for_clean_grid": "failed", "train": "upstream_failed", "compare": "upstream_failed"}
+    assert list((tmp_path / "dirty" / "artifacts").rglob("decisions.jsonl")) == []
+    clean = write_config(
+        tmp_path / "clean", grid__replay={"virtual_start": CLEAN_HOUR, "speed": 1.0}, training__model=gone
+    )
+    assert run_probe("deferrable", file=clean).state == "success"
 
 
 def test_waits_in_the_worker_when_not_deferrable(run_probe, tmp_path):
@@ -79,9 +93,9 @@ def test_a_retry_keeps_the_times_that_the_first_check_fixed(run_probe, tmp_path)
     outcome = run_probe("failing_once", file=config)
     assert outcome.state == "success"
     xcom = outcome.xcoms["wait"]
-    assert parse_moment(xcom["deadline"]) == parse_moment("2025-04-15T18:00-07:00")
+    assert parse_time(xcom["deadline"]) == parse_time("2025-04-15T18:00-07:00")
     # the second try began seconds later, that is hours of virtual time; submission did not move with it
-    assert parse_moment(xcom["submitted_at"]) == parse_moment("2025-04-15T05:00-07:00")
+    assert parse_time(xcom["submitted_at"]) == parse_time("2025-04-15T05:00-07:00")
 
 
 def test_a_wrong_configuration_fails_without_a_retry_and_skips_with_soft_fail(run_probe, tmp_path):

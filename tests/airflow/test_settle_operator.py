@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.schema import ReportConfig
-from lowtide.records import IntensityKind, Reading, TrainingRecord, read_record
-from lowtide.report.files import load_record, write_report
+from lowtide.records import IntensityKind, Reading, TrainingRecord, load_record, read_record
+from lowtide.report.compare import write_report
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.settlement import settle_run, settled_record
 from lowtide.timeutil import utc_now

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 from tests.support.grid import job
 from tests.support.loopback import Behaviour, Loopback, json_answer, status
@@ -43,7 +43,7 @@ def triggers(count: int, **changes: Any) -> list[Any]:
             job=job(job_id=f"job-{n}", **values).as_json(),
             grid=grid,
             anchor=None,
-            not_before=format_moment(now),
+            not_before=format_time(now),
         )
         for n in range(count)
     ]

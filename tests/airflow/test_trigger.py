@@ -10,7 +10,7 @@ from lowtide.config.loader import load_config
 from lowtide.grid.factory import replay_anchor
 from lowtide.records import ReplayAnchor
 from lowtide.scheduler.job import job_from_config
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 from tests.support.config_files import write_config
 
@@ -25,7 +25,7 @@ def arguments(tmp_path):
         "job": job_from_config(config, job_id="test", submitted_at=anchor.virtual_start).as_json(),
         "grid": config.grid.model_dump(mode="json"),
         "anchor": anchor.model_dump(mode="json"),
-        "not_before": format_moment(utc_now()),
+        "not_before": format_time(utc_now()),
     }
 
 
@@ -57,7 +57,7 @@ def test_fires_no_event_before_it_is_safe_to_resume(arguments):
     anchor = ReplayAnchor.model_validate(arguments["anchor"])
     real_clean = anchor.real(anchor.virtual_start + timedelta(hours=4))
     not_before = real_clean + timedelta(seconds=2)
-    event = asyncio.run(first_event(rebuilt(arguments | {"not_before": format_moment(not_before)})))
+    event = asyncio.run(first_event(rebuilt(arguments | {"not_before": format_time(not_before)})))
     assert utc_now() >= not_before
     assert event.payload["decision"]["action"] == "run"
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from lowtide.config.loader import PROJECT_ROOT
 
-PARENT_SIDE = "lowtide.trainer.process, lowtide.tracker.recorder, lowtide.scheduler.decision, lowtide.report.compare, lowtide.runs.run"
+PARENT_SIDE = (
+    "lowtide.trainer.child_process, lowtide.tracker.recorder, lowtide.scheduler.decision, lowtide.report.compare,"
+    " lowtide.runs.run"
+)
 
 
 def lint(package_root: Path) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from math import nan
 from zoneinfo import ZoneInfo
 
-from lowtide.cli.charts import chart, is_mostly_within
+from lowtide.cli.charts import chart
 from lowtide.grid.series import IntensityCurve
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -15,14 +15,7 @@ def lines(start: datetime, values: list[float], *, width: int = 79, mark_from_ho
     edges = [start.timestamp() + i * HOUR_S for i in range(len(values) + 1)]
     end = start + timedelta(hours=len(values))
     block = (start + timedelta(hours=mark_from_hour), end)
-    return chart(
-        IntensityCurve(edges, values),
-        (start, end),
-        BERLIN,
-        width=width,
-        mark="━",
-        is_marked=lambda stretch: is_mostly_within(stretch, [block]),
-    )
+    return chart(IntensityCurve(edges, values), (start, end), BERLIN, width=width, blocks=[block])
 
 
 def test_bars_start_at_zero_a_gap_is_a_dot_and_marked_stretches_are_underlined() -> None:

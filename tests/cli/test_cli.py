@@ -95,6 +95,24 @@ def test_a_users_mistake_is_one_sentence_and_status_2(arguments, expected):
     assert done.stdout == ""
 
 
+def test_a_model_that_does_not_exist_is_refused_before_the_wait(tmp_path):
+    config = write_config(
+        tmp_path, grid__threshold_gco2eq_per_kwh=1.0, training__model={"path": "lowtide.trainer.models:mpl"}
+    )
+    done = lowtide("train", config, "--output", tmp_path / "run")
+    assert done.returncode == 2
+    assert "training.model.path 'lowtide.trainer.models:mpl': module" in done.stderr
+    assert "did you mean 'mlp'?" in done.stderr
+    assert not (tmp_path / "run" / "decisions.jsonl").exists()
+
+
+def test_every_mistake_of_a_file_is_a_line_and_the_status_is_2(tmp_path):
+    config = write_config(tmp_path, training__epochs=0, training__model={"path": "models.net"}, grid__zone="DEE")
+    done = lowtide("train", config)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.count(f"{config}: ") for line in done.stderr.splitlines()] == [1, 1, 1]
+
+
 def test_a_deadline_that_leaves_no_time_can_refuse_the_run(tmp_path):
     config = write_config(
         tmp_path,

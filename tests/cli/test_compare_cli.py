@@ -1,4 +1,4 @@
-"""`lowtide compare` as a user runs it: one run, several a side, a wait with its oracle."""
+"""`lowtide compare` as a user runs it: one run, several a side, a wait with perfect foresight."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 from lowtide.records import IntensityKind, Reading
-from lowtide.report.model import REPORT_SCHEMA
 
 from tests.support.command_line import LOWTIDE
 from tests.support.runs import booked_rows, slot_reading, write_run
+from tests.support.schemas import REPORT_SCHEMA
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)

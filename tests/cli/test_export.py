@@ -12,10 +12,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from lowtide.records import INCOMPLETE_RECORD_SCHEMA, RECORD_SCHEMA, IncompleteRecord, IntensityKind, schema_text
+from lowtide.records import IncompleteRecord, IntensityKind
 
 from tests.support.command_line import LOWTIDE
 from tests.support.runs import booked_rows, opening, slot_reading, write_killed_run, write_run
+from tests.support.schemas import INCOMPLETE_RECORD_SCHEMA, RECORD_SCHEMA, schema_text
 
 SUBMITTED = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 READINGS = [slot_reading(SUBMITTED + k * timedelta(minutes=30), 200.0, IntensityKind.MEASURED) for k in range(20)]

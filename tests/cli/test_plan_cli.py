@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from lowtide.config.loader import PROJECT_ROOT
-from lowtide.timeutil import parse_moment, utc_now
+from lowtide.timeutil import parse_time, utc_now
 
 from tests.support.command_line import LOWTIDE
 from tests.support.config_files import write_config
@@ -49,15 +49,15 @@ def test_the_cleanest_block_of_a_live_forecast_is_chosen_and_written_as_json(tmp
     written = json.loads(done.stdout)
     decision, prediction = written["decision"], written["prediction"]
     assert prediction["source"] == "neso"
-    edges = [parse_moment(edge) for edge in prediction["edges"]]
+    edges = [parse_time(edge) for edge in prediction["edges"]]
     cleanest = min(prediction["carbon_intensity_gco2eq_per_kwh"])
     if decision["action"] == "wait":
-        start = parse_moment(decision["planned_start"])
+        start = parse_time(decision["planned_start"])
         held = prediction["carbon_intensity_gco2eq_per_kwh"][
             max(i for i, edge in enumerate(edges[:-1]) if edge <= start)
         ]
         assert held <= cleanest + 15  # two hours of a grid that changes by 5 g an hour
-        assert start + timedelta(hours=2) <= parse_moment(decision["deadline"])
+        assert start + timedelta(hours=2) <= parse_time(decision["deadline"])
     else:
         assert grid_value(utc_now()) <= cleanest + 15
 
@@ -93,6 +93,15 @@ def test_without_provider_and_history_it_says_what_it_goes_by(tmp_path):
     assert "no forecast for GB" in done.stdout
     assert "the usual order of hours" in done.stdout
     assert "neso: " in done.stdout, "the provider's failure is among the steps"
+
+
+def test_a_deadline_of_years_ago_starts_at_once_with_a_warning(tmp_path):
+    done = plan(str(write_config(tmp_path)), "--set", "scheduler.deadline=2020-01-01T06:00Z")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the deadline 2020-01-01 06:00 UTC has already passed: starting")
+    assert "finish by Tue 31 Dec 2019 22:00" in done.stdout
+    assert done.stderr.startswith("lowtide: the deadline 2020-01-01T06:00:00Z passed 1,931 days before the submission")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_mistake_is_one_sentence(tmp_path):

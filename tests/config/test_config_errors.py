@@ -36,7 +36,17 @@ from tests.support.configs import VALID, refusal, write_config
         ('"12h"', "2026-03-01", "scheduler.deadline is datetime.date(2026, 3, 1), which cannot be used"),
         ("10m", "10", "scheduler.expected_duration is 10, which cannot be used: write a duration like 45s"),
         ("10m", "99999999999999d", "expected_duration is '99999999999999d', which cannot be used: write a duration"),
-        ("shop.models:net", "shop.models.net", "training.model.path is 'shop.models.net', which cannot be used"),
+        (
+            "shop.models:net",
+            "shop.models.net",
+            "training.model.path is 'shop.models.net', which cannot be used: write the",
+        ),
+        (
+            "shop.models:net",
+            "shop/models.py:net",
+            "a colon and the function or class in it, like my_project.models:Net",
+        ),
+        ("shop.models:net", "3", "training.model.path is 3, which cannot be used: it should be a valid string"),
         ("artifacts_root: artifacts", "artifacts_root: s3://bucket/x", "'s3://bucket/x' is an object store"),
     ],
 )
@@ -47,6 +57,17 @@ def test_a_value_that_cannot_be_used_is_named_with_its_file_and_remedy(
     sentence = refusal(path)
     assert sentence.startswith(f"{path}: ")
     assert message in sentence
+
+
+def test_each_mistake_is_a_line_and_a_misspelt_key_comes_first(tmp_path: Path) -> None:
+    path = write_config(tmp_path, ("epochs: 3", "epoch: 3"), ("0.002", "-1"))
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(path, {"training.seed": -1})
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert lines[0] == f"{path}: unknown key 'training.epoch'; did you mean 'training.epochs'?"
+    assert f"{path}: the key 'training.epochs' is missing; add it" in lines
+    assert lines[3].startswith("--set training.seed is -1, which cannot be used: ")
 
 
 def test_fp16_on_the_cpu_is_impossible(tmp_path: Path) -> None:

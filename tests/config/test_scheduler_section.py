@@ -51,6 +51,11 @@ def test_pausing_is_a_separate_section(tmp_path: Path) -> None:
         ),
         ({"run_now_below_gco2eq_per_kwh": 0}, "run_now_below_gco2eq_per_kwh is 0, which cannot be used: it should"),
         ({"run_now_below_gco2eq_per_kwh": 130}, "130 is above grid.threshold_gco2eq_per_kwh 120, which could then"),
+        ({"poke_interval": "0s"}, "scheduler.poke_interval is '0s', which cannot be used: write a duration like"),
+        (
+            {"on_latest_start": "hope"},
+            "scheduler.on_latest_start is 'hope', which cannot be used: it should be 'start'",
+        ),
         ({"jitter": "0s"}, "scheduler.jitter is '0s', which cannot be used: write a duration like"),
         ({"jitter": "13h"}, "scheduler.jitter 13h is longer than the 11h50m that scheduler.deadline leaves"),
         ({"pausing__minimum_slice": "1m"}, "minimum_slice 1m is not longer than scheduler.pausing.resume_time 2m"),

@@ -123,6 +123,14 @@ def test_deadlines_need_no_quotes_in_yaml(tmp_path: Path, written: str, read: st
     assert config.values.scheduler.deadline == read
 
 
+@pytest.mark.parametrize(("written", "shown"), [("25:00", "25:00"), ("22:30:00", "22:30:00")])
+def test_an_unquoted_time_that_yaml_reads_as_a_number_is_shown_as_it_was_written(
+    tmp_path: Path, written: str, shown: str
+) -> None:
+    sentence = refusal(write_config(tmp_path, ('"12h"', written)))
+    assert f"YAML reads an unquoted {shown} as this number; in quotes, write a clock time" in sentence
+
+
 @pytest.mark.parametrize("written", ["1440", "-1", "true", "1.5", "22:30:00", "[]"])
 def test_numbers_that_are_no_clock_time_are_refused(tmp_path: Path, written: str) -> None:
     assert "write a clock time like '06:00'" in refusal(write_config(tmp_path, ('"12h"', written)))

@@ -62,8 +62,6 @@ def test_the_photos_example_streams_real_files(project: Path) -> None:
     """A few image files in folders, by the documented function and torchvision's ImageFolder, with two workers."""
     code = (
         "from pathlib import Path\n"
-        "from lowtide.trainer.user_code import import_torchvision\n"
-        "import_torchvision()\n"
         "from PIL import Image\n"
         "for part in ('train', 'test'):\n"
         "    for label in ('cat', 'dog'):\n"

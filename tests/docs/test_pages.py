@@ -57,3 +57,9 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
 def test_every_link_to_a_heading_leads_to_one(page: Path) -> None:
     for target, anchor in re.findall(r"\]\(([\w./-]*\.md)?#([^)]+)\)", text_of(page)):
         assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
+
+
+def test_every_file_that_answers_a_question_in_contributing_exists() -> None:
+    rows = re.findall(r"^\| Where .*\| `([\w./]+)` \|", text_of(PROJECT_ROOT / "CONTRIBUTING.md"), flags=re.MULTILINE)
+    assert len(rows) == 40
+    assert [row for row in rows if not (PROJECT_ROOT / "include" / "lowtide" / row).exists()] == []

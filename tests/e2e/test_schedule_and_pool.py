@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 from tests.e2e.conftest import RunningAirflow
 
@@ -27,7 +27,7 @@ def test_unpausing_the_shipped_dags_starts_none_of_them_at_once(airflow: Running
     for dag_id in SHIPPED:
         airflow.set_paused(dag_id, True)
     # one whose time comes during this test, or came in the minutes before it, is as it should be
-    assert [run for run in runs if parse_moment(run["run_after"]) < unpaused_at - timedelta(minutes=6)] == []
+    assert [run for run in runs if parse_time(run["run_after"]) < unpaused_at - timedelta(minutes=6)] == []
 
 
 def test_the_slot_of_a_paused_training_is_free_for_another(airflow: RunningAirflow) -> None:

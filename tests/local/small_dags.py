@@ -12,8 +12,8 @@ from airflow.sdk import DAG, BaseOperator, task
 
 class ShortWait(BaseOperator):
     def execute(self, context):
-        moment = datetime.now(UTC) + timedelta(seconds=8)
-        self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        end = datetime.now(UTC) + timedelta(seconds=8)
+        self.defer(trigger=DateTimeTrigger(moment=end), method_name="resume")
 
     def resume(self, context, event):
         return str(event)

@@ -64,7 +64,9 @@ class Installation:
         return done.stdout
 
     def try_to_run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+        environment = {
+            name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "USER", "LANG", "TMPDIR")
+        }
         environment |= {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

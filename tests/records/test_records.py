@@ -2,7 +2,9 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -11,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.errors import InvalidAnswer
 from lowtide.records import (
-    RECORD_SCHEMA,
     EmissionFactorType,
     Forecast,
     IntensityKind,
@@ -21,16 +22,18 @@ from lowtide.records import (
     ReplayAnchor,
     SignalType,
     TrainingRecord,
-    schema_text,
+    newest_decisions,
+    read_decisions,
 )
-from lowtide.timeutil import format_moment, parse_moment
+from lowtide.timeutil import format_time, parse_time
 from pydantic import ValidationError
 
 from tests.support.records import make_record
+from tests.support.schemas import RECORD_SCHEMA, schema_text
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 Hypothesis adds the zone
+times = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 Hypothesis adds the zone
 figures = st.floats(0, 1e9, allow_nan=False)
 
 
@@ -59,7 +62,7 @@ def test_a_reading_is_finite_and_not_negative(value: float) -> None:
     [{"end": START}, {"end": START - HOUR}, {"start": START.replace(tzinfo=None)}],
     ids=["empty", "backwards", "naive"],
 )
-def test_a_readings_interval_runs_forwards_in_aware_moments(changes: dict[str, Any]) -> None:
+def test_a_readings_interval_runs_forwards_in_aware_times(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidAnswer, match="gave an interval"):
         reading(**changes)
 
@@ -70,12 +73,12 @@ def test_a_reading_covers_its_start_but_not_its_end() -> None:
 
 
 def test_average_and_marginal_lifecycle_and_direct_are_never_compared() -> None:
-    assert reading().comparable_with(reading(source="other", kind=IntensityKind.FORECAST))
-    assert not reading().comparable_with(reading(signal_type=SignalType.MARGINAL))
-    assert not reading().comparable_with(reading(emission_factor_type=EmissionFactorType.LIFECYCLE))
+    assert reading().meaning == reading(source="other", kind=IntensityKind.FORECAST).meaning
+    assert reading().meaning != reading(signal_type=SignalType.MARGINAL).meaning
+    assert reading().meaning != reading(emission_factor_type=EmissionFactorType.LIFECYCLE).meaning
 
 
-@given(moments, figures, st.sampled_from(IntensityKind), st.sampled_from(SignalType), st.text(min_size=1))
+@given(times, figures, st.sampled_from(IntensityKind), st.sampled_from(SignalType), st.text(min_size=1))
 def test_a_reading_survives_json(
     start: datetime, value: float, kind: IntensityKind, signal: SignalType, source: str
 ) -> None:
@@ -103,7 +106,7 @@ def test_a_forecast_is_sorted_without_overlap_and_of_one_meaning() -> None:
             Forecast(issued_at=START, readings=(reading(), odd))
 
 
-@given(moments, st.sampled_from(Phase), figures, figures, figures)
+@given(times, st.sampled_from(Phase), figures, figures, figures)
 def test_a_ledger_row_survives_its_line_and_newer_keys(
     start: datetime, phase: Phase, cpu: float, gpu: float, monotonic: float
 ) -> None:
@@ -123,37 +126,31 @@ def test_a_ledger_row_survives_its_line_and_newer_keys(
     assert row.energy_kwh == cpu + gpu + 0.5
 
 
-def test_a_ledger_row_never_writes_a_figure_that_is_no_json() -> None:
-    row = LedgerRow.from_json(
-        {
-            "start": "2026-03-01T12:00:00Z",
-            "end": "2026-03-01T12:00:05Z",
-            "phase": "train",
-            "attempt": 1,
-            "monotonic_s": 1.0,
-            "cpu_energy_kwh": math.nan,
-            "gpu_energy_kwh": 0.0,
-            "ram_energy_kwh": 0.0,
-            "carbon_intensity_gco2eq_per_kwh": 1.0,
-            "intensity_kind": "measured",
-            "signal_type": "average",
-            "emission_factor_type": "direct",
-            "intensity_source": "neso",
-            "emissions_gco2eq": 0.0,
-        }
-    )
+def test_a_ledger_row_neither_reads_nor_writes_a_figure_that_is_no_json() -> None:
+    data = {
+        "start": "2026-03-01T12:00:00Z",
+        "end": "2026-03-01T12:00:05Z",
+        "phase": "train",
+        "attempt": 1,
+        "monotonic_s": 1.0,
+        "cpu_energy_kwh": 0.0,
+        "gpu_energy_kwh": 0.0,
+        "ram_energy_kwh": 0.0,
+    }
+    with pytest.raises(ValueError, match="cpu_energy_kwh: Input should be a finite number"):
+        LedgerRow.from_json(data | {"cpu_energy_kwh": math.nan})
     with pytest.raises(ValueError, match="not JSON compliant"):
-        row.as_json_line()
+        replace(LedgerRow.from_json(data), cpu_energy_kwh=math.nan).as_json_line()
 
 
-@given(moments, moments, st.floats(0.01, 10_000), st.integers(0, 10**7))
+@given(times, times, st.floats(0.01, 10_000), st.integers(0, 10**7))
 def test_real_and_virtual_time_are_inverse(real: datetime, virtual: datetime, speed: float, seconds: int) -> None:
     anchor = ReplayAnchor(real_start=real, virtual_start=virtual, speed=speed)
     assert anchor.virtual(real) == virtual
-    moment = virtual + timedelta(seconds=seconds)
+    time = virtual + timedelta(seconds=seconds)
     slack = timedelta(microseconds=2 + math.ceil(speed))
-    assert abs(anchor.virtual(anchor.real(moment)) - moment) <= slack
-    assert anchor.real(moment) - real == anchor.real_duration(moment - virtual)
+    assert abs(anchor.virtual(anchor.real(time)) - time) <= slack
+    assert anchor.real(time) - real == (time - virtual) / anchor.speed
 
 
 def test_a_replay_needs_a_speed() -> None:
@@ -161,19 +158,19 @@ def test_a_replay_needs_a_speed() -> None:
         ReplayAnchor(real_start=START, virtual_start=START, speed=0)
 
 
-@given(moments, st.integers(-23, 23))
-def test_moments_survive_text_in_any_offset(moment: datetime, hours: int) -> None:
-    elsewhere = moment.astimezone(timezone(timedelta(hours=hours)))
-    assert format_moment(elsewhere) == format_moment(moment)
-    assert parse_moment(format_moment(elsewhere)) == moment
-    assert format_moment(moment).endswith("Z")
+@given(times, st.integers(-23, 23))
+def test_times_survive_text_in_any_offset(time: datetime, hours: int) -> None:
+    elsewhere = time.astimezone(timezone(timedelta(hours=hours)))
+    assert format_time(elsewhere) == format_time(time)
+    assert parse_time(format_time(elsewhere)) == time
+    assert format_time(time).endswith("Z")
 
 
-def test_a_naive_moment_is_refused() -> None:
+def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="has no UTC offset"):
-        format_moment(datetime(2026, 3, 1))  # noqa: DTZ001 naive is the point
+        format_time(datetime(2026, 3, 1))  # noqa: DTZ001 naive is the point
     with pytest.raises(ValueError, match="has no UTC offset"):
-        parse_moment("2026-03-01T00:00:00")
+        parse_time("2026-03-01T00:00:00")
 
 
 def test_a_record_survives_json_and_is_frozen() -> None:
@@ -231,3 +228,12 @@ def test_a_record_without_a_contract_key_breaks_the_schema(key: str) -> None:
     del data[key]
     with pytest.raises(jsonschema.ValidationError, match=key):
         jsonschema.validate(data, json.loads(RECORD_SCHEMA.read_text(encoding="utf-8")))
+
+
+def test_a_decision_whose_time_is_no_text_is_a_line_that_cannot_be_read(tmp_path: Path) -> None:
+    line = {"action": "run", "decided_at": None}
+    (tmp_path / "decisions.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    assert list(newest_decisions(tmp_path / "decisions.jsonl")) == []
+    decisions, (problem,) = read_decisions(tmp_path / "decisions.jsonl")
+    assert decisions == []
+    assert "is not a decision" in problem

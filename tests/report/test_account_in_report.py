@@ -1,8 +1,8 @@
 """Bounds, score and settlement are beside the figures that they are about."""
 
-from lowtide.records import FirstValuation, Settlement
+from lowtide.records import FirstValuation, SciScore, Settlement
 from lowtide.report.text import Row, render_markdown, render_table
-from lowtide.tracker.sci import sci_score
+from lowtide.tracker.emissions import Valuation
 from lowtide.tracker.uncertainty import emissions_interval
 
 from tests.support.comparisons import NOW, compared, waiting_run
@@ -10,7 +10,7 @@ from tests.support.records import make_record
 from tests.support.runs import METHODS
 from tests.tracker.tracker_tools import valued
 
-BOUNDS = emissions_interval([valued(energy=(0.002, 0.006, 0.0002))], METHODS)
+BOUNDS = emissions_interval(Valuation(rows=(valued(energy=(0.002, 0.006, 0.0002)),)), METHODS)
 
 
 def table(**changes: object) -> dict[str, Row]:
@@ -25,9 +25,18 @@ def test_the_bounds_stand_under_the_emissions() -> None:
 
 
 def test_the_score_says_per_what_and_whether_embodied_emissions_are_in_it() -> None:
-    score = sci_score(50.0, 10.0, unit="1000_samples", units=180.0)
+    score = SciScore(
+        gco2eq_per_unit=1 / 3,
+        functional_unit="1000_samples",
+        units=180.0,
+        operational_gco2eq=50.0,
+        embodied_gco2eq=10.0,
+    )
     assert table(sci=score)["SCI score"][2] == "0.333 g per 1,000 samples, M included"
-    assert table(sci=sci_score(50.0, None, unit="run", units=1.0))["SCI score"][2] == "50.0 g per run"
+    alone = score.model_copy(
+        update={"gco2eq_per_unit": 50.0, "functional_unit": "run", "units": 1.0, "embodied_gco2eq": None}
+    )
+    assert table(sci=alone)["SCI score"][2] == "50.0 g per run"
 
 
 def test_a_record_of_an_older_version_has_neither_row() -> None:

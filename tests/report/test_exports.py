@@ -13,17 +13,18 @@ import pytest
 from codecarbon.output_methods.emissions_data import EmissionsData  # noqa: TID253 its own columns are what is tested
 from codecarbon.output_methods.file import FileOutput  # noqa: TID253 as above
 from huggingface_hub import ModelCard
-from lowtide.records import RECORD_SCHEMA, ReplayAnchor, TrainingRecord
+from lowtide.records import ReplayAnchor, TrainingRecord
 from lowtide.report.export import (
     CODECARBON_COLUMNS,
-    LOWTIDE_COLUMNS,
     csv_text,
     json_text,
+    lowtide_row,
     model_card_block,
     model_card_text,
 )
 
 from tests.support.records import SUBMITTED, make_record
+from tests.support.schemas import RECORD_SCHEMA
 
 
 def run(**changes: Any) -> TrainingRecord:
@@ -37,7 +38,7 @@ def read(text: str) -> "pd.DataFrame":
 def test_the_columns_are_those_of_the_codecarbon_that_is_installed_in_its_order() -> None:
     blank: dict[str, Any] = dict.fromkeys(EmissionsData.__dataclass_fields__, 0)
     assert list(EmissionsData(**blank).values) == CODECARBON_COLUMNS
-    assert not set(CODECARBON_COLUMNS) & set(LOWTIDE_COLUMNS)
+    assert not set(CODECARBON_COLUMNS) & set(lowtide_row(run()))
 
 
 def test_figures_are_in_codecarbons_units_with_the_pue_in_every_energy() -> None:
@@ -76,7 +77,7 @@ def test_codecarbons_dashboard_finds_the_columns_that_it_reads_beside_ours() -> 
     assert set(own["on_cloud"]) == {"N"}, "anything else makes the dashboard look for a cloud's region"
 
 
-def test_the_moment_is_the_real_end_also_of_a_replayed_run() -> None:
+def test_the_time_is_the_real_end_also_of_a_replayed_run() -> None:
     anchor = ReplayAnchor(real_start=SUBMITTED.replace(year=2027), virtual_start=SUBMITTED, speed=60.0)
     line = read(csv_text([run(replay=anchor, duration_s=3600.0)])).iloc[0]
     assert line["timestamp"] == "2027-03-01T20:01:00"
@@ -106,11 +107,6 @@ def test_the_block_can_be_merged_into_a_card_that_is_there(tmp_path: Path) -> No
     metadata_save(path, {**(metadata_load(path) or {}), **model_card_block(run())})
     assert metadata_load(path) == {"license": "mit", **model_card_block(run())}
     assert path.read_text().endswith("# Mine\n")
-
-
-def test_the_hub_knows_two_kinds_of_training() -> None:
-    with pytest.raises(ValueError, match="pre-training or fine-tuning"):
-        model_card_block(run(), training_type="training")
 
 
 def test_json_is_the_record_and_keeps_its_schema() -> None:

@@ -3,12 +3,11 @@
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.html import render_html
 from lowtide.report.html.charts import bars_of
-from lowtide.report.html.page import tiles_of
+from lowtide.report.html.page import render_html, tiles_of
 from lowtide.report.model import Report
 from lowtide.report.text import render_markdown, waiting_sentences
-from lowtide.report.waiting import WaitEvidence
+from lowtide.report.waiting import Delay, WaitEvidence
 
 from tests.support.comparisons import NOW, compare_one, compared, waiting_run
 from tests.support.records import make_record
@@ -142,7 +141,7 @@ def test_a_run_that_only_queued_has_not_waited_for_the_grid() -> None:
 
 def test_a_run_that_was_to_begin_at_once_and_queued_has_not_waited_either() -> None:
     report = compare_one(
-        make_record(), waiting_run(), settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=False)
+        make_record(), waiting_run(), settings=ReportConfig(), now=NOW, evidence=WaitEvidence(delay=Delay(waited=False))
     )
     assert report.headline.text.startswith("Efficiency made emissions 18.3 % lower")
     assert "; external: waiting -0.556 g" in report.headline.text
@@ -157,7 +156,9 @@ def test_a_run_that_was_to_begin_at_once_and_queued_has_not_waited_either() -> N
 )
 def test_the_page_names_no_grams_after_a_wait_that_there_was_not(policy: str, waited: bool | None, why: str) -> None:
     run = waiting_run(policy=policy, wait_s=3 * 3600.0)
-    report = compare_one(make_record(), run, settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=waited))
+    report = compare_one(
+        make_record(), run, settings=ReportConfig(), now=NOW, evidence=WaitEvidence(delay=Delay(waited=waited))
+    )
     told = " ".join(waiting_sentences(report))
     assert f"The run did not wait for the grid: {why}. It started 3 h after submission." in told
     assert "avoided per hour" not in told

@@ -7,11 +7,12 @@ import jsonschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lowtide.records import TrainingRecord
-from lowtide.report.model import REPORT_SCHEMA, Report
+from lowtide.report.model import Report
 from lowtide.report.text import render_markdown
 
 from tests.support.comparisons import compared, known_bounds, waiting_run
 from tests.support.records import make_record
+from tests.support.schemas import REPORT_SCHEMA
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(REPORT_SCHEMA.read_text(encoding="utf-8")))
 KINDS = ("measured", "estimated", "forecast", "cached", "modelled", "replayed")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowtide.records import IntensityKind, Phase, Reading, TrainingRecord, ValuedRow
 from lowtide.report.model import PerfectForesight
-from lowtide.report.waiting import WaitEvidence, perfect_foresight_of
+from lowtide.report.waiting import Delay, WaitEvidence, perfect_foresight_of
 
 from tests.support.records import make_record
 from tests.support.valuing import value_interval
@@ -66,7 +66,7 @@ def evidence(
 ) -> WaitEvidence:
     known = [reading(hour, value) for hour, value in enumerate(HOURS)] if readings is None else readings
     deadline = None if deadline_h is None else SUBMITTED + timedelta(hours=deadline_h)
-    return WaitEvidence(rows=rows, readings=known, deadline=deadline)
+    return WaitEvidence(rows=rows, readings=known, delay=Delay(deadline=deadline))
 
 
 def best_plan(run: TrainingRecord, found: WaitEvidence) -> PerfectForesight:

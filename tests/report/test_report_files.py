@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from lowtide.errors import ArtifactError
-from lowtide.io import write_atomically, write_json_atomically
-from lowtide.report.files import load_record, write_report
+from lowtide.io import write_atomically
+from lowtide.records import load_record
+from lowtide.report.compare import write_report
 from lowtide.report.model import Report
 from lowtide.report.text import render_markdown
 
@@ -111,13 +112,13 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = write_json_atomically(tmp_path / "report.json", '{"old": 1}')
+    path = write_atomically(tmp_path / "report.json", '{"old": 1}\n')
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # the kernel stops the write, as a full disk would
     try:
         with pytest.raises(ArtifactError, match=r"cannot write .*report\.json: File too large"):
-            write_json_atomically(path, "x" * 5000)
+            write_atomically(path, "x" * 5000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)

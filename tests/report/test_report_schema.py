@@ -5,8 +5,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from lowtide.records import schema_text
-from lowtide.report.model import REPORT_SCHEMA, Report
+from lowtide.report.model import Report
+
+from tests.support.schemas import REPORT_SCHEMA, schema_text
 
 GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.json"))
 

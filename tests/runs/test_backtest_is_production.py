@@ -1,4 +1,4 @@
-"""What the backtest promises is what production does: 200 jobs through the trigger's own wait begin at the same moments."""
+"""What the backtest promises is what production does: 200 jobs through the trigger's own wait begin at the same times."""
 
 import asyncio
 from dataclasses import dataclass
@@ -29,15 +29,15 @@ SLACKS = (timedelta(hours=8), timedelta(hours=24))
 
 @dataclass
 class SteppedClock:
-    """Policy time that only a sleep moves on, so that every look falls on the moment it was wanted for."""
+    """Policy time that only a sleep moves on, so that every look falls on the time it was wanted for."""
 
-    moment: datetime
+    time: datetime
 
     def now(self) -> datetime:
-        return self.moment
+        return self.time
 
-    def seconds_until(self, moment: datetime) -> float:
-        return max(0.0, (moment - self.moment).total_seconds())
+    def seconds_until(self, time: datetime) -> float:
+        return max(0.0, (time - self.time).total_seconds())
 
 
 class SteppedSource(OwnSource):
@@ -45,7 +45,7 @@ class SteppedSource(OwnSource):
 
     async def sleep(self, seconds: float, *, after: int) -> None:
         del after
-        self.clock.moment += timedelta(seconds=seconds)
+        self.clock.time += timedelta(seconds=seconds)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_two_hundred_jobs_begin_when_the_backtest_says(files, rules):
     assert waited >= len(jobs) // 3, "jobs that never wait would show nothing"
 
 
-def test_jobs_that_look_every_five_minutes_begin_at_the_same_moments(files):
+def test_jobs_that_look_every_five_minutes_begin_at_the_same_times(files):
     backtest = backtested(files, policies=("window",))
     grid = GridConfig.model_validate(
         {"zone": ZONE, "provider": "replay", "replay": {"trace": str(files[2]), "virtual_start": "2031-09-01T00:00Z"}}

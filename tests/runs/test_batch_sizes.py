@@ -9,7 +9,7 @@ from lowtide.config.loader import load_config
 from lowtide.grid.factory import open_signal
 from lowtide.records import IntensityKind
 from lowtide.runs.account import account_of
-from lowtide.runs.context import TrainingRun, note_sizes
+from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.run import run_training
 from lowtide.timeutil import utc_now
@@ -37,8 +37,7 @@ def auto(path: Path, **changes: Any) -> TrainingRun:
 
 def test_what_the_child_chose_is_in_the_account_of_a_killed_run(tmp_path: Path) -> None:
     folder = killed(tmp_path / "killed")
-    config = auto(tmp_path).config.values
-    note_sizes(folder, config, 1, {"micro_batch_size": 256, "accumulation_steps": 2, "device": "cpu"})
+    folder.note_attempt({"attempt": 1, "micro_batch_size": 256, "accumulation_steps": 2})
     with folder.attempts.open("a", encoding="utf-8") as file:
         file.write('{"attempt": 1, "micro_batch')
     account = account_of(folder)

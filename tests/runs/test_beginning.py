@@ -11,12 +11,12 @@ from lowtide.runs import run as runs_run
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.run import begin, last_checkpoint, new_training_id, resumable, unfinished
-from lowtide.timeutil import parse_moment, utc_now
-from lowtide.trainer.checkpoint import Manifest
+from lowtide.timeutil import parse_time, utc_now
+from lowtide.trainer.checkpoint_manager import Manifest
 
 from tests.support.config_files import write_config
 
-SUBMITTED = parse_moment("2026-01-01T00:00:00Z")
+SUBMITTED = parse_time("2026-01-01T00:00:00Z")
 
 
 def prepared(tmp_path, **changes):

@@ -1,7 +1,7 @@
 """A check is logged in two lines at most: the decision, and the steps of a fallback."""
 
-from lowtide.grid.outlook import Outlook, Prediction
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.outlook import Outlook
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.scheduler.waiting import DecisionEvent, evaluate
 
 from tests.support.grid import HOUR, T0, job, reading

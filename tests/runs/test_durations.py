@@ -8,7 +8,7 @@ import pytest
 from lowtide.config.loader import load_config
 from lowtide.records import IncompleteRecord, ReplayAnchor, RunAccount
 from lowtide.runs.context import comparison_key
-from lowtide.runs.durations import LATEST_RUNS, expected_duration
+from lowtide.runs.durations import LATEST_RUNS, expected_duration, expected_job
 
 from tests.support.config_files import write_config
 from tests.support.records import make_record
@@ -120,3 +120,21 @@ def test_an_impossible_duration_is_not_learnt_from(tmp_path, nonsense):
         path = tmp_path / "artifacts" / "runs" / "nightly" / f"run-{number}" / "record.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"duration_s": nonsense}))
     assert learnt(tmp_path, config).source == "as configured"
+
+
+@pytest.mark.parametrize(
+    ("deadline", "policy", "warned"),
+    [
+        ("2024-03-01T12:00Z", "window", "730 days"),
+        ("2026-03-01T09:00Z", "window", "3h"),
+        ("2026-03-01T13:00Z", "window", None),  # in an hour: the decision says that it is too late
+        ("06:00", "window", None),
+        ("2024-03-01T12:00Z", "immediate", None),
+    ],
+)
+def test_a_deadline_before_the_submission_is_a_warning(tmp_path, caplog, deadline, policy, warned):
+    config = load_config(write_config(tmp_path, scheduler__deadline=deadline, scheduler__policy=policy))
+    expected_job(config, job_id="nightly", submitted_at=NOON)
+    sentence = f"passed {warned} before the submission, so no run can meet it; write a clock time like '06:00'"
+    assert bool(caplog.records) is (warned is not None)
+    assert warned is None or sentence in caplog.text

@@ -17,7 +17,7 @@ from lowtide.runs.account import account_of
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.run import run_details
-from lowtide.timeutil import parse_moment, utc_now
+from lowtide.timeutil import parse_time, utc_now
 from lowtide.tracker.ledger import read_ledger
 from lowtide.tracker.process_share import AttributedMeter, Usage
 
@@ -41,7 +41,7 @@ def run(folder, details):
     ledger = LedgerWriter(Path(folder) / "ledger.jsonl")
     ledger.open_attempt(1, details)
     recording = EnergyRecorder(
-        AttributedMeter(ReplayMeter(), ProcessTree()), ledger, constant, now=utc_now, interval_s=0.003, pue=1.0, attempt=1
+        AttributedMeter(ReplayMeter(), ProcessTree().usage), ledger, constant, now=utc_now, interval_s=0.003, pue=1.0, attempt=1
     )
     recording.start()
     while True:
@@ -72,11 +72,11 @@ class _Everything:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
-    """The folders of a hundred runs, each killed at its own moment: of its first 100 ms, or of those after its first row."""
+    """The folders of a hundred runs, each killed at its own time: of its first 100 ms, or of those after its first row."""
     root = tmp_path_factory.mktemp("killed")
     config = load_config(write_config(root, scheduler__policy="immediate", grid__provider="profile"))
     run = TrainingRun(config=config, run_id="killed", folder=RunFolder(root), submitted_at=utc_now())
-    details = run_details(run, open_signal(config.values.grid), AttributedMeter(ReplayMeter(), _Everything()))
+    details = run_details(run, open_signal(config.values.grid), AttributedMeter(ReplayMeter(), _Everything().usage))
     assert details["report"] == config.values.report.model_dump(
         mode="json"
     )  # by which whoever compares the run later judges it
@@ -113,7 +113,7 @@ def test_every_killed_run_is_read_back_as_an_account_that_adds_up(killed: list[R
         accounts += 1
         check_contract(folder)
         _check(json.loads(folder.record.read_text()), _rows(folder.ledger))
-    assert accounts >= SEEDS // 2, "half of the moments lie behind the first row"
+    assert accounts >= SEEDS // 2, "half of the times lie behind the first row"
 
 
 def test_a_killed_run_is_marked_as_such_and_the_next_attempt_goes_on_in_its_ledger(killed: list[RunFolder]) -> None:
@@ -138,6 +138,6 @@ def _check(record: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     for row in rows:
         assert row["cpu_energy_kwh"] <= row["machine_cpu_energy_kwh"] * (1 + 1e-9)
         assert row["ram_energy_kwh"] <= row["machine_ram_energy_kwh"] * (1 + 1e-9)
-    moments = [(parse_moment(row["start"]), parse_moment(row["end"])) for row in rows]
-    assert all(start < end for start, end in moments)
-    assert all(a[1] == b[0] for a, b in pairwise(moments))
+    times = [(parse_time(row["start"]), parse_time(row["end"])) for row in rows]
+    assert all(start < end for start, end in times)
+    assert all(a[1] == b[0] for a, b in pairwise(times))

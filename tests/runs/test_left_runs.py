@@ -85,7 +85,7 @@ def test_a_killed_run_is_recovered_settled_and_counted_without_anybody_asking(tm
     assert account.settlement is not None
     assert account.first_valuation.emissions_gco2eq == booked.emissions_gco2eq > account.emissions_gco2eq
     check_contract(folder)
-    savings, _ = refresh_savings(tmp_path, settings=ReportConfig(), now=utc_now())
+    savings, _ = refresh_savings(tmp_path, now=utc_now())
     assert savings.left_out == ()
     assert sum(group.total.energy_kwh for group in savings.groups) == pytest.approx(account.energy_kwh.total)
     assert recover(tmp_path)[0] == []
@@ -143,8 +143,14 @@ def test_of_what_was_set_aside_only_trainings_without_an_end_are_recovered(tmp_p
 def test_a_ledger_that_cannot_be_recovered_is_reported_and_the_others_go_on(
     tmp_path: Path, damage: dict[str, object]
 ) -> None:
-    """One without a row is no run: there is nothing to tell."""
+    """One without a row or even a line is no run: there is nothing to report."""
     write_killed_run(tmp_path / "runs" / "a", [], opening(SUBMITTED))
+    empty = RunFolder(tmp_path / "runs" / "d")
+    empty.create()
+    empty.ledger.touch()
+    with pytest.raises(ArtifactError, match="nothing was measured"):
+        account_files.account_of(empty)
+    quieten(empty, 2 * QUIET)
     damaged = left(tmp_path / "runs" / "b", **damage)
     good = left(tmp_path / "runs" / "c")
     quieten(RunFolder(tmp_path / "runs" / "a"), 2 * QUIET)
@@ -200,7 +206,7 @@ def test_an_attempt_finds_the_same_whether_its_run_was_recovered_and_settled_or_
 
 @pytest.fixture
 def settlement(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunFolder]:
-    """Another thread holds the ledger for a moment, as a settlement does."""
+    """Another thread holds the ledger briefly, as a settlement does."""
     run = run_in(tmp_path / "runs" / "one", tmp_path / "config")
     begin(run)
     folder = left(run.folder.path)

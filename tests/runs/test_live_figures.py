@@ -1,6 +1,7 @@
 """What a person sees of a running training: power, energy, grams and the grid, at a rate that a night's log can bear."""
 
 import io
+from contextlib import closing
 from itertools import pairwise
 
 import pytest
@@ -53,7 +54,7 @@ def test_the_terminals_line_shows_them_too(monkeypatch: pytest.MonkeyPatch) -> N
     display._console = Console(file=written, force_terminal=True, width=160)
     display._live = True
     display._bar.live.console = display._console
-    with display:
+    with closing(display):
         display.training(snapshot())
         display._bar.refresh()
     assert "41.5 W  12.300 Wh  2.460 g at 200 g/kWh" in written.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from lowtide.records import IntensityKind
-from lowtide.runs.account import account_of, differing_methods, methods_of, scope_of
+from lowtide.runs.account import account_of, how_measured
 from lowtide.runs.folder import RunFolder
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
@@ -38,12 +38,12 @@ def test_a_retry_on_a_worker_with_rapl_does_not_make_an_estimate_measured(
     """Before, the last attempt's methods stood for all, and an efficiency could be claimed on a TDP."""
     both = ({"methods": RAPL}, {"methods": ESTIMATE, "measuring_scope": "process_tree"})
     folder = attempts(tmp_path, both[order[0]], both[order[1]])
-    contents = read_ledger(folder.ledger)
-    assert methods_of(contents) == {"cpu": "tdp_estimate", "gpu": "nvml", "ram": "constant"}
-    assert scope_of(contents) == "machine"
-    assert len(differing_methods(contents)) == 2
+    methods, scope, problems = how_measured(read_ledger(folder.ledger))
+    assert methods == {"cpu": "tdp_estimate", "gpu": "nvml", "ram": "constant"}
+    assert scope == "machine"
+    assert len(problems) == 2
     account = account_of(folder)
-    assert account.energy_kwh.methods == methods_of(contents)
+    assert account.energy_kwh.methods == methods
     assert account.measuring_scope == "machine"
     assert "the attempts' CPU energy was obtained differently (rapl, tdp_estimate)" in account.problems
     assert account.uncertainty is not None
@@ -52,4 +52,4 @@ def test_a_retry_on_a_worker_with_rapl_does_not_make_an_estimate_measured(
 
 def test_attempts_that_measure_alike_have_nothing_to_report(tmp_path: Path) -> None:
     contents = read_ledger(attempts(tmp_path, {"methods": RAPL}, {"methods": RAPL}).ledger)
-    assert (methods_of(contents), differing_methods(contents)) == (RAPL, [])
+    assert how_measured(contents) == (RAPL, "machine", [])

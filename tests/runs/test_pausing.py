@@ -7,7 +7,7 @@ import pytest
 from lowtide.config.loader import load_config
 from lowtide.errors import ArtifactError
 from lowtide.grid.factory import open_signal
-from lowtide.runs.pausing import PauseWatch, resumed
+from lowtide.runs.pausing import PauseWatch, after_pause
 from lowtide.runs.run import Progress as Snapshot
 from lowtide.runs.run import SignalRefresher
 from lowtide.scheduler.job import Progress, job_from_config
@@ -19,14 +19,14 @@ from tests.support.two_tides import EXPECTED, NOON, two_tides
 class At:
     """Policy time that a test sets."""
 
-    def __init__(self, moment):
-        self.moment = moment
+    def __init__(self, time):
+        self.time = time
 
     def now(self):
-        return self.moment
+        return self.time
 
-    def seconds_until(self, moment):
-        return (moment - self.moment).total_seconds()
+    def seconds_until(self, time):
+        return (time - self.time).total_seconds()
 
 
 def snapshot(share):
@@ -61,7 +61,7 @@ def watched(tmp_path):
 def test_it_asks_for_a_pause_when_the_clean_stretch_is_over(watched):
     job, clock, looks, watch = watched
     watch.see(snapshot(0.001))
-    clock.moment = NOON + timedelta(hours=1)
+    clock.time = NOON + timedelta(hours=1)
     watch.see(snapshot(0.401))
     watch.check()
     assert watch.request.is_set()
@@ -77,7 +77,7 @@ def test_it_asks_for_a_pause_when_the_clean_stretch_is_over(watched):
 
 def test_it_lets_a_job_run_that_has_too_little_left_to_gain(watched):
     _, clock, looks, watch = watched
-    clock.moment = NOON + timedelta(minutes=50)
+    clock.time = NOON + timedelta(minutes=50)
     watch.see(snapshot(0.99))
     watch.check()
     assert not watch.request.is_set()
@@ -88,7 +88,7 @@ def test_a_training_slower_than_expected_is_not_paused_past_its_deadline(watched
     """After two hours a fifth is done: what is left takes eight hours, and the deadline is ten away."""
     _, clock, looks, watch = watched
     watch.see(snapshot(0.001))
-    clock.moment = NOON + timedelta(hours=2)
+    clock.time = NOON + timedelta(hours=2)
     watch.see(snapshot(0.201))
     paused = watch.paused()
     assert paused.expected_duration == timedelta(hours=10)
@@ -101,10 +101,10 @@ def test_a_training_slower_than_expected_is_not_paused_past_its_deadline(watched
 def test_a_pause_that_was_asked_for_is_not_asked_for_again(watched):
     _, clock, looks, watch = watched
     watch.see(snapshot(0.001))
-    clock.moment = NOON + timedelta(hours=1)
+    clock.time = NOON + timedelta(hours=1)
     watch.see(snapshot(0.401))
     watch.check()
-    clock.moment = NOON + timedelta(hours=2)
+    clock.time = NOON + timedelta(hours=2)
     watch.check()
     assert len(looks) == 1
 
@@ -123,7 +123,7 @@ def test_a_look_that_cannot_be_kept_does_not_end_the_watch(tmp_path, caplog):
     signal = open_signal(config.grid)
     watch = PauseWatch(job, signal, clock, on_decision=keep)
     watch.see(snapshot(0.001))
-    clock.moment = NOON + timedelta(hours=1)
+    clock.time = NOON + timedelta(hours=1)
     watch.see(snapshot(0.401))
     with SignalRefresher(signal, clock, interval_s=1.0, check=watch.check):
         assert watch.request.wait(10)
@@ -137,7 +137,7 @@ def test_a_look_knows_how_often_the_job_has_paused_and_how_long_its_slice_is(wat
     twice = replace(job, progress=Progress(done=EXPECTED / 10, running=True, pauses=2))
     watch = PauseWatch(twice, open_signal(grid), clock, on_decision=looks.append)
     watch.see(snapshot(0.1))
-    clock.moment = NOON + timedelta(minutes=15)
+    clock.time = NOON + timedelta(minutes=15)
     watch.see(snapshot(0.2))
     watch.check()
     assert looks[-1].job.progress == Progress(done=0.2 * EXPECTED, running=True, pauses=2, slice_done=0.1 * EXPECTED)
@@ -154,7 +154,7 @@ def test_a_slice_shorter_than_the_least_and_a_job_out_of_pauses_run_on(watched, 
         watch.check()
         return looks[-1].decision.action
 
-    clock.moment = NOON + timedelta(hours=1)  # the clean stretch is over
+    clock.time = NOON + timedelta(hours=1)  # the clean stretch is over
     begun = Progress(done=EXPECTED * 0.1, running=True, pauses=0)
     assert action(begun, (0.1, 0.4)) is Action.PAUSE
     assert action(begun, (0.1, 0.15)) is Action.RUN  # 7.5 minutes of 30
@@ -166,7 +166,7 @@ def test_a_slice_shorter_than_the_least_and_a_job_out_of_pauses_run_on(watched, 
 def test_pauses_are_counted_on_and_a_training_that_starts_over_is_not_taken_for_done(watched):
     _, clock, _, watch = watched
     watch.see(snapshot(0.5))
-    again = PauseWatch(resumed(watch.paused()), None, clock, on_decision=print)
+    again = PauseWatch(after_pause(watch.paused()), None, clock, on_decision=print)
     assert again.paused().progress.pauses == 2
     assert again.paused().progress.done == 0.5 * EXPECTED
     assert replace(again.paused(), progress=None) == replace(watch.paused(), progress=None)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.records import IntensityKind, Interruption, RecordedDecision, ReplayAnchor, TrainingRecord, decision_files
-from lowtide.report.html import render_html
+from lowtide.report.html.page import render_html
 from lowtide.report.model import Report
 from lowtide.report.text import render_markdown
-from lowtide.report.waiting import Delay, WaitEvidence, delay_of, queue_reason
+from lowtide.report.waiting import Delay, WaitEvidence, delay_of, waiting_reasons
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
 
@@ -59,12 +59,14 @@ def test_the_deadline_of_a_mapped_training_is_its_sensors(tmp_path: Path) -> Non
 
 
 def test_the_savings_count_the_one_that_waited_and_say_why_not_the_other(tmp_path: Path) -> None:
-    mapped_run(tmp_path, [(0, "wait"), (2, "run")], [2.0, 3.0])
+    trainings = mapped_run(tmp_path, [(0, "wait"), (2, "run")], [2.0, 3.0])
     waited, queued = savings_of(tmp_path).runs
     assert waited.avoided_by_waiting_gco2eq is not None
     assert (waited.wait_s, queued.wait_s) == (7200.0, 7200.0)  # the second one's third hour was in the queue
     assert queued.avoided_by_waiting_gco2eq is None
     assert queued.waiting_not_counted[0].startswith(BARRED)
+    reports = [report(tmp_path, folder, record).waiting.not_claimed for folder, record in trainings]
+    assert reports == [waited.waiting_not_counted, queued.waiting_not_counted]  # one rule for report and savings
 
 
 def test_a_mapped_trainings_own_decisions_do_not_hide_its_sensors(tmp_path: Path) -> None:
@@ -79,11 +81,11 @@ def test_a_mapped_trainings_own_decisions_do_not_hide_its_sensors(tmp_path: Path
     }
     folder.append_decisions([own | {"reading": None}])
     assert savings_of(tmp_path).runs[0].waited is True
-    assert wait_evidence(record, folder, tmp_path, now=NOW).waited is True
+    assert wait_evidence(record, folder, tmp_path, now=NOW).delay.waited is True
 
 
 def test_a_queue_after_the_wait_leaves_efficiency_to_be_claimed() -> None:
-    found = WaitEvidence(waited=True, queued_s=3600.0)
+    found = WaitEvidence(delay=Delay(waited=True, queued_s=3600.0))
     told = compare_one(make_record(), waiting_run(), settings=ReportConfig(), now=NOW, evidence=found)
     assert told.controllable is not None
     assert told.controllable.parts == ("efficiency",)
@@ -146,9 +148,9 @@ def test_no_more_decisions_are_read_than_are_needed() -> None:
 @pytest.mark.parametrize(("queued_s", "barred"), [(600.0, False), (720.0, False), (721.0, True)])
 def test_a_queue_of_more_than_5_percent_of_the_delay_bars_the_claim(queued_s: float, barred: bool) -> None:
     run = waiting_run(submitted_at=SUBMITTED, wait_s=14_400.0)
-    assert (queue_reason(run, queued_s) is not None) is barred
+    assert bool(waiting_reasons(run, Delay(waited=True, queued_s=queued_s))) is barred
     found = compare_one(
-        None, run, settings=ReportConfig(), now=NOW, evidence=WaitEvidence(waited=True, queued_s=queued_s)
+        None, run, settings=ReportConfig(), now=NOW, evidence=WaitEvidence(delay=Delay(waited=True, queued_s=queued_s))
     )
     assert found.waiting.queue_bars_claim is barred
     assert ("Waiting 4 h made" in found.headline.text) is not barred
@@ -158,7 +160,7 @@ def test_a_queue_in_a_pause_is_not_said_to_be_of_the_wait_before_the_start(tmp_p
     """Else a run would have waited two minutes, and stood in a queue for forty of them."""
     gap = Interruption(attempt=2, start=after(120), end=after(240), resumed_from_optimizer_step=1)
     run = waiting_run(submitted_at=SUBMITTED, wait_s=120.0, interruptions=(gap,), policy="interruptible")
-    found = WaitEvidence(waited=True, queued_s=2400.0)
+    found = WaitEvidence(delay=Delay(waited=True, queued_s=2400.0))
     told = compare_one(None, run, settings=ReportConfig(), now=NOW, evidence=found)
     assert "Of that and the pauses, 40 min was queueing and start-up after the decision to start" in render_markdown(
         told
@@ -172,9 +174,10 @@ def test_a_simulated_runs_wait_is_not_barred_by_a_start_of_virtual_hours() -> No
     run = waiting_run(
         submitted_at=SUBMITTED, wait_s=8 * 3600.0, replay=anchor, intensity_kinds={IntensityKind.REPLAYED: 1.0}
     )
-    assert queue_reason(run, 6 * 3600.0) is None
+    delay = Delay(waited=True, queued_s=6 * 3600.0)
+    assert waiting_reasons(run, delay) == []
     real = run.model_copy(update={"replay": None, "intensity_kinds": {IntensityKind.MEASURED: 1.0}})
-    assert queue_reason(real, 6 * 3600.0) is not None
+    assert waiting_reasons(real, delay)[0].startswith("6 h of the time until the start")
 
 
 @pytest.mark.parametrize(

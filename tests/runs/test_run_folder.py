@@ -40,12 +40,6 @@ def test_an_instance_of_a_mapped_task_shares_its_folder_with_no_run(one, two, in
     assert mapped != RunFolder.of_run(root, "d", one, index + 1)
 
 
-def test_progress_that_cannot_be_written_is_told_and_does_not_end_the_run(tmp_path, caplog):
-    folder = RunFolder(tmp_path / "gone")
-    folder.publish("progress.json", {"phase": "train"})
-    assert "progress is not shown" in caplog.text
-
-
 def test_decisions_are_appended_one_a_line(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.append_decisions([{"n": 1}])

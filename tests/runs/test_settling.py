@@ -10,16 +10,16 @@ import pytest
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError
 from lowtide.io import sha256_of
-from lowtide.records import IntensityKind, TrainingRecord, read_record
-from lowtide.report.files import load_record
+from lowtide.records import IntensityKind, TrainingRecord, load_record, read_record
 from lowtide.runs import account as account_module
 from lowtide.runs.account import account_of, derive
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import settle_run
+from lowtide.runs.settlement import ActualFigures, settle_run
 from lowtide.tracker import ledger as ledger_module
 from lowtide.tracker.ledger import LedgerWriter
 
 from tests.support.comparisons import compare_one
+from tests.support.history import store
 from tests.support.night_runs import ACTUAL, NOW, actuals, finished, grid
 from tests.support.runs import check_contract
 
@@ -99,8 +99,10 @@ def test_an_estimate_that_comes_after_the_measured_figure_changes_nothing(tmp_pa
 
 def test_half_of_the_figures_settle_half_of_the_run(tmp_path: Path) -> None:
     """The run ended after 02:00; the actual figures of the last half-hours are missing, or the interval has not ended."""
-    folder, _ = finished(tmp_path)
-    done = settle_run(folder, lambda *_: ACTUAL, now=datetime(2026, 3, 2, 1, 45, tzinfo=UTC))
+    folder, _ = finished(tmp_path / "run")
+    now = datetime(2026, 3, 2, 1, 45, tzinfo=UTC)
+    store(tmp_path).add(ACTUAL, NOW)
+    done = settle_run(folder, ActualFigures(now=now, history=store(tmp_path)), now=now)
     check_contract(folder)
     assert done.unsettled_energy_share == pytest.approx(40 / 60, rel=1e-9)
     assert set(done.after.intensity_kinds) == {IntensityKind.ESTIMATED, IntensityKind.FORECAST}

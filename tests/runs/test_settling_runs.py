@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.schema import ReportConfig
-from lowtide.records import IntensityKind, Reading
-from lowtide.report.files import load_record, write_report
+from lowtide.records import IntensityKind, Reading, load_record
+from lowtide.report.compare import write_report
 from lowtide.runs.maintenance import SettledRuns, settle_recent_runs
 from lowtide.runs.settlement import ActualFigures, settle_run
 from lowtide.timeutil import utc_now

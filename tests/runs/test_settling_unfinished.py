@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.loader import load_config
-from lowtide.errors import ArtifactError
-from lowtide.records import IncompleteRecord, IntensityKind, read_record
-from lowtide.report.files import load_record
+from lowtide.errors import ArtifactError, MeasurementError
+from lowtide.records import IncompleteRecord, IntensityKind, load_record, read_record
 from lowtide.runs.account import account_of
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
@@ -41,6 +40,16 @@ def test_a_killed_run_is_recovered_says_what_is_missing_and_settles(tmp_path: Pa
     assert read_record(folder.record) == done.after
     with pytest.raises(ArtifactError, match="did not finish"):
         load_record(folder.path)
+
+
+def test_a_ledger_without_any_energy_is_an_error_not_a_record_of_zero(tmp_path: Path) -> None:
+    """The meter was broken: 0 g would be a claim."""
+    nothing = {"cpu_energy_kwh": 0.0, "gpu_energy_kwh": 0.0, "ram_energy_kwh": 0.0, "emissions_gco2eq": 0.0}
+    rows = [replace(row, **nothing) for row in booked_rows(STARTED, FORECAST)]  # type: ignore[arg-type]  # figures by name
+    folder = write_killed_run(tmp_path, rows, opening(SUBMITTED))
+    with pytest.raises(MeasurementError, match="counted nothing in the whole run"):
+        account_of(folder)
+    assert not folder.record.exists()
 
 
 def training_in(path: Path, config_folder: Path) -> TrainingRun:

@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import SystemClock
 from lowtide.grid.factory import open_signal
 from lowtide.grid.http import ONE_TRY, Credentials
-from lowtide.grid.outlook import Outlook, Prediction
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.outlook import Outlook
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.grid.shared import SharedOutlook, SharedSource, in_network_thread
+from lowtide.records import Clock
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision, Reason
 from lowtide.scheduler.waiting import wait_on_loop
@@ -62,7 +62,7 @@ def answer(value: float) -> Behaviour:
 
 async def waited(waiting: Job, source: SharedSource) -> tuple[Decision, float]:
     begun = time.monotonic()
-    decision = await wait_on_loop(waiting, source, SystemClock(), not_before=utc_now(), on_decision=lambda _: None)
+    decision = await wait_on_loop(waiting, source, Clock(), not_before=utc_now(), on_decision=lambda _: None)
     return decision, time.monotonic() - begun
 
 
@@ -102,9 +102,7 @@ def test_a_planned_start_is_decided_on_a_fresh_look_and_without_busy_waking():
             now = utc_now()
             edges = [now.timestamp() - 60, start.timestamp(), start.timestamp() + 7200]
             prediction = Prediction(curve=IntensityCurve(edges, [300.0, 100.0]), source="neso", issued_at=now)
-            return SharedOutlook(
-                outlook=Outlook(prediction=prediction), number=len(asked), started_s=time.monotonic() - 240
-            )
+            return SharedOutlook(outlook=Outlook(prediction=prediction), started_s=time.monotonic() - 240)
 
         async def sleep(self, seconds, *, after):
             self.slept.append(seconds)
@@ -119,7 +117,7 @@ def test_a_planned_start_is_decided_on_a_fresh_look_and_without_busy_waking():
         minimum_gain_percent=0.0,
     )
     source = Old()
-    decision = asyncio.run(wait_on_loop(waiting, source, SystemClock(), not_before=now, on_decision=lambda _: None))
+    decision = asyncio.run(wait_on_loop(waiting, source, Clock(), not_before=now, on_decision=lambda _: None))
     assert decision.action is Action.RUN
     assert abs((decision.decided_at - start).total_seconds()) < 0.6
     assert len(source.slept) == 1

@@ -1,18 +1,19 @@
 """A training in pieces from the command line: what a pause leaves, and what whoever goes on with it knows of it."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from lowtide.cli.train import Display, train
 from lowtide.config.loader import load_config
-from lowtide.grid.clock import clock_for
 from lowtide.grid.factory import open_signal, replay_anchor
+from lowtide.records import Clock
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.pausing import earlier_pauses, note_pause, train_with_pauses
+from lowtide.runs.pausing import earlier_pauses, note_pause, train_slice
 from lowtide.runs.run import begin, new_training_id, resumable
-from lowtide.scheduler.job import Progress, job_from_config
+from lowtide.scheduler.job import Job, Progress, job_from_config
 from lowtide.timeutil import utc_now
 from lowtide.tracker.ledger import read_ledger
 
@@ -51,30 +52,23 @@ def actions_in(folder):
 def test_a_training_whose_pause_is_interrupted_is_gone_on_with_and_its_pauses_count(tmp_path):
     """One pause is allowed. It was taken before Ctrl-C, so what goes on in the dirty hours takes no second one."""
     run, job = prepared(tmp_path, maximum_pauses=1)
-    folder, waits = run.folder, []
-
-    def interrupted(paused):
-        waits.append(paused)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_with_pauses(
-            run,
-            job,
-            open_signal(run.config.values.grid, anchor=run.anchor),
-            clock_for(run.anchor),
-            on_decision=lambda looked: folder.append_decisions([looked.decision.as_json()]),
-            on_progress=lambda _: None,
-            wait=interrupted,
-        )
-    (paused,) = waits
+    folder = run.folder
+    paused = train_slice(
+        run,
+        job,
+        open_signal(run.config.values.grid, anchor=run.anchor),
+        Clock(run.anchor),
+        on_decision=lambda looked: folder.append_decisions([looked.decision.as_json()]),
+        on_progress=lambda _: None,
+    )
+    assert isinstance(paused, Job)
     assert (paused.progress.running, paused.progress.pauses) == (False, 1)
     assert paused.deadline == job.deadline == ONE_PM + timedelta(hours=12)
     assert timedelta(minutes=30) <= paused.progress.done < EXPECTED
     assert read_ledger(folder.ledger).events[-1].details["outcome"] == "paused"
     assert actions_in(folder)[-1] == "pause"
 
-    again = earlier_pauses(folder, job)
+    again = earlier_pauses(folder, job, run.training_id)
     assert (again.progress.running, again.progress.pauses) == (True, 1)
     assert (again.progress.done, again.expected_duration) == (paused.progress.done, paused.expected_duration)
 
@@ -89,19 +83,32 @@ def test_a_training_whose_pause_is_interrupted_is_gone_on_with_and_its_pauses_co
 
 def test_the_pauses_of_another_training_are_not_counted(tmp_path, caplog):
     run, job = prepared(tmp_path, maximum_pauses=1)
-    assert earlier_pauses(run.folder, job) is job  # nothing has begun
-    begin(run)
-    assert earlier_pauses(run.folder, job) is job  # nor paused
-    paused = Progress(done=timedelta(hours=1), running=False, pauses=3)
-    job_in_pause = type(job).from_json(job.as_json() | {"progress": paused.as_json()})
-    note_pause(run.folder, job_in_pause)
-    assert earlier_pauses(run.folder, job).progress == Progress(done=timedelta(hours=1), running=True, pauses=3)
 
-    known = json.loads(run.folder.pauses.read_text())
-    run.folder.pauses.write_text(json.dumps(known | {"training_id": "another"}))
-    assert earlier_pauses(run.folder, job) is job
+    def known(training_id=run.training_id):
+        return earlier_pauses(run.folder, job, training_id)
+
+    assert known() is job  # nothing has begun
+    begin(run)
+    assert known() is job  # nor paused
+    paused = Progress(done=timedelta(hours=1), running=False, pauses=3)
+    slower = replace(job, progress=paused, expected_duration=2 * EXPECTED)
+    note_pause(run.folder, slower)
+    for _ in range(2):  # the attempt that resumes, and a retry of it
+        assert known().progress == Progress(done=timedelta(hours=1), running=True, pauses=3)
+        assert known() == replace(job, progress=known().progress, expected_duration=2 * EXPECTED)
+    note_pause(run.folder, replace(known(), progress=replace(paused, pauses=4)))
+    assert known().progress.pauses == 4
+
+    assert known("another") is job  # a cleared run with fresh
+    text = run.folder.pauses.read_text()
+    run.folder.record.write_text("{}")
+    assert known() is job  # the training is over: a task that is cleared starts without any
+    run.folder.record.unlink()
+    assert known().progress.pauses == 4
+    run.folder.pauses.write_text(json.dumps(json.loads(text) | {"training_id": "another"}))
+    assert known() is job
     run.folder.pauses.write_text('{"training_id')
-    assert earlier_pauses(run.folder, job) is job
+    assert known() is job
     assert "its pauses are not counted" in caplog.text
 
 
@@ -109,8 +116,7 @@ def test_a_pause_that_cannot_be_kept_is_told_and_the_next_training_does_not_inhe
     run, job = prepared(tmp_path, maximum_pauses=1)
     begin(run)
     run.folder.pauses.mkdir()  # what cannot be replaced by a file
-    note_pause(run.folder, type(job).from_json(job.as_json() | {"progress": Progress(
-        done=timedelta(0), running=False, pauses=1).as_json()}))  # fmt: skip
+    note_pause(run.folder, replace(job, progress=Progress(done=timedelta(0), running=False, pauses=1)))
     assert "the pause is not counted" in caplog.text
     run.folder.pauses.rmdir()
     run.folder.pauses.write_text("{}")

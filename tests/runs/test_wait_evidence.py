@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from lowtide.config.schema import GridConfig, ReportConfig
-from lowtide.grid.history import HistoryKey, open_history
+from lowtide.grid.history import HistoryKey, HistoryStore
 from lowtide.grid.providers.offline import open_replay
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, TrainingRecord
-from lowtide.report.files import write_report
+from lowtide.report.compare import write_report
 from lowtide.report.model import Report
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
@@ -62,7 +62,7 @@ def remember(root: Path, readings: list[Reading]) -> None:
         signal_type=readings[0].signal_type,
         emission_factor_type=readings[0].emission_factor_type,
     )
-    open_history(root, key).add(readings, NOW)
+    HistoryStore(root, key).add(readings, NOW)
 
 
 def report(folder: RunFolder, record: TrainingRecord, root: Path | None, now: datetime = NOW) -> Report:
@@ -74,10 +74,10 @@ def report(folder: RunFolder, record: TrainingRecord, root: Path | None, now: da
     ("actions", "waited"), [(["run"], False), (["wait", "run"], True), (["run", "pause", "run"], True), ([], None)]
 )
 def test_a_queue_is_told_from_a_wait_by_the_decisions(tmp_path: Path, actions: list[str], waited: bool | None) -> None:
-    moments = [*[SUBMITTED, SUBMITTED + HALF_HOUR][: len(actions) - 1], STARTED]
-    looks = [look(at, None) | {"action": action} for at, action in zip(moments, actions, strict=False)]
+    times = [*[SUBMITTED, SUBMITTED + HALF_HOUR][: len(actions) - 1], STARTED]
+    looks = [look(at, None) | {"action": action} for at, action in zip(times, actions, strict=False)]
     folder, record = finished(tmp_path, looks)
-    assert wait_evidence(record, folder, tmp_path, now=NOW).waited is waited
+    assert wait_evidence(record, folder, tmp_path, now=NOW).delay.waited is waited
     assert ("Waiting 5 h made" in report(folder, record, tmp_path).headline.text) == (waited is not False)
 
 
@@ -99,9 +99,9 @@ def test_the_looks_of_the_wait_fill_what_the_history_lacks(tmp_path: Path) -> No
     """Looked at every half-hour, and the deadline was the end of the run."""
     looks = [look(reading.start, reading, STARTED + timedelta(hours=1)) for reading in grid((0, 5))]
     folder, record = finished(tmp_path, looks)
-    oracle = report(folder, record, None).waiting.perfect_foresight
-    assert oracle is not None
-    assert oracle.captured_percent == pytest.approx(100.0)
+    foresight = report(folder, record, None).waiting.perfect_foresight
+    assert foresight is not None
+    assert foresight.captured_percent == pytest.approx(100.0)
 
 
 def test_what_a_ledger_booked_at_a_forecast_is_taken_from_the_history(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_decisions_of_an_earlier_run_in_the_same_folder_are_not_this_runs(tmp_pa
     before = look(SUBMITTED - timedelta(days=1), None, DEADLINE - timedelta(days=1))
     after = look(NOW, None, DEADLINE + timedelta(days=3))
     folder, record = finished(tmp_path, [before, look(SUBMITTED, grid()[0]), after])
-    assert wait_evidence(record, folder, None, now=NOW).deadline == DEADLINE
+    assert wait_evidence(record, folder, None, now=NOW).delay.deadline == DEADLINE
 
 
 def test_a_missed_deadline_is_told(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_a_replayed_run_is_set_against_the_trace_that_it_replayed(tmp_path: Path
     folder, record = write_run(tmp_path / "run", rows, submitted_at=SUBMITTED, at_submission=day[:2], grid=settings)
     folder.append_decisions([look(SUBMITTED, day[0])])
     record = record.model_copy(update={"emission_factor_type": EmissionFactorType.LIFECYCLE})
-    oracle = report(folder, record, None, now=SUBMITTED).waiting.perfect_foresight
-    assert oracle is not None
+    foresight = report(folder, record, None, now=SUBMITTED).waiting.perfect_foresight
+    assert foresight is not None
     values = [reading.carbon_intensity_gco2eq_per_kwh for reading in day]
-    assert oracle.emissions_gco2eq == pytest.approx(record.energy_kwh.total * min(values))
-    assert oracle.intensity_kinds == {IntensityKind.REPLAYED: pytest.approx(1.0)}
-    assert oracle.sources == ("replay:profile",)
+    assert foresight.emissions_gco2eq == pytest.approx(record.energy_kwh.total * min(values))
+    assert foresight.intensity_kinds == {IntensityKind.REPLAYED: pytest.approx(1.0)}
+    assert foresight.sources == ("replay:profile",)

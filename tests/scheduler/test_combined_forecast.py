@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from lowtide.config.zones import find_zone
-from lowtide.grid.forecast.uncertainty import DAYS, StoredForecasts
+from lowtide.grid.forecast.uncertainty import DAYS, stored_forecast_errors
 from lowtide.grid.outlook import LONGEST_PAST, DataNeeds, ForecastCombiner, HistoryPredictor, Outlook, StoredPast
 from lowtide.records import Forecast, IntensityKind
 
@@ -63,7 +63,7 @@ def test_only_what_is_wanted_is_made(foresight):
     assert (nothing.prediction, nothing.trailing) == (None, None)
     days_before = ForecastCombiner(foresight).combined(provider_says(140.0), T0, DataNeeds(trailing=True), "neso")
     assert days_before.prediction is None
-    assert days_before.trailing.percentile(30.0, timedelta(days=7)) > 0
+    assert days_before.trailing(30.0, timedelta(days=7)) > 0
 
 
 def test_what_has_not_ended_is_not_seen():
@@ -71,9 +71,9 @@ def test_what_has_not_ended_is_not_seen():
     until_now = past_readings(days=40)
     later = past_readings(days=3, end=T0 + timedelta(days=3))
     alone, together = (HistoryPredictor(lambda now, r=r: r, LONDON) for r in (until_now, (*until_now, *later)))
-    assert alone.prediction(T0).curve == together.prediction(T0).curve
+    assert alone.prediction(T0).curve.values == together.prediction(T0).curve.values
     window = timedelta(days=7)
-    assert alone.trailing(T0).percentile(30.0, window) == together.trailing(T0).percentile(30.0, window)
+    assert alone.trailing(T0)(30.0, window) == together.trailing(T0)(30.0, window)
 
 
 def test_a_store_is_read_again_when_it_has_grown_and_forecasts_in_it_are_no_past(tmp_path):
@@ -104,15 +104,19 @@ def test_how_good_a_provider_was_is_known_from_the_forecasts_that_were_stored(tm
         promised += [reading(100.0, origin + HOUR, kind=IntensityKind.FORECAST)]
         kept.add(promised, origin - timedelta(minutes=5))
         kept.add([reading(200.0, origin), reading(120.0 - 40.0 * (day % 2), origin + HOUR)], origin + 3 * HOUR)
-    told = ForecastCombiner(None, StoredForecasts(kept)).combined(provider_says(100.0), T0, ALL, "neso").prediction
+    told = (
+        ForecastCombiner(None, stored_forecast_errors(kept)).combined(provider_says(100.0), T0, ALL, "neso").prediction
+    )
     now_s, later_s = T0.timestamp(), (T0 + HOUR).timestamp()
     curve = type(told.curve)([now_s, later_s, later_s + 3600.0], [200.0, 100.0])
-    assert told.past_errors.saving_interval_percent(curve, now_s, later_s, 3600.0) == pytest.approx((40.0, 60.0))
+    assert told.past_errors(T0).saving_interval_percent(curve, now_s, later_s, 3600.0) == pytest.approx((40.0, 60.0))
 
 
 def test_a_provider_whose_forecasts_were_not_stored_gets_no_interval(tmp_path):
     kept = store(tmp_path)
     kept.add(past_readings(days=30), T0)
-    told = ForecastCombiner(None, StoredForecasts(kept)).combined(provider_says(100.0), T0, ALL, "neso").prediction
+    told = (
+        ForecastCombiner(None, stored_forecast_errors(kept)).combined(provider_says(100.0), T0, ALL, "neso").prediction
+    )
     later_s = (T0 + HOUR).timestamp()
-    assert told.past_errors.saving_interval_percent(told.curve, T0.timestamp(), later_s, 3600.0) is None
+    assert told.past_errors(T0).saving_interval_percent(told.curve, T0.timestamp(), later_s, 3600.0) is None

@@ -27,7 +27,7 @@ class Wide:
 
 
 def seen(**changes: Any) -> Outlook:
-    return Outlook(prediction=prediction([300.0] * 3 + [150.0] * 20, **{"past_errors": Wide()} | changes))
+    return Outlook(prediction=prediction([300.0] * 3 + [150.0] * 20, **{"past_errors": lambda now: Wide()} | changes))
 
 
 def test_an_expected_saving_gets_its_interval_in_figures_and_in_words() -> None:

@@ -75,8 +75,8 @@ def test_extension_takes_the_first_where_it_lasts_and_the_second_beyond(
     first: IntensityCurve, second: IntensityCurve, by: int, at: int
 ) -> None:
     second = IntensityCurve([edge + by for edge in second.edges_s], second.values)
-    both, moment = first.extended_by(second), first.start_s + at
-    assert both.value_at(moment) == (first if moment < first.end_s else second).value_at(moment)
+    both, time = first.extended_by(second), first.start_s + at
+    assert both.value_at(time) == (first if time < first.end_s else second).value_at(time)
     assert both.start_s == first.start_s
     assert both.end_s == max(first.end_s, second.end_s)
 

@@ -1,4 +1,4 @@
-"""Deadlines become absolute moments at submission, also when the clocks change."""
+"""Deadlines become absolute times at submission, also when the clocks change."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -9,6 +9,7 @@ from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError
 from lowtide.grid.client import IntensityClient, ProviderClient
 from lowtide.grid.http import Limits, Transport
+from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor
 from lowtide.grid.providers.neso import NesoProvider
 from lowtide.records import EmissionFactorType, IntensityKind, Reading
 from lowtide.scheduler.decision import decide
@@ -30,26 +31,24 @@ def server() -> Iterator[Loopback]:
 
 
 @dataclass
-class Stored:
-    """A history that knows some hours, or is damaged."""
+class Past:
+    """The actual values of some days, all alike, or a history that is damaged."""
 
-    hours: int
+    days: int
     value: float = 80.0
     damaged: bool = False
 
-    def typical(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+    def __call__(self, now: datetime) -> tuple[Reading, ...]:
         if self.damaged:
             raise ArtifactError("part 7 is cut off; remove it")
-        first = start.replace(minute=0, second=0, microsecond=0)
-        hours = (first + n * HOUR for n in range(self.hours))
-        kind = IntensityKind.FORECAST
-        return tuple(reading(self.value, hour, kind=kind, source="history:14d") for hour in hours if hour < end)
+        return tuple(reading(self.value, SLOT - n * HOUR) for n in range(24 * self.days, 0, -1))
 
 
-def signal(server: Loopback, history: Stored | None) -> IntensityClient:
+def signal(server: Loopback, past: Past | None) -> IntensityClient:
     zone = find_zone("GB")
-    feed = ProviderClient(provider=NesoProvider(), session=Transport(server.url, limits=Limits(retries=0)), zone=zone)
-    return IntensityClient(zone, feed, history=history)
+    feed = ProviderClient(provider=NesoProvider(), transport=Transport(server.url, limits=Limits(retries=0)), zone=zone)
+    history = None if past is None else HistoryPredictor(past, zone.timezone)
+    return IntensityClient(zone, feed, combiner=ForecastCombiner(history))
 
 
 def names(steps: tuple[str, ...]) -> list[str]:
@@ -57,34 +56,37 @@ def names(steps: tuple[str, ...]) -> list[str]:
 
 
 def test_the_steps_come_in_order_and_end_at_the_first_that_has_a_reading(server: Loopback) -> None:
-    looked = signal(server, Stored(48))
+    looked = signal(server, Past(20))
     assert names(looked.outlook(NOW).steps) == ["neso"]
     assert names(looked.outlook(NOW).steps) == ["neso", "last good reading"]
     late = looked.outlook(SLOT + HALF_HOUR + timedelta(hours=2, seconds=1))
     assert names(late.steps) == ["neso", "last good reading", "history"]
     assert late.reading is not None
-    assert (late.reading.source, late.reading.kind) == ("history:14d", IntensityKind.FORECAST)
+    assert (late.reading.source, late.reading.kind) == ("history", IntensityKind.FORECAST)
+    assert (late.reading.start, late.reading.end) == (SLOT + 2 * HOUR, SLOT + 3 * HOUR)
+    assert late.reading.carbon_intensity_gco2eq_per_kwh == pytest.approx(80.0)
 
 
 def test_the_history_s_hour_is_of_the_same_meaning_and_compared_with_the_threshold(server: Loopback) -> None:
     server.route("/intensity", status(503))
-    outlook = signal(server, Stored(48, value=80.0)).outlook(NOW)
+    outlook = signal(server, Past(20)).outlook(NOW)
     assert outlook.threshold_comparable
     decision = decide(job(failure_budget=1), NOW, outlook)
     assert (decision.action, decision.reason) == (Action.RUN, Reason.BELOW_THRESHOLD)
-    assert "history:14d" in decision.text
+    assert "history" in decision.text
 
 
 @pytest.mark.parametrize(
     ("history", "told"),
     [
-        (None, "history: none stored"),
-        (Stored(0), "history: none stored"),
-        (Stored(48, damaged=True), "part 7 is cut off"),
+        (None, "history: too little is stored"),
+        (Past(0), "history: too little is stored"),
+        (Past(2), "history: too little is stored"),
+        (Past(20, damaged=True), "part 7 is cut off"),
     ],
 )
 def test_without_a_usable_history_the_profile_is_the_fallback_and_the_reason_is_reported(
-    server: Loopback, history: Stored | None, told: str
+    server: Loopback, history: Past | None, told: str
 ) -> None:
     server.route("/intensity", status(503))
     outlook = signal(server, history).outlook(NOW)
@@ -96,12 +98,11 @@ def test_without_a_usable_history_the_profile_is_the_fallback_and_the_reason_is_
     assert "is not compared with the average direct one" in outlook.steps[3]
 
 
-@pytest.mark.parametrize(("hours", "source"), [(48, "history:14d"), (20, "profile:2023")])
-def test_hours_are_ordered_by_the_history_only_where_it_knows_a_day_of_them(
-    server: Loopback, hours: int, source: str
-) -> None:
-    shape = signal(server, Stored(hours)).outlook(NOW).shape
-    assert {hour.source for hour in shape} == {source}
+def test_without_a_provider_a_policy_that_plans_nothing_follows_the_history_s_order_too(server: Loopback) -> None:
+    server.route("/intensity", status(503))
+    outlook = signal(server, Past(20)).outlook(NOW)
+    assert outlook.prediction is not None
+    assert outlook.prediction.source.startswith("the history (20 days")
 
 
 def test_a_reopened_signal_keeps_what_the_older_one_learned(server: Loopback) -> None:

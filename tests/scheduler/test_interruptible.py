@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowtide.config.schema import PausingConfig
-from lowtide.grid.outlook import Outlook, Prediction
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.outlook import Outlook
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.job import Job, Progress
 from lowtide.scheduler.types import Action, Reason

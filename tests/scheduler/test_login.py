@@ -10,8 +10,9 @@ import pytest
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ConfigurationError, ProviderUnavailable
 from lowtide.grid.factory import open_signal
-from lowtide.grid.http import Credentials, Limits, Request, Transport
-from lowtide.grid.providers.watttime import TokenAuth
+from lowtide.grid.http import Credentials, Limits, Request
+from lowtide.grid.providers import watttime
+from lowtide.grid.providers.watttime import LoginTransport
 
 from tests.support.loopback import Loopback, answer, json_answer, redirect, status
 
@@ -34,9 +35,8 @@ class Watch:
         return self.s
 
 
-def line(server: Loopback, watch: Watch | None = None, access: Credentials = ACCESS) -> TokenAuth:
-    transport = Transport(server.url, limits=Limits(retries=0), credentials_place=access.place)
-    return TokenAuth(transport, access, monotonic=watch or Watch())
+def line(server: Loopback) -> LoginTransport:
+    return LoginTransport(server.url, ACCESS, limits=Limits(retries=0))
 
 
 def tokens(server: Loopback) -> list[str]:
@@ -58,9 +58,10 @@ def test_one_login_serves_many_requests_and_the_password_goes_to_the_login_only(
     assert logins(server) == 1
 
 
-def test_a_token_is_renewed_before_its_30_minutes_are_over(server: Loopback) -> None:
+def test_a_token_is_renewed_before_its_30_minutes_are_over(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch()
-    asked = line(server, watch)
+    monkeypatch.setattr(watttime, "monotonic", watch)
+    asked = line(server)
     for minute in (0, 20, 25, 45):
         watch.s = 60.0 * minute
         asked.get(ASK)

@@ -84,7 +84,7 @@ REFUSED: dict[str, Any] = {
     "an hour": changed(to=f"{T0 + HOUR:%Y-%m-%dT%H:%MZ}"),
     "backwards": changed(to=f"{T0 - HALF_HOUR:%Y-%m-%dT%H:%MZ}"),
     "no offset": changed(**{"from": "2026-03-02T22:00"}),
-    "no moment": changed(**{"from": "yesterday"}),
+    "no time": changed(**{"from": "yesterday"}),
     "contradiction": {"data": [slot(T0, forecast=100), slot(T0, forecast=101)]},
     "overlap": {"data": [slot(T0), slot(T0 + timedelta(minutes=15))]},
     "a region": {"data": {"regionid": 13, "data": [slot(T0)]}},
@@ -122,15 +122,15 @@ def test_any_bytes_give_readings_or_a_refusal(body: bytes) -> None:
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-MOMENT_TEXTS = st.sampled_from(
+TIME_TEXTS = st.sampled_from(
     ["2026-03-02T22:00Z", "2026-03-02T22:30Z", "0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59"]
 )
 JUNK = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.text(max_size=4), SCALARS, max_size=2)
 SLOTS = st.fixed_dictionaries(
     {},
     optional={
-        "from": MOMENT_TEXTS | JUNK,
-        "to": MOMENT_TEXTS | JUNK,
+        "from": TIME_TEXTS | JUNK,
+        "to": TIME_TEXTS | JUNK,
         "intensity": st.fixed_dictionaries({}, optional={"forecast": SCALARS, "actual": SCALARS}) | JUNK,
         "regionid": SCALARS,
         "data": JUNK,

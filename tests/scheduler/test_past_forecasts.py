@@ -2,8 +2,9 @@
 
 import random
 
+import numpy as np
 import pytest
-from lowtide.grid.forecast.uncertainty import LEAST_FORECASTS, PastForecast, PastForecasts
+from lowtide.grid.forecast.uncertainty import LEAST_FORECASTS, LeadErrors
 from lowtide.grid.series import IntensityCurve
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -14,18 +15,16 @@ def flat(origin_s, values):
 
 
 def past(day, error_now=0.0, error_later=0.0):
-    return PastForecast(
-        origin_s=day * DAY,
-        forecast=flat(day * DAY, [200.0, 100.0]),
-        actual=flat(day * DAY, [200.0 + error_now, 100.0 + error_later]),
-    )
+    return day * 24, [error_now, error_later]
 
 
 TODAY = flat(100 * DAY, [200.0, 100.0])
 
 
-def interval(forecasts):
-    return PastForecasts(forecasts).saving_interval_percent(TODAY, 100 * DAY, 100 * DAY + HOUR, HOUR)
+def interval(forecasts, later_s=HOUR):
+    hours, errors = zip(*forecasts, strict=True)
+    past_errors = LeadErrors(np.array(hours), np.array(errors), fewest=LEAST_FORECASTS)
+    return past_errors.saving_interval_percent(TODAY, 100 * DAY, 100 * DAY + later_s, HOUR)
 
 
 def test_forecasts_that_were_right_leave_no_doubt():
@@ -49,7 +48,7 @@ def test_too_few_past_forecasts_or_a_block_outside_the_curve_give_no_interval():
     many = [past(day) for day in range(LEAST_FORECASTS)]
     assert interval(many[1:]) is None
     assert interval(many) is not None
-    assert PastForecasts(many).saving_interval_percent(TODAY, 100 * DAY, 100 * DAY + 5 * HOUR, HOUR) is None
+    assert interval(many, later_s=5 * HOUR) is None
 
 
 def test_the_interval_holds_four_of_five_outcomes_of_the_same_weather():

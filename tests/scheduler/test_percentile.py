@@ -19,7 +19,7 @@ class Days:
 
     values: tuple[float, ...]
 
-    def percentile(self, percent: float, window: timedelta) -> float | None:
+    def __call__(self, percent: float, window: timedelta) -> float | None:
         if not self.values:
             return None
         return sorted(self.values)[int(percent / 100 * len(self.values))] + window / timedelta(days=1)

@@ -34,22 +34,20 @@ def grid(zone: str, **wanted: object) -> GridConfig:
     ],
 )
 def test_auto_takes_one_without_a_key_else_the_one_whose_key_is_given(zone: str, credentials: str, chosen: str) -> None:
-    name = choose_provider(
-        grid(zone), find_zone(zone), has_token="token" in credentials, has_login="login" in credentials
-    )
-    assert name == chosen
+    given = dict.fromkeys(credentials.split(), SECRET)
+    assert choose_provider(grid(zone), find_zone(zone), Credentials(**given)) == chosen
 
 
 def test_auto_passes_over_a_provider_that_cannot_give_what_is_wanted() -> None:
     direct = grid("GB", emission_factor_type="lifecycle")
-    assert choose_provider(direct, find_zone("GB"), has_token=True, has_login=False) == "electricity_maps"
+    assert choose_provider(direct, find_zone("GB"), Credentials(token="t")) == "electricity_maps"
     marginal = grid("US-MIDA-PJM", signal_type="marginal", region="PJM_NJ")
-    assert choose_provider(marginal, find_zone("US-MIDA-PJM"), has_token=True, has_login=True) == "watttime"
+    assert choose_provider(marginal, find_zone("US-MIDA-PJM"), Credentials(login="me", token="p")) == "watttime"
 
 
 def test_auto_refuses_what_no_provider_of_the_zone_gives() -> None:
     with pytest.raises(ConfigurationError, match="lifecycle"):
-        choose_provider(grid("GB", emission_factor_type="lifecycle"), find_zone("GB"), has_token=False, has_login=False)
+        choose_provider(grid("GB", emission_factor_type="lifecycle"), find_zone("GB"), Credentials())
 
 
 @pytest.mark.parametrize(

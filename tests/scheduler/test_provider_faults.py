@@ -185,11 +185,11 @@ def test_the_hour_in_which_the_clocks_change_is_found(
 ) -> None:
     speaker = SERVERS[provider]
     for minutes in (-10, 0, 10):
-        moment = change + timedelta(minutes=minutes)
-        speaker.route(server, speaker.answering(moment, 100 + minutes))
-        outlook = speaker.signal(server.url).outlook(moment)
+        time = change + timedelta(minutes=minutes)
+        speaker.route(server, speaker.answering(time, 100 + minutes))
+        outlook = speaker.signal(server.url).outlook(time)
         assert outlook.reading is not None
-        assert outlook.reading.covers(moment)
+        assert outlook.reading.covers(time)
         assert outlook.reading.carbon_intensity_gco2eq_per_kwh == 100 + minutes
 
 

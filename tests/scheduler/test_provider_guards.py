@@ -34,7 +34,7 @@ class Shape:
     step: timedelta
     series: Callable[[datetime, list[Any]], Any]
     rows: Callable[[Any], list[list[Any]]]
-    """The lists whose items at one index belong to one moment."""
+    """The lists whose items at one index belong to one time."""
     forecast: Callable[[datetime, list[Any]], Any]
 
 
@@ -193,14 +193,14 @@ def test_an_answer_for_another_zone_is_refused(case: str) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("moment", ["yesterday", "2026-03-02T22:00", 10**18, None, "9999-12-31T23:59:59Z", True])
-def test_a_time_that_is_not_one_is_refused(shape: Shape, moment: Any) -> None:
+@pytest.mark.parametrize("time", ["yesterday", "2026-03-02T22:00", 10**18, None, "9999-12-31T23:59:59Z", True])
+def test_a_time_that_is_not_one_is_refused(shape: Shape, time: Any) -> None:
     answer = shape.series(T0, [300])
     if shape.provider.name == "energy_charts":
-        answer["unix_seconds"] = [moment]
+        answer["unix_seconds"] = [time]
     else:
         key = {"neso": "from", "electricity_maps": "datetime", "watttime": "point_time", "carbon_aware_sdk": "time"}
-        shape.rows(answer)[0][0][key[shape.provider.name]] = moment
+        shape.rows(answer)[0][0][key[shape.provider.name]] = time
     refusal(shape, answer)
 
 

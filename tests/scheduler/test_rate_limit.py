@@ -1,7 +1,6 @@
 """Retry-After: kept, bounded, and not forgotten by a shorter one."""
 
 import pytest
-from lowtide.errors import ProviderUnavailable
 from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold
 
 
@@ -16,26 +15,24 @@ class Watch:
 def test_a_provider_is_left_alone_for_as_long_as_it_asked() -> None:
     watch = Watch()
     rate_limit = RateLimitHold(watch)
-    rate_limit.check("neso")
-    rate_limit.note(ProviderUnavailable("x", retry_after_s=60.0))
+    assert rate_limit.remaining_s() == 0.0
+    rate_limit.hold(60.0)
     watch.s += 59.0
-    with pytest.raises(ProviderUnavailable, match="next request allowed in 1 s") as caught:
-        rate_limit.check("neso")
-    assert caught.value.retry_after_s == pytest.approx(1.0)
+    assert rate_limit.remaining_s() == pytest.approx(1.0)
     watch.s += 1.0
-    rate_limit.check("neso")
+    assert rate_limit.remaining_s() == 0.0
 
 
 @pytest.mark.parametrize("asked", [10_000.0, 1e12])
 def test_no_provider_is_left_alone_for_more_than_an_hour(asked: float) -> None:
     watch = Watch()
     rate_limit = RateLimitHold(watch)
-    rate_limit.note(ProviderUnavailable("x", retry_after_s=asked))
+    rate_limit.hold(asked)
     assert rate_limit.remaining_s() == LONGEST_HOLD_S
 
 
 def test_a_shorter_wish_does_not_shorten_an_earlier_one_and_none_changes_nothing() -> None:
     rate_limit = RateLimitHold(Watch())
-    for wish in (60.0, 5.0, None):
-        rate_limit.note(ProviderUnavailable("x", retry_after_s=wish))
+    for wish in (60.0, 5.0, 0.0):
+        rate_limit.hold(wish)
     assert rate_limit.remaining_s() == 60.0

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import get_args
 
 import pytest
-from lowtide.airflow.connection_form import EXTRA_FIELDS
+from lowtide.airflow.provider_info import EXTRA_FIELDS
 from lowtide.config.providers import LIVE_PROVIDERS, PROVIDERS
 from lowtide.config.schema import GridConfig, PolicyName
 from lowtide.scheduler.policies import POLICIES

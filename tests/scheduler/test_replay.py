@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ArtifactError, ConfigurationError
-from lowtide.grid.clock import ReplayClock, SystemClock, clock_for
 from lowtide.grid.factory import open_signal, replay_anchor
 from lowtide.grid.providers.offline import read_trace
-from lowtide.records import IntensityKind, ReplayAnchor
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.records import Clock, IntensityKind, ReplayAnchor
+from lowtide.timeutil import format_time, utc_now
 
 from tests.support.grid import HOUR
 
@@ -27,7 +26,7 @@ def grid(trace: Path | str | None, virtual_start: str = "2025-04-15T02:00Z", zon
 
 
 def rows(*values: float, step: timedelta = HOUR) -> str:
-    return HEADER + "".join(f"{format_moment(START + i * step)},{value}\n" for i, value in enumerate(values))
+    return HEADER + "".join(f"{format_time(START + i * step)},{value}\n" for i, value in enumerate(values))
 
 
 @pytest.fixture
@@ -69,9 +68,9 @@ def test_beyond_the_trace_the_energy_is_booked_as_modelled_not_wrapped(trace: Pa
     assert [p.kind for p in pieces] == [IntensityKind.REPLAYED, IntensityKind.MODELLED]
 
 
-@pytest.mark.parametrize("moment", ["2025-04-14T23:59Z", "2025-04-16T00:00Z", "2026-04-15T12:00Z"])
-def test_a_start_outside_the_trace_is_reported_when_the_signal_is_opened(trace: Path, moment: str) -> None:
-    config = grid(trace, moment)
+@pytest.mark.parametrize("virtual_start", ["2025-04-14T23:59Z", "2025-04-16T00:00Z", "2026-04-15T12:00Z"])
+def test_a_start_outside_the_trace_is_reported_when_the_signal_is_opened(trace: Path, virtual_start: str) -> None:
+    config = grid(trace, virtual_start)
     with pytest.raises(ConfigurationError, match=r"outside the trace GB_day.csv \(2025-04-15T00:00:00Z"):
         open_signal(config, anchor=replay_anchor(config, utc_now()))
 
@@ -83,7 +82,7 @@ def test_a_wait_that_leaves_the_trace_is_reported_too(trace: Path) -> None:
 
 def test_a_gap_in_the_trace_is_a_failed_check_filled_by_the_profile(tmp_path: Path) -> None:
     path = tmp_path / "gap.csv"
-    path.write_text(rows(1, 2) + f"{format_moment(START + 5 * HOUR)},6\n")
+    path.write_text(rows(1, 2) + f"{format_time(START + 5 * HOUR)},6\n")
     outlook = open_signal(grid(path)).outlook(START + 3 * HOUR)
     assert outlook.failed_checks == 1
     assert outlook.reading is not None
@@ -159,21 +158,19 @@ def test_a_virtual_start_that_is_not_a_time_is_reported(text: str) -> None:
 def test_the_anchor_goes_to_virtual_time_and_back(virtual_start: datetime, speed: float, seconds: int) -> None:
     anchor = ReplayAnchor(real_start=START, virtual_start=virtual_start, speed=speed)
     virtual = virtual_start + timedelta(seconds=seconds)
-    # real moments hold whole microseconds, of which one is ``speed`` virtual ones
+    # real times hold whole microseconds, of which one is ``speed`` virtual ones
     assert abs(anchor.virtual(anchor.real(virtual)) - virtual) <= timedelta(microseconds=speed + 2)
 
 
 def test_a_replay_s_clock_runs_at_its_speed_and_sleeps_real_seconds() -> None:
-    clock = clock_for(ReplayAnchor(real_start=utc_now() - timedelta(seconds=10), virtual_start=START, speed=120))
-    assert isinstance(clock, ReplayClock)
+    clock = Clock(ReplayAnchor(real_start=utc_now() - timedelta(seconds=10), virtual_start=START, speed=120))
     assert clock.now() - START == pytest.approx(timedelta(minutes=20), abs=timedelta(minutes=1))
     assert clock.seconds_until(START + timedelta(minutes=40)) == pytest.approx(10.0, abs=0.5)
     assert clock.seconds_until(START) == 0.0
 
 
 def test_the_system_clock_tells_real_time_and_never_sleeps_backwards() -> None:
-    clock = clock_for(None)
-    assert isinstance(clock, SystemClock)
+    clock = Clock()
     assert abs(clock.now() - utc_now()) < timedelta(seconds=1)
     assert clock.seconds_until(utc_now() + timedelta(seconds=60)) == pytest.approx(60.0, abs=1.0)
     assert clock.seconds_until(START) == 0.0

@@ -36,7 +36,7 @@ def tasks(draw: st.DrawFn, most_slots: int = 9) -> tuple[IntensityCurve, Task]:
 
 def brute_force(curve: IntensityCurve, task: Task) -> float:
     """The least cost of all patterns of slots that keep to the rules."""
-    first, last = (round((moment - BEGIN) / SLOT) for moment in (task.work_from_s, task.end_s))
+    first, last = (round((time - BEGIN) / SLOT) for time in (task.work_from_s, task.end_s))
     patterns = itertools.combinations(range(first, last), round(task.work_s / SLOT))
     allowed = (segments for pattern in patterns if (segments := _segments(task, pattern)) is not None)
     return min(priced(curve, task, segments).cost for segments in allowed)
@@ -166,7 +166,7 @@ def test_work_that_no_longer_fits_runs_at_once() -> None:
     curve = IntensityCurve([BEGIN, BEGIN + 7200], [100.0])
     found = plans(curve, Task(BEGIN, BEGIN + 1800, 3600, "paused", 600.0, 300.0, 60.0, 1))
     assert found is not None
-    assert found.runs_now
+    assert found.best is found.now
     assert found.best.segments == ((BEGIN, BEGIN + 3900),)
 
 

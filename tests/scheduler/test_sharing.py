@@ -11,7 +11,7 @@ from lowtide.errors import ConfigurationError
 from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal
 from lowtide.grid.http import ONE_TRY, Credentials
-from lowtide.grid.shared import SharedSource, SharedSources, in_network_thread
+from lowtide.grid.shared import SharedOutlook, SharedSource, SharedSources, in_network_thread
 from lowtide.timeutil import utc_now
 
 from tests.support import loopback
@@ -45,39 +45,41 @@ def opener(url: str, **access: str):
 def test_all_who_come_during_a_request_wait_for_that_one(server: Loopback) -> None:
     server.route("/intensity", loopback.slow_body(b'{"data": []}', pause_s=0.02), good())
 
-    async def fifty_waits() -> set[int]:
+    async def fifty_waits() -> list[SharedOutlook]:
         source = SharedSource(opener(server.url))
-        looks = await asyncio.gather(*(source.check(60.0) for _ in range(50)))
-        return {look.number for look in looks}
+        return await asyncio.gather(*(source.check(60.0) for _ in range(50)))
 
-    assert asyncio.run(fifty_waits()) == {1}
+    first, *others = asyncio.run(fifty_waits())
+    assert all(look is first for look in others)
     assert len(server.seen) == 1
 
 
 def test_within_an_interval_nothing_is_asked_and_after_it_once(server: Loopback) -> None:
     server.route("/intensity", good())
 
-    async def looks() -> list[int]:
+    async def looks() -> list[SharedOutlook]:
         source = SharedSource(opener(server.url))
-        numbers = [(await source.check(0.3)).number for _ in range(3)]
+        first = [await source.check(0.3) for _ in range(3)]
         await asyncio.sleep(0.35)
-        return numbers + [look.number for look in await asyncio.gather(*(source.check(0.3) for _ in range(20)))]
+        return first + await asyncio.gather(*(source.check(0.3) for _ in range(20)))
 
-    assert asyncio.run(looks()) == [1, 1, 1] + [2] * 20
+    found = asyncio.run(looks())
+    assert [look is found[0] for look in found] == [True] * 3 + [False] * 20
+    assert all(look is found[-1] for look in found[3:])
     assert len(server.seen) == 2
 
 
 def test_a_wait_that_is_cancelled_does_not_cancel_the_check_of_the_others(server: Loopback) -> None:
     server.route("/intensity", loopback.slow_body(b'{"data": []}', pause_s=0.02))
 
-    async def one_leaves() -> int:
+    async def one_leaves() -> SharedOutlook:
         source = SharedSource(opener(server.url))
         leaving, staying = (asyncio.create_task(source.check(60.0)) for _ in range(2))
         await asyncio.sleep(0.05)
         leaving.cancel()
-        return (await staying).number
+        return await staying
 
-    assert asyncio.run(one_leaves()) == 1
+    assert "without a single value" in asyncio.run(one_leaves()).outlook.steps[0]
     assert len(server.seen) == 1
 
 
@@ -88,9 +90,9 @@ def test_a_sleeper_wakes_when_another_brings_news_and_else_in_its_own_time(serve
         source = SharedSource(opener(server.url))
         first = await source.check(60.0)
         began = time.monotonic()
-        await source.sleep(0.2, after=first.number)
+        await source.sleep(0.2, after=first)
         alone_s = time.monotonic() - began
-        sleeper = asyncio.create_task(source.sleep(30.0, after=first.number))
+        sleeper = asyncio.create_task(source.sleep(30.0, after=first))
         began = time.monotonic()
         await source.check(0.0)
         await sleeper
@@ -173,13 +175,13 @@ def test_a_source_outlives_its_last_user_for_an_interval_and_no_longer(server: L
         for _ in range(2):
             async with sources.lease("GB", opener(server.url), linger_s=LINGER_S) as source:
                 await source.check(60.0)
-        lingering = len(sources)
+        lingering = len(sources._sources)
         await asyncio.sleep(LINGER_S / 2)
         async with sources.lease("GB", opener(server.url), linger_s=LINGER_S):
             await asyncio.sleep(LINGER_S)
-            used = len(sources)
+            used = len(sources._sources)
         await asyncio.sleep(LINGER_S * 2)
-        return lingering, used, len(sources)
+        return lingering, used, len(sources._sources)
 
     assert asyncio.run(lifetimes()) == (1, 1, 0)
     assert len(server.seen) == 1

@@ -39,7 +39,7 @@ def quick_signal(url: str) -> IntensityClient:
     """Like ``open_signal``, with timeouts that a test can wait for."""
     transport = Transport(url, limits=Limits(retries=0, read_timeout_s=0.3, total_timeout_s=0.5))
     return IntensityClient(
-        find_zone("GB"), ProviderClient(provider=NesoProvider(), session=transport, zone=find_zone("GB"))
+        find_zone("GB"), ProviderClient(provider=NesoProvider(), transport=transport, zone=find_zone("GB"))
     )
 
 
@@ -50,7 +50,7 @@ def test_an_answer_is_the_outlook(server: Loopback) -> None:
     assert outlook.reading is not None
     assert (outlook.reading.carbon_intensity_gco2eq_per_kwh, outlook.reading.kind) == (90.0, IntensityKind.FORECAST)
     assert (outlook.failed_checks, outlook.threshold_comparable, len(outlook.steps)) == (0, True, 1)
-    assert (signal.emission_factor_type, signal.is_replay) == (EmissionFactorType.DIRECT, False)
+    assert signal.provider.emission_factor_type is EmissionFactorType.DIRECT
     assert len(outlook.shape) >= 48
 
 

@@ -6,7 +6,7 @@ from math import isnan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.grid.outlook import TrailingCurve
+from lowtide.grid.outlook import trailing
 from lowtide.grid.series import IntensityCurve
 
 HOUR_S = 3600.0
@@ -22,7 +22,7 @@ def test_it_is_the_least_value_below_which_the_grid_was_for_that_share(
     values: list[float], percent: float, window_h: int, until_h: int
 ) -> None:
     seen = [v for v in values[max(0, until_h - window_h) : until_h] if not isnan(v)]
-    found = TrailingCurve(hourly(values), until_h * HOUR_S).percentile(percent, timedelta(hours=window_h))
+    found = trailing(hourly(values), until_h * HOUR_S)(percent, timedelta(hours=window_h))
     if len(seen) < window_h / 2:
         assert found is None
         return
@@ -33,12 +33,12 @@ def test_it_is_the_least_value_below_which_the_grid_was_for_that_share(
 
 def test_steps_count_by_their_length() -> None:
     curve = IntensityCurve([0, HOUR_S, 1.25 * HOUR_S, 2 * HOUR_S], [100.0, 1.0, 50.0])
-    trailing = TrailingCurve(curve, 2 * HOUR_S)
+    percentile = trailing(curve, 2 * HOUR_S)
     window = timedelta(hours=2)
-    assert [trailing.percentile(p, window) for p in (10, 12.5, 13, 50, 51)] == [1.0, 1.0, 50.0, 50.0, 100.0]
+    assert [percentile(p, window) for p in (10, 12.5, 13, 50, 51)] == [1.0, 1.0, 50.0, 50.0, 100.0]
 
 
 @pytest.mark.parametrize("later", [0.0, 1e6])
 def test_what_comes_after_the_time_is_not_used(later: float) -> None:
-    trailing = TrailingCurve(hourly([100.0, 200.0, 300.0, later, later]), 3 * HOUR_S)
-    assert trailing.percentile(99, timedelta(hours=3)) == 300.0
+    percentile = trailing(hourly([100.0, 200.0, 300.0, later, later]), 3 * HOUR_S)
+    assert percentile(99, timedelta(hours=3)) == 300.0

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 from lowtide.errors import ConfigurationError, ProviderUnavailable
-from lowtide.grid.http import Limits, Request, Transport
+from lowtide.grid.http import Credentials, Limits, Request, Transport
 
 from tests.support import loopback
 from tests.support.loopback import Loopback, answer, redirect, status
@@ -27,7 +27,7 @@ def transport(url: str, *, retries: int = 0, total_timeout_s: float = 5.0, read_
     limits = Limits(
         retries=retries, total_timeout_s=total_timeout_s, read_timeout_s=read_timeout_s, connect_timeout_s=1.0
     )
-    return Transport(url, token=TOKEN, limits=limits)
+    return Transport(url, Credentials(token=TOKEN), limits=limits)
 
 
 def failure(client: Transport, request: Request = ASK) -> ProviderUnavailable:
@@ -53,7 +53,7 @@ def test_a_good_answer_comes_with_query_agent_and_token(server: Loopback) -> Non
 
 def test_a_token_can_go_bare_in_a_header_of_the_provider_s_own(server: Loopback) -> None:
     server.route("/intensity", answer(b"[]"))
-    Transport(server.url + "/", token=TOKEN, token_header="auth-token").get(ASK)
+    Transport(server.url + "/", Credentials(token=TOKEN), token_header="auth-token").get(ASK)
     assert server.seen[0].headers["auth-token"] == TOKEN
     assert "authorization" not in server.seen[0].headers
 
@@ -163,16 +163,15 @@ def test_a_body_beyond_reason_is_not_read_to_its_end(server: Loopback) -> None:
 
 def test_a_redirect_to_another_port_takes_no_token_along(server: Loopback) -> None:
     with Loopback() as other:
-        server.route("/intensity", redirect(f"{other.url}/steal"))
-        assert "redirects to 127.0.0.1" in str(failure(transport(server.url)))
+        server.route("/intensity", redirect(f"{other.url}/steal?key=query-secret".replace("//", "//me:url-secret@", 1)))
+        assert f"redirects to {other.url}, which is not followed" in str(failure(transport(server.url)))
         assert other.seen == []
 
 
-def test_a_redirect_on_the_same_address_is_followed_and_a_circle_is_not(server: Loopback) -> None:
+def test_a_redirect_on_the_same_address_is_not_followed_either(server: Loopback) -> None:
     server.route("/intensity", redirect("/v2/intensity"))
-    server.route("/v2/intensity", answer(b"[2]"), redirect("/v2/intensity"))
-    assert transport(server.url).get(ASK) == b"[2]"
-    assert "circle" in str(failure(transport(server.url)))
+    assert f"redirects to {server.url}, which is not followed" in str(failure(transport(server.url)))
+    assert len(server.seen) == 1
 
 
 def test_a_refused_connection_is_reported_with_the_host() -> None:

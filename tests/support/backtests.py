@@ -16,7 +16,7 @@ POLICIES = ("immediate", "threshold", "percentile", "window", "interruptible")
 
 
 def config(**changes: Any) -> SimConfig:
-    """One job a night of 2 hours with 8 hours of slack, seen by perfect knowledge."""
+    """One job a night of 2 hours with 8 hours of slack, seen by perfect foresight."""
     values: dict[str, Any] = {
         "zone": "DE",
         "timezone": ZoneInfo("UTC"),

@@ -7,7 +7,7 @@ from lowtide.config.schema import ReportConfig
 from lowtide.records import EmissionsInterval, IntensityKind, Phase, Reading, TrainingRecord
 from lowtide.report.compare import compare_runs
 from lowtide.report.model import Report
-from lowtide.report.waiting import WaitEvidence
+from lowtide.report.waiting import NO_EVIDENCE, Delay, WaitEvidence
 
 from tests.support.records import make_record
 from tests.support.valuing import value_interval
@@ -44,7 +44,7 @@ def compare_one(
     *,
     settings: ReportConfig,
     now: datetime,
-    evidence: WaitEvidence | None = None,
+    evidence: WaitEvidence = NO_EVIDENCE,
     notes: Sequence[str] = (),
 ) -> Report:
     """Compare one run with its baseline, or alone."""
@@ -53,14 +53,14 @@ def compare_one(
 
 
 def compared(baseline: TrainingRecord | None, run: TrainingRecord, **settings: object) -> Report:
-    """Compare at a fixed moment with the default settings; two records that a test made are of two trainings."""
+    """Compare at a fixed time with the default settings; two records that a test made are of two trainings."""
     if baseline and baseline.ledger_sha256 == run.ledger_sha256:
         baseline = baseline.model_copy(update={"ledger_sha256": "a" * 64})
     return compare_one(baseline, run, settings=ReportConfig.model_validate(settings), now=NOW)
 
 
 def compared_several(baselines: Sequence[TrainingRecord], runs: Sequence[TrainingRecord], **settings: object) -> Report:
-    """Compare several runs a side at a fixed moment with the default settings."""
+    """Compare several runs a side at a fixed time with the default settings."""
     return compare_runs(baselines, runs, settings=ReportConfig.model_validate(settings), now=NOW)
 
 
@@ -96,7 +96,7 @@ def night(run: TrainingRecord) -> WaitEvidence:
             pue=run.pue,
         )
     ]
-    return WaitEvidence(rows=rows, readings=grid, deadline=run.submitted_at + timedelta(hours=10))
+    return WaitEvidence(rows=rows, readings=grid, delay=Delay(deadline=run.submitted_at + timedelta(hours=10)))
 
 
 def known_bounds(run: TrainingRecord, error: float = 0.4) -> TrainingRecord:

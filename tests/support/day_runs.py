@@ -11,7 +11,7 @@ from lowtide.records import EmissionFactorType, IntensityKind, Phase, Reading, S
 from lowtide.runs.account import derive
 from lowtide.runs.context import RunDetails
 from lowtide.runs.folder import RunFolder
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter
 from lowtide.trainer.protocol import TrainingResult
 from pydantic import BaseModel
@@ -167,8 +167,8 @@ class DayRun:
             "text": f"{action}: GB has {reading.carbon_intensity_gco2eq_per_kwh:g} g/kWh",
             "reading": reading.as_json(),
             "threshold_gco2eq_per_kwh": 150.0,
-            "decided_at": format_moment(at),
-            "deadline": format_moment(self.deadline),
+            "decided_at": format_time(at),
+            "deadline": format_time(self.deadline),
         }
 
 

@@ -6,8 +6,8 @@ from typing import Any
 HOUR = timedelta(hours=1)
 
 
-def stamp(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"
+def stamp(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def point(start: datetime, value: float | None = 216, *, zone: str = "US-CAL-CISO", **changes: Any) -> dict[str, Any]:

@@ -13,9 +13,9 @@ def columns(
     forecast: Sequence[float | None] | None = None,
     step: timedelta = QUARTER,
 ) -> dict[str, Any]:
-    moments = [int((start + i * step).timestamp()) for i in range(len(measured))]
+    times = [int((start + i * step).timestamp()) for i in range(len(measured))]
     return {
-        "unix_seconds": moments,
+        "unix_seconds": times,
         "co2eq": list(measured),
         "co2eq_forecast": [None] * len(measured) if forecast is None else list(forecast),
         "deprecated": False,

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lowtide.grid.outlook import Prediction
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.scheduler.job import Job
 

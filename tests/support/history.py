@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lowtide.grid.history import HistoryKey, HistoryStore, open_history
+from lowtide.grid.history import HistoryKey, HistoryStore
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
 from tests.support.grid import reading
@@ -19,7 +19,7 @@ KEY = HistoryKey(
 
 def store(root: Path, **changes: Any) -> HistoryStore:
     """Open GB's store; each call is a process of its own as far as its memory goes."""
-    return open_history(root, HistoryKey(**KEY.as_json() | changes))
+    return HistoryStore(root, HistoryKey(**KEY.as_json() | changes))
 
 
 def actual(value: float, start: datetime = DAY, **changes: Any) -> Reading:

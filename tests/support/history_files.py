@@ -16,11 +16,11 @@ OLD_COLUMNS = (
 
 
 def portal(folder: Path, *rows: str, columns: str = NEW_COLUMNS, name: str = "hourly.csv", zone: str = "DE") -> Path:
-    """Rows are ``moment,direct,lifecycle,estimated``; values are synthetic."""
+    """Rows are ``time,direct,lifecycle,estimated``; values are synthetic."""
     lines = [columns]
     for row in rows:
-        moment, direct, lifecycle, estimated = row.split(",")
-        lines.append(f"{moment},Germany,Germany,{zone},{direct},{lifecycle},50.1,40.2,entsoe.eu,{estimated},")
+        time, direct, lifecycle, estimated = row.split(",")
+        lines.append(f"{time},Germany,Germany,{zone},{direct},{lifecycle},50.1,40.2,entsoe.eu,{estimated},")
     path = folder / name
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -28,7 +28,7 @@ def read(root: Path, seed: int, count: int) -> None:
     seen: set[object] = set()
     for _ in range(count):
         kept = store(root)
-        now = {k.start for k in kept.known_now(*SPAN)}
+        now = {k.start for k in kept.known(*SPAN)}
         if not seen <= now or kept.unreadable_files:
             sys.exit(f"{len(seen - now)} intervals vanished, unreadable: {kept.unreadable_files}")
         seen = now

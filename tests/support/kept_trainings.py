@@ -5,7 +5,7 @@ from typing import Any
 
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import TrainingError
-from lowtide.trainer.checkpoint_manager import CheckpointManager
+from lowtide.trainer.checkpoint import Checkpointer
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests, TrainingResult
 from lowtide.trainer.trainer import Training
 
@@ -24,7 +24,7 @@ def train(
 
     requests = Requests()
     plan = CheckpointPlan(folder=folder, run_id=run_id, training_id=training_id)
-    checkpointer = CheckpointManager(plan, training, emit=emit, requests=requests)
+    checkpointer = Checkpointer(plan, training, emit=emit, requests=requests)
     try:
         return Training(training, emit=emit, checkpointer=checkpointer).run(), heard
     except TrainingError:

@@ -19,9 +19,9 @@ def slots(start: datetime, *values: float) -> dict[str, Any]:
     return {"data": [slot(start + i * HALF_HOUR, actual=value) for i, value in enumerate(values)]}
 
 
-def slot_start(moment: datetime) -> datetime:
-    """The half-hour that a moment lies in."""
-    return moment.replace(minute=30 * (moment.minute // 30), second=0, microsecond=0)
+def slot_start(time: datetime) -> datetime:
+    """The half-hour that a time lies in."""
+    return time.replace(minute=30 * (time.minute // 30), second=0, microsecond=0)
 
 
 def region(number: int, postcode: str, *half_hours: dict[str, Any]) -> dict[str, Any]:

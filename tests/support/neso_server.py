@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 from tests.support.loopback import Behaviour, Loopback
 from tests.support.neso import HALF_HOUR, slot, slot_start
@@ -20,15 +20,15 @@ def grid_value(start: datetime) -> int:
 def serve_neso(
     server: Loopback, clock: Callable[[], datetime], *, holes: Callable[[datetime], bool] = lambda _: False
 ) -> None:
-    """Answer as NESO does at the clock's moment; half-hours in ``holes`` are missing."""
+    """Answer as NESO does at the clock's time; half-hours in ``holes`` are missing."""
     server.route("/intensity", _answering(lambda _: _slots(slot_start(clock()), clock(), clock(), holes)))
     server.route("/intensity/*", _answering(lambda path: _slots(*_span(path), clock(), holes)))
 
 
 def _span(path: str) -> tuple[datetime, datetime]:
     begin, end = path.split("/")[2:4]
-    start = parse_moment(begin)
-    return slot_start(start), start + timedelta(hours=48) if end == "fw48h" else parse_moment(end)
+    start = parse_time(begin)
+    return slot_start(start), start + timedelta(hours=48) if end == "fw48h" else parse_time(end)
 
 
 def _slots(start: datetime, end: datetime, now: datetime, holes: Callable[[datetime], bool]) -> list[dict[str, Any]]:

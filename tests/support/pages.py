@@ -8,8 +8,7 @@ from typing import Any
 
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_runs
-from lowtide.report.files import write_report
+from lowtide.report.compare import compare_runs, write_report
 from lowtide.report.model import Report
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder

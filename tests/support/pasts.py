@@ -27,9 +27,8 @@ def forecaster_of(
     start: datetime = MONDAY,
     step: timedelta = HOUR,
     timezone: ZoneInfo = BERLIN,
-    limit: timedelta | None = None,
 ) -> HistoryForecaster:
-    return HistoryForecaster(series_of(values, start, step), timezone, history_limit=limit)
+    return HistoryForecaster(series_of(values, start, step), timezone)
 
 
 def grid_forecaster(days: float, start: datetime = MONDAY, seed: int = 1) -> HistoryForecaster:

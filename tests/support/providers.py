@@ -19,26 +19,26 @@ SECRET = "provider-secret"  # never to be seen in any text
 
 @dataclass(frozen=True)
 class Server:
-    """How a provider's server answers for the present moment, with values in gCO2eq/kWh."""
+    """How a provider's server answers for the present time, with values in gCO2eq/kWh."""
 
     provider: str
     zone: str
     path: str
     resolution: timedelta
     body: Callable[[datetime, list[float | None]], object]
-    """An answer whose first interval begins at a moment."""
+    """An answer whose first interval begins at a time."""
     credentials: dict[str, str] = field(default_factory=dict)
 
-    def start(self, moment: datetime) -> datetime:
-        """The beginning of the interval that a moment lies in."""
+    def start(self, time: datetime) -> datetime:
+        """The beginning of the interval that a time lies in."""
         seconds = self.resolution.total_seconds()
-        return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, moment.tzinfo)
+        return datetime.fromtimestamp(time.timestamp() // seconds * seconds, time.tzinfo)
 
-    def answering(self, moment: datetime, *values: float | None) -> Behaviour:
-        return answer(self.bytes(moment, *values))
+    def answering(self, time: datetime, *values: float | None) -> Behaviour:
+        return answer(self.bytes(time, *values))
 
-    def bytes(self, moment: datetime, *values: float | None) -> bytes:
-        return json.dumps(self.body(self.start(moment), list(values))).encode()
+    def bytes(self, time: datetime, *values: float | None) -> bytes:
+        return json.dumps(self.body(self.start(time), list(values))).encode()
 
     def route(self, server: Loopback, *behaviours: Behaviour) -> None:
         """Let the server answer; a login always succeeds."""

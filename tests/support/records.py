@@ -21,7 +21,7 @@ def make_record(
 ) -> TrainingRecord:
     """Return a record of a run that started at once; any field of TrainingRecord may be given by name.
 
-    Emissions, mean intensity, effective batch, train-only figures, moments and wait follow from the rest unless given.
+    Emissions, mean intensity, effective batch, train-only figures, times and wait follow from the rest unless given.
     With ``submission_gco2eq_per_kwh`` the record has a counterfactual at that intensity.
     """
     total = cpu_kwh + gpu_kwh + ram_kwh

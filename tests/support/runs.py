@@ -24,7 +24,7 @@ from lowtide.records import (
 )
 from lowtide.runs.account import derive
 from lowtide.runs.folder import RunFolder
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 from lowtide.tracker.emissions import value_rows
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
 from lowtide.trainer.protocol import TrainingResult
@@ -229,12 +229,12 @@ def check_contract(folder: RunFolder) -> None:
 
 def _joined(rows: list[Any], entries: list[Any], as_of: str | None) -> tuple[float, float]:
     """Grams before PUE, and the energy that has an intensity."""
-    known = [e for e in entries if as_of is None or parse_moment(e["learnt_at"]) <= parse_moment(as_of)]
-    known.sort(key=lambda e: (_BEST_FIRST.index(e["kind"]), -parse_moment(e["learnt_at"]).timestamp()))
-    spans = [(parse_moment(e["start"]), parse_moment(e["end"]), e["carbon_intensity_gco2eq_per_kwh"]) for e in known]
+    known = [e for e in entries if as_of is None or parse_time(e["learnt_at"]) <= parse_time(as_of)]
+    known.sort(key=lambda e: (_BEST_FIRST.index(e["kind"]), -parse_time(e["learnt_at"]).timestamp()))
+    spans = [(parse_time(e["start"]), parse_time(e["end"]), e["carbon_intensity_gco2eq_per_kwh"]) for e in known]
     grams = valued = 0.0
     for row in rows:
-        begin, end = parse_moment(row["start"]), parse_moment(row["end"])
+        begin, end = parse_time(row["start"]), parse_time(row["end"])
         kwh = row["cpu_energy_kwh"] + row["gpu_energy_kwh"] + row["ram_energy_kwh"]
         near = [span for span in spans if span[0] < end and span[1] > begin]
         cuts = sorted({begin, end, *(t for span in near for t in span[:2] if begin < t < end)})

@@ -8,7 +8,7 @@ from typing import Any
 
 from lowtide.io import sha256_of
 from lowtide.records import TrainingRecord
-from lowtide.report.savings import SavingsQuery, savings_ledger
+from lowtide.report.savings import savings_ledger
 from lowtide.report.savings_model import Savings
 
 from tests.support.comparisons import compared, waiting_run
@@ -42,9 +42,9 @@ def write_training(
 
 def decided(action: str, at: datetime, deadline: datetime | None = None) -> dict[str, Any]:
     """Return a decision's keys that the savings ledger reads, in the order in which they are written."""
-    moments = {"decided_at": at.isoformat(), "deadline": deadline.isoformat() if deadline else None}
+    times = {"decided_at": at.isoformat(), "deadline": deadline.isoformat() if deadline else None}
     text = 'said: "action": "wait" for {"action": "pause"}'
-    return {"action": action, "reason": "threshold", "text": text, "reading": None, **moments}
+    return {"action": action, "reason": "threshold", "text": text, "reading": None, **times}
 
 
 def waited_until_start(record: TrainingRecord, deadline: datetime | None = None) -> list[dict[str, Any]]:
@@ -54,12 +54,12 @@ def waited_until_start(record: TrainingRecord, deadline: datetime | None = None)
 
 
 def nightly(day: int = 1, month: int = 3, **changes: Any) -> TrainingRecord:
-    """Return a run of the nightly DAG that waited; each has an id, moments and figures of its own."""
+    """Return a run of the nightly DAG that waited; each has an id, times and figures of its own."""
     submitted_at = datetime(2026, month, day, 20, 0, tzinfo=UTC)
     fields: dict[str, Any] = {"run_id": f"nightly/{month}-{day}", "submitted_at": submitted_at, "wait_s": 10_800.0}
     return waiting_run(**(fields | changes))
 
 
 def savings_of(root: Path, **query: Any) -> Savings:
-    """Return the savings ledger of a root at a fixed moment."""
-    return savings_ledger(root, SavingsQuery(**query), repeatability_percent=3.0, now=NOW)
+    """Return the savings ledger of a root at a fixed time."""
+    return savings_ledger(root, now=NOW, **query)

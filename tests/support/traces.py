@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lowtide.config.zones import find_zone
 from lowtide.grid.providers.offline import profiles
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 SPRING = datetime(2031, 2, 3, tzinfo=UTC)
 HEADER = "timestamp,carbon_intensity_gco2eq_per_kwh\n"
@@ -39,7 +39,7 @@ def write_trace(
     without: Sequence[int] = (),
 ) -> Path:
     """Write values as a trace, plain or packed by the file's name, leaving out some rows."""
-    rows = [f"{format_moment(start + i * step)},{value}\n" for i, value in enumerate(values) if i not in set(without)]
+    rows = [f"{format_time(start + i * step)},{value}\n" for i, value in enumerate(values) if i not in set(without)]
     content = (HEADER + "".join(rows)).encode()
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path

@@ -2,7 +2,7 @@
 
 import time
 
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import EventKind, TrainingEvent
 
 

@@ -31,7 +31,7 @@ class Walked:
 
 
 def started(job: Job, look: Look, *, at: datetime | None = None) -> datetime:
-    """Follow the decisions until one is not to wait, and return that moment."""
+    """Follow the decisions until one is not to wait, and return that time."""
     now = at or job.submitted_at
     for _ in range(100_000):
         decision = decide(job, now, look(now))

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from lowtide.records import LedgerRow, Phase, Reading, read_intensity
-from lowtide.tracker.emissions import summarise, value_rows
+from lowtide.tracker.emissions import value_rows
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
 
 from tests.support.replay_meter import ReplayMeter
@@ -51,9 +51,8 @@ def ledger_grams(
     entries, _ = read_intensity(path.parent / f"{path.name}-grid")
     valuation = value_rows(contents.rows, entries, pue=pue)
     assert valuation.unvalued == ()
-    summary = summarise(valuation.rows, pue=pue)
-    assert summary.total_energy_kwh == pytest.approx(before.gpu_energy_kwh, rel=1e-9), "rows sum to the meter's total"
-    return summary.emissions_gco2eq
+    assert valuation.energy_kwh == pytest.approx(before.gpu_energy_kwh, rel=1e-9), "rows sum to the meter's total"
+    return valuation.emissions_gco2eq
 
 
 def slots(

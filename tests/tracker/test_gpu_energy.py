@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lowtide.errors import MeasurementError
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.units import JOULES_PER_KWH
 
@@ -57,6 +58,16 @@ def test_codecarbon_itself_finds_no_gpu_by_its_uuid(gpus: list[Device]) -> None:
     from codecarbon.external.hardware import GPU
 
     assert GPU.from_utils([A]).gpu_ids == []
+
+
+def test_a_gpu_that_codecarbon_does_not_find_is_an_error(
+    gpus: list[Device], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It would ignore the GPU with a warning and count nothing."""
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(MeasurementError, match=r"NVML index 1; it finds none .*nvidia-smi"):
+        CodeCarbonMeter()
 
 
 def test_a_run_that_is_shown_no_gpu_is_charged_none(gpus: list[Device], monkeypatch: pytest.MonkeyPatch) -> None:

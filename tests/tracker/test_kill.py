@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: every row that was acknowledged is there, whole; at most the one under way is lost."""
+"""SIGKILL at random times: every row that was acknowledged is there, whole; at most the one under way is lost."""
 
 import json
 import os

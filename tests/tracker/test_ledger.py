@@ -232,4 +232,4 @@ def test_an_impossible_figure_beside_the_charged_ones_is_one_too(tmp_path: Path,
     path.write_text(json.dumps(data | {key: math.nan}) + "\n" + json.dumps(data | {key: 1.0}) + "\n")
     contents = read_ledger(path)
     assert len(contents.rows) == 1
-    assert "impossible figure" in contents.problems[0]
+    assert "finite number" in contents.problems[0]

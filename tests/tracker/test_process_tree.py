@@ -119,11 +119,11 @@ from pathlib import Path
 from lowtide.timeutil import utc_now
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
-from lowtide.tracker.emissions import machine_totals, summarise
+from lowtide.tracker.emissions import machine_totals
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 from lowtide.tracker.recorder import EnergyRecorder
 from tests.tracker.tracker_tools import constant
-meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), ProcessTree())
+meter = AttributedMeter(CodeCarbonMeter(count_gpus=False), ProcessTree().usage)
 ledger = LedgerWriter(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -132,8 +132,9 @@ with EnergyRecorder(meter, ledger, constant, now=utc_now, interval_s=0.5, pue=1.
     while time.monotonic() < end: pass
 ledger.close()
 rows = read_ledger(Path(sys.argv[1])).rows
-charged, machine = summarise((), rows), machine_totals(rows)
-print(json.dumps([charged.cpu_energy_kwh, charged.ram_energy_kwh, machine.cpu, machine.ram]))
+machine = machine_totals(rows)
+cpu_kwh, ram_kwh = sum(row.cpu_energy_kwh for row in rows), sum(row.ram_energy_kwh for row in rows)
+print(json.dumps([cpu_kwh, ram_kwh, machine.cpu, machine.ram]))
 """
 
 
@@ -158,7 +159,7 @@ def test_two_runs_at_once_are_not_both_charged_the_whole_machine(tmp_path: Path)
         run.stdin.flush()
     answers = [run.communicate(timeout=60)[0] for run in runs]
     figures = [json.loads(answer) for answer in answers]
-    # as shares: CodeCarbon estimates the machine's power in each of the two by itself, at other moments
+    # as shares: CodeCarbon estimates the machine's power in each of the two by itself, at other times
     shares = [cpu / machine for cpu, _, machine, _ in figures]
     assert sum(shares) <= 1.05, "5 %: the two windows and the ticks of 10 ms are not the same"
     assert min(shares) >= 0.02, "both were busy all the time, beside whatever else this machine does"
@@ -203,7 +204,7 @@ for folder, limit, value in (("cpu", "cpu.cfs_quota_us", 20000), ("memory", "mem
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
 tree = ProcessTree()
-meter = AttributedMeter(CodeCarbonMeter(gpu_ids=[]), tree)
+meter = AttributedMeter(CodeCarbonMeter(count_gpus=False), tree.usage)
 before = tree.usage()
 meter.start()
 end = time.monotonic() + 2

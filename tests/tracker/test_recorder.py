@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from lowtide.records import Phase, ReplayAnchor
 from lowtide.timeutil import utc_now
-from lowtide.tracker.emissions import summarise
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 from lowtide.tracker.meter import MeterReading
-from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, cut_at_marks
+from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, cut_rows
 from lowtide.units import JOULES_PER_KWH
 
 from tests.support.replay_meter import ReplayMeter
@@ -28,19 +27,18 @@ def test_rows_sum_to_the_meters_total_and_power_times_time(tmp_path: Path) -> No
     rows = read_ledger(tmp_path / "l").rows
     assert_complete(rows, meter)
     assert len(rows) >= 4
-    total = summarise(valued_ledger(tmp_path / "l", pue=1.5), pue=1.5)
+    total = valued_ledger(tmp_path / "l", pue=1.5)
     elapsed_s = (rows[-1].end - rows[0].start).total_seconds()
-    assert total.total_energy_kwh == pytest.approx(360 * elapsed_s / JOULES_PER_KWH, rel=0.02)
-    assert total.gpu_energy_kwh / total.total_energy_kwh == pytest.approx(300 / 360)
-    assert total.emissions_gco2eq == pytest.approx(total.total_energy_kwh * 150, rel=1e-9)
+    assert total.energy_kwh == pytest.approx(360 * elapsed_s / JOULES_PER_KWH, rel=0.02)
+    assert sum(row.gpu_energy_kwh for row in rows) / total.energy_kwh == pytest.approx(300 / 360)
+    assert total.emissions_gco2eq == pytest.approx(total.energy_kwh * 150, rel=1e-9)
     assert recording.failure is None
     assert recording.problems == ()
     live = recording.live()
-    assert live.energy_kwh == pytest.approx(total.total_energy_kwh)
+    assert live.energy_kwh == pytest.approx(total.energy_kwh)
     assert live.emissions_gco2eq == pytest.approx(total.emissions_gco2eq)
     assert live.power_w == pytest.approx(360, rel=0.01)
     assert live.carbon_intensity_gco2eq_per_kwh == 100
-    assert live.elapsed_s >= 0.3
 
 
 def test_a_phase_begins_when_it_was_set_although_the_interval_is_long(tmp_path: Path) -> None:
@@ -96,7 +94,7 @@ def test_under_replay_rows_are_in_virtual_time_and_split_at_the_grids_hours(tmp_
     first_h = (rows[0].start - ramp[0].start).total_seconds() / 3600
     last_h = (rows[-1].end - ramp[0].start).total_seconds() / 3600
     assert last_h - first_h == pytest.approx(4, rel=0.2)
-    valued = valued_ledger(tmp_path / "l", pue=1.5)
+    valued = valued_ledger(tmp_path / "l", pue=1.5).rows
     mean = sum(r.emissions_gco2eq for r in valued) / sum(r.energy_kwh for r in rows) / 1.5
     # hourly means of the ramp, so the partial first and last hour differ from it by at most 10 g/kWh each
     assert mean == pytest.approx(100 + 10 * (first_h + last_h), abs=5)
@@ -147,7 +145,7 @@ def test_energy_between_two_samples_is_shared_by_time_at_the_marks() -> None:
         return Edge(T0 + timedelta(seconds=second), total)
 
     marks = [Mark(T0 + timedelta(seconds=s), p) for s, p in ((0, Phase.TRAIN), (2, Phase.CHECKPOINT), (7, Phase.TRAIN))]
-    parts = cut_at_marks(edge(0, 1.0), edge(10, 2.0), Phase.STARTUP, marks)
+    parts = cut_rows(edge(0, 1.0), edge(10, 2.0), Phase.STARTUP, marks)
     assert [part.phase for part in parts] == [Phase.TRAIN, Phase.CHECKPOINT, Phase.TRAIN]
     assert [part.gpu_energy_kwh for part in parts] == pytest.approx([0.4, 1.0, 0.6])
     assert [part.monotonic_s for part in parts] == pytest.approx([101, 103.5, 105])
@@ -164,6 +162,6 @@ def test_what_is_shown_goes_on_from_what_earlier_attempts_used(tmp_path: Path) -
             with recording:
                 time.sleep(0.1)
             shown = recording.live()
-        rows = valued_ledger(path)
+        rows = valued_ledger(path).rows
         assert shown.energy_kwh == pytest.approx(sum(row.energy_kwh for row in rows), rel=1e-9)
         assert shown.emissions_gco2eq == pytest.approx(sum(row.emissions_gco2eq for row in rows), rel=1e-9)

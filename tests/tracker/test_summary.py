@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.errors import MeasurementError
 from lowtide.records import EnergyTotals, IntensityKind, Phase
-from lowtide.tracker.emissions import counterfactual, summarise
+from lowtide.tracker.emissions import Valuation, counterfactual
 
 from tests.support.valuing import value_interval
 from tests.tracker.tracker_tools import T0, reading, sampled, valued
@@ -22,45 +21,38 @@ def test_totals_shares_and_phases_follow_from_the_rows() -> None:
         valued(1),
         replace(valued(2, attempt=2), emissions_gco2eq=0.7),
     ]
-    summary = summarise(rows)
-    assert summary.total_energy_kwh == pytest.approx(0.0105)
-    assert (summary.cpu_energy_kwh, summary.gpu_energy_kwh, summary.ram_energy_kwh) == pytest.approx(
-        (0.003, 0.006, 0.0015)
-    )
+    summary = Valuation(rows=tuple(rows))
+    assert summary.energy_kwh == pytest.approx(0.0105)
     assert summary.emissions_gco2eq == pytest.approx(1.0 + 0.35 + 0.7)
     assert summary.mean_carbon_intensity_gco2eq_per_kwh == pytest.approx(2.05 / 0.0105)
     assert summary.intensity_kinds == pytest.approx({IntensityKind.MODELLED: 1 / 3, IntensityKind.MEASURED: 2 / 3})
-    assert summary.train.energy_kwh == pytest.approx(0.007)
-    assert summary.train.emissions_gco2eq == pytest.approx(1.05)
-    assert summary.train.duration_s == pytest.approx(10)
-    assert set(summary.phases) == {Phase.STARTUP, Phase.TRAIN}
-    assert (summary.started_at, summary.ended_at, summary.attempts) == (T0, T0 + timedelta(seconds=15), 2)
+    train = summary.of(Phase.TRAIN)
+    assert (train.energy_kwh, train.emissions_gco2eq) == pytest.approx((0.007, 1.05))
+    part = replace(summary, rows=summary.rows[:2], unvalued=summary.rows[2:], pue=2.0)
+    assert part.energy_kwh == pytest.approx(0.0105), "energy counts, valued or not"
+    assert part.mean_carbon_intensity_gco2eq_per_kwh == pytest.approx(1.35 / 0.007 / 2)
+    assert math.fsum(part.intensity_kinds.values()) == pytest.approx(1)
+    assert part.of(Phase.TRAIN).unvalued == summary.rows[2:]
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3).filter(any), min_size=1, max_size=50))
 def test_sums_agree_with_a_plain_sum_to_1e_9(energies: list[tuple[float, float, float]]) -> None:
     """As an auditor's script adds them."""
     rows = [valued(k, energy=energy) for k, energy in enumerate(energies)]
-    summary = summarise(rows)
-    assert summary.total_energy_kwh == pytest.approx(sum(sum(energy) for energy in energies), rel=1e-9)
+    summary = Valuation(rows=tuple(rows))
+    assert summary.energy_kwh == pytest.approx(sum(sum(energy) for energy in energies), rel=1e-9)
     assert summary.emissions_gco2eq == pytest.approx(sum(r.emissions_gco2eq for r in rows), rel=1e-9)
     assert math.fsum(summary.intensity_kinds.values()) == pytest.approx(1)
-    parts = summary.cpu_energy_kwh + summary.gpu_energy_kwh + summary.ram_energy_kwh
-    assert parts == pytest.approx(summary.total_energy_kwh, rel=1e-12)
 
 
 def test_a_run_without_training_rows_has_trained_on_nothing() -> None:
     """Killed during start-up, then read back."""
-    summary = summarise([replace(valued(0), phase=Phase.STARTUP)])
-    assert (summary.train.energy_kwh, summary.train.emissions_gco2eq) == (0.0, 0.0)
+    train = Valuation(rows=(replace(valued(0), phase=Phase.STARTUP),)).of(Phase.TRAIN)
+    assert (train.energy_kwh, train.emissions_gco2eq, train.mean_carbon_intensity_gco2eq_per_kwh) == (0.0, 0.0, 0.0)
 
 
-def test_no_rows_and_no_energy_are_errors_not_zeros() -> None:
+def test_a_run_without_energy_has_no_counterfactual() -> None:
     """A run that used nothing does not exist: its meter was broken, and 0 g would be a claim."""
-    with pytest.raises(MeasurementError, match="no whole row"):
-        summarise([])
-    with pytest.raises(MeasurementError, match="counted nothing"):
-        summarise([valued(0, energy=(0.0, 0.0, 0.0))])
     assert (
         counterfactual([valued(0, energy=(0.0, 0.0, 0.0))], T0, [reading(T0, T0 + timedelta(days=1), 1)], pue=1.0)
         is None
@@ -77,7 +69,7 @@ def test_a_run_shifted_to_submission_is_booked_against_the_grid_of_then() -> Non
         rows += value_interval(
             start, start + timedelta(minutes=1), energy, ramp, phase=Phase.TRAIN, attempt=1, monotonic_s=0.0, pue=1.2
         )
-    assert summarise(rows).emissions_gco2eq == pytest.approx(1.2 * 2 * 250)
+    assert Valuation(rows=tuple(rows)).emissions_gco2eq == pytest.approx(1.2 * 2 * 250)
     then = counterfactual(rows, T0, ramp, pue=1.2)
     assert then is not None
     assert then.start == T0
@@ -94,7 +86,7 @@ def test_a_run_that_did_not_wait_is_its_own_counterfactual() -> None:
     )
     same = counterfactual(rows, rows[0].start, grid, pue=1.37)
     assert same is not None
-    assert same.emissions_gco2eq == pytest.approx(summarise(rows).emissions_gco2eq, rel=1e-12)
+    assert same.emissions_gco2eq == pytest.approx(Valuation(rows=tuple(rows)).emissions_gco2eq, rel=1e-12)
 
 
 def test_readings_that_do_not_cover_the_shifted_run_give_no_counterfactual() -> None:

@@ -12,7 +12,7 @@ from lowtide.timeutil import utc_now
 from lowtide.tracker import recorder
 from lowtide.tracker.ledger import LedgerWriter, read_ledger
 from lowtide.tracker.meter import MeterReading
-from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, PolicyClock, cut_awake
+from lowtide.tracker.recorder import Edge, EnergyRecorder, Mark, PolicyClock, cut_rows
 
 from tests.support.replay_meter import ReplayMeter
 from tests.tracker.tracker_tools import T0, sampled, valued_ledger
@@ -27,10 +27,10 @@ def edge(seconds: float, kwh: float, monotonic_s: float) -> Edge:
 
 @pytest.mark.parametrize("mark_s", [1.0, 3.0, None])
 def test_the_energy_is_booked_before_the_sleep_and_the_sleep_is_there_without_any(mark_s: float | None) -> None:
-    """5 s awake around a night: with a change of phase in the 5 s, or at the moment of waking, or none."""
+    """5 s awake around a night: with a change of phase in the 5 s, or at the time of waking, or none."""
     marks = [Mark(T0 + timedelta(seconds=mark_s), Phase.TRAIN)] if mark_s else []
     end_s = 5 + NIGHT_S
-    cut = cut_awake(edge(0, 0, 0), edge(end_s, 1e-3, 5), timedelta(seconds=NIGHT_S), Phase.STARTUP, marks)
+    cut = cut_rows(edge(0, 0, 0), edge(end_s, 1e-3, 5), Phase.STARTUP, marks, asleep=timedelta(seconds=NIGHT_S))
     assert all(one.end == two.start for one, two in pairwise(cut))
     assert (cut[0].start, cut[-1].end) == (T0, T0 + timedelta(seconds=end_s))
     *awake, night = cut
@@ -42,7 +42,7 @@ def test_the_energy_is_booked_before_the_sleep_and_the_sleep_is_there_without_an
 
 
 def test_without_a_sleep_nothing_is_added() -> None:
-    (only,) = cut_awake(edge(0, 0, 0), edge(5, 1e-3, 5), timedelta(0), Phase.TRAIN, [])
+    (only,) = cut_rows(edge(0, 0, 0), edge(5, 1e-3, 5), Phase.TRAIN, [])
     assert only.cpu_energy_kwh == 1e-3
 
 
@@ -57,7 +57,8 @@ def test_a_night_asleep_is_a_night_in_policy_time(monkeypatch: pytest.MonkeyPatc
         return T0 + timedelta(seconds=60 * (passed_s + asleep_s))
 
     monkeypatch.setattr(recorder, "time", SimpleNamespace(monotonic=lambda: passed_s))
-    clock = PolicyClock(now, speed=60.0, steady=steady)
+    monkeypatch.setattr(recorder, "steady_s", steady)
+    clock = PolicyClock(now, speed=60.0)
     passed_s = 0.5
     assert clock.time() == T0 + timedelta(seconds=30)
     assert clock.take_sleep() == timedelta(0)
@@ -102,7 +103,7 @@ def test_a_recorder_whose_machine_sleeps_books_its_energy_at_the_grid_of_before(
     assert max(powers) < 2 * 360, (
         "the night's row would have the power of a few seconds over hours, or the other way round"
     )
-    before = [row for row in valued_ledger(path) if row.energy_kwh > 0 and row.end <= night[0].start]
+    before = [row for row in valued_ledger(path).rows if row.energy_kwh > 0 and row.end <= night[0].start]
     assert {row.carbon_intensity_gco2eq_per_kwh for row in before} == {100}
     (problem,) = recording.problems
     assert "was suspended for 28800" in problem

@@ -45,7 +45,7 @@ time.sleep(60)
 
 
 def uncovered(contents: LedgerContents, interval_s: float = 5.0) -> float | None:
-    return uncovered_s(contents.rows, contents.events, interval_s=interval_s)
+    return uncovered_s(contents, interval_s=interval_s)
 
 
 @pytest.mark.parametrize("fault", ["disk", "meter", "none"])
@@ -113,7 +113,7 @@ def test_gaps_and_killed_attempts_add_up_also_of_an_older_ledger_without_opening
         ledger.open_attempt(2, {"interval_s": 7.0})
         ledger.append([row(4, attempt=2)])
     contents = read_ledger(path)
-    found = uncovered_s(contents.rows, contents.events, interval_s=5.0, speed=2.0, held_up_s=0.25)
+    found = uncovered_s(contents, interval_s=5.0, speed=2.0, held_up_s=0.25)
     assert found == pytest.approx(10 / 2 + 5 + 7 + 0.25)
 
 

@@ -17,7 +17,7 @@ from lowtide.records import (
     ValuedRow,
     read_intensity,
 )
-from lowtide.tracker.emissions import value_rows
+from lowtide.tracker.emissions import Valuation, value_rows
 from lowtide.tracker.ledger import read_ledger
 
 T0 = datetime(2025, 4, 15, 5, 0, tzinfo=UTC)
@@ -93,6 +93,6 @@ def known(readings: Sequence[Reading], learnt_at: datetime = T0) -> list[KnownIn
     return [KnownIntensity(reading=one, learnt_at=learnt_at) for one in readings]
 
 
-def valued_ledger(path: Path, *, pue: float = 1.0) -> tuple[ValuedRow, ...]:
+def valued_ledger(path: Path, *, pue: float = 1.0) -> Valuation:
     """A ledger's rows at the intensities beside it."""
-    return value_rows(read_ledger(path).rows, read_intensity(path.parent)[0], pue=pue).rows
+    return value_rows(read_ledger(path).rows, read_intensity(path.parent)[0], pue=pue)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from lowtide.config.loader import PROJECT_ROOT
+from lowtide.config.loader import PROJECT_ROOT, default_data_folder
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.mnist import default_data_folder, ensure_mnist
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.child_process import TrainingChild
+from lowtide.trainer.mnist import ensure_mnist
 from lowtide.trainer.protocol import CheckpointPlan
 
 from tests.support.kept_trainings import train
@@ -68,15 +68,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_child(project: Path, mnist_root: Path, tmp_path: Path) -> Iterator[Callable[..., TrainingChild]]:
+def make_child(project: Path, tmp_path: Path) -> Iterator[Callable[..., TrainingChild]]:
     """Make children that end with the test, whatever it does."""
     children: list[TrainingChild] = []
 
     def make(training: TrainingConfig, checkpoints: CheckpointPlan | None = None) -> TrainingChild:
         log_path = tmp_path / "logs" / "training.log"
-        child = TrainingChild(
-            training, data_folder=mnist_root, log_path=log_path, project_root=project, checkpoints=checkpoints
-        )
+        child = TrainingChild(training, log_path=log_path, project_root=project, checkpoints=checkpoints)
         children.append(child)
         return child
 

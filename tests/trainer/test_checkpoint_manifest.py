@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ArtifactError, CheckpointDamaged
-from lowtide.trainer.checkpoint import Manifest, fingerprint, first_difference
-from lowtide.trainer.checkpoint_manager import read_state, write_state
+from lowtide.trainer.checkpoint import read_state, write_state
+from lowtide.trainer.checkpoint_manager import Manifest, fingerprint, first_difference
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -23,7 +23,8 @@ def test_a_state_file_is_never_unpickled_freely(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "executed",))
 
-    temporary, sha256, size_bytes = write_state({"loop": Payload()}, tmp_path)
+    temporary = tmp_path / "state.tmp"
+    sha256, size_bytes = write_state({"loop": Payload()}, temporary)
     manifest = example(sha256=sha256, size_bytes=size_bytes)
     temporary.rename(tmp_path / manifest.file)
     with pytest.raises(CheckpointDamaged, match="UnpicklingError"):

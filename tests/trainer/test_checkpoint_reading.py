@@ -12,8 +12,8 @@ import pytest
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ArtifactError
-from lowtide.trainer.checkpoint import CheckpointFolder
-from lowtide.trainer.checkpoint_manager import read_state
+from lowtide.trainer.checkpoint import read_state
+from lowtide.trainer.checkpoint_manager import CheckpointManager
 
 from tests.support.kept_trainings import train
 
@@ -56,7 +56,7 @@ def test_a_passing_read_error_ends_the_training_and_touches_nothing(
         fail_reads_of(patch, newest, number)
         with pytest.raises(ArtifactError, match="cannot be read now") as raised:
             train(training, folder)
-        CheckpointFolder(folder).prune(keep=1)
+        CheckpointManager(folder).prune(keep=1)
         assert "\n" not in str(raised.value)
     kept = contents(folder)
     if suffix == ".json":
@@ -71,10 +71,10 @@ READ = """
 import resource, sys
 from pathlib import Path
 from lowtide.errors import ArtifactError
-from lowtide.trainer.checkpoint import CheckpointFolder
-from lowtide.trainer.checkpoint_manager import read_state
+from lowtide.trainer.checkpoint_manager import CheckpointManager
+from lowtide.trainer.checkpoint import read_state
 folder = Path(sys.argv[1])
-manifest = CheckpointFolder(folder).newest()
+manifest = CheckpointManager(folder).newest()
 size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (size + 8 * 2**20, resource.RLIM_INFINITY))
 try:
@@ -102,7 +102,7 @@ def test_a_later_format_is_refused_and_kept(two: tuple[TrainingConfig, Path]) ->
     before = contents(folder)
     with pytest.raises(ArtifactError, match="has format_version 2"):
         train(training, folder)
-    CheckpointFolder(folder).prune(keep=1)
+    CheckpointManager(folder).prune(keep=1)
     assert contents(folder) == before
 
 
@@ -112,9 +112,9 @@ def test_pruning_counts_only_what_can_be_read(two: tuple[TrainingConfig, Path]) 
     newest = sorted(folder.glob("*.json"))[-1]
     newest.write_text(newest.read_text()[:100])
     before = contents(folder)
-    CheckpointFolder(folder).prune(keep=1)
+    CheckpointManager(folder).prune(keep=1)
     assert contents(folder) == before
-    found = CheckpointFolder(folder).newest()
+    found = CheckpointManager(folder).newest()
     assert found is not None
     assert read_state(found, folder)
 
@@ -122,5 +122,5 @@ def test_pruning_counts_only_what_can_be_read(two: tuple[TrainingConfig, Path]) 
 def test_a_folder_that_cannot_be_listed_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot read"):
-        CheckpointFolder(tmp_path / "file").names()
-    assert CheckpointFolder(tmp_path / "none").names() == []
+        CheckpointManager(tmp_path / "file").names()
+    assert CheckpointManager(tmp_path / "none").names() == []

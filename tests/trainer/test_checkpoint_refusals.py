@@ -8,7 +8,7 @@ import pytest
 import torch
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ConfigurationError
-from lowtide.trainer.checkpoint import CheckpointFolder
+from lowtide.trainer.checkpoint_manager import CheckpointManager
 from lowtide.trainer.protocol import EventKind
 
 from tests.support.kept_trainings import data_of, train
@@ -30,7 +30,7 @@ def test_another_configuration_is_refused_and_the_difference_named(
     ):
         with pytest.raises(ConfigurationError, match=difference):
             train(training_config(**changes), folder)
-    assert len(CheckpointFolder(folder).names()) == 2  # a refusal costs nothing
+    assert len(CheckpointManager(folder).names()) == 2  # a refusal costs nothing
 
 
 def test_how_often_it_saves_and_where_it_runs_may_change(

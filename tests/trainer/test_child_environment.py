@@ -6,11 +6,11 @@ from pathlib import Path
 import lowtide
 import pytest
 from lowtide.errors import ConfigurationError
-from lowtide.trainer.process import child_environment
+from lowtide.trainer.child_process import child_environment
 
 
 def environment(parent: dict[str, str], *extra: str) -> dict[str, str]:
-    return child_environment(parent, extra=extra, project_root=Path("/project"), data_folder=Path("/data"))
+    return child_environment(parent, extra=extra, project_root=Path("/project"))
 
 
 def test_what_is_not_on_the_list_stays_out() -> None:
@@ -22,7 +22,7 @@ def test_what_is_not_on_the_list_stays_out() -> None:
         "PYTHONSTARTUP": "/elsewhere.py",
     }
     assert "secret" not in environment(parent).values()
-    assert set(environment(parent)) == {"PYTHONPATH", "PYTHONUNBUFFERED", "LOWTIDE_DATA_DIR"}
+    assert set(environment(parent)) == {"PYTHONPATH", "PYTHONUNBUFFERED", "LOWTIDE_PROJECT_ROOT"}
 
 
 def test_what_a_training_needs_gets_in() -> None:
@@ -32,9 +32,16 @@ def test_what_a_training_needs_gets_in() -> None:
 
 def test_the_project_and_the_package_alone_are_on_the_python_path() -> None:
     """A parent's PYTHONPATH could put another module of the same name before the project's."""
-    child = environment({"PYTHONPATH": "/elsewhere", "LOWTIDE_DATA_DIR": "/old"})
+    child = environment({"PYTHONPATH": "/elsewhere", "LOWTIDE_PROJECT_ROOT": "/old"})
     assert child["PYTHONPATH"].split(os.pathsep) == ["/project", str(Path(lowtide.__file__).parents[1])]
-    assert child["LOWTIDE_DATA_DIR"] == "/data"
+    assert child["LOWTIDE_PROJECT_ROOT"] == "/project"
+
+
+def test_the_data_folder_is_the_parents_from_whatever_folder_the_child_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert environment({"LOWTIDE_DATA_DIR": "data"})["LOWTIDE_DATA_DIR"] == str(tmp_path / "data")
 
 
 def test_a_listed_name_gets_in_and_one_that_is_not_set_is_left_out() -> None:

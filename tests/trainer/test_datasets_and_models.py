@@ -9,7 +9,7 @@ import torch
 from lowtide.config.schema import ImportedConfig
 from lowtide.trainer.datasets import mnist
 from lowtide.trainer.models import mlp, small_cnn
-from lowtide.trainer.user_code import import_torchvision, load_callable
+from lowtide.trainer.user_code import load_callable
 
 
 def test_mnist_is_whole_and_normalised(mnist_root: Path) -> None:
@@ -30,10 +30,9 @@ def test_limits_take_the_first_images(mnist_root: Path) -> None:
 
 
 def test_torchvision_reads_the_same_images_from_the_same_files(mnist_root: Path) -> None:
-    import_torchvision()
-    from torchvision.datasets import MNIST
-
-    found, expected = MNIST(str(mnist_root), train=True, download=False), mnist(root=str(mnist_root))
+    kwargs = {"root": str(mnist_root), "train": True, "download": False}
+    found = load_callable(ImportedConfig(path="torchvision.datasets:MNIST", kwargs=kwargs), key="training.data")()
+    expected = mnist(root=str(mnist_root))
     assert torch.equal(found.data, expected.train_inputs.squeeze(1))
     assert torch.equal(found.targets, expected.train_targets)
 

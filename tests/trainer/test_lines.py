@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from lowtide.trainer.process import LineReader, last_lines
+from lowtide.trainer.child_process import LineReader, last_lines
 
 
 def test_lines_come_out_whole_however_they_went_in() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from lowtide.trainer.device import KernelMemory, MemoryMeter, SampledMemory, start_measuring
+from lowtide.trainer.device import MemoryMeter, kernel_memory, sampled_memory, start_measuring
 from lowtide.units import BYTES_PER_MIB
 
 SIZE_MIB = 200
@@ -14,7 +14,7 @@ SIZE_MIB = 200
 
 def kernel_meter() -> MemoryMeter:
     try:
-        return KernelMemory()
+        return kernel_memory()
     except OSError:
         pytest.skip("this kernel does not let the high-water mark be reset")
 
@@ -44,7 +44,7 @@ def test_what_was_there_before_the_base_does_not_count() -> None:
 
 def test_samples_see_a_peak_that_lasts_and_the_sampler_ends() -> None:
     threads = threading.active_count()
-    meter = SampledMemory()
+    meter = sampled_memory()
     hold(0.2)
     assert meter.peak_bytes() / BYTES_PER_MIB == pytest.approx(SIZE_MIB, rel=0.1)
     del meter
@@ -59,7 +59,7 @@ def test_the_meter_names_its_method() -> None:
     )
 
 
-@pytest.mark.parametrize("make", [kernel_meter, SampledMemory])
+@pytest.mark.parametrize("make", [kernel_meter, sampled_memory])
 def test_a_peak_that_is_forgotten_does_not_count(make: Callable[[], MemoryMeter]) -> None:
     meter = make()
     hold(0.2)

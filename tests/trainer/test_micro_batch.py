@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from lowtide.config.schema import MemoryTarget, parse_memory_target
 from lowtide.errors import ConfigurationError, TrainingStopped
 from lowtide.trainer.batch_size import Measure, Peaks, candidates, largest_within, probe, unaccumulated_peak_bytes
-from lowtide.trainer.checkpoint_manager import CheckpointManager
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.checkpoint import Checkpointer
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests, TrainingEvent, TrainingResult
 from lowtide.trainer.trainer import Training
 
@@ -167,7 +167,7 @@ def events_of(child: TrainingChild) -> list[TrainingEvent]:
     [("100MB", 80_000_000), ("50%", 400), ("100%", 1000)],
 )
 def test_a_margin_lowers_what_a_trial_may_peak_at_but_the_whole_is_the_whole(target: str, kept: float) -> None:
-    assert parse_memory_target(target).with_margin(0.25).limit_bytes(1000) == pytest.approx(kept)
+    assert parse_memory_target(target).limit_bytes(1000, margin=0.25) == pytest.approx(kept)
 
 
 def test_a_target_below_what_one_sample_takes_is_one_sentence(training_config: MakeConfig) -> None:
@@ -201,7 +201,7 @@ def test_a_stop_during_the_trial_ends_it(training_config: MakeConfig, tmp_path: 
         requests.stop.set()
 
     plan = CheckpointPlan(folder=tmp_path / "c", run_id="r", training_id="t")
-    checkpointer = CheckpointManager(plan, training, emit=hear, requests=requests)
+    checkpointer = Checkpointer(plan, training, emit=hear, requests=requests)
     with pytest.raises(TrainingStopped):
         Training(training, emit=hear, checkpointer=checkpointer)
     assert heard == [

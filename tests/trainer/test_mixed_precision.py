@@ -6,7 +6,7 @@ from lowtide.trainer.data import TrainingData
 from lowtide.trainer.loaders import ResidentSource
 from lowtide.trainer.loop import OptimizationLoop, summed_cross_entropy
 from lowtide.trainer.optim import Schedule
-from lowtide.trainer.precision import Float16, Precision
+from lowtide.trainer.precision import Precision
 from lowtide.trainer.state import LoopState
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -38,10 +38,10 @@ def change_by_one_step(precision: Precision, clip: float | None) -> torch.Tensor
 
 def test_fp16_clips_the_true_gradient_and_not_the_scaled_one() -> None:
     """The scaler multiplies the loss by 65,536: clipped before it is taken out, the gradient would be as much too small."""
-    free = change_by_one_step(Float16(CPU), None)
+    free = change_by_one_step(Precision("fp16", CPU), None)
     assert float(free.norm()) > CLIP  # so there is something to clip
     torch.testing.assert_close(free, change_by_one_step(Precision(), None), rtol=0.02, atol=1e-3)
-    clipped = change_by_one_step(Float16(CPU), CLIP)
+    clipped = change_by_one_step(Precision("fp16", CPU), CLIP)
     assert float(clipped.norm()) == pytest.approx(CLIP, rel=1e-3)
     torch.testing.assert_close(clipped, free * (CLIP / free.norm()))
 

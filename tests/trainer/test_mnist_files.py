@@ -6,6 +6,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import pytest
 from lowtide.errors import DataSetError
 from lowtide.trainer.mnist import (
     SHA256_OF_FILE,
-    Mirror,
-    Source,
+    Fetch,
     SourceFailed,
     ensure_mnist,
-    is_complete,
+    fetch_from_mirror,
     main,
     rebuild_idx,
+    wrong_files,
 )
 
 NAMES = tuple(SHA256_OF_FILE)
@@ -34,8 +35,8 @@ class MirrorServer(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
 
     @property
-    def mirror(self) -> Mirror:
-        return Mirror(name="the test's mirror", url=f"http://127.0.0.1:{self.server_port}/mnist/")
+    def mirror(self) -> Fetch:
+        return partial(fetch_from_mirror, f"http://127.0.0.1:{self.server_port}/mnist/")
 
 
 class MirrorHandler(BaseHTTPRequestHandler):
@@ -67,8 +68,8 @@ def server(packed: dict[str, bytes]) -> Iterator[MirrorServer]:
         server.shutdown()
 
 
-def fetch(root: str, mirror: Mirror) -> None:
-    ensure_mnist(Path(root), report=print, sources=(mirror,))
+def fetch(root: str, mirror: Fetch) -> None:
+    ensure_mnist(Path(root), report=print, sources={"the test's mirror": mirror})
 
 
 def test_two_processes_at_once_fetch_once_and_both_get_the_files(server: MirrorServer, tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_two_processes_at_once_fetch_once_and_both_get_the_files(server: MirrorS
     for process in both:
         process.join(60)
     assert [process.exitcode for process in both] == [0, 0]
-    assert is_complete(tmp_path / "MNIST" / "raw")
+    assert not wrong_files(tmp_path / "MNIST" / "raw")
     assert server.asked == Counter({f"{name}.gz": 1 for name in NAMES})
     assert sorted(path.name for path in (tmp_path / "MNIST").iterdir()) == ["fetch.lock", "raw"]
 
@@ -88,9 +89,9 @@ def test_a_damaged_file_is_noticed_and_fetched_again(server: MirrorServer, tmp_p
     fetch(str(tmp_path), server.mirror)
     labels = tmp_path / "MNIST" / "raw" / NAMES[3]
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x0b")
-    assert not is_complete(labels.parent)
+    assert wrong_files(labels.parent) == [NAMES[3]]
     fetch(str(tmp_path), server.mirror)
-    assert is_complete(labels.parent)
+    assert not wrong_files(labels.parent)
 
 
 def test_a_source_without_a_file_or_with_a_damaged_one_is_passed_over(server: MirrorServer, tmp_path: Path) -> None:
@@ -98,10 +99,11 @@ def test_a_source_without_a_file_or_with_a_damaged_one_is_passed_over(server: Mi
     with MirrorServer({}) as empty, MirrorServer({f"{NAMES[0]}.gz": b"not gzip"}) as damaged:
         for other in (empty, damaged):
             threading.Thread(target=other.serve_forever, args=(0.05,)).start()
-        raw = ensure_mnist(tmp_path, report=lines.append, sources=(empty.mirror, damaged.mirror, server.mirror))
+        sources = {"empty": empty.mirror, "damaged": damaged.mirror, "whole": server.mirror}
+        raw = ensure_mnist(tmp_path, report=lines.append, sources=sources)
         empty.shutdown()
         damaged.shutdown()
-    assert is_complete(raw)
+    assert not wrong_files(raw)
     assert "HTTP status 404" in lines[1]
     assert "is damaged" in lines[3]
 
@@ -121,23 +123,21 @@ def test_no_network_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-class FullDisk(Source):
-    """Writes where the kernel always reports that the disk is full."""
-
-    def fetch(self, folder: Path, names: tuple[str, ...]) -> None:
-        with open("/dev/full", "wb", buffering=0) as file:  # noqa: PTH123
-            file.write(b"pixels")
+def write_to_a_full_disk(folder: Path, names: tuple[str, ...]) -> None:
+    """Write where the kernel always reports that the disk is full."""
+    with open("/dev/full", "wb", buffering=0) as file:  # noqa: PTH123
+        file.write(b"pixels")
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match=r"the disk is full: MNIST needs about 250 MB.*LOWTIDE_DATA_DIR"):
-        ensure_mnist(tmp_path, report=print, sources=(FullDisk(name="a full disk"),))
+        ensure_mnist(tmp_path, report=print, sources={"a full disk": write_to_a_full_disk})
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataSetError, match=r"cannot be kept in .*Not a directory"):
-        ensure_mnist(tmp_path / "file", report=print, sources=())
+        ensure_mnist(tmp_path / "file", report=print, sources={})
 
 
 def test_csv_rows_become_the_canonical_bytes(mnist_root: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lowtide.trainer import models
-from lowtide.trainer.checkpoint_manager import weights_are_finite
+from lowtide.trainer.checkpoint import weights_are_finite
 from lowtide.trainer.trainer import Training
 from torch import Tensor, nn
 

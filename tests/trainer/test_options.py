@@ -14,7 +14,7 @@ from lowtide.config.schema import TrainingConfig
 from lowtide.trainer.loop import OptimizationLoop
 from lowtide.trainer.oom import batch_norm_warning
 from lowtide.trainer.optim import make_optimizer, rate_factor
-from lowtide.trainer.setup import TrainingSetup
+from lowtide.trainer.trainer import TrainingSetup
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -71,7 +71,7 @@ import json, sys
 import torch
 torch.set_num_threads(1)
 from lowtide.config.schema import TrainingConfig
-from lowtide.trainer.setup import TrainingSetup
+from lowtide.trainer.trainer import TrainingSetup
 warnings, losses = [], []
 for compile in (True, False):
     config = TrainingConfig.model_validate_json(json.dumps(json.loads(sys.argv[1]) | {"compile": compile}))

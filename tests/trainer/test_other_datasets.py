@@ -6,11 +6,11 @@ from types import ModuleType
 
 import pytest
 import torch
+from lowtide.config.loader import DATA_VARIABLE
 from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, DataSetError
 from lowtide.trainer.data import TrainingData
 from lowtide.trainer.datasets import digits, load_data, mnist, normaliser
-from lowtide.trainer.mnist import DATA_DIR_VARIABLE
 from lowtide.trainer.protocol import EventKind
 from lowtide.trainer.trainer import Training
 
@@ -37,7 +37,7 @@ def test_a_torchvision_data_set_is_named_in_the_yaml_and_gives_both_splits(mnist
 def test_the_fetched_files_are_found_by_torchvision_without_a_root(
     mnist_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(DATA_DIR_VARIABLE, str(mnist_root))
+    monkeypatch.setenv(DATA_VARIABLE, str(mnist_root))
     assert loaded("torchvision.datasets:MNIST").train_count == 60_000
 
 
@@ -84,7 +84,7 @@ def test_what_torchvision_cannot_give_is_one_sentence(
     kind: type[Exception],
     said: str,
 ) -> None:
-    monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     with pytest.raises(kind, match=said) as caught:
         loaded(path, **kwargs)
     assert "\n" not in str(caught.value)

@@ -16,7 +16,7 @@ from lowtide.trainer.loaders import ResidentSource
 from lowtide.trainer.loop import OptimizationLoop
 from lowtide.trainer.oom import is_out_of_memory
 from lowtide.trainer.optim import Schedule
-from lowtide.trainer.precision import Float16, Precision
+from lowtide.trainer.precision import Precision
 from lowtide.trainer.random_state import seed_everything
 from lowtide.trainer.state import LoopState
 from torch import Tensor, nn
@@ -75,13 +75,11 @@ def trained(most: int, micro: int, precision: Precision | None = None) -> tuple[
     return loop, warnings
 
 
-@pytest.mark.parametrize("precision", [Precision(), Float16(CPU)], ids=["fp32", "fp16"])
+@pytest.mark.parametrize("precision", [Precision(), Precision("fp16", CPU)], ids=["fp32", "fp16"])
 def test_the_result_is_that_of_the_smaller_micro_batch_from_the_start(precision: Precision) -> None:
     """Bit by bit, with dropout, BatchNorm and draws from all generators: nothing of the failed tries is left."""
     shrunk, warnings = trained(most=8, micro=32, precision=precision)
-    fitting, none = trained(
-        most=8, micro=8, precision=type(precision)() if type(precision) is Precision else Float16(CPU)
-    )
+    fitting, none = trained(most=8, micro=8, precision=Precision(precision.name, CPU))
     assert shrunk.state.micro_batch_size == 8
     assert shrunk.effective_batch_size == 32
     for name, value in fitting.state.model.state_dict().items():

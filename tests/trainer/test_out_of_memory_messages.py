@@ -1,15 +1,13 @@
 """Where memory runs out and smaller micro-batches would not help, a sentence says where, why and what to do."""
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lowtide.config.loader import PROJECT_ROOT
 from lowtide.errors import TrainingError
 from lowtide.trainer import trainer as child_side
-from lowtide.trainer.checkpoint_manager import Snapshot
+from lowtide.trainer.checkpoint import Snapshot
 from lowtide.trainer.loop import accuracy
 from lowtide.trainer.oom import is_out_of_memory
 from lowtide.trainer.precision import Precision
@@ -23,10 +21,8 @@ AUTO: dict[str, Any] = {"micro_batch_size": "auto", "effective_batch_size": 16, 
 
 
 @pytest.fixture(autouse=True)
-def _users_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    yield
-    sys.modules.pop("greedy_code", None)
+def _project_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT_ROOT)  # where the child of a trial looks for a user's code
 
 
 def ignore(kind: EventKind, data: dict[str, object]) -> None: ...
@@ -35,11 +31,23 @@ def ignore(kind: EventKind, data: dict[str, object]) -> None: ...
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ({"model": "greedy_code:TooLarge"}, "while the model was brought to the device.*choose a smaller one"),
-        ({"model": "greedy_code:TooWide"}, "while the model was brought to the device.*choose a smaller one"),
-        ({"data": "greedy_code:too_much_data"}, "while the data were brought.*set training.data_placement: host"),
-        ({"model": "greedy_code:NeverTrains"}, "with a micro-batch of 1 sample.*choose a smaller model"),
-        ({"model": "greedy_code:NeverTrains"} | AUTO, "micro_batch_size auto: memory does not suffice for .* 1 sample"),
+        (
+            {"model": "tests.trainer.greedy_code:TooLarge"},
+            "while the model was brought to the device.*choose a smaller one",
+        ),
+        (
+            {"model": "tests.trainer.greedy_code:TooWide"},
+            "while the model was brought to the device.*choose a smaller one",
+        ),
+        (
+            {"data": "tests.trainer.greedy_code:too_much_data"},
+            "while the data were brought.*set training.data_placement: host",
+        ),
+        ({"model": "tests.trainer.greedy_code:NeverTrains"}, "with a micro-batch of 1 sample.*choose a smaller model"),
+        (
+            {"model": "tests.trainer.greedy_code:NeverTrains"} | AUTO,
+            "micro_batch_size auto: memory does not suffice for .* 1 sample",
+        ),
     ],
     ids=["weights", "activations", "data", "every step", "trial"],
 )

@@ -93,7 +93,7 @@ def test_a_failure_becomes_the_lowtide_exception_that_it_was(name: str, expected
 def test_the_parents_side_imports_neither_torch_nor_numpy() -> None:
     """An Airflow worker that supervises a training must not carry PyTorch's 220 MB."""
     code = (
-        "import sys, lowtide.trainer.process, lowtide.trainer.protocol, lowtide.trainer.mnist;"
+        "import sys, lowtide.trainer.child_process, lowtide.trainer.protocol, lowtide.trainer.mnist;"
         "print([name for name in ('torch', 'torchvision', 'numpy', 'airflow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ def test_another_name_is_an_attribute_error() -> None:
 
 def test_pytorch_is_loaded_by_the_first_use_of_a_public_name() -> None:
     code = (
-        "import sys, lowtide.trainer, lowtide.trainer.process; print('torch' in sys.modules);"
+        "import sys, lowtide.trainer, lowtide.trainer.child_process; print('torch' in sys.modules);"
         "from lowtide.trainer import TrainingData; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

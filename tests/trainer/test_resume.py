@@ -10,9 +10,9 @@ import pytest
 import torch
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import TrainingError, TrainingPaused, TrainingStopped
-from lowtide.trainer.checkpoint import CheckpointFolder
-from lowtide.trainer.checkpoint_manager import read_state
-from lowtide.trainer.process import TrainingChild
+from lowtide.trainer.checkpoint import read_state
+from lowtide.trainer.checkpoint_manager import CheckpointManager
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
 
 from tests.support.kept_trainings import train
@@ -28,7 +28,7 @@ def plan_in(folder: Path) -> CheckpointPlan:
 
 
 def final_state(folder: Path) -> dict[str, Any]:
-    manifest = CheckpointFolder(folder).newest()
+    manifest = CheckpointManager(folder).newest()
     assert manifest is not None
     return read_state(manifest, folder)
 
@@ -100,13 +100,12 @@ def config(training_config: MakeConfig) -> MakeConfig:
 
 @pytest.fixture(scope="module")
 def unbroken(
-    config: MakeConfig, project: Path, mnist_root: Path, tmp_path_factory: pytest.TempPathFactory
+    config: MakeConfig, project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainingResult, Path]:
     """A training that nothing interrupted: its result, and the folder of its checkpoints."""
     folder = tmp_path_factory.mktemp("unbroken")
     child = TrainingChild(
         config(),
-        data_folder=mnist_root,
         log_path=folder / "training.log",
         project_root=project,
         checkpoints=plan_in(folder / "checkpoints"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ConfigurationError, DataSetError
 from lowtide.trainer.data import StreamedData, TrainingData
-from lowtide.trainer.loaders import BatchSource, Prefetch, ResidentSource, StreamedSource, make_source
+from lowtide.trainer.loaders import BatchSource, ResidentSource, StreamedSource, in_pieces, make_source
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
@@ -132,20 +132,13 @@ def test_a_users_collate_function_gets_whole_groups() -> None:
     assert lengths == [16, 16, 16, 16, 6]
 
 
-@given(st.integers(1, 40), st.integers(1, 200), st.integers(0, 200), st.booleans())
-def test_pieces_are_the_groups_in_order_whatever_the_number_of_workers(
-    size: int, count: int, workers: int, whole: bool
-) -> None:
-    prefetch = Prefetch.of(workers, whole=whole)
-    groups = list(prefetch.lists(range(count), size))
+@given(st.integers(1, 40), st.integers(1, 200), st.sampled_from([1, 8]))
+def test_pieces_are_the_groups_in_order(size: int, count: int, most: int) -> None:
+    groups = list(in_pieces(range(count), size=size, pieces=most))
     assert [list(chain.from_iterable(pieces)) for pieces in groups] == [
         list(range(first, min(count, first + size))) for first in range(0, count, size)
     ]
-    assert all(1 <= len(pieces) <= (1 if whole else 8) and all(pieces) for pieces in groups)
-    assert groups == list(Prefetch.of(0, whole=whole).lists(range(count), size))
-    ahead = prefetch.workers * (prefetch.ahead or 0)
-    assert ahead <= 2 * prefetch.pieces
-    assert (prefetch.ahead is None) is (workers == 0)
+    assert all(1 <= len(pieces) <= most and all(pieces) for pieces in groups)
 
 
 def test_weights_of_a_group_whose_pieces_are_unlike_are_those_of_the_whole() -> None:

@@ -14,9 +14,8 @@ from pydantic import ValidationError
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
 from lowtide.airflow.plugin import ReportLink
 from lowtide.errors import ArtifactError, ConfigurationError
-from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_runs
-from lowtide.report.files import load_record, write_report
+from lowtide.records import TrainingRecord, load_record
+from lowtide.report.compare import compare_runs, write_report
 from lowtide.report.text import summary_lines
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
@@ -48,7 +47,6 @@ class CompareRunsOperator(ConfiguredOperator):
     """
 
     operator_extra_links = (ReportLink(),)
-    ui_color = "#dce6f5"
 
     def __init__(self, *, train_task_id: str = "train", **kwargs: Any) -> None:
         super().__init__(**{"inlets": [BASELINE], **kwargs})
@@ -82,16 +80,11 @@ class CompareRunsOperator(ConfiguredOperator):
 
     def _training_record(self, context: Context) -> TrainingRecord:
         stored = context["ti"].xcom_pull(task_ids=self.train_task_id)
-        if not stored:
-            raise ArtifactError(
-                f"task {self.train_task_id!r} left no training record in its XCom; clear it to train again"
-            )
-        try:
-            return settled_record(TrainingRecord.model_validate(stored))
-        except ValidationError:
-            raise ArtifactError(
-                f"the XCom of task {self.train_task_id!r} is not a training record of this version; clear it to train again"
-            ) from None
+        record = _record(stored)
+        if record is None:
+            found = "is not a training record of this version" if stored else "holds no training record"
+            raise ArtifactError(f"the XCom of task {self.train_task_id!r} {found}; clear it to train again")
+        return record
 
 
 def named_baseline(context: Context, run_id: str) -> TrainingRecord:
@@ -168,7 +161,7 @@ def _record(stored: Any) -> TrainingRecord | None:
     try:
         return settled_record(TrainingRecord.model_validate(stored)) if isinstance(stored, dict) else None
     except ValidationError as error:
-        _log.warning("a stored baseline is not a training record of this version: %s", error.errors()[0]["msg"])
+        _log.warning("an XCom is not a training record of this version: %s", error.errors()[0]["msg"])
         return None
 
 

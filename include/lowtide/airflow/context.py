@@ -14,12 +14,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from lowtide.config.airflow_params import CONFIGS_FOLDER, config_path_from_params, settings_from_params
 from lowtide.config.loader import PROJECT_ROOT, load_config
 from lowtide.errors import ConfigurationError
-from lowtide.grid.clock import Clock, clock_for
 from lowtide.grid.factory import replay_anchor
-from lowtide.records import ReplayAnchor
-from lowtide.runs.durations import ExpectedDuration, expected_duration
+from lowtide.records import Clock, ReplayAnchor
+from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.runs.folder import RunFolder, report_folder
-from lowtide.runs.pausing import pauses_as_json, with_pauses
 from lowtide.runs.run import new_training_id
 from lowtide.scheduler.job import Job, job_from_config
 from lowtide.timeutil import as_utc, utc_now
@@ -33,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 FIRST_CHECK_KEY = "lowtide_first_check"
 TRAINING_KEY = "lowtide_training"
-PAUSES_KEY = "lowtide_pauses"
 """Keys of Airflow's task state store, which survives retries and clearing and belongs to one run of the database."""
 
 
@@ -60,7 +57,8 @@ class RunContext:
         self._context = context
         _refuse_unknown_keys(context)
         params = context["params"]
-        path = config_path_from_params(params, config) if params.get("config") else _path_of(config)
+        folder = CONFIGS_FOLDER if Path(config).parent == Path() else PROJECT_ROOT
+        path = config_path_from_params(params, config) if params.get("config") else folder / config
         values = {**settings_from_params(params), **settings}
         self.config = load_config(path, values, settings_name="DAG Param or task setting")
         run, index = context["dag_run"], context["ti"].map_index
@@ -95,17 +93,13 @@ class RunContext:
         again = known and starts_over(self._context, FIRST_CHECK_KEY)
         if known and not again:
             return FirstCheck.model_validate(stored)
-        now, values = utc_now(), self.config.values
-        replay = replay_anchor(values.grid, now)
+        now = utc_now()
+        replay = replay_anchor(self.config.values.grid, now)
         due = now if again else as_utc(self._context["dag_run"].run_after)
-        job = job_from_config(
-            values, job_id=self.run_id, submitted_at=replay.virtual_start if replay is not None else due
-        )
+        submitted_at = replay.virtual_start if replay is not None else due
+        job, expected = expected_job(self.config, job_id=self.run_id, submitted_at=submitted_at)
         first = FirstCheck(
-            submitted_at=job.submitted_at,
-            deadline=job.deadline,
-            replay=replay,
-            expected_duration=expected_duration(values, self.config.artifacts_path),
+            submitted_at=job.submitted_at, deadline=job.deadline, replay=replay, expected_duration=expected
         )
         store.set(FIRST_CHECK_KEY, {**first.model_dump(mode="json"), "try_number": ti.try_number})
         return first
@@ -113,7 +107,7 @@ class RunContext:
     @property
     def clock(self) -> Clock:
         """The clock of the run's policy time."""
-        return clock_for(self.first_check.replay)
+        return Clock(self.first_check.replay)
 
     @property
     def job(self) -> Job:
@@ -131,11 +125,6 @@ def _refuse_unknown_keys(context: Context) -> None:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             offer = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
             raise ConfigurationError(f"the run's conf has the unknown key {key!r}; {offer}")
-
-
-def _path_of(config: str) -> Path:
-    path = Path(config)
-    return CONFIGS_FOLDER / path if path.parent == Path() else PROJECT_ROOT / path
 
 
 def starts_over(context: Context, key: str) -> bool:
@@ -170,18 +159,6 @@ class TrainingState:
             self._set(checkpoint)
         except Exception as error:  # noqa: BLE001 whatever the execution API raises
             _log.warning("the pointer to %s could not be stored (%s)", checkpoint["checkpoint"], error)
-
-    def resumed(self, job: Job) -> Job:
-        """Return the job with the pauses that an earlier segment of this training stored."""
-        return with_pauses(job, self._store.get(PAUSES_KEY), self.training_id)
-
-    def paused(self, job: Job) -> None:
-        """Store a pause: a retry must not count from 0."""
-        self._store.set(PAUSES_KEY, pauses_as_json(job, self.training_id))
-
-    def completed(self) -> None:
-        """Delete the pauses of a complete training: if it is cleared, it starts without any."""
-        self._store.set(PAUSES_KEY, {})
 
     def _set(self, checkpoint: Mapping[str, Any]) -> None:
         values: dict[str, Any] = {key: checkpoint.get(key) for key in ("checkpoint", "optimizer_step")}

@@ -1,4 +1,4 @@
-"""Reads the provider's connection: its address and its credentials. The connection's form is in ``connection_form``."""
+"""Reads the provider's connection: its address and its credentials. The connection's form is in ``provider_info``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from pydantic import ValidationError
 
-from lowtide.airflow.connection_form import CONNECTION_TYPE
+from lowtide.airflow.provider_info import CONNECTION_TYPE
 from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.grid.factory import open_signal
 from lowtide.grid.http import Credentials, Limits
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,5 +110,5 @@ def _current_reading(connection: Connection) -> str:
     return (
         f"{provider} answers: zone {reading.zone} had {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh"
         f" ({reading.kind.value}, {reading.signal_type.value}, {reading.emission_factor_type.value} factors)"
-        f" from {format_moment(reading.start)}"
+        f" from {format_time(reading.start)}"
     )

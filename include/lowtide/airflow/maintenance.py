@@ -31,8 +31,6 @@ class GridHistoryOperator(ConfiguredOperator):
     :param days: how many days back it works; the Param ``days`` overrides it.
     """
 
-    ui_color = "#d9ead3"
-
     def __init__(self, *, days: int = DEFAULT_DAYS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.days = days
@@ -50,7 +48,7 @@ class GridHistoryOperator(ConfiguredOperator):
         history = history_of(client, config.artifacts_path, config.values.grid.connection)
         if history is None or not isinstance(client.source, ProviderClient):
             raise AirflowSkipException(
-                f"provider {client.provider_name!r} of {config.source} is not a live provider: it has no history"
+                f"provider {client.provider.name!r} of {config.source} is not a live provider: it has no history"
             )
         return client.source, history
 
@@ -99,8 +97,6 @@ class RecoverRunsOperator(ConfiguredOperator):
     could not be recovered.
     """
 
-    ui_color = "#d9ead3"
-
     @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Recover each run, and return the records' paths; a failure is logged and does not stop the others."""
@@ -147,16 +143,13 @@ class RefreshSavingsOperator(ConfiguredOperator):
     It reads every record and sends no request. The XCom has the paths and each group's totals.
     """
 
-    ui_color = "#dce6f5"
-
     @airflow_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the files and return their paths.
 
         :raises AirflowException: a file cannot be written; a retry may succeed.
         """
-        config = self.run_context(context).config
-        savings, paths = refresh_savings(config.artifacts_path, settings=config.values.report, now=utc_now())
+        savings, paths = refresh_savings(self.run_context(context).config.artifacts_path, now=utc_now())
         for group in savings.groups:
             _, *figures = rows(group)[-1]
             totals = ", ".join(f"{name}: {text}" for name, text in zip(HEADER[1:], figures, strict=True))

@@ -15,7 +15,7 @@ from lowtide.airflow.trigger import CarbonIntensityTrigger
 from lowtide.config.airflow_params import param_schemas
 from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.scheduler.types import Decision
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -79,12 +79,7 @@ class ConfiguredOperator(BaseOperator):
     """A task that resumes sooner after deferring may be failed by Airflow (apache/airflow #71580, #72716)."""
 
     def __init__(
-        self,
-        *,
-        config: str,
-        settings: Mapping[str, Any] | None = None,
-        grid_conn_id: str | None = None,
-        **kwargs: Any,
+        self, *, config: str, settings: Mapping[str, Any] | None = None, grid_conn_id: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.config = config
@@ -125,7 +120,7 @@ class ConfiguredOperator(BaseOperator):
             job=job.as_json(),
             grid=config.values.grid.model_dump(mode="json"),
             anchor=first.replay.model_dump(mode="json") if first.replay else None,
-            not_before=format_moment(utc_now() + timedelta(seconds=self.safe_resume_s)),
+            not_before=format_time(utc_now() + timedelta(seconds=self.safe_resume_s)),
             artifacts=str(config.artifacts_path),
         )
         timeout = timedelta(seconds=remaining_s + self.safe_resume_s) + SAFETY_NET

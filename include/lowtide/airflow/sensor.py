@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -9,10 +10,12 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
+from lowtide.config.loader import PROJECT_ROOT
 from lowtide.grid.outlook import Outlook
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.types import Action, Decision
 from lowtide.scheduler.waiting import MINIMUM_PAUSE_S, DecisionEvent, check, pause_s, pause_s_of
+from lowtide.trainer.import_paths import check_import_paths
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,8 +34,6 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
     :param deferrable: wait in the triggerer; otherwise in the worker, which the task then holds (mode ``poke``).
     """
 
-    ui_color = "#d7efe3"
-
     # not Airflow's default_deferrable, which is false as shipped: a wait of hours would hold a worker
     def __init__(self, *, deferrable: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -48,11 +49,17 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         """Check once; return if the decision is to start, else wait.
 
         :raises AirflowSkipException: the deadline leaves no time and ``on_latest_start`` is skip.
-        :raises AirflowFailException: likewise with fail, or the configuration is wrong.
+        :raises AirflowFailException: likewise with fail, or the configuration is wrong, or names a model or data that a
+            training which follows would not find.
         """
         run = self.run_context(context)
+        if self._is_followed_by_its_training():
+            check_import_paths(run.config.values.training, PROJECT_ROOT)
         if self.deferrable:
-            return self._check_or_defer(run)
+            decision = self._check(run)
+            if decision.action is Action.WAIT:
+                raise self.deferral(run, run.job, method_name="execute_complete")
+            return self._result(run, decision)
         self.poke_interval = max(MINIMUM_PAUSE_S, pause_s_of(run.job, run.clock))
         result: dict[str, Any] = super().execute(context)
         return result
@@ -97,13 +104,15 @@ class CarbonIntensitySensor(ConfiguredOperator, BaseSensorOperator):
         self.log_check(run, DecisionEvent(job, decision, outlook))
         return self._result(run, decision)
 
-    def _check_or_defer(self, run: RunContext) -> dict[str, Any]:
-        decision = self._check(run)
-        if decision.action is not Action.WAIT:
-            return self._result(run, decision)
-        first = run.first_check.model_dump(mode="json")
-        run.folder.publish("wait.json", {"text": decision.text, "decision": decision.as_json(), **first})
-        raise self.deferral(run, run.job, method_name="execute_complete")
+    def _is_followed_by_its_training(self) -> bool:
+        """Whether a later task trains by the same configuration in the same place, where PyTorch is installed."""
+        same = ("config", "settings", "queue", "executor", "executor_config")
+        own = self.dag.task_dict[self.task_id]  # the DAG's sensor, like its tasks, has its templates unrendered
+        return find_spec("torch") is not None and any(
+            # a GpuTrainingOperator, which is not imported where a DAG has no other use for it; a mapped sensor has no config
+            hasattr(task, "decision_task_id") and all(getattr(task, n) == getattr(own, n, own) for n in same)
+            for task in self.get_flat_relatives(upstream=False)
+        )
 
     def _check(self, run: RunContext) -> Decision:
         if self._client is None:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.sdk.observability import stats
 
 from lowtide.airflow.context import FirstCheck, RunContext, TrainingState
 from lowtide.airflow.operator import ConfiguredOperator, airflow_errors
-from lowtide.errors import TrainingPaused
 from lowtide.runs.context import TrainingRun
-from lowtide.runs.pausing import PauseWatch
-from lowtide.runs.run import LogThrottle, Progress, run_training
+from lowtide.runs.pausing import earlier_pauses, train_slice
+from lowtide.runs.run import LogThrottle, Progress
 from lowtide.runs.settlement import facts_sha256
+from lowtide.scheduler.job import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from airflow.sdk import Context
 
@@ -30,55 +29,34 @@ METRICS_INTERVAL_S = 5.0
 """The length of a ledger row: no newer figure exists in between."""
 
 
-def metric_tags(context: Context) -> dict[str, str]:
-    """Return the tags of a task's metrics; not the run, which would make a new series every night."""
-    ti = context["ti"]
-    return {"dag_id": ti.dag_id, "task_id": ti.task_id}
+class TrainingMetrics:
+    """A training's figures as gauges of Airflow's own StatsD, Datadog or OpenTelemetry, while the block runs.
 
-
-def progress_metrics(tags: Mapping[str, str], *, then: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    """Return a listener that sends power, energy, emissions and intensity every few seconds, and calls another one.
-
-    The metrics are gauges of Airflow's own StatsD, Datadog or OpenTelemetry.
+    Power is 0 at its end, also where it fails, is stopped or pauses: a gauge keeps its last value for ever.
     """
-    last_s = float("-inf")
 
-    def send(progress: Progress) -> None:
-        nonlocal last_s
-        then(progress)
-        if time.monotonic() - last_s < METRICS_INTERVAL_S:
-            return
-        last_s = time.monotonic()
-        _send(
-            tags,
-            power_w=progress.power_w,
-            energy_kwh=progress.energy_kwh,
-            emissions_gco2eq=progress.emissions_gco2eq,
-            carbon_intensity_gco2eq_per_kwh=progress.carbon_intensity_gco2eq_per_kwh,
-        )
+    def __init__(self, tags: Mapping[str, str]) -> None:
+        self._tags = dict(tags)
+        self._sent_s = float("-inf")
 
-    return send
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self.send(power_w=0.0)
 
-def final_metrics(record: TrainingRecord, tags: Mapping[str, str]) -> None:
-    """Send the record's figures and a power of 0."""
-    _send(tags, power_w=0.0, energy_kwh=record.energy_kwh.total, emissions_gco2eq=record.emissions_gco2eq)
+    def progress(self, progress: Progress) -> None:
+        """Send power, energy, emissions and intensity, every few seconds."""
+        if time.monotonic() - self._sent_s >= METRICS_INTERVAL_S:
+            self._sent_s = time.monotonic()
+            names = ("power_w", "energy_kwh", "emissions_gco2eq", "carbon_intensity_gco2eq_per_kwh")
+            self.send(**{name: getattr(progress, name) for name in names})
 
-
-@contextmanager
-def power_ends(tags: Mapping[str, str]) -> Iterator[None]:
-    """Send a power of 0 when the block fails, is stopped or pauses: a gauge keeps its last value for ever."""
-    try:
-        yield
-    except BaseException:  # a deferral is not an Exception
-        _send(tags, power_w=0.0)
-        raise
-
-
-def _send(tags: Mapping[str, str], **figures: float | None) -> None:
-    for name, value in figures.items():
-        if value is not None:
-            stats.gauge(f"{METRICS_PREFIX}.{name}", value, tags=dict(tags))
+    def send(self, **figures: float | None) -> None:
+        """Send each figure that there is."""
+        for name, value in figures.items():
+            if value is not None:
+                stats.gauge(f"{METRICS_PREFIX}.{name}", value, tags=self._tags)
 
 
 class GpuTrainingOperator(ConfiguredOperator):
@@ -92,8 +70,6 @@ class GpuTrainingOperator(ConfiguredOperator):
 
     :param decision_task_id: the sensor that held this run; None if there is none.
     """
-
-    ui_color = "#f3e3c3"
 
     def __init__(self, *, decision_task_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -109,14 +85,13 @@ class GpuTrainingOperator(ConfiguredOperator):
         :raises AirflowException: the training or its measurement failed; the ledger keeps what was used.
         """
         self._stop = threading.Event()
-        run, tags = self._run(context), metric_tags(context)
+        run, ti = self._run(context), context["ti"]
         folder = run.folder
         self.log.info("training into %s; output of the training child: %s", folder.path, folder.child_log)
-        with power_ends(tags):
-            record = self._train(
-                run, TrainingState(context, folder), progress_metrics(tags, then=self._progress_logger())
-            )
-        final_metrics(record, tags)
+        # not tagged with the run, which would make a new series every night
+        with TrainingMetrics({"dag_id": ti.dag_id, "task_id": ti.task_id}) as metrics:
+            record = self._train(run, TrainingState(context, folder), metrics)
+            metrics.send(energy_kwh=record.energy_kwh.total, emissions_gco2eq=record.emissions_gco2eq)
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {
                 "run_id": record.run_id,
@@ -149,8 +124,14 @@ class GpuTrainingOperator(ConfiguredOperator):
             run.first_check = FirstCheck.model_validate(decision)
         return run
 
-    def _train(self, run: RunContext, state: TrainingState, on_progress: Callable[[Progress], None]) -> TrainingRecord:
-        first, job = run.first_check, run.job
+    def _train(self, run: RunContext, state: TrainingState, metrics: TrainingMetrics) -> TrainingRecord:
+        first, pace = run.first_check, LogThrottle()
+
+        def on_progress(progress: Progress) -> None:
+            metrics.progress(progress)
+            if pace.is_due():
+                self.log.info("%s", progress.sentence())
+
         client = self.intensity_client(run, first.replay)
         training = TrainingRun(
             config=run.config,
@@ -160,27 +141,16 @@ class GpuTrainingOperator(ConfiguredOperator):
             anchor=first.replay,
             training_id=state.training_id,
         )
-        callbacks: dict[str, Any] = {"stop": self._stop, "on_checkpoint": state.move}
-        if job.policy != "interruptible":
-            return run_training(training, client, on_progress=on_progress, **callbacks)
-        watch = PauseWatch(state.resumed(job), client, run.clock, on_decision=partial(self.log_check, run))
-        callbacks |= {"pause": watch.request, "check": watch.check, "on_progress": watch.seeing(on_progress)}
-        try:
-            record = run_training(training, client, **callbacks)
-        except TrainingPaused as paused:
-            self.log.info("%s", paused)
-            job = watch.paused()
-        else:
-            state.completed()
-            return record
-        state.paused(job)
-        raise self.deferral(run, job, method_name="resume")
-
-    def _progress_logger(self) -> Callable[[Progress], None]:
-        pace = LogThrottle()
-
-        def log(progress: Progress) -> None:
-            if pace.is_due():
-                self.log.info("%s", progress.sentence())
-
-        return log
+        ended = train_slice(
+            training,
+            earlier_pauses(run.folder, run.job, state.training_id),
+            client,
+            run.clock,
+            on_decision=partial(self.log_check, run),
+            on_progress=on_progress,
+            stop=self._stop,
+            on_checkpoint=state.move,
+        )
+        if isinstance(ended, Job):
+            raise self.deferral(run, ended, method_name="resume")
+        return ended

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +16,19 @@ from lowtide.config.providers import LIVE_PROVIDERS
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import LowtideError
-from lowtide.grid.clock import clock_for
 from lowtide.grid.factory import choose_provider, open_signal
 from lowtide.grid.http import ONE_TRY
-from lowtide.grid.shared import SourceKey, in_network_thread
-from lowtide.records import ReplayAnchor
+from lowtide.grid.shared import SharedSources, in_network_thread
+from lowtide.records import Clock, ReplayAnchor
 from lowtide.scheduler.job import Job
-from lowtide.scheduler.waiting import own_source, pause_s_of, remaining, shared_source, wait_on_loop
-from lowtide.timeutil import parse_moment
+from lowtide.scheduler.waiting import OwnSource, pause_s_of, remaining, wait_on_loop
+from lowtide.timeutil import parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from lowtide.grid.client import IntensityClient
-    from lowtide.grid.clock import Clock
     from lowtide.grid.http import Credentials
     from lowtide.scheduler.types import Decision
     from lowtide.scheduler.waiting import DecisionEvent, Source
@@ -69,7 +69,7 @@ class CarbonIntensityTrigger(BaseTrigger):
             "not_before": not_before,
             "artifacts": artifacts,
         }
-        self._not_before = parse_moment(not_before)
+        self._not_before = parse_time(not_before)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the import path and the arguments; no secret is among them."""
@@ -88,53 +88,45 @@ class CarbonIntensityTrigger(BaseTrigger):
         yield TriggerEvent(payload)
 
     async def _wait(self) -> dict[str, Any]:
-        credentials = await self._credentials()
-        job, clock, open_source = await in_network_thread(lambda: self._prepared(credentials))
+        unused = [await self._credentials()]
+        # not on the event loop: tables and time zones come from files
+        job, grid, key = await in_network_thread(partial(self._prepared, unused[0]))
+        written = self._arguments
+        anchor = ReplayAnchor.model_validate(written["anchor"]) if written["anchor"] else None
+        artifacts = Path(written["artifacts"]) if written["artifacts"] else None
+        clock = Clock(anchor)
         checks: deque[Decision] = deque(maxlen=KEPT_CHECKS)
+
+        async def opener() -> IntensityClient:
+            # opened again: the credentials were refused, so the connection is read again
+            access = unused.pop() if unused else await self._credentials()
+            opening = partial(open_signal, grid, anchor=anchor, access=access, artifacts=artifacts, limits=ONE_TRY)
+            return await in_network_thread(opening)
 
         def keep(event: DecisionEvent) -> None:
             for line in event.lines():
                 self.log.info("%s", line)
             checks.append(event.decision)
 
-        async with open_source() as source:
+        lease: AbstractAsyncContextManager[Source]
+        if key is None:
+            lease = nullcontext(OwnSource(await opener(), clock, job.wanted))
+        else:
+            sources = SharedSources.of_running_loop()
+            lease = sources.lease(key, opener, linger_s=pause_s_of(job, clock), wanted=job.wanted)
+        async with lease as source:
             decision = await wait_on_loop(job, source, clock, not_before=self._not_before, on_decision=keep)
         return {"decision": decision.as_json(), "checks": [check.as_json() for check in checks]}
 
-    def _prepared(
-        self, credentials: Credentials
-    ) -> tuple[Job, Clock, Callable[[], AbstractAsyncContextManager[Source]]]:
-        """Read the arguments; not on the event loop, because tables and time zones come from files."""
-        arguments = self._arguments
-        job, grid = Job.from_json(arguments["job"]), GridConfig.model_validate(arguments["grid"])
-        anchor = ReplayAnchor.model_validate(arguments["anchor"]) if arguments["anchor"] else None
-        artifacts = Path(arguments["artifacts"]) if arguments["artifacts"] else None
-        clock, unused = clock_for(anchor), [credentials]
-
-        async def opener() -> IntensityClient:
-            # opened again: the credentials were refused, so the connection is read again
-            access = unused.pop() if unused else await self._credentials()
-            return await in_network_thread(
-                lambda: open_signal(grid, anchor=anchor, access=access, artifacts=artifacts, limits=ONE_TRY)
-            )
-
-        provider = choose_provider(
-            grid, find_zone(grid.zone), has_token=bool(credentials.token), has_login=bool(credentials.login)
-        )
+    def _prepared(self, credentials: Credentials) -> tuple[Job, GridConfig, tuple[object, ...] | None]:
+        """Return the job, the grid, and by which key waits share its source; None where each wait has its own."""
+        job, grid = Job.from_json(self._arguments["job"]), GridConfig.model_validate(self._arguments["grid"])
+        provider = choose_provider(grid, find_zone(grid.zone), credentials)
         if provider not in LIVE_PROVIDERS:
-            return job, clock, lambda: own_source(opener, clock, job.wanted)
-        key = SourceKey(
-            zone=grid.zone,
-            provider=provider,
-            address=credentials.base_url,
-            connection=grid.connection,
-            region=grid.region,
-            factor_type=grid.emission_factor_type,
-            signal_type=grid.signal_type,
-            artifacts=arguments["artifacts"],
-            wanted=job.wanted,
-        )
-        return job, clock, lambda: shared_source(key, opener, linger_s=pause_s_of(job, clock))
+            return job, grid, None
+        asked = (provider, credentials.base_url, grid.connection, grid.zone, grid.region)  # no secret
+        key = (*asked, grid.emission_factor_type, grid.signal_type, self._arguments["artifacts"], job.wanted)
+        return job, grid, key
 
     async def _credentials(self) -> Credentials:
         """Read the connection; it may have been changed during a long wait."""

@@ -3,22 +3,21 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lowtide.cli.options import number, print_json
-from lowtide.config.schema import PausingConfig, PolicyName
+from lowtide.cli.options import number, print_json, reader
+from lowtide.config.schema import PolicyName
 from lowtide.config.zones import find_zone, is_cloud_region, zone_table
 from lowtide.errors import ConfigurationError
-from lowtide.timeutil import format_duration, parse_duration
+from lowtide.timeutil import parse_duration
 
 if TYPE_CHECKING:
     from lowtide.scheduler.backtest.results import Backtest
@@ -37,46 +36,12 @@ DURATIONS = "1h,2h,4h,8h"
 SLACKS = "4h,8h,12h,24h,48h"
 
 
-def reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a type for argparse that reports why ``read`` refuses a text: its ValueError says what to write."""
-
-    def checked(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} cannot be used; {error}") from None
-
-    return checked
-
-
-def _durations(text: str) -> tuple[timedelta, ...]:
-    return tuple(dict.fromkeys(map(parse_duration, text.split(","))))
-
-
-def _duration_or_zero(text: str) -> timedelta:
-    return timedelta(0) if text.strip() in ("0", "0s", "0m", "0h") else parse_duration(text)
-
-
-def _poll(text: str) -> timedelta:
-    if (value := parse_duration(text)) < timedelta(minutes=1):
-        raise ValueError("give 1m or more: no grid is known at a finer resolution, and every check costs time")
-    return value
-
-
 def _policies(text: str) -> tuple[PolicyName, ...]:
     known: tuple[PolicyName, ...] = get_args(PolicyName)
-    names = [part.strip() for part in text.split(",")]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{name!r} is not a policy; choose among {', '.join(known)}")
-    return tuple(policy for name in dict.fromkeys(names) for policy in known if policy == name)
-
-
-def _timezone(text: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("write a name of the IANA table, e.g. Europe/London") from None
+    names = dict.fromkeys(part.strip() for part in text.split(","))
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not a policy; choose among {', '.join(known)}")
+    return tuple(policy for name in names for policy in known if policy == name)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,36 +56,35 @@ def _add_files_and_jobs(parser: argparse.ArgumentParser) -> None:
     add("--trace", **file, required=True, help="the trace that the policies run on")
     add("--history", **file, nargs="+", action="extend", default=[], help="what was before, in any order")
     add("--zone", help="default: the beginning of the trace's name")
-    add(
-        "--timezone", metavar="TZ", type=reader(_timezone), help="of --submit, e.g. Europe/London (default: the zone's)"
-    )
+    timezone = reader(ZoneInfo, "cannot be used; write a name of the IANA table, e.g. Europe/London")
+    add("--timezone", metavar="TZ", type=timezone, help="of --submit, e.g. Europe/London (default: the zone's)")
     add("--starts", **file, help="write when every job ran, as CSV")
     add("--plot", **file, help="draw intensity, chosen blocks and waits (.png, .svg or .pdf)")
     add("--workers", type=number(1, 256, whole=True), help="processes (default: as many as pay off)")
     add = parser.add_argument_group("jobs; deadline = submission + duration + slack").add_argument
-    times = reader(_durations)
+    times = reader(
+        lambda text: tuple(dict.fromkeys(map(parse_duration, text.split(",")))),
+        "cannot be used; write durations like 1h,2h30m",
+    )
     add("--duration", dest="durations", type=times, default=DURATIONS, help=f"default: {DURATIONS}")
     add("--slack", dest="slacks", type=times, default=SLACKS, help=f"default: {SLACKS}")
     add("--submit", default="22:00", help="daily at this local time (default 22:00), or random: one full hour a day")
     add("--seed", type=number(0, 2**63 - 1, whole=True), default=0, help="of random submissions (default 0)")
-    pauses = "jobs may pause: policy window plans with pauses, and so does the oracle"
+    pauses = "jobs may pause: policy window plans with pauses, and so does perfect foresight"
     add("--interruptible", action="store_true", help=pauses)
-    error = "jobs really take this many times as long as policy and deadline expect"
-    add("--duration-error", metavar="FACTOR", type=number(0.01, 100), default=1.0, help=error)
 
 
 def _add_policies(parser: argparse.ArgumentParser) -> None:
-    time: dict[str, Any] = {"metavar": "TIME", "type": reader(parse_duration)}
+    time: dict[str, Any] = {
+        "metavar": "TIME",
+        "type": reader(parse_duration, "cannot be used; write a duration like 30m, 2h or 1h30m"),
+    }
     grams: dict[str, Any] = {"metavar": "G", "type": number(0, 1e6)}
     add = parser.add_argument_group("policies").add_argument
     several = "default: window; several with commas between"
-    add("--policy", dest="policies", type=reader(_policies), default="window", help=several)
+    add("--policy", dest="policies", type=_policies, default="window", help=several)
     known = "default: history, from what had ended before each check"
     add("--forecast", choices=("history", "perfect"), default="history", help=known)
-    add("--history-limit", **time, help="the forecast uses no more history than this, e.g. 28d")
-    add("--decide-once", action="store_true", help="keep the plan made at submission, never check again")
-    poll = "time between two checks, 1m or more (default: the trace's step)"
-    add("--poll", metavar="TIME", type=reader(_poll), help=poll)
     add("--threshold", dest="threshold_gco2eq_per_kwh", **grams, help="g/kWh, for policy threshold")
     add("--percentile", metavar="P", type=number(0.001, 99.999), default=30.0, help="default: 30")
     add("--percentile-window", **time, default="7d", help="default: 7d")
@@ -128,17 +92,10 @@ def _add_policies(parser: argparse.ArgumentParser) -> None:
     gain: dict[str, Any] = {"dest": "minimum_gain_percent", "metavar": "PERCENT", "type": number(0, 99.9)}
     add("--minimum-gain", **gain, default=0.0, help="do not wait for less (default: 0)")
     add("--jitter", **time, default=timedelta(0), help="spread starts over this (default: none)")
-    time["type"] = reader(_duration_or_zero)
-    add = parser.add_argument_group("pausing").add_argument
-    add("--minimum-slice", **time, default="30m", help="default: 30m")
-    add("--resume-time", **time, default="2m", help="default: 2m")
-    energy = "of a pause and its resume, as time at full power (default: 2m)"
-    add("--resume-energy", **time, default="2m", help=energy)
-    add("--maximum-pauses", type=number(0, 1000, whole=True), default=10, help="default: 10")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     # numpy: a tenth of a second for this command only
     from lowtide.scheduler.backtest.plot import check_picture_path, draw
     from lowtide.scheduler.backtest.results import run_backtest, write_starts
@@ -159,7 +116,6 @@ def run(options: argparse.Namespace) -> int:
         print_json([line.result for line in backtest.lines])
     else:
         _show(backtest)
-    return 0
 
 
 def _config_of(options: argparse.Namespace) -> "SimConfig":
@@ -169,9 +125,8 @@ def _config_of(options: argparse.Namespace) -> "SimConfig":
         raise ConfigurationError("--policy threshold needs --threshold; give one in g/kWh, e.g. 150")
     values = vars(options)
     zone, timezone = _zone_and_timezone(options.trace, options.zone, options.timezone)
-    pausing = PausingConfig(**{name: values[name] for name in PausingConfig.model_fields})
     given = {field.name: values[field.name] for field in fields(SimConfig) if field.name in values}
-    return SimConfig(**given | {"zone": zone, "timezone": timezone, "pausing": pausing})
+    return SimConfig(**given | {"zone": zone, "timezone": timezone})
 
 
 def _zone_and_timezone(trace: Path, zone: str | None, timezone: ZoneInfo | None) -> tuple[str, ZoneInfo]:
@@ -192,7 +147,19 @@ def _zone_and_timezone(trace: Path, zone: str | None, timezone: ZoneInfo | None)
 # What the command prints for people.
 
 _WIDTH = 100
-_COLUMNS = ("policy", "duration", "slack", "jobs", "saving", "oracle", "captured", "wait", "p95", "missed", "segments")
+_COLUMNS = {
+    "duration": ("duration_h", "{:g} h"),
+    "slack": ("slack_h", "{:g} h"),
+    "jobs": ("jobs", "{:,}"),
+    "saving": ("saving_percent", "{:.1f} %"),
+    "foresight": ("oracle_saving_percent", "{:.1f} %"),
+    "captured": ("captured_percent", "{:.0f} %"),
+    "wait": ("mean_wait_h", "{:.1f} h"),
+    "p95": ("p95_wait_h", "{:.1f} h"),
+    "missed": ("deadline_misses", "{:,}"),
+    "segments": ("mean_segments", "{:.2f}"),
+}
+"""Column of the table after the policy's: key of a result, and how it is written."""
 
 
 def _show(backtest: "Backtest") -> None:
@@ -218,57 +185,36 @@ def _heading(backtest: "Backtest") -> str:
 
 def _table(results: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("policy", no_wrap=True)
     for name in _COLUMNS:
-        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
     for before, result in zip([None, *results], results, strict=False):
         if before and (before["policy"], before["duration_h"]) != (result["policy"], result["duration_h"]):
             table.add_section() if before["policy"] != result["policy"] else table.add_row()
-        table.add_row(*_cells(result))
+        cells = ("–" if result[key] is None else form.format(result[key]) for key, form in _COLUMNS.values())
+        table.add_row(result["policy"] + ("*" if result["interruptible"] else ""), *cells)
     return table
 
 
-def _cells(result: dict[str, Any]) -> tuple[str, ...]:
-    def text(key: str, form: str) -> str:
-        return "–" if result[key] is None else form.format(result[key])
-
-    return (
-        result["policy"] + ("*" if result["interruptible"] else ""),
-        text("duration_h", "{:g} h"),
-        text("slack_h", "{:g} h"),
-        text("jobs", "{:,}"),
-        text("saving_percent", "{:.1f} %"),
-        text("oracle_saving_percent", "{:.1f} %"),
-        text("captured_percent", "{:.0f} %"),
-        text("mean_wait_h", "{:.1f} h"),
-        text("p95_wait_h", "{:.1f} h"),
-        text("deadline_misses", "{:,}"),
-        text("mean_segments", "{:.2f}"),
-    )
-
-
 def _pooled(backtest: "Backtest") -> list[str]:
-    """Return what each policy captures over all its lines: the sum of savings over the sum of the oracle's savings."""
-    from lowtide.scheduler.backtest.results import pooled
+    """Return what each policy captures over all its lines."""
+    from lowtide.scheduler.backtest.results import pooled_captured_percent
 
     texts = []
     for policy in dict.fromkeys(backtest.config.policies):
         results = [line.result for line in backtest.lines if line.scenario.policy == policy]
-        share = pooled(results).captured
+        share = pooled_captured_percent(results)
         if share is not None:
-            texts.append(f"{policy}: {share:.1f} % of the oracle's saving, over {len(results)} lines")
+            texts.append(f"{policy}: {share:.1f} % of the saving with perfect foresight, over {len(results)} lines")
     return texts
 
 
 def _legend(config: "SimConfig") -> list[str]:
     lines = [
-        "saving: compared with starting at once; oracle: the saving with perfect knowledge; captured: the",
+        "saving: compared with starting at once; foresight: the saving with perfect foresight; captured: the",
         "policy's share of it; wait: by how much a job ends later than one that starts at once, mean and p95",
         "missed: jobs that end after their deadline; segments: pieces that a job runs in, mean (1: no pause)",
     ]
     if any(scenario.interruptible for scenario in config.scenarios()):
-        lines.append("*: jobs may pause, the oracle's too; what resuming costs is counted")
-    if config.duration_error != 1:
-        lines.append(f"jobs really take {config.duration_error:g} times as long as their deadlines and policies expect")
-    if config.history_limit is not None and config.forecast == "history":
-        lines.append(f"the forecast uses the last {format_duration(config.history_limit)} only")
+        lines.append("*: jobs may pause, with perfect foresight too; what resuming costs is counted")
     return lines

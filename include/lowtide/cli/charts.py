@@ -1,6 +1,6 @@
 """The chart of the terminal: carbon intensity over time, one column per stretch, eighths of a block for the height."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ Span = tuple[datetime, datetime]
 
 _HEIGHT = 8
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
-_GAP = "·"
+_GAP, _MARK = "·", "━"
 _MARGIN = " " * 6
 """Left of the bars, where the scale is."""
 _TICK_HOURS = (1, 2, 3, 6, 12, 24, 48)
@@ -20,23 +20,23 @@ _TICK_COLUMNS = 9
 
 
 def chart(
-    curve: IntensityCurve, span: Span, timezone: ZoneInfo, *, width: int, mark: str, is_marked: Callable[[Span], bool]
+    curve: IntensityCurve, span: Span, timezone: ZoneInfo, *, width: int, blocks: Sequence[Span] = ()
 ) -> list[str]:
     """Return the lines of a chart: g/kWh from zero upwards, gaps as dots, a line of marks, the zone's clock.
 
     :param width: columns of the terminal.
-    :param mark: drawn below each column whose stretch of time ``is_marked``.
+    :param blocks: each column that is mostly within these is marked below.
     """
     columns = max(8, width - len(_MARGIN) - 1)
     start, end = span
     edges = [start + i * (end - start) / columns for i in range(columns + 1)]
     stretches = list(pairwise(edges))
-    marks = "".join(mark if is_marked(stretch) else " " for stretch in stretches).rstrip()
+    marks = "".join(_MARK if _is_mostly_within(stretch, blocks) else " " for stretch in stretches).rstrip()
     bars = _bars([_mean(curve, *stretch) for stretch in stretches])
     return [*bars, *([_MARGIN + marks] if marks else []), _MARGIN + _axis(span, timezone, columns)]
 
 
-def is_mostly_within(stretch: Span, blocks: Sequence[Span]) -> bool:
+def _is_mostly_within(stretch: Span, blocks: Sequence[Span]) -> bool:
     """Whether blocks cover most of a stretch of time, or one is so short that it lies within the stretch."""
     start, end = stretch
     overlaps = (min(end, block_end) - max(start, block_start) for block_start, block_end in blocks)

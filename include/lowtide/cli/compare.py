@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,9 +12,8 @@ from rich.text import Text
 
 from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
 from lowtide.config.schema import ReportConfig
-from lowtide.records import TrainingRecord
-from lowtide.report.compare import compare_runs
-from lowtide.report.files import load_record, write_report
+from lowtide.records import load_record
+from lowtide.report.compare import compare_runs, write_report
 from lowtide.report.model import Report
 from lowtide.report.text import plain, render_table, waiting_sentences
 from lowtide.runs.evidence import report_settings, wait_evidence
@@ -26,78 +26,57 @@ EXAMPLES = """examples:
   lowtide compare --baseline artifacts/runs/base-* --run artifacts/runs/mine-* --output artifacts/reports/seeds
                   (several runs a side, of different seeds: means, and 95 % intervals from two runs a side on)
 
-environment: LOWTIDE_ARTIFACTS_ROOT (where the grid's history is, for what perfect knowledge would have saved;
+environment: LOWTIDE_ARTIFACTS_ROOT (where the grid's history is, for what perfect foresight would have saved;
              default: the project's artifacts folder)
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    several = {"--baseline": "folder of the baseline run, or of several", "--run": "folder of the run, or of several"}
-    for name, help_text in several.items():
-        parser.add_argument(
-            name,
-            metavar="DIR",
-            type=Path,
-            nargs="+",
-            action="extend",
-            default=[],
-            required=name == "--run",
-            dest=f"{name.removeprefix('--')}_folders",
-            help=help_text,
-        )
+    several: dict[str, Any] = {"metavar": "DIR", "type": Path, "nargs": "+", "action": "extend", "default": []}
+    parser.add_argument("--baseline", **several, help="folder of the baseline run, or of several")
+    parser.add_argument("--run", dest="runs", **several, required=True, help="folder of the run, or of several")
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where the report goes")
     add_repeatability(parser, "the run's configuration")
     parser.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root with the grid's history")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     now = utc_now()
-    baselines, runs = ([load_record(path) for path in side] for side in (options.baseline_folders, options.run_folders))
-    root = artifacts_root(options.artifacts)
-    evidence = [
-        wait_evidence(record, _folder(path), root, now=now)
-        for record, path in zip(runs, options.run_folders, strict=True)
-    ]
-    settings, whose = settings_of(runs, options)
-    report = compare_runs(baselines, runs, settings=settings, now=now, evidence=evidence)
-    paths = write_report(
-        report,
-        options.output,
-        baseline_folder=_folder(options.baseline_folders[0]).path if options.baseline_folders else None,
-        run_folder=_folder(options.run_folders[0]).path,
+    baselines, runs = ([load_record(path) for path in side] for side in (options.baseline, options.runs))
+    baseline_folders, folders = (
+        [RunFolder(path if path.is_dir() else path.parent) for path in side]  # a record may be given as the file, too
+        for side in (options.baseline, options.runs)
     )
+    root = artifacts_root(options.artifacts)
+    evidence = [wait_evidence(*pair, root, now=now) for pair in zip(runs, folders, strict=True)]
+    settings, whose = _settings(folders, options.repeatability_percent)
+    report = compare_runs(baselines, runs, settings=settings, now=now, evidence=evidence)
+    baseline_folder = baseline_folders[0].path if baseline_folders else None
+    paths = write_report(report, options.output, baseline_folder=baseline_folder, run_folder=folders[0].path)
     if options.json:
         print_json(report.model_dump(mode="json"))
-        return 0
-    print_report(report)
-    if settings.repeatability_percent != DEFAULT_PERCENT:
-        print(
-            f"A change within {settings.repeatability_percent:g} % counts as none, {whose} (default {DEFAULT_PERCENT:g} %)."
-        )
+        return
+    _print_report(report)
+    percent = settings.repeatability_percent
+    if percent != DEFAULT_PERCENT:
+        print(f"A change within {percent:g} % counts as none, {whose} (default {DEFAULT_PERCENT:g} %).")
     print(f"report: {paths['report.json']}")
     print(f"page: {paths['report.html']}")
-    return 0
 
 
-def settings_of(runs: Sequence[TrainingRecord], options: argparse.Namespace) -> tuple[ReportConfig, str]:
+def _settings(folders: Sequence[RunFolder], repeatability_percent: float | None) -> tuple[ReportConfig, str]:
     """Return by which settings the runs are compared, and in words whose they are."""
-    found = [report_settings(_folder(path)) for path in options.run_folders]
-    if options.repeatability_percent is not None:
-        asked = {"repeatability_percent": options.repeatability_percent}
-        return (found[0] or ReportConfig()).model_copy(update=asked), "as asked for"
+    found = [report_settings(folder) or ReportConfig() for folder in folders]
+    if repeatability_percent is not None:
+        return found[0].model_copy(update={"repeatability_percent": repeatability_percent}), "as asked for"
+    whose = "as the run's configuration has it" if len(found) == 1 else "the largest of the runs' configurations"
     # of several the least that is claimed: what one run's configuration calls noise is noise
-    largest = max((one or ReportConfig() for one in found), key=lambda one: one.repeatability_percent)
-    return largest, "as the run's configuration has it" if len(runs) == 1 else "the largest of the runs' configurations"
+    return max(found, key=lambda one: one.repeatability_percent), whose
 
 
-def _folder(path: Path) -> RunFolder:
-    # a record may be given as the file, too
-    return RunFolder(path if path.is_dir() else path.parent)
-
-
-def print_report(report: Report) -> None:
+def _print_report(report: Report) -> None:
     """Print the headline, the table of a report, and what the wait was worth."""
     console = Console(file=sys.stdout)
     console.print(Text(report.headline.text, style="bold"))

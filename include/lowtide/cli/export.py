@@ -3,12 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
 from lowtide.records import AnyRecord, IncompleteRecord
 from lowtide.report.data_quality import missing_emissions_text
-from lowtide.report.export import csv_text, json_text, model_card_text
+from lowtide.report.export import TrainingType, csv_text, json_text, model_card_text
 from lowtide.runs.account import account_of
 from lowtide.runs.folder import RunFolder
 
@@ -26,28 +27,22 @@ FORMATS = ("csv", "codecarbon", "huggingface", "json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run_folders", metavar="DIR", nargs="+", type=Path, help="folders of runs")
-    parser.add_argument("--format", choices=FORMATS, default="csv", help="default: csv")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="default: standard output")
-    parser.add_argument(
-        "--project", metavar="NAME", default="lowtide", help="project_name in the CSV (default: lowtide)"
-    )
-    parser.add_argument(
-        "--training-type",
-        choices=("pre-training", "fine-tuning"),
-        default="pre-training",
-        help="for the model card (default: pre-training)",
-    )
+    add = parser.add_argument
+    add("run_folders", metavar="DIR", nargs="+", type=Path, help="folders of runs")
+    add("--format", choices=FORMATS, default="csv", help="default: csv")
+    add("--output", metavar="FILE", type=Path, help="default: standard output")
+    add("--project", metavar="NAME", default="lowtide", help="project_name in the CSV (default: lowtide)")
+    kinds = get_args(TrainingType)
+    add("--training-type", choices=kinds, default=kinds[0], help=f"for the model card (default: {kinds[0]})")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     text = _text(options)
     if options.output:
         print(write_atomically(options.output.resolve(), text))
     else:
         sys.stdout.write(text)
-    return 0
 
 
 def _text(options: argparse.Namespace) -> str:

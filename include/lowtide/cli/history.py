@@ -12,11 +12,11 @@ from lowtide.cli.charts import Span, chart
 from lowtide.cli.options import artifacts_root, print_json, timestamp
 from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError
-from lowtide.grid.history import Coverage, HistoryKey, HistoryStore, open_history, stores_of_zone
+from lowtide.grid.history import Coverage, HistoryKey, HistoryStore, stores_of_zone
 from lowtide.grid.history_import import read_history_file
 from lowtide.grid.series import IntensityCurve
-from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.records import EmissionFactorType, Reading, SignalType
+from lowtide.timeutil import format_time, utc_now
 
 EXAMPLES = """examples:
   lowtide history import DE_2023_hourly.csv --zone DE
@@ -35,65 +35,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's two actions and their arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     importing = actions.add_parser("import", help="store the values of a file that are not known yet")
-    importing.add_argument("file", metavar="FILE", type=Path, help="CSV file, plain or gzip")
-    factors = [factor_type.value for factor_type in EmissionFactorType]
-    importing.add_argument(
-        "--factors",
-        choices=factors,
-        help="a trace's emission factors (default lifecycle); of a portal's file: only these",
-    )
-    importing.add_argument(
-        "--source", metavar="NAME", help="store under this source, e.g. neso (default: from the format)"
-    )
-    importing.add_argument(
-        "--known-at", metavar="TIME", type=timestamp, help="when the values became known (default: now)"
-    )
+    add = importing.add_argument
+    add("file", metavar="FILE", type=Path, help="CSV file, plain or gzip")
+    factors = "a trace's emission factors (default lifecycle); of a portal's file: only these"
+    add("--factors", choices=[factor_type.value for factor_type in EmissionFactorType], help=factors)
+    add("--source", metavar="NAME", help="store under this source, e.g. neso (default: from the format)")
+    add("--known-at", metavar="TIME", type=timestamp, help="when the values became known (default: now)")
     show = actions.add_parser("show", help="show coverage, gaps and a chart")
     show.add_argument("--start", metavar="TIME", type=timestamp, help="default: the first known value")
     show.add_argument("--end", metavar="TIME", type=timestamp, help="default: the last known value")
     show.add_argument("--source", metavar="NAME", help="only this source")
     for action in (importing, show):
-        action.add_argument("--zone", required=True, help="zone key, e.g. GB, DE, US-CAL-CISO")
-        action.add_argument(
-            "--connection", metavar="ID", help="the Airflow connection that the history belongs to (default: none)"
-        )
-        action.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root")
+        add = action.add_argument
+        add("--zone", required=True, help="zone key, e.g. GB, DE, US-CAL-CISO")
+        add("--connection", metavar="ID", help="the Airflow connection that the history belongs to (default: none)")
+        add("--artifacts", metavar="DIR", type=Path, help="artifact root")
         # SUPPRESS: without it, the default here would undo a --json given before the action
-        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+        add("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     zone = find_zone(options.zone)
     root = artifacts_root(options.artifacts)
-    return _import(options, zone, root) if options.action == "import" else _show(options, zone, root)
+    (_import if options.action == "import" else _show)(options, zone, root)
 
 
-def _import(options: argparse.Namespace, zone: Zone, root: Path) -> int:
+def _import(options: argparse.Namespace, zone: Zone, root: Path) -> None:
     factor_type = EmissionFactorType(options.factors) if options.factors else None
     imported = read_history_file(options.file, zone, factor_type=factor_type, source=options.source)
     known_at = options.known_at or utc_now()
     results = []
-    for found, readings in imported.by_factor_type():
+    for found, readings in imported.items():
         key = HistoryKey(
             zone=zone.key,
-            source=imported.source,
+            source=readings[0].source,
             connection=options.connection,
             signal_type=SignalType.AVERAGE,
             emission_factor_type=found,
         )
-        store = open_history(root, key)
+        store = HistoryStore(root, key)
         new = store.add(readings, known_at)
         results.append({"key": key.as_json(), "path": str(store.folder), "values": len(readings), "new": new})
     if options.json:
         print_json(results)
-    for result in () if options.json else results:
+        return
+    for result in results:
         print(f"{result['new']} of {result['values']} values are new in {result['path']}")
-    return 0
 
 
-def _show(options: argparse.Namespace, zone: Zone, root: Path) -> int:
-    stores = [store for store in stores_of_zone(root, zone.key) if _is_wanted(store.key, options)]
+def _show(options: argparse.Namespace, zone: Zone, root: Path) -> None:
+    stores = [
+        store
+        for store in stores_of_zone(root, zone.key)
+        if options.source in (None, store.key.source) and options.connection in (None, store.key.connection)
+    ]
     if not stores:
         raise ConfigurationError(
             f"there is no history of zone {zone.key} under {root}; import a file, or let the DAG grid_history run"
@@ -106,11 +102,6 @@ def _show(options: argparse.Namespace, zone: Zone, root: Path) -> int:
         print_json([_facts(store, *span) for store, span in zip(stores, spans, strict=True)])
     else:
         print("\n\n".join("\n".join(_lines(store, *span)) for store, span in zip(stores, spans, strict=True)))
-    return 0
-
-
-def _is_wanted(key: HistoryKey, options: argparse.Namespace) -> bool:
-    return options.source in (None, key.source) and options.connection in (None, key.connection)
 
 
 def _span(store: HistoryStore, start: datetime | None, end: datetime | None, now: datetime) -> Span:
@@ -121,22 +112,14 @@ def _span(store: HistoryStore, start: datetime | None, end: datetime | None, now
 
 
 def _facts(store: HistoryStore, start: datetime, end: datetime) -> dict[str, Any]:
-    values = [
-        {
-            "start": format_moment(reading.start),
-            "end": format_moment(reading.end),
-            "carbon_intensity_gco2eq_per_kwh": reading.carbon_intensity_gco2eq_per_kwh,
-            "kind": reading.kind.value,
-        }
-        for reading in store.known_now(start, end)
-    ]
-    coverage = store.coverage(start, end).as_json()
+    written = ("start", "end", "carbon_intensity_gco2eq_per_kwh", "kind")
+    readings = (reading.as_json() for reading in store.known(start, end))
     return {
         "key": store.key.as_json(),
         "path": str(store.folder),
-        "files": store.files(),
-        "coverage": coverage,
-        "values": values,
+        "files": len(store.files()),
+        "coverage": store.coverage(start, end).as_json(),
+        "values": [{name: reading[name] for name in written} for reading in readings],
     }
 
 
@@ -147,14 +130,14 @@ def _lines(store: HistoryStore, start: datetime, end: datetime) -> list[str]:
         f"{key.zone} from {key.source}{connection}: {key.signal_type.value} signal,"
         f" {key.emission_factor_type.value} emission factors",
         f"  {store.folder}",
-        f"  {format_moment(coverage.start)} to {format_moment(coverage.end)}: {coverage.actual_percent:.1f} % known,"
-        f" {coverage.intervals:,} intervals in {store.files()} files",
+        f"  {format_time(coverage.start)} to {format_time(coverage.end)}: {coverage.actual_percent:.1f} % known,"
+        f" {coverage.intervals:,} intervals in {len(store.files())} files",
         *_gaps(coverage),
     ]
     unreadable = sorted(store.unreadable_files.items())
     lines += [f"  unreadable file {name}: {reason}" for name, reason in unreadable]
     drawn = (max(start, end - CHART_SPAN), end)
-    readings = store.known_now(*drawn) if start < end else ()
+    readings = store.known(*drawn) if start < end else ()
     return [*lines, *_chart(store, readings, drawn)] if readings else lines
 
 
@@ -162,7 +145,7 @@ def _gaps(coverage: Coverage) -> list[str]:
     hour = timedelta(hours=1)
     lines = [f"  {coverage.forecast_only / hour:g} h known from a forecast only"] if coverage.forecast_only else []
     lines += [
-        f"  gap {format_moment(start)} to {format_moment(end)} ({(end - start) / hour:g} h)"
+        f"  gap {format_time(start)} to {format_time(end)} ({(end - start) / hour:g} h)"
         for start, end in coverage.gaps[:_SHOWN_GAPS]
     ]
     more = len(coverage.gaps) - _SHOWN_GAPS
@@ -172,17 +155,6 @@ def _gaps(coverage: Coverage) -> list[str]:
 def _chart(store: HistoryStore, readings: Sequence[Reading], drawn: Span) -> list[str]:
     kinds = Counter(reading.kind.value for reading in readings)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    forecast = [(r.start, r.end) for r in readings if r.kind is IntensityKind.FORECAST]
-    other = [(r.start, r.end) for r in readings if r.kind is not IntensityKind.FORECAST]
-
-    def is_forecast_only(stretch: Span) -> bool:
-        return _touches(stretch, forecast) and not _touches(stretch, other)
-
-    head = f"  gCO2eq/kWh, time of {store.timezone.key} ({counts}; · gap{'; ░ forecast only' if forecast else ''})"
+    head = f"  gCO2eq/kWh, time of {store.timezone.key} ({counts}; · gap)"
     width = min(100, shutil.get_terminal_size((100, 24)).columns)
-    curve = IntensityCurve.from_readings(readings)
-    return ["", head, *chart(curve, drawn, store.timezone, width=width, mark="░", is_marked=is_forecast_only)]
-
-
-def _touches(stretch: Span, blocks: Sequence[Span]) -> bool:
-    return any(start < stretch[1] and stretch[0] < end for start, end in blocks)
+    return ["", head, *chart(IntensityCurve.from_readings(readings), drawn, store.timezone, width=width)]

@@ -1,15 +1,14 @@
 """``lowtide intensity``: a zone's carbon intensity now, with its origin."""
 
 import argparse
-from typing import Any, get_args
+from typing import get_args
 
 from lowtide.cli.options import open_from_environment, print_json
 from lowtide.config.schema import FactorTypeName, GridConfig, ProviderName, SignalTypeName
 from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
-from lowtide.grid.outlook import DataNeeds
-from lowtide.records import Forecast, Reading
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.grid.outlook import READING
+from lowtide.timeutil import format_time, utc_now
 
 EXAMPLES = """examples:
   lowtide intensity --zone GB
@@ -24,60 +23,33 @@ environment: LOWTIDE_GRID_URL (another address), LOWTIDE_GRID_TOKEN (the provide
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
+    add = parser.add_argument
+    add("--zone", required=True, help="zone key, e.g. GB, US-CAL-CISO, or cloud region, e.g. aws:eu-west-1")
     live = [name for name in get_args(ProviderName) if name != "replay"]
-    parser.add_argument(
-        "--zone", required=True, help="zone key, e.g. GB, US-CAL-CISO, or cloud region, e.g. aws:eu-west-1"
-    )
-    parser.add_argument(
-        "--provider", choices=live, default="auto", help="default: one without a key, else the one whose key is given"
-    )
-    parser.add_argument("--forecast", action="store_true", help="also show the provider's forecast, where it has one")
-    parser.add_argument("--region", help="part of the zone as the provider names it, e.g. 13 or SW1 for neso")
-    parser.add_argument("--signal-type", choices=get_args(SignalTypeName), help="where the provider does not say")
-    parser.add_argument("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
+    default = "default: one without a key, else the one whose key is given"
+    add("--provider", choices=live, default="auto", help=default)
+    add("--region", help="part of the zone as the provider names it, e.g. 13 or SW1 for neso")
+    add("--signal-type", choices=get_args(SignalTypeName), help="where the provider does not say")
+    add("--emission-factor-type", choices=get_args(FactorTypeName), help="where the provider has both")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     zone = find_zone(options.zone)
     wanted = {name: getattr(options, name) for name in ("provider", "region", "signal_type", "emission_factor_type")}
     grid = GridConfig.model_validate({"zone": zone.key, **wanted})
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
-    outlook = signal.outlook(now, DataNeeds(forecast=options.forecast))
+    outlook = signal.outlook(now, READING)
     reading = outlook.reading
     if reading is None:
         raise ProviderUnavailable(f"no intensity for zone {zone.key}: {'; '.join(outlook.steps)}")
     if options.json:
-        answer = {"asked_at": format_moment(now), "reading": reading.as_json(), "steps": list(outlook.steps)}
-        print_json(answer | ({"forecast": _forecast_json(outlook.forecast)} if options.forecast else {}))
-    else:
-        _print(reading, outlook.steps)
-        if options.forecast:
-            _print_forecast(outlook.forecast)
-    return 0
-
-
-def _print(reading: Reading, steps: tuple[str, ...]) -> None:
-    print(f"{reading.zone}: {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh, {reading.kind.value}")
-    print(f"  {format_moment(reading.start)} to {format_moment(reading.end)}")
-    print(
-        f"  source {reading.source}; {reading.signal_type.value} signal, {reading.emission_factor_type.value} emission factors"
-    )
-    for step in steps:
-        print(f"  {step}")
-
-
-def _forecast_json(forecast: Forecast | None) -> dict[str, Any] | None:
-    if forecast is None:
-        return None
-    return {"issued_at": format_moment(forecast.issued_at), "readings": [r.as_json() for r in forecast.readings]}
-
-
-def _print_forecast(forecast: Forecast | None) -> None:
-    if forecast is None:
-        print("  forecast: none")
+        print_json({"asked_at": format_time(now), "reading": reading.as_json(), "steps": list(outlook.steps)})
         return
-    lowest = min(forecast.readings, key=lambda r: r.carbon_intensity_gco2eq_per_kwh)
-    print(f"  forecast until {format_moment(forecast.horizon)}, issued {format_moment(forecast.issued_at)}")
-    print(f"  lowest: {lowest.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh at {format_moment(lowest.start)}")
+    print(f"{reading.zone}: {reading.carbon_intensity_gco2eq_per_kwh:.0f} gCO2eq/kWh, {reading.kind.value}")
+    print(f"  {format_time(reading.start)} to {format_time(reading.end)}")
+    signal_type, factors = reading.signal_type.value, reading.emission_factor_type.value
+    print(f"  source {reading.source}; {signal_type} signal, {factors} emission factors")
+    for step in outlook.steps:
+        print(f"  {step}")

@@ -25,27 +25,24 @@ _COMMANDS = {
     "export": "write runs as CSV with CodeCarbon's columns, as a Hugging Face model card's block, or as JSON",
     "intensity": "show a zone's carbon intensity now, with its origin",
     "history": "import a grid's past from a file; show its coverage, gaps and a chart",
-    "backtest": "what a policy would have saved on a grid's past, against starting at once and against perfect knowledge",
+    "backtest": "what a policy would have saved on a grid's past, against starting at once and against perfect foresight",
 }
 """What each command does; its module in this package has the same name and is imported when the command is chosen."""
 _EXAMPLES = """examples:
-  lowtide intensity --zone GB
   lowtide plan include/configs/optimized.yaml
   lowtide train include/configs/optimized.yaml --output artifacts/runs/mine
   lowtide train include/configs/baseline.yaml --now --output artifacts/runs/base
   lowtide compare --baseline artifacts/runs/base --run artifacts/runs/mine --output artifacts/reports/mine
-  lowtide report --since 2026-01-01
-  lowtide settle artifacts/runs/mine
-  lowtide export artifacts/runs/mine --format huggingface
-  lowtide history show --zone GB
-  lowtide backtest --trace GB_2023.csv.gz --history GB_2022.csv.gz --policy window
+
+`lowtide COMMAND --help` has the examples of each command.
 """
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose mistakes are one sentence; that of a command imports the command's module when it is chosen.
 
-    :param module: defines ``EXAMPLES``, ``add_arguments(parser)`` and ``run(options)``; None for the root and subcommands.
+    :param module: defines ``EXAMPLES``, ``add_arguments(parser)`` and ``run(options)``, which may return an exit status; None for
+        the root and subcommands.
     """
 
     def __init__(self, *, module: str | None = None, **options: Any) -> None:
@@ -81,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)  # so that a child and a meter are ended as on Ctrl-C
     try:
         options = parser().parse_args(arguments)
-        status: int = options.run(options)
+        return options.run(options) or 0
     except KeyboardInterrupt:
         return _complain("interrupted; the ledger is kept", 130)
     except UserError as error:
@@ -95,7 +92,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(
             f"{error.filename or 'the system'}: {error.strerror or error}; free space or check the path", 1
         )
-    return status
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

@@ -15,7 +15,7 @@ from lowtide.grid.client import IntensityClient
 from lowtide.grid.factory import open_signal, replay_anchor
 from lowtide.grid.http import Credentials
 from lowtide.records import ReplayAnchor
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 URL_VARIABLE = "LOWTIDE_GRID_URL"
 TOKEN_VARIABLE = "LOWTIDE_GRID_TOKEN"  # noqa: S105 the variable's name, not a token
@@ -23,33 +23,34 @@ LOGIN_VARIABLE = "LOWTIDE_GRID_LOGIN"
 DEFAULT_PERCENT = ReportConfig().repeatability_percent
 
 
-def number(least: float, most: float, *, whole: bool = False) -> Callable[[str], float]:
-    """Return a reader of a number within two limits, both allowed. The parser adds the option's name to the message."""
+def reader(read: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
+    """Return a type for argparse, which reports a text that ``read`` refuses.
+
+    :param complaint: what follows the text: what is wrong with it, and what to write.
+    """
+
+    def checked(text: str) -> Any:
+        try:
+            return read(text)
+        except (ValueError, KeyError, OSError):  # ZoneInfo raises each of them
+            raise argparse.ArgumentTypeError(f"{text!r} {complaint}") from None
+
+    return checked
+
+
+def number(least: float, most: float, *, whole: bool = False) -> Callable[[str], Any]:
+    """Return a type for argparse: a number within two limits, both allowed; not-a-number is none."""
 
     def read(text: str) -> float:
-        try:
-            value = int(text) if whole else float(text)
-        except ValueError:
-            value = float("nan")
-        if not least <= value <= most:  # not-a-number is refused here, too
-            kind = "whole number" if whole else "number"
-            raise argparse.ArgumentTypeError(f"{text!r} cannot be used; give a {kind} from {least} to {most}")
+        value = int(text) if whole else float(text)
+        if not least <= value <= most:
+            raise ValueError
         return value
 
-    return read
+    return reader(read, f"cannot be used; give a {'whole number' if whole else 'number'} from {least} to {most}")
 
 
-def timestamp(text: str) -> datetime:
-    """Read a timestamp with an offset.
-
-    :raises argparse.ArgumentTypeError: it is something else.
-    """
-    try:
-        return parse_moment(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a timestamp with an offset; write e.g. 2026-03-01T06:00Z"
-        ) from None
+timestamp = reader(parse_time, "is not a timestamp with an offset; write e.g. 2026-03-01T06:00Z")
 
 
 def add_repeatability(parser: argparse.ArgumentParser, default: str) -> None:
@@ -82,27 +83,21 @@ def configuration(options: argparse.Namespace, **settings: Any) -> LoadedConfig:
     return load_config(path, dict(map(parse_setting, options.set)) | settings)
 
 
-def credentials_from_environment() -> Credentials:
-    """Return the address and credentials that the environment names; an empty variable counts as unset."""
-    url, login, token = (os.environ.get(name) or None for name in (URL_VARIABLE, LOGIN_VARIABLE, TOKEN_VARIABLE))
-    place = f"{LOGIN_VARIABLE} and {TOKEN_VARIABLE}"
-    return (
-        Credentials(base_url=url, login=login, token=token, place=place)
-        if login or token
-        else Credentials(base_url=url)
-    )
-
-
 def open_from_environment(
     grid: GridConfig, real_now: datetime, *, artifacts: Path | None = None, anchor: ReplayAnchor | None = None
 ) -> tuple[IntensityClient, ReplayAnchor | None]:
-    """Open the configured grid's signal; address, login and token come from the environment, where given.
+    """Open the configured grid's signal; address, login and token come from the environment, where set and not empty.
 
     :param artifacts: the artifact root, for the history of this signal.
     :param anchor: of a run that is resumed: its virtual time continues; None: a replay begins now.
     """
     anchor = (anchor if grid.provider == "replay" else None) or replay_anchor(grid, real_now)
-    return open_signal(grid, anchor=anchor, access=credentials_from_environment(), artifacts=artifacts), anchor
+    url, login, token = (os.environ.get(name) or None for name in (URL_VARIABLE, LOGIN_VARIABLE, TOKEN_VARIABLE))
+    access = Credentials(base_url=url)
+    if login or token:
+        place = f"{LOGIN_VARIABLE} and {TOKEN_VARIABLE}"
+        access = Credentials(base_url=url, login=login, token=token, place=place)
+    return open_signal(grid, anchor=anchor, access=access, artifacts=artifacts), anchor
 
 
 def artifacts_root(option: Path | None) -> Path:

@@ -2,20 +2,20 @@
 
 import argparse
 import shutil
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from math import isnan
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from lowtide.cli.charts import chart, is_mostly_within
+from lowtide.cli.charts import chart
 from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
 from lowtide.config.zones import find_zone
-from lowtide.grid.clock import clock_for
+from lowtide.records import Clock
 from lowtide.runs.durations import ExpectedDuration, expected_job
 from lowtide.scheduler.job import Job
+from lowtide.scheduler.types import utc
 from lowtide.scheduler.waiting import DecisionEvent, check
-from lowtide.timeutil import format_duration, format_moment, utc_now
+from lowtide.timeutil import format_duration, format_time, utc_now
 
 EXAMPLES = """examples:
   lowtide plan include/configs/optimized.yaml
@@ -32,18 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_configuration(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     config = configuration(options)
     now = utc_now()
     signal, anchor = open_from_environment(config.values.grid, now, artifacts=config.artifacts_path)
     job, expected = expected_job(config, job_id="plan", submitted_at=anchor.virtual_start if anchor else now)
-    event = check(job, signal, clock_for(anchor))
+    event = check(job, signal, Clock(anchor))
     if options.json:
         print_json(_json(event, expected))
     else:
         print("\n".join(_lines(event, expected, shutil.get_terminal_size().columns)))
-    return 0
 
 
 def _lines(event: DecisionEvent, expected: ExpectedDuration, width: int) -> list[str]:
@@ -53,53 +52,47 @@ def _lines(event: DecisionEvent, expected: ExpectedDuration, width: int) -> list
     lines.append(
         f"  expected duration {format_duration(expected.duration)} ({expected.source}), {_deadline(job, zone)}"
     )
-    lines += [f"  chosen: {_span(start.astimezone(zone), end.astimezone(zone))}" for start, end in decision.segments]
+    lines += [
+        f"  chosen: {start.astimezone(zone):%a %d %b %H:%M %Z} to {end.astimezone(zone):%a %H:%M %Z} ({zone})"
+        for start, end in decision.segments
+    ]
     if decision.expected_saving_percent and decision.expected_saving_interval_percent is None:
         why = "the plan has several pieces" if len(decision.segments) > 1 else "too few past forecasts are known"
         lines.append(f"  no confidence interval of the expected saving: {why}")
     return [*lines, *_chart(event, zone, width)]
 
 
-def _span(start: datetime, end: datetime) -> str:
-    return f"{start:%a %d %b %H:%M %Z} to {end:%a %H:%M %Z} ({start.tzinfo})"
-
-
 def _deadline(job: Job, zone: ZoneInfo) -> str:
     if job.deadline is None or job.latest_start is None:
         return "no deadline"
     finish, start = (timestamp.astimezone(zone) for timestamp in (job.deadline, job.latest_start))
-    return f"finish by {finish:%a %d %b %H:%M}, latest start {start:%a %H:%M} ({zone.key})"
+    return f"finish by {finish:%a %d %b %Y %H:%M}, latest start {start:%a %H:%M} ({zone.key})"
 
 
 def _chart(event: DecisionEvent, zone: ZoneInfo, width: int) -> list[str]:
-    prediction, segments = event.outlook.prediction, event.decision.segments
+    prediction = event.outlook.prediction
     if prediction is None:
         return []
     start = event.decision.decided_at
     finish = event.job.deadline or start + _MOST_SHOWN
-    end = min(max(finish, start + _LEAST_SHOWN), start + _MOST_SHOWN, _utc(prediction.curve.end_s))
+    end = min(max(finish, start + _LEAST_SHOWN), start + _MOST_SHOWN, utc(prediction.curve.end_s))
     if end <= start:
         return []
     title = f"gCO2eq/kWh until {end.astimezone(zone):%a %d %b %H:%M}, by {prediction.source}"
-    marked = partial(is_mostly_within, blocks=segments)
-    return ["", title, *chart(prediction.curve, (start, end), zone, width=width, mark="━", is_marked=marked)]
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    return ["", title, *chart(prediction.curve, (start, end), zone, width=width, blocks=event.decision.segments)]
 
 
 def _json(event: DecisionEvent, expected: ExpectedDuration) -> dict[str, Any]:
     prediction = event.outlook.prediction
     curve = prediction and {
         "source": prediction.source,
-        "issued_at": format_moment(prediction.issued_at),
-        "edges": [format_moment(_utc(edge_s)) for edge_s in prediction.curve.edges_s],
+        "issued_at": format_time(prediction.issued_at),
+        "edges": [format_time(utc(edge_s)) for edge_s in prediction.curve.edges_s],
         "carbon_intensity_gco2eq_per_kwh": [None if isnan(value) else value for value in prediction.curve.values],
     }
     return {
         "job": event.job.as_json(),
-        "expected_duration": expected.as_json(),
+        "expected_duration": {"duration_s": expected.duration.total_seconds(), "source": expected.source},
         "decision": event.decision.as_json(),
         "prediction": curve,
     }

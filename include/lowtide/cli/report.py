@@ -2,17 +2,19 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json
+from lowtide.cli.options import DEFAULT_PERCENT, add_repeatability, artifacts_root, print_json, reader
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.io import write_atomically
-from lowtide.report.savings import SavingsQuery, savings_ledger
+from lowtide.report.savings import savings_ledger
 from lowtide.report.savings_model import Savings
 from lowtide.report.savings_text import (
     HEADER,
@@ -24,7 +26,7 @@ from lowtide.report.savings_text import (
     runs_csv,
     title,
 )
-from lowtide.timeutil import format_moment, parse_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
 EXAMPLES = """examples:
   lowtide report --since 2026-01-01
@@ -42,65 +44,50 @@ _WIDTH_IN_A_FILE = 160
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("root", metavar="ROOT", nargs="?", type=Path, help="artifact root")
-    parser.add_argument("--since", metavar="DATE", type=_start_of, help="runs that ended on this day or later (UTC)")
-    parser.add_argument("--until", metavar="DATE", type=_end_of, help="runs that ended on this day or earlier (UTC)")
+    first, last = (reader(partial(_start_of, days=days), "is not a date; write e.g. 2026-01-01") for days in (0, 1))
+    parser.add_argument("--since", metavar="DATE", type=first, help="runs that ended on this day or later (UTC)")
+    parser.add_argument("--until", metavar="DATE", type=last, help="runs that ended on this day or earlier (UTC)")
     parser.add_argument("--dag", metavar="ID", help="only the runs of this DAG")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one line per basis, month and model")
     parser.add_argument("--runs-csv", metavar="FILE", type=Path, help="write one line per run, with those left out")
     add_repeatability(parser, "that of each run's report")
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help="compare each energy ledger with the checksum in its record; a run whose ledger differs is left out",
-    )
+    verify = "compare each energy ledger with the checksum in its record; a run whose ledger differs is left out"
+    parser.add_argument("--verify", action="store_true", help=verify)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     root = artifacts_root(options.root)
     if not (root / "runs").is_dir():
         raise ArtifactError(f"{root}: there is no folder 'runs' in it; give the artifact root")
     if options.since and options.until and options.until <= options.since:
         raise ConfigurationError("--until is before --since; swap them")
-    query = SavingsQuery(
+    savings = savings_ledger(
+        root,
+        now=utc_now(),
         since=options.since,
         until=options.until,
         dag=options.dag,
         verify=options.verify,
         repeatability_percent=options.repeatability_percent,
     )
-    savings = savings_ledger(root, query, repeatability_percent=DEFAULT_PERCENT, now=utc_now())
     files = ((options.csv, cells_csv), (options.runs_csv, runs_csv))
     written = [write_atomically(file.resolve(), text(savings)) for file, text in files if file]
     if options.json:
         print_json(savings.model_dump(mode="json"))
-        return 0
-    _show(savings)
-    for path in written:
-        print(f"written: {path}")
-    return 0
+    else:
+        _show(savings, written)
 
 
-def _start_of(text: str, *, days: int = 0) -> datetime:
+def _start_of(text: str, *, days: int) -> datetime:
+    """Return the beginning of a date, which is UTC's, or of the date some days later."""
     try:
         return datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=days)
     except OverflowError:
         raise argparse.ArgumentTypeError(f"{text!r} is the last day that there is; leave --until out") from None
-    except ValueError:
-        pass
-    try:
-        return parse_moment(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a date nor a timestamp with an offset; write e.g. 2026-01-01"
-        ) from None
 
 
-def _end_of(text: str) -> datetime:
-    return _start_of(text, days=1)
-
-
-def _show(savings: Savings) -> None:
+def _show(savings: Savings, written: Sequence[Path]) -> None:
     console = Console(file=sys.stdout, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _WIDTH_IN_A_FILE
@@ -116,6 +103,8 @@ def _show(savings: Savings) -> None:
     for line in repeatability_remarks(savings, DEFAULT_PERCENT):
         console.print(f"- {line}", soft_wrap=True)
     _show_left_out(console, savings)
+    for path in written:
+        console.print(f"written: {path}", soft_wrap=True)
 
 
 def _show_left_out(console: Console, savings: Savings) -> None:
@@ -131,6 +120,6 @@ def _show_left_out(console: Console, savings: Savings) -> None:
 
 
 def _span(savings: Savings) -> str:
-    since = f"from {format_moment(savings.since)}" if savings.since else "from the first one"
-    until = f"before {format_moment(savings.until)}" if savings.until else "to now"
+    since = f"from {format_time(savings.since)}" if savings.since else "from the first one"
+    until = f"before {format_time(savings.until)}" if savings.until else "to now"
     return f"{f'of {savings.dag} ' if savings.dag else ''}that ended {since} {until}"

@@ -9,9 +9,9 @@ from lowtide.config.loader import load_config
 from lowtide.config.schema import GridConfig
 from lowtide.errors import ArtifactError
 from lowtide.records import AnyRecord, FirstValuation, IncompleteRecord
-from lowtide.runs.account import account_of
+from lowtide.runs.account import Facts, account_of
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import ActualFigures, SettledRun, check_same_grid, grid_of, history_of, settle_run
+from lowtide.runs.settlement import ActualFigures, SettledRun, check_same_grid, history_of, settle_run
 from lowtide.timeutil import utc_now
 from lowtide.units import change_text, grams_text, percent_text, relative_change_percent
 
@@ -30,15 +30,14 @@ environment: LOWTIDE_GRID_URL, LOWTIDE_GRID_TOKEN, LOWTIDE_GRID_LOGIN (address, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run_folder", metavar="DIR", type=Path, help="the run's folder")
-    parser.add_argument(
-        "--config", metavar="CONFIG", help="whose grid is asked (default: the one that the ledger names)"
-    )
+    config = "whose grid is asked (default: the one that the ledger names)"
+    parser.add_argument("--config", metavar="CONFIG", help=config)
     parser.add_argument("--artifacts", metavar="DIR", type=Path, help="artifact root with the grid's history")
     parser.add_argument("--offline", action="store_true", help="use the stored history only, ask no provider")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
     folder = RunFolder(options.run_folder.resolve())
     if not folder.path.is_dir():
         raise ArtifactError(f"{options.run_folder}: there is no such folder; give the folder of a run")
@@ -47,41 +46,31 @@ def run(options: argparse.Namespace) -> int:
     done = settle_run(folder, actuals, now=actuals.now)
     if options.json:
         print_json(_as_json(done, actuals.notes))
-        return 0
-    _show(done, actuals.notes)
-    return 0
+    else:
+        _show(done, actuals.notes)
 
 
 def _actuals(options: argparse.Namespace, folder: RunFolder, account: AnyRecord) -> ActualFigures:
-    grid: GridConfig = load_config(Path(options.config)).values.grid if options.config else grid_of(folder)
-    root = artifacts_root(options.artifacts)
+    grid: GridConfig = load_config(Path(options.config)).values.grid if options.config else Facts(folder).grid
     now = utc_now()
     signal, _ = open_from_environment(grid, now)
     check_same_grid(account, grid, signal)
-    history = history_of(signal, root, grid.connection)
+    history = history_of(signal, artifacts_root(options.artifacts), grid.connection)
     return ActualFigures(now=now, history=history, signal=None if options.offline else signal)
 
 
 def _as_json(done: SettledRun, notes: list[str]) -> dict[str, Any]:
-    first = done.after.first_valuation
+    figures = {"emissions_gco2eq", "mean_carbon_intensity_gco2eq_per_kwh", "intensity_kinds"}
     return {
         "run_id": done.after.run_id,
         "changed": done.changed,
         "complete": not isinstance(done.after, IncompleteRecord),
-        "first_valuation": _figures(first),
-        "settled": _figures(done.after),
+        "first_valuation": done.after.first_valuation.model_dump(mode="json", include=figures),
+        "settled": done.after.model_dump(mode="json", include=figures),
         "settled_energy_share": done.after.settlement.settled_energy_share if done.after.settlement else 0.0,
         "unsettled_energy_share": done.unsettled_energy_share,
         "record": str(done.folder.record),
         "notes": notes,
-    }
-
-
-def _figures(account: FirstValuation | AnyRecord) -> dict[str, Any]:
-    return {
-        "emissions_gco2eq": account.emissions_gco2eq,
-        "mean_carbon_intensity_gco2eq_per_kwh": account.mean_carbon_intensity_gco2eq_per_kwh,
-        "intensity_kinds": {kind.value: share for kind, share in account.intensity_kinds.items()},
     }
 
 

@@ -2,25 +2,21 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lowtide.cli.options import add_configuration, configuration, open_from_environment, print_json
-from lowtide.config.loader import LoadedConfig
+from lowtide.config.loader import PROJECT_ROOT, LoadedConfig
 from lowtide.errors import TrainingError
-from lowtide.grid.clock import clock_for
-from lowtide.records import TrainingRecord
+from lowtide.records import Clock, TrainingRecord
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.durations import expected_job
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.pausing import earlier_pauses, train_with_pauses
+from lowtide.runs.pausing import after_pause, earlier_pauses, train_slice
 from lowtide.runs.run import (
     LogThrottle,
     RunStart,
@@ -34,8 +30,9 @@ from lowtide.runs.run import Progress as TrainingProgress
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
 from lowtide.scheduler.waiting import DecisionEvent, wait_in_foreground
-from lowtide.timeutil import format_moment, utc_now
-from lowtide.trainer.process import require_pytorch
+from lowtide.timeutil import format_time, utc_now
+from lowtide.trainer.child_process import require_pytorch
+from lowtide.trainer.import_paths import check_import_paths
 
 EXAMPLES = """examples:
   lowtide train include/configs/optimized.yaml
@@ -53,7 +50,7 @@ NOT_RUN = 3
 
 
 class Display:
-    """Shows the run on standard error: a countdown and a bar in a terminal, else lines. Standard output is for results."""
+    """Shows the run on standard error: a bar in a terminal, else lines. Standard output is for results."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(file=sys.stderr, quiet=quiet)
@@ -70,29 +67,13 @@ class Display:
         self._task: TaskID | None = None
         self._pace: LogThrottle | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Remove the bar."""
         self._bar.stop()
 
     def say(self, text: str) -> None:
         """Print one line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep, with a countdown where there is a terminal."""
-        if not self._live or seconds < 2:
-            time.sleep(seconds)
-            return
-        end = time.monotonic() + seconds
-        with self._console.status("") as status:
-            while (left := end - time.monotonic()) > 0:
-                minutes, rest = divmod(round(left), 60)
-                status.update(f"waiting; next check in {minutes}:{rest:02d} (Ctrl-C ends the wait)")
-                time.sleep(min(1.0, left))
 
     def training(self, progress: TrainingProgress) -> None:
         """Show a snapshot of the training."""
@@ -109,13 +90,8 @@ class Display:
         if self._task is None:
             self._task = self._bar.add_task("", phase=progress.phase, figures=figures)
             self._bar.start()
-        self._bar.update(
-            self._task,
-            completed=progress.samples,
-            total=progress.samples_total or None,
-            phase=progress.phase,
-            figures=figures,
-        )
+        total = progress.samples_total or None
+        self._bar.update(self._task, completed=progress.samples, total=total, phase=progress.phase, figures=figures)
 
 
 def train(
@@ -125,9 +101,11 @@ def train(
 
     :param resumed: the unfinished training in the folder: it resumes at once, with its submission and its ledger.
     :return: the record, or the decision not to run.
-    :raises ConfigurationError: PyTorch is not installed, or the unfinished training had another configuration.
+    :raises ConfigurationError: PyTorch, the model or the data are not there, or the unfinished training had another
+        configuration.
     """
     require_pytorch()  # before a wait of hours
+    check_import_paths(config.values.training, PROJECT_ROOT)
     now = utc_now()
     signal, anchor = open_from_environment(
         config.values.grid, now, artifacts=config.artifacts_path, anchor=resumed.anchor if resumed else None
@@ -140,7 +118,7 @@ def train(
         anchor=anchor,
         training_id=None if resumed else new_training_id(),
     )
-    clock = clock_for(anchor)
+    clock = Clock(anchor)
 
     def keep(event: DecisionEvent) -> None:
         folder.append_decisions([event.decision.as_json()])
@@ -148,22 +126,27 @@ def train(
             display.say(line)
 
     def wait(job: Job) -> Decision:
-        return wait_in_foreground(job, signal, clock, on_decision=keep, sleep=display.sleep)
+        return wait_in_foreground(job, signal, clock, on_decision=keep)
 
     job, _ = expected_job(config, job_id=folder.path.name, submitted_at=run.submitted_at)
     if resumed:
         refuse_another_training(run, resumed)
         display.say(_resuming(resumed, folder))
-        job = earlier_pauses(folder, job)
+        job = earlier_pauses(folder, job, resumed.training_id)
     elif (decision := wait(job)).action is not Action.RUN:
         return decision
-    return train_with_pauses(run, job, signal, clock, on_decision=keep, on_progress=display.training, wait=wait)
+    while isinstance(
+        ended := train_slice(run, job, signal, clock, on_decision=keep, on_progress=display.training), Job
+    ):
+        wait(ended)
+        job = after_pause(ended)
+    return ended
 
 
 def _resuming(earlier: RunStart, folder: RunFolder) -> str:
     found = last_checkpoint(folder)
     step = f"from optimizer step {found.optimizer_step}" if found else "from the start: it has no checkpoint"
-    return f"resuming the unfinished run {earlier.run_id}, submitted at {format_moment(earlier.submitted_at)}, {step}"
+    return f"resuming the unfinished run {earlier.run_id}, submitted at {format_time(earlier.submitted_at)}, {step}"
 
 
 @contextmanager
@@ -174,22 +157,19 @@ def advice_to_resume(folder: RunFolder, display: Display) -> Iterator[None]:
     except (KeyboardInterrupt, TrainingError):
         found = last_checkpoint(folder) if unfinished(folder) else None
         if found:
-            display.say(
-                f"optimizer step {found.optimizer_step} is saved; the same command with --output {folder.path} resumes from it"
-            )
+            again = f"the same command with --output {folder.path} resumes from it"
+            display.say(f"optimizer step {found.optimizer_step} is saved; {again}")
         raise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_configuration(parser)
-    parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="the run's folder (default: below the artifact root)"
-    )
+    output = "the run's folder (default: below the artifact root)"
+    parser.add_argument("--output", metavar="DIR", type=Path, help=output)
     parser.add_argument("--now", action="store_true", help="start at once, whatever the policy says")
-    parser.add_argument(
-        "--fresh", action="store_true", help="do not resume an unfinished training in DIR: move it to DIR/other-N"
-    )
+    fresh = "do not resume an unfinished training in DIR: move it to DIR/other-N"
+    parser.add_argument("--fresh", action="store_true", help=fresh)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -198,7 +178,7 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or config.artifacts_path / "runs" / "cli" / utc_now().strftime("%Y%m%dT%H%M%SZ")
     folder = RunFolder(output.resolve())
     folder.create()
-    with Display(quiet=options.json) as display, advice_to_resume(folder, display):
+    with closing(Display(quiet=options.json)) as display, advice_to_resume(folder, display):
         earlier = None if options.fresh else resumable(folder, config.values)
         result = train(config, folder, display, resumed=earlier)
     if isinstance(result, Decision):

@@ -1,17 +1,18 @@
-"""Loads one YAML file and a few settings into one validated configuration; an error is one sentence with the remedy."""
+"""Loads one YAML file and a few settings into one validated configuration; each error is one line with the remedy."""
 
 import difflib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from lowtide.config.schema import LowtideConfig, artifacts_folder
@@ -19,6 +20,7 @@ from lowtide.errors import ConfigurationError
 
 PROJECT_VARIABLE = "LOWTIDE_PROJECT_ROOT"
 ARTIFACTS_VARIABLE = "LOWTIDE_ARTIFACTS_ROOT"
+DATA_VARIABLE = "LOWTIDE_DATA_DIR"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -42,6 +44,12 @@ def find_project_root(module: Path, environment: Mapping[str, str], current: Pat
 PROJECT_ROOT = find_project_root(Path(__file__).resolve(), os.environ, Path.cwd())
 
 
+def default_data_folder() -> Path:
+    """Return the folder of data sets: ``LOWTIDE_DATA_DIR``, or ``.data`` in the project."""
+    given = os.environ.get(DATA_VARIABLE)
+    return Path(given) if given else PROJECT_ROOT / ".data"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
     """A validated configuration, its source, and the SHA-256 of its canonical form."""
@@ -56,7 +64,7 @@ class LoadedConfig:
 
         :raises ConfigurationError: that variable names an object store.
         """
-        return deployed_artifacts_path() or self.values.artifacts_path(PROJECT_ROOT)
+        return deployed_artifacts_path() or artifacts_folder(self.values.artifacts_root, PROJECT_ROOT)
 
 
 def deployed_artifacts_path() -> Path | None:
@@ -104,7 +112,7 @@ def load_config(path: Path, settings: Mapping[str, Any] | None = None, *, settin
     """Read a configuration file and replace settings such as ``{"training.epochs": 3}`` in it.
 
     :param settings_name: how the user gave the settings, for the error message.
-    :raises ConfigurationError: one sentence that names the file or setting, the key, the value and the remedy.
+    :raises ConfigurationError: for each mistake one line that names the file or setting, the key, the value and the remedy.
     """
     raw = _read_mapping(path)
     settings = settings or {}
@@ -113,7 +121,10 @@ def load_config(path: Path, settings: Mapping[str, Any] | None = None, *, settin
     try:
         values = LowtideConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigurationError(_sentence(error, path, settings, settings_name)) from None
+        # unknown keys first: of a misspelt key, "is missing" is the half that does not help
+        problems = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+        lines = [_sentence(problem, path, settings, settings_name) for problem in problems]
+        raise ConfigurationError("\n".join(lines)) from None
     canonical = json.dumps(values.model_dump(mode="json"), sort_keys=True)
     return LoadedConfig(values=values, source=str(path), sha256=hashlib.sha256(canonical.encode()).hexdigest())
 
@@ -171,15 +182,12 @@ def _apply(raw: dict[str, Any], key: str, value: Any, settings_name: str) -> Non
     node[leaf] = value
 
 
-def _sentence(error: ValidationError, path: Path, settings: Mapping[str, Any], settings_name: str) -> str:
-    # unknown keys first: of a misspelt key, "is missing" would be the half that does not help
-    first, *more = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
+def _sentence(error: ErrorDetails, path: Path, settings: Mapping[str, Any], settings_name: str) -> str:
+    key = ".".join(str(part) for part in error["loc"])
     place = settings_name if key in settings else str(path)
     # "--set training.epochs is 0, which cannot be used": the key is the place
-    joint = " " if key in settings and first["type"] != "extra_forbidden" else ": "
-    rest = f" (and {len(more)} more)" if more else ""
-    return f"{place}{joint}{_problem(first, key)}{rest}"
+    joint = " " if key in settings and error["type"] != "extra_forbidden" else ": "
+    return f"{place}{joint}{_problem(error, key)}"
 
 
 def _problem(error: ErrorDetails, key: str) -> str:
@@ -190,33 +198,25 @@ def _problem(error: ErrorDetails, key: str) -> str:
     message = str(error.get("ctx", {}).get("error", error["msg"]))
     if not key:  # a check across sections names its keys itself
         return message
-    message = message.replace("Input should be", "it should be")
-    return f"{key} is {_shown(error['input'])}, which cannot be used: {message}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    message, value = message.replace("Input should be", "it should be"), repr(error["input"])
+    return f"{key} is {value if len(value) <= 80 else value[:77] + '...'}, which cannot be used: {message}"
 
 
 def _near(key: str) -> str:
-    close = difflib.get_close_matches(key, all_keys(), n=1, cutoff=0.6)
-    if close:
+    keys = [known for known, _ in all_fields()]
+    if close := difflib.get_close_matches(key, keys, n=1, cutoff=0.6):
         return f"; did you mean '{close[0]}'?"
     section = key.rpartition(".")[0]
-    allowed = [k for k in all_keys() if k.rpartition(".")[0] == section]
+    allowed = [known for known in keys if known.rpartition(".")[0] == section]
     return f"; known here: {', '.join(allowed)}" if allowed else "; remove it"
 
 
-def all_keys(model: type[BaseModel] = LowtideConfig, prefix: str = "") -> list[str]:
-    """Return every dotted key that a configuration file may hold."""
-    keys: list[str] = []
+def all_fields(model: type[BaseModel] = LowtideConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every dotted key that a configuration file may hold, with its field; a section before its keys."""
     for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        section = section_of(field.annotation)
-        if section is not None:
-            keys.extend(all_keys(section, f"{prefix}{name}."))
-    return keys
+        yield prefix + name, field
+        if section := section_of(field.annotation):
+            yield from all_fields(section, f"{prefix}{name}.")
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:

@@ -53,9 +53,8 @@ LIVE_PROVIDERS: Final = tuple(name for name, entry in PROVIDERS.items() if entry
 
 def licences_of(sources: Iterable[str]) -> tuple[str, ...]:
     """Return one line per licence of the sources that a ledger names; an unknown source is named without a licence."""
-    return tuple(dict.fromkeys(_licence(source) for source in sources))
-
-
-def _licence(source: str) -> str:
-    known = (entry.licence for name, entry in PROVIDERS.items() if name in source)
-    return next(known, f"{source}: not known here.")
+    found = (
+        next((entry.licence for name, entry in PROVIDERS.items() if name in source), f"{source}: not known here.")
+        for source in sources
+    )
+    return tuple(dict.fromkeys(found))

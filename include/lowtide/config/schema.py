@@ -62,12 +62,10 @@ class ReplayConfig(Section):
     """Replays a day of a grid at a speed; without a trace, the zone's typical day from the regional profile."""
 
     trace: str | None = Field(
-        default=None, description="CSV file with timestamp,carbon_intensity_gco2eq_per_kwh; null = the zone's profile"
+        None, description="CSV file with timestamp,carbon_intensity_gco2eq_per_kwh; null = the zone's profile"
     )
-    virtual_start: str = Field(
-        description="where the replay begins; local time of the zone unless it has an offset",
-    )
-    speed: float = Field(default=1.0, gt=0, le=100_000, description="virtual seconds per real second")
+    virtual_start: str = Field(description="where the replay begins; local time of the zone unless it has an offset")
+    speed: float = Field(1.0, gt=0, le=100_000, description="virtual seconds per real second")
 
 
 class GridConfig(Section):
@@ -77,24 +75,22 @@ class GridConfig(Section):
         description="zone key of Electricity Maps, e.g. GB, or a cloud region, e.g. aws:eu-west-1"
     )
     provider: ProviderName = Field(
-        default="auto",
-        description="whose signal; auto: one without a key, else the one whose key is given, else profile",
+        "auto", description="whose signal; auto: one without a key, else the one whose key is given, else profile"
     )
     region: Annotated[Annotated[str, Field(min_length=1, max_length=64)] | None, BeforeValidator(_as_text)] = Field(
-        default=None, description="part of the zone, in the provider's own words; null = the whole"
+        None, description="part of the zone, in the provider's own words; null = the whole"
     )
     emission_factor_type: FactorTypeName | None = Field(
-        default=None, description="lifecycle or direct, where the provider offers both; null = the provider's own"
+        None, description="lifecycle or direct, where the provider offers both; null = the provider's own"
     )
     signal_type: SignalTypeName | None = Field(
-        default=None,
-        description="average or marginal, where the provider does not declare it; null = the provider's own",
+        None, description="average or marginal, where the provider does not declare it; null = the provider's own"
     )
     connection: str | None = Field(
-        default=None, min_length=1, description="Airflow connection id of the provider; null = its public address"
+        None, min_length=1, description="Airflow connection id of the provider; null = its public address"
     )
     threshold_gco2eq_per_kwh: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="clean means at or below this, in gCO2eq/kWh"
+        None, gt=0, allow_inf_nan=False, description="clean means at or below this, in gCO2eq/kWh"
     )
     replay: ReplayConfig | None = None
 
@@ -111,14 +107,12 @@ def _days_to_a_year(window: timedelta) -> timedelta:
 class PausingConfig(Section):
     """What a pause costs, and how many there may be; used by the policy ``interruptible``."""
 
-    minimum_slice: Duration = Field(default=parse_duration("30m"), description="shortest run between two pauses")
-    resume_time: Duration = Field(
-        default=parse_duration("2m"), description="time that a resume takes before work continues"
-    )
+    minimum_slice: Duration = Field(parse_duration("30m"), description="shortest run between two pauses")
+    resume_time: Duration = Field(parse_duration("2m"), description="time that a resume takes before work continues")
     resume_energy: Duration = Field(
-        default=parse_duration("2m"), description="energy of a pause and its resume, as time at full power"
+        parse_duration("2m"), description="energy of a pause and its resume, as time at full power"
     )
-    maximum_pauses: int = Field(default=10, ge=0, le=1000, description="a job is not paused more often than this")
+    maximum_pauses: int = Field(10, ge=0, le=1000, description="a job is not paused more often than this")
 
 
 class SchedulerConfig(Section):
@@ -129,36 +123,30 @@ class SchedulerConfig(Section):
         " before the deadline; interruptible: best blocks, with pauses between them"
     )
     deadline: Deadline | None = Field(
-        default=None,
-        description="latest finish: '06:00' (zone's time), '12h' after submission, or a time with an offset",
+        None, description="latest finish: '06:00' (zone's time), '12h' after submission, or a time with an offset"
     )
     on_latest_start: OnLatestStart = Field(
-        default="start", description="what to do when waiting longer would miss the deadline"
+        "start", description="what to do when waiting longer would miss the deadline"
     )
     expected_duration: Duration = Field(description="how long the training takes")
     learn_duration: bool = Field(
-        default=False, description="expect what earlier runs of the same training took, once there are three"
+        False, description="expect what earlier runs of the same training took, once there are three"
     )
-    duration_margin: float = Field(
-        default=0.1, ge=0, le=10, description="safety added to expected_duration, as a share"
-    )
-    poke_interval: Duration = Field(default=parse_duration("5m"), description="time between two checks of the grid")
-    failure_budget: int = Field(
-        default=3, ge=1, le=1000, description="failed checks in a row before the fallback decides"
-    )
-    minimum_gain_percent: float = Field(default=2.0, ge=0, lt=100, description="do not wait for less than this")
+    duration_margin: float = Field(0.1, ge=0, le=10, description="safety added to expected_duration, as a share")
+    poke_interval: Duration = Field(parse_duration("5m"), description="time between two checks of the grid")
+    failure_budget: int = Field(3, ge=1, le=1000, description="failed checks in a row before the fallback decides")
+    minimum_gain_percent: float = Field(2.0, ge=0, lt=100, description="do not wait for less than this")
     run_now_below_gco2eq_per_kwh: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="start at once at or below this, whatever the forecast"
+        None, gt=0, allow_inf_nan=False, description="start at once at or below this, whatever the forecast"
     )
     percentile: float = Field(
-        default=30.0, gt=0, lt=100, description="clean means at or below this percentile of the window; for percentile"
+        30.0, gt=0, lt=100, description="clean means at or below this percentile of the window; for percentile"
     )
     percentile_window: Annotated[Duration, AfterValidator(_days_to_a_year)] = Field(
-        default=parse_duration("7d"), description="the days before now that it is taken from"
+        parse_duration("7d"), description="the days before now that it is taken from"
     )
     jitter: Duration | None = Field(
-        default=None,
-        description="starts are spread over this by the run's name, so that not all come at once; null = none",
+        None, description="starts are spread over this by the run's name, so that not all come at once; null = none"
     )
     pausing: PausingConfig = PausingConfig()
 
@@ -186,21 +174,15 @@ class MemoryTarget:
     share: float | None = None
     size_bytes: int | None = None
 
-    def limit_bytes(self, unaccumulated_peak_bytes: float) -> float:
-        """Return the highest peak in bytes."""
-        if self.size_bytes is not None:
-            return self.size_bytes
-        return (self.share or 0.0) * unaccumulated_peak_bytes
-
-    def with_margin(self, margin: float) -> "MemoryTarget":
-        """Return the target for a measured peak so that one which is by ``margin`` (a share of itself) higher meets this one.
+    def limit_bytes(self, unaccumulated_peak_bytes: float, *, margin: float = 0.0) -> float:
+        """Return the highest peak in bytes; with a margin, so that one which is by this share of itself higher meets the target.
 
         The whole of the unaccumulated peak needs no margin: nothing larger is possible.
         """
         if self.size_bytes is not None:
-            return MemoryTarget(size_bytes=int(self.size_bytes / (1 + margin)))
+            return self.size_bytes / (1 + margin)
         share = self.share or 0.0
-        return self if share >= 1 else MemoryTarget(share=share / (1 + margin))
+        return unaccumulated_peak_bytes * (share if share >= 1 else share / (1 + margin))
 
 
 def parse_memory_target(text: object) -> MemoryTarget:
@@ -239,11 +221,18 @@ def largest_divisor(effective_batch_size: int, *, most: int) -> int:
     return effective_batch_size // steps
 
 
+def _checked_path(text: str) -> str:
+    module, _, name = text.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise ValueError("write the module, a colon and the function or class in it, like my_project.models:Net")
+    return text
+
+
 class ImportedConfig(Section):
     """A model or data callable of the user's, by import path; only ever read from the YAML file."""
 
-    path: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", description="package.module:callable")
-    kwargs: dict[str, Any] = Field(default={}, description="arguments of the callable")
+    path: Annotated[str, AfterValidator(_checked_path)] = Field(description="package.module:callable")
+    kwargs: dict[str, Any] = Field({}, description="arguments of the callable")
 
 
 class TrainingConfig(Section):
@@ -252,68 +241,55 @@ class TrainingConfig(Section):
     model: ImportedConfig
     data: ImportedConfig
     epochs: int = Field(ge=1, le=100_000, description="passes over the training data")
-    optimizer: Literal["sgd", "adam", "adamw"] = Field(
-        default="adamw", description="of torch.optim; sgd without momentum"
-    )
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("adamw", description="of torch.optim; sgd without momentum")
     learning_rate: float = Field(gt=0, allow_inf_nan=False, description="of the optimizer; see lr_schedule")
     lr_schedule: ScheduleName = Field(
-        default="constant", description="constant, or falling to 0 over the training: linear or cosine"
+        "constant", description="constant, or falling to 0 over the training: linear or cosine"
     )
     warmup_steps: int = Field(
-        default=0, ge=0, description="optimizer steps over which the learning rate rises to its full value"
+        0, ge=0, description="optimizer steps over which the learning rate rises to its full value"
     )
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="as the optimizer defines it")
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="as the optimizer defines it")
     clip_gradient_norm: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="greatest norm of the whole gradient; null = no clipping"
+        None, gt=0, allow_inf_nan=False, description="greatest norm of the whole gradient; null = no clipping"
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, description="of the weights and of the order of samples")
+    seed: int = Field(0, ge=0, lt=2**63, description="of the weights and of the order of samples")
     # checked as one: a union's own errors would name its branches, which are not in the file
     micro_batch_size: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], BeforeValidator(_checked_size)] = Field(
         description="samples per forward and backward pass; auto: as many as memory_target allows"
     )
     accumulation_steps: int | None = Field(
-        default=None, ge=1, description="micro-batches per optimizer step; null = what effective_batch_size takes"
+        None, ge=1, description="micro-batches per optimizer step; null = what effective_batch_size takes"
     )
     # filled in below where it is null
     effective_batch_size: int = Field(
-        default=cast("int", None),
-        ge=1,
-        description="samples per optimizer step; null = micro_batch_size x accumulation_steps",
+        cast("int", None), ge=1, description="samples per optimizer step; null = micro_batch_size x accumulation_steps"
     )
     memory_target: Annotated[str, BeforeValidator(_checked_target)] = Field(
-        default="50%", description="of auto: greatest peak, as a share of the unaccumulated one or like 2GiB"
+        "50%", description="of auto: greatest peak, as a share of the unaccumulated one or like 2GiB"
     )
-    precision: PrecisionName = Field(default="fp32", description="fp32, bf16 (autocast), or fp16 (GPU only)")
-    device: Literal["auto", "cuda", "cpu"] = Field(default="auto", description="auto: CUDA where there is one")
-    fused_optimizer: bool = Field(
-        default=True, description="one kernel for the whole optimizer step, where it is possible"
-    )
-    channels_last: bool = Field(default=False, description="memory format of image models; may be faster on GPUs")
-    compile: bool = Field(
-        default=False, description="torch.compile the model, where that works; pays for long trainings"
-    )
+    precision: PrecisionName = Field("fp32", description="fp32, bf16 (autocast), or fp16 (GPU only)")
+    device: Literal["auto", "cuda", "cpu"] = Field("auto", description="auto: CUDA where there is one")
+    fused_optimizer: bool = Field(True, description="one kernel for the whole optimizer step, where it is possible")
+    channels_last: bool = Field(False, description="memory format of image models; may be faster on GPUs")
+    compile: bool = Field(False, description="torch.compile the model, where that works; pays for long trainings")
     data_placement: Literal["auto", "device", "host"] = Field(
-        default="auto",
-        description="where tensors are; auto: on the device if they take less than a quarter of what is free",
+        "auto", description="where tensors are; auto: on the device if they take less than a quarter of what is free"
     )
     loader_workers: int | None = Field(
-        default=None,
-        ge=0,
-        le=64,
-        description="processes that fetch streamed data; null = up to 4 on a GPU, none on a CPU",
+        None, ge=0, le=64, description="processes that fetch streamed data; null = up to 4 on a GPU, none on a CPU"
     )
     checkpoint_interval: Duration | None = Field(
-        default=parse_duration("5m"),
-        description="time between two checkpoints; null = only before a stop and at the end",
+        parse_duration("5m"), description="time between two checkpoints; null = only before a stop and at the end"
     )
     checkpoint_steps: int | None = Field(
-        default=None, ge=1, description="optimizer steps between two checkpoints; null = by time only"
+        None, ge=1, description="optimizer steps between two checkpoints; null = by time only"
     )
     stall_timeout: Duration | None = Field(
-        default=parse_duration("30m"), description="a training without progress for so long is ended; null = never"
+        parse_duration("30m"), description="a training without progress for so long is ended; null = never"
     )
     environment: tuple[str, ...] = Field(
-        default=(), strict=False, description="further environment variables that the training child may see"
+        (), strict=False, description="further environment variables that the training child may see"
     )
 
     @model_validator(mode="before")
@@ -336,10 +312,10 @@ class TrainingConfig(Section):
 class TrackerConfig(Section):
     """How energy is measured."""
 
-    interval: Duration = Field(default=parse_duration("5s"), description="length of a ledger row")
-    pue: float = Field(default=1.0, ge=1, le=10, description="power usage effectiveness of the site, applied once")
+    interval: Duration = Field(parse_duration("5s"), description="length of a ledger row")
+    pue: float = Field(1.0, ge=1, le=10, description="power usage effectiveness of the site, applied once")
     scope: ScopeName = Field(
-        default="process_tree",
+        "process_tree",
         description="process_tree: the run is charged its share of CPU time and memory;"
         " machine: all of the machine, for one that does nothing else",
     )
@@ -349,29 +325,24 @@ class AccountConfig(Section):
     """The Software Carbon Intensity score (ISO/IEC 21031:2024); embodied emissions count only if they are given."""
 
     functional_unit: FunctionalUnitName = Field(
-        default="run", description="what the SCI score is per (R): run, epoch or 1000_samples"
+        "run", description="what the SCI score is per (R): run, epoch or 1000_samples"
     )
     hardware_embodied_gco2eq: float | None = Field(
-        default=None,
-        ge=0,
-        allow_inf_nan=False,
-        description="embodied emissions of the hardware in g (TE); null = not counted",
+        None, ge=0, allow_inf_nan=False, description="embodied emissions of the hardware in g (TE); null = not counted"
     )
-    hardware_lifespan: Duration = Field(default=parse_duration("1460d"), description="over which they are spread")
-    hardware_share: float = Field(default=1.0, gt=0, le=1, description="share of the hardware that a run reserves (RS)")
+    hardware_lifespan: Duration = Field(parse_duration("1460d"), description="over which they are spread")
+    hardware_share: float = Field(1.0, gt=0, le=1, description="share of the hardware that a run reserves (RS)")
 
 
 class ReportConfig(Section):
     """What the comparison accepts."""
 
     baseline_max_age: Duration = Field(
-        default=parse_duration("30d"), description="an older baseline is used, with a warning in the report"
+        parse_duration("30d"), description="an older baseline is used, with a warning in the report"
     )
-    baselines: int = Field(
-        default=1, ge=1, le=50, description="how many of the newest baselines a run is compared with"
-    )
+    baselines: int = Field(1, ge=1, le=50, description="how many of the newest baselines a run is compared with")
     repeatability_percent: float = Field(
-        default=3.0, ge=0, le=100, description="a change within this is 'no measurable change'"
+        3.0, ge=0, le=100, description="a change within this is 'no measurable change'"
     )
 
 
@@ -382,7 +353,7 @@ class LowtideConfig(Section):
     """One YAML file."""
 
     artifacts_root: str = Field(
-        default="artifacts", min_length=1, description="where runs and reports go; relative to the project"
+        "artifacts", min_length=1, description="where runs and reports go; relative to the project"
     )
     grid: GridConfig
     scheduler: SchedulerConfig
@@ -393,17 +364,14 @@ class LowtideConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "LowtideConfig":
-        _check_grid(self.grid)
+        if self.grid.provider == "replay" and self.grid.replay is None:
+            raise ValueError("grid.provider is 'replay' but grid.replay is missing; add grid.replay.virtual_start")
         artifacts_folder(self.artifacts_root, Path())
         if self.scheduler.policy != "immediate":
             _check_waiting(self.scheduler, self.grid)
         _check_times(self.scheduler)
         _check_training(self.training)
         return self
-
-    def artifacts_path(self, project_root: Path) -> Path:
-        """Return the artifact root as an absolute path."""
-        return artifacts_folder(self.artifacts_root, project_root)
 
 
 def artifacts_folder(text: str, project_root: Path) -> Path:
@@ -414,11 +382,6 @@ def artifacts_folder(text: str, project_root: Path) -> Path:
     if "://" in text and not text.startswith("file://"):
         raise ValueError(f"artifacts_root '{text}' is an object store, which is not supported yet; give a folder")
     return (project_root / text.removeprefix("file://")).resolve()
-
-
-def _check_grid(grid: GridConfig) -> None:
-    if grid.provider == "replay" and grid.replay is None:
-        raise ValueError("grid.provider is 'replay' but grid.replay is missing; add grid.replay.virtual_start")
 
 
 def _check_waiting(scheduler: SchedulerConfig, grid: GridConfig) -> None:

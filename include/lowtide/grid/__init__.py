@@ -1,1 +1,1 @@
-"""The history of a grid's signal: every value with its origin and with the moment when it was learnt."""
+"""The history of a grid's signal: every value with its origin and with the time when it was learnt."""

@@ -13,7 +13,7 @@ from lowtide.grid.history import HistoryKey, HistoryStore
 from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.series import Span
 from lowtide.records import Reading
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 REVISED_FOR = timedelta(hours=48)
 """Asked for again each time: NESO revises an actual value a day after its half-hour and later."""
@@ -31,7 +31,7 @@ class Filling:
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able mapping."""
-        asked = [{"start": format_moment(start), "end": format_moment(end)} for start, end in self.asked]
+        asked = [{"start": format_time(start), "end": format_time(end)} for start, end in self.asked]
         return {"asked": asked, "news": self.news, "failures": self.failures}
 
 
@@ -75,7 +75,7 @@ def fill(store: HistoryStore, client: ProviderClient, *, days: int, clock: Calla
     unanswered = 0
     for span in _distinct(client, spans_to_ask(store, clock(), timedelta(days=days), client.provider.max_range)):
         done.asked.append(span)
-        what = f"{format_moment(span[0])} to {format_moment(span[1])}"
+        what = f"{format_time(span[0])} to {format_time(span[1])}"
         errors.append(keep(what, partial(client.span, *span)))
         unanswered = unanswered + 1 if isinstance(errors[-1], ProviderUnavailable) else 0
         if unanswered == _UNANSWERED_IN_A_ROW:

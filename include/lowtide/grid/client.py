@@ -8,30 +8,26 @@ import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from lowtide.config.zones import Zone
-from lowtide.errors import InvalidAnswer, LowtideError, ProviderUnavailable, SignalError
-from lowtide.grid.history import HistoryStore
-from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Session
+from lowtide.errors import InvalidAnswer, ProviderUnavailable, SignalError
+from lowtide.grid.http import LONGEST_HOLD_S, RateLimitHold, Request, Transport
 from lowtide.grid.outlook import READING, DataNeeds, ForecastCombiner, Outlook
 from lowtide.grid.providers.base import HttpProvider
-from lowtide.grid.providers.offline import LocalProvider, country_mean_reading, profile_readings
-from lowtide.grid.series import Source, cover, gaps, hour_of
-from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
-from lowtide.timeutil import as_utc, format_moment
+from lowtide.grid.providers.offline import LocalProvider, ProfileProvider, country_mean_reading, profile_readings
+from lowtide.grid.series import Source, cover, gaps
+from lowtide.records import Forecast, IntensityKind, Meaning, Reading
+from lowtide.timeutil import as_utc, format_time
 
 _log = logging.getLogger(__name__)
 
 SHAPE_HORIZON = timedelta(hours=48)
-_LEAST_SHAPE = timedelta(hours=24)
-"""A history that knows less of the hours to come than this does not order them: the profile knows them all."""
 _NO_FORECAST_STATUSES = frozenset({401, 402, 403})
 """Statuses with which a provider says that this account has no forecasts."""
 _READINGS_KEPT = 3_000
 """Two months of half-hours, so that a wait of weeks does not grow without bound."""
-_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +43,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderClient:
-    """Requests an HTTP provider's answers through a session, and keeps to the rate limit that it asks for."""
+    """Requests an HTTP provider's answers, and keeps to the rate limit that it asks for."""
 
     provider: HttpProvider
-    session: Session
+    transport: Transport
     zone: Zone
-    can_recover: bool = True
-    """Whether another check may succeed after one that failed."""
     rate_limit: RateLimitHold = field(default_factory=RateLimitHold)
     forecast_hold: RateLimitHold = field(default_factory=RateLimitHold)
-    _access_known: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
-
-    @property
-    def max_age(self) -> timedelta:
-        """How long after its interval a last good reading may be a fallback: the provider's own age limit."""
-        return self.provider.max_age
 
     def current(self, now: datetime, *, with_forecast: bool = False) -> Answer:
         """Return the reading that holds now, and all that came with it.
@@ -90,29 +78,25 @@ class ProviderClient:
             start = stop
         return tuple(found)
 
-    def available(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return nothing: everything is on the other side of the network."""
-        del start, end
-        return ()
-
     def _learn_access(self) -> None:
         """Ask once what the key may use; until that is answered, the provider asks for what every key may have."""
         request = self.provider.access_request()
-        if request is None or self._access_known.is_set():
+        if request is None:
             return
         try:
             self.provider.grant(self._get(request), self.zone)
         except SignalError as error:
             _log.info("%s does not say what this key may use: %s", self.provider.name, error)
-            return
-        self._access_known.set()
 
     def _get(self, request: Request) -> bytes:
-        self.rate_limit.check(self.provider.name)
+        left_s = self.rate_limit.remaining_s()
+        if left_s > 0:
+            sentence = f"{self.provider.name}: rate limited, next request allowed in {left_s:.0f} s"
+            raise ProviderUnavailable(sentence, retry_after_s=left_s)
         try:
-            return self.session.get(request)
+            return self.transport.get(request)
         except ProviderUnavailable as error:
-            self.rate_limit.note(error)
+            self.rate_limit.hold(error.retry_after_s or 0.0)
             raise
 
     def _holding(self, readings: tuple[Reading, ...], now: datetime) -> Reading:
@@ -120,7 +104,7 @@ class ProviderClient:
         if _distance(nearest, now) > self.provider.resolution:
             age = "stale" if nearest.end <= now else "dated in the future"
             raise InvalidAnswer(
-                f"{self.provider.name} answered for {format_moment(nearest.start)} at {format_moment(now)}, which is"
+                f"{self.provider.name} answered for {format_time(nearest.start)} at {format_time(now)}, which is"
                 f" {age}; check this machine's clock if it persists"
             )
         return nearest
@@ -147,13 +131,7 @@ class FileClient:
     """Reads a provider without a network: a trace or a profile."""
 
     provider: LocalProvider
-    max_age: timedelta = timedelta(0)
     rate_limit: RateLimitHold = field(default_factory=RateLimitHold)
-
-    @property
-    def can_recover(self) -> bool:
-        """As the provider says: a trace's gap ends, a missing profile does not."""
-        return self.provider.can_recover
 
     def current(self, now: datetime, *, with_forecast: bool = False) -> Answer:
         """Return the reading that covers now; there is no forecast to wait for.
@@ -162,47 +140,31 @@ class FileClient:
         :raises ConfigurationError: a replay that has left its trace.
         """
         del with_forecast
-        reading = _covering(self.available(now, now + timedelta(microseconds=1)), now)
+        reading = _covering(self.span(now, now + timedelta(microseconds=1)), now)
         if reading is None:
             raise SignalError(self.provider.explain_gap(now))
         return Answer(reading=reading)
 
-    def available(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
+    def span(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return what the provider has of ``[start, end)``, not clipped."""
         return self.provider.readings(start, end)
 
-    span = available
-
 
 class ReadingCache:
-    """Readings by their interval's start, the last good one, and the failures since. Thread-safe."""
+    """Readings by their interval's start, the last good one as it came, and the failures since. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_start: dict[datetime, Reading] = {}
-        self._last_good: Reading | None = None
-        self._failures = 0
+        self.last_good: Reading | None = None
+        self.failures = 0
 
-    def add(self, readings: Iterable[Reading], last_good: Reading | None = None) -> None:
-        """Keep readings, the newest answer for an interval; ``last_good`` also ends a row of failures."""
+    def add(self, readings: Iterable[Reading]) -> None:
+        """Keep readings, the newest answer for an interval."""
         with self._lock:
             self._by_start.update((reading.start, reading) for reading in readings)
             for start in sorted(self._by_start)[:-_READINGS_KEPT]:
                 del self._by_start[start]
-            if last_good is not None:
-                self._last_good = last_good
-                self._failures = 0
-
-    def count_failure(self) -> int:
-        """Return the failures in a row, this one included."""
-        with self._lock:
-            self._failures += 1
-            return self._failures
-
-    def last_good(self) -> Reading | None:
-        """Return the last reading that the provider gave for its present, as it came."""
-        with self._lock:
-            return self._last_good
 
     def known(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return the readings that overlap ``[start, end)``, with the kinds they came with."""
@@ -212,75 +174,29 @@ class ReadingCache:
 
     def prolonged(self, max_age: timedelta) -> tuple[Reading, ...]:
         """Return the last good reading as ``cached`` over the time after its interval for which it may be a fallback."""
-        good = self.last_good()
+        good = self.last_good
         if good is None or max_age <= timedelta(0):
             return ()
         return (replace(good, start=good.end, end=good.end + max_age, kind=IntensityKind.CACHED),)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypicalDay:
-    """Two curves of the hours to come; ``history`` is empty without a history, ``trouble`` is why."""
-
-    history: tuple[Reading, ...] = ()
-    profile: tuple[Reading, ...]
-    trouble: str = "none stored for this signal"
-
-    @classmethod
-    def read(cls, zone: Zone, history: HistoryStore | None, now: datetime) -> Self:
-        """Return what is usual for the next two days; reads the history's files, so it may block."""
-        profile = profile_readings(zone, now, now + SHAPE_HORIZON)
-        if history is None:
-            return cls(profile=profile)
-        try:
-            return cls(history=history.typical(now, now + SHAPE_HORIZON), profile=profile)
-        except LowtideError as error:
-            return cls(profile=profile, trouble=f"cannot be used ({error})")
-
-    def shape(self, now: datetime) -> tuple[Reading, ...]:
-        """Return the one curve that orders the hours; the two are never mixed, their grams may differ in meaning."""
-        known = sum((min(r.end, now + SHAPE_HORIZON) - max(r.start, now) for r in self.history), timedelta(0))
-        return self.history if _covering(self.history, now) and known >= _LEAST_SHAPE else self.profile
 
 
 class IntensityClient:
     """One zone's signal. Thread-safe: a recorder may value energy while a refresher checks the grid.
 
     :param source: the provider's answers, or a file's.
-    :param history: what is usual for the hours to come, from stored values of this very signal.
     :param combiner: what this signal's past and its provider's forecast say of the hours to come.
     """
 
     def __init__(
-        self,
-        zone: Zone,
-        source: ProviderClient | FileClient,
-        *,
-        is_replay: bool = False,
-        history: HistoryStore | None = None,
-        combiner: ForecastCombiner | None = None,
+        self, zone: Zone, source: ProviderClient | FileClient, *, combiner: ForecastCombiner | None = None
     ) -> None:
         self.zone = zone
         self.source = source
-        self.is_replay = is_replay
-        self._history = history
+        self.provider = provider = source.provider
+        self.meaning: Meaning = provider.signal_type, provider.emission_factor_type
+        """Average or marginal, lifecycle or direct, as the provider says; fallbacks say their own in each reading."""
         self._combiner = combiner or ForecastCombiner(None)
         self._cache = ReadingCache()
-
-    @property
-    def signal_type(self) -> SignalType:
-        """Average or marginal, as the configured provider says."""
-        return self.source.provider.signal_type
-
-    @property
-    def emission_factor_type(self) -> EmissionFactorType:
-        """Lifecycle or direct, as the configured provider says; fallbacks say their own in each reading."""
-        return self.source.provider.emission_factor_type
-
-    @property
-    def provider_name(self) -> str:
-        """The provider that is asked; under ``auto``, the one that was chosen."""
-        return self.source.provider.name
 
     def outlook(self, now: datetime, wanted: DataNeeds = READING) -> Outlook:
         """Check the grid once: provider, last good reading, history, profile, nothing; each step on record.
@@ -291,28 +207,25 @@ class IntensityClient:
             own.
         :raises ConfigurationError: a replay that has left its trace.
         """
-        return self.conclude(now, self.ask(now, with_forecast=wanted.forecast), wanted)
-
-    def ask(self, now: datetime, *, with_forecast: bool = False) -> Answer | SignalError:
-        """Ask the provider and return its answer or what went wrong; blocks. ``conclude`` makes an outlook of it.
-
-        :raises ConfigurationError: a replay that has left its trace.
-        """
+        asked: Answer | SignalError
         try:
-            return self.source.current(as_utc(now), with_forecast=with_forecast)
+            asked = self.source.current(as_utc(now), with_forecast=wanted.forecast)
         except SignalError as error:
-            return error
+            asked = error
+        return self.conclude(now, asked, wanted)
 
     def conclude(self, now: datetime, asked: Answer | SignalError, wanted: DataNeeds = READING) -> Outlook:
         """Return the outlook that an answer, or the lack of one, leaves; no network, but the history's files are read."""
         now = as_utc(now)
-        hours = TypicalDay.read(self.zone, self._history, now)
-        outlook = self._fallback(now, hours, asked) if isinstance(asked, SignalError) else self._answered(asked)
-        return self._combiner.combined(replace(outlook, shape=hours.shape(now)), now, wanted, self.provider_name)
-
-    def held_s(self) -> float:
-        """Return how long the provider's rate limit still holds, in s."""
-        return self.source.rate_limit.remaining_s()
+        outlook = Outlook(shape=profile_readings(self.zone, now, now + SHAPE_HORIZON))
+        if isinstance(asked, SignalError):
+            outlook = self._combiner.combined(outlook, now, replace(wanted, prediction=True), self.provider.name)
+            return self._fallback(now, outlook, asked)
+        self._cache.add((asked.reading, *asked.others))
+        self._cache.last_good, self._cache.failures = asked.reading, 0
+        steps = (f"{self.provider.name}: {_figure(asked.reading)}", *asked.notes)
+        outlook = replace(outlook, reading=asked.reading, forecast=asked.forecast, steps=steps)
+        return self._combiner.combined(outlook, now, wanted, self.provider.name)
 
     def inherit(self, older: Self) -> None:
         """Take over what an older client of the same source has learned; its connection was read again, say."""
@@ -330,9 +243,7 @@ class IntensityClient:
             self._cache.add(found)
         except SignalError as error:
             # the fallback's kind and source show that it is one, but only the log can say why
-            _log.warning(
-                "no answer for %s to %s, which are filled: %s", format_moment(start), format_moment(end), error
-            )
+            _log.warning("no answer for %s to %s, which are filled: %s", format_time(start), format_time(end), error)
             found = ()
         return cover(start, end, [lambda *_: found, *self._available_sources()])
 
@@ -344,78 +255,87 @@ class IntensityClient:
         """Return what ``available`` rests on, where it can be as whole readings that reach beyond ``[start, end)``."""
         start, end = as_utc(start), as_utc(end)
         found: list[Reading] = []
-        for source in self._available_sources():
+        sources = self._available_sources()
+        # a profile or a replay: no other source may reach into what it knows
+        for source in sources[:1] if isinstance(self.source, FileClient) else sources:
             missing = gaps(((reading.start, reading.end) for reading in found), start, end)
             found += [r for gap in missing for r in source(*gap) if r.start < gap[1] and r.end > gap[0]]
-            if missing and isinstance(self.source, FileClient):
-                break  # a profile or a replay: no other source may reach into what it knows
         if gaps(((reading.start, reading.end) for reading in found), start, end):
             return self.available(start, end)
         return tuple(dict.fromkeys(found))
 
     def _available_sources(self) -> list[Source]:
+        local = [self.source.span] if isinstance(self.source, FileClient) else []
         return [
-            self.source.available,
+            *local,
             self._cache.known,
-            lambda *_: self._cache.prolonged(self.source.max_age),
+            lambda *_: self._cache.prolonged(self.provider.max_age),
             lambda start, end: profile_readings(self.zone, start, end),
-            lambda start, end: (country_mean_reading(self.zone, *_whole_hours(start, end)),),
+            lambda start, end: (country_mean_reading(self.zone, start, end),),
         ]
 
-    def _answered(self, answer: Answer) -> Outlook:
-        self._cache.add((answer.reading, *answer.others), last_good=answer.reading)
-        steps = (f"{self.provider_name}: {_figure(answer.reading)}", *answer.notes)
-        return Outlook(reading=answer.reading, forecast=answer.forecast, steps=steps)
+    def _fallback(self, now: datetime, outlook: Outlook, error: SignalError) -> Outlook:
+        """Return the outlook with the reading of the first step that has one for now.
 
-    def _fallback(self, now: datetime, hours: TypicalDay, error: SignalError) -> Outlook:
-        """Return the outlook of the first step that has a reading for now."""
-        failed = self._cache.count_failure()
+        :param outlook: what the profile and the history say; its steps say why the history says nothing.
+        """
+        self._cache.failures = failed = self._cache.failures + 1
         reading, step = self._last_good(now)
-        steps = [f"{self.provider_name}: {error} (failed check {failed} in a row)", step]
+        steps = [f"{self.provider.name}: {error} (failed check {failed} in a row)", step, *outlook.steps]
         if reading is None:
-            reading = _covering(hours.history, now)
-            nothing = "nothing for this hour" if hours.history else hours.trouble
-            steps.append(f"history: {self._compared(reading) if reading else nothing}")
+            reading = self._predicted(outlook)
+            if not outlook.steps:
+                steps.append(f"history: {_figure(reading) if reading else 'too little is stored of this signal'}")
         if reading is None:
-            reading = _covering(hours.profile, now)
+            reading = _covering(outlook.shape, now)
             steps.append(f"profile: {self._compared(reading) if reading else 'none for this zone'}")
-        return Outlook(
+        return replace(
+            outlook,
             reading=reading,
             failed_checks=failed,
             steps=tuple(steps),
-            threshold_comparable=reading is not None and self._is_comparable(reading),
-            worth_retrying=self.source.can_recover,
+            threshold_comparable=reading is not None and reading.meaning == self.meaning,
+            worth_retrying=not isinstance(self.provider, ProfileProvider),  # a missing profile stays missing
+        )
+
+    def _predicted(self, outlook: Outlook) -> Reading | None:
+        """Return the history's forecast for the interval that holds now."""
+        if outlook.prediction is None:
+            return None
+        curve = outlook.prediction.curve
+        start, end = (datetime.fromtimestamp(edge_s, UTC) for edge_s in curve.edges_s[:2])
+        return Reading(
+            zone=self.zone.key,
+            start=start,
+            end=end,
+            carbon_intensity_gco2eq_per_kwh=curve.values[0],
+            source="history",
+            kind=IntensityKind.FORECAST,
+            signal_type=self.provider.signal_type,
+            emission_factor_type=self.provider.emission_factor_type,
         )
 
     def _last_good(self, now: datetime) -> tuple[Reading | None, str]:
-        good = self._cache.last_good()
+        good = self._cache.last_good
         if good is None:
             return None, "last good reading: none"
-        age, max_age = max(timedelta(0), now - good.end), self.source.max_age
+        age, max_age = max(timedelta(0), now - good.end), self.provider.max_age
         step = f"last good reading, interval ended {age.total_seconds() / 60:.0f} min ago"
         if age > max_age:
             return None, f"{step}: older than the limit of {max_age.total_seconds() / 60:.0f} min"
         cached = replace(good, kind=IntensityKind.CACHED)
         return cached, f"{step}: {_figure(cached)}"
 
-    def _is_comparable(self, reading: Reading) -> bool:
-        """Whether a reading's grams mean what the provider's mean."""
-        return _meaning(reading) == _meaning(self.source.provider)
-
     def _compared(self, reading: Reading) -> str:
-        if self._is_comparable(reading):
+        if reading.meaning == self.meaning:
             return _figure(reading)
-        own = _meaning(self.source.provider)
-        return f"{_figure(reading)}, {_meaning(reading)} signal: orders hours, is not compared with the {own} one"
+        its, own = " ".join(reading.meaning), " ".join(self.meaning)
+        return f"{_figure(reading)}, {its} signal: orders hours, is not compared with the {own} one"
 
 
 def _figure(reading: Reading) -> str:
     value = reading.carbon_intensity_gco2eq_per_kwh
-    return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_moment(reading.start)}"
-
-
-def _meaning(what: Reading | HttpProvider | LocalProvider) -> str:
-    return f"{what.signal_type.value} {what.emission_factor_type.value}"
+    return f"{value:.0f} g/kWh ({reading.kind.value}) from {format_time(reading.start)}"
 
 
 def _covering(readings: tuple[Reading, ...], now: datetime) -> Reading | None:
@@ -425,8 +345,3 @@ def _covering(readings: tuple[Reading, ...], now: datetime) -> Reading | None:
 def _distance(reading: Reading, time: datetime) -> timedelta:
     """Return how far a time lies outside a reading's interval."""
     return max(timedelta(0), reading.start - time, time - reading.end)
-
-
-def _whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    first, last = hour_of(start), hour_of(end)
-    return first, last if last == end else last + _HOUR

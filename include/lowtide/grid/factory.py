@@ -4,6 +4,7 @@
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -15,8 +16,8 @@ from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.client import FileClient, IntensityClient, ProviderClient
-from lowtide.grid.history import HistoryStore, open_history
-from lowtide.grid.http import Credentials, Limits, Session, Transport
+from lowtide.grid.history import HistoryStore
+from lowtide.grid.http import Credentials, Limits, Transport
 from lowtide.grid.outlook import ForecastCombiner, HistoryPredictor, StoredPast
 from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.offline import LocalProvider, TraceReplay
@@ -27,32 +28,35 @@ _EARLIEST_YEAR, _LATEST_YEAR = 1970, 2200
 """A replay elsewhere is a typing error, and a deadline after it would leave the calendar."""
 
 
-def choose_provider(grid: GridConfig, zone: Zone, *, has_token: bool, has_login: bool) -> ProviderName:
+def choose_provider(grid: GridConfig, zone: Zone, access: Credentials) -> ProviderName:
     """Return the configured provider, or what ``auto`` comes to; the registry's order is the order of preference.
 
+    :param access: a provider with a key is chosen only if its kind of key is given.
     :raises ConfigurationError: ``auto`` with a region factor or signal type that no provider of the zone gives.
     """
     if grid.provider != "auto":
         return grid.provider
-    kinds: dict[ProviderName, type[HttpProvider]] = {name: PROVIDERS[name].load() for name in LIVE_PROVIDERS}
-    public = [name for name, kind in kinds.items() if kind.base_url is not None]
-    without_key = [name for name in public if not _asks_for_credentials(kinds[name])]
-    with_key = [name for name in public if _has_credentials(kinds[name], has_token, has_login)]
-    candidates = [*without_key, *with_key]
-    fitting = [name for name in candidates if _fits(name, grid, zone)]
-    if fitting:
-        return fitting[0]
-    if any(wanted is not None for wanted in (grid.region, grid.emission_factor_type, grid.signal_type)):
-        _refuse([name for name in candidates if kinds[name].covers(zone)], grid, zone)
-    return "profile"
-
-
-def takes_credentials(grid: GridConfig, provider: HttpProvider, *, own_address: bool) -> bool:
-    """Return whether credentials are meant for a provider: one that asks for none is never sent another's.
-
-    :param own_address: the user named provider and address, e.g. a gateway that wants a token before a keyless provider.
-    """
-    return _asks_for_credentials(type(provider)) or (own_address and grid.provider != "auto")
+    refusals = []
+    for name in LIVE_PROVIDERS:
+        kind: type[HttpProvider] = PROVIDERS[name].load()
+        # a login distinguishes a password from a token: the two must not be sent to each other's provider
+        has_key = bool(access.token) and bool(access.login) == kind.needs_login
+        if kind.base_url is None or (kind.needs_key and not has_key):
+            continue
+        try:
+            open_provider(name, grid, zone)
+        except ConfigurationError as error:
+            refusals += [error] if kind.zone_name(zone) else []
+        else:
+            return name
+    if all(wanted is None for wanted in (grid.region, grid.emission_factor_type, grid.signal_type)):
+        return "profile"
+    if refusals:
+        raise refusals[0]
+    raise ConfigurationError(
+        f"grid.provider is 'auto' but no provider of zone {zone.key} can be used as wanted, so grid.region,"
+        " grid.emission_factor_type and grid.signal_type mean nothing; leave them null, or give a key"
+    )
 
 
 def open_provider(name: ProviderName, grid: GridConfig, zone: Zone) -> HttpProvider:
@@ -68,32 +72,6 @@ def open_provider(name: ProviderName, grid: GridConfig, zone: Zone) -> HttpProvi
     )
     provider.check(zone)
     return provider
-
-
-def _asks_for_credentials(kind: type[HttpProvider]) -> bool:
-    return kind.needs_key or kind.needs_login
-
-
-def _has_credentials(kind: type[HttpProvider], has_token: bool, has_login: bool) -> bool:
-    # a login distinguishes a password from a token: the two must not be sent to each other's provider
-    return _asks_for_credentials(kind) and has_token and has_login == kind.needs_login
-
-
-def _fits(name: ProviderName, grid: GridConfig, zone: Zone) -> bool:
-    try:
-        open_provider(name, grid, zone)
-    except ConfigurationError:
-        return False
-    return True
-
-
-def _refuse(candidates: list[ProviderName], grid: GridConfig, zone: Zone) -> None:
-    for name in candidates:
-        open_provider(name, grid, zone)  # raises, with the reason
-    raise ConfigurationError(
-        f"grid.provider is 'auto' but no provider of zone {zone.key} can be used as wanted, so grid.region,"
-        " grid.emission_factor_type and grid.signal_type mean nothing; leave them null, or give a key"
-    )
 
 
 def open_signal(
@@ -115,43 +93,36 @@ def open_signal(
     """
     access = access or Credentials()
     zone = find_zone(grid.zone)
-    name = choose_provider(grid, zone, has_token=bool(access.token), has_login=bool(access.login))
+    name = choose_provider(grid, zone, access)
     if name in LIVE_PROVIDERS:
         provider = open_provider(name, grid, zone)
-        own_address = access.base_url is not None
-        meant = takes_credentials(grid, provider, own_address=own_address)
-        session = _session(provider, access if meant else access.anonymous(), limits)
-        store = None if artifacts is None else open_history(artifacts, provider_key(provider, zone, grid.connection))
-        client = ProviderClient(provider=provider, session=session, zone=zone)
-        return IntensityClient(zone, client, history=store, combiner=None if store is None else _from_store(store))
+        # a provider that asks for no key is never sent another's, unless the user named it and an address, of a gateway say
+        if not provider.needs_key and (access.base_url is None or grid.provider == "auto"):
+            access = replace(access, login=None, token=None)
+        client = ProviderClient(provider=provider, transport=_transport(provider, access, limits), zone=zone)
+        store = None if artifacts is None else HistoryStore(artifacts, provider_key(provider, zone, grid.connection))
+        return IntensityClient(zone, client, combiner=None if store is None else _from_store(store))
     local = FileClient(provider=PROVIDERS[name].load()(grid))
     if name == "replay" and anchor is not None:
         with suppress(SignalError):  # a gap in the trace: the outlook reports it and falls back
             local.current(anchor.virtual_start)
-    return IntensityClient(zone, local, is_replay=name == "replay", combiner=_from_trace(local.provider, zone))
+    return IntensityClient(zone, local, combiner=_from_trace(local.provider, zone))
 
 
-def _session(provider: HttpProvider, access: Credentials, limits: Limits | None) -> Session:
+def _transport(provider: HttpProvider, access: Credentials, limits: Limits | None) -> Transport:
     address = access.base_url or provider.base_url
     if address is None:
         raise ConfigurationError(
             f"{provider.name} has no public address; name a connection with yours in grid.connection,"
             " or set LOWTIDE_GRID_URL"
         )
-    transport = Transport(
-        address,
-        token=None if provider.needs_login else access.token,
-        token_header=provider.token_header,
-        limits=limits,
-        credentials_place=access.place,
-    )
-    return provider.session(transport, access)
+    return provider.transport(address, access, token_header=provider.token_header, limits=limits)
 
 
 def _from_store(store: HistoryStore) -> ForecastCombiner:
-    from lowtide.grid.forecast.uncertainty import StoredForecasts  # numpy: not for DAG parsing
+    from lowtide.grid.forecast.uncertainty import stored_forecast_errors  # numpy: not for DAG parsing
 
-    return ForecastCombiner(HistoryPredictor(StoredPast(store).readings, store.timezone), StoredForecasts(store))
+    return ForecastCombiner(HistoryPredictor(StoredPast(store).readings, store.timezone), stored_forecast_errors(store))
 
 
 def _from_trace(provider: LocalProvider, zone: Zone) -> ForecastCombiner | None:

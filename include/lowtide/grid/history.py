@@ -11,38 +11,30 @@ import io
 import json
 import logging
 import zlib
-from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
-from itertools import islice, pairwise
+from itertools import pairwise
 from math import inf
 from operator import lt
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote
-from zoneinfo import ZoneInfo
 
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, InvalidAnswer
-from lowtide.grid.series import gaps, hour_of, whole_hours
+from lowtide.grid.series import foremost, gaps
 from lowtide.io import write_atomically
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from lowtide.timeutil import as_utc, format_moment
+from lowtide.timeutil import as_utc, format_time, parse_time
 
 _log = logging.getLogger(__name__)
 
 ACTUAL, FORECAST = "actual", "forecast"
-STAGE_OF_KIND = {
-    IntensityKind.MEASURED: ACTUAL,
-    IntensityKind.ESTIMATED: ACTUAL,
-    IntensityKind.FORECAST: FORECAST,
-}
+STAGE_OF_KIND = {IntensityKind.MEASURED: ACTUAL, IntensityKind.ESTIMATED: ACTUAL, IntensityKind.FORECAST: FORECAST}
 """Kinds that are knowledge of the grid; cached, modelled and replayed readings are fallbacks and are not kept."""
-TYPICAL_DAYS = 14
-TYPICAL_SOURCE = f"history:{TYPICAL_DAYS}d"
 LONGEST_INTERVAL = timedelta(days=1)
 """A value over a longer interval is too coarse for an hour; it is refused."""
 
@@ -54,8 +46,6 @@ _SUFFIX = ".csv.gz"
 _DAMAGED = ".damaged"
 _LOCK_TIMEOUT_S = 60.0
 _HOUR = timedelta(hours=1)
-_MINIMUM_DAYS = 3
-"""An hour seen on fewer days is left out: a single windy night is no habit of the grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +65,13 @@ class HistoryKey:
         """Return the store's folder: history/<zone>/<source>/<connection or public>/<signal>-<factor>."""
         connection = _PUBLIC if self.connection is None else _component(self.connection)
         meaning = f"{self.signal_type.value}-{self.emission_factor_type.value}"
-        return _history_root(artifacts_root) / _component(self.zone) / _component(self.source) / connection / meaning
+        return artifacts_root / "history" / _component(self.zone) / _component(self.source) / connection / meaning
 
     def admits(self, reading: Reading) -> bool:
-        """Whether a reading is of this zone, signal type and emission factor type."""
+        """Whether a reading is of this zone and meaning, and the grid's own: no fallback (cached, modelled, replayed)."""
         own = (self.zone, self.signal_type, self.emission_factor_type)
-        return (reading.zone, reading.signal_type, reading.emission_factor_type) == own
+        meaning = (reading.zone, reading.signal_type, reading.emission_factor_type)
+        return meaning == own and reading.kind in STAGE_OF_KIND
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able mapping, which is the first line of every file of the store."""
@@ -113,21 +104,6 @@ class Observation(NamedTuple):
     source: str
     learnt_at: datetime
 
-    @property
-    def interval(self) -> Interval:
-        """Start and end; revisions of one interval are found by it."""
-        return self.start, self.end
-
-    @property
-    def recency(self) -> tuple[datetime, bool, float, str]:
-        """What is learnt later holds; the rest only makes ties independent of the order of the rows."""
-        return self.learnt_at, self.kind is IntensityKind.MEASURED, self.gco2eq_per_kwh, self.source
-
-    @property
-    def file_name(self) -> str:
-        """The file of its stage and of the UTC month in which the interval starts."""
-        return _file_name(_month(self.start), STAGE_OF_KIND[self.kind])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
@@ -136,7 +112,6 @@ class Coverage:
     start: datetime
     end: datetime
     intervals: int
-    actual: timedelta
     forecast_only: timedelta
     gaps: tuple[Interval, ...]
     unreadable_files: tuple[str, ...] = ()
@@ -144,27 +119,30 @@ class Coverage:
     @property
     def actual_percent(self) -> float:
         """The part of the span with an actual value, in percent; 100 for an empty span."""
-        length = self.end - self.start
-        return 100.0 * (self.actual / length) if length else 100.0
+        length, unknown = self.end - self.start, sum((end - start for start, end in self.gaps), timedelta(0))
+        return 100.0 * ((length - unknown) / length) if length else 100.0
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able mapping."""
         return {
-            "start": format_moment(self.start),
-            "end": format_moment(self.end),
+            "start": format_time(self.start),
+            "end": format_time(self.end),
             "intervals": self.intervals,
             "actual_percent": round(self.actual_percent, 3),
             "forecast_only_hours": self.forecast_only / _HOUR,
-            "gaps": [{"start": format_moment(start), "end": format_moment(end)} for start, end in self.gaps],
+            "gaps": [{"start": format_time(start), "end": format_time(end)} for start, end in self.gaps],
             "unreadable_files": list(self.unreadable_files),
         }
 
 
 class HistoryStore:
-    """One signal's values in one folder. Any number of processes, also on other machines, may add and read at once."""
+    """One signal's values in one folder. Any number of processes, also on other machines, may add and read at once.
 
-    def __init__(self, folder: Path, key: HistoryKey) -> None:
-        self.folder = folder
+    :raises ConfigurationError: the key's zone is not in the zone table.
+    """
+
+    def __init__(self, artifacts_root: Path, key: HistoryKey) -> None:
+        self.folder = key.folder(artifacts_root)
         self.key = key
         self.timezone = find_zone(key.zone).timezone
         self._read: dict[str, tuple[tuple[int, ...], tuple[Observation, ...]]] = {}
@@ -179,13 +157,17 @@ class HistoryStore:
     def add(self, readings: Iterable[Reading], known_at: datetime) -> int:
         """Store what was learnt at a time and return how many values were news; a repeated answer is no news.
 
+        A repeat is not stored. Where another value is added after it that was learnt before it, that value counts as the
+        newer one until the provider is asked again.
+
         :raises InvalidAnswer: a reading of another zone or meaning, a fallback (cached, modelled, replayed), or one over
             more than a day.
         :raises ArtifactError: full disk or no permission; what was stored before stays whole.
         """
         found: dict[str, list[Observation]] = {}
         for observation in [self._checked(reading, as_utc(known_at)) for reading in readings]:
-            found.setdefault(observation.file_name, []).append(observation)
+            name = _file_name(_month(observation.start), STAGE_OF_KIND[observation.kind])
+            found.setdefault(name, []).append(observation)
         if not found:
             return 0
         with self._locked():
@@ -199,76 +181,67 @@ class HistoryStore:
 
         :raises ArtifactError: the store cannot be written.
         """
-        own = [r for r in readings if r.kind in STAGE_OF_KIND and r.source != TYPICAL_SOURCE and self.key.admits(r)]
+        own = (reading for reading in readings if self.key.admits(reading))
         return self.add((r for r in own if r.kind is IntensityKind.FORECAST or r.end <= known_at), known_at)
 
-    def known_now(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
-        """Return the readings that overlap ``[start, end)``, in time order: the newest actual value, else the newest forecast."""
-        return self._readings(as_utc(start), as_utc(end), None)
+    def known(self, start: datetime, end: datetime, as_of: datetime | None = None) -> tuple[Reading, ...]:
+        """Return the readings that overlap ``[start, end)``, in time order, as ``best`` chooses.
 
-    def known_at(self, start: datetime, end: datetime, time: datetime) -> tuple[Reading, ...]:
-        """Return what was known of ``[start, end)`` at a time, without anything that was learnt later."""
-        return self._readings(as_utc(start), as_utc(end), as_utc(time))
+        :param as_of: what was learnt later is left aside; None: nothing is.
+        """
+        start, end = as_utc(start), as_utc(end)
+        actual = self._overlapping(ACTUAL, _months(start, end), start, end)
+        chosen = best(actual, (), as_of)
+        missing = gaps((o[:2] for o in chosen), start, end)
+        if missing:
+            months = {month for gap in missing for month in _months(*gap)}
+            forecast = self._overlapping(FORECAST, months, start, end)
+            chosen = best(actual, forecast, as_of) if forecast else chosen
+        return self._as_readings(chosen)
 
     def coverage(self, start: datetime, end: datetime) -> Coverage:
         """Return how much of ``[start, end)`` is known, and the gaps."""
         start, end = as_utc(start), as_utc(end)
-        readings = self.known_now(start, end)
-        forecast = [reading for reading in readings if reading.kind is IntensityKind.FORECAST]
-        actual = [reading for reading in readings if reading.kind is not IntensityKind.FORECAST]
+        readings = self.known(start, end)
+        unknown = gaps(((r.start, r.end) for r in readings if r.kind is not IntensityKind.FORECAST), start, end)
+        forecast = [min(r.end, end) - max(r.start, start) for r in readings if r.kind is IntensityKind.FORECAST]
         return Coverage(
             start=start,
             end=end,
             intervals=len(readings),
-            actual=_length(actual, start, end),
-            forecast_only=_length(forecast, start, end),
-            gaps=tuple(gaps(((reading.start, reading.end) for reading in actual), start, end)),
+            forecast_only=sum(forecast, timedelta(0)),
+            gaps=tuple(unknown),
             unreadable_files=tuple(sorted(self.unreadable_files)),
         )
 
     def span(self) -> Interval | None:
         """Return start and end of all that is known, forecasts included; None for an empty store."""
-        names = sorted(self._versions())
+        names = sorted(self.files())
         ends = [name for name in names if names and name[:7] in (names[0][:7], names[-1][:7])]
         known = [observation for name in ends for observation in self._file(name)]
         if not known:  # also where the first and last month cannot be read
             return None
         return min(o.start for o in known), max(o.end for o in known)
 
-    def typical(self, start: datetime, end: datetime, *, known_by: datetime | None = None) -> tuple[Reading, ...]:
-        """Return a forecast of ``[start, end)``: the same clock hour's mean over the 14 days before ``start``.
+    def files(self) -> dict[str, tuple[int, ...]]:
+        """Return the files' names and versions, which change whenever something is stored.
 
-        Whole hours, kind forecast, source ``history:14d``; hours seen on fewer than 3 of the days are left out.
-
-        :param known_by: rest on what was known then, to examine an earlier decision; None: on what is known now.
+        :raises ArtifactError: the folder exists but cannot be listed.
         """
-        start, end = as_utc(start), as_utc(end)
-        past = self._readings(start - timedelta(days=TYPICAL_DAYS), start, known_by and as_utc(known_by))
-        actual = [r for r in past if r.kind is not IntensityKind.FORECAST and r.end <= start]
-        means = hourly_means(actual, self.timezone)
-        return self._as_readings(
-            Observation(hour, hour + _HOUR, mean, IntensityKind.FORECAST, TYPICAL_SOURCE, start)
-            for hour in whole_hours(start, end)
-            if (mean := means.get(hour.astimezone(self.timezone).hour)) is not None
-        )
-
-    def version(self) -> frozenset[object]:
-        """Return a value that changes whenever something is stored."""
-        return frozenset(self._versions().items())
-
-    def files(self) -> int:
-        """Return how many files there are."""
-        return len(self._versions())
+        try:
+            return {path.name: _version(path) for path in self.folder.iterdir() if path.name.endswith(_SUFFIX)}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot list {self.folder} ({error.strerror}); the artifact root must be a folder that can be read"
+            ) from None
 
     def _checked(self, reading: Reading, known_at: datetime) -> Observation:
         if not self.key.admits(reading):
             raise InvalidAnswer(
-                f"a reading of zone {reading.zone} ({reading.signal_type.value}, {reading.emission_factor_type.value}"
-                f" factors) does not belong into {self.folder}"
-            )
-        if reading.kind not in STAGE_OF_KIND or reading.source == TYPICAL_SOURCE:
-            raise InvalidAnswer(
-                f"a {reading.kind.value} reading from {reading.source} is a fallback; the history keeps the grid's values only"
+                f"a {reading.kind.value} reading of zone {reading.zone} ({reading.signal_type.value},"
+                f" {reading.emission_factor_type.value} factors) does not belong into {self.folder}"
             )
         if reading.end - reading.start > LONGEST_INTERVAL:
             raise InvalidAnswer(
@@ -276,16 +249,6 @@ class HistoryStore:
             )
         start, end = as_utc(reading.start), as_utc(reading.end)
         return Observation(start, end, reading.carbon_intensity_gco2eq_per_kwh, reading.kind, reading.source, known_at)
-
-    def _readings(self, start: datetime, end: datetime, known_by: datetime | None) -> tuple[Reading, ...]:
-        actual = self._overlapping(ACTUAL, _months(start, end), start, end)
-        chosen = best(actual, (), known_by=known_by)
-        missing = gaps((o[:2] for o in chosen), start, end)
-        if missing:
-            months = {month for gap in missing for month in _months(*gap)}
-            forecast = self._overlapping(FORECAST, months, start, end)
-            chosen = best(actual, forecast, known_by=known_by) if forecast else chosen
-        return self._as_readings(chosen)
 
     def _overlapping(self, stage: str, months: Iterable[str], start: datetime, end: datetime) -> list[Observation]:
         names = [_file_name(month, stage) for month in sorted(months)]
@@ -306,20 +269,6 @@ class HistoryStore:
             )
             for start, end, value, kind, source, _ in observations
         )
-
-    def _versions(self) -> dict[str, tuple[int, ...]]:
-        """Return the files' names and versions.
-
-        :raises ArtifactError: the folder exists but cannot be listed.
-        """
-        try:
-            return {path.name: _version(path) for path in self.folder.iterdir() if path.name.endswith(_SUFFIX)}
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise ArtifactError(
-                f"cannot list {self.folder} ({error.strerror}); the artifact root must be a folder that can be read"
-            ) from None
 
     def _file(self, name: str) -> tuple[Observation, ...]:
         """Return a file's observations, from memory while the file is the same; none for one that is damaged.
@@ -347,8 +296,7 @@ class HistoryStore:
 
     def _append(self, name: str, observations: Collection[Observation]) -> int:
         known, path = self._file(name), self.folder / name
-        intervals = {observation.interval for observation in observations}
-        fresh = news(observations, [o for o in known if o.interval in intervals])
+        fresh = news(observations, known)
         if not fresh:
             return 0
         if name in self._unreadable:
@@ -385,94 +333,66 @@ class HistoryStore:
             lock.release()
 
 
-def open_history(artifacts_root: Path, key: HistoryKey) -> HistoryStore:
-    """Return the store of a key under the artifact root; it need not exist yet.
-
-    :raises ConfigurationError: the key's zone is not in the zone table.
-    """
-    return HistoryStore(key.folder(artifacts_root), key)
-
-
 def stores_of_zone(artifacts_root: Path, zone: str) -> list[HistoryStore]:
     """Return the zone's stores that exist, by path."""
-    folders: Sequence[Path] = sorted(_history_root(artifacts_root).glob("*/*/*/*"))
-    keys = ((folder, HistoryKey.from_folder(folder)) for folder in folders)
-    return [HistoryStore(folder, key) for folder, key in keys if key is not None and key.zone == zone]
+    keys = map(HistoryKey.from_folder, sorted((artifacts_root / "history").glob(f"{_component(zone)}/*/*/*")))
+    return [HistoryStore(artifacts_root, key) for key in keys if key is not None]
 
 
 # What a set of observations says, whatever their order: the newest of each interval, an actual one before a forecast.
 
 
-def best(
-    actual: Iterable[Observation], forecast: Iterable[Observation], *, known_by: datetime | None = None
-) -> list[Observation]:
-    """Return at most one observation for each instant, in time order: the newest actual one, else the newest forecast."""
-    found = _newest(forecast, known_by) | _newest(actual, known_by)
+def best(actual: Iterable[Observation], forecast: Iterable[Observation], as_of: datetime | None) -> list[Observation]:
+    """Return at most one observation for each instant, in time order.
+
+    An actual value counts before a forecast, a finer one before a coarser, a newer one before an older, measured or
+    estimated. A run's join has another order: ``best_known``.
+    """
+    found = _newest(forecast, as_of) | _newest(actual, as_of)
     chosen = sorted(found.values())
     if any(later.start < earlier.end for earlier, later in pairwise(chosen)):
-        return _without_overlap(chosen)
+        pieces = foremost((o.start, o.end, _rank(o), o) for o in chosen)
+        return [observation._replace(start=start, end=end) for start, end, observation in pieces]
     return chosen
 
 
-def news(observations: Iterable[Observation], known: Iterable[Observation]) -> list[Observation]:
+def news(observations: Collection[Observation], known: Iterable[Observation]) -> list[Observation]:
     """Return the observations that change what is known at their time, of one stage."""
-    by_interval: dict[Interval, list[Observation]] = {}
+    by_interval: dict[Interval, list[Observation]] = {observation[:2]: [] for observation in observations}
     for observation in known:
-        by_interval.setdefault(observation.interval, []).append(observation)
+        if observation[:2] in by_interval:
+            by_interval[observation[:2]].append(observation)
     fresh = []
-    for new in sorted(set(observations), key=lambda o: o.recency):
-        revisions = by_interval.setdefault(new.interval, [])
-        before = max((o for o in revisions if o.learnt_at <= new.learnt_at), key=lambda o: o.recency, default=None)
+    for new in sorted(set(observations), key=_recency):
+        revisions = by_interval[new[:2]]
+        before = max((o for o in revisions if o.learnt_at <= new.learnt_at), key=_recency, default=None)
         if new not in revisions and (before is None or before[:5] != new[:5]):
             fresh.append(new)
             revisions.append(new)
     return fresh
 
 
-def _newest(observations: Iterable[Observation], known_by: datetime | None) -> dict[Interval, Observation]:
+def _newest(observations: Iterable[Observation], as_of: datetime | None) -> dict[Interval, Observation]:
     found: dict[Interval, Observation] = {}
     for observation in observations:
-        if known_by is not None and observation[5] > known_by:
+        if as_of is not None and observation[5] > as_of:
             continue
         interval = observation[:2]  # by index: properties would make a year of half-hours take twice as long
         rival = found.get(interval)
-        if rival is None or observation.recency > rival.recency:
+        if rival is None or _recency(observation) > _recency(rival):
             found[interval] = observation
     return found
 
 
-def _without_overlap(observations: list[Observation]) -> list[Observation]:
-    """Cut what overlaps: an actual value before a forecast, a finer one before a coarser, a newer one before an older."""
-    newest_first = sorted(observations, key=lambda o: o.learnt_at, reverse=True)
-    by_rank = sorted(newest_first, key=lambda o: (STAGE_OF_KIND[o.kind], o.end - o.start))
-    taken: list[Observation] = []
-    for observation in by_rank:
-        near = islice(taken, max(0, bisect_left(taken, (observation.start,)) - 1), None)
-        for start, end in gaps((o.interval for o in near), *observation.interval):
-            insort(taken, observation._replace(start=start, end=end))
-    return taken
+def _recency(observation: Observation) -> tuple[object, ...]:
+    # the rest only makes ties independent of the order of the rows
+    is_measured = observation.kind is IntensityKind.MEASURED
+    return observation.learnt_at, is_measured, observation.gco2eq_per_kwh, observation.source
 
 
-def hourly_means(past: Iterable[Reading], timezone: ZoneInfo) -> dict[int, float]:
-    """Return the mean intensity in g/kWh by clock hour, weighted by time.
-
-    Hours are counted in UTC and named by the zone's clock at their start, so on the day the clocks go back an hour's name
-    counts twice, and on the day they go forward one is missing.
-    """
-    sums: dict[int, list[float]] = {}
-    days: dict[int, set[object]] = {}
-    for reading in past:
-        start = reading.start
-        while start < reading.end:
-            stop = min(reading.end, hour_of(start) + _HOUR)
-            local = hour_of(start).astimezone(timezone)
-            weight_s = (stop - start).total_seconds()
-            total = sums.setdefault(local.hour, [0.0, 0.0])
-            total[0] += weight_s * reading.carbon_intensity_gco2eq_per_kwh
-            total[1] += weight_s
-            days.setdefault(local.hour, set()).add(local.date())
-            start = stop
-    return {hour: grams / weight for hour, (grams, weight) in sums.items() if len(days[hour]) >= _MINIMUM_DAYS}
+def _rank(observation: Observation) -> tuple[float, ...]:
+    length_s = (observation.end - observation.start).total_seconds()
+    return observation.kind is IntensityKind.FORECAST, length_s, -observation.learnt_at.timestamp()
 
 
 def _encode(key: HistoryKey, observations: Iterable[Observation]) -> bytes:
@@ -480,7 +400,7 @@ def _encode(key: HistoryKey, observations: Iterable[Observation]) -> bytes:
     text.write(f"# {json.dumps(key.as_json())}\n")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    iso = cache(format_moment)
+    iso = cache(format_time)
     writer.writerows(
         (iso(start), iso(end), value, kind.value, source, iso(learnt_at))
         for start, end, value, kind, source, learnt_at in observations
@@ -513,7 +433,7 @@ def _decode(data: bytes, key: HistoryKey) -> tuple[Observation, ...]:
 def _parsed(rows: Iterable[list[str]]) -> tuple[Observation, ...]:
     # by columns: a year of half-hours takes half as long as by rows
     starts, ends, values, kinds, sources, learnt_at = zip(*rows, strict=True)
-    time, kind_of = cache(_utc_time), {kind.value: kind for kind in STAGE_OF_KIND}
+    time, kind_of = cache(parse_time), {kind.value: kind for kind in STAGE_OF_KIND}
     intervals = tuple(map(time, starts)), tuple(map(time, ends))
     grams = tuple(map(float, values))
     if not all(map(lt, *intervals)):
@@ -522,13 +442,6 @@ def _parsed(rows: Iterable[list[str]]) -> tuple[Observation, ...]:
         raise ValueError("an intensity is not a number of at least 0")
     columns = (*intervals, grams, map(kind_of.__getitem__, kinds), sources, map(time, learnt_at))
     return tuple(map(Observation._make, zip(*columns, strict=True)))
-
-
-def _utc_time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is not UTC:
-        raise ValueError(f"{text} is not in UTC")
-    return time
 
 
 def _version(path: Path) -> tuple[int, ...]:
@@ -554,17 +467,9 @@ def _months(start: datetime, end: datetime) -> set[str]:
     return months
 
 
-def _history_root(artifacts_root: Path) -> Path:
-    return artifacts_root / "history"
-
-
 def _component(text: str) -> str:
     """Return a text as one path component; two texts never share one, and none is hidden, ``public`` or a parent."""
     quoted = quote(text, safe="")
     if quoted.startswith(".") or quoted == _PUBLIC:
         return f"%{ord(text[0]):02X}{quoted[1:]}"
     return quoted
-
-
-def _length(readings: Iterable[Reading], start: datetime, end: datetime) -> timedelta:
-    return sum((min(r.end, end) - max(r.start, start) for r in readings), timedelta(0))

@@ -14,7 +14,6 @@ A trace names its zone at most, in its file name (``DE_2023.csv``): it is averag
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,28 +32,13 @@ _FACTOR_COLUMNS = {
 _HOUR = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedFile:
-    """A file's readings, oldest first, which may be of several factor types, and the source that they come from."""
-
-    source: str
-    readings: tuple[Reading, ...]
-
-    def by_factor_type(self) -> Iterator[tuple[EmissionFactorType, list[Reading]]]:
-        """Yield the readings of each factor type that the file has."""
-        for factor_type in EmissionFactorType:
-            found = [reading for reading in self.readings if reading.emission_factor_type is factor_type]
-            if found:
-                yield factor_type, found
-
-
 def read_history_file(
     path: Path, zone: Zone, *, factor_type: EmissionFactorType | None = None, source: str | None = None
-) -> ImportedFile:
-    """Read a file of either format, plain or gzip.
+) -> dict[EmissionFactorType, list[Reading]]:
+    """Return the readings of a file of either format, plain or gzip, oldest first, of each factor type that it has.
 
     :param factor_type: of a trace, which does not say it; of a portal's file, the only column to take.
-    :param source: another name for where a trace comes from.
+    :param source: another name for where the file comes from.
     :raises ArtifactError: missing, unreadable, of neither format, of another zone, or with a line that is no reading.
     """
     text = read_table(path, "file; check the path")
@@ -65,22 +49,21 @@ def read_history_file(
         raise ArtifactError(f"{path}, line 1: is not CSV ({error}); check the file") from None
     if {TIMESTAMP, INTENSITY} <= columns:
         readings = _trace(path, zone, factor_type or EmissionFactorType.LIFECYCLE, source or TRACE_SOURCE)
-        return ImportedFile(source=source or TRACE_SOURCE, readings=readings)
-    if _START in columns:
-        found = _portal(path, zone, text)
-        wanted = tuple(r for r in found if factor_type is None or r.emission_factor_type is factor_type)
-        if not wanted:
-            raise ArtifactError(
-                f"{path}: holds no {factor_type.value if factor_type else ''} intensity; check the file"
-            )
-        return ImportedFile(source=source or PORTAL_SOURCE, readings=wanted)
-    raise ArtifactError(
-        f"{path}: is neither a trace (columns {TIMESTAMP}, {INTENSITY}) nor a CSV of the Electricity Maps portal"
-        " (column 'Datetime (UTC)'); name the columns in the first line"
-    )
+    elif _START in columns:
+        readings = _portal(path, zone, text, source or PORTAL_SOURCE)
+    else:
+        raise ArtifactError(
+            f"{path}: is neither a trace (columns {TIMESTAMP}, {INTENSITY}) nor a CSV of the Electricity Maps portal"
+            " (column 'Datetime (UTC)'); name the columns in the first line"
+        )
+    wanted = [kind for kind in EmissionFactorType if factor_type in (None, kind)]
+    found = {kind: [reading for reading in readings if reading.emission_factor_type is kind] for kind in wanted}
+    if not any(found.values()):
+        raise ArtifactError(f"{path}: holds no {factor_type.value if factor_type else ''} intensity; check the file")
+    return {kind: own for kind, own in found.items() if own}
 
 
-def _trace(path: Path, zone: Zone, factor_type: EmissionFactorType, source: str) -> tuple[Reading, ...]:
+def _trace(path: Path, zone: Zone, factor_type: EmissionFactorType, source: str) -> list[Reading]:
     named = path.name.partition("_")[0]
     if named != zone.key and named in zone_table():
         raise ArtifactError(
@@ -88,7 +71,7 @@ def _trace(path: Path, zone: Zone, factor_type: EmissionFactorType, source: str)
         )
     trace = read_trace(path)
     _refuse_coarse(path, trace.resolution)
-    return tuple(
+    return [
         Reading(
             zone=zone.key,
             start=start,
@@ -100,10 +83,10 @@ def _trace(path: Path, zone: Zone, factor_type: EmissionFactorType, source: str)
             emission_factor_type=factor_type,
         )
         for start, value in zip(trace.starts, trace.values, strict=True)
-    )
+    ]
 
 
-def _portal(path: Path, zone: Zone, text: str) -> tuple[Reading, ...]:
+def _portal(path: Path, zone: Zone, text: str, source: str) -> list[Reading]:
     reader = csv.reader(io.StringIO(text, newline=""))
     columns = [name.strip().lower() for name in next(reader)]
     try:
@@ -116,9 +99,9 @@ def _portal(path: Path, zone: Zone, text: str) -> tuple[Reading, ...]:
     found = [
         reading
         for (line, row), start in zip(rows, starts, strict=True)
-        for reading in _readings(f"{path}, line {line}", row, zone, start, start + length)
+        for reading in _readings(f"{path}, line {line}", row, zone, source, start, start + length)
     ]
-    return tuple(sorted(found, key=lambda reading: reading.start))
+    return sorted(found, key=lambda reading: reading.start)
 
 
 def _start(place: str, row: Mapping[str, str], zone: Zone) -> datetime:
@@ -131,7 +114,9 @@ def _start(place: str, row: Mapping[str, str], zone: Zone) -> datetime:
         raise ArtifactError(f"{place}: {row[_START]!r} is not a time; fix or remove the line") from None
 
 
-def _readings(place: str, row: Mapping[str, str], zone: Zone, start: datetime, end: datetime) -> Iterator[Reading]:
+def _readings(
+    place: str, row: Mapping[str, str], zone: Zone, source: str, start: datetime, end: datetime
+) -> Iterator[Reading]:
     measured = row.get(_ESTIMATED, "").strip().lower() == "false"
     for column, factor_type in _FACTOR_COLUMNS.items():
         text = row.get(column, "").strip()
@@ -143,7 +128,7 @@ def _readings(place: str, row: Mapping[str, str], zone: Zone, start: datetime, e
                 start=start,
                 end=end,
                 carbon_intensity_gco2eq_per_kwh=float(text),
-                source=PORTAL_SOURCE,
+                source=source,
                 kind=IntensityKind.MEASURED if measured else IntensityKind.ESTIMATED,
                 signal_type=SignalType.AVERAGE,
                 emission_factor_type=factor_type,

@@ -4,17 +4,17 @@ HTTP 429 and Retry-After are handled here: a short wait is slept within the GET,
 ``requests`` is imported by the first GET and not with this file: Airflow imports it whenever it parses a DAG.
 """
 
-import base64
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from lowtide.errors import ConfigurationError, ProviderUnavailable
@@ -27,14 +27,11 @@ _log = logging.getLogger(__name__)
 
 USER_AGENT = "lowtide/0.1 (carbon-aware retraining; python-requests)"
 MAX_BODY_BYTES = 5 * 1024 * 1024
-NO_CREDENTIALS = "none was given: name a connection in grid.connection, or set LOWTIDE_GRID_TOKEN"
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
-_LONGEST_SLEEP_S = 10.0
-"""A longer Retry-After is left to the caller, who can check again later without holding a thread."""
+_LONGEST_BACKOFF_S = 10.0
 LONGEST_HOLD_S = 3600.0
 """A provider that asks for more is asked again after this: its typing error must not blind a nightly run."""
 _CHUNK_BYTES = 16 * 1024
-_MAX_REDIRECTS = 3
 _OK = 200
 
 _STATUS_REMEDIES: Final = {
@@ -43,18 +40,13 @@ _STATUS_REMEDIES: Final = {
     404: "check the provider's address and the zone",
     429: "ask less often",
 }
-_UNREACHABLE = "cannot be reached (connection refused or name unknown); check the network and its address"
 _NO_TLS = "has no TLS certificate that can be verified; check its address, or REQUESTS_CA_BUNDLE for a company's own authority"
-_CONNECT_TIMEOUT = "did not accept a connection in time; check the network and the proxy settings"
-_TIMED_OUT = "timed out; it will be retried"
 _FAILURES: Final = {
     "ProxyError": "cannot be reached through the proxy; check HTTPS_PROXY and NO_PROXY",
     "SSLError": _NO_TLS,
-    "NewConnectionError": _UNREACHABLE,
-    "ConnectTimeoutError": _CONNECT_TIMEOUT,
-    "ConnectTimeout": _CONNECT_TIMEOUT,
-    "ReadTimeout": _TIMED_OUT,
-    "TimeoutError": _TIMED_OUT,
+    "NewConnectionError": "cannot be reached (connection refused or name unknown); check the network and its address",
+    "ConnectTimeoutError": "did not accept a connection in time; check the network and the proxy settings",
+    "TimeoutError": "timed out; it will be retried",
     "ProtocolError": "broke off the connection before its answer was complete; it will be retried",
 }
 """The sentence of a failure without a status, by the name of the exception or its nearest base."""
@@ -66,7 +58,6 @@ class Request:
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,16 +70,10 @@ class Credentials:
     base_url: str | None = None
     login: str | None = None
     token: str | None = None
-    place: str = NO_CREDENTIALS
+    place: str = "none was given: name a connection in grid.connection, or set LOWTIDE_GRID_TOKEN"
 
     def __repr__(self) -> str:
-        shown = {name: "***" if getattr(self, name) else None for name in ("login", "token")}
-        address = _without_password(self.base_url or "") or None
-        return f"Credentials(base_url={address!r}, login={shown['login']!r}, token={shown['token']!r}, place={self.place!r})"
-
-    def anonymous(self) -> "Credentials":
-        """Return the same address without the credentials, for a provider that they are not meant for."""
-        return Credentials(base_url=self.base_url, place=self.place)
+        return f"Credentials(base_url={_without_password(self.base_url or '')!r}, place={self.place!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,129 +84,121 @@ class Limits:
     read_timeout_s: float = 15.0
     total_timeout_s: float = 45.0
     retries: int = 3
-    longest_sleep_s: float = _LONGEST_SLEEP_S
-    """A Retry-After up to this is slept; a longer one is raised with the failure."""
+    longest_sleep_s: float = 10.0
+    """A longer Retry-After is left to the caller, who can check again later without holding a thread."""
 
 
 ONE_TRY = Limits(total_timeout_s=20.0, retries=0, longest_sleep_s=0.0)
 """For callers on an event loop, who retry and sleep there and hold no thread meanwhile."""
 
 
-class Session(Protocol):
-    """A way to ask a provider; a transport is one, and so is a login that renews its token."""
+def retrying(kind: Any, limits: Limits, **options: Any) -> Any:
+    """Return a tenacity ``kind`` (Retrying or AsyncRetrying) that calls a function again after a passing failure.
 
-    def get(self, request: Request) -> bytes:
-        """Return the body of an answer.
+    It backs off with jitter, or sleeps the Retry-After that the server asked for.
+    """
+    from tenacity import retry_if_exception, stop_after_attempt, stop_before_delay, wait_exponential_jitter
 
-        :raises ProviderUnavailable: no such answer.
-        """
-        ...
+    backoff = wait_exponential_jitter(multiplier=0.25, max=_LONGEST_BACKOFF_S, jitter=0.5)
+
+    def is_retried(error: BaseException) -> bool:
+        if not isinstance(error, ProviderUnavailable):
+            return False
+        return error.passing and (error.retry_after_s or 0.0) <= limits.longest_sleep_s
+
+    def pause_s(state: "RetryCallState") -> float:
+        asked_s: float | None = getattr(state.outcome and state.outcome.exception(), "retry_after_s", None)
+        return asked_s or backoff(state)  # Retry-After: 0, or a date that has passed, is no leave to hammer
+
+    stop = stop_after_attempt(limits.retries + 1) | stop_before_delay(limits.total_timeout_s)
+    return kind(stop=stop, retry=retry_if_exception(is_retried), wait=pause_s, reraise=True, **options)
 
 
 class Transport:
     """Asks one provider's address. TLS is verified, proxies of the environment are respected, ``.netrc`` is not read.
 
-    A redirect is followed on the same scheme, host and port only: elsewhere it would take the token along.
+    No redirect is followed: it would take the token along.
 
-    :param token: sent as ``Authorization: Bearer``, or bare in ``token_header``.
-    :param credentials_place: where a person finds the token, for the sentence about a refused one.
+    :param credentials: a token is sent as ``Authorization: Bearer``, or bare in ``token_header``; ``place`` is in the
+        sentence about a refused one.
     :raises ConfigurationError: an address that is not http or https.
     """
 
     def __init__(
         self,
         base_url: str,
+        credentials: Credentials | None = None,
         *,
-        token: str | None = None,
         token_header: str | None = None,
         limits: Limits | None = None,
-        credentials_place: str = "the connection",
     ) -> None:
         self.base = _checked(base_url)
         self.host = _without_password(self.base.netloc)
         self.limits = limits or Limits()
-        self.credentials_place = credentials_place
-        self._secret_headers = token_headers(token, token_header) if token else {}
+        self.credentials = credentials or Credentials()
+        self.token_header = token_header
 
-    def get(self, request: Request, secret_headers: Mapping[str, str] | None = None) -> bytes:
+    def get(self, request: Request) -> bytes:
         """Return the body of an answer with status 200, after retries with jittered back-off.
 
-        :param secret_headers: instead of the transport's own token.
         :raises ProviderUnavailable: no such answer within the limits; ``retry_after_s`` where the server named a wait.
         """
-        from tenacity import (
-            Retrying,
-            retry_if_exception,
-            stop_after_attempt,
-            stop_before_delay,
-            wait_exponential_jitter,
-        )
+        token = self.credentials.token
+        if not token:
+            return self._send(request, {})
+        return self._send(request, {self.token_header: token} if self.token_header else bearer(token))
+
+    def _send(self, request: Request, secret_headers: dict[str, str]) -> bytes:
+        from tenacity import Retrying
 
         import_module("requests")  # before the clock starts: the first import may take as long as a request
-        limits = self.limits
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
-        headers |= {**request.headers, **(self._secret_headers if secret_headers is None else secret_headers)}
-        backoff = wait_exponential_jitter(multiplier=0.25, max=_LONGEST_SLEEP_S, jitter=0.5)
-
-        def is_retried(error: BaseException) -> bool:
-            passing = isinstance(error, ProviderUnavailable) and error.passing
-            return passing and (_asked_s(error) or 0.0) <= limits.longest_sleep_s
-
-        def pause_s(state: "RetryCallState") -> float:
-            asked_s = _asked_s(state.outcome.exception() if state.outcome else None)
-            return asked_s or backoff(state)  # Retry-After: 0, or a date that has passed, is no leave to hammer
 
         def log_retry(state: "RetryCallState") -> None:
             _log.warning("Retrying %s%s in %.1f s", self.host, request.path, state.upcoming_sleep)
 
-        retrying = Retrying(
-            stop=stop_after_attempt(limits.retries + 1) | stop_before_delay(limits.total_timeout_s),
-            retry=retry_if_exception(is_retried),
-            wait=pause_s,
-            before_sleep=log_retry,
-            reraise=True,
-        )
-        return retrying(self._get_once, request, headers, time.monotonic() + limits.total_timeout_s)
+        deadline = time.monotonic() + self.limits.total_timeout_s
+        again = retrying(Retrying, self.limits, before_sleep=log_retry)
+        body: bytes = again(self._get_once, request, headers | secret_headers, deadline)
+        return body
 
     def _get_once(self, request: Request, headers: dict[str, str], deadline: float) -> bytes:
         import requests
         from urllib3.exceptions import HTTPError
 
+        timeouts_s = (self.limits.connect_timeout_s, self.limits.read_timeout_s)
+        url = self.base.geturl().rstrip("/") + request.path
+        options: dict[str, Any] = {"timeout": timeouts_s, "stream": True, "allow_redirects": False}
         try:
             with requests.Session() as session:  # one per request: a session must not be shared between threads
                 session.auth = lambda prepared: prepared  # else requests looks for a password in ~/.netrc
                 for scheme in ("http://", "https://"):
                     session.mount(scheme, _deadline_adapter(deadline))
-                return self._fetch(session, request, headers, deadline)
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            late = time.monotonic() >= deadline
-            sentence = self._late_sentence() if late else f"{self.host} {_failure(error)}"
-        # raised outside the except: the chained exception's text would carry the address with its query
-        raise ProviderUnavailable(sentence, passing=True)
-
-    def _fetch(self, session: "requests.Session", request: Request, headers: dict[str, str], deadline: float) -> bytes:
-        timeouts_s = (self.limits.connect_timeout_s, self.limits.read_timeout_s)
-        url, params = self.base.geturl().rstrip("/") + request.path, dict(request.params)
-        for _ in range(_MAX_REDIRECTS + 1):
-            with session.get(
-                url, params=params, headers=headers, timeout=timeouts_s, stream=True, allow_redirects=False
-            ) as response:
-                if not response.is_redirect:
+                with session.get(url, params=request.params, headers=headers, **options) as response:
                     self._check_status(response)
                     return b"".join(self._chunks(response, deadline))
-                url, params = self._redirected(url, response.headers["Location"]), {}
-        raise ProviderUnavailable(f"{self.host} redirects in a circle; check the provider's address")
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            late = f"did not complete an answer within {self.limits.total_timeout_s:g} s; it will be retried"
+            failure = late if time.monotonic() >= deadline else _failure(error)
+        # raised outside the except: the chained exception's text would carry the address with its query
+        raise ProviderUnavailable(f"{self.host} {failure}", passing=True)
 
     def _check_status(self, response: "requests.Response") -> None:
         status = response.status_code
         if status == _OK:
             return
-        retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
+        if response.is_redirect:
+            target = urlsplit(urljoin(response.url, response.headers["Location"]))
+            raise ProviderUnavailable(
+                f"{self.host} redirects to {target.scheme}://{_without_password(target.netloc)}, which is not followed"
+                " since the token would go along; set the provider's address to the new one if it is right"
+            )
+        retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
         later = f" in {retry_after_s:.0f} s" if retry_after_s else " later"
         remedy = _STATUS_REMEDIES.get(status, f"try again{later}" if status >= 500 else "check the provider's address")
         wait = f" (it asks to wait {retry_after_s:.0f} s)" if status == 429 and retry_after_s else ""
         raise ProviderUnavailable(
-            f"{self.host} answered with status {status}{wait}; {remedy.format(place=self.credentials_place)}",
+            f"{self.host} answered with status {status}{wait}; {remedy.format(place=self.credentials.place)}",
             retry_after_s=retry_after_s,
             status=status,
             passing=status in RETRIED_STATUSES,
@@ -238,21 +215,8 @@ class Transport:
                     " check the provider's address"
                 )
             if time.monotonic() >= deadline:
-                raise ProviderUnavailable(self._late_sentence(), passing=True)
+                raise TimeoutError
             yield chunk
-
-    def _redirected(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        if (parts.scheme, parts.hostname, parts.port) != (self.base.scheme, self.base.hostname, self.base.port):
-            raise ProviderUnavailable(
-                f"{self.host} redirects to {parts.hostname}, which is not followed since the token would go along;"
-                " set the provider's address to the new host if it is right"
-            )
-        return target
-
-    def _late_sentence(self) -> str:
-        return f"{self.host} did not complete an answer within {self.limits.total_timeout_s:g} s; it will be retried"
 
 
 class RateLimitHold:
@@ -265,39 +229,17 @@ class RateLimitHold:
 
     def remaining_s(self) -> float:
         """Return how long the rate limit still holds, in s."""
-        with self._lock:
-            return max(0.0, self._until_s - self._monotonic())
-
-    def check(self, provider: str) -> None:
-        """Refuse a request while the rate limit holds.
-
-        :raises ProviderUnavailable: it does.
-        """
-        left_s = self.remaining_s()
-        if left_s > 0:
-            raise ProviderUnavailable(
-                f"{provider}: rate limited, next request allowed in {left_s:.0f} s", retry_after_s=left_s
-            )
+        return max(0.0, self._until_s - self._monotonic())
 
     def hold(self, seconds: float) -> None:
-        """Send no request for so long, an hour at most."""
+        """Send no request for so long, an hour at most; an earlier, longer wait is not shortened."""
         with self._lock:
             self._until_s = max(self._until_s, self._monotonic() + min(seconds, LONGEST_HOLD_S))
 
-    def note(self, error: ProviderUnavailable) -> None:
-        """Keep what a refusal asked for."""
-        if error.retry_after_s:
-            self.hold(error.retry_after_s)
 
-
-def token_headers(token: str, token_header: str | None = None) -> dict[str, str]:
-    """Return the header that carries a token: bare in a header of its own, else as a bearer token."""
-    return {token_header: token} if token_header else {"Authorization": f"Bearer {token}"}
-
-
-def basic_headers(login: str, password: str) -> dict[str, str]:
-    """Return the header of HTTP basic authentication."""
-    return {"Authorization": "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode("ascii")}
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that most providers take a token in."""
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _checked(base_url: str) -> SplitResult:
@@ -316,14 +258,8 @@ def _without_password(address: str) -> str:
     return address.rpartition("@")[2]
 
 
-def _asked_s(error: BaseException | None) -> float | None:
-    return error.retry_after_s if isinstance(error, ProviderUnavailable) else None
-
-
-def _retry_after_s(text: str | None) -> float | None:
+def _retry_after_s(text: str) -> float | None:
     """Return the wait that a Retry-After asks for, as seconds or as a date; None where it has neither."""
-    if text is None:
-        return None
     try:
         if text.strip().isdecimal():
             return float(text)
@@ -356,42 +292,39 @@ logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
 
 
 def _deadline_adapter(deadline: float) -> Any:
-    """Return an adapter whose answers' heads arrive before the deadline; a slow drip could stretch each read alone."""
+    """Return an adapter that hangs up on a head which has not arrived by the deadline: a slow drip stretches each read alone."""
     from requests.adapters import HTTPAdapter
 
     class DeadlineAdapter(HTTPAdapter):
         def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
             pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-            pool.ConnectionCls = _with_deadline(pool.ConnectionCls, deadline)
+            mixed = type("DeadlineConnection", (_DeadlineConnection, pool.ConnectionCls), {"deadline": deadline})
+            pool.ConnectionCls = mixed  # plain, TLS or proxied
             return pool
 
     return DeadlineAdapter(max_retries=0)
 
 
-def _with_deadline(kind: Any, deadline: float) -> Any:
-    class DeadlineConnection(kind):  # type: ignore[misc] # plain, TLS or proxied: known only at run time
-        def getresponse(self) -> Any:
-            timer = threading.Timer(max(0.0, deadline - time.monotonic()), _hang_up, [self])
-            timer.daemon = True
-            timer.start()
-            try:
-                response: Any = super().getresponse()
-            finally:
-                timer.cancel()
-            if time.monotonic() >= deadline:  # a head cut short by hanging up reads as a complete one
-                response.close()
-                raise TimeoutError
-            return response
+class _DeadlineConnection:
+    """What a connection of urllib3 does beside: its answer's head arrives before the deadline, or not at all."""
 
-    return DeadlineConnection
+    deadline: float
+    sock: socket.socket | None
 
+    def getresponse(self) -> Any:
+        timer = threading.Timer(max(0.0, self.deadline - time.monotonic()), self._hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            response: Any = super().getresponse()  # type: ignore[misc] # urllib3's
+        finally:
+            timer.cancel()
+        if time.monotonic() >= self.deadline:  # a head cut short by hanging up reads as a complete one
+            response.close()
+            raise TimeoutError
+        return response
 
-def _hang_up(connection: Any) -> None:
-    """Wake the thread that reads: shutdown ends a blocked read, close alone would not."""
-    sock = connection.sock
-    if sock is None:
-        return
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # the peer was quicker
+    def _hang_up(self) -> None:
+        if self.sock is not None:
+            with suppress(OSError):  # the peer was quicker
+                self.sock.shutdown(socket.SHUT_RDWR)  # ends a blocked read, which close alone would not

@@ -6,46 +6,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from lowtide.errors import LowtideError
-from lowtide.grid.series import IntensityCurve, prolonged, provider_curve
+from lowtide.grid.series import IntensityCurve, PastErrors, Prediction, prolonged, provider_curve
 from lowtide.records import Forecast, IntensityKind, Reading
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from lowtide.grid.forecast.model import HistoryForecaster
+    from lowtide.grid.forecast.uncertainty import LeadErrors
     from lowtide.grid.history import HistoryStore
-
-
-class PastErrors(Protocol):
-    """How wrong predictions of a kind were before."""
-
-    def saving_interval_percent(
-        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
-    ) -> tuple[float, float] | None:
-        """Return the 10 % and 90 % quantile of the saving of a block against starting now, in percent.
-
-        The past errors of the same leads are laid over the curve; None where there are too few of them.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """A forecast of the hours to come, from the provider, the history or both.
-
-    ``source`` says who, e.g. "neso" or "history: 365 days, ridge". ``threshold_comparable`` is False where its grams do not
-    mean what the provider's do: it may order hours, but is not compared with a limit or a reading. The curve may begin before
-    now; with jitter it should, by as much as the jitter is.
-    """
-
-    curve: IntensityCurve
-    source: str
-    issued_at: datetime
-    threshold_comparable: bool = True
-    past_errors: PastErrors | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,63 +41,53 @@ LONGEST_PAST = timedelta(days=800)
 """Two years and the weeks before them: what is older taught the forecast nothing more, and would have to be read each time."""
 
 
+Percentile = Callable[[float, timedelta], float | None]
+"""The least g/kWh at or below which the intensity was for so many percent of the known time of a window before a time; None
+if less than half of the window is known.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """The grid as it is known at one time.
 
     ``reading`` holds now, from the provider, the cache or the profile. ``shape`` is the modelled curve of the hours to
     come and only ever orders them. ``forecast`` is the provider's raw answer; ``prediction`` is what is made of all that is
-    known, and what policies go by. ``trailing`` is what held before now. ``failed_checks`` counts the provider's failures in
-    a row, this check included, 0 where it answered. ``steps`` names each step of the fallback in one line.
-    ``threshold_comparable`` is False where the reading's grams do not mean what the provider's would. ``worth_retrying`` is
-    False where another check cannot help.
+    known, and what policies go by. ``trailing`` gives the percentiles of what held before now. ``failed_checks`` counts the
+    provider's failures in a row, this check included, 0 where it answered. ``steps`` names each step of the fallback in one
+    line. ``threshold_comparable`` is False where the reading's grams do not mean what the provider's would.
+    ``worth_retrying`` is False where another check cannot help.
     """
 
     reading: Reading | None = None
     shape: tuple[Reading, ...] = ()
     forecast: Forecast | None = None
     prediction: Prediction | None = None
-    trailing: TrailingCurve | None = None
+    trailing: Percentile | None = None
     failed_checks: int = 0
     steps: tuple[str, ...] = ()
     threshold_comparable: bool = True
     worth_retrying: bool = True
 
 
-class TrailingCurve:
-    """What the grid was like over the days before a time.
+def trailing(curve: IntensityCurve, until_s: float) -> Percentile:
+    """Return the percentiles of the intensity before a time; what the curve holds from ``until_s`` on is not used."""
+    return cache(partial(_percentile, curve, until_s))  # many jobs ask the same
 
-    :param until_s: UNIX seconds; what the curve holds from there on is not used.
-    """
 
-    def __init__(self, curve: IntensityCurve, until_s: float) -> None:
-        self._curve = curve
-        self._until_s = until_s
-        self._found: dict[tuple[float, timedelta], float | None] = {}
-
-    def percentile(self, percent: float, window: timedelta) -> float | None:
-        """Return the least value at or below which the intensity was for ``percent`` of the known time of the window.
-
-        In g/kWh; None if less than half of the window before ``until_s`` is known.
-        """
-        asked = (percent, window)
-        if asked not in self._found:  # many jobs ask the same
-            self._found[asked] = self._percentile(percent, window.total_seconds())
-        return self._found[asked]
-
-    def _percentile(self, percent: float, window_s: float) -> float | None:
-        steps = self._curve.steps(self._until_s - window_s, self._until_s)
-        known = sorted((value, end_s - start_s) for start_s, end_s, value in steps)
-        total_s = sum(weight_s for _, weight_s in known)
-        if total_s < _LEAST_KNOWN * window_s:
-            return None
-        reached_s = 0.0
-        for value, weight_s in known:
-            reached_s += weight_s
-            # a sum of floats may miss its share by a rounding error
-            if reached_s >= total_s * percent / 100.0 * (1.0 - 1e-12):
-                return value
-        return known[-1][0]
+def _percentile(curve: IntensityCurve, until_s: float, percent: float, window: timedelta) -> float | None:
+    window_s = window.total_seconds()
+    known = sorted((value, end_s - start_s) for start_s, end_s, value in curve.steps(until_s - window_s, until_s))
+    total_s = sum(weight_s for _, weight_s in known)
+    if total_s < _LEAST_KNOWN * window_s:
+        return None
+    reached_s = 0.0
+    for value, weight_s in known:
+        reached_s += weight_s
+        # a sum of floats may miss its share by a rounding error
+        if reached_s >= total_s * percent / 100.0 * (1.0 - 1e-12):
+            return value
+    return known[-1][0]
 
 
 class StoredPast:
@@ -132,16 +95,16 @@ class StoredPast:
 
     def __init__(self, store: HistoryStore) -> None:
         self._store = store
-        self._read: tuple[frozenset[object], datetime] | None = None
+        self._read: tuple[dict[str, tuple[int, ...]], datetime] | None = None
         self._readings: tuple[Reading, ...] = ()
 
     def readings(self, now: datetime) -> tuple[Reading, ...]:
         """Return the actual values of the last 800 days."""
         start = (now - LONGEST_PAST).replace(hour=0, minute=0, second=0, microsecond=0)
         start -= timedelta(days=start.weekday())  # a start that moved each day would change Monday's fit each day
-        found = self._store.version(), start
+        found = self._store.files(), start
         if found != self._read:  # two years are read in a tenth of a second: not at each check of each wait
-            known = self._store.known_now(start, now)
+            known = self._store.known(start, now)
             self._read, self._readings = found, tuple(r for r in known if r.kind is not IntensityKind.FORECAST)
         if self._readings and self._readings[-1].end > now:
             return tuple(r for r in self._readings if r.end <= now)
@@ -170,10 +133,11 @@ class HistoryPredictor:
         """
         with self._lock:
             self._read(now)
-            return None if self._forecaster is None else prediction_of(self._forecaster, now, lock=self._lock)
+            found = None if self._forecaster is None else self._forecaster.forecast(now)
+            return None if found is None else replace(found, past_errors=self._past_errors)
 
-    def trailing(self, now: datetime) -> TrailingCurve | None:
-        """Return what the grid was like before now; None where nothing is known.
+    def trailing(self, now: datetime) -> Percentile | None:
+        """Return the percentiles of the intensity before now; None where nothing is known.
 
         :raises LowtideError: the stored values cannot be used.
         """
@@ -183,7 +147,11 @@ class HistoryPredictor:
                 return None
             self._curve = self._curve or IntensityCurve.from_readings(self._readings)
             step_s = (self._readings[-1].end - self._readings[-1].start).total_seconds()
-            return TrailingCurve(self._curve, now.timestamp() // step_s * step_s)
+            return trailing(self._curve, now.timestamp() // step_s * step_s)
+
+    def _past_errors(self, now: datetime) -> LeadErrors | None:
+        with self._lock:
+            return None if self._forecaster is None else self._forecaster.past_errors(now)
 
     def _read(self, now: datetime) -> None:
         from lowtide.grid.forecast.features import Series
@@ -194,40 +162,6 @@ class HistoryPredictor:
             return
         self._readings, self._curve = readings, None
         self._forecaster = HistoryForecaster(Series.from_readings(readings), self._timezone) if readings else None
-
-
-def prediction_of(
-    forecaster: HistoryForecaster, now: datetime, *, lock: threading.Lock | None = None
-) -> Prediction | None:
-    """Return a history's forecast as policies read it; None where it knows too little.
-
-    :param lock: held while the forecaster is asked for its past errors, later and on another thread.
-    """
-    forecast = forecaster.forecast(now)
-    if forecast is None:
-        return None
-    edges = [forecast.start_s + i * forecast.step_s for i in range(len(forecast.values) + 1)]
-    return Prediction(
-        curve=IntensityCurve(edges, forecast.values),
-        source=f"the history ({forecast.days_of_history} days, {forecast.method})",
-        issued_at=forecast.issued_at,
-        past_errors=_PastErrors(forecaster, now, lock or threading.Lock()),
-    )
-
-
-class _PastErrors:
-    """Asks the forecaster for its past errors only when they are needed: to find them takes a while."""
-
-    def __init__(self, forecaster: HistoryForecaster, now: datetime, lock: threading.Lock) -> None:
-        self._forecaster, self._now, self._lock = forecaster, now, lock
-
-    def saving_interval_percent(
-        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
-    ) -> tuple[float, float] | None:
-        """See ``lowtide.grid.outlook.PastErrors``."""
-        with self._lock:
-            errors = self._forecaster.past_errors(self._now)
-        return None if errors is None else errors.saving_interval_percent(curve, now_s, start_s, duration_s)
 
 
 class ForecastCombiner:
@@ -243,16 +177,15 @@ class ForecastCombiner:
 
     def combined(self, outlook: Outlook, now: datetime, wanted: DataNeeds, provider: str) -> Outlook:
         """Return the outlook with what is wanted beside the reading; a history that cannot be used is one of its steps."""
-        if self._history is None or not (wanted.prediction or wanted.trailing):
-            return replace(outlook, prediction=self._of_provider(outlook, provider)) if wanted.prediction else outlook
+        before, own = None, None
         try:
-            trailing = self._history.trailing(now) if wanted.trailing else None
-            own = self._history.prediction(now) if wanted.prediction else None
+            if self._history is not None:
+                own = self._history.prediction(now) if wanted.prediction else None
+                before = self._history.trailing(now) if wanted.trailing else None
         except LowtideError as error:
-            outlook = replace(outlook, steps=(*outlook.steps, f"the history cannot be used: {error}"))
-            trailing, own = None, None
+            outlook = replace(outlook, steps=(*outlook.steps, f"history: cannot be used ({error})"))
         prediction = self._blended(outlook, now, own, provider) if wanted.prediction else None
-        return replace(outlook, prediction=prediction, trailing=trailing)
+        return replace(outlook, prediction=prediction, trailing=before)
 
     def _blended(self, outlook: Outlook, now: datetime, own: Prediction | None, provider: str) -> Prediction | None:
         """Return the provider's forecast, prolonged by the history's; without one that holds now, the history's."""

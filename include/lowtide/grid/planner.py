@@ -46,11 +46,6 @@ class Task(NamedTuple):
         """The first time at which work can be done."""
         return self.now_s + (self.resume_time_s if self.state == "paused" else 0.0)
 
-    @property
-    def is_free(self) -> bool:
-        """Whether pauses cost nothing: then the cheapest steps are the best plan."""
-        return self.minimum_slice_s == self.resume_time_s == self.resume_energy_s == 0
-
 
 class Plan(NamedTuple):
     """Segments in time order, resumes included, and what they cost."""
@@ -67,14 +62,9 @@ class Plans(NamedTuple):
     later: Plan | None
 
     @property
-    def runs_now(self) -> bool:
-        """Whether no plan is better than the best that runs now; of equal ones the earliest is taken."""
-        return self.later is None or self.now.cost <= _nearly(self.later.cost)
-
-    @property
     def best(self) -> Plan:
-        """The cheaper of the two."""
-        return self.now if self.runs_now or self.later is None else self.later
+        """The cheaper of the two; of equal ones that which runs now."""
+        return self.now if self.later is None or self.now.cost <= _nearly(self.later.cost) else self.later
 
 
 def plans(curve: IntensityCurve, task: Task) -> Plans | None:
@@ -88,7 +78,7 @@ def plans(curve: IntensityCurve, task: Task) -> Plans | None:
     straight = priced(curve, task, ((task.now_s, straight_s),))
     if task.work_s <= SAME_S or task.end_s <= straight_s + SAME_S:
         return Plans(straight, straight, None)
-    now, later = _searched(curve, task, straight)
+    now, later = search(curve, task, straight)
     block = _block(curve, task)
     if block is not None and (later is None or _is_better(block, later)):
         later = block
@@ -142,16 +132,20 @@ def _is_better(plan: Plan, other: Plan) -> bool:
     return _nearly(plan.cost) < other.cost
 
 
-def _searched(curve: IntensityCurve, task: Task, straight: Plan) -> tuple[Plan | None, Plan | None]:
-    if task.is_free:
+def search(curve: IntensityCurve, task: Task, straight: Plan) -> tuple[Plan | None, Plan | None]:
+    """Return the best plan that works from now on, and the best that does not; each None where there is no such plan."""
+    if task.minimum_slice_s == task.resume_time_s == task.resume_energy_s == 0:  # pauses cost nothing
         cheapest = priced(curve, task, cheapest_steps(curve, task))
         if pauses(task, cheapest.segments) <= task.pauses_left:
             begins_now = cheapest.segments[0][0] <= task.now_s + SAME_S
             return (cheapest, None) if begins_now else (straight, cheapest)
     if task.pauses_left == 0 and task.state == "running":
         return None, None
-
-    return search(curve, task)
+    limited = task.pauses_left <= _FEW
+    found = _Search(curve, task, limited=limited).best()
+    if not limited and any(plan is not None and pauses(task, plan.segments) > task.pauses_left for plan in found):
+        found = _Search(curve, task, limited=True).best()
+    return found
 
 
 def _block(curve: IntensityCurve, task: Task) -> Plan | None:
@@ -201,15 +195,6 @@ _FEW = 3
 """So few pauses are counted at once; more are counted only where the best plan turns out to have too many."""
 
 
-def search(curve: IntensityCurve, task: Task) -> tuple[Plan | None, Plan | None]:
-    """Return the best plan that works from now on, and the best that does not; each None where there is no such plan."""
-    limited = task.pauses_left <= _FEW
-    found = _Search(curve, task, limited=limited).best()
-    if not limited and any(plan is not None and pauses(task, plan.segments) > task.pauses_left for plan in found):
-        found = _Search(curve, task, limited=True).best()
-    return found
-
-
 def grid_s(work_s: float) -> float:
     """Return the step of the grid in seconds. It hangs on the work alone: more slack must not make it coarser."""
     if work_s <= 6 * 3600:
@@ -246,18 +231,13 @@ class _Search:
 
     def _most_steps_before_a_pause(self, family: int) -> int:
         """Return after how many steps of work a pause still leaves a slice for the rest; -1 if after none."""
-        task, work = self.task, self.work_s[family]
-        if family == _IDLES and not self._may_idle():
-            return -1
-        least = max(task.minimum_slice_s, SAME_S)
-        steps = floor((work - least) / self.step_s + _ROUNDING)
-        if family == _IDLES and task.state != "running":
-            return max(0, steps)  # a job that is shorter than a slice as a whole may still start or resume
-        return max(-1, steps)
-
-    def _may_idle(self) -> bool:
         task = self.task
-        return task.state != "running" or (task.pauses_left > 0 and task.slice_done_s >= task.minimum_slice_s)
+        may_pause = task.pauses_left > 0 and task.slice_done_s >= task.minimum_slice_s
+        if family == _IDLES and task.state == "running" and not may_pause:
+            return -1
+        steps = floor((self.work_s[family] - max(task.minimum_slice_s, SAME_S)) / self.step_s + _ROUNDING)
+        # a job that is shorter than a slice as a whole may still start or resume
+        return max(0 if family == _IDLES and task.state != "running" else -1, steps)
 
     def _fill(self) -> None:
         count = self.count
@@ -307,8 +287,9 @@ class _Search:
         is_slice = time_s - self.begin_s + done_s >= task.minimum_slice_s - _ROUNDING
         layer = min(1, self.layers - 1)
         if is_slice and i <= self.done[_RUNS] and (layer == 1 or not self.limited):
+            first = resume_cost(self.curve, task, task.now_s) if task.state == "paused" else 0.0
             cell = self.idling[i, _RUNS, layer]
-            cell[i] = min(cell[i], self._first_cost() + value)
+            cell[i] = min(cell[i], first + value)
 
     def _leave_first_idling(self, i: int, time_s: float, resumed: float, begun: float) -> None:
         """Let the work start or resume that idled from now until a time of the grid."""
@@ -321,9 +302,6 @@ class _Search:
             layer = min(1, self.layers - 1) if task.state == "running" else 0
             self.running[i, _IDLES, layer, i] = resumed
 
-    def _first_cost(self) -> float:
-        return resume_cost(self.curve, self.task, self.task.now_s) if self.task.state == "paused" else 0.0
-
     def _integral(self, times: _Array) -> _Array:
         """Return the integral of the curve from the first possible work to each time."""
         edges, sums = np.array(self.curve.edges_s), np.array(self.curve.integrals)
@@ -332,9 +310,9 @@ class _Search:
     def _resumes(self, times: _Array) -> _Array:
         """Return what a resume costs after which work resumes at each time."""
         task = self.task
-        if task.resume_energy_s == 0 or task.resume_time_s == 0:
-            if task.resume_energy_s == 0:
-                return np.zeros(len(times))
+        if task.resume_energy_s == 0:
+            return np.zeros(len(times))
+        if task.resume_time_s == 0:
             steps = np.searchsorted(np.array(self.curve.edges_s), times, side="right") - 1
             values = np.array(self.curve.values)
             return task.resume_energy_s * values[np.clip(steps, 0, len(values) - 1)]
@@ -362,7 +340,8 @@ class _Search:
             i = int(np.argmax(runs == runs[-1]))
             k = i - row
             is_first = family == _IDLES and k == 0
-            segments.insert(0, (self._start_s(i, is_first=is_first), end_s))
+            resume_s = 0.0 if is_first and self.task.state == "new" else self.task.resume_time_s
+            segments.insert(0, (self.first_s + self.step_s * i - resume_s, end_s))
             if is_first:
                 return segments
             idles = self.idling[: i - self.gap_steps + 1, family, layer, k]
@@ -372,7 +351,3 @@ class _Search:
             if family == _RUNS and row == 0:
                 return [(self.task.now_s, end_s), *segments]
             until = j - self.slice_steps
-
-    def _start_s(self, i: int, *, is_first: bool) -> float:
-        begins = is_first and self.task.state == "new"
-        return self.first_s + self.step_s * i - (0.0 if begins else self.task.resume_time_s)

@@ -6,12 +6,12 @@ Pure Python on UNIX seconds: a decision compares some hundreds of blocks, and ne
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from math import exp, isfinite, isnan, nan
 from operator import lt, mul, sub
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from lowtide.records import Forecast, IntensityKind, KnownIntensity, Meaning, Reading
 from lowtide.timeutil import as_utc
@@ -28,46 +28,10 @@ class Block(NamedTuple):
     mean_gco2eq_per_kwh: float
 
 
-class Blocks(NamedTuple):
-    """The starts at which a block of one duration begins or ends at an edge, in time order.
-
-    ``totals`` are the blocks' integrals in g/kWh x s: what is only compared need not be divided.
-    """
-
-    starts_s: tuple[float, ...]
-    totals: tuple[float, ...]
-
-
-def regular_blocks(
-    edges_s: Sequence[float], values: Sequence[float], sums: Sequence[float], step_s: float, duration_s: float
-) -> Blocks:
-    """Return the blocks of a curve without gaps whose steps are all ``step_s`` long, in one pass over its prefix sums.
-
-    :param sums: the integral of the curve up to each edge.
-    """
-    whole, rest_s = divmod(duration_s, step_s)
-    k, n = int(whole), len(values)
-    if duration_s > edges_s[-1] - edges_s[0]:
-        return Blocks((), ())
-    if rest_s == 0:
-        return Blocks(tuple(edges_s[: n - k + 1]), tuple(map(sub, sums[k:], sums)))
-    # a block that begins at an edge reaches rest_s into step i + k; one that ends at an edge begins rest_s before an edge
-    rests = [rest_s * value for value in values]
-    starts: list[float] = [0.0] * (2 * (n - k))
-    totals = starts.copy()
-    starts[0::2], starts[1::2] = edges_s[: n - k], [edge - duration_s for edge in edges_s[k + 1 :]]
-    totals[0::2] = [b - a + rest for a, b, rest in zip(sums, sums[k:n], rests[k:], strict=False)]
-    totals[1::2] = [b - a + rest for a, b, rest in zip(sums[1:], sums[k + 1 :], rests, strict=False)]
-    return Blocks(tuple(starts), tuple(totals))
-
-
-def general_blocks(
-    edges_s: Sequence[float], duration_s: float, mean_over: Callable[[float, float], float | None]
-) -> Blocks:
-    """Return the blocks of any curve; those that it does not cover are left out."""
-    starts = sorted({*edges_s, *(edge - duration_s for edge in edges_s)})
-    found = [(start, mean) for start in starts if (mean := mean_over(start, start + duration_s)) is not None]
-    return Blocks(tuple(start for start, _ in found), tuple(mean * duration_s for _, mean in found))
+Blocks = tuple[tuple[float, ...], tuple[float, ...]]
+"""The starts at which a block of one duration begins or ends at an edge, in time order, and the blocks' integrals in g/kWh x s:
+what is only compared need not be divided.
+"""
 
 
 def nearly(mean: float) -> float:
@@ -85,12 +49,14 @@ class IntensityCurve:
     :raises ValueError: no value, edges that do not increase or do not fit, a value that is infinite or negative.
     """
 
-    __slots__ = ("_blocks", "_gap_sums", "_sums", "edges_s", "step_s", "values")
+    __slots__ = ("_blocks", "_gap_sums", "edges_s", "end_s", "has_gaps", "integrals", "start_s", "step_s", "values")
 
     edges_s: tuple[float, ...]
     values: tuple[float, ...]
     step_s: float | None
     """The length of every step, None where they differ."""
+    integrals: tuple[float, ...]
+    """The integral in g/kWh x s from the start up to each edge; a gap adds nothing."""
 
     def __init__(self, edges_s: Sequence[float], values: Sequence[float]) -> None:
         self.edges_s, self.values = tuple(edges_s), tuple(values)
@@ -98,17 +64,19 @@ class IntensityCurve:
             raise ValueError(f"a curve of {len(self.values)} values cannot have {len(self.edges_s)} edges")
         if not all(map(lt, self.edges_s, self.edges_s[1:])):
             raise ValueError("the edges of a curve must increase")
+        self.start_s, self.end_s = self.edges_s[0], self.edges_s[-1]
         steps = tuple(map(sub, self.edges_s[1:], self.edges_s))
         self.step_s = steps[0] if min(steps) == max(steps) else None
         self._gap_sums: tuple[float, ...] | None = None
         known = self.values
-        if isnan(sum(known)):
+        self.has_gaps = isnan(sum(known))
+        if self.has_gaps:
             known = tuple(0.0 if isnan(value) else value for value in known)
             missing = (s if isnan(v) else 0.0 for s, v in zip(steps, self.values, strict=True))
             self._gap_sums = tuple(accumulate(missing, initial=0.0))
         if min(known) < 0 or not isfinite(max(known)):
             raise ValueError("an intensity is finite and >= 0, or NaN for a gap")
-        self._sums: tuple[float, ...] = tuple(accumulate(map(mul, steps, known), initial=0.0))
+        self.integrals = tuple(accumulate(map(mul, steps, known), initial=0.0))
         self._blocks: dict[float, Blocks] = {}
 
     @classmethod
@@ -132,26 +100,6 @@ class IntensityCurve:
             edges.append(reading.end.timestamp())
         return cls(edges, values)
 
-    @property
-    def start_s(self) -> float:
-        """Where the first step begins."""
-        return self.edges_s[0]
-
-    @property
-    def end_s(self) -> float:
-        """Where the last step ends."""
-        return self.edges_s[-1]
-
-    @property
-    def integrals(self) -> tuple[float, ...]:
-        """The integral in g/kWh x s from the start up to each edge; a gap adds nothing."""
-        return self._sums
-
-    @property
-    def has_gaps(self) -> bool:
-        """Whether a step's value is missing."""
-        return self._gap_sums is not None
-
     def value_at(self, time_s: float) -> float | None:
         """Return the intensity that holds at a time; None outside the curve and in a gap."""
         i = bisect_right(self.edges_s, time_s) - 1
@@ -170,7 +118,7 @@ class IntensityCurve:
         # steps i to j are touched, and none of them may be missing
         if gaps is not None and gaps[j + 1] > gaps[i]:
             return None
-        values, sums = self.values, self._sums
+        values, sums = self.values, self.integrals
         inside = sums[j] - sums[i] + (end_s - edges[j]) * values[j] - (start_s - edges[i]) * values[i]
         return inside / (end_s - start_s)
 
@@ -188,14 +136,15 @@ class IntensityCurve:
 
         None where the curve covers no such block.
         """
-        blocks = self._blocks_of(duration_s)
-        i, j = bisect_right(blocks.starts_s, earliest_s), bisect_left(blocks.starts_s, latest_s)
-        found = [*self._one(earliest_s, duration_s), *self._last(earliest_s, latest_s, duration_s)]
+        starts_s, totals = self._blocks_of(duration_s)
+        i, j = bisect_right(starts_s, earliest_s), bisect_left(starts_s, latest_s)
+        ends = ((start_s, self.mean_over(start_s, start_s + duration_s)) for start_s in {earliest_s, latest_s})
+        found = [Block(start_s, mean) for start_s, mean in ends if mean is not None and start_s >= earliest_s]
         if i < j:
-            totals = blocks.totals[i:j]
-            limit = nearly(min(totals) / duration_s) * duration_s
-            k = next(k for k, total in enumerate(totals, i) if total <= limit)
-            found.append(Block(blocks.starts_s[k], blocks.totals[k] / duration_s))
+            tried = totals[i:j]
+            limit = nearly(min(tried) / duration_s) * duration_s
+            k = next(k for k, total in enumerate(tried, i) if total <= limit)
+            found.append(Block(starts_s[k], totals[k] / duration_s))
         if not found:
             return None
         limit = nearly(min(block.mean_gco2eq_per_kwh for block in found))
@@ -212,38 +161,64 @@ class IntensityCurve:
             values, edges = (nan, *values), (other.start_s, *edges)
         return IntensityCurve((*self.edges_s, *edges), (*self.values, *values))
 
-    def _one(self, start_s: float, duration_s: float) -> list[Block]:
-        mean = self.mean_over(start_s, start_s + duration_s)
-        return [] if mean is None else [Block(start_s, mean)]
-
-    def _last(self, earliest_s: float, latest_s: float, duration_s: float) -> list[Block]:
-        return self._one(latest_s, duration_s) if latest_s > earliest_s else []
-
     def _blocks_of(self, duration_s: float) -> Blocks:
         """Return the starts at and before edges for a duration; many jobs of one duration share one curve."""
-        blocks = self._blocks.get(duration_s)
-        if blocks is None:
+        if duration_s not in self._blocks:
             if len(self._blocks) >= _MOST_DURATIONS:
                 self._blocks.clear()
-            blocks = self._blocks[duration_s] = self._all_blocks(duration_s)
-        return blocks
+            regular = self.step_s is not None and not self.has_gaps
+            self._blocks[duration_s] = (self._regular_blocks if regular else self._general_blocks)(duration_s)
+        return self._blocks[duration_s]
 
-    def _all_blocks(self, duration_s: float) -> Blocks:
-        if self.step_s is not None and self._gap_sums is None:
-            return regular_blocks(self.edges_s, self.values, self._sums, self.step_s, duration_s)
-        return general_blocks(self.edges_s, duration_s, self.mean_over)
+    def _regular_blocks(self, duration_s: float) -> Blocks:
+        """Return the blocks of a curve without gaps whose steps are of one length, in one pass over its prefix sums."""
+        edges_s, sums, n = self.edges_s, self.integrals, len(self.values)
+        whole, rest_s = divmod(duration_s, edges_s[1] - edges_s[0])
+        k = int(whole)
+        if duration_s > self.end_s - self.start_s:
+            return (), ()
+        if rest_s == 0:
+            return edges_s[: n - k + 1], tuple(map(sub, sums[k:], sums))
+        # a block that begins at an edge reaches rest_s into step i + k; one that ends at an edge begins rest_s before an edge
+        rests = [rest_s * value for value in self.values]
+        starts: list[float] = [0.0] * (2 * (n - k))
+        totals = starts.copy()
+        starts[0::2], starts[1::2] = edges_s[: n - k], [edge - duration_s for edge in edges_s[k + 1 :]]
+        totals[0::2] = [b - a + rest for a, b, rest in zip(sums, sums[k:n], rests[k:], strict=False)]
+        totals[1::2] = [b - a + rest for a, b, rest in zip(sums[1:], sums[k + 1 :], rests, strict=False)]
+        return tuple(starts), tuple(totals)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, IntensityCurve):
-            return NotImplemented
-        mine = (self.edges_s, self._sums, self._gap_sums)  # not the values: a NaN does not equal itself
-        return mine == (other.edges_s, other._sums, other._gap_sums)
+    def _general_blocks(self, duration_s: float) -> Blocks:
+        """Return the blocks of any curve; those that it does not cover are left out."""
+        starts = sorted({*self.edges_s, *(edge - duration_s for edge in self.edges_s)})
+        found = [(start, mean) for start in starts if (mean := self.mean_over(start, start + duration_s)) is not None]
+        return tuple(start for start, _ in found), tuple(mean * duration_s for _, mean in found)
 
-    def __hash__(self) -> int:
-        return hash((self.edges_s, self._sums))
 
-    def __repr__(self) -> str:
-        return f"IntensityCurve({len(self.values)} steps from {self.start_s:.0f} to {self.end_s:.0f} s)"
+class SavingErrors(Protocol):
+    """How wrong earlier predictions were."""
+
+    def saving_interval_percent(
+        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
+    ) -> tuple[float, float] | None:
+        """Return the 10 % and 90 % quantile of a block's saving against one from now; None where they are not known."""
+
+
+PastErrors = Callable[[datetime], SavingErrors | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """A forecast of the hours to come, from the provider, the history or both.
+
+    ``source`` says who, e.g. "neso" or "the history (365 days, ridge)". The curve may begin before now; with jitter it should,
+    by as much as the jitter is. ``past_errors`` returns how wrong such predictions were before a time; to find that takes a while.
+    """
+
+    curve: IntensityCurve
+    source: str
+    issued_at: datetime
+    past_errors: PastErrors | None = None
 
 
 SOON = timedelta(hours=3)
@@ -256,7 +231,7 @@ DECAY_S = 12 * 3600.0
 def provider_curve(reading: Reading, forecast: Forecast) -> IntensityCurve:
     """Return a provider's forecast as a curve; it begins with the reading that holds now where the forecast begins soon."""
     first = forecast.readings[0]
-    before = timedelta(0) <= first.start - reading.end <= SOON and reading.comparable_with(first)
+    before = timedelta(0) <= first.start - reading.end <= SOON and reading.meaning == first.meaning
     return IntensityCurve.from_readings((reading, *forecast.readings) if before else forecast.readings)
 
 
@@ -267,8 +242,6 @@ def prolonged(curve: IntensityCurve, later: IntensityCurve) -> IntensityCurve:
     would pass for a clean or a dirty hour.
     """
     offset = _level_difference(curve, later)
-    if offset == 0.0 or later.end_s <= curve.end_s:
-        return curve.extended_by(later)
     steps = zip(later.edges_s, later.values, strict=False)
     moved = [value + offset * exp(-max(0.0, start_s - curve.end_s) / DECAY_S) for start_s, value in steps]
     # not max(0.0, value): that makes a gap, which is NaN, a perfectly clean hour
@@ -286,6 +259,8 @@ def _level_difference(curve: IntensityCurve, later: IntensityCurve) -> float:
 Source = Callable[[datetime, datetime], Iterable[Reading]]
 Span = tuple[datetime, datetime]
 Time = TypeVar("Time", datetime, float)
+Item = TypeVar("Item")
+Rank = tuple[float, ...]
 
 
 def gaps(spans: Iterable[tuple[Time, Time]], start: Time, end: Time) -> list[tuple[Time, Time]]:
@@ -343,10 +318,10 @@ def _clip(readings: Iterable[Reading], start: datetime, end: datetime) -> list[R
     return clipped
 
 
-# What counts of what is known of the grid: at each instant, of what was learnt by then, the best kind, of these the newest.
+# What counts of a record's intensities: at each instant, of what was learnt by then, the best kind, of these the newest.
 
 
-_RANK = {kind: rank for rank, kind in enumerate(IntensityKind)}
+_KIND_RANK = {kind: rank for rank, kind in enumerate(IntensityKind)}
 """Best first: measured, estimated, forecast, cached, modelled, replayed."""
 
 
@@ -359,36 +334,35 @@ def best_known(
     :param as_of: what was learnt later is left aside; None: nothing is.
     """
     known = [
-        (_RANK[entry.reading.kind], -entry.learnt_at.timestamp(), number, entry)
-        for number, entry in enumerate(entries)
-        if (as_of is None or entry.learnt_at <= as_of) and meaning in (None, _meaning(entry.reading))
+        (entry.reading.start, entry.reading.end, (_KIND_RANK[entry.reading.kind], -entry.learnt_at.timestamp()), entry)
+        for entry in entries
+        if (as_of is None or entry.learnt_at <= as_of)
+        and meaning in (None, (entry.reading.signal_type, entry.reading.emission_factor_type))
     ]
-    known.sort(key=lambda item: item[3].reading.start)
-    cuts = sorted({cut for *_, entry in known for cut in (entry.reading.start, entry.reading.end)})
-    found: list[KnownIntensity] = []
-    active: list[tuple[int, float, int, KnownIntensity]] = []
+    return [
+        replace(entry, reading=replace(entry.reading, start=start, end=end)) for start, end, entry in foremost(known)
+    ]
+
+
+def foremost(entries: Iterable[tuple[datetime, datetime, Rank, Item]]) -> list[tuple[datetime, datetime, Item]]:
+    """Return for each time the item of the least rank, of equal ones the first: start, end and item, in time order.
+
+    :param entries: start, end, rank and item.
+    """
+    known = [(rank, number, start, end, item) for number, (start, end, rank, item) in enumerate(entries)]
+    known.sort(key=lambda entry: entry[2])
+    cuts = sorted({cut for _, _, start, end, _ in known for cut in (start, end)})
+    found: list[tuple[datetime, datetime, Item]] = []
+    active: list[tuple[Rank, int, datetime, datetime, Item]] = []
     ahead = 0
     for start, end in pairwise(cuts):
-        while ahead < len(known) and known[ahead][3].reading.start <= start:
+        while ahead < len(known) and known[ahead][2] <= start:
             heapq.heappush(active, known[ahead])
             ahead += 1
-        while active and active[0][3].reading.end <= start:
+        while active and active[0][3] <= start:
             heapq.heappop(active)
         if active:
-            _extend(found, active[0][3], start, end)
+            item = active[0][4]
+            resumes = bool(found) and found[-1][1] == start and found[-1][2] is item
+            found.append((found.pop()[0] if resumes else start, end, item))
     return found
-
-
-def _meaning(reading: Reading) -> Meaning:
-    return (reading.signal_type, reading.emission_factor_type)
-
-
-def _extend(found: list[KnownIntensity], best: KnownIntensity, start: datetime, end: datetime) -> None:
-    last = found[-1] if found else None
-    begin = start
-    if last is not None and last.reading.end == start:
-        same = replace(last.reading, start=best.reading.start, end=best.reading.end) == best.reading
-        if same and last.learnt_at == best.learnt_at:
-            found.pop()
-            begin = last.reading.start
-    found.append(replace(best, reading=replace(best.reading, start=begin, end=end)))

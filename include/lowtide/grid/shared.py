@@ -1,18 +1,19 @@
 """One request for all the waits of a process that ask for the same signal. Lives on an event loop and never blocks it."""
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import ClassVar, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from lowtide.errors import ProviderUnavailable, SignalError
 from lowtide.grid.client import Answer, IntensityClient
+from lowtide.grid.http import Limits, retrying
 from lowtide.grid.outlook import READING, DataNeeds, Outlook
 from lowtide.timeutil import utc_now
 
@@ -20,9 +21,8 @@ NETWORK_THREADS = 16
 """Requests at a time; each is bounded in time, and holds its thread for no pause. They are not asyncio's default threads:
 those are Airflow's too, and there are few on a small machine.
 """
-TRIES = 3
-LONGEST_PAUSE_S = 60.0
-"""A Retry-After up to this is slept within one check; a longer one is left to the checks to come."""
+_CHECK = Limits(total_timeout_s=inf, retries=2, longest_sleep_s=60.0)
+"""Of one check, whose requests have their own time limit: a longer Retry-After is left to the checks to come."""
 _REFUSED = frozenset({401, 403})
 
 Result = TypeVar("Result")
@@ -50,31 +50,15 @@ async def in_computing_thread(work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(_computing(), work)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceKey:
-    """What must be equal for two waits to share a request. No secret is in it: it may be logged."""
-
-    zone: str
-    provider: str
-    address: str | None
-    connection: str | None
-    region: str | None
-    factor_type: str | None
-    signal_type: str | None
-    artifacts: str | None
-    wanted: DataNeeds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SharedOutlook:
-    """An outlook that all waits of a source get; ``number`` grows by one with each.
+    """An outlook that all waits of a source get.
 
     :param started_s: on the monotonic clock; None for a check that is not shared, which is never old.
     """
 
     outlook: Outlook
-    number: int
-    started_s: float | None
+    started_s: float | None = None
 
     def age_s(self) -> float:
         """Return how long ago the check started, in seconds."""
@@ -88,17 +72,16 @@ class SharedSource:
     :param opener: opens the client; called again after the provider has refused the credentials, which may be new by then.
     """
 
-    def __init__(
-        self, opener: Opener, *, wanted: DataNeeds = READING, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, opener: Opener, *, wanted: DataNeeds = READING) -> None:
         self._opener = opener
         self._wanted = wanted
-        self._monotonic = monotonic
         self._signal: IntensityClient | None = None
         self._refused = False
         self._latest: SharedOutlook | None = None
         self._flight: asyncio.Task[SharedOutlook] | None = None
         self._news = asyncio.Event()
+        self.users = 0
+        self.expiry: asyncio.TimerHandle | None = None
 
     async def check(self, max_age_s: float) -> SharedOutlook:
         """Return the latest outlook if it is young enough, else a new one; a caller during a request waits for that request.
@@ -106,26 +89,23 @@ class SharedSource:
         :raises LowtideError: the signal cannot be opened.
         """
         latest = self._latest
-        if latest is not None and latest.started_s is not None and self._monotonic() - latest.started_s < max_age_s:
+        if latest is not None and latest.age_s() < max_age_s:
             return latest
         if self._flight is None:
             self._flight = asyncio.create_task(self._check(), name="lowtide-check")
             self._flight.add_done_callback(self._landed)
         return await asyncio.shield(self._flight)  # a wait that is cancelled must not cancel the others' check
 
-    async def sleep(self, seconds: float, *, after: int) -> None:
-        """Sleep, but no longer than until there is an outlook newer than number ``after``."""
-        if self._latest is not None and self._latest.number > after:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            return
+    async def sleep(self, seconds: float, *, after: SharedOutlook) -> None:
+        """Sleep, but no longer than until there is another outlook than ``after``."""
+        if self._latest in (None, after):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
 
     def held_s(self) -> float:
         """Return how long the provider's rate limit still holds, in s."""
-        return 0.0 if self._signal is None else self._signal.held_s()
+        return 0.0 if self._signal is None else self._signal.source.rate_limit.remaining_s()
 
     def close(self) -> None:
         """Cancel a check in flight; no wait needs it."""
@@ -140,13 +120,12 @@ class SharedSource:
             news.set()
 
     async def _check(self) -> SharedOutlook:
-        started_s = self._monotonic()
+        started_s = time.monotonic()
         signal = await self._open()
         asked = await self._ask(signal)
         self._refused = isinstance(asked, ProviderUnavailable) and asked.status in _REFUSED
         outlook = await in_network_thread(lambda: signal.conclude(utc_now(), asked, self._wanted))
-        number = 1 if self._latest is None else self._latest.number + 1
-        return SharedOutlook(outlook=outlook, number=number, started_s=started_s)
+        return SharedOutlook(outlook=outlook, started_s=started_s)
 
     async def _open(self) -> IntensityClient:
         if self._signal is None or self._refused:
@@ -158,13 +137,16 @@ class SharedSource:
 
     async def _ask(self, signal: IntensityClient) -> Answer | SignalError:
         """Ask, and again after a passing failure; the pauses are slept here, where they hold no thread."""
-        for attempt in range(1, TRIES):
-            asked = await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
-            pause_s = _pause_s(asked, attempt)
-            if pause_s is None:
-                return asked
-            await asyncio.sleep(pause_s)
-        return await in_network_thread(lambda: signal.ask(utc_now(), with_forecast=self._wanted.forecast))
+        from tenacity import AsyncRetrying
+
+        def current() -> Answer:
+            return signal.source.current(utc_now(), with_forecast=self._wanted.forecast)
+
+        try:
+            asked: Answer = await retrying(AsyncRetrying, _CHECK)(in_network_thread, current)
+        except SignalError as error:
+            return error
+        return asked
 
 
 class SharedSources:
@@ -174,16 +156,11 @@ class SharedSources:
 
     def __init__(self) -> None:
         self._sources: dict[Hashable, SharedSource] = {}
-        self._users: dict[Hashable, int] = {}
-        self._expiries: dict[Hashable, asyncio.TimerHandle] = {}
 
     @classmethod
     def of_running_loop(cls) -> Self:
         """Return the sources that all waits on the running loop share."""
         return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
-
-    def __len__(self) -> int:
-        return len(self._sources)
 
     @asynccontextmanager
     async def lease(
@@ -195,27 +172,14 @@ class SharedSources:
         :param linger_s: how long the source outlives its last user, so that the next one need not ask anew.
         """
         source = self._sources.setdefault(key, SharedSource(opener, wanted=wanted))
-        self._users[key] = self._users.get(key, 0) + 1
-        if expiry := self._expiries.pop(key, None):
-            expiry.cancel()
+        source.users += 1
+        if source.expiry is not None:
+            source.expiry.cancel()
         try:
             yield source
         finally:
-            self._users[key] -= 1
-            if self._users[key] == 0:
-                # a rate limit also holds for later waits
-                outlives_s = max(linger_s, source.held_s())
-                self._expiries[key] = asyncio.get_running_loop().call_later(outlives_s, self._drop, key)
-
-    def _drop(self, key: Hashable) -> None:
-        self._sources.pop(key).close()
-        del self._users[key], self._expiries[key]
-
-
-def _pause_s(asked: Answer | SignalError, attempt: int) -> float | None:
-    """Return how long to wait before another try; None where there should not be one."""
-    if not isinstance(asked, ProviderUnavailable) or not asked.passing:
-        return None
-    if asked.retry_after_s is not None:
-        return asked.retry_after_s if asked.retry_after_s <= LONGEST_PAUSE_S else None
-    return 2.0**attempt * random.uniform(0.25, 0.5)  # noqa: S311 jitter, not a secret
+            source.users -= 1
+            if source.users == 0:
+                outlives_s = max(linger_s, source.held_s())  # a rate limit also holds for later waits
+                expire = asyncio.get_running_loop().call_later
+                source.expiry = expire(outlives_s, lambda: self._sources.pop(key).close())

@@ -15,14 +15,8 @@ from typing import NamedTuple
 from lowtide.errors import ArtifactError
 from lowtide.records import TrainingRecord
 from lowtide.report.comparability import ENERGY, INTENSITY, agree_on, barring
-from lowtide.report.data_quality import (
-    counterfactual_reasons,
-    estimated_energy_reasons,
-    no_wait_reasons,
-    simulated_reasons,
-)
-from lowtide.report.model import AttributionParts, Changes, Comparability, Controllable
-from lowtide.report.waiting import WaitEvidence, avoided_gco2eq, queue_reason
+from lowtide.report.data_quality import estimated_energy_reasons, simulated_reasons
+from lowtide.report.model import AttributionParts, Changes, Comparability, Controllable, Waiting
 from lowtide.units import relative_change_percent
 
 
@@ -56,26 +50,13 @@ class RunFactors:
         return self.energy_kwh * self.mean_intensity_gco2eq_per_kwh
 
     @property
-    def middle_intensity_gco2eq_per_kwh(self) -> float | None:
-        """Intensity at submission; None where it does not separate waiting: unknown, or zero against more than zero."""
-        middle = self.submission_intensity_gco2eq_per_kwh
-        return None if middle == 0 and self.mean_intensity_gco2eq_per_kwh > 0 else middle
-
-    @property
     def pivot_gco2eq_per_kwh(self) -> float:
-        """Where grid conditions end and waiting begins; without one, the intensity as run, and waiting has no part."""
-        middle = self.middle_intensity_gco2eq_per_kwh
-        return self.mean_intensity_gco2eq_per_kwh if middle is None else middle
+        """Where grid conditions end and waiting begins: the intensity at submission.
 
-
-class Attribution(NamedTuple):
-    """Parts of the change in grams, run minus baseline; negative means less. The four parts sum to ``total``."""
-
-    work: float
-    efficiency: float
-    grid_conditions: float
-    waiting: float
-    total: float
+        Where that does not separate waiting (unknown, or zero against more than zero), the one as run: waiting has no part.
+        """
+        middle, mean = self.submission_intensity_gco2eq_per_kwh, self.mean_intensity_gco2eq_per_kwh
+        return mean if middle is None or (middle == 0 < mean) else middle
 
 
 class _LogRatio(NamedTuple):
@@ -85,7 +66,7 @@ class _LogRatio(NamedTuple):
     order: int
 
 
-def attribute(baseline: RunFactors, run: RunFactors) -> Attribution:
+def attribute(baseline: RunFactors, run: RunFactors) -> AttributionParts:
     """Decompose the change of emissions from ``baseline`` to ``run``, in grams. Exchanging the two flips every sign.
 
     Where a run's intensity at submission does not separate waiting, it is taken as it ran: waiting has no part, and grid
@@ -95,11 +76,13 @@ def attribute(baseline: RunFactors, run: RunFactors) -> Attribution:
         _log_ratio(run.samples, baseline.samples),
         _efficiency_ratio(baseline, run),
         _log_ratio(run.pivot_gco2eq_per_kwh, baseline.pivot_gco2eq_per_kwh),
-        _difference(_waiting_ratio(run), _waiting_ratio(baseline)),
+        _difference(*(_log_ratio(r.mean_intensity_gco2eq_per_kwh, r.pivot_gco2eq_per_kwh) for r in (run, baseline))),
     )
     c0, c1 = baseline.emissions_gco2eq, run.emissions_gco2eq
     work, efficiency, grid_conditions, waiting = _parts(c0, c1, ratios)
-    return Attribution(work, efficiency, grid_conditions, waiting, c1 - c0)
+    return AttributionParts(
+        work=work, efficiency=efficiency, grid_conditions=grid_conditions, waiting=waiting, total=c1 - c0
+    )
 
 
 def logarithmic_mean(a: float, b: float) -> float:
@@ -120,10 +103,6 @@ def _efficiency_ratio(baseline: RunFactors, run: RunFactors) -> _LogRatio:
     if baseline.samples == 0 or run.samples == 0:
         return _LogRatio(0.0, 0)  # a run without work has no energy per sample; the whole change is work
     return _difference(_log_ratio(run.energy_kwh, baseline.energy_kwh), _log_ratio(run.samples, baseline.samples))
-
-
-def _waiting_ratio(run: RunFactors) -> _LogRatio:
-    return _log_ratio(run.mean_intensity_gco2eq_per_kwh, run.pivot_gco2eq_per_kwh)
 
 
 def _difference(after: _LogRatio, before: _LogRatio) -> _LogRatio:
@@ -233,15 +212,8 @@ def parts_of(baselines: Records, runs: Records) -> AttributionParts:
     # a baseline is taken as it ran: the effect of its own wait is a grid condition for the run
     before = [replace(factors_of(record), submission_intensity_gco2eq_per_kwh=None) for record in baselines]
     after = [factors_of(record) for record in runs]
-    pairs = [attribute(b, a) for b in before for a in after]
-    means = map(_mean, zip(*pairs, strict=True))
-    return AttributionParts(**dict(zip(Attribution._fields, means, strict=True)))
-
-
-def waiting_part(runs: Records) -> AttributionParts:
-    """Return what is known without a comparable baseline: waiting alone."""
-    avoided = avoided_gco2eq(runs)
-    return AttributionParts(waiting=None if avoided is None else -avoided)
+    pairs = [attribute(b, a).model_dump() for b in before for a in after]
+    return AttributionParts(**{name: _mean(pair[name] for pair in pairs) for name in AttributionParts.model_fields})
 
 
 def mean_emissions(records: Records) -> float:
@@ -264,44 +236,16 @@ def _mean(values: Iterable[float]) -> float:
 # The controllable parts: efficiency where the meters can tell it, waiting where a decision made the run wait.
 
 
-def credited(baselines: Records, runs: Records, comparability: Comparability, *, queued: bool) -> tuple[str, ...]:
+def credited(baselines: Records, runs: Records, waiting: Waiting, comparability: Comparability) -> tuple[str, ...]:
     """Return the parts of the attribution that are controllable for these runs.
 
-    In a simulation waiting is although the intensity at submission is replayed, and efficiency although its energy is
-    estimated, as all of it is: nothing is claimed there.
-
-    :param queued: no decision made the runs wait, or they were queued after it.
+    In a simulation efficiency is although its energy is estimated, as all of it is: nothing is claimed there.
     """
     both = (*baselines, *runs)
     simulated = any(simulated_reasons(record, "record") for record in both)
-    waiting = not queued and (waited(runs) if simulated else not waiting_barred(runs))
     estimated = any(estimated_energy_reasons(record, "record") for record in both)
     efficiency = simulated or not (estimated or barring(comparability, "efficiency"))
-    return (*(("waiting",) if waiting else ()), *(("efficiency",) if efficiency else ()))
-
-
-def waited(runs: Records) -> bool:
-    """Whether these runs waited for the grid, and their emissions at submission are known, however surely."""
-    return not any(no_wait_reasons(run) for run in runs)
-
-
-def waiting_barred(runs: Records) -> list[str]:
-    """Return why waiting cannot be claimed; empty where it can."""
-    return list(dict.fromkeys(reason for run in runs for reason in counterfactual_reasons(run)))
-
-
-def queued_reasons(runs: Records, evidence: Sequence[WaitEvidence | None]) -> list[str]:
-    """Return why the delay of these runs is no wait, or not only: time in a queue is not credited."""
-    if any(run.policy == "immediate" for run in runs):
-        return []
-    if any(found is not None and found.waited is False for found in evidence):
-        return [
-            "no decision made the run wait: the time from submission to start was spent in a queue, which is no waiting"
-        ]
-    reasons = (
-        queue_reason(run, found.queued_s) for run, found in zip(runs, evidence, strict=True) if found is not None
-    )
-    return list(dict.fromkeys(reason for reason in reasons if reason))
+    return (*(() if waiting.not_claimed else ("waiting",)), *(("efficiency",) if efficiency else ()))
 
 
 def controllable_of(
@@ -324,15 +268,11 @@ def controllable_of(
 
 def _without(baselines: Records, runs: Records, names: Sequence[str]) -> float:
     """Return the mean grams of these samples without the named parts: at a baseline's energy, and at submission."""
+
+    def grams(baseline: RunFactors, run: RunFactors) -> float:
+        inefficient = "efficiency" in names and baseline.samples > 0
+        energy_kwh = run.samples * baseline.energy_kwh / baseline.samples if inefficient else run.energy_kwh
+        return energy_kwh * (run.pivot_gco2eq_per_kwh if "waiting" in names else run.mean_intensity_gco2eq_per_kwh)
+
     before, after = ([factors_of(record) for record in side] for side in (baselines, runs))
-    return _mean(_energy(b, a, names) * _intensity(a, names) for b in before for a in after)
-
-
-def _energy(baseline: RunFactors, run: RunFactors, names: Sequence[str]) -> float:
-    if "efficiency" not in names or baseline.samples == 0:
-        return run.energy_kwh
-    return run.samples * baseline.energy_kwh / baseline.samples
-
-
-def _intensity(run: RunFactors, names: Sequence[str]) -> float:
-    return run.pivot_gco2eq_per_kwh if "waiting" in names else run.mean_intensity_gco2eq_per_kwh
+    return _mean(grams(b, a) for b in before for a in after)

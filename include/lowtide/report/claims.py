@@ -1,49 +1,17 @@
 """What may be said about a comparison: the rules for claims, in the order in which they bar one, and their sentences."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from lowtide.config.schema import ReportConfig
 from lowtide.records import TrainingRecord
-from lowtide.report.attribution import (
-    changes_of,
-    controllable_of,
-    credited,
-    mean_emissions,
-    parts_of,
-    queued_reasons,
-    waited,
-    waiting_barred,
-    waiting_part,
-)
-from lowtide.report.comparability import METERS, agree_on, barring, comparability_of
-from lowtide.report.data_quality import (
-    estimated_energy_reasons,
-    forecast_reasons,
-    incomplete_energy_reasons,
-    simulated_reasons,
-    unvalued_energy_reasons,
-)
-from lowtide.report.model import (
-    AttributionParts,
-    Changes,
-    Comparability,
-    Controllable,
-    Direction,
-    Headline,
-    Interval,
-    KnownErrors,
-    Replicates,
-    Waiting,
-)
-from lowtide.report.replicates import replicates_of
-from lowtide.report.statistics import known_errors
-from lowtide.report.waiting import WaitEvidence, mean_waiting, waiting_of
+from lowtide.report.attribution import mean_emissions
+from lowtide.report.comparability import barring
+from lowtide.report.data_quality import UNSOUND, Rule, estimated_energy_reasons, simulated_reasons
+from lowtide.report.figures import PARTS, Side, runs_of
+from lowtide.report.model import Comparison, Direction, Headline, Interval
 from lowtide.timeutil import format_duration
 from lowtide.units import change_text, duration_text, grams_text, percent_text, points_text, signed_grams_text
-
-Records = Sequence[TrainingRecord]
 
 HOW_TO_MAKE_A_BASELINE = (
     "make one with: airflow dags trigger baseline_training, or on the command line with: lowtide train"
@@ -52,205 +20,121 @@ HOW_TO_MAKE_A_BASELINE = (
 )
 """Both ways: a run of either may be compared on the command line, and a report is read far from where it was made."""
 
-_PARTS = ("waiting", "efficiency", "grid_conditions", "work")
 _FROM_BEST_TO_WORST: tuple[Direction, ...] = ("lower", "no_measurable_change", "higher")
 
-_Rule = Callable[[TrainingRecord, str], list[str]]
-_UNSOUND: tuple[_Rule, ...] = (
-    forecast_reasons,
-    unvalued_energy_reasons,
-    incomplete_energy_reasons,
-)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Records and what follows from them; the input of the headline's rules. Without a baseline, ``baselines`` is empty."""
-
-    baselines: tuple[TrainingRecord, ...]
-    runs: tuple[TrainingRecord, ...]
-    comparability: Comparability
-    changes: Changes
-    parts: AttributionParts
-    controllable: Controllable | None
-    waiting: Waiting
-    queued: bool
-    waiting_barred: tuple[str, ...]
-    known_errors: KnownErrors | None
-    replicates: Replicates | None
-    notes: tuple[str, ...]
-
-
-def compared(baselines: Records, runs: Records, evidence: Sequence[WaitEvidence | None]) -> Comparison:
-    """Return all figures of a comparison; None wherever two figures do not mean the same thing.
-
-    :param evidence: of the runs' waits, in their order.
-    :raises ArtifactError: a record contradicts itself.
-    """
-    queued = queued_reasons(runs, evidence)
-    comparability = comparability_of(baselines, runs)
-    names = credited(baselines, runs, comparability, queued=bool(queued))
-    waits = [waiting_of(run, found) for run, found in zip(runs, evidence, strict=True)]
-    parts, notes = _attribution(baselines, runs, comparability)
-    return Comparison(
-        baselines=tuple(baselines),
-        runs=tuple(runs),
-        comparability=comparability,
-        changes=changes_of(baselines, runs, comparability) if baselines else Changes(),
-        parts=parts,
-        controllable=controllable_of(parts, baselines, runs, names),
-        waiting=waits[0] if len(waits) == 1 else mean_waiting(runs, waits),
-        queued=bool(queued),
-        waiting_barred=tuple(queued or waiting_barred(runs)),
-        known_errors=known_errors(
-            baselines, runs, same_meters=agree_on(comparability, METERS), comparable=parts.total is not None
-        ),
-        replicates=replicates_of(baselines, runs, waits, comparability, names),
-        notes=tuple(notes),
-    )
-
-
-def _attribution(baselines: Records, runs: Records, comparability: Comparability) -> tuple[AttributionParts, list[str]]:
-    whole = parts_of(baselines or runs, runs)  # also without a baseline: a record must agree with itself
-    unknown = _not_separated(runs)
-    if not baselines:
-        return waiting_part(runs), unknown
-    if barring(comparability, "comparison"):
-        return waiting_part(runs), ["the change in emissions is not attributed, because the runs are not comparable"]
-    return whole, unknown
-
-
-def _not_separated(runs: Records) -> list[str]:
-    found = []
-    for run in runs:
-        at_submission = run.counterfactual
-        if at_submission is None:
-            found.append("is not known")
-        elif at_submission.emissions_gco2eq == 0 and run.emissions_gco2eq > 0:
-            found.append("was zero")
-    return [
-        f"waiting cannot be separated from grid conditions: the grid's intensity at submission {why}"
-        for why in dict.fromkeys(found)
-    ]
-
-
-def headline(comparison: Comparison, *, repeatability_percent: float) -> Headline:
+def headline(comparison: Comparison) -> Headline:
     """Apply the rules: no baseline, simulated, unsettled, not comparable, estimated energy, and only then a claim."""
-    if not comparison.baselines:
-        return _no_baseline(comparison, repeatability_percent)
-    estimated = _of_both(comparison, estimated_energy_reasons)
+    if comparison.baseline is None:
+        return _no_baseline(comparison)
+    estimated = _reasons(comparison, estimated_energy_reasons)
     if estimated:
         estimated.append("estimated energy supports no claim about efficiency or the total")
-    if simulated := _of_both(comparison, simulated_reasons):
-        return _simulated(comparison, [*simulated, *barring(comparison.comparability, "comparison"), *estimated])
+    if simulated := _reasons(comparison, simulated_reasons):
+        reasons = (*simulated, *barring(comparison.fairness, "comparison"), *estimated)
+        text = f"Simulated, nothing is claimed. In the simulation: {_figures(comparison)}."
+        return Headline(status="simulated", direction=None, text=text, reasons=reasons)
     if barred := _barred(comparison):
-        return _withheld(comparison, barred, repeatability_percent)
-    if no_efficiency := [*estimated, *barring(comparison.comparability, "efficiency")]:
-        return _waiting_only(comparison, no_efficiency, repeatability_percent)
-    return _claimed(comparison, repeatability_percent)
+        return _withheld(comparison, barred)
+    if no_efficiency := [*estimated, *barring(comparison.fairness, "efficiency")]:
+        return _waiting_only(comparison, no_efficiency)
+    return _claimed(comparison)
 
 
-def direction_of(change_percent: float, repeatability_percent: float, interval: Interval | None = None) -> Direction:
-    """Return the direction of a change; one within the noise has none.
-
-    :param interval: of the change over several runs; it then replaces the repeatability that is assumed.
-    """
-    within = interval.low <= 0 <= interval.high if interval else abs(change_percent) <= repeatability_percent
-    if within:
-        return "no_measurable_change"
-    return "lower" if change_percent < 0 else "higher"
-
-
-def _of_both(comparison: Comparison, *rules: _Rule) -> list[str]:
-    both = [*named(comparison.baselines, "baseline"), *named(comparison.runs, "run")]
-    return [reason for rule in rules for record, who in both for reason in rule(record, who)]
+def _reasons(comparison: Comparison, *rules: Rule, sides: Sequence[Side] = ("baseline", "run")) -> list[str]:
+    records = [one for side in sides for one in named(runs_of(comparison, side), side)]
+    return [reason for rule in rules for record, who in records for reason in rule(record, who)]
 
 
 def _barred(comparison: Comparison) -> list[str]:
-    reasons = [*_of_both(comparison, *_UNSOUND), *barring(comparison.comparability, "comparison")]
+    reasons = [*_reasons(comparison, *UNSOUND), *barring(comparison.fairness, "comparison")]
     if not reasons and comparison.changes.emissions_percent is None:
         reasons.append("the baseline's emissions are zero, so no percentage exists")
     return reasons
 
 
-def _no_baseline(comparison: Comparison, repeatability_percent: float) -> Headline:
+def _no_baseline(comparison: Comparison) -> Headline:
     why = "no baseline was given, or none has the same comparison key"
     text = f"Nothing to compare with: {why}; {HOW_TO_MAKE_A_BASELINE}."
     return Headline(
         status="no_baseline",
         direction=None,
-        text=text + _waiting_alone(comparison, repeatability_percent),
+        text=text + _waiting_alone(comparison),
         reasons=(why, *_unsound_run(comparison)),
     )
 
 
-def _simulated(comparison: Comparison, reasons: list[str]) -> Headline:
-    text = f"Simulated, nothing is claimed. In the simulation: {_figures(comparison)}."
-    return Headline(status="simulated", direction=None, text=text, reasons=tuple(reasons))
-
-
-def _withheld(comparison: Comparison, reasons: list[str], repeatability_percent: float) -> Headline:
-    text = f"No claim: {'; '.join(reasons)}.{_waiting_alone(comparison, repeatability_percent)}"
+def _withheld(comparison: Comparison, reasons: list[str]) -> Headline:
+    text = f"No claim: {'; '.join(reasons)}.{_waiting_alone(comparison)}"
     return Headline(status="withheld", direction=None, text=text, reasons=tuple(reasons))
 
 
-def _waiting_only(comparison: Comparison, no_efficiency: list[str], repeatability_percent: float) -> Headline:
+def _waiting_only(comparison: Comparison, no_efficiency: list[str]) -> Headline:
     """Claim the one quotient in which a meter's error always cancels: this run as it ran against itself at submission."""
-    if barred := comparison.waiting_barred:
-        return _withheld(comparison, [*no_efficiency, *barred], repeatability_percent)
-    direction = _waiting_direction(comparison, repeatability_percent)
+    if barred := comparison.waiting.not_claimed:
+        return _withheld(comparison, [*no_efficiency, *barred])
+    direction = _waiting_direction(comparison)
     text = f"{_waiting_sentence(comparison, direction)} Nothing else is claimed: {no_efficiency[0]}."
-    if direction != "higher" and _total_direction(comparison, repeatability_percent) == "higher":
+    if direction != "higher" and _total_direction(comparison) == "higher":
         text += f" By the figures as they are, {_higher_total(comparison)}."
     return Headline(status="claimed", direction=direction, text=text, reasons=tuple(no_efficiency))
 
 
-def _claimed(comparison: Comparison, repeatability_percent: float) -> Headline:
+def _claimed(comparison: Comparison) -> Headline:
     """Claim what waiting and efficiency did, and never more than the total shows: grid conditions are external."""
     interval = comparison.replicates.controllable_percent if comparison.replicates else None
     change_percent = comparison.controllable.change_percent if comparison.controllable else 0.0
-    controllable = direction_of(change_percent, repeatability_percent, interval)
-    total = _total_direction(comparison, repeatability_percent)
+    controllable = _direction(comparison, change_percent, interval)
+    total = _total_direction(comparison)
     direction = max(controllable, total, key=_FROM_BEST_TO_WORST.index)
-    reasons = list(comparison.waiting_barred)
+    reasons = list(comparison.waiting.not_claimed)
     if controllable == "no_measurable_change":
         reasons.append(
             "the change is inside its 95 % interval over the repeated runs, which contains zero"
             if interval
-            else f"the change is inside the repeatability of {percent_text(repeatability_percent)}"
+            else f"the change is inside the repeatability of {percent_text(comparison.repeatability_percent)}"
         )
     text = _claim_text(comparison, controllable, worse=None if direction == controllable else direction)
     return Headline(status="claimed", direction=direction, text=text, reasons=tuple(reasons))
 
 
-def _total_direction(comparison: Comparison, repeatability_percent: float) -> Direction:
+def _total_direction(comparison: Comparison) -> Direction:
     interval = comparison.replicates.changes.get("emissions_percent") if comparison.replicates else None
-    return direction_of(comparison.changes.emissions_percent or 0.0, repeatability_percent, interval)
+    return _direction(comparison, comparison.changes.emissions_percent or 0.0, interval)
 
 
-def _waiting_direction(comparison: Comparison, repeatability_percent: float) -> Direction:
-    change, replicates = -(comparison.waiting.avoided_percent or 0.0), comparison.replicates
-    avoided = replicates.waiting_avoided_percent if replicates else None
+def _waiting_direction(comparison: Comparison) -> Direction:
+    avoided = comparison.replicates.waiting_avoided_percent if comparison.replicates else None
     interval = Interval(low=-avoided.high, high=-avoided.low) if avoided else None
-    return direction_of(change, repeatability_percent, interval)
+    return _direction(comparison, -(comparison.waiting.avoided_percent or 0.0), interval)
 
 
-def _waiting_alone(comparison: Comparison, repeatability_percent: float) -> str:
+def _direction(comparison: Comparison, change_percent: float, interval: Interval | None) -> Direction:
+    """Return the direction of a change; one within the noise has none.
+
+    :param interval: of the change over several runs; it then replaces the repeatability that is assumed.
+    """
+    repeatability_percent = comparison.repeatability_percent
+    if interval.low <= 0 <= interval.high if interval else abs(change_percent) <= repeatability_percent:
+        return "no_measurable_change"
+    return "lower" if change_percent < 0 else "higher"
+
+
+def _waiting_alone(comparison: Comparison) -> str:
     """Return the waiting part, which needs no baseline; empty where something about the run itself bars it."""
-    if _unsound_run(comparison) or comparison.waiting_barred:
+    if _unsound_run(comparison) or comparison.waiting.not_claimed:
         return ""
-    return " " + _waiting_sentence(comparison, _waiting_direction(comparison, repeatability_percent))
+    return " " + _waiting_sentence(comparison, _waiting_direction(comparison))
 
 
 def _unsound_run(comparison: Comparison) -> list[str]:
-    rules = (simulated_reasons, *_UNSOUND)
-    return [reason for rule in rules for run, who in named(comparison.runs, "run") for reason in rule(run, who)]
+    return _reasons(comparison, simulated_reasons, *UNSOUND, sides=("run",))
 
 
 # The headline's sentences: a worse result is reported in the same way as a better one.
 
 
-def named(records: Records, side: str) -> Iterator[tuple[TrainingRecord, str]]:
+def named(records: Sequence[TrainingRecord], side: Side) -> Iterator[tuple[TrainingRecord, str]]:
     """Yield each record with its name in a sentence: ``run``, or ``2nd run`` of several."""
     for number, record in enumerate(records, 1):
         yield record, side if len(records) == 1 else f"{_ordinal(number)} {side}"
@@ -303,27 +187,28 @@ def _controllable_sentence(comparison: Comparison, direction: Direction) -> str:
 
 def _figures(comparison: Comparison) -> str:
     """Return before and after in grams, and the parts, the controllable ones first."""
-    after = grams_text(mean_emissions(comparison.runs))
+    baselines, runs = runs_of(comparison, "baseline"), runs_of(comparison, "run")
+    after = grams_text(mean_emissions(runs))
     if comparison.controllable is None:
         return f"the run emitted {after}"
-    before, names = grams_text(mean_emissions(comparison.baselines)), comparison.controllable.parts
-    doubtful = "waiting" not in names and waited(comparison.runs) and not comparison.queued
-    not_claimed = ("waiting",) if doubtful else ()
-    external = tuple(part for part in _PARTS if part not in (*names, *not_claimed))
-    n, m = len(comparison.baselines), len(comparison.runs)
+    names, wait = comparison.controllable.parts, comparison.waiting
+    external = wait.no_wait is not None or wait.queue_bars_claim or wait.avoided_percent is None
+    not_claimed = () if "waiting" in names or external else ("waiting",)
+    others = tuple(part.key for part in reversed(PARTS) if part.key not in (*names, *not_claimed))
+    n, m = len(baselines), len(runs)
     means = f", means of {n} and {m} runs" if max(n, m) > 1 else ""
     return (
-        f"{before} before, {after} now{means} ({change_text(comparison.changes.emissions_percent)});"
-        f" controllable: {_grams_of(comparison, names)};"
+        f"{grams_text(mean_emissions(baselines))} before, {after} now{means}"
+        f" ({change_text(comparison.changes.emissions_percent)}); controllable: {_grams_of(comparison, names)};"
         f"{f' not claimed: {_grams_of(comparison, not_claimed)};' if not_claimed else ''}"
-        f" external: {_grams_of(comparison, external)}"
+        f" external: {_grams_of(comparison, others)}"
     )
 
 
 def _waiting_sentence(comparison: Comparison, direction: Direction) -> str:
     """Return what the wait did to the run's own emissions."""
     change = -(comparison.waiting.avoided_percent or 0.0)
-    several = len(comparison.runs) > 1
+    several = len(runs_of(comparison, "run")) > 1
     wait = f"Waiting {duration_text(comparison.waiting.wait_s)}{' on average' if several else ''}"
     whose = "these runs'" if several else "this run's"
     if direction == "no_measurable_change":
@@ -335,7 +220,7 @@ def _waiting_sentence(comparison: Comparison, direction: Direction) -> str:
 
 
 def _grams_of(comparison: Comparison, names: Sequence[str]) -> str:
-    parts = comparison.parts.model_dump()
+    parts = comparison.attribution_gco2eq.model_dump()
     return ", ".join(f"{name.replace('_', ' ')} {signed_grams_text(parts[name])}" for name in names)
 
 
@@ -349,8 +234,7 @@ def _ordinal(number: int) -> str:
 
 def age_notes(baseline: TrainingRecord, who: str, settings: ReportConfig, now: datetime) -> list[str]:
     """Return a note on a baseline that is older than it should be; a replayed run's age is that of the real run."""
-    ended_at = baseline.ended_at if baseline.replay is None else baseline.replay.real(baseline.ended_at)
-    age = now - ended_at
+    age = now - baseline.real(baseline.ended_at)
     if age <= settings.baseline_max_age:
         return []
     limit = format_duration(settings.baseline_max_age)

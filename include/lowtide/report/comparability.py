@@ -19,6 +19,7 @@ _NEGLIGIBLE_SPREAD = 0.01
 """Of the energy per sample; a third of the change that counts as measurable by default."""
 _OTHER_METERS = "a meter's error is then not the same in both, and does not cancel"
 _OTHER_GRAMS = "their g/kWh are not comparable"
+_HARDWARE = "the change in energy is also that of the hardware"
 _WORK = "the attribution's part of work accounts for it"
 
 
@@ -26,10 +27,15 @@ class Check(NamedTuple):
     """One property that two runs should have in common."""
 
     what: str
-    label: str
-    value: Value
     bars: Bars
     why: str
+    label: str
+    value: Value
+
+
+def _check(what: str, bars: Bars, why: str, label: str | None = None, value: Value | None = None) -> Check:
+    """Return a check of the record's field of that name, unless another value is given."""
+    return Check(what, bars, why, label or what.replace("_", " "), value or (lambda record: str(getattr(record, what))))
 
 
 def _part(name: str) -> Value:
@@ -40,75 +46,43 @@ def _part(name: str) -> Value:
     return value
 
 
-def _zone(record: TrainingRecord) -> str:
-    return record.zone + (" (replay)" if record.replay else "")
-
-
-def _factor_type(record: TrainingRecord) -> str:
-    return record.emission_factor_type
-
-
-def _scope(record: TrainingRecord) -> str:
-    return record.measuring_scope
-
-
-def _batch(record: TrainingRecord) -> str:
-    return str(record.effective_batch_size)
-
-
 def _version(package: str) -> Value:
     return lambda record: record.versions.get(package, "unknown")
 
 
-def method(part: str) -> Value:
+def _method(part: str) -> Value:
     """Return how a record says that the energy of ``cpu``, ``gpu`` or ``ram`` was obtained."""
     return lambda record: str(dict(record.energy_kwh.methods).get(part, "none"))  # type: ignore[call-overload]
 
 
-def _gpu_count(record: TrainingRecord) -> str:
-    return str(len(record.gpu_devices) or _NO_NAMES)
-
-
-def _gpu_names(record: TrainingRecord) -> str:
-    return ", ".join(sorted(record.gpu_devices)) or _NO_NAMES
-
-
 CHECKS = (
-    Check("zone", "zone", _zone, "comparison", "the grids are different ones"),
-    Check("signal_type", "signal type", lambda r: r.signal_type, "comparison", _OTHER_GRAMS),
-    Check("emission_factor_type", "emission factor type", _factor_type, "comparison", _OTHER_GRAMS),
-    Check("measuring_scope", "measuring scope", _scope, "comparison", "their kWh are not comparable"),
-    Check("model", "model", _part("model"), "comparison", "another model is other work"),
-    Check("data", "data set", _part("data"), "comparison", "another data set is other work"),
-    Check(
-        "effective_batch_size", "effective batch", _batch, "comparison", "another effective batch is another training"
-    ),
-    Check("device", "device class", lambda r: r.device, "comparison", "the change is that of the hardware"),
-    Check("pue", "PUE", lambda r: f"{r.pue:g}", "efficiency", "the site's overhead is not part of the training"),
-    Check("samples", "samples", lambda r: str(r.samples), "nothing", _WORK),
-    Check("epochs", "epochs", lambda r: str(r.epochs), "nothing", _WORK),
-    Check("peak_memory_kind", "kind of peak memory", lambda r: r.peak_memory_kind, "nothing", "it has no percentage"),
-    Check("gpus", "number of GPUs", _gpu_count, "efficiency", "the change in energy is also that of the hardware"),
+    _check("zone", "comparison", "the grids are different ones", value=lambda r: r.zone + " (replay)" * bool(r.replay)),
+    _check("signal_type", "comparison", _OTHER_GRAMS),
+    _check("emission_factor_type", "comparison", _OTHER_GRAMS),
+    _check("measuring_scope", "comparison", "their kWh are not comparable"),
+    _check("model", "comparison", "another model is other work", value=_part("model")),
+    _check("data", "comparison", "another data set is other work", "data set", _part("data")),
+    _check("effective_batch_size", "comparison", "another effective batch is another training", "effective batch"),
+    _check("device", "comparison", "the change is that of the hardware", "device class"),
+    _check("pue", "efficiency", "the site's overhead is not part of the training", "PUE", lambda r: f"{r.pue:g}"),
+    _check("samples", "nothing", _WORK),
+    _check("epochs", "nothing", _WORK),
+    _check("peak_memory_kind", "nothing", "it has no percentage", "kind of peak memory"),
+    _check("gpus", "efficiency", _HARDWARE, "number of GPUs", lambda r: str(len(r.gpu_devices) or _NO_NAMES)),
     *(
-        Check(f"versions.{name}", f"version of {name}", _version(name), "nothing", "it may work differently")
+        _check(f"versions.{name}", "nothing", "it may work differently", f"version of {name}", _version(name))
         for name in ("lowtide", "torch", "codecarbon")
     ),
 )
 """All that is compared as text; seeds, meters and the rest of the key are compared in ``comparability_of``."""
 
-WHOLE_KEY = Check(
-    "comparison_key", "comparison key", lambda r: r.comparison_key, "comparison", "other keys are other work"
+WHOLE_KEY = _check("comparison_key", "comparison", "other keys are other work")
+DEVICE_NAME = _check("device_name", "efficiency", f"{_HARDWARE}, and a meter's error does not cancel")
+GPU_DEVICES = _check(
+    "gpu_devices", "efficiency", "", "set of GPUs", lambda r: ", ".join(sorted(r.gpu_devices)) or _NO_NAMES
 )
-DEVICE_NAME = Check(
-    "device_name",
-    "device name",
-    lambda r: r.device_name,
-    "efficiency",
-    "the change in energy is also that of the hardware, and a meter's error does not cancel",
-)
-GPU_DEVICES = Check("gpu_devices", "set of GPUs", _gpu_names, "efficiency", "")
 METHODS = tuple(
-    Check(f"methods.{part}", f"method of {part} energy", method(part), "efficiency", "")
+    _check(f"methods.{part}", "efficiency", "", f"method of {part} energy", _method(part))
     for part in ("cpu", "gpu", "ram")
 )
 INTENSITY = ("zone", "signal_type", "emission_factor_type")
@@ -136,13 +110,11 @@ def comparability_of(baselines: Records, runs: Records) -> Comparability:
 
 def barring(comparability: Comparability, bars: Bars) -> list[str]:
     """Return the differences that bar something, one sentence each."""
-    return [sentence(difference) for difference in comparability.differences if difference.bars == bars]
-
-
-def sentence(difference: Difference) -> str:
-    """Return a difference and what it means."""
-    d = difference
-    return f"{d.label} differs (baseline {d.baseline}, run {d.run}): {d.why}"
+    return [
+        f"{d.label} differs (baseline {d.baseline}, run {d.run}): {d.why}"
+        for d in comparability.differences
+        if d.bars == bars
+    ]
 
 
 def agree_on(comparability: Comparability, keys: Sequence[str]) -> bool:

@@ -1,9 +1,9 @@
 """Which data support a claim about a run: shares of its energy, by how energy and intensity were obtained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from lowtide.records import AnyRecord, IntensityKind, TrainingRecord
-from lowtide.report.model import RunFigures
 from lowtide.units import percent_text
 
 CLAIM_LIMIT_SHARE = 0.05
@@ -38,7 +38,7 @@ def forecast_reasons(record: AnyRecord, who: str) -> list[str]:
 
     A cached reading is a fallback for hours without an answer; it may itself have been a forecast.
     """
-    share = _share_of_kinds(record.intensity_kinds, _UNSETTLED)
+    share = unsettled_share(record.intensity_kinds)
     if share <= CLAIM_LIMIT_SHARE:
         return []
     kinds = " and ".join(k.value for k in _UNSETTLED if record.intensity_kinds.get(k, 0.0) > 0)
@@ -51,7 +51,7 @@ def unvalued_energy_reasons(record: AnyRecord, who: str) -> list[str]:
     return [f"the {who}'s emissions are incomplete: {missing}"] if missing else []
 
 
-def missing_emissions_text(record: AnyRecord | RunFigures) -> str:
+def missing_emissions_text(record: AnyRecord) -> str:
     """Return which shares of the energy are in no emissions, and why; empty where all of it is valued."""
     foreign = record.foreign_signal_share
     unknown = record.unvalued_energy_kwh / record.energy_kwh.total - foreign if record.energy_kwh.total else 0.0
@@ -75,7 +75,13 @@ def incomplete_energy_reasons(record: TrainingRecord, who: str) -> list[str]:
     return [f"energy that the {who} used is missing from its figures (see its problems)"]
 
 
-def estimated_energy_reasons(record: AnyRecord | RunFigures, who: str) -> list[str]:
+Rule = Callable[[TrainingRecord, str], list[str]]
+"""Why a record supports no claim, given the name of its run in a sentence; empty where it does."""
+UNSOUND: Final[tuple[Rule, ...]] = (forecast_reasons, unvalued_energy_reasons, incomplete_energy_reasons)
+"""What bars every claim about a run."""
+
+
+def estimated_energy_reasons(record: AnyRecord, who: str) -> list[str]:
     """Say where energy from a TDP or a constant carries more than the limit: it supports no efficiency claim."""
     share = _share_of_methods(record, _ESTIMATED_METHODS)
     if share <= CLAIM_LIMIT_SHARE:
@@ -85,37 +91,21 @@ def estimated_energy_reasons(record: AnyRecord | RunFigures, who: str) -> list[s
     return [f"{percent_text(100 * share)} of the {who}'s energy is estimated, not measured ({parts})"]
 
 
-def counterfactual_reasons(record: TrainingRecord) -> list[str]:
-    """Say why waiting cannot be claimed for a run; empty where it can."""
-    return no_wait_reasons(record) or _unsure_submission_reasons(record)
+def unsettled_share(kinds: Mapping[IntensityKind, float]) -> float:
+    """Return the share valued at forecasts or cached readings, which actual figures of the grid still replace."""
+    return _share_of_kinds(kinds, _UNSETTLED)
 
 
-def no_wait_reasons(record: TrainingRecord) -> list[str]:
-    """Say why a run did not wait for the grid, or why its effect does not exist; empty where it did."""
-    if record.policy == "immediate":
-        return ["the run did not wait for the grid, so there is no waiting to claim"]
-    if record.counterfactual is None:
-        return ["the grid's intensity at submission is not known"]
-    if record.counterfactual.emissions_gco2eq == 0:
-        return ["the emissions at submission are zero, so no percentage exists"]
-    return []
-
-
-def _unsure_submission_reasons(record: TrainingRecord) -> list[str]:
-    if record.counterfactual is None:
-        return []
-    unsettled = _share_of_kinds(record.counterfactual.intensity_kinds, (*_SIMULATED, *_UNSETTLED))
-    if unsettled > CLAIM_LIMIT_SHARE:
-        share = percent_text(100 * unsettled)
-        return [f"{share} of the intensity at submission is forecast, cached, modelled or replayed"]
-    return []
+def unsure_share(kinds: Mapping[IntensityKind, float]) -> float:
+    """Return the share valued at anything but actual figures of the grid."""
+    return _share_of_kinds(kinds, (*_SIMULATED, *_UNSETTLED))
 
 
 def _share_of_kinds(kinds: Mapping[IntensityKind, float], wanted: tuple[IntensityKind, ...]) -> float:
     return sum(kinds.get(kind, 0.0) for kind in wanted)
 
 
-def _share_of_methods(record: AnyRecord | RunFigures, wanted: tuple[str, ...]) -> float:
+def _share_of_methods(record: AnyRecord, wanted: tuple[str, ...]) -> float:
     energy = record.energy_kwh
     if not energy.total:
         return 0.0

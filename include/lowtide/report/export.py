@@ -11,14 +11,15 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import chain
+from typing import Any, Literal
 
 import yaml
 
 from lowtide.config.zones import find_zone
-from lowtide.records import AnyRecord, TrainingRecord
+from lowtide.records import AnyRecord, IntensityKind, TrainingRecord
 from lowtide.report.data_quality import missing_emissions_text
-from lowtide.timeutil import as_utc, format_moment
+from lowtide.timeutil import format_time
 from lowtide.units import GRAMS_PER_KG, JOULES_PER_KWH
 
 CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
@@ -30,18 +31,13 @@ CODECARBON_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no bett
 ).split()
 """Of CodeCarbon 3.3.2, in its order."""
 
-LOWTIDE_COLUMNS = (  # noqa: SIM905 ninety lines of one word each are no better to read
-    "complete zone submitted_at started_at ended_at wait_s policy configuration comparison_key device"
-    " device_name precision micro_batch_size accumulation_steps effective_batch_size seed epochs samples"
-    " test_accuracy attempts measuring_scope energy_before_pue_kwh machine_energy_before_pue_kwh uncovered_s"
-    " unvalued_energy_before_pue_kwh"
-    " energy_low_kwh energy_high_kwh cpu_energy_method gpu_energy_method ram_energy_method"
-    " emissions_gco2eq emissions_low_gco2eq emissions_high_gco2eq emissions_train_gco2eq"
-    " mean_carbon_intensity_gco2eq_per_kwh measured_share estimated_share forecast_share cached_share"
-    " modelled_share replayed_share signal_type emission_factor_type first_valuation_gco2eq settled_at"
-    " counterfactual_gco2eq sci_gco2eq_per_unit sci_functional_unit sci_embodied_gco2eq peak_memory_bytes"
-    " peak_memory_kind ledger_sha256 problems warnings"
+_TAKEN_OVER = (  # noqa: SIM905 as above
+    "zone submitted_at started_at ended_at wait_s policy configuration comparison_key device device_name precision"
+    " micro_batch_size accumulation_steps effective_batch_size seed epochs samples test_accuracy attempts measuring_scope"
+    " uncovered_s emissions_gco2eq emissions_train_gco2eq mean_carbon_intensity_gco2eq_per_kwh signal_type"
+    " emission_factor_type peak_memory_bytes peak_memory_kind ledger_sha256 problems warnings"
 ).split()
+"""Of a record, by its names and in its units."""
 
 
 def csv_text(accounts: Iterable[AnyRecord], *, project_name: str = "lowtide", codecarbon_only: bool = False) -> str:
@@ -49,12 +45,12 @@ def csv_text(accounts: Iterable[AnyRecord], *, project_name: str = "lowtide", co
 
     :param codecarbon_only: leave out Lowtide's columns, so that CodeCarbon can append to the file.
     """
-    columns = [*CODECARBON_COLUMNS, *(() if codecarbon_only else LOWTIDE_COLUMNS)]
+    rows = [codecarbon_row(account, project_name) | lowtide_row(account) for account in accounts]
+    columns = dict.fromkeys(CODECARBON_COLUMNS if codecarbon_only else chain(CODECARBON_COLUMNS, *rows))
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(out, fieldnames=list(columns), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for account in accounts:
-        writer.writerow(codecarbon_row(account, project_name) | lowtide_row(account))
+    writer.writerows(rows)
     return out.getvalue()
 
 
@@ -63,7 +59,7 @@ def codecarbon_row(account: AnyRecord, project_name: str) -> dict[str, Any]:
     zone = find_zone(account.zone)
     kg = account.emissions_gco2eq / GRAMS_PER_KG
     row = {
-        "timestamp": f"{_real(account, account.ended_at):%Y-%m-%dT%H:%M:%S}",
+        "timestamp": f"{account.real(account.ended_at):%Y-%m-%dT%H:%M:%S}",  # a dashboard's axis is the wall clock
         "project_name": project_name,
         "run_id": account.run_id,
         "experiment_id": account.comparison_key,
@@ -89,22 +85,20 @@ def lowtide_row(account: AnyRecord) -> dict[str, Any]:
     """Return the columns that Lowtide adds."""
     methods = account.energy_kwh.methods
     settlement, score, bounds = account.settlement, account.sci, account.uncertainty
-    plain = {name: _cell(getattr(account, name)) for name in LOWTIDE_COLUMNS if hasattr(account, name)}
-    return plain | {
-        "complete": isinstance(account, TrainingRecord)
-        and account.energy_complete
-        and not missing_emissions_text(account),
+    taken_over = {name: _cell(getattr(account, name, None)) for name in _TAKEN_OVER}
+    whole = isinstance(account, TrainingRecord) and account.energy_complete and not missing_emissions_text(account)
+    return {"complete": whole, **taken_over} | {
         "energy_before_pue_kwh": account.energy_kwh.total,
         "machine_energy_before_pue_kwh": account.machine_energy_kwh and account.machine_energy_kwh.total,
         "unvalued_energy_before_pue_kwh": account.unvalued_energy_kwh,
         "energy_low_kwh": bounds and bounds.energy_low_kwh,
         "energy_high_kwh": bounds and bounds.energy_high_kwh,
         **{f"{part}_energy_method": methods.get(part, "none") for part in ("cpu", "gpu", "ram")},
-        **{f"{kind.value}_share": share for kind, share in account.intensity_kinds.items()},
+        **{f"{kind}_share": account.intensity_kinds.get(kind) for kind in IntensityKind},
         "emissions_low_gco2eq": bounds and bounds.emissions_low_gco2eq,
         "emissions_high_gco2eq": bounds and bounds.emissions_high_gco2eq,
         "first_valuation_gco2eq": account.first_valuation.emissions_gco2eq,
-        "settled_at": settlement and format_moment(settlement.settled_at),
+        "settled_at": settlement and format_time(settlement.settled_at),
         "counterfactual_gco2eq": account.counterfactual and account.counterfactual.emissions_gco2eq,
         "sci_gco2eq_per_unit": score and score.gco2eq_per_unit,
         "sci_functional_unit": score and score.functional_unit,
@@ -121,14 +115,9 @@ def _energies(account: AnyRecord) -> dict[str, float]:
     return figures
 
 
-def _real(account: AnyRecord, time: datetime) -> datetime:
-    """Return the real time, also of a replayed run: a dashboard's axis is the wall clock."""
-    return as_utc(time if account.replay is None else account.replay.real(time))
-
-
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
-        return format_moment(value)
+        return format_time(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "; ".join(map(str, value))
     return value
@@ -137,17 +126,12 @@ def _cell(value: Any) -> Any:
 # The block ``co2_eq_emissions`` of a Hugging Face model card: https://huggingface.co/docs/hub/model-cards-co2 (grams).
 
 
-_KEYS = ("pre-training", "fine-tuning")
+TrainingType = Literal["pre-training", "fine-tuning"]
+"""As the Hub knows them."""
 
 
-def model_card_block(account: AnyRecord, *, training_type: str = "pre-training") -> dict[str, Any]:
-    """Return the card's metadata: what was emitted, how that was measured, where and on what hardware.
-
-    :param training_type: ``pre-training`` or ``fine-tuning``, as the Hub knows them.
-    :raises ValueError: another training type.
-    """
-    if training_type not in _KEYS:
-        raise ValueError(f"training_type {training_type!r} is unknown to the Hub; give {' or '.join(_KEYS)}")
+def model_card_block(account: AnyRecord, *, training_type: TrainingType = "pre-training") -> dict[str, Any]:
+    """Return the card's metadata: what was emitted, how that was measured, where and on what hardware."""
     zone = find_zone(account.zone)
     hardware = account.device_name if isinstance(account, TrainingRecord) else None
     block = {
@@ -160,7 +144,7 @@ def model_card_block(account: AnyRecord, *, training_type: str = "pre-training")
     return {"co2_eq_emissions": {key: value for key, value in block.items() if value is not None}}
 
 
-def model_card_text(account: AnyRecord, *, training_type: str = "pre-training") -> str:
+def model_card_text(account: AnyRecord, *, training_type: TrainingType = "pre-training") -> str:
     """Return the block between the card's dashes, to be put at the top of a README.md, or merged into what is there."""
     block = model_card_block(account, training_type=training_type)
     return f"---\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=1000)}---\n"
@@ -174,10 +158,11 @@ def _source(account: AnyRecord) -> str:
         if bounds
         else ""
     )
-    unfinished = "" if isinstance(account, TrainingRecord) else "; the run did not finish"
-    if isinstance(account, TrainingRecord) and not account.energy_complete:
+    missing, unfinished = missing_emissions_text(account), ""
+    if not isinstance(account, TrainingRecord):
+        unfinished = "; the run did not finish"
+    elif not account.energy_complete:
         unfinished = f"; a part of its energy is missing: {'; '.join(account.problems)}"
-    missing = missing_emissions_text(account)
     if missing:
         unfinished += f"; its emissions are incomplete: {missing}"
     return (

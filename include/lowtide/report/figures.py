@@ -1,18 +1,16 @@
 """The figures of a report, declared once: terminal, Markdown, page and replicates take names, units and order from here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from lowtide import units
 from lowtide.records import IntensityKind, TrainingRecord
-from lowtide.report.model import Changes, Report, RunFigures, Spread, Waiting
+from lowtide.report.model import Changes, Comparison, Report, Spread, Waiting
 
 Side = Literal["baseline", "run"]
-Run = RunFigures | TrainingRecord
 
 
-def runs_of(report: Report, side: Side) -> tuple[RunFigures, ...]:
+def runs_of(report: Comparison, side: Side) -> tuple[TrainingRecord, ...]:
     """Return the runs of a side; empty without a baseline."""
     if report.replicates is not None:
         return report.replicates.baselines if side == "baseline" else report.replicates.runs
@@ -27,8 +25,7 @@ def spread_of(report: Report, side: Side, key: str) -> Spread | None:
     return None if found is None else getattr(found, side)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class Figure(NamedTuple):
     """One figure of a run.
 
     ``key`` names it in the report's replicates and ends in its unit; ``change`` is the key of its change, in percent or, of
@@ -37,14 +34,10 @@ class Figure:
 
     key: str
     label: str
-    read: Callable[[Run], float]
+    read: Callable[[TrainingRecord], float]
     write: Callable[[float], str]
     change: str | None = None
-    note: Callable[[Run], str] | None = None
-
-    def text(self, run: Run) -> str:
-        """Write the figure of one run."""
-        return self.write(self.read(run)) + (self.note(run) if self.note else "")
+    note: Callable[[TrainingRecord], str] = lambda _: ""
 
     def change_text(self, value: float | None) -> str:
         """Write a change of this figure."""
@@ -63,65 +56,35 @@ class Figure:
         return self.read(runs[0]) if runs else None
 
 
-def accuracy_text(share: float) -> str:
-    """Write a share of the test set in percent."""
-    return f"{100 * share:.2f} %"
-
-
-def _replayed(run: Run) -> str:
+def _replayed(run: TrainingRecord) -> str:
     return " (replayed time)" if IntensityKind.REPLAYED in run.intensity_kinds else ""
 
 
 EMISSIONS = Figure(
-    key="emissions_gco2eq",
-    label="Emissions",
-    read=lambda r: r.emissions_gco2eq,
-    write=units.grams_text,
-    change="emissions_percent",
+    "emissions_gco2eq", "Emissions", lambda r: r.emissions_gco2eq, units.grams_text, change="emissions_percent"
 )
-ENERGY = Figure(
-    key="energy_kwh",
-    label="Energy",
-    read=lambda r: r.energy_kwh.total,
-    write=units.energy_text,
-    change="energy_percent",
-)
+ENERGY = Figure("energy_kwh", "Energy", lambda r: r.energy_kwh.total, units.energy_text, change="energy_percent")
 INTENSITY = Figure(
-    key="mean_intensity_gco2eq_per_kwh",
-    label="Mean carbon intensity",
-    read=lambda r: r.mean_carbon_intensity_gco2eq_per_kwh,
-    write=units.intensity_text,
+    "mean_intensity_gco2eq_per_kwh",
+    "Mean carbon intensity",
+    lambda r: r.mean_carbon_intensity_gco2eq_per_kwh,
+    units.intensity_text,
     change="mean_intensity_percent",
 )
 PEAK_MEMORY = Figure(
-    key="peak_memory_bytes",
-    label="Peak memory",
-    read=lambda r: float(r.peak_memory_bytes),
-    write=units.memory_text,
+    "peak_memory_bytes",
+    "Peak memory",
+    lambda r: float(r.peak_memory_bytes),
+    units.memory_text,
     change="peak_memory_percent",
     note=lambda r: f" ({r.peak_memory_kind})",
 )
 TEST_ACCURACY = Figure(
-    key="test_accuracy",
-    label="Test accuracy",
-    read=lambda r: r.test_accuracy,
-    write=accuracy_text,
-    change="accuracy_points",
+    "test_accuracy", "Test accuracy", lambda r: r.test_accuracy, lambda share: f"{100 * share:.2f} %", "accuracy_points"
 )
-DURATION = Figure(
-    key="duration_s",
-    label="Duration",
-    read=lambda r: r.duration_s,
-    write=units.duration_text,
-    change="duration_percent",
-)
-WAIT = Figure(
-    key="wait_s",
-    label="From submission to start",
-    read=lambda r: r.wait_s,
-    write=units.duration_text,
-    note=_replayed,  # the wait is in the grid's time, the durations are real
-)
+DURATION = Figure("duration_s", "Duration", lambda r: r.duration_s, units.duration_text, change="duration_percent")
+# the wait is in the grid's time, the durations are real
+WAIT = Figure("wait_s", "From submission to start", lambda r: r.wait_s, units.duration_text, note=_replayed)
 FIGURES: Final = (EMISSIONS, ENERGY, INTENSITY, PEAK_MEMORY, TEST_ACCURACY, DURATION, WAIT)
 """All that have a mean and a spread over several runs, in the order of every table."""
 
@@ -153,18 +116,19 @@ class Detail(NamedTuple):
     """A row that is text, or that has no spread: ``after`` names the figure below which it is shown, None = at the end."""
 
     label: str
-    write: Callable[[RunFigures], str]
+    write: Callable[[TrainingRecord], str]
     after: Figure | None = None
 
 
-def _bounds(run: RunFigures) -> str:
+def bounds_text(run: TrainingRecord) -> str:
+    """Write between which emissions a run's are if the methods err as far as is known."""
     bounds = run.uncertainty
     if bounds is None:
         return units.NONE_TEXT
     return f"{units.grams_text(bounds.emissions_low_gco2eq)} to {units.grams_text(bounds.emissions_high_gco2eq)}"
 
 
-def _score(run: RunFigures) -> str:
+def _score(run: TrainingRecord) -> str:
     score = run.sci
     if score is None:
         return units.NONE_TEXT
@@ -174,7 +138,7 @@ def _score(run: RunFigures) -> str:
 
 
 DETAILS: Final = (
-    Detail("within the methods' known errors", _bounds, EMISSIONS),
+    Detail("within the methods' known errors", bounds_text, EMISSIONS),
     Detail("of which training", lambda r: units.grams_text(r.emissions_train_gco2eq), EMISSIONS),
     Detail("SCI score", _score, EMISSIONS),
     Detail("of which training", lambda r: units.duration_text(r.train_duration_s), DURATION),

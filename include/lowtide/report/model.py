@@ -1,32 +1,12 @@
-"""The model of ``report.json``: a run beside its baseline, what changed, why, and how reliable that is.
+"""The model of ``report.json``: the records of a run and its baseline, what changed, why, and how reliable that is."""
 
-``python -m lowtide.report.model`` renews ``report.schema.json`` after a change.
-"""
-
-from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from lowtide.io import write_json_atomically
-from lowtide.records import (
-    Counterfactual,
-    EmissionFactorType,
-    EmissionsInterval,
-    EnergyTotals,
-    FirstValuation,
-    Frozen,
-    IntensityKind,
-    NonNegative,
-    SciScore,
-    Settlement,
-    SignalType,
-    TrainingRecord,
-    schema_text,
-)
+from lowtide.records import Frozen, IntensityKind, NonNegative, TrainingRecord
 
-REPORT_SCHEMA_VERSION: Final = "1.2"
-REPORT_SCHEMA = Path(__file__).parents[1] / "schemas" / "report.schema.json"
+REPORT_SCHEMA_VERSION: Final = "1.3"
 
 Status = Literal["claimed", "simulated", "withheld", "no_baseline"]
 Direction = Literal["lower", "higher", "no_measurable_change"]
@@ -34,60 +14,6 @@ Bars = Literal["comparison", "efficiency", "nothing"]
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Change = Annotated[float | None, Field(allow_inf_nan=False)]
-
-
-class RunFigures(Frozen):
-    """One record's figures and where they come from; names and units are the record's."""
-
-    run_id: str
-    configuration: str
-    zone: str
-    signal_type: SignalType
-    emission_factor_type: EmissionFactorType
-    policy: str
-    submitted_at: AwareDatetime
-    started_at: AwareDatetime
-    ended_at: AwareDatetime
-    wait_s: _Finite
-    duration_s: _Finite
-    train_duration_s: _Finite
-    attempts: int
-    device: str
-    device_name: str
-    precision: str
-    micro_batch_size: int
-    accumulation_steps: int
-    effective_batch_size: int
-    seed: int
-    epochs: int
-    samples: int
-    test_accuracy: _Finite
-    test_samples: Annotated[int | None, Field(description="null = the record does not know")] = None
-    energy_kwh: EnergyTotals
-    energy_train_kwh: _Finite
-    measuring_scope: str
-    pue: _Finite
-    emissions_gco2eq: _Finite
-    emissions_train_gco2eq: _Finite
-    mean_carbon_intensity_gco2eq_per_kwh: _Finite
-    intensity_kinds: dict[IntensityKind, _Finite]
-    foreign_signal_share: _Finite
-    counterfactual: Counterfactual | None
-    unvalued_energy_kwh: _Finite
-    first_valuation: FirstValuation
-    settlement: Settlement | None
-    uncertainty: EmissionsInterval | None
-    sci: SciScore | None
-    peak_memory_bytes: int
-    peak_memory_kind: str
-    peak_memory_method: str
-    ledger_path: str
-    ledger_sha256: str
-
-    @classmethod
-    def of(cls, record: TrainingRecord) -> Self:
-        """Take over a record's figures unchanged."""
-        return cls.model_validate({name: getattr(record, name) for name in cls.model_fields})
 
 
 class Interval(Frozen):
@@ -117,8 +43,8 @@ class ReplicateFigure(Frozen):
 class Replicates(Frozen):
     """Several runs on a side. ``baseline`` and ``run`` of the report are then the first of each side."""
 
-    baselines: tuple[RunFigures, ...]
-    runs: tuple[RunFigures, ...]
+    baselines: tuple[TrainingRecord, ...]
+    runs: tuple[TrainingRecord, ...]
     confidence_percent: _Finite
     method: str
     without_interval: Annotated[str | None, Field(description="why changes have no interval; null = they have one")]
@@ -135,8 +61,7 @@ class KnownErrors(Frozen):
     emissions_percent: Interval | None
     energy_per_sample_percent: Interval | None
     same_meters: Annotated[
-        bool,
-        Field(description="same methods on the same device: a meter's error is then in both runs, and cancels"),
+        bool, Field(description="same methods on the same device: a meter's error is then in both runs, and cancels")
     ]
 
 
@@ -221,6 +146,7 @@ class Waiting(Frozen):
     queue_bars_claim: Annotated[
         bool, Field(description="the queue is more than 5 % of the delay, so that the wait is not claimed")
     ] = False
+    not_claimed: Annotated[tuple[str, ...], Field(description="why waiting is not controllable; empty = it is")] = ()
     avoided_gco2eq: Annotated[
         _Change, Field(description="counterfactual minus actual emissions; negative = waiting added emissions")
     ] = None
@@ -268,14 +194,19 @@ class AttributionParts(Frozen):
     total: _Change = None
 
 
-class Report(Frozen):
-    """One comparison. With several runs a side, changes and attribution are those of the means."""
+class ReportHead(Frozen):
+    """What a report is about, and its claim."""
 
-    schema_version: Literal["1.2"] = REPORT_SCHEMA_VERSION
+    schema_version: Literal["1.3"] = REPORT_SCHEMA_VERSION
     generated_at: AwareDatetime
     run_id: str
     baseline_run_id: str | None
     headline: Headline
+
+
+class Comparison(Frozen):
+    """The records of both sides and what follows from them; with several runs a side, changes and parts are the means'."""
+
     changes: Changes
     attribution_gco2eq: AttributionParts
     controllable: Annotated[
@@ -286,10 +217,10 @@ class Report(Frozen):
     known_errors: Annotated[KnownErrors | None, Field(description="null where a record does not know them")] = None
     replicates: Annotated[Replicates | None, Field(description="null with one run a side")] = None
     repeatability_percent: Annotated[
-        _Change, Field(description="a change within this is no measurable one, where no interval over runs is known")
-    ] = None
-    baseline: RunFigures | None
-    run: RunFigures
+        _Finite, Field(description="a change within this is no measurable one, where no interval over runs is known")
+    ]
+    baseline: TrainingRecord | None
+    run: TrainingRecord
     baseline_notes: Annotated[
         tuple[str, ...],
         Field(description="about the choice of the baseline; they are among the notes, and kept by a renewal"),
@@ -297,5 +228,5 @@ class Report(Frozen):
     notes: tuple[str, ...]
 
 
-if __name__ == "__main__":
-    write_json_atomically(REPORT_SCHEMA, schema_text(Report))
+class Report(Comparison, ReportHead):
+    """One comparison, with its headline."""

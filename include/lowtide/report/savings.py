@@ -1,34 +1,33 @@
 """The savings of an artifact root: what all runs used, emitted and avoided, by month and by model."""
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError
-from lowtide.io import sha256_of, write_atomically, write_json_atomically
-from lowtide.records import AnyRecord, IntensityKind, TrainingRecord, decision_files, newest_decisions, read_record
+from lowtide.io import sha256_of, write_atomically
+from lowtide.records import AnyRecord, TrainingRecord, decision_files, newest_decisions, read_record
 from lowtide.report.data_quality import (
-    counterfactual_reasons,
+    UNSOUND,
     estimated_energy_reasons,
-    forecast_reasons,
     incomplete_energy_reasons,
     simulated_reasons,
+    unsettled_share,
     unvalued_energy_reasons,
 )
-from lowtide.report.model import Report, RunFigures
+from lowtide.report.figures import runs_of
+from lowtide.report.model import Report
 from lowtide.report.savings_model import Basis, Figures, Group, LeftOut, Part, Savings, SavingsRun
 from lowtide.report.savings_text import cells_csv, runs_csv
-from lowtide.report.waiting import Delay, delay_of, queue_reason, waiting_of
-from lowtide.timeutil import as_utc
+from lowtide.report.waiting import Delay, avoided_with_bounds, delay_of, waiting_reasons
 from lowtide.units import percent_text
 
 NOTES = (
@@ -43,12 +42,13 @@ NOTES = (
 
 _S_PER_HOUR = 3600.0
 _BASES = ("measured", "estimated_energy", "simulated")
-_UNSOUND = (forecast_reasons, unvalued_energy_reasons, incomplete_energy_reasons)
 _FILES = ("record.json", "ledger.jsonl", "decisions.jsonl")
 _REPLACED = re.compile(r"(finished|other)-\d+")
 _MAPPED = re.compile(r"(.+)~\d+")
 """The folder of an instance of a mapped training, beside that of its run, which has the decisions of the wait."""
 _MODEL = re.compile(r"model=(.*?); data=")
+_NO_RESULT = {True: "it was trained again since", False: "it did not finish"}
+"""Why a superseded training, or one that is not finished, avoided nothing that counts."""
 _NOT_STARTED = {
     "skip": "it was skipped, because the deadline left no time for it",
     "fail": "it was given up, because the deadline left no time for it",
@@ -56,60 +56,48 @@ _NOT_STARTED = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavingsQuery:
-    """Which runs: those that ended in ``[since, until)``, of one DAG or of all.
-
-    :param repeatability_percent: for all runs, whatever their reports say; None for each report's own.
-    :param verify: compare each energy ledger with its record's checksum, and leave out the runs where they differ.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    dag: str | None = None
-    verify: bool = False
-    repeatability_percent: float | None = None
-
-
-def refresh_savings(root: Path, *, settings: ReportConfig, now: datetime) -> tuple[Savings, dict[str, Path]]:
+def refresh_savings(root: Path, *, now: datetime) -> tuple[Savings, dict[str, Path]]:
     """Write ``savings.json``, ``savings.csv`` and ``runs.csv`` of all runs, each whole or not at all.
 
     :return: the savings, and the paths by file name.
     :raises ArtifactError: a file cannot be written.
     """
-    savings = savings_ledger(root, SavingsQuery(), repeatability_percent=settings.repeatability_percent, now=now)
+    savings = savings_ledger(root, now=now)
     folder = root / "savings"
     return savings, {
         "savings.csv": write_atomically(folder / "savings.csv", cells_csv(savings)),
         "runs.csv": write_atomically(folder / "runs.csv", runs_csv(savings)),
-        "savings.json": write_json_atomically(folder / "savings.json", savings.model_dump_json(indent=2)),
+        "savings.json": write_atomically(folder / "savings.json", savings.model_dump_json(indent=2) + "\n"),
     }
 
 
-def savings_ledger(root: Path, query: SavingsQuery, *, repeatability_percent: float, now: datetime) -> Savings:
-    """Return the runs below an artifact root and their sums.
+def savings_ledger(
+    root: Path,
+    *,
+    now: datetime,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    dag: str | None = None,
+    verify: bool = False,
+    repeatability_percent: float | None = None,
+) -> Savings:
+    """Return the runs below an artifact root that ended in ``[since, until)``, of one DAG or of all, and their sums.
 
-    :param repeatability_percent: a change within this is not claimed for efficiency, where a report does not say its own.
+    :param verify: compare each energy ledger with its record's checksum, and leave out the runs where they differ.
+    :param repeatability_percent: a change of energy per sample within this is not counted; None for each report's own.
     """
-    asked = query.repeatability_percent
-
-    def repeatability(report: Report) -> float:
-        own = repeatability_percent if report.repeatability_percent is None else report.repeatability_percent
-        return own if asked is None else asked
-
-    entries = (_entry_of(folder, repeatability) for folder in training_folders(root))
-    wanted = _once_each([entry for entry in entries if _is_wanted(entry, query)])
-    if query.verify:
+    entries = (_entry_of(folder, repeatability_percent) for folder in training_folders(root))
+    wanted = _once_each([entry for entry in entries if _is_wanted(entry, since, until, dag)])
+    if verify:
         wanted = [_verified(root, entry) for entry in wanted]
     runs = [entry for entry in wanted if isinstance(entry, SavingsRun)]
     return Savings(
         generated_at=now,
-        since=query.since,
-        until=query.until,
-        dag=query.dag,
-        ledgers_verified=query.verify,
-        repeatability_percent=repeatability_percent if asked is None else asked,
-        repeatability_for_all=asked is not None,
+        since=since,
+        until=until,
+        dag=dag,
+        ledgers_verified=verify,
+        repeatability_percent=repeatability_percent,
         groups=groups_of(runs),
         left_out=tuple(entry for entry in wanted if isinstance(entry, LeftOut)),
         runs=tuple(sorted(runs, key=lambda run: (run.ended_at, run.folder))),
@@ -166,11 +154,8 @@ def _of_run(root: Path, path: Path, *, dag: str | None) -> Iterator[TrainingFold
 
 
 def _folders(path: Path) -> list[Path]:
-    try:
-        with os.scandir(path) as found:
-            return sorted(Path(entry.path) for entry in found if entry.is_dir() and not entry.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    entries = path.iterdir() if path.is_dir() else ()
+    return sorted(entry for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _has_any(path: Path, names: Sequence[str]) -> bool:
@@ -181,58 +166,62 @@ def _has_any(path: Path, names: Sequence[str]) -> bool:
 
 
 Entry = SavingsRun | LeftOut
-_Repeatability = Callable[[Report], float]
-"""Within how many percent a change of energy per sample is not counted, for a report."""
 
 
-def _entry_of(folder: TrainingFolder, repeatability: _Repeatability) -> Entry:
+def _entry_of(folder: TrainingFolder, repeatability_percent: float | None) -> Entry:
     """Read a training's record, decisions and report; what cannot be accounted is a reason, never an exception."""
     file = folder.path / "record.json"
     if not file.exists():
-        return _left_out(folder, _without_record(folder))
+        return _without_record(folder, _not_recorded(folder))
     try:
         record = read_record(file)
     except ArtifactError as error:
-        return _left_out(folder, f"its record.json {str(error).removeprefix(f'{file}: ')}")
-    if unvalued := unvalued_energy_reasons(record, "run"):
-        return _left_out(folder, unvalued[0], record)
-    return _savings_run(folder, record, repeatability)
+        return _without_record(folder, f"its record.json {str(error).removeprefix(f'{file}: ')}")
+    run = _savings_run(folder, record, repeatability_percent)
+    unvalued = unvalued_energy_reasons(record, "run")
+    return _left_out(run, unvalued[0]) if unvalued else run
 
 
-def _without_record(folder: TrainingFolder) -> str:
-    if (folder.path / "ledger.jsonl").exists():
+def _not_recorded(folder: TrainingFolder) -> str:
+    ledger = folder.path / "ledger.jsonl"
+    if ledger.exists() and ledger.stat().st_size:  # one without a line is of a run that ended before it measured
         return "it has a ledger but no record: it is still running, or was killed; `lowtide settle` recovers it"
     last = next(newest_decisions(*decision_files(folder.path)), None)
     return _NOT_STARTED.get(last.action if last else "", "it left neither record nor ledger")
 
 
-def _left_out(folder: TrainingFolder, reason: str, record: AnyRecord | None = None) -> LeftOut:
+def _without_record(folder: TrainingFolder, reason: str) -> LeftOut:
+    return LeftOut(dag=folder.dag, folder=folder.name, reason=reason, last_change=folder.last_change())
+
+
+def _left_out(run: SavingsRun, reason: str) -> LeftOut:
     return LeftOut(
-        dag=folder.dag,
-        folder=folder.name,
+        dag=run.dag,
+        folder=run.folder,
         reason=reason,
-        last_change=folder.last_change() if record is None else _real(record, record.ended_at),
-        energy_kwh=None if record is None else record.energy_kwh.total,
-        emissions_gco2eq=None if record is None else record.emissions_gco2eq,
+        last_change=run.ended_at,
+        energy_kwh=run.energy_kwh,
+        emissions_gco2eq=run.emissions_gco2eq,
     )
 
 
-def _savings_run(folder: TrainingFolder, record: AnyRecord, repeatability: _Repeatability) -> SavingsRun:
-    basis, delay, bounds = _basis(record), _delay(folder, record), record.uncertainty
-    finished, ended_at = isinstance(record, TrainingRecord), _real(record, record.ended_at)
-    waiting, efficiency = _avoided(folder, record, basis, delay, repeatability)
+def _savings_run(folder: TrainingFolder, record: AnyRecord, repeatability_percent: float | None) -> SavingsRun:
+    delay, bounds = _delay(folder, record), record.uncertainty
+    finished, ended_at = isinstance(record, TrainingRecord), record.real(record.ended_at)
+    no_waiting, efficiency = _no_waiting(folder, record, delay), _efficiency(folder, record, repeatability_percent)
+    avoided, low, high = (None, None, None) if no_waiting else avoided_with_bounds(record)
     return SavingsRun(
         run_id=record.run_id,
         dag=_dag(folder, record),
         folder=folder.name,
         model=found.group(1) if (found := _MODEL.match(record.comparison_key)) else record.comparison_key,
         zone=record.zone,
-        basis=basis,
+        basis=_basis(record),
         signal_type=record.signal_type,
         emission_factor_type=record.emission_factor_type,
         measuring_scope=record.measuring_scope,
         policy=record.policy,
-        started_at=_real(record, record.started_at),
+        started_at=record.real(record.started_at),
         ended_at=ended_at,
         month=f"{ended_at:%Y-%m}",
         finished=finished,
@@ -243,18 +232,18 @@ def _savings_run(folder: TrainingFolder, record: AnyRecord, repeatability: _Repe
         emissions_gco2eq=record.emissions_gco2eq,
         emissions_low_gco2eq=bounds.emissions_low_gco2eq if bounds else None,
         emissions_high_gco2eq=bounds.emissions_high_gco2eq if bounds else None,
-        unsettled_gco2eq=record.emissions_gco2eq * _unsettled_share(record),
+        unsettled_gco2eq=record.emissions_gco2eq * min(1.0, unsettled_share(record.intensity_kinds)),
         waited=delay.waited,
         wait_s=delay.waited_s,
         paused_s=delay.paused_s,
         deadline=delay.deadline,
         deadline_met=record.ended_at <= delay.deadline if finished and delay.deadline else None,
-        avoided_by_waiting_gco2eq=waiting.gco2eq,
-        avoided_by_waiting_low_gco2eq=waiting.low_gco2eq,
-        avoided_by_waiting_high_gco2eq=waiting.high_gco2eq,
-        waiting_not_counted=waiting.reasons,
-        avoided_by_efficiency_gco2eq=efficiency.gco2eq,
-        efficiency_not_counted=efficiency.reasons,
+        avoided_by_waiting_gco2eq=avoided,
+        avoided_by_waiting_low_gco2eq=low,
+        avoided_by_waiting_high_gco2eq=high,
+        waiting_not_counted=tuple(no_waiting),
+        avoided_by_efficiency_gco2eq=efficiency.avoided_gco2eq,
+        efficiency_not_counted=tuple(efficiency.not_counted),
         repeatability_percent=efficiency.repeatability_percent,
         ledger_sha256=record.ledger_sha256,
     )
@@ -279,77 +268,53 @@ def _dag(folder: TrainingFolder, record: AnyRecord) -> str | None:
     return dag if separator and folder.dag is not None else folder.dag
 
 
-def _unsettled_share(record: AnyRecord) -> float:
-    kinds = record.intensity_kinds
-    return min(1.0, sum(kinds.get(kind, 0.0) for kind in (IntensityKind.FORECAST, IntensityKind.CACHED)))
-
-
-def _real(record: AnyRecord, time: datetime) -> datetime:
-    return as_utc(time if record.replay is None else record.replay.real(time))
-
-
 # What may be counted as avoided: by waiting, where the record supports it; by efficiency, where the run's report claims it.
 
 
-class _Avoided(NamedTuple):
-    """Grams, with bounds where they are known; None with the reasons where nothing may be counted."""
+def _no_waiting(folder: TrainingFolder, record: AnyRecord, delay: Delay) -> list[str]:
+    """Return why what waiting avoided is not counted; simulated savings may be unsettled, for they are never added to measured ones."""
+    if folder.superseded or not isinstance(record, TrainingRecord):
+        return [_NO_RESULT[folder.superseded]]
+    rules = (incomplete_energy_reasons,) if simulated_reasons(record, "run") else UNSOUND
+    return [reason for rule in rules for reason in rule(record, "run")] + waiting_reasons(record, delay)
 
-    gco2eq: float | None = None
-    low_gco2eq: float | None = None
-    high_gco2eq: float | None = None
-    reasons: tuple[str, ...] = ()
+
+class _Efficiency(NamedTuple):
+    """Grams avoided, or why none are counted; the repeatability is None where there is no report."""
+
+    avoided_gco2eq: float | None = None
+    not_counted: Sequence[str] = ()
     repeatability_percent: float | None = None
 
 
-def _avoided(
-    folder: TrainingFolder, record: AnyRecord, basis: Basis, delay: Delay, repeatability: _Repeatability
-) -> tuple[_Avoided, _Avoided]:
-    """Return what waiting avoided, and what efficiency did."""
-    if folder.superseded or not isinstance(record, TrainingRecord):
-        nothing = _Avoided(reasons=("it was trained again since" if folder.superseded else "it did not finish",))
-        return nothing, nothing
-    if reasons := _waiting_barred(record, basis, delay):
-        waiting = _Avoided(reasons=tuple(reasons))
-    else:
-        found = waiting_of(record)
-        waiting = _Avoided(found.avoided_gco2eq, found.avoided_low_gco2eq, found.avoided_high_gco2eq)
-    return waiting, _by_efficiency(folder.report, record, repeatability)
-
-
-def _waiting_barred(record: TrainingRecord, basis: Basis, delay: Delay) -> list[str]:
-    if delay.waited is False and record.policy != "immediate":
-        return ["the run did not wait for the grid, by its decisions; time in a queue is no saving"]
-    if basis == "simulated" and record.policy != "immediate" and record.counterfactual is not None:
-        return incomplete_energy_reasons(record, "run")  # simulated savings are never added to measured ones
-    reasons = [reason for rule in _UNSOUND for reason in rule(record, "run")] + counterfactual_reasons(record)
-    queue = queue_reason(record, delay.queued_s) if delay.waited else None
-    return reasons or ([queue] if queue else [])
-
-
-def _by_efficiency(report: Path, record: TrainingRecord, repeatability: _Repeatability) -> _Avoided:
+def _efficiency(folder: TrainingFolder, record: AnyRecord, repeatability_percent: float | None) -> _Efficiency:
     """Return the energy that the baseline's energy per sample would have taken beyond the run's, at the run's own intensity.
 
     Not the efficiency's part of the change: that is weighed by the baseline's emissions too, and after a cleaner week would
     be more grams than the run could have emitted at all. Only where the run's report claims efficiency, and where its own
     change is beyond the repeatability it was written with: the noise of one baseline is in every run compared with it, and adds up.
     """
+    if folder.superseded or not isinstance(record, TrainingRecord):
+        return _Efficiency(not_counted=[_NO_RESULT[folder.superseded]])
     try:
-        found = Report.model_validate_json(report.read_bytes())
+        report = Report.model_validate_json(folder.report.read_bytes())
     except FileNotFoundError:
-        return _Avoided(reasons=("there is no report of this run; its compare task, or `lowtide compare`, writes one",))
+        return _Efficiency(
+            not_counted=["there is no report of this run; its compare task, or `lowtide compare`, writes one"]
+        )
     except (OSError, ValidationError):
-        return _Avoided(reasons=("its report cannot be read",))
-    percent = repeatability(found)
-    if reasons := _efficiency_barred(found, record):
-        return _Avoided(reasons=tuple(reasons), repeatability_percent=percent)
-    sides = [_energy_per_sample_kwh(side) for side in _baselines(found)]
-    before, now = math.fsum(sides) / len(sides), _energy_per_sample_kwh(found.run)
+        return _Efficiency(not_counted=["its report cannot be read"])
+    percent = report.repeatability_percent if repeatability_percent is None else repeatability_percent
+    if reasons := _efficiency_barred(report, record):
+        return _Efficiency(None, reasons, percent)
+    sides = [_energy_per_sample_kwh(side) for side in runs_of(report, "baseline")]
+    before, now = math.fsum(sides) / len(sides), _energy_per_sample_kwh(report.run)
     if not before or not now:
-        return _Avoided(reasons=("there is no energy per sample to compare",), repeatability_percent=percent)
+        return _Efficiency(None, ["there is no energy per sample to compare"], percent)
     if abs(now / before - 1.0) <= percent / 100.0:
         reason = f"its energy per sample has no measurable change (within {percent_text(percent)})"
-        return _Avoided(reasons=(reason,), repeatability_percent=percent)
-    return _Avoided(record.emissions_gco2eq * (before / now - 1.0), repeatability_percent=percent)
+        return _Efficiency(None, [reason], percent)
+    return _Efficiency(record.emissions_gco2eq * (before / now - 1.0), (), percent)
 
 
 def _efficiency_barred(found: Report, record: TrainingRecord) -> list[str]:
@@ -361,19 +326,13 @@ def _efficiency_barred(found: Report, record: TrainingRecord) -> list[str]:
         return ["its report is about several runs, not about this one"]
     differing = [d.label for d in found.fairness.differences if d.bars != "nothing"]
     reasons = [f"{label} differs from the baseline's" for label in differing]
-    for side, who in (*((baseline, "baseline") for baseline in _baselines(found)), (found.run, "run")):
+    for side, who in (*((baseline, "baseline") for baseline in runs_of(found, "baseline")), (found.run, "run")):
         reasons += estimated_energy_reasons(side, who)
     counted = found.controllable is not None and "efficiency" in found.controllable.parts
     return list(dict.fromkeys(reasons)) or ([] if counted else ["its report does not count efficiency"])
 
 
-def _baselines(found: Report) -> tuple[RunFigures, ...]:
-    if found.replicates is not None:
-        return found.replicates.baselines
-    return () if found.baseline is None else (found.baseline,)
-
-
-def _energy_per_sample_kwh(side: RunFigures) -> float:
+def _energy_per_sample_kwh(side: TrainingRecord) -> float:
     """Return the energy per sample after PUE; 0 without a sample."""
     return side.energy_kwh.total * side.pue / side.samples if side.samples else 0.0
 
@@ -381,31 +340,28 @@ def _energy_per_sample_kwh(side: RunFigures) -> float:
 # Which entries count.
 
 
-def _is_wanted(entry: Entry, query: SavingsQuery) -> bool:
+def _is_wanted(entry: Entry, since: datetime | None, until: datetime | None, dag: str | None) -> bool:
     time = entry.ended_at if isinstance(entry, SavingsRun) else entry.last_change
-    after = query.since is None or time >= query.since
-    before = query.until is None or time < query.until
-    return after and before and query.dag in (None, entry.dag, entry.folder.split("/")[1])
+    after = since is None or time >= since
+    before = until is None or time < until
+    return after and before and dag in (None, entry.dag, entry.folder.split("/")[1])
 
 
 def _once_each(entries: Sequence[Entry]) -> list[Entry]:
     """Leave out copies of a run's folder, which may be of an earlier state: before the training resumed, or was settled."""
-    kept: dict[tuple[str, datetime], SavingsRun] = {}
+    best: dict[tuple[str, datetime], SavingsRun] = {}
     for run in entries:
         if isinstance(run, SavingsRun):
-            first = kept.setdefault((run.run_id, run.started_at), run)
-            kept[run.run_id, run.started_at] = max(first, run, key=_progress)
-    folders = {key: run.folder for key, run in kept.items()}
+            key = (run.run_id, run.started_at)
+            best[key] = max(
+                best.get(key, run), run, key=lambda one: (one.finished, one.energy_kwh, -one.unsettled_gco2eq)
+            )
     return [
-        _out(entry, f"it is a copy of {folder}")
-        if isinstance(entry, SavingsRun) and (folder := folders[entry.run_id, entry.started_at]) != entry.folder
+        _left_out(entry, f"it is a copy of {folder}")
+        if isinstance(entry, SavingsRun) and (folder := best[entry.run_id, entry.started_at].folder) != entry.folder
         else entry
         for entry in entries
     ]
-
-
-def _progress(run: SavingsRun) -> tuple[bool, float, float]:
-    return run.finished, run.energy_kwh, -run.unsettled_gco2eq
 
 
 def _verified(root: Path, entry: Entry) -> Entry:
@@ -414,33 +370,18 @@ def _verified(root: Path, entry: Entry) -> Entry:
     try:
         same = sha256_of(root / entry.folder / "ledger.jsonl") == entry.ledger_sha256
     except OSError as error:
-        return _out(entry, f"its ledger cannot be read ({error.strerror})")
-    return entry if same else _out(entry, "its ledger has changed since its record was written")
-
-
-def _out(run: SavingsRun, reason: str) -> LeftOut:
-    return LeftOut(
-        dag=run.dag,
-        folder=run.folder,
-        reason=reason,
-        last_change=run.ended_at,
-        energy_kwh=run.energy_kwh,
-        emissions_gco2eq=run.emissions_gco2eq,
-    )
+        return _left_out(entry, f"its ledger cannot be read ({error.strerror})")
+    return entry if same else _left_out(entry, "its ledger has changed since its record was written")
 
 
 # Sums of runs whose figures mean the same thing: one basis, one signal type, one emission factor type.
 
 
-_Key = tuple[str | None, str | None]
-
-
 def groups_of(runs: Sequence[SavingsRun]) -> tuple[Group, ...]:
     """Return the groups that there are runs of: measured ones first, simulated ones last."""
-    keys = {(run.basis, run.signal_type, run.emission_factor_type) for run in runs}
     return tuple(
-        _group([run for run in runs if (run.basis, run.signal_type, run.emission_factor_type) == key])
-        for key in sorted(keys, key=lambda key: (_BASES.index(key[0]), *key[1:]))
+        _group(part)
+        for part in _split(runs, lambda run: (_BASES.index(run.basis), run.signal_type, run.emission_factor_type))
     )
 
 
@@ -482,18 +423,21 @@ def _group(runs: Sequence[SavingsRun]) -> Group:
         emission_factor_type=first.emission_factor_type,
         measuring_scopes=dict(sorted(Counter(run.measuring_scope for run in runs).items())),
         total=figures_of(runs),
-        by_month=_parts(runs, lambda run: (run.month, None)),
-        by_model=_parts(runs, lambda run: (None, run.model)),
-        cells=_parts(runs, lambda run: (run.month, run.model)),
+        by_month=_parts(runs, month=True),
+        by_model=_parts(runs, model=True),
+        cells=_parts(runs, month=True, model=True),
     )
 
 
-def _parts(runs: Sequence[SavingsRun], key_of: Callable[[SavingsRun], _Key]) -> tuple[Part, ...]:
-    found: dict[_Key, list[SavingsRun]] = {}
-    for run in runs:
-        found.setdefault(key_of(run), []).append(run)
-    ordered = sorted(found.items(), key=lambda item: tuple(part or "" for part in item[0]))
-    return tuple(Part(month=month, model=model, figures=figures_of(part)) for (month, model), part in ordered)
+def _parts(runs: Sequence[SavingsRun], *, month: bool = False, model: bool = False) -> tuple[Part, ...]:
+    return tuple(
+        Part(month=part[0].month if month else None, model=part[0].model if model else None, figures=figures_of(part))
+        for part in _split(runs, lambda run: (run.month * month, run.model * model))
+    )
+
+
+def _split(runs: Sequence[SavingsRun], key: Callable[[SavingsRun], tuple[int | str, ...]]) -> list[list[SavingsRun]]:
+    return [list(part) for _, part in groupby(sorted(runs, key=key), key=key)]
 
 
 def _sum_if_all(values: Iterable[float | None]) -> float | None:

@@ -1,18 +1,12 @@
-"""The model of ``savings.json``: every run, and sums of what may be summed.
+"""The model of ``savings.json``: every run, and sums of what may be summed."""
 
-``python -m lowtide.report.savings_model`` renews ``savings.schema.json`` after a change.
-"""
-
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from lowtide.io import write_json_atomically
-from lowtide.records import EmissionFactorType, Frozen, NonNegative, SignalType, schema_text
+from lowtide.records import EmissionFactorType, Frozen, NonNegative, SignalType
 
-SAVINGS_SCHEMA_VERSION: Final = "1.0"
-SAVINGS_SCHEMA = Path(__file__).parents[1] / "schemas" / "savings.schema.json"
+SAVINGS_SCHEMA_VERSION: Final = "1.1"
 
 Basis = Literal["measured", "estimated_energy", "simulated"]
 """Simulated: modelled or replayed intensity, or replayed energy, above 5 %. Estimated: energy by TDP or constants, above 5 %."""
@@ -129,24 +123,17 @@ class Group(Frozen):
 class Savings(Frozen):
     """A deployment's runs over a span of time. Avoided by waiting and by efficiency are counted apart and not added up."""
 
-    schema_version: Literal["1.0"] = SAVINGS_SCHEMA_VERSION
+    schema_version: Literal["1.1"] = SAVINGS_SCHEMA_VERSION
     generated_at: AwareDatetime
     since: Annotated[AwareDatetime | None, Field(description="runs that ended at this time or later")]
     until: Annotated[AwareDatetime | None, Field(description="runs that ended before this time")]
     dag: Annotated[str | None, Field(description="null = all")]
     ledgers_verified: Annotated[bool, Field(description="whether each ledger was compared with its record's checksum")]
     repeatability_percent: Annotated[
-        float,
-        Field(
-            description="a change within this is not claimed for efficiency, where the run's report does not say its own"
-        ),
+        float | None,
+        Field(description="a change of energy per sample within this is not counted; null = that of each run's report"),
     ]
-    repeatability_for_all: Annotated[bool, Field(description="true: it was asked for, and holds for every run")] = False
     groups: tuple[Group, ...]
     left_out: tuple[LeftOut, ...]
     runs: tuple[SavingsRun, ...]
     notes: tuple[str, ...]
-
-
-if __name__ == "__main__":
-    write_json_atomically(SAVINGS_SCHEMA, schema_text(Savings))

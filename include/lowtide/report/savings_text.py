@@ -11,7 +11,7 @@ from typing import Any
 from lowtide import units
 from lowtide.report.savings_model import Figures, Group, Part, Savings, SavingsRun
 from lowtide.report.text import plain
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 # As CSV: text that a spreadsheet would take for a formula is made plain text. A sum is in no file: lines of different bases
 # must not be added up, and a pivot of one basis does the rest.
@@ -25,7 +25,7 @@ _FORMULA = re.compile(r"(^|[;,]\s*[\"']*)(?=[=+\-@＝＋－＠])")
 def cells_csv(savings: Savings) -> str:
     """Return one line for each model in each month of each group."""
     rows = [
-        {**_names(group), "month": part.month, "model": part.model, **part.figures.model_dump()}
+        {**group.model_dump(include=set(_GROUP)), "month": part.month, "model": part.model, **part.figures.model_dump()}
         for group in savings.groups
         for part in group.cells
     ]
@@ -39,10 +39,6 @@ def runs_csv(savings: Savings) -> str:
     return _csv((*SavingsRun.model_fields, "left_out"), rows)
 
 
-def _names(group: Group) -> dict[str, str]:
-    return {name: getattr(group, name) for name in _GROUP}
-
-
 def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(columns), extrasaction="ignore", lineterminator="\n")
@@ -54,7 +50,7 @@ def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
 def _cell(value: Any) -> Any:
     """Return what a cell holds; what is not known is empty, never a zero."""
     if isinstance(value, datetime):
-        return format_moment(value)
+        return format_time(value)
     if isinstance(value, list | tuple):
         value = "; ".join(map(str, value))
     if not isinstance(value, str):
@@ -109,7 +105,7 @@ def left_out(savings: Savings) -> list[str]:
 
 def repeatability_remarks(savings: Savings, default_percent: float) -> Iterator[str]:
     """Yield the repeatability within which a change of energy per sample is not measurable, where it is not the default."""
-    if savings.repeatability_for_all:
+    if savings.repeatability_percent is not None:
         yield f"a change of energy per sample within {savings.repeatability_percent:g} % is not measurable, in every run"
         return
     own = Counter(run.repeatability_percent for run in savings.runs if run.repeatability_percent is not None)

@@ -7,6 +7,7 @@ that is exactly Welch's interval (Biometrika 34, 1947); for a quotient of sums i
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean, stdev, variance
 from typing import TypeVar
 
 from lowtide.records import EmissionsInterval, TrainingRecord
@@ -27,7 +28,6 @@ _Item = TypeVar("_Item")
 Figures = Callable[[Sequence[Sequence[_Item]]], Mapping[str, float | None]]
 """From groups of runs to figures by name; None where one is not known."""
 
-_Bounds = Callable[[EmissionsInterval], tuple[float, float]]
 _Records = Sequence[TrainingRecord]
 
 
@@ -41,10 +41,10 @@ def t_975(degrees_of_freedom: float) -> float:
 
 def spread_of(values: Sequence[float]) -> Spread:
     """Return mean, standard deviation and the 95 % interval of the mean; one value has neither of the latter."""
-    n, mean = len(values), math.fsum(values) / len(values)
+    n, mean = len(values), fmean(values)
     if n == 1:
         return Spread(runs=1, mean=mean, standard_deviation=None, interval=None)
-    deviation = math.sqrt(_variance(values))
+    deviation = stdev(values)
     half = t_975(n - 1) * deviation / math.sqrt(n)
     return Spread(runs=n, mean=mean, standard_deviation=deviation, interval=Interval(low=mean - half, high=mean + half))
 
@@ -71,17 +71,12 @@ def intervals_of(figures: Figures[_Item], groups: Sequence[Sequence[_Item]]) -> 
 
 
 def _welch_half_width(groups: Sequence[Sequence[float]]) -> float:
-    variances = [_variance(group) / len(group) for group in groups]
+    variances = [variance(group) / len(group) for group in groups]
     total = math.fsum(variances)
     if total == 0:
         return 0.0
     inverse = math.fsum((v / total) ** 2 / (len(group) - 1) for v, group in zip(variances, groups, strict=True))
     return t_975(1.0 / inverse) * math.sqrt(total)
-
-
-def _variance(values: Sequence[float]) -> float:
-    mean = math.fsum(values) / len(values)
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
 def known_errors(baselines: _Records, runs: _Records, *, same_meters: bool, comparable: bool) -> KnownErrors | None:
@@ -93,35 +88,32 @@ def known_errors(baselines: _Records, runs: _Records, *, same_meters: bool, comp
     """
     if not baselines or any(record.uncertainty is None for record in (*baselines, *runs)):
         return None
-    if not comparable:
-        return KnownErrors(emissions_percent=None, energy_per_sample_percent=None, same_meters=same_meters)
+    emissions, energy_per_sample = None, None
+    if comparable:
+        sides = ((side, len(side)) for side in (baselines, runs))
+        emissions = _change(
+            *(_bounds(*side, lambda u: (u.emissions_low_gco2eq, u.emissions_high_gco2eq)) for side in sides)
+        )
+        energy_per_sample = energy_per_sample_bounds(baselines, runs)
     return KnownErrors(
-        emissions_percent=_change(
-            _mean(baselines, lambda u: (u.emissions_low_gco2eq, u.emissions_high_gco2eq)),
-            _mean(runs, lambda u: (u.emissions_low_gco2eq, u.emissions_high_gco2eq)),
-        ),
-        energy_per_sample_percent=energy_per_sample_bounds(baselines, runs),
-        same_meters=same_meters,
+        emissions_percent=emissions, energy_per_sample_percent=energy_per_sample, same_meters=same_meters
     )
 
 
 def energy_per_sample_bounds(baselines: _Records, runs: _Records) -> Interval | None:
     """Return the bounds of the change in kWh per sample, before PUE, in percent; None where they are not known."""
-    before, after = (_per_sample(side) for side in (baselines, runs))
-    return None if before is None or after is None else _change(before, after)
-
-
-def _per_sample(records: _Records) -> tuple[float, float] | None:
-    samples = sum(record.samples for record in records)
-    if samples == 0 or any(record.uncertainty is None for record in records):
+    sides = [(side, sum(record.samples for record in side)) for side in (baselines, runs)]
+    if any(samples == 0 for _, samples in sides) or any(r.uncertainty is None for r in (*baselines, *runs)):
         return None
-    low, high = _mean(records, lambda u: (u.energy_low_kwh, u.energy_high_kwh))
-    return low * len(records) / samples, high * len(records) / samples
+    return _change(*(_bounds(*side, lambda u: (u.energy_low_kwh, u.energy_high_kwh)) for side in sides))
 
 
-def _mean(records: _Records, bounds: _Bounds) -> tuple[float, float]:
-    found = [bounds(record.uncertainty) for record in records if record.uncertainty is not None]
-    return math.fsum(low for low, _ in found) / len(found), math.fsum(high for _, high in found) / len(found)
+def _bounds(
+    records: _Records, number: int, read: Callable[[EmissionsInterval], tuple[float, float]]
+) -> tuple[float, float]:
+    """Return the sums of the records' lower and of their upper bounds, divided by a number of runs or samples."""
+    found = [read(record.uncertainty) for record in records if record.uncertainty is not None]
+    return math.fsum(low for low, _ in found) / number, math.fsum(high for _, high in found) / number
 
 
 def _change(before: tuple[float, float], after: tuple[float, float]) -> Interval | None:

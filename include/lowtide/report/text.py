@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lowtide import units
-from lowtide.records import Counterfactual, IntensityKind
-from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, missing_emissions_text
+from lowtide.records import Counterfactual, IntensityKind, TrainingRecord
+from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, missing_emissions_text, unsettled_share
 from lowtide.report.figures import (
     DETAILS,
     EMISSIONS,
@@ -26,7 +26,7 @@ from lowtide.report.figures import (
     runs_of,
     spread_of,
 )
-from lowtide.report.model import PerfectForesight, Report, RunFigures, Spread, Waiting
+from lowtide.report.model import PerfectForesight, Report, Spread, Waiting
 
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
 _MARKUP = re.compile(r"([\\`*\[\]|~#]|(?<=:)/(?=/)|(?<=www)\.)", re.IGNORECASE)
@@ -59,37 +59,31 @@ def render_table(report: Report) -> list[Row]:
 
     With several runs a side, figures are means with half their 95 % interval, and texts are those of all runs.
     """
-    rows = [row for figure in FIGURES for row in (_figure_row(report, figure), *_detail_rows(report, figure))]
-    if report.replicates is None:
-        return [*rows, *_detail_rows(report, None)]
-    baselines, runs = report.replicates.baselines, report.replicates.runs
-    count = ("Runs", str(len(baselines)) if baselines else "-", str(len(runs)), "")
-    waits = [
+    repeated, sides = report.replicates is not None, (runs_of(report, "baseline"), runs_of(report, "run"))
+    before, after = (str(len(side) or "-") for side in sides)
+    rows: list[Row] = [("Runs", before, after, "")] if repeated else []
+    for figure in FIGURES:
+        before, after = (_cell(report, figure, side) for side in ("baseline", "run"))
+        rows.append((figure.label, before, after, figure.change_in(report.changes)))
+        rows += [] if repeated else _detail_rows(sides, figure)
+    rows += [
         (figure.label, "", _mean(spread, units.percent_text), "")
         for figure in WAIT_FIGURES
         if (spread := spread_of(report, "run", figure.key))
     ]
-    return [count, *rows, *waits, *_detail_rows(report, None)]
-
-
-def _figure_row(report: Report, figure: Figure) -> Row:
-    before, after = (_cell(report, figure, side) for side in ("baseline", "run"))
-    return (figure.label, before, after, figure.change_in(report.changes))
+    return [*rows, *_detail_rows(sides, None)]
 
 
 def _cell(report: Report, figure: Figure, side: Side) -> str:
     if report.replicates is not None:
         return _mean(spread_of(report, side, figure.key), figure.write)
-    runs = runs_of(report, side)
-    return plain(figure.text(runs[0])) if runs else "-"
+    return "".join(plain(figure.write(figure.read(run)) + figure.note(run)) for run in runs_of(report, side)) or "-"
 
 
-def _detail_rows(report: Report, after: Figure | None) -> Iterator[Row]:
-    if report.replicates is not None and after is not None:
-        return
+def _detail_rows(sides: Sequence[Sequence[TrainingRecord]], after: Figure | None) -> Iterator[Row]:
     for detail in DETAILS:
         if detail.after is after:
-            before, now = (_all(runs_of(report, side), detail.write) for side in ("baseline", "run"))
+            before, now = (plain(", ".join(dict.fromkeys(map(detail.write, side)))) or "-" for side in sides)
             if now != units.NONE_TEXT:  # a run without bounds or score
                 yield (detail.label, before, now, "")
 
@@ -103,17 +97,11 @@ def _mean(spread: Spread | None, text: Callable[[float], str]) -> str:
     return f"{text(spread.mean)} ± {text(half if half > _ROUNDING * abs(spread.mean) else 0.0)}"
 
 
-def _all(runs: Sequence[RunFigures], write: Callable[[RunFigures], str]) -> str:
-    return plain(", ".join(dict.fromkeys(map(write, runs)))) or "-"
-
-
 # A comparison in at most ten lines, for the log of the task that made it.
 
 
-MOST_LINES = 10
 _MOST_REASONS = 3
 _STATUS = {"claimed": "", "simulated": ", simulated", "withheld": ", not claimed", "no_baseline": ""}
-_UNSETTLED = (IntensityKind.FORECAST, IntensityKind.CACHED)
 
 
 def summary_lines(report: Report, paths: Mapping[str, Path]) -> list[str]:
@@ -170,7 +158,7 @@ def _valuation(report: Report) -> str:
         return ", simulated"
     at_submission = report.run.counterfactual
     for kinds in (report.run.intensity_kinds, at_submission.intensity_kinds if at_submission else {}):
-        if sum(kinds.get(kind, 0.0) for kind in _UNSETTLED) > CLAIM_LIMIT_SHARE:
+        if unsettled_share(kinds) > CLAIM_LIMIT_SHARE:
             return ", valued at forecasts, not yet settled"
     return ""
 
@@ -215,8 +203,7 @@ def _wait_itself(waiting: Waiting, *, several: bool) -> Iterator[str]:
 def _range(waiting: Waiting) -> str:
     if waiting.avoided_low_gco2eq is None or waiting.avoided_high_gco2eq is None or not waiting.avoided_gco2eq:
         return ""
-    ends = sorted(map(abs, (waiting.avoided_low_gco2eq, waiting.avoided_high_gco2eq)))
-    low, high = map(units.grams_text, ends)
+    low, high = map(units.grams_text, sorted(map(abs, (waiting.avoided_low_gco2eq, waiting.avoided_high_gco2eq))))
     return f": between {low} and {high} by the meter's known error, on which the percentage does not depend"
 
 
@@ -249,15 +236,15 @@ def _foresight(best: PerfectForesight) -> Iterator[str]:
 # Data quality: where intensity and energy come from, how certain the changes are, and whether the runs are comparable.
 
 
-Facts = tuple[tuple[str, tuple[str, ...]], ...]
+Facts = list[tuple[str, list[str]]]
 """Names, each with its lines."""
 
-BARRED = {
+_BARRED = {
     "comparison": "any claim about the change",
     "efficiency": "a claim about efficiency or the total",
     "nothing": "nothing",
 }
-KIND_MEANING = {"estimated": "estimated by the provider", "cached": "last good reading"}
+_KIND_MEANING = {"estimated": "estimated by the provider", "cached": "last good reading"}
 DIFFERENCE_HEADER = ("Difference", "Baseline", "Run", "Rules out", "Meaning")
 INTERVAL_HEADER = ("Change", "Value", "From", "To")
 
@@ -265,19 +252,26 @@ INTERVAL_HEADER = ("Change", "Value", "From", "To")
 def quality_facts(report: Report) -> Facts:
     """Return what supports and what limits the figures of a comparison."""
     found = (
-        ("Intensity", tuple(_of_both(report, kinds_text))),
-        ("Energy", tuple(_of_both(report, _meters))),
-        ("Known errors", tuple(_known_errors(report))),
-        ("Repetition", tuple(_repetition(report))),
-        ("Comparability", tuple(_comparability(report))),
+        ("Intensity", [*_of_both(report, _kinds_text)]),
+        (
+            "Energy",
+            [
+                *_of_both(
+                    report, lambda run: ", ".join(f"{part} by {how}" for part, kwh, how in _components(run) if kwh)
+                )
+            ],
+        ),
+        ("Known errors", [*_known_errors(report)]),
+        ("Repetition", [*_repetition(report)]),
+        ("Comparability", [*_comparability(report)]),
     )
-    return tuple((name, lines) for name, lines in found if lines)
+    return [(name, lines) for name, lines in found if lines]
 
 
 def difference_rows(report: Report) -> list[tuple[str, ...]]:
     """Return a row for each difference between the sides, those that rule out most first."""
-    ranked = sorted(report.fairness.differences, key=lambda difference: list(BARRED).index(difference.bars))
-    return [(d.label, d.baseline, d.run, BARRED[d.bars], d.why) for d in ranked]
+    ranked = sorted(report.fairness.differences, key=lambda difference: list(_BARRED).index(difference.bars))
+    return [(d.label, d.baseline, d.run, _BARRED[d.bars], d.why) for d in ranked]
 
 
 def interval_rows(report: Report) -> list[tuple[str, ...]]:
@@ -297,13 +291,13 @@ def interval_rows(report: Report) -> list[tuple[str, ...]]:
     ]
 
 
-def kinds_text(valued: RunFigures | Counterfactual) -> str:
+def _kinds_text(valued: TrainingRecord | Counterfactual) -> str:
     """Write which share of the energy is valued at which kind of intensity."""
     kinds = sorted(valued.intensity_kinds.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{KIND_MEANING.get(kind, kind)} {units.percent_text(100 * share)}" for kind, share in kinds)
+    return ", ".join(f"{_KIND_MEANING.get(kind, kind)} {units.percent_text(100 * share)}" for kind, share in kinds)
 
 
-def _of_both(report: Report, write: Callable[[RunFigures], str]) -> Iterator[str]:
+def _of_both(report: Report, write: Callable[[TrainingRecord], str]) -> Iterator[str]:
     now = write(report.run)
     if report.baseline is None:
         yield now
@@ -313,11 +307,7 @@ def _of_both(report: Report, write: Callable[[RunFigures], str]) -> Iterator[str
         yield from (f"this run: {now}", f"baseline: {before}")
 
 
-def _meters(run: RunFigures) -> str:
-    return ", ".join(f"{part} by {method}" for part, kwh, method in _components(run) if kwh)
-
-
-def _components(run: RunFigures) -> Iterator[tuple[str, float, str]]:
+def _components(run: TrainingRecord) -> Iterator[tuple[str, float, str]]:
     """Yield the parts of the energy, each with its kWh and the method by which it was obtained."""
     methods = {str(part): str(method) for part, method in run.energy_kwh.methods.items()}
     for part in ("cpu", "gpu", "ram"):
@@ -365,38 +355,34 @@ def _comparability(report: Report) -> Iterator[str]:
 # The sources of one run's figures.
 
 
-def run_facts(run: RunFigures) -> Facts:
+def run_facts(run: TrainingRecord) -> Facts:
     """Return when and where a run took place, and which methods and files its figures follow from."""
     energy = ", ".join(f"{part} {units.energy_text(kwh)} ({method})" for part, kwh, method in _components(run))
-    found: tuple[tuple[str, list[str]], ...] = (
+    missing, before = missing_emissions_text(run), run.counterfactual
+    found = (
         ("Run", [run.run_id]),
         ("Submitted", [units.timestamp_text(run.submitted_at)]),
         ("Ran", [f"{units.timestamp_text(run.started_at)} to {units.timestamp_text(run.ended_at)}"]),
         ("Zone and signal", [f"{run.zone}; {run.signal_type} signal, {run.emission_factor_type} factors"]),
-        ("Intensity", [*filter(None, [kinds_text(run), _missing(run)])]),
+        (
+            "Intensity",
+            [text for text in (_kinds_text(run), missing and f"emissions are incomplete: {missing}") if text],
+        ),
         ("Settled", _settled(run)),
-        ("Same energy at submission", _at_submission(run.counterfactual)),
+        (
+            "Same energy at submission",
+            [f"{units.grams_text(before.emissions_gco2eq)}, intensity {_kinds_text(before)}"] if before else [],
+        ),
         ("Energy", [f"{energy}; scope {run.measuring_scope.replace('_', ' ')}; PUE {run.pue:g}"]),
         ("Known errors", list(run.uncertainty.basis) if run.uncertainty is not None else []),
         ("Device", [f"{run.device} ({run.device_name}), {run.precision}"]),
         ("Peak memory", [f"{run.peak_memory_kind}, by {run.peak_memory_method}"]),
         ("Configuration", [run.configuration]),
     )
-    return tuple((name, tuple(lines)) for name, lines in found if lines)
+    return [(name, lines) for name, lines in found if lines]
 
 
-def _missing(run: RunFigures) -> str:
-    missing = missing_emissions_text(run)
-    return f"emissions are incomplete: {missing}" if missing else ""
-
-
-def _at_submission(counterfactual: Counterfactual | None) -> list[str]:
-    if counterfactual is None:
-        return []
-    return [f"{units.grams_text(counterfactual.emissions_gco2eq)}, intensity {kinds_text(counterfactual)}"]
-
-
-def _settled(run: RunFigures) -> list[str]:
+def _settled(run: TrainingRecord) -> list[str]:
     settlement = run.settlement
     if settlement is None:
         return []
@@ -423,15 +409,13 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield from _bullets("Reasons", report.headline.reasons)
     yield from ("## What changed", "")
-    yield from (*_table(("Figure", "Baseline", "Run", "Change"), render_table(report)), "")
+    yield from _table(("Figure", "Baseline", "Run", "Change"), render_table(report))
     yield from ("## Why", "")
-    yield from (*_table(("Factor", "Change", "Attribution", "Meaning"), _attribution(report)), "")
+    yield from _table(("Factor", "Change", "Attribution", "Meaning"), _attribution(report))
     yield from _bullets("Effect of waiting", waiting_sentences(report))
     yield from _bullets("Data quality", (f"{name}: {line}" for name, lines in quality_facts(report) for line in lines))
-    if rows := difference_rows(report):
-        yield from (*_table(DIFFERENCE_HEADER, rows), "")
-    if rows := interval_rows(report):
-        yield from (*_table(INTERVAL_HEADER, rows), "")
+    yield from _table(DIFFERENCE_HEADER, difference_rows(report))
+    yield from _table(INTERVAL_HEADER, interval_rows(report))
     yield from _bullets("Notes", report.notes)
     yield from _sources(report)
 
@@ -454,19 +438,15 @@ def _sources(report: Report) -> Iterator[str]:
     yield ""
     for name, runs in (("Baseline", runs_of(report, "baseline")), ("Run", runs_of(report, "run"))):
         for number, run in enumerate(runs, 1):
-            yield from (f"### {name}" if len(runs) == 1 else f"### {name} {number}", "", *_source(run), "")
-
-
-def _source(run: RunFigures) -> Iterator[str]:
-    yield from (f"- {name}: {markdown('; '.join(lines))}" for name, lines in run_facts(run))
-    yield f"- Ledger: {markdown(run.ledger_path)}, sha256 {run.ledger_sha256}"
+            yield from (f"### {name}" if len(runs) == 1 else f"### {name} {number}", "")
+            yield from (f"- {what}: {markdown('; '.join(lines))}" for what, lines in run_facts(run))
+            yield from (f"- Ledger: {markdown(run.ledger_path)}, sha256 {run.ledger_sha256}", "")
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|{' --- |' * len(header)}"
-    for row in rows:
-        yield f"| {' | '.join(markdown(cell) for cell in row)} |"
+    lines = [f"| {' | '.join(map(markdown, row))} |" for row in rows]
+    if lines:
+        yield from (f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *lines, "")
 
 
 def _bullets(title: str, sentences: Iterable[str]) -> Iterator[str]:

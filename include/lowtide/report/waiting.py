@@ -1,16 +1,17 @@
 """What a wait avoided, what it cost in time, and what perfect foresight would have avoided; for several runs, their means."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lowtide.grid.series import IntensityCurve, gaps
-from lowtide.records import IncompleteRecord, IntensityKind, LedgerRow, Reading, RecordedDecision, TrainingRecord
-from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, simulated_reasons
+from lowtide.records import AnyRecord, IntensityKind, LedgerRow, Reading, RecordedDecision, TrainingRecord
+from lowtide.report.data_quality import CLAIM_LIMIT_SHARE, simulated_reasons, unsure_share
 from lowtide.report.model import PerfectForesight, Span, Waiting
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 from lowtide.units import duration_text, percent_text
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Delay(NamedTuple):
     deadline: datetime | None = None
 
 
-def delay_of(run: TrainingRecord | IncompleteRecord, newest_first: Iterable[RecordedDecision]) -> Delay:
+def delay_of(run: AnyRecord, newest_first: Iterable[RecordedDecision]) -> Delay:
     """Return a run's delay.
 
     :param newest_first: decisions; those from before the run's submission and after its end are another run's. No more of
@@ -75,20 +76,6 @@ def _queued_s(stopped: datetime, started: datetime, decided_to_run: Sequence[dat
     return (started - max(between)).total_seconds() if between else 0.0
 
 
-def queue_reason(run: TrainingRecord, queued_s: float | None) -> str | None:
-    """Return why waiting cannot be claimed for a run that was queued for more than 5 % of its delay; None where it can.
-
-    Nothing is claimed of a simulated run, and under replay the seconds that any start takes are hours.
-    """
-    delay_s = run.wait_s + math.fsum((gap.end - gap.start).total_seconds() for gap in run.interruptions)
-    if not queued_s or queued_s <= CLAIM_LIMIT_SHARE * delay_s or simulated_reasons(run, "run"):
-        return None
-    return (
-        f"{duration_text(queued_s)} of the time until the start came after the decision to start: the effects of queue and"
-        " wait on the emissions cannot be separated, and neither is claimed"
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitEvidence:
     """What is known of a run's wait beside its record; all times are policy time.
@@ -96,115 +83,150 @@ class WaitEvidence:
     :param rows: the run's ledger, in time order.
     :param readings: the grid from submission on, in time order without overlap; kinds that are not actual are ignored.
     :param missing: why there are no rows, where there are none.
-    :param waited: whether a decision made it wait or pause; None = its decisions were not kept.
-    :param queued_s: as in ``Delay``.
     """
 
     rows: Sequence[LedgerRow] = ()
     readings: Sequence[Reading] = ()
-    deadline: datetime | None = None
     missing: str | None = None
-    waited: bool | None = None
-    queued_s: float | None = None
+    delay: Delay = field(default_factory=Delay)
 
 
-def waiting_of(run: TrainingRecord, evidence: WaitEvidence | None = None) -> Waiting:
-    """Return what waiting avoided against this run's own energy curve at submission, in grams and percent.
+NO_EVIDENCE = WaitEvidence(missing="the evidence of the wait was not given")
 
-    :param evidence: ledger, readings and decisions; without it perfect foresight is not known.
+
+def waiting_reasons(run: TrainingRecord, delay: Delay) -> list[str]:
+    """Return why what a run's wait did is not controllable; empty where it is. Headline, attribution and savings ask this one.
+
+    In a simulation it is although the intensity at submission is replayed, as all of it is: nothing is claimed there.
     """
-    evidence = evidence or WaitEvidence(missing="the evidence of the wait was not given")
-    avoided = avoided_gco2eq([run])
-    low, high = _bounds(run, avoided)
-    later_s = run.wait_s + paused_s(run)
+    if run.policy == "immediate":
+        return ["the run did not wait for the grid, so there is no waiting to claim"]
+    if delay.waited is False:
+        return [
+            "no decision made the run wait: the time from submission to start was spent in a queue, and time in a queue is"
+            " no saving"
+        ]
+    if run.counterfactual is None:
+        return ["the grid's intensity at submission is not known"]
+    if run.counterfactual.emissions_gco2eq == 0:
+        return ["the emissions at submission are zero, so no percentage exists"]
+    if simulated_reasons(run, "run"):
+        return []
+    if _queue_bars_claim(run, delay):
+        return [
+            f"{duration_text(delay.queued_s or 0.0)} of the time until the start came after the decision to start: the effects"
+            " of queue and wait on the emissions cannot be separated, and neither is claimed"
+        ]
+    unsure = unsure_share(run.counterfactual.intensity_kinds)
+    if unsure > CLAIM_LIMIT_SHARE:
+        return [
+            f"{percent_text(100 * unsure)} of the intensity at submission is forecast, cached, modelled or replayed"
+        ]
+    return []
+
+
+def _queue_bars_claim(run: TrainingRecord, delay: Delay) -> bool:
+    """Whether a run was queued for more than 5 % of its delay; under replay the seconds that any start takes are hours."""
+    delay_s = run.wait_s + _in_gaps_s(run)
+    return (delay.queued_s or 0.0) > CLAIM_LIMIT_SHARE * delay_s and not simulated_reasons(run, "run")
+
+
+def waiting_of(run: TrainingRecord, evidence: WaitEvidence) -> Waiting:
+    """Return what waiting avoided against this run's own energy curve at submission, in grams and percent."""
+    avoided, low, high = avoided_with_bounds(run)
+    delay, later_s = evidence.delay, run.wait_s + paused_s(run)
     best = perfect_foresight_of(run, evidence)
     return Waiting(
         wait_s=run.wait_s,
-        no_wait=_no_wait(run, evidence),
-        queued_s=evidence.queued_s,
-        queue_bars_claim=queue_reason(run, evidence.queued_s) is not None,
+        no_wait=_no_wait(run, delay),
+        queued_s=delay.queued_s,
+        queue_bars_claim=_queue_bars_claim(run, delay),
+        not_claimed=tuple(waiting_reasons(run, delay)),
         avoided_gco2eq=avoided,
         avoided_percent=avoided_percent([run]),
         avoided_low_gco2eq=low,
         avoided_high_gco2eq=high,
         paused_s=paused_s(run),
         later_s=later_s,
-        avoided_gco2eq_per_hour=avoided / (later_s / _S_PER_HOUR) if avoided is not None and later_s > 0 else None,
-        deadline=evidence.deadline,
-        deadline_met=None if evidence.deadline is None else run.ended_at <= evidence.deadline,
+        avoided_gco2eq_per_hour=_per_hour(avoided, later_s),
+        deadline=delay.deadline,
+        deadline_met=None if delay.deadline is None else run.ended_at <= delay.deadline,
         perfect_foresight=best if isinstance(best, PerfectForesight) else None,
         perfect_foresight_unknown=None if isinstance(best, PerfectForesight) else best,
     )
 
 
 def mean_waiting(runs: Sequence[TrainingRecord], waits: Sequence[Waiting]) -> Waiting:
-    """Return the mean of several runs' waits; the deadline was met where all runs met theirs."""
-    avoided = avoided_gco2eq(runs)
-    later_s = _mean([wait.later_s for wait in waits])
+    """Return the mean of several runs' waits, or the only one; the deadline was met where all runs met theirs."""
+    if len(waits) == 1:
+        return waits[0]
+    avoided, later_s = _mean([wait.avoided_gco2eq for wait in waits]), _mean([wait.later_s for wait in waits]) or 0.0
     met = [wait.deadline_met for wait in waits]
     deadlines = {wait.deadline for wait in waits}
     return Waiting(
-        wait_s=_mean([wait.wait_s for wait in waits]),
+        wait_s=_mean([wait.wait_s for wait in waits]) or 0.0,
         no_wait=next((wait.no_wait for wait in waits if wait.no_wait is not None), None),
-        queued_s=_known_mean([wait.queued_s for wait in waits]),
+        queued_s=_mean([wait.queued_s for wait in waits]),
         queue_bars_claim=any(wait.queue_bars_claim for wait in waits),
+        not_claimed=tuple(dict.fromkeys(reason for wait in waits for reason in wait.not_claimed)),
         avoided_gco2eq=avoided,
         avoided_percent=avoided_percent(runs),
-        avoided_low_gco2eq=_known_mean([wait.avoided_low_gco2eq for wait in waits]),
-        avoided_high_gco2eq=_known_mean([wait.avoided_high_gco2eq for wait in waits]),
-        paused_s=_mean([wait.paused_s for wait in waits]),
+        avoided_low_gco2eq=_mean([wait.avoided_low_gco2eq for wait in waits]),
+        avoided_high_gco2eq=_mean([wait.avoided_high_gco2eq for wait in waits]),
+        paused_s=_mean([wait.paused_s for wait in waits]) or 0.0,
         later_s=later_s,
-        avoided_gco2eq_per_hour=avoided / (later_s / _S_PER_HOUR) if avoided is not None and later_s > 0 else None,
+        avoided_gco2eq_per_hour=_per_hour(avoided, later_s),
         deadline=deadlines.pop() if len(deadlines) == 1 else None,
         deadline_met=None if None in met else all(met),
         perfect_foresight_unknown="it differs for each of several runs; compare them one by one",
     )
 
 
-def avoided_gco2eq(runs: Sequence[TrainingRecord]) -> float | None:
-    """Return the mean of the grams avoided; None where a run's intensity at submission is not known."""
-    found = [
-        run.counterfactual.emissions_gco2eq - run.emissions_gco2eq for run in runs if run.counterfactual is not None
-    ]
-    return _mean(found) if len(found) == len(runs) else None
+def avoided_with_bounds(run: AnyRecord) -> tuple[float | None, float | None, float | None]:
+    """Return the grams that waiting avoided, and their bounds by the meter's known errors; None where they are not known.
+
+    The percentage does not depend on the meter's level, the grams do.
+    """
+    if run.counterfactual is None:
+        return None, None, None
+    avoided = run.counterfactual.emissions_gco2eq - run.emissions_gco2eq
+    if run.uncertainty is None or not run.energy_kwh.total:
+        return avoided, None, None
+    bounds = (run.uncertainty.energy_low_kwh, run.uncertainty.energy_high_kwh)
+    low, high = sorted(avoided * kwh / run.energy_kwh.total for kwh in bounds)
+    return avoided, low, high
 
 
 def avoided_percent(runs: Sequence[TrainingRecord]) -> float | None:
-    """Return what was avoided, of all that would have been emitted at submission."""
-    avoided = avoided_gco2eq(runs)
+    """Return what was avoided, of all that would have been emitted at submission; None where that is not known, or zero."""
+    avoided = _mean([avoided_with_bounds(run)[0] for run in runs])
     at_submission = math.fsum(run.counterfactual.emissions_gco2eq for run in runs if run.counterfactual is not None)
     return None if avoided is None or at_submission == 0 else 100.0 * avoided * len(runs) / at_submission
 
 
-def paused_s(run: TrainingRecord) -> float:
+def paused_s(run: AnyRecord) -> float:
     """Return the policy time between a run's attempts; 0 where the policy does not pause, for then they are failures."""
-    if run.policy != _PAUSING:
-        return 0.0
+    return _in_gaps_s(run) if run.policy == _PAUSING else 0.0
+
+
+def _in_gaps_s(run: AnyRecord) -> float:
     return math.fsum((gap.end - gap.start).total_seconds() for gap in run.interruptions)
 
 
-def _no_wait(run: TrainingRecord, evidence: WaitEvidence) -> str | None:
+def _no_wait(run: TrainingRecord, delay: Delay) -> str | None:
     if run.policy == "immediate":
         return "its policy is immediate"
-    return "no decision made it wait" if evidence.waited is False else None
+    return "no decision made it wait" if delay.waited is False else None
 
 
-def _bounds(run: TrainingRecord, avoided: float | None) -> tuple[float | None, float | None]:
-    """Scale the grams by the meter's known errors: the percentage does not depend on the level, the grams do."""
-    if avoided is None or run.uncertainty is None or not run.energy_kwh.total:
-        return None, None
-    bounds = (run.uncertainty.energy_low_kwh, run.uncertainty.energy_high_kwh)
-    ends = [avoided * kwh / run.energy_kwh.total for kwh in bounds]
-    return min(ends), max(ends)
+def _per_hour(avoided_gco2eq: float | None, later_s: float) -> float | None:
+    return None if avoided_gco2eq is None or later_s <= 0 else avoided_gco2eq / (later_s / _S_PER_HOUR)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def _known_mean(values: Sequence[float | None]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None where one is not known."""
     known = [value for value in values if value is not None]
-    return _mean(known) if len(known) == len(values) else None
+    return math.fsum(known) / len(known) if len(known) == len(values) else None
 
 
 # Perfect foresight: the run's own energy in the best place between submission and deadline, on the grid's actual intensities.
@@ -212,13 +234,11 @@ def _known_mean(values: Sequence[float | None]) -> float | None:
 
 _Segments = Sequence[tuple[float, float]]
 """Start and end in seconds from submission, in time order."""
-_Piece = tuple[float, float, int, float]
-"""Start and end in seconds from submission, attempt, and energy in kWh after PUE."""
 
 
 def perfect_foresight_of(run: TrainingRecord, evidence: WaitEvidence) -> PerfectForesight | str:
     """Return the best plan that knew the grid in advance, or a sentence why it is not known."""
-    rows, deadline = evidence.rows, evidence.deadline
+    rows, deadline = evidence.rows, evidence.delay.deadline
     if run.policy == "immediate":
         return "the run did not wait for the grid"
     if evidence.missing is not None or not rows:
@@ -237,7 +257,7 @@ def perfect_foresight_of(run: TrainingRecord, evidence: WaitEvidence) -> Perfect
     if unknown:
         return (
             f"the grid's actual intensity is known for {percent_text(100 * _share(known, window))} of the wait's window"
-            f" only: not from {format_moment(unknown[0][0])}"
+            f" only: not from {format_time(unknown[0][0])}"
         )
     return _best_plan(run, rows, known, window)
 
@@ -271,13 +291,11 @@ def _best_plan(
     edges = [0.0, *(seconds(reading.end) for reading in known[:-1]), seconds(window.end)]
     curve = IntensityCurve(edges, [reading.carbon_intensity_gco2eq_per_kwh for reading in known])
     pieces = [(seconds(r.start), seconds(r.end), r.attempt if may_pause else 1, r.energy_kwh * run.pue) for r in rows]
-    attempts = _attempts(pieces)
-    energy = np.array(_energy_curve(pieces, attempts))
-    ran, work_s = list(attempts.values()), float(energy[-1, 0])
+    ran, points = _work(pieces)
+    energy, work_s = np.array(points), points[-1][0]
     as_run = _grams(curve, ran, energy)
-    at_once = [(0.0, work_s)]
-    at_submission = _grams(curve, at_once, energy)
-    candidates = [_planned(curve, work_s, may_pause=may_pause), at_once, *_blocks(curve, work_s)]
+    at_submission = _grams(curve, [(0.0, work_s)], energy)
+    candidates = [*([_segments(curve, work_s)] if may_pause else []), *_blocks(curve, work_s)]
     plans = [(_grams(curve, plan, energy), plan) for plan in candidates]
     grams, best = min(plans, key=lambda plan: plan[0])
     if grams >= as_run * (1 - _SAME):
@@ -301,56 +319,50 @@ def _best_plan(
     )
 
 
-def _planned(curve: IntensityCurve, work_s: float, *, may_pause: bool) -> _Segments:
-    """Return the planner's best segments at constant power, or, for a run in one piece, the best block."""
-    if may_pause:
-        from lowtide.grid.planner import Task, cheapest_steps  # numpy: not while DAGs are parsed
+def _segments(curve: IntensityCurve, work_s: float) -> _Segments:
+    """Return the planner's best segments at constant power."""
+    from lowtide.grid.planner import Task, cheapest_steps  # numpy: not while DAGs are parsed
 
-        return cheapest_steps(
-            curve,
-            Task(
-                now_s=0.0,
-                end_s=curve.end_s,
-                work_s=work_s,
-                state="new",
-                minimum_slice_s=0.0,
-                resume_time_s=0.0,
-                resume_energy_s=0.0,
-                pauses_left=len(curve.values),
-            ),
-        )
-    block = curve.best_start(0.0, curve.end_s - work_s, work_s)
-    start_s = 0.0 if block is None else block.start_s  # None: the window is no longer than the work
-    return [(start_s, start_s + work_s)]
+    return cheapest_steps(
+        curve,
+        Task(
+            now_s=0.0,
+            end_s=curve.end_s,
+            work_s=work_s,
+            state="new",
+            minimum_slice_s=0.0,
+            resume_time_s=0.0,
+            resume_energy_s=0.0,
+            pauses_left=len(curve.values),
+        ),
+    )
 
 
-def _blocks(curve: IntensityCurve, work_s: float) -> Iterator[_Segments]:
-    """Yield the blocks that begin or end where the intensity changes: power varies, so the best one at constant power may not be it."""
-    for edge_s in curve.edges_s:
-        for start_s in (edge_s, edge_s - work_s):
-            if 0.0 <= start_s <= curve.end_s - work_s:
-                yield [(start_s, start_s + work_s)]
+def _blocks(curve: IntensityCurve, work_s: float) -> list[_Segments]:
+    """Return the blocks that begin at submission, or begin or end where the intensity changes: one of them is the best."""
+    last_s = curve.end_s - work_s
+    starts = {start_s for edge_s in curve.edges_s for start_s in (edge_s, edge_s - work_s) if 0.0 <= start_s <= last_s}
+    return [[(start_s, start_s + work_s)] for start_s in sorted({0.0, *starts})]
 
 
-def _attempts(pieces: Sequence[_Piece]) -> dict[int, tuple[float, float]]:
-    """Return when each attempt ran."""
-    spans: dict[int, tuple[float, float]] = {}
-    for start_s, end_s, attempt, _ in pieces:
-        spans[attempt] = (spans.get(attempt, (start_s, end_s))[0], end_s)
-    return spans
+def _work(
+    pieces: Sequence[tuple[float, float, int, float]],
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Return when each attempt ran, and seconds of work without the time between attempts, each with the kWh used until then.
 
-
-def _energy_curve(pieces: Sequence[_Piece], attempts: Mapping[int, tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return seconds of work, without the time between attempts, each with the kWh used until then."""
-    shifts, done_s = {}, 0.0
-    for attempt, (start_s, end_s) in attempts.items():
-        shifts[attempt], done_s = start_s - done_s, done_s + end_s - start_s
-    points = [(0.0, 0.0)]
-    for start_s, end_s, attempt, energy_kwh in pieces:
-        work_s, used_kwh = points[-1]
-        points.append((max(work_s, start_s - shifts[attempt]), used_kwh))
-        points.append((max(work_s, end_s - shifts[attempt]), used_kwh + energy_kwh))
-    return points
+    :param pieces: start and end in seconds from submission, attempt, and energy in kWh after PUE.
+    """
+    ran, points, done_s = [], [(0.0, 0.0)], 0.0
+    for _, attempt in groupby(pieces, key=lambda piece: piece[2]):
+        rows = list(attempt)
+        began_s, ended_s = rows[0][0], rows[-1][1]
+        ran.append((began_s, ended_s))
+        for start_s, end_s, _, energy_kwh in rows:
+            work_s, used_kwh = points[-1]
+            points.append((max(work_s, start_s - (began_s - done_s)), used_kwh))
+            points.append((max(work_s, end_s - (began_s - done_s)), used_kwh + energy_kwh))
+        done_s += ended_s - began_s
+    return ran, points
 
 
 def _grams(curve: IntensityCurve, segments: _Segments, energy: "NDArray[Any]") -> float:

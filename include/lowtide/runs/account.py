@@ -3,9 +3,8 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -14,44 +13,41 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lowtide.config.schema import AccountConfig
+from lowtide.config.schema import AccountConfig, GridConfig
 from lowtide.errors import ArtifactError, MeasurementError
 from lowtide.grid.series import best_known
 from lowtide.io import sha256_of, write_atomically
 from lowtide.records import (
     AnyRecord,
-    FirstValuation,
     IncompleteRecord,
     IntensityKind,
     Interruption,
-    KnownIntensity,
-    LedgerEvent,
     LedgerEventKind,
     LedgerRow,
     Meaning,
-    SciScore,
+    Phase,
     Settlement,
     TrainingRecord,
     ValuedRow,
+    first_fault,
+    load_record,
     read_intensity,
     read_record,
 )
-from lowtide.report.files import load_record
 from lowtide.runs.context import RunDetails, sizes_of_killed
 from lowtide.runs.folder import RunFolder
-from lowtide.timeutil import format_moment
-from lowtide.tracker.emissions import Valuation, counterfactual, machine_totals, summarise, total_energy_kwh, value_rows
+from lowtide.timeutil import format_time
+from lowtide.tracker.emissions import Valuation, counterfactual, machine_totals, total_energy_kwh, value_rows
 from lowtide.tracker.ledger import (
     TORN_SUFFIX,
     IntensityLog,
     LedgerContents,
     LedgerWriter,
     held_up_s,
-    lost_energy,
     read_ledger,
     uncovered_s,
 )
-from lowtide.tracker.sci import embodied_part_gco2eq, functional_units, sci_score
+from lowtide.tracker.sci import sci_score
 from lowtide.tracker.uncertainty import emissions_interval
 from lowtide.trainer.protocol import TrainingResult
 from lowtide.units import percent_text
@@ -61,19 +57,16 @@ ACTUAL = (IntensityKind.MEASURED, IntensityKind.ESTIMATED)
 # The facts of a run: what its folder holds that is only ever appended to.
 
 
-@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A run's ledger, and what was known of the grid."""
+    """A run's ledger, and what was known of the grid, as its folder has them now.
 
-    ledger: Path
-    contents: LedgerContents
-    entries: Sequence[KnownIntensity]
-    problems: tuple[str, ...] = ()
+    :raises ArtifactError: the folder has no ledger, or it cannot be read.
+    """
 
-    @property
-    def rows(self) -> tuple[LedgerRow, ...]:
-        """The ledger's rows."""
-        return self.contents.rows
+    def __init__(self, folder: RunFolder) -> None:
+        self.ledger, self.contents = folder.ledger, read_ledger(folder.ledger)
+        self.rows = self.contents.rows
+        self.entries, self.problems = read_intensity(folder.path)
 
     @cached_property
     def details(self) -> RunDetails:
@@ -82,6 +75,8 @@ class Facts:
         :raises ArtifactError: no attempt was opened, or its opening line is damaged.
         """
         openings = [event for event in self.contents.events if event.event is LedgerEventKind.OPENED]
+        if not (openings or self.rows or self.contents.problems):
+            raise ArtifactError(f"{self.ledger}: is empty, since nothing was measured; train the run again")
         if not openings:
             raise ArtifactError(f"{self.ledger}: does not say what its run was about; restore its opening line")
         with _one_sentence(f"{self.ledger}: its opening line"):
@@ -104,11 +99,24 @@ class Facts:
         last = self.contents.events[-1]
         if last.event is LedgerEventKind.CLOSED:
             return last.at
-        own = [row for row in self.rows if row.attempt == last.attempt]
+        own = self.contents.rows_of(last.attempt)
         if own and self.details.replay is None:  # its clock also ran while the machine was suspended
-            return own[-1].end + timedelta(seconds=self.details.interval_s or 0.0)
-        ran_s = (own[-1].monotonic_s - last.monotonic_s if own else 0.0) + (self.details.interval_s or 0.0)
-        return last.at + timedelta(seconds=max(0.0, ran_s))
+            return own[-1].end + timedelta(seconds=self.details.interval_s)
+        ran_s = own[-1].monotonic_s - last.monotonic_s if own else 0.0
+        return last.at + timedelta(seconds=max(0.0, ran_s + self.details.interval_s))
+
+    @property
+    def grid(self) -> GridConfig:
+        """The grid that the run was valued at, as the opening of its last attempt says.
+
+        :raises ArtifactError: it does not say so.
+        """
+        try:
+            return GridConfig.model_validate(self.details.grid)
+        except ValidationError as error:
+            raise ArtifactError(
+                f"{self.ledger}: its opening line names no grid ({first_fault(error)}); give --config"
+            ) from None
 
     @property
     def speed(self) -> float:
@@ -127,18 +135,7 @@ def _one_sentence(place: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "its values"
-        raise ArtifactError(f"{place} is damaged ({where}: {first['msg']}); restore the file") from None
-
-
-def read_facts(folder: RunFolder) -> Facts:
-    """Read the facts of a run.
-
-    :raises ArtifactError: the folder has no ledger, or it cannot be read.
-    """
-    entries, problems = read_intensity(folder.path)
-    return Facts(ledger=folder.ledger, contents=read_ledger(folder.ledger), entries=entries, problems=tuple(problems))
+        raise ArtifactError(f"{place} is damaged ({first_fault(error)}); restore the file") from None
 
 
 # The account: derived from the facts, and as often as wanted.
@@ -159,24 +156,15 @@ def account_of(folder: RunFolder) -> AnyRecord:
         if sha256_of(folder.ledger) == account.ledger_sha256:
             return account  # else it was killed once more since
     with LedgerWriter(folder.ledger):  # refuses a run that is still running, and moves a torn line aside
-        return _recovered(folder)
+        return recover(folder)
 
 
-def recover_if(folder: RunFolder, condition: Callable[[LedgerContents], bool]) -> AnyRecord | None:
-    """Recover a run that has no record if its ledger meets a condition; None if it does not.
+def recover(folder: RunFolder) -> AnyRecord:
+    """Derive the account of a run that was killed; call it while the ledger is held.
 
-    :param condition: checked while the ledger is held, so that no attempt begins meanwhile.
-    :raises LedgerInUse: another process writes to the ledger.
     :raises ArtifactError: a ledger that says nothing of its run.
     :raises MeasurementError: a ledger without any energy.
     """
-    with LedgerWriter(folder.ledger):
-        if folder.record.exists() or not condition(read_ledger(folder.ledger)):
-            return None
-        return _recovered(folder)
-
-
-def _recovered(folder: RunFolder) -> AnyRecord:
     IntensityLog(folder.path)  # cuts off a line that the killed process left half-written
     return derive(folder)
 
@@ -190,7 +178,7 @@ def derive(folder: RunFolder) -> AnyRecord:
     :raises ArtifactError: a file cannot be read or written, or the ledger does not say what its run was about.
     :raises MeasurementError: a ledger without any energy.
     """
-    facts = read_facts(folder)
+    facts = Facts(folder)
     now = value_rows(facts.rows, facts.entries, pue=facts.details.pue, meaning=facts.meaning)
     with _one_sentence(f"{folder.ledger}: what it says of its run"):
         account = _account(folder, facts, now)
@@ -204,14 +192,19 @@ def _account(folder: RunFolder, facts: Facts, now: Valuation) -> AnyRecord:
     if result is None:
         sizes, _ = sizes_of_killed(folder, details)
         return IncompleteRecord.model_validate({**fields, **sizes, "precision": details.precision})
+    score = sci_score(
+        fields["emissions_gco2eq"],
+        AccountConfig.model_validate(details.account),
+        duration_s=fields["duration_s"],
+        epochs=result.epochs,
+        samples=result.samples,
+    )
     return TrainingRecord.model_validate(
         {
             **fields,
             **result.model_dump(),
             # a score of a part of the emissions would be too low
-            "sci": None
-            if fields["unvalued_energy_kwh"]
-            else _score(details, result, fields["emissions_gco2eq"], fields["duration_s"]),
+            "sci": None if fields["unvalued_energy_kwh"] else score,
             "energy_complete": fields["uncovered_s"] == 0,
             "versions": result.versions | details.versions,
         }
@@ -233,35 +226,44 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     """Return the fields that a record has whether its run finished or not."""
     details, rows = facts.details, facts.rows
     then = value_rows(rows, facts.entries, pue=details.pue, meaning=facts.meaning, as_of=facts.ended_at)
-    problems = _problems(folder, facts, then, now)
+    methods, scope, differences = how_measured(facts.contents)
+    problems = _problems(folder, facts, then, now, differences)
     if not rows:
         raise MeasurementError(f"{folder.ledger} has no rows: {'; '.join(problems) or 'nothing was measured'}")
-    known = summarise(now.rows, now.unvalued, pue=details.pue)
-    methods = methods_of(facts.contents)
-    energy = {"cpu": known.cpu_energy_kwh, "gpu": known.gpu_energy_kwh, "ram": known.ram_energy_kwh}
-    machine = machine_totals(rows)
+    if now.energy_kwh <= 0:
+        raise MeasurementError(
+            "the energy meter counted nothing in the whole run; check what it can read on this machine"
+        )
+    every, train = now.every, now.of(Phase.TRAIN)
+    started_at = min(row.start for row in every)
+    foreign = value_rows(now.unvalued, facts.entries, pue=details.pue)
+    energy = {part: math.fsum(getattr(row, f"{part}_energy_kwh") for row in every) for part in ("cpu", "gpu", "ram")}
     return details.model_dump(include=_FROM_OPENING) | {
-        "started_at": known.started_at,
-        "ended_at": known.ended_at,
-        "wait_s": max(0.0, (known.started_at - details.submitted_at).total_seconds()),
-        "duration_s": real_duration_s(rows, speed=facts.speed),
-        "attempts": known.attempts,
+        "started_at": started_at,
+        "ended_at": max(row.end for row in every),
+        "wait_s": max(0.0, (started_at - details.submitted_at).total_seconds()),
+        # failed attempts count as their energy does, pauses do not
+        "duration_s": math.fsum((row.end - row.start).total_seconds() for row in rows) / facts.speed,
+        "attempts": max(row.attempt for row in every),
         "interruptions": tuple(_interruptions(folder, rows)),
-        "energy_kwh": energy | {"total": known.total_energy_kwh, "methods": methods},
-        "machine_energy_kwh": None if machine is None else {**machine._asdict(), "total": machine.total},
-        "energy_train_kwh": known.train.energy_kwh,
-        "measuring_scope": scope_of(facts.contents),
-        "uncovered_s": _uncovered_s(folder, facts),
-        "emissions_gco2eq": known.emissions_gco2eq,
-        "emissions_train_gco2eq": known.train.emissions_gco2eq,
-        "mean_carbon_intensity_gco2eq_per_kwh": known.mean_carbon_intensity_gco2eq_per_kwh,
-        "intensity_kinds": known.intensity_kinds,
-        "unvalued_energy_kwh": known.unvalued_energy_kwh,
-        "foreign_signal_share": _foreign_share(now, facts),
-        "first_valuation": _first_valuation(then, facts),
-        "settlement": _settlement(now.rows, facts.ended_at, known.total_energy_kwh),
+        "energy_kwh": energy | {"total": now.energy_kwh, "methods": methods},
+        "machine_energy_kwh": machine_totals(rows),
+        "energy_train_kwh": train.energy_kwh,
+        "measuring_scope": scope,
+        "uncovered_s": uncovered_s(
+            facts.contents,
+            interval_s=details.interval_s,
+            speed=facts.speed,
+            held_up_s=held_up_s(facts.contents, folder.ledger.stat().st_mtime),
+        ),
+        **_figures(now),
+        "emissions_train_gco2eq": train.emissions_gco2eq,
+        "unvalued_energy_kwh": total_energy_kwh(now.unvalued),
+        "foreign_signal_share": total_energy_kwh(foreign.rows) / now.energy_kwh,
+        "first_valuation": {"as_of": facts.ended_at, **_figures(then)},
+        "settlement": _settlement(now.rows, facts.ended_at, now.energy_kwh),
         "counterfactual": _at_submission(facts),
-        "uncertainty": emissions_interval(now.rows, methods, unvalued=now.unvalued),
+        "uncertainty": emissions_interval(now, methods),
         "problems": problems,
         "warnings": folder.warnings(),
         "ledger_path": str(folder.ledger),
@@ -269,7 +271,14 @@ def _fields(folder: RunFolder, facts: Facts, now: Valuation) -> dict[str, Any]:
     }
 
 
-def _problems(folder: RunFolder, facts: Facts, then: Valuation, now: Valuation) -> tuple[str, ...]:
+def _figures(valued: Valuation) -> dict[str, Any]:
+    names = ("emissions_gco2eq", "mean_carbon_intensity_gco2eq_per_kwh", "intensity_kinds")
+    return {name: getattr(valued, name) for name in names}
+
+
+def _problems(
+    folder: RunFolder, facts: Facts, then: Valuation, now: Valuation, differences: Sequence[str]
+) -> tuple[str, ...]:
     """Return what went wrong with the measuring, each sentence once."""
     contents = facts.contents
     torn = facts.ledger.with_name(facts.ledger.name + TORN_SUFFIX)
@@ -279,12 +288,12 @@ def _problems(folder: RunFolder, facts: Facts, then: Valuation, now: Valuation) 
     return tuple(
         dict.fromkeys(
             (
-                *lost_energy(contents.rows, contents.events),
+                *contents.lost_energy(),
                 *(str(problem) for event in closings for problem in event.details.get("problems", ())),
                 *contents.problems,
                 *moved,
                 *unknown_sizes,
-                *differing_methods(contents),
+                *differences,
                 *facts.problems,
                 *fallback_problems(facts, then),
                 *_without_intensity(facts, now),
@@ -298,21 +307,6 @@ def _without_intensity(facts: Facts, now: Valuation) -> list[str]:
         return []
     share, own = percent_text(100 * unvalued_kwh / now.energy_kwh), ", ".join(facts.meaning)
     return [f"no intensity ({own}) is known of {share} of the energy, which is in no emissions; settle the run later"]
-
-
-def _foreign_share(now: Valuation, facts: Facts) -> float:
-    foreign = value_rows(now.unvalued, facts.entries, pue=facts.details.pue)
-    return total_energy_kwh(foreign.rows) / now.energy_kwh
-
-
-def _first_valuation(then: Valuation, facts: Facts) -> FirstValuation:
-    first = summarise(then.rows, then.unvalued, pue=facts.details.pue)
-    return FirstValuation(
-        as_of=facts.ended_at,
-        emissions_gco2eq=first.emissions_gco2eq,
-        mean_carbon_intensity_gco2eq_per_kwh=first.mean_carbon_intensity_gco2eq_per_kwh,
-        intensity_kinds=first.intensity_kinds,
-    )
 
 
 def _settlement(rows: Sequence[ValuedRow], ended_at: datetime, total_kwh: float) -> Settlement | None:
@@ -334,14 +328,6 @@ def _at_submission(facts: Facts) -> Any:
     return counterfactual(facts.rows, details.submitted_at, readings, pue=details.pue, in_one_piece=paused)
 
 
-def real_duration_s(rows: Sequence[LedgerRow], *, speed: float) -> float:
-    """Return how long the rows lasted in real seconds: failed attempts count as their energy does, pauses do not.
-
-    :param speed: of policy time, above 1 under replay.
-    """
-    return math.fsum((row.end - row.start).total_seconds() for row in rows) / speed
-
-
 def _interruptions(folder: RunFolder, rows: Sequence[LedgerRow]) -> Iterator[Interruption]:
     resumed_from = folder.resumed_from()
     for before, after in pairwise(rows):
@@ -352,47 +338,21 @@ def _interruptions(folder: RunFolder, rows: Sequence[LedgerRow]) -> Iterator[Int
             )
 
 
-def _uncovered_s(folder: RunFolder, facts: Facts) -> float | None:
-    contents, interval_s = facts.contents, facts.details.interval_s
-    if interval_s is None:
-        return None
-    held_s = held_up_s(contents.rows, contents.events, folder.ledger.stat().st_mtime)
-    return uncovered_s(contents.rows, contents.events, interval_s=interval_s, speed=facts.speed, held_up_s=held_s)
-
-
-def _score(details: RunDetails, result: TrainingResult, emissions_gco2eq: float, duration_s: float) -> SciScore | None:
-    """Return (O + M) per R; M only where the configuration gives the hardware's embodied emissions."""
-    account = AccountConfig.model_validate(details.account)
-    embodied = None
-    if account.hardware_embodied_gco2eq is not None:
-        embodied = embodied_part_gco2eq(
-            account.hardware_embodied_gco2eq,
-            duration_s=duration_s,
-            lifespan_s=account.hardware_lifespan.total_seconds(),
-            resource_share=account.hardware_share,
-        )
-    units = functional_units(account.functional_unit, epochs=result.epochs, samples=result.samples)
-    return sci_score(emissions_gco2eq, embodied, unit=account.functional_unit, units=units)
-
-
-_COLUMNS = (
-    *("start", "end", "phase", "energy_kwh", "carbon_intensity_gco2eq_per_kwh", "kind", "source"),
-    *("emissions_gco2eq", "attempt"),
-)
+_COLUMNS = "start,end,phase,energy_kwh,carbon_intensity_gco2eq_per_kwh,kind,source,emissions_gco2eq,attempt"
 
 
 def _table(valued: Valuation) -> str:
     """Return the valued rows as CSV in time order; where no intensity is known, its columns are empty."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(_COLUMNS)
+    table.writerow(_COLUMNS.split(","))
     for row in sorted((*valued.rows, *valued.unvalued), key=lambda row: row.start):
-        head = (format_moment(row.start), format_moment(row.end), row.phase.value, row.energy_kwh)
+        grid: tuple[object, ...] = ("",) * 4
         if isinstance(row, ValuedRow):
-            grid = (row.carbon_intensity_gco2eq_per_kwh, row.intensity_kind.value, row.intensity_source)
-            table.writerow((*head, *grid, row.emissions_gco2eq, row.attempt))
-        else:
-            table.writerow((*head, "", "", "", "", row.attempt))
+            intensity = row.carbon_intensity_gco2eq_per_kwh
+            grid = (intensity, row.intensity_kind.value, row.intensity_source, row.emissions_gco2eq)
+        start, end = format_time(row.start), format_time(row.end)
+        table.writerow((start, end, row.phase.value, row.energy_kwh, *grid, row.attempt))
     return text.getvalue()
 
 
@@ -401,42 +361,28 @@ def _table(valued: Valuation) -> str:
 
 _WEAKEST_FIRST = ("replayed", "constant", "tdp_estimate", "nvml", "rapl", "none")
 _WIDEST_FIRST = ("replayed", "machine", "process_tree")
-_PARTS = ("cpu", "gpu", "ram")
 
 
-def methods_of(contents: LedgerContents) -> dict[str, str]:
-    """Return one method for each component: of those that the attempts with rows opened with, the one that says least."""
-    found = {part: {methods.get(part, "none") for methods in _opened(contents, "methods")} for part in _PARTS}
-    return {part: _first_of(_WEAKEST_FIRST, found[part]) for part in _PARTS}
+def how_measured(contents: LedgerContents) -> tuple[dict[str, str], str, list[str]]:
+    """Return one method for each component, one scope, and a sentence for each in which attempts with rows differ.
 
-
-def scope_of(contents: LedgerContents) -> str:
-    """Return whose energy it is, at most: the machine's where one attempt was charged all of it."""
-    return _first_of(_WIDEST_FIRST, set(_opened(contents, "measuring_scope")))
-
-
-def differing_methods(contents: LedgerContents) -> list[str]:
-    """Say where attempts measured differently."""
-    problems = []
-    for part in _PARTS:
-        found = sorted({methods.get(part, "none") for methods in _opened(contents, "methods")} - {"none"})
-        if len(found) > 1:
-            problems.append(f"the attempts' {part.upper()} energy was obtained differently ({', '.join(found)})")
-    scopes = sorted(set(_opened(contents, "measuring_scope")))
-    if len(scopes) > 1:
-        problems.append(f"the attempts were measured over different scopes ({', '.join(scopes)})")
-    return problems
-
-
-def _opened(contents: LedgerContents, key: str) -> Iterator[Any]:
+    The method is the one that says least; the scope is whose energy it is, at most: the machine's where one attempt was
+    charged all of it.
+    """
     with_rows = {row.attempt for row in contents.rows}
-    for event in contents.events:
-        if event.event is LedgerEventKind.OPENED and event.attempt in with_rows and event.details.get(key):
-            yield event.details[key]
-
-
-def _first_of(order: tuple[str, ...], found: set[str]) -> str:
-    return next((word for word in order if word in found), "none")
+    openings = contents.attempts(LedgerEventKind.OPENED).items()
+    opened = [opening.details for number, opening in openings if number in with_rows]
+    scopes = {str(details["measuring_scope"]) for details in opened if details.get("measuring_scope")}
+    methods, problems = {}, []
+    for part in ("cpu", "gpu", "ram"):
+        found = {how["methods"].get(part, "none") for how in opened if how.get("methods")}
+        methods[part] = next((method for method in _WEAKEST_FIRST if method in found), "none")
+        if len(found - {"none"}) > 1:
+            names = ", ".join(sorted(found - {"none"}))
+            problems.append(f"the attempts' {part.upper()} energy was obtained differently ({names})")
+    if len(scopes) > 1:
+        problems.append(f"the attempts were measured over different scopes ({', '.join(sorted(scopes))})")
+    return methods, next((scope for scope in _WIDEST_FIRST if scope in scopes), "none"), problems
 
 
 # Where a grid's provider had no figure for a run's energy: its kinds and sources alone are easily missed.
@@ -453,35 +399,28 @@ def fallback_problems(facts: Facts, then: Valuation) -> list[str]:
 
     :param then: the ledger at what was known when the run ended, over all attempts.
     """
-    asked = {event.attempt: provider for event in facts.contents.events if (provider := _live_provider(event))}
+    openings = facts.contents.attempts(LedgerEventKind.OPENED)
+    providers = {number: (opening.details.get("grid") or {}).get("provider") for number, opening in openings.items()}
+    asked = {number: str(name) for number, name in providers.items() if name and name not in _MODELLED_ANYWAY}
     foreign = value_rows(then.unvalued, facts.entries, pue=facts.details.pue, as_of=facts.ended_at)
     of = len(then.rows) + len(foreign.rows) + len(foreign.unvalued)
     found: list[str] = []
-    for rows, instead in (
+    for valued, instead in (
         (then.rows, "they were first valued at typical figures instead"),
         (foreign.rows, "only typical figures of another signal or factor type are known, at which they are not valued"),
     ):
-        without = [row for row in rows if row.intensity_kind is IntensityKind.MODELLED and row.attempt in asked]
-        found += _sentences(without, asked, instead, of=of, total_kwh=then.energy_kwh)
+        for provider in sorted(set(asked.values())):
+            rows = [
+                row
+                for row in valued
+                if row.intensity_kind is IntensityKind.MODELLED and asked.get(row.attempt) == provider
+            ]
+            if not rows:
+                continue
+            share = f", {100 * total_energy_kwh(rows) / then.energy_kwh:.1f} % of the energy" if then.energy_kwh else ""
+            sources = ", ".join(sorted({row.intensity_source for row in rows}))
+            found.append(
+                f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_time(rows[0].start)} and"
+                f" {format_time(rows[-1].end)}{share}; {instead} ({sources})"
+            )
     return found
-
-
-def _live_provider(event: LedgerEvent) -> str | None:
-    grid = event.details.get("grid")
-    if event.event is not LedgerEventKind.OPENED or not isinstance(grid, dict):
-        return None
-    provider = grid.get("provider")
-    return provider if isinstance(provider, str) and provider not in _MODELLED_ANYWAY else None
-
-
-def _sentences(
-    without: Sequence[ValuedRow], asked: dict[int, str], instead: str, *, of: int, total_kwh: float
-) -> Iterator[str]:
-    for provider in sorted({asked[row.attempt] for row in without}):
-        rows = [row for row in without if asked[row.attempt] == provider]
-        share = f", {100 * total_energy_kwh(rows) / total_kwh:.1f} % of the energy" if total_kwh > 0 else ""
-        sources = ", ".join(sorted({row.intensity_source for row in rows}))
-        yield (
-            f"{provider} had no usable figure for {len(rows)} of {of} rows between {format_moment(rows[0].start)} and"
-            f" {format_moment(rows[-1].end)}{share}; {instead} ({sources})"
-        )

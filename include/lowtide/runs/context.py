@@ -1,7 +1,6 @@
 """What makes two runs comparable, and two attempts parts of one run."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from lowtide.config.loader import LoadedConfig
-from lowtide.config.schema import AUTO, LowtideConfig
+from lowtide.config.schema import LowtideConfig
 from lowtide.records import EmissionFactorType, ReplayAnchor, SignalType
 from lowtide.runs.folder import RunFolder
-from lowtide.trainer.checkpoint import fingerprint
+from lowtide.trainer.checkpoint_manager import fingerprint
 
 
 def comparison_key(config: LowtideConfig) -> str:
@@ -67,7 +66,7 @@ class RunDetails(BaseModel):
     grid: dict[str, Any] | None = None
     report: dict[str, Any] | None = None
     account: dict[str, Any] = {}
-    interval_s: float | None = None
+    interval_s: float
     pue: float
     measuring_scope: str
     methods: dict[str, str] = {}
@@ -80,36 +79,21 @@ class RunDetails(BaseModel):
     seed: int
 
 
-# The micro-batch of a run with ``micro_batch_size: auto``: known only once its child has tried.
-
-
-_KEYS = ("micro_batch_size", "accumulation_steps")
-
-
-def note_sizes(folder: RunFolder, config: LowtideConfig, attempt: int, ready: Mapping[str, Any]) -> None:
-    """Keep what the child has chosen, so that the record of a killed run has it too; does nothing where it was given.
-
-    :param ready: the data of the child's event ``ready``.
-    """
-    if config.training.micro_batch_size == AUTO:
-        folder.note_attempt({"attempt": attempt, **{key: ready[key] for key in _KEYS}})
+SIZES = ("micro_batch_size", "accumulation_steps")
+"""Keys of an attempt's note, which the record of a killed run under ``micro_batch_size: auto`` has them from."""
 
 
 def sizes_of_killed(folder: RunFolder, details: RunDetails) -> tuple[dict[str, Any], list[str]]:
     """Return the sizes of a run without a result, and a sentence where they had not been chosen.
 
-    :param details: of the opening line; sizes are null there under ``auto``.
+    :param details: of the opening line; sizes are null there under ``auto``: they are known only once the child has tried.
     """
     if details.micro_batch_size is not None:
-        return {"micro_batch_size": details.micro_batch_size, "accumulation_steps": details.accumulation_steps}, []
-    for line in reversed(folder.attempts.read_text(encoding="utf-8").splitlines() if folder.attempts.exists() else []):
-        try:
-            note = json.loads(line)
-        except ValueError:  # a line that a killed worker left half-written
-            continue
-        if all(isinstance(note.get(key), int) for key in _KEYS):
-            return {key: note[key] for key in _KEYS}, []
-    whole = {"micro_batch_size": details.effective_batch_size, "accumulation_steps": 1}
+        return dict(zip(SIZES, (details.micro_batch_size, details.accumulation_steps), strict=True)), []
+    for note in reversed(folder.notes()):
+        if all(isinstance(note.get(key), int) for key in SIZES):
+            return {key: note[key] for key in SIZES}, []
+    whole = dict(zip(SIZES, (details.effective_batch_size, 1), strict=True))
     return whole, ["the micro-batch (auto) was not chosen yet; the whole effective batch is recorded instead"]
 
 

@@ -1,14 +1,14 @@
 """How long a training takes, learnt from the records that earlier runs of the same training left."""
 
+import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
 
 from lowtide.config.loader import LoadedConfig
 from lowtide.config.schema import LowtideConfig
@@ -16,6 +16,9 @@ from lowtide.errors import ArtifactError
 from lowtide.records import TrainingRecord, read_record
 from lowtide.runs.context import comparison_key
 from lowtide.scheduler.job import Job, job_from_config
+from lowtide.timeutil import format_duration, format_time
+
+_log = logging.getLogger(__name__)
 
 LEAST_RUNS = 3
 """With fewer earlier runs the configured duration is used."""
@@ -31,20 +34,22 @@ class ExpectedDuration:
     duration: timedelta
     source: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Return plain JSON; ``from_json`` reads it back."""
-        return {"duration_s": self.duration.total_seconds(), "source": self.source}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``as_json`` wrote."""
-        return cls(duration=timedelta(seconds=data["duration_s"]), source=data["source"])
-
 
 def expected_job(config: LoadedConfig, *, job_id: str, submitted_at: datetime) -> tuple[Job, ExpectedDuration]:
-    """Return the job of a configuration with its expected duration, and that duration's source."""
+    """Return the job of a configuration with its expected duration, and that duration's source.
+
+    A deadline before the submission, such as a date of last year, is logged as a warning: no run can meet it.
+    """
     expected = expected_duration(config.values, config.artifacts_path)
     job = job_from_config(config.values, job_id=job_id, submitted_at=submitted_at)
+    if job.policy != "immediate" and job.deadline is not None and job.deadline <= job.submitted_at:
+        early = job.submitted_at - job.deadline
+        _log.warning(
+            "the deadline %s passed %s before the submission, so no run can meet it; write a clock time like '06:00' or a later"
+            " date as scheduler.deadline",
+            format_time(job.deadline),
+            f"{early.days:,} days" if early.days > 1 else format_duration(early),
+        )
     return replace(job, expected_duration=expected.duration), expected
 
 
@@ -58,17 +63,13 @@ def expected_duration(config: LowtideConfig, artifacts_root: Path) -> ExpectedDu
     configured = ExpectedDuration(duration=config.scheduler.expected_duration, source="as configured")
     if not config.scheduler.learn_duration:
         return configured
-    seconds = [_policy_seconds(record) for record in _earlier_runs(config, artifacts_root)]
+    earlier = _earlier_runs(config, artifacts_root)
+    seconds = [run.duration_s * (run.replay.speed if run.replay else 1.0) for run in earlier]
     if len(seconds) < LEAST_RUNS:
         return configured
-    learnt = max(1.0, math.ceil(usually_at_most(seconds)))
+    middle = median(seconds)  # like the median deviation, it does not move with a single outlier
+    learnt = max(1.0, math.ceil(middle + 2.0 * median(abs(one - middle) for one in seconds)))
     return ExpectedDuration(duration=timedelta(seconds=learnt), source=f"learnt from {len(seconds)} earlier runs")
-
-
-def usually_at_most(values: Sequence[float]) -> float:
-    """Return the median plus twice the median absolute deviation from it; a single outlier does not move it."""
-    middle = median(values)
-    return middle + 2.0 * median(abs(value - middle) for value in values)
 
 
 def _earlier_runs(config: LowtideConfig, artifacts_root: Path) -> list[TrainingRecord]:
@@ -88,8 +89,7 @@ def _training_key(key: str) -> str:
 
 def _records(artifacts_root: Path) -> Iterator[TrainingRecord]:
     """Yield the records of finished runs under the artifact root, newest first; those that cannot be read are skipped."""
-    files = ((_modified_s(path), path) for path in artifacts_root.glob("runs/*/*/record.json"))
-    for _, path in sorted(files, reverse=True)[:_MOST_FILES]:
+    for path in sorted(artifacts_root.glob("runs/*/*/record.json"), key=_modified_s, reverse=True)[:_MOST_FILES]:
         with suppress(ArtifactError):
             record = read_record(path)
             if isinstance(record, TrainingRecord) and 0.0 < record.duration_s < LONGEST_S:
@@ -101,7 +101,3 @@ def _modified_s(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:  # removed since it was listed
         return 0.0
-
-
-def _policy_seconds(record: TrainingRecord) -> float:
-    return record.duration_s * (record.replay.speed if record.replay else 1.0)

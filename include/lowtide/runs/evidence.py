@@ -8,20 +8,20 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lowtide.config.providers import LIVE_PROVIDERS
-from lowtide.config.schema import GridConfig, ReportConfig
+from lowtide.config.schema import ReportConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import LowtideError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.factory import open_provider
-from lowtide.grid.history import open_history
+from lowtide.grid.history import HistoryStore
 from lowtide.grid.providers.offline import open_replay
 from lowtide.grid.series import Source, best_known, cover
 from lowtide.io import sha256_of
 from lowtide.records import Reading, TrainingRecord, decision_files, read_decisions
 from lowtide.report.waiting import WaitEvidence, delay_of
-from lowtide.runs.account import ACTUAL, read_facts
+from lowtide.runs.account import ACTUAL, Facts
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import ActualFigures, grid_of
+from lowtide.runs.settlement import ActualFigures
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 def report_settings(folder: RunFolder) -> ReportConfig | None:
     """Return the section ``report`` of a run's configuration, which the opening of its ledger has; None without one."""
     try:
-        settings = read_facts(folder).details.report
+        settings = Facts(folder).details.report
         return None if settings is None else ReportConfig.model_validate(settings)
     except (LowtideError, ValidationError) as error:
         _log.info("the ledger of %s has no report settings: %s", folder.path, error)
@@ -50,7 +50,7 @@ def wait_evidence(
     try:
         if sha256_of(folder.ledger) != record.ledger_sha256:
             return WaitEvidence(missing=f"{folder.ledger} is not the ledger of this record")
-        facts = read_facts(folder)
+        facts = Facts(folder)
         known = [entry.reading for entry in best_known(facts.entries, meaning=facts.meaning)]
     except (OSError, LowtideError) as error:
         return WaitEvidence(missing=f"the run's ledger cannot be read ({error})")
@@ -63,35 +63,26 @@ def wait_evidence(
     read = [one.reading for one in decisions if one.reading is not None and one.reading.kind in ACTUAL]
     sources: list[Source] = [
         lambda *_: [reading for reading in known if reading.kind in (*ACTUAL, "replayed")],
-        lambda start, stop: _stored(folder, artifacts_root, start, stop, now),
+        lambda start, stop: _stored(facts, artifacts_root, start, stop, now),
         lambda *_: [reading for reading in read if reading.end <= now],
     ]
     readings = cover(record.submitted_at, end, sources)
-    return WaitEvidence(
-        rows=facts.rows, readings=readings, deadline=delay.deadline, waited=delay.waited, queued_s=delay.queued_s
-    )
+    return WaitEvidence(rows=facts.rows, readings=readings, delay=delay)
 
 
 def _stored(
-    folder: RunFolder, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
+    facts: Facts, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
 ) -> Sequence[Reading]:
     """Return the replayed trace, or what the grid's history knows by now."""
     try:
-        grid = grid_of(folder)
+        grid = facts.grid
         if grid.provider == "replay":
             return open_replay(grid).readings(start, end)
-        return _history(grid, artifacts_root, start, end, now)
+        if artifacts_root is None or grid.provider not in LIVE_PROVIDERS:
+            return ()
+        zone = find_zone(grid.zone)
+        key = provider_key(open_provider(grid.provider, grid, zone), zone, grid.connection)
+        return ActualFigures(now=now, history=HistoryStore(artifacts_root, key))(start, end)
     except LowtideError as error:
-        _log.info("the grid of %s is not available: %s", folder.path, error)
+        _log.info("the grid of %s is not available: %s", facts.ledger, error)
         return ()
-
-
-def _history(
-    grid: GridConfig, artifacts_root: Path | None, start: datetime, end: datetime, now: datetime
-) -> Sequence[Reading]:
-    if artifacts_root is None or grid.provider not in LIVE_PROVIDERS:
-        return ()
-    zone = find_zone(grid.zone)
-    provider = open_provider(grid.provider, grid, zone)
-    store = open_history(artifacts_root, provider_key(provider, zone, grid.connection))
-    return ActualFigures(now=now, history=store)(start, end)

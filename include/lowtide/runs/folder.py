@@ -1,13 +1,12 @@
 """Where a run keeps its files.
 
 <artifacts root>/runs/<dag_id>/<run_id>/    ledger.jsonl intensity.jsonl (facts) record.json emissions.csv (derived)
-                                            decisions.jsonl child.log progress.json wait.json
+                                            decisions.jsonl child.log
                                             identity.json attempts.jsonl pauses.json checkpoints/
                                             (<run_id>~<map_index> where the task is mapped)
 <artifacts root>/reports/<dag_id>/<run_id>/ report.json report.md
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from lowtide.errors import ArtifactError
-from lowtide.records import INTENSITY_NAME, tells_of_an_unfinished_run
+from lowtide.io import read_json_lines
+from lowtide.records import INTENSITY_NAME, is_unfinished
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
@@ -36,11 +36,42 @@ def path_name(identifier: str) -> str:
     return f"{name}-{hashlib.sha256(identifier.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
+class _Entry:
+    """A file of a run's folder, by its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: "RunFolder", _owner: type) -> Path:
+        return folder.path / self._name
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The files of one run."""
 
     path: Path
+
+    record = _Entry("record.json")
+    """The run's record; of a training that did not finish, an incomplete one."""
+    ledger = _Entry("ledger.jsonl")
+    """The energy ledger, appended to by every attempt."""
+    intensity = _Entry(INTENSITY_NAME)
+    """What was known of the grid, appended to by every attempt and every settlement."""
+    decisions = _Entry("decisions.jsonl")
+    """The decisions on waits and pauses, one a line."""
+    emissions = _Entry("emissions.csv")
+    """The ledger's energy at the intensities known now, as a table; derived, like the record."""
+    child_log = _Entry("child.log")
+    """What the training child and the user's code printed."""
+    identity = _Entry("identity.json")
+    """Which training the files here belong to."""
+    attempts = _Entry("attempts.jsonl")
+    """What each attempt's training warned of, and from where those after the first one resumed."""
+    pauses = _Entry("pauses.json")
+    """How often the training paused, for an attempt that resumes from the command line."""
+    checkpoints = _Entry("checkpoints")
+    """The folder of the training's states; after a training that succeeded, it holds the trained weights."""
 
     @classmethod
     def of_run(cls, artifacts_root: Path, dag_id: str, run_id: str, map_index: int = -1) -> "RunFolder":
@@ -48,44 +79,14 @@ class RunFolder:
         return cls(artifacts_root / "runs" / path_name(dag_id) / _instance_name(run_id, map_index))
 
     @property
-    def record(self) -> Path:
-        """The run's record; of a training that did not finish, an incomplete one."""
-        return self.path / "record.json"
-
-    @property
     def is_finished(self) -> bool:
         """Whether a training here succeeded; a record that cannot be read counts as one."""
         try:
-            return not tells_of_an_unfinished_run(json.loads(self.record.read_bytes()))
+            return not is_unfinished(json.loads(self.record.read_bytes()))
         except FileNotFoundError:
             return False
         except (OSError, ValueError):
             return True
-
-    @property
-    def ledger(self) -> Path:
-        """The energy ledger, appended to by every attempt."""
-        return self.path / "ledger.jsonl"
-
-    @property
-    def decisions(self) -> Path:
-        """The decisions on waits and pauses, one a line."""
-        return self.path / "decisions.jsonl"
-
-    @property
-    def intensity(self) -> Path:
-        """What was known of the grid, appended to by every attempt and every settlement."""
-        return self.path / INTENSITY_NAME
-
-    @property
-    def emissions(self) -> Path:
-        """The ledger's energy at the intensities known now, as a table; derived, like the record."""
-        return self.path / "emissions.csv"
-
-    @property
-    def child_log(self) -> Path:
-        """What the training child and the user's code printed."""
-        return self.path / "child.log"
 
     def create(self) -> None:
         """Make the folder.
@@ -99,40 +100,8 @@ class RunFolder:
                 f"cannot write {self.path} ({error.strerror}); artifacts_root must be a folder that this worker can write"
             ) from error
 
-    @property
-    def identity(self) -> Path:
-        """Which training the files here belong to."""
-        return self.path / "identity.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the training's states; after a training that succeeded, it holds the trained weights."""
-        return self.path / "checkpoints"
-
-    @property
-    def attempts(self) -> Path:
-        """What each attempt's training warned of, and from where those after the first one resumed."""
-        return self.path / "attempts.jsonl"
-
-    @property
-    def pauses(self) -> Path:
-        """How often the training paused, for an attempt that resumes from the command line."""
-        return self.path / "pauses.json"
-
-    def publish(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a small JSON file that is shown to a person while the run is running; the last one wins.
-
-        A full disk is logged and does not end the run: only the ledger matters, and it has its own way to survive it.
-        """
-        temporary = self.path / f".{name}.part"
-        try:
-            temporary.write_text(json.dumps(values), encoding="utf-8")
-            temporary.replace(self.path / name)
-        except OSError as error:
-            _log.warning("%s cannot be written (%s); progress is not shown", self.path / name, error.strerror)
-
     def note_attempt(self, values: Mapping[str, Any]) -> None:
-        """Append a note on an attempt for the record; as with progress, a full disk does not end the run."""
+        """Append a note on an attempt for the record. A full disk is logged and does not end the run: only the ledger matters."""
         try:
             with self.attempts.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
@@ -141,20 +110,15 @@ class RunFolder:
 
     def resumed_from(self) -> dict[int, int]:
         """Return the optimizer step that each attempt resumed from; attempts that started from scratch are not in it."""
-        return {note["attempt"]: note["optimizer_step"] for note in self._notes() if "optimizer_step" in note}
+        return {note["attempt"]: note["optimizer_step"] for note in self.notes() if "optimizer_step" in note}
 
     def warnings(self) -> tuple[str, ...]:
         """Return what the trainings of all attempts warned of, each sentence once."""
-        return tuple(dict.fromkeys(str(note["warning"]) for note in self._notes() if "warning" in note))
+        return tuple(dict.fromkeys(str(note["warning"]) for note in self.notes() if "warning" in note))
 
-    def _notes(self) -> list[dict[str, Any]]:
-        if not self.attempts.exists():
-            return []
-        found: list[dict[str, Any]] = []
-        for line in self.attempts.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):  # a line that a killed worker left half-written
-                found.append(json.loads(line))
-        return found
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what ``note_attempt`` wrote; a line that a killed worker left half-written is left out."""
+        return list(read_json_lines(self.attempts, []))
 
     def append_decisions(self, decisions: list[dict[str, Any]]) -> None:
         """Append decisions to ``decisions.jsonl``.

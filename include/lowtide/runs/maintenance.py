@@ -1,27 +1,27 @@
 """What the nightly tasks do for runs: recover killed ones, settle recent ones, and renew the reports that rest on them."""
 
-import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lowtide.config.schema import ReportConfig
 from lowtide.errors import ArtifactError, LedgerInUse, LowtideError, MeasurementError
 from lowtide.grid.history import HistoryStore
-from lowtide.records import AnyRecord, LedgerEventKind, read_record
-from lowtide.report.compare import compare_runs
-from lowtide.report.files import load_record, write_report
+from lowtide.records import AnyRecord, TrainingRecord, first_fault, read_record
+from lowtide.report.compare import compare_runs, write_report
 from lowtide.report.model import Report
 from lowtide.report.savings import training_folders
-from lowtide.runs.account import recover_if
+from lowtide.runs.account import Facts, recover
 from lowtide.runs.evidence import wait_evidence
 from lowtide.runs.folder import RunFolder
-from lowtide.runs.settlement import ActualFigures, SettledRun, grid_of, settle_run
-from lowtide.timeutil import format_moment, parse_moment
-from lowtide.tracker.ledger import LedgerContents
+from lowtide.runs.settlement import ActualFigures, SettledRun, settle_run, settled_record
+from lowtide.timeutil import format_time
+from lowtide.tracker.ledger import LedgerWriter, read_ledger
 
 _log = logging.getLogger(__name__)
 
@@ -66,16 +66,15 @@ def _without_record(artifacts_root: Path) -> Iterator[RunFolder]:
 
 
 def _recover(folder: RunFolder, now: datetime) -> bool:
-    def is_left(contents: LedgerContents) -> bool:
-        quiet = PAUSED_QUIET if _is_paused(contents) else QUIET
-        return _last_alive(folder) <= now - quiet  # checked again: an attempt may have begun meanwhile
-
-    return recover_if(folder, is_left) is not None
-
-
-def _is_paused(contents: LedgerContents) -> bool:
-    last = contents.events[-1] if contents.events else None
-    return last is not None and last.event is LedgerEventKind.CLOSED and last.details.get("outcome") == "paused"
+    with LedgerWriter(folder.ledger):  # no attempt begins meanwhile
+        contents = read_ledger(folder.ledger)
+        is_paused = bool(contents.events) and contents.events[-1].details.get("outcome") == "paused"
+        quiet = PAUSED_QUIET if is_paused else QUIET
+        is_empty = not (contents.events or contents.rows or contents.problems)  # killed before its opening line
+        if is_empty or folder.record.exists() or _last_alive(folder) > now - quiet:
+            return False
+        recover(folder)
+    return True
 
 
 def _last_alive(folder: RunFolder) -> datetime:
@@ -139,16 +138,16 @@ def settle_recent_runs(
 
 
 def _recent(artifacts_root: Path, history: HistoryStore, since: datetime) -> Iterator[RunFolder]:
-    for path in sorted((*artifacts_root.glob("runs/*/record.json"), *artifacts_root.glob("runs/*/*/record.json"))):
-        folder = RunFolder(path.parent)
-        if RunFolder(path.parent.parent).ledger.exists():
-            continue  # what a run keeps in its own folder (finished-1) is not a run
+    for found in training_folders(artifacts_root):
+        folder = RunFolder(found.path)
+        if found.superseded or not folder.record.exists():
+            continue
         try:
-            account = read_record(path)
+            account = read_record(folder.record)
             if account.replay is None and account.ended_at >= since and _is_of(folder, account, history):
                 yield folder
         except LowtideError as error:
-            _log.info("%s is skipped: %s", path, error)
+            _log.info("%s is skipped: %s", folder.record, error)
 
 
 def _is_of(folder: RunFolder, account: AnyRecord, history: HistoryStore) -> bool:
@@ -157,7 +156,7 @@ def _is_of(folder: RunFolder, account: AnyRecord, history: HistoryStore) -> bool
     theirs = (key.zone, key.signal_type, key.emission_factor_type)
     if (account.zone, account.signal_type, account.emission_factor_type) != theirs:
         return False
-    grid = grid_of(folder)
+    grid = Facts(folder).grid
     return key.source == (f"{grid.provider}-{grid.region}" if grid.region else grid.provider)
 
 
@@ -178,62 +177,46 @@ def renew_reports(
         (*artifacts_root.glob("reports/*/report.json"), *artifacts_root.glob("reports/*/*/report.json"))
     ):
         try:
-            report = json.loads(path.read_bytes())
-            baselines, runs = _sides(report)
-            is_behind = any(_has_changed(side) for side in (*baselines, *runs))
-            if not is_behind and not _lacks_perfect_foresight(report, since, now):
+            report = Report.model_validate_json(path.read_bytes())
+            several = report.replicates
+            before = several.baselines if several else (report.baseline,) if report.baseline else ()
+            runs_before = several.runs if several else (report.run,)
+            baselines, runs = [*map(settled_record, before)], [*map(settled_record, runs_before)]
+            is_behind = [*before, *runs_before] != [*baselines, *runs]
+            deadline = None if report.waiting.perfect_foresight else report.waiting.deadline
+            lacks_foresight = deadline is not None and since <= deadline <= now
+            if not is_behind and not lacks_foresight:
                 continue
-            found = _compared(report, artifacts_root, settings, now)
+            found = _compared(report, baselines, runs, artifacts_root, settings, now)
             if is_behind or found.waiting.perfect_foresight is not None:
                 write_report(found, path.parent)
                 renewed.append(path)
-        except (OSError, ValueError, KeyError, TypeError, LowtideError) as error:
+        except ValidationError as error:
+            failures.append(f"{path} was not renewed: {first_fault(error)}")
+        except (OSError, LowtideError) as error:
             failures.append(f"{path} was not renewed: {error}")
     return renewed, failures
 
 
-def _sides(report: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    replicates = report.get("replicates")
-    if replicates:
-        return replicates["baselines"], replicates["runs"]
-    return [report["baseline"]] if report["baseline"] else [], [report["run"]]
-
-
-def _folder(side: dict[str, Any]) -> Path:
-    return Path(side["ledger_path"]).resolve().parent
-
-
-def _has_changed(side: dict[str, Any]) -> bool:
-    """Return whether the record of this very training has changed; that of a later training in its place is another one."""
-    try:
-        record = read_record(_folder(side) / "record.json").model_dump(mode="json")
-    except ArtifactError:
-        return False
-    if any(record[name] != side[name] for name in ("run_id", "started_at", "ledger_sha256")):
-        return False
-    return any(record[name] != side[name] for name in ("emissions_gco2eq", "intensity_kinds", "counterfactual"))
-
-
-def _lacks_perfect_foresight(report: dict[str, Any], since: datetime, now: datetime) -> bool:
-    waiting = report["waiting"]
-    deadline = waiting.get("deadline")
-    return waiting.get("perfect_foresight") is None and deadline is not None and since <= parse_moment(deadline) <= now
-
-
-def _compared(report: dict[str, Any], artifacts_root: Path, settings: ReportConfig, now: datetime) -> Report:
+def _compared(
+    report: Report,
+    baselines: Sequence[TrainingRecord],
+    runs: Sequence[TrainingRecord],
+    artifacts_root: Path,
+    settings: ReportConfig,
+    now: datetime,
+) -> Report:
     """Compare the same runs again, by the rules that the report was written with."""
-    baselines, runs = ([load_record(_folder(side)) for side in sides] for sides in _sides(report))
-    percent = report.get("repeatability_percent")
     found = compare_runs(
         baselines,
         runs,
-        settings=settings if percent is None else settings.model_copy(update={"repeatability_percent": float(percent)}),
+        settings=settings.model_copy(update={"repeatability_percent": report.repeatability_percent}),
         now=now,
-        notes=[str(note) for note in report.get("baseline_notes") or []],  # a renewal does not choose another baseline
+        notes=report.baseline_notes,  # a renewal does not choose another baseline
         evidence=[
             wait_evidence(record, RunFolder(Path(record.ledger_path).parent), artifacts_root, now=now)
             for record in runs
         ],
     )
-    renewed = f"renewed on {format_moment(now)}, after actual figures of the grid had come in"
+    renewed = f"renewed on {format_time(now)}, after actual figures of the grid had come in"
     return found.model_copy(update={"notes": (renewed, *found.notes)})

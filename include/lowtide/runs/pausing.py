@@ -10,69 +10,59 @@ from typing import Any
 
 from lowtide.errors import ArtifactError, TrainingPaused
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import Clock
-from lowtide.io import write_json_atomically
-from lowtide.records import TrainingRecord
+from lowtide.io import write_atomically
+from lowtide.records import Clock, TrainingRecord
 from lowtide.runs.context import TrainingRun
 from lowtide.runs.folder import RunFolder
 from lowtide.runs.run import Progress as Snapshot
 from lowtide.runs.run import run_training, unfinished
 from lowtide.scheduler.job import Job, Progress
-from lowtide.scheduler.types import Action, Decision
+from lowtide.scheduler.types import Action
 from lowtide.scheduler.waiting import DecisionEvent, check
 
 _log = logging.getLogger(__name__)
 
+_KEPT = ("progress", "expected_duration_s")
+
 # How often a training has paused and how far it was, kept outside the process: the attempt that resumes must not start counting anew.
 
 
-def resumed(job: Job) -> Job:
+def after_pause(job: Job) -> Job:
     """Return a paused job as its next slice begins."""
     progress = job.progress or Progress(done=timedelta(0), running=True, pauses=0)
     return replace(job, progress=replace(progress, running=True))
 
 
-def pauses_as_json(job: Job, training_id: str) -> dict[str, Any]:
-    """Return what ``with_pauses`` needs; nothing where the job has not begun."""
-    if job.progress is None:
-        return {}
-    return {
-        "training_id": training_id,
-        "progress": job.progress.as_json(),
-        "expected_duration_s": job.expected_duration.total_seconds(),
-    }
-
-
-def with_pauses(job: Job, known: Any, training_id: str) -> Job:
-    """Return a job as its next slice begins; unchanged where nothing is known, or only of another training."""
-    if not isinstance(known, dict) or known.get("training_id") != training_id:
-        return job
-    expected = timedelta(seconds=known["expected_duration_s"])
-    return resumed(replace(job, expected_duration=expected, progress=Progress.from_json(known["progress"])))
-
-
 def note_pause(folder: RunFolder, job: Job) -> None:
     """Keep a pause in the run's folder; a full disk is logged and does not end the run."""
     start = unfinished(folder)
-    if start is None:
+    if start is None or job.progress is None:
         return
+    known = {"training_id": start.training_id} | {name: job.as_json()[name] for name in _KEPT}
     try:
-        write_json_atomically(folder.pauses, json.dumps(pauses_as_json(job, start.training_id)))
+        write_atomically(folder.pauses, json.dumps(known) + "\n")
     except (ArtifactError, OSError) as error:
-        _log.warning("%s: the pause is not counted if the training is resumed by hand", error)
+        _log.warning("%s: the pause is not counted if the training is resumed", error)
 
 
-def earlier_pauses(folder: RunFolder, job: Job) -> Job:
-    """Return the job of a folder's unfinished training with the pauses that were kept of it."""
-    start = unfinished(folder)
+def earlier_pauses(folder: RunFolder, job: Job, training_id: str) -> Job:
+    """Return the job of a folder's unfinished training as its next slice begins, with the pauses that were kept of it.
+
+    :param training_id: of the training that resumes; the pauses of another one are not counted.
+    """
+    if unfinished(folder) is None:
+        return job
     try:
         known = json.loads(folder.pauses.read_text(encoding="utf-8"))
-        return with_pauses(job, known, start.training_id) if start else job
+        if known["training_id"] != training_id:
+            return job
+        paused = Job.from_json(job.as_json() | {name: known[name] for name in _KEPT})
     except FileNotFoundError:
         return job
     except (OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("%s cannot be read (%s); its pauses are not counted", folder.pauses, error)
         return job
+    return after_pause(paused)
 
 
 _LEAST_SHARE = 0.02
@@ -112,15 +102,6 @@ class PauseWatch:
         done, slice_done = expected * min(1.0, samples / total), expected * (in_slice / total)
         self._pace = expected, replace(self._pace[1], done=done, slice_done=slice_done)
 
-    def seeing(self, on_progress: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:
-        """Return a function that takes a snapshot into account and passes it on."""
-
-        def see(snapshot: Snapshot) -> None:
-            self.see(snapshot)
-            on_progress(snapshot)
-
-        return see
-
     def paused(self) -> Job:
         """Return the job as a pause leaves it."""
         expected, progress = self._pace
@@ -142,7 +123,7 @@ class PauseWatch:
             self.request.set()
 
 
-def train_with_pauses(
+def train_slice(
     run: TrainingRun,
     job: Job,
     signal: IntensityClient,
@@ -150,25 +131,28 @@ def train_with_pauses(
     *,
     on_decision: Callable[[DecisionEvent], None],
     on_progress: Callable[[Snapshot], None],
-    wait: Callable[[Job], Decision],
-) -> TrainingRecord:
-    """Train in as many slices as the policy ``interruptible`` wants; any other policy trains in one.
+    **callbacks: Any,
+) -> TrainingRecord | Job:
+    """Train until the end, or under the policy ``interruptible`` until the job should pause.
 
     Each pause is kept in the run's folder, so that an attempt that resumes later (``earlier_pauses``) counts it.
 
-    :param wait: holds a paused job until it is to resume.
+    :param callbacks: further ones of ``run_training``.
+    :return: the record, or the job as the pause leaves it.
     :raises LowtideError: as ``run_training`` says.
     """
     if job.policy != "interruptible":
-        return run_training(run, signal, on_progress=on_progress)
-    while True:
-        watch = PauseWatch(job, signal, clock, on_decision=on_decision)
-        try:
-            return run_training(
-                run, signal, pause=watch.request, check=watch.check, on_progress=watch.seeing(on_progress)
-            )
-        except TrainingPaused:
-            job = watch.paused()
-        note_pause(run.folder, job)
-        wait(job)
-        job = resumed(job)
+        return run_training(run, signal, on_progress=on_progress, **callbacks)
+    watch = PauseWatch(job, signal, clock, on_decision=on_decision)
+
+    def see(snapshot: Snapshot) -> None:
+        watch.see(snapshot)
+        on_progress(snapshot)
+
+    try:
+        return run_training(run, signal, pause=watch.request, check=watch.check, on_progress=see, **callbacks)
+    except TrainingPaused as paused:
+        _log.info("%s", paused)
+    job = watch.paused()
+    note_pause(run.folder, job)
+    return job

@@ -6,15 +6,15 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Any, Self, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lowtide.config.loader import PROJECT_ROOT
-from lowtide.config.schema import LowtideConfig
+from lowtide.config.schema import AUTO, LowtideConfig
 from lowtide.errors import (
     ArtifactError,
     ConfigurationError,
@@ -25,23 +25,21 @@ from lowtide.errors import (
     TrainingStopped,
 )
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import Clock, clock_for
 from lowtide.grid.series import best_known, gaps
-from lowtide.io import hold_ledger, write_json_atomically
-from lowtide.records import Phase, ReplayAnchor, TrainingRecord
-from lowtide.runs.account import derive, read_facts
-from lowtide.runs.context import RunDetails, TrainingRun, comparison_key, note_sizes, run_identity
+from lowtide.io import hold_ledger, write_atomically
+from lowtide.records import Clock, Phase, ReplayAnchor, TrainingRecord
+from lowtide.runs.account import Facts, derive
+from lowtide.runs.context import SIZES, RunDetails, TrainingRun, comparison_key, run_identity
 from lowtide.runs.folder import RunFolder
 from lowtide.timeutil import utc_now
 from lowtide.tracker.codecarbon import CodeCarbonMeter
 from lowtide.tracker.gpu import VISIBLE
-from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter, next_attempt, read_ledger
+from lowtide.tracker.ledger import INCOMPLETE, IntensityLog, LedgerWriter
 from lowtide.tracker.meter import EnergyMeter
 from lowtide.tracker.process_share import AttributedMeter, ProcessTree
-from lowtide.tracker.recorder import EnergyRecorder, LiveFigures
-from lowtide.trainer.checkpoint import CheckpointFolder, Manifest, first_difference
-from lowtide.trainer.mnist import default_data_folder
-from lowtide.trainer.process import TrainingChild
+from lowtide.tracker.recorder import EnergyRecorder
+from lowtide.trainer.checkpoint_manager import CheckpointManager, Manifest, first_difference
+from lowtide.trainer.child_process import TrainingChild
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, TrainingEvent, TrainingResult
 
 
@@ -54,12 +52,12 @@ def run_details(run: TrainingRun, signal: IntensityClient, meter: EnergyMeter) -
         comparison_key=comparison_key(config),
         configuration=f"{run.config.source} sha256:{run.config.sha256}",
         zone=config.grid.zone,
-        signal_type=signal.signal_type,
-        emission_factor_type=signal.emission_factor_type,
+        signal_type=signal.provider.signal_type,
+        emission_factor_type=signal.provider.emission_factor_type,
         policy=config.scheduler.policy,
         submitted_at=run.submitted_at,
         replay=run.anchor,
-        grid=config.grid.model_dump(mode="json") | {"provider": signal.provider_name},
+        grid=config.grid.model_dump(mode="json") | {"provider": signal.provider.name},
         report=config.report.model_dump(mode="json"),
         account=config.account.model_dump(mode="json"),
         interval_s=config.tracker.interval.total_seconds(),
@@ -68,18 +66,9 @@ def run_details(run: TrainingRun, signal: IntensityClient, meter: EnergyMeter) -
         methods={str(part): how for part, how in meter.methods.items()},
         gpu_devices=meter.gpu_devices,
         versions=meter.versions,
-        precision=training.precision,
-        micro_batch_size=training.micro_batch_size if isinstance(training.micro_batch_size, int) else None,
-        accumulation_steps=training.accumulation_steps,
-        effective_batch_size=training.effective_batch_size,
-        seed=training.seed,
+        micro_batch_size=None if training.micro_batch_size == AUTO else training.micro_batch_size,
+        **training.model_dump(include={"precision", "accumulation_steps", "effective_batch_size", "seed"}),
     ).model_dump(mode="json")
-
-
-def _outcome(error: BaseException) -> str:
-    if isinstance(error, TrainingPaused):
-        return "paused"
-    return "stopped" if isinstance(error, TrainingStopped) else "failed"
 
 
 _log = logging.getLogger(__name__)
@@ -137,7 +126,7 @@ def resumable(folder: RunFolder, config: LowtideConfig) -> RunStart | None:
 
 def last_checkpoint(folder: RunFolder) -> Manifest | None:
     """Return the newest checkpoint that an attempt could resume from."""
-    return CheckpointFolder(folder.checkpoints).newest()
+    return CheckpointManager(folder.checkpoints).newest()
 
 
 def begin(run: TrainingRun) -> str:
@@ -151,54 +140,41 @@ def begin(run: TrainingRun) -> str:
     :raises ConfigurationError: an unfinished training has a checkpoint, but the configuration differs from its own.
     :raises ArtifactError: the folder cannot be written, or another process is training in it.
     """
-    run.folder.create()
-    with _held(run.folder):
-        return _begin(run)
-
-
-def _begin(run: TrainingRun) -> str:
     folder = run.folder
-    earlier, wanted = unfinished(folder), run.training_id
-    identity = run_identity(run.config.values, run.anchor)
-    if folder.is_finished:
-        moved = _move_to(folder, "finished")
-        _log.warning("the finished training in %s was moved to %s; training again", folder.path, moved)
-    elif earlier is None or (wanted is not None and wanted != earlier.training_id):
-        _set_aside(folder, "they belong to another training")
-    else:
-        difference = refuse_another_training(run, earlier)
-        if difference is None:
-            _forget_account(folder)
-            return earlier.training_id
-        _set_aside(folder, difference)
-    training_id = wanted or new_training_id()
-    beginning = RunStart(training_id=training_id, run_id=run.run_id, submitted_at=run.submitted_at, identity=identity)
-    write_json_atomically(folder.identity, beginning.model_dump_json(indent=2))
-    return training_id
-
-
-@contextlib.contextmanager
-def _held(folder: RunFolder) -> Iterator[None]:
-    # the ledger of a running training must not be moved, and no settlement must run while one starts
+    folder.create()
     if not folder.ledger.exists():
-        yield
-        return
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(hold_ledger(folder.ledger, timeout_s=SETTLEMENT_S))
-        except LedgerInUse:
-            raise ArtifactError(
-                f"{folder.path}: another process is training in this folder; wait for it, or end it"
-            ) from None
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(folder.identity)  # shows that the run is alive: the attempt's first row may be a minute away
-        yield
+        return _prepared(run)
+    try:
+        # the ledger of a running training must not be moved, and no settlement must run while one starts
+        with hold_ledger(folder.ledger, timeout_s=SETTLEMENT_S):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(folder.identity)  # shows that the run is alive: the attempt's first row may be a minute away
+            return _prepared(run)
+    except LedgerInUse:
+        raise ArtifactError(
+            f"{folder.path}: another process is training in this folder; wait for it, or end it"
+        ) from None
 
 
-def _forget_account(folder: RunFolder) -> None:
-    # derived files are removed, facts stay; the record last: while it is there, this is repeated
-    folder.emissions.unlink(missing_ok=True)
-    folder.record.unlink(missing_ok=True)
+def _prepared(run: TrainingRun) -> str:
+    folder, wanted, earlier = run.folder, run.training_id, unfinished(run.folder)
+    why: str | None
+    if earlier is None or (wanted is not None and wanted != earlier.training_id):
+        why = "they belong to another training"
+    elif (why := refuse_another_training(run, earlier)) is None:
+        # derived files are removed, facts stay; the record last: while it is there, this is repeated
+        folder.emissions.unlink(missing_ok=True)
+        folder.record.unlink(missing_ok=True)
+        return earlier.training_id
+    _set_aside(folder, why)
+    start = RunStart(
+        training_id=wanted or new_training_id(),
+        run_id=run.run_id,
+        submitted_at=run.submitted_at,
+        identity=run_identity(run.config.values, run.anchor),
+    )
+    write_atomically(folder.identity, start.model_dump_json(indent=2) + "\n")
+    return start.training_id
 
 
 def refuse_another_training(run: TrainingRun, earlier: RunStart) -> str | None:
@@ -218,12 +194,7 @@ def refuse_another_training(run: TrainingRun, earlier: RunStart) -> str | None:
 
 
 def _set_aside(folder: RunFolder, why: str) -> None:
-    moved = _move_to(folder, "other")
-    if moved:
-        _log.warning("the files of an earlier attempt in %s were moved to %s: %s", folder.path, moved, why)
-
-
-def _move_to(folder: RunFolder, name: str) -> str | None:
+    is_finished = folder.is_finished
     # the record last: while it is there, a half-finished move is recognised as that of a finished training
     kept = (
         *(folder.ledger, folder.child_log, folder.attempts, folder.checkpoints),
@@ -232,76 +203,80 @@ def _move_to(folder: RunFolder, name: str) -> str | None:
     )
     present = [path for path in kept if path.exists()]
     if not present:
-        return None
-    number = 1 + sum(1 for _ in folder.path.glob(f"{name}-*"))
-    target = folder.path / f"{name}-{number}"
+        return
+    name = "finished" if is_finished else "other"
+    target = folder.path / f"{name}-{1 + len([*folder.path.glob(f'{name}-*')])}"
     target.mkdir()
     for path in present:
         path.replace(target / path.name)
-    return target.name
+    if is_finished:
+        _log.warning("the finished training in %s was moved to %s; training again", folder.path, target.name)
+    else:
+        _log.warning("the files of an earlier attempt in %s were moved to %s: %s", folder.path, target.name, why)
 
 
 # Measuring a run's energy: what goes wrong with it never ends the training.
 
 
-def open_metering(run: TrainingRun) -> tuple[EnergyMeter, dict[str, str]]:
+def open_metering(run: TrainingRun, meter: EnergyMeter | None = None) -> tuple[EnergyMeter, dict[str, str]]:
     """Set CodeCarbon up for the GPUs that the child can use, and charge the run its share of the machine unless configured otherwise.
 
+    :param meter: used instead of CodeCarbon.
     :returns: the meter, and variables that the training child must see so that it uses no GPU that is not counted.
     :raises MeasurementError: CodeCarbon cannot be set up.
     """
+    if meter is not None:
+        return meter, {}
     config = run.config.values
-    machine = CodeCarbonMeter(gpu_ids=[] if config.training.device == "cpu" else None)
+    machine = CodeCarbonMeter(count_gpus=config.training.device != "cpu")
     visible = machine.selection.visible
     environment = {} if visible is None else {VISIBLE: visible}
     if config.tracker.scope == "machine":
         return machine, environment
     try:
-        return AttributedMeter(machine, ProcessTree()), environment
+        return AttributedMeter(machine, ProcessTree().usage), environment
     except MeasurementError as error:
         _log.warning("the whole machine's energy is charged to the run, since its share is not known: %s", error)
         return machine, environment
 
 
-def measured(
-    recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
-) -> tuple[TrainingResult, str | None]:
-    """Train while the recorder runs; what goes wrong with the measuring is kept, and ends no training.
+def train_measured(
+    ledger: LedgerWriter, recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
+) -> None:
+    """Train while the recorder runs, and close the attempt in the ledger however it ends; only a killed process leaves it open.
 
-    :returns: the result, and what is missing of the energy; None = nothing.
-    :raises LowtideError: what ``train`` raises, or a meter that does not start.
+    What goes wrong with the measuring ends no training: the closing line says what is missing of the energy.
+
+    :raises LowtideError: what ``train`` raises, a meter that does not start, or a closing line that cannot be written.
     """
+
+    def close(outcome: str, shortfall: object, result: dict[str, Any] | None = None) -> None:
+        problems = (*([f"{INCOMPLETE}{shortfall}"] if shortfall else []), *recorder.problems)
+        for problem in problems:
+            _log.warning("energy ledger: %s", problem)
+        ledger.close_attempt(outcome, problems, result=result)
+
     result: TrainingResult | None = None
-    shortfall: str | None = None
     try:
         with recorder:
             result = train()
-    except Exception as failure:
-        if result is None:
+    except BaseException as error:
+        if result is None or not isinstance(error, Exception):
+            paused, stopped = isinstance(error, TrainingPaused), isinstance(error, TrainingStopped)
+            try:
+                close("paused" if paused else "stopped" if stopped else "failed", recorder.failure)
+            except ArtifactError as failure:
+                error.add_note(f"the energy ledger's attempt could not be closed: {failure}")
             raise
-        shortfall = f"{INCOMPLETE}{failure}"
-    else:
-        shortfall = _unseen_gpu(result, meter)
-    finally:
-        for problem in recorder.problems:
-            _log.warning("energy ledger: %s", problem)
-    if shortfall is not None:
-        _log.warning("%s", shortfall)
-    return result, shortfall
-
-
-def _closing_problems(recorder: EnergyRecorder) -> tuple[str, ...]:
-    """Return the problems for an attempt's closing line, with what is missing of its energy."""
-    failure = recorder.failure
-    return recorder.problems if failure is None else (f"{INCOMPLETE}{failure}", *recorder.problems)
+    close("finished", recorder.failure or _unseen_gpu(result, meter), result.model_dump(mode="json"))
 
 
 def _unseen_gpu(result: TrainingResult, meter: EnergyMeter) -> str | None:
     if not result.device.startswith("cuda") or meter.methods["gpu"] != "none":
         return None
     return (
-        f"{INCOMPLETE}it ran on {result.device_name}, whose energy could not be measured"
-        " (CodeCarbon finds no GPU through NVML and nvidia-smi)"
+        f"it ran on {result.device_name}, whose energy could not be measured (CodeCarbon finds no GPU through NVML and"
+        " nvidia-smi)"
     )
 
 
@@ -337,20 +312,16 @@ class Progress:
     """A snapshot of a running training; energy before PUE, emissions with it."""
 
     phase: str
-    epoch: int
     epochs: int
-    samples: int
-    samples_total: int
-    samples_per_s: float
-    loss: float | None
+    epoch: int = 0
+    samples: int = 0
+    samples_total: int = 0
+    samples_per_s: float = 0.0
+    loss: float | None = None
     power_w: float
     energy_kwh: float
     emissions_gco2eq: float
     carbon_intensity_gco2eq_per_kwh: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the snapshot as a JSON-able mapping."""
-        return asdict(self)
 
     def sentence(self) -> str:
         """Return the snapshot as one line for a task log."""
@@ -362,24 +333,6 @@ class Progress:
             f" ({self.samples_per_s:,.0f}/s){loss}; {self.power_w:.1f} W, {self.energy_kwh * 1000:.3f} Wh,"
             f" {self.emissions_gco2eq:.3f} g{grid}"
         )
-
-
-def snapshot(phase: str, epochs: int, last: TrainingEvent | None, live: LiveFigures) -> Progress:
-    """Put the child's last progress event and the tracker's live figures together."""
-    data = last.data if last else {}
-    return Progress(
-        phase=phase,
-        epoch=data.get("epoch", 0),
-        epochs=epochs,
-        samples=data.get("samples", 0),
-        samples_total=data.get("samples_total", 0),
-        samples_per_s=data.get("samples_per_s", 0.0),
-        loss=data.get("loss"),
-        power_w=live.power_w,
-        energy_kwh=live.energy_kwh,
-        emissions_gco2eq=live.emissions_gco2eq,
-        carbon_intensity_gco2eq_per_kwh=live.carbon_intensity_gco2eq_per_kwh,
-    )
 
 
 # Keeps the grid's last reading fresh while a training runs, without the training waiting for a request.
@@ -403,30 +356,32 @@ class SignalRefresher:
         self._check = check or self._refresh
         self._interval_s = max(_SHORTEST_INTERVAL_S, interval_s)
         self._logged: tuple[str, ...] = ()
-        self._ended = threading.Event()
+        self._ended, self._first_check = threading.Event(), Future[None]()
         self._thread = threading.Thread(target=self._run, name="lowtide-signal", daemon=True)
 
     def __enter__(self) -> Self:
-        self._try(self._refresh)  # before the training: the first row is valued at a reading, not at a guess
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def wait_for_first_check(self) -> None:
+        """Return once the grid has been asked: the first row is valued at a reading. Raises the check's unexpected error."""
+        self._first_check.result()
+
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(timeout=1.0)  # a request in flight may outlive the training, which does no harm
 
     def _run(self) -> None:
+        _complete(self._first_check, lambda: self._try(self._refresh))
         while not self._ended.wait(self._interval_s):
-            self._try(self._check)
+            self._try(self._check, Exception)
 
     @staticmethod
-    def _try(check: Callable[[], None]) -> None:
+    def _try(check: Callable[[], None], caught: type[Exception] = LowtideError) -> None:
         try:
             check()
-        except LowtideError as error:  # a replay that left its trace, a full disk: the training continues
-            _log.warning("grid signal: %s", error)
+        except caught as error:  # a replay that left its trace, a full disk: the training continues
+            _log.warning("grid signal: %s", error, exc_info=not isinstance(error, LowtideError))
 
     def _refresh(self) -> None:
         outlook = self._signal.outlook(self._clock.now())
@@ -434,6 +389,13 @@ class SignalRefresher:
             self._logged = outlook.steps
             for step in outlook.steps:  # a terminal shows warnings only, and a fallback must be seen there
                 _log.log(logging.WARNING if outlook.failed_checks else logging.INFO, "grid signal: %s", step)
+
+
+def _complete(future: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:  # noqa: BLE001 raised where the result is waited for
+        future.set_exception(error)
 
 
 # The parent's loop while a child trains: passes requests on, and reports events to the recorder and to people.
@@ -444,6 +406,7 @@ _STOP_LATENCY_S = 0.2
 _STOP_GRACE_S = 2.0
 """For the step that is under way and its checkpoint, before the signals; Airflow leaves a killed task 5 s in all."""
 _PROGRESS_INTERVAL_S = 1.0
+_CHILDS_PROGRESS = ("epoch", "samples", "samples_total", "samples_per_s", "loss")
 
 
 class Supervision:
@@ -471,7 +434,6 @@ class Supervision:
         self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
         self._child = TrainingChild(
             run.config.values.training,
-            data_folder=default_data_folder(),
             log_path=run.folder.child_log,
             project_root=PROJECT_ROOT,
             checkpoints=CheckpointPlan(folder=run.folder.checkpoints, run_id=run.run_id, training_id=training_id),
@@ -479,7 +441,7 @@ class Supervision:
         )
         self._stop_requested_s: float | None = None
         self._phase = Phase.STARTUP
-        self._last_progress: TrainingEvent | None = None
+        self._last_progress: dict[str, Any] = {}
         self._published_s = 0.0
 
     def train(self) -> TrainingResult:
@@ -526,9 +488,9 @@ class Supervision:
             self._phase = Phase(data["phase"])
             self._recorder.set_phase(self._phase)
         elif event.kind is EventKind.PROGRESS:
-            self._last_progress = event
-        elif event.kind is EventKind.READY:
-            note_sizes(folder, self._run.config.values, self._attempt, data)
+            self._last_progress = {name: data[name] for name in _CHILDS_PROGRESS}
+        elif event.kind is EventKind.READY and self._run.config.values.training.micro_batch_size == AUTO:
+            folder.note_attempt({"attempt": self._attempt, **{size: data[size] for size in SIZES}})
         elif event.kind is EventKind.WARNING:
             _log.warning("training: %s", data["message"])
             # at once, and in the folder: the warning of an attempt that is killed also holds for the next one
@@ -536,14 +498,11 @@ class Supervision:
         elif event.kind is EventKind.NOTE:
             _log.info("training: %s", data["message"])
         elif event.kind is EventKind.RESUMED:
-            self._note_resumed(data)
+            step, checkpoint = data["optimizer_step"], data["checkpoint"]
+            _log.info("resuming from %s: optimizer step %s, epoch %s", checkpoint, step, data["epoch"] + 1)
+            folder.note_attempt({"attempt": self._attempt, "optimizer_step": step, "checkpoint": checkpoint})
         elif event.kind is EventKind.CHECKPOINT:
             self._note_checkpoint(data)
-
-    def _note_resumed(self, data: dict[str, Any]) -> None:
-        step, checkpoint = data["optimizer_step"], data["checkpoint"]
-        _log.info("resuming from %s: optimizer step %s, epoch %s", checkpoint, step, data["epoch"] + 1)
-        self._run.folder.note_attempt({"attempt": self._attempt, "optimizer_step": step, "checkpoint": checkpoint})
 
     def _note_checkpoint(self, data: dict[str, Any]) -> None:
         _log.info(
@@ -556,8 +515,7 @@ class Supervision:
     def _publish(self) -> None:
         self._published_s = time.monotonic()
         epochs = self._run.config.values.training.epochs
-        progress = snapshot(self._phase, epochs, self._last_progress, self._recorder.live())
-        self._run.folder.publish("progress.json", progress.as_json())
+        progress = Progress(phase=self._phase, epochs=epochs, **asdict(self._recorder.live()), **self._last_progress)
         if self._on_progress:
             self._on_progress(progress)
 
@@ -592,14 +550,29 @@ def run_training(
     :raises ArtifactError: the run's folder cannot be written, or another process is training in it.
     """
     training_id = begin(run)
-    energy_meter, environment = open_metering(run) if meter is None else (meter, {})
+    config, clock, speed = run.config.values, Clock(run.anchor), run.anchor.speed if run.anchor else 1.0
+    poke_s = config.scheduler.poke_interval.total_seconds() / speed
+    # the meter takes a second or two to set up: meanwhile the grid is asked and the ledger is read
+    opening = Future[tuple[EnergyMeter, dict[str, str]]]()  # by a daemon thread: an exit waits for an executor's
+    set_up = (opening, lambda: open_metering(run, meter))
+    threading.Thread(target=_complete, args=set_up, name="energy-meter", daemon=True).start()
     with (
-        SignalRefresher(signal, clock_for(run.anchor), interval_s=_poke_s(run), check=check),
+        SignalRefresher(signal, clock, interval_s=poke_s, check=check) as refresher,
         LedgerWriter(run.folder.ledger, timeout_s=SETTLEMENT_S) as ledger,
     ):
-        before = read_ledger(run.folder.ledger)  # after the writer has taken its lock and moved a torn line aside
-        attempt = next_attempt(before.rows, before.events)
-        recorder = _recorder(run, signal, energy_meter, ledger, attempt)
+        attempt = ledger.next_attempt
+        energy_meter, environment = opening.result()
+        recorder = EnergyRecorder(
+            energy_meter,
+            ledger,
+            signal.known,
+            now=clock.now,
+            interval_s=config.tracker.interval.total_seconds(),
+            pue=config.tracker.pue,
+            attempt=attempt,
+            speed=speed,
+            meaning=signal.meaning,
+        )
         supervision = Supervision(
             run,
             training_id,
@@ -611,41 +584,18 @@ def run_training(
             on_progress=on_progress,
             on_checkpoint=on_checkpoint,
         )
+        refresher.wait_for_first_check()  # before the attempt is opened: an interrupt here leaves nothing to be closed
         ledger.open_attempt(attempt, run_details(run, signal, energy_meter))
-        _train_in_attempt(ledger, recorder, energy_meter, supervision.train)
+        train_measured(ledger, recorder, energy_meter, supervision.train)
     _learn_grid_since_submission(run, signal)
     record = derive(run.folder)
-    CheckpointFolder(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing resumes from an earlier state
+    CheckpointManager(run.folder.checkpoints).prune(keep=1)  # the trained weights; nothing resumes from earlier ones
     return cast("TrainingRecord", record)  # the attempt was closed with its result
-
-
-def _poke_s(run: TrainingRun) -> float:
-    speed = run.anchor.speed if run.anchor else 1.0
-    return run.config.values.scheduler.poke_interval.total_seconds() / speed
-
-
-def _train_in_attempt(
-    ledger: LedgerWriter, recorder: EnergyRecorder, meter: EnergyMeter, train: Callable[[], TrainingResult]
-) -> None:
-    """Train, and close the attempt in the ledger however it ends; only a process that is killed leaves it open."""
-    try:
-        result, shortfall = measured(recorder, meter, train)
-    except BaseException as error:
-        try:
-            ledger.close_attempt(_outcome(error), _closing_problems(recorder))
-        except ArtifactError as failure:
-            error.add_note(f"the energy ledger's attempt could not be closed: {failure}")
-        raise
-    problems = recorder.problems if shortfall is None else (shortfall, *recorder.problems)
-    versions = result.versions | meter.versions
-    ledger.close_attempt(
-        "finished", problems, result=result.model_copy(update={"versions": versions}).model_dump(mode="json")
-    )
 
 
 def _learn_grid_since_submission(run: TrainingRun, signal: IntensityClient) -> None:
     """Append what is not yet known of the grid from submission on: what the run would have emitted without a wait rests on it."""
-    facts = read_facts(run.folder)
+    facts = Facts(run.folder)
     if not facts.rows:
         return
     known = best_known(facts.entries, meaning=facts.meaning)
@@ -653,21 +603,4 @@ def _learn_grid_since_submission(run: TrainingRun, signal: IntensityClient) -> N
     log = IntensityLog(run.folder.path)
     for missing in gaps(((entry.reading.start, entry.reading.end) for entry in known), run.submitted_at, end):
         found = signal.readings(*missing)
-        log.append([one for one in found if (one.signal_type, one.emission_factor_type) == facts.meaning], utc_now())
-
-
-def _recorder(
-    run: TrainingRun, signal: IntensityClient, meter: EnergyMeter, ledger: LedgerWriter, attempt: int
-) -> EnergyRecorder:
-    tracker = run.config.values.tracker
-    return EnergyRecorder(
-        meter,
-        ledger,
-        signal.known,
-        now=clock_for(run.anchor).now,
-        interval_s=tracker.interval.total_seconds(),
-        pue=tracker.pue,
-        attempt=attempt,
-        speed=run.anchor.speed if run.anchor else 1.0,
-        meaning=(signal.signal_type, signal.emission_factor_type),
-    )
+        log.append([one for one in found if one.meaning == facts.meaning], utc_now())

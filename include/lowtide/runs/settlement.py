@@ -7,19 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from lowtide.config.schema import GridConfig
 from lowtide.config.zones import find_zone
 from lowtide.errors import ArtifactError, ConfigurationError, SignalError
 from lowtide.grid.backfill import provider_key
 from lowtide.grid.client import IntensityClient, ProviderClient
-from lowtide.grid.history import HistoryStore, open_history
+from lowtide.grid.history import HistoryStore
 from lowtide.grid.series import best_known, cover, gaps
 from lowtide.io import hold_ledger, sha256_of
-from lowtide.records import AnyRecord, Meaning, Reading, TrainingRecord
-from lowtide.report.files import load_record
-from lowtide.runs.account import ACTUAL, Facts, account_of, derive, read_facts
+from lowtide.records import AnyRecord, Reading, TrainingRecord, load_record
+from lowtide.runs.account import ACTUAL, Facts, account_of, derive
 from lowtide.runs.folder import RunFolder
 from lowtide.tracker.ledger import IntensityLog
 
@@ -45,9 +42,9 @@ class ActualFigures:
 
     def __call__(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return what is known of ``[start, end)`` now."""
-        kept = self.history.known_now(start, end) if self.history else ()
+        kept = self.history.known(start, end) if self.history else ()
         known = cover(start, end, [lambda *_: self._over(kept)])
-        if self.signal is None or _covers(known, start, end):
+        if self.signal is None or not gaps(((one.start, one.end) for one in known), start, end):
             return known
         return cover(start, end, [lambda *_: known, lambda *_: self._over(self._asked(start, end))])
 
@@ -61,13 +58,8 @@ class ActualFigures:
         try:
             return self.signal.source.span(start, end)
         except SignalError as error:
-            self.notes.append(f"{self.signal.provider_name} gave no actual figures: {error}")
+            self.notes.append(f"{self.signal.provider.name} gave no actual figures: {error}")
             return ()
-
-
-def _covers(readings: Sequence[Reading], start: datetime, end: datetime) -> bool:
-    covered = sum(((r.end - r.start).total_seconds() for r in readings), 0.0)
-    return covered >= (end - start).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,29 +87,24 @@ def settle_run(folder: RunFolder, actuals: Actuals, *, now: datetime) -> Settled
 
     A run that was killed is recovered first. Nothing is written where nothing is new. A replayed run stays as it is.
 
-    :param actuals: actual readings of a span of time.
+    :param actuals: actual readings of a span of time, in time order: ``ActualFigures``.
     :raises ArtifactError: no run's folder, a run that is still running, or files that cannot be written.
     :raises MeasurementError: a ledger without any energy.
     """
     before = account_of(folder)
     if before.replay is not None:
         return SettledRun(folder=folder, before=before, after=before)
-    facts = read_facts(folder)
-    found = _better(_actuals(facts, actuals, now), facts)
-    with hold_ledger(
-        folder.ledger
-    ):  # only now: a provider may take its time, and an attempt that begins waits for the ledger
+    facts = Facts(folder)
+    submitted, start, end = facts.details.submitted_at, facts.rows[0].start, facts.rows[-1].end
+    readings = actuals(min(submitted, start), max(end, submitted + (end - start)))
+    found = _better([reading for reading in readings if reading.meaning == facts.meaning], facts)
+    # only now: a provider may take its time, and an attempt that begins waits for the ledger
+    with hold_ledger(folder.ledger):
         if not folder.record.exists() or sha256_of(folder.ledger) != before.ledger_sha256:
             raise ArtifactError(f"{folder.path}: another process has just changed this run's account; settle it again")
         IntensityLog(folder.path).append(found, now)  # also cuts off the half line of a settlement that was killed
         after = derive(folder)
     return SettledRun(folder=folder, before=before, after=after)
-
-
-def _actuals(facts: Facts, actuals: Actuals, now: datetime) -> list[Reading]:
-    submitted, start, end = facts.details.submitted_at, facts.rows[0].start, facts.rows[-1].end
-    found = actuals(min(submitted, start), max(end, submitted + (end - start)))
-    return actual_readings(found, facts.meaning, now=now)
 
 
 def _better(readings: Sequence[Reading], facts: Facts) -> list[Reading]:
@@ -141,15 +128,6 @@ def _is_as_good(known: Reading, reading: Reading) -> bool:
     return figures == (reading.kind, reading.carbon_intensity_gco2eq_per_kwh, reading.source)
 
 
-def actual_readings(readings: Sequence[Reading], meaning: Meaning, *, now: datetime) -> list[Reading]:
-    """Return what may settle an account, in time order: actual figures of the same meaning, of intervals that are over.
-
-    The figure of an interval that has not ended covers only a part of it, and would be settled again an hour later.
-    """
-    sound = (r for r in readings if r.kind in ACTUAL and (r.signal_type, r.emission_factor_type) == meaning)
-    return sorted((reading for reading in sound if reading.end <= now), key=lambda reading: reading.start)
-
-
 # An XCom keeps the record as it was when the run ended; its folder may have a settled one.
 
 
@@ -164,12 +142,7 @@ def settled_record(record: TrainingRecord) -> TrainingRecord:
 
 
 _FACTS = {
-    "run_id",
-    "ledger_sha256",
-    "samples",
-    "optimizer_steps",
-    "test_accuracy",
-    "peak_memory_bytes",
+    *("run_id", "ledger_sha256", "samples", "optimizer_steps", "test_accuracy", "peak_memory_bytes"),
     "first_valuation",
 }
 
@@ -179,19 +152,7 @@ def facts_sha256(record: TrainingRecord) -> str:
     return hashlib.sha256(record.model_dump_json(include=_FACTS).encode()).hexdigest()
 
 
-# The grid of a run: the one that its ledger names, or one that a configuration names.
-
-
-def grid_of(folder: RunFolder) -> GridConfig:
-    """Return the grid that the run was valued at, as its ledger's opening says.
-
-    :raises ArtifactError: the ledger is missing, or its opening line does not say so.
-    """
-    grid = read_facts(folder).details.grid
-    try:
-        return GridConfig.model_validate(grid)
-    except ValidationError as error:
-        raise ArtifactError(f"{folder.ledger}: its opening line names no grid ({error}); give --config") from None
+# The grid of a run, and the stored history of it.
 
 
 def history_of(signal: IntensityClient, artifacts_root: Path, connection: str | None) -> HistoryStore | None:
@@ -199,7 +160,7 @@ def history_of(signal: IntensityClient, artifacts_root: Path, connection: str | 
     client = signal.source
     if not isinstance(client, ProviderClient):
         return None
-    return open_history(artifacts_root, provider_key(client.provider, signal.zone, connection))
+    return HistoryStore(artifacts_root, provider_key(client.provider, signal.zone, connection))
 
 
 def check_same_grid(account: AnyRecord, grid: GridConfig, signal: IntensityClient) -> None:
@@ -208,7 +169,7 @@ def check_same_grid(account: AnyRecord, grid: GridConfig, signal: IntensityClien
     :raises ConfigurationError: another zone, signal type or emission factor type.
     """
     mine = (account.zone, account.signal_type, account.emission_factor_type)
-    theirs = (find_zone(grid.zone).key, signal.signal_type, signal.emission_factor_type)
+    theirs = (find_zone(grid.zone).key, *signal.meaning)
     if mine != theirs:
         raise ConfigurationError(
             f"run {account.run_id!r} was valued at zone {mine[0]} ({mine[1].value}, {mine[2].value} factors), but the"

@@ -20,13 +20,13 @@ def decide(job: Job, now: datetime, outlook: Outlook) -> Decision:
     :param now: in policy time.
     :raises ValueError: ``now`` has no offset.
     """
-    context = PolicyContext.of(job, now, outlook)
+    context = PolicyContext(job, now, outlook)
     if job.policy == "immediate":
         return POLICIES["immediate"](context)
     if job.progress is not None:
         return _in_progress(context)
-    if context.latest_start is not None and context.now >= context.latest_start:
-        return _at_latest_start(context, context.latest_start)
+    if _is_latest_start(context):
+        return _at_latest_start(context)
     return start_below_limit(context) or POLICIES[job.policy](context)
 
 
@@ -34,11 +34,7 @@ def _in_progress(context: PolicyContext) -> Decision:
     if context.job.policy != "interruptible":
         text = f"continuing: policy {context.job.policy} does not pause a run that has started"
         return context.decide(Action.RUN, Reason.IN_PROGRESS, text)
-    if (
-        context.latest_start is not None
-        and context.now >= context.latest_start
-        and context.job.remaining > timedelta(0)
-    ):
+    if _is_latest_start(context) and context.job.remaining > timedelta(0):
         text = f"continuing: there is no time left for a pause before the deadline {at(context.job.deadline or context.now)}"
         return context.decide(Action.RUN, Reason.DEADLINE, text)
     decision = start_below_limit(context) or POLICIES["interruptible"](context)
@@ -48,13 +44,17 @@ def _in_progress(context: PolicyContext) -> Decision:
     return decision
 
 
-def _at_latest_start(context: PolicyContext, latest_start: datetime) -> Decision:
+def _is_latest_start(context: PolicyContext) -> bool:
+    return context.latest_start is not None and context.now >= context.latest_start
+
+
+def _at_latest_start(context: PolicyContext) -> Decision:
     if _can_meet_deadline(context):
         policy = start_below_limit(context) or POLICIES[context.job.policy](context)
         if _was_chosen(context, policy):  # clean, or planned, at the latest start: nothing to skip or to fail
             return policy
     action = _AT_LATEST_START[context.job.on_latest_start]
-    return context.decide(action, Reason.DEADLINE, f"{_situation(context, latest_start)}: {_WORDS[action]}")
+    return context.decide(action, Reason.DEADLINE, f"{_situation(context)}: {_WORDS[action]}")
 
 
 def _was_chosen(context: PolicyContext, policy: Decision) -> bool:
@@ -68,13 +68,13 @@ def _can_meet_deadline(context: PolicyContext) -> bool:
     return context.job.deadline is not None and context.now + context.job.expected_duration <= context.job.deadline
 
 
-def _situation(context: PolicyContext, latest_start: datetime) -> str:
-    deadline = context.job.deadline
-    if deadline is not None and context.now >= deadline:
+def _situation(context: PolicyContext) -> str:
+    deadline, latest_start = context.job.deadline or context.now, context.latest_start or context.now
+    if context.now >= deadline:
         return f"the deadline {at(deadline)} has already passed"
-    if deadline is not None and not _can_meet_deadline(context):
+    if not _can_meet_deadline(context):
         return f"too late to meet the deadline {at(deadline)} if the run takes as long as expected"
-    return f"the latest start {at(latest_start)} for the deadline {at(deadline or latest_start)} has been reached"
+    return f"the latest start {at(latest_start)} for the deadline {at(deadline)} has been reached"
 
 
 def with_confidence_interval(decision: Decision, job: Job, outlook: Outlook) -> Decision:
@@ -88,9 +88,9 @@ def with_confidence_interval(decision: Decision, job: Job, outlook: Outlook) -> 
         return decision
     if not decision.expected_saving_percent or decision.forecast_source != prediction.source:
         return decision
-    interval = prediction.past_errors.saving_interval_percent(
-        prediction.curve, decision.decided_at.timestamp(), start.timestamp(), job.remaining.total_seconds()
-    )
+    errors = prediction.past_errors(decision.decided_at)
+    times_s = decision.decided_at.timestamp(), start.timestamp(), job.remaining.total_seconds()
+    interval = None if errors is None else errors.saving_interval_percent(prediction.curve, *times_s)
     if interval is None:
         return decision
     low, high = interval

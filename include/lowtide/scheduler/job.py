@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer, TypeAdapter
 
 from lowtide.config.schema import LowtideConfig, OnLatestStart, PausingConfig, PolicyName
 from lowtide.config.zones import find_zone
-from lowtide.errors import ConfigurationError
 from lowtide.grid.outlook import DataNeeds
 from lowtide.timeutil import as_utc, resolve_deadline
 
@@ -22,8 +21,6 @@ class Progress:
 
     ``done``: useful work so far, without resumes. ``running``: False while it is paused. ``pauses``: so far, a present one
     included. ``slice_done``: work of the slice that runs; None where it was not counted, which is taken to be long enough.
-
-    :raises ConfigurationError: a negative value.
     """
 
     done: Annotated[Seconds, Field(alias="done_s")]
@@ -31,32 +28,14 @@ class Progress:
     pauses: int
     slice_done: Annotated[Seconds | None, Field(alias="slice_done_s")] = None
 
-    def __post_init__(self) -> None:
-        if self.done < timedelta(0) or self.pauses < 0:
-            raise ConfigurationError(f"progress: done {self.done} with {self.pauses} pauses; neither can be negative")
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain JSON; ``from_json`` reads it back."""
-        return as_json(_PROGRESS, self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Progress":
-        """Read what ``as_json`` wrote.
-
-        :raises ValueError: it is something else.
-        """
-        return _PROGRESS.validate_python(data)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One training run to be placed in time. All times and durations are in policy time (virtual under replay).
 
     ``progress`` is that of a job that has begun; only the policy ``interruptible`` pauses it, within the limits of
-    ``pausing``.
+    ``pausing``. The values are checked where people give them: in the configuration and on the command line.
 
-    :raises ConfigurationError: an unknown policy, a duration or poke interval that is not positive, a negative jitter, a
-        percentile outside 0 to 100, or the policy ``threshold`` without a threshold.
     :raises ValueError: a time without an offset.
     """
 
@@ -83,24 +62,6 @@ class Job:
         # UTC, not the zone's time: Python subtracts durations from local times by the clock on the wall, wrong on two days a year
         object.__setattr__(self, "submitted_at", as_utc(self.submitted_at))
         object.__setattr__(self, "deadline", None if self.deadline is None else as_utc(self.deadline))
-        for name, value, known in (
-            ("policy", self.policy, get_args(PolicyName)),
-            ("on_latest_start", self.on_latest_start, get_args(OnLatestStart)),
-        ):
-            if value not in known:
-                raise ConfigurationError(f"{name} {value!r} is not known; choose one of {', '.join(known)}")
-        for name, duration in (("expected_duration", self.expected_duration), ("poke_interval", self.poke_interval)):
-            if duration <= timedelta(0):
-                raise ConfigurationError(f"job {self.job_id}: {name} is {duration}; give a positive duration")
-        if self.jitter < timedelta(0) or not 0 < self.percentile < 100:
-            raise ConfigurationError(
-                f"job {self.job_id}: jitter is {self.jitter} and percentile {self.percentile:g}; give a jitter of 0 or more"
-                " and a percentile between 0 and 100"
-            )
-        if self.policy == "threshold" and self.threshold_gco2eq_per_kwh is None:
-            raise ConfigurationError(
-                f"job {self.job_id}: policy 'threshold' needs threshold_gco2eq_per_kwh; give one, e.g. 150"
-            )
 
     @property
     def remaining(self) -> timedelta:
@@ -144,7 +105,8 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON with absolute times; ``from_json`` reads it back, in another process or another day."""
-        return as_json(_JOB, self)
+        written: dict[str, Any] = _JOB.dump_python(self, mode="json", by_alias=True)
+        return written
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Job":
@@ -155,13 +117,7 @@ class Job:
         return _JOB.validate_python(data)
 
 
-def as_json(adapter: TypeAdapter[Any], value: Any) -> dict[str, Any]:
-    """Return a dataclass as plain JSON, its durations in seconds under names that end in ``_s``."""
-    written: dict[str, Any] = adapter.dump_python(value, mode="json", by_alias=True)
-    return written
-
-
-_PROGRESS, _JOB = TypeAdapter(Progress), TypeAdapter(Job)
+_JOB = TypeAdapter(Job)
 _DEFAULT_LIMITS = PausingConfig()
 
 

@@ -8,10 +8,8 @@ from math import inf, isnan
 from typing import TYPE_CHECKING, NamedTuple
 
 from lowtide.config.schema import PolicyName
-from lowtide.grid.outlook import Prediction
 from lowtide.grid.series import Block, IntensityCurve
 from lowtide.records import IntensityKind, Reading
-from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision, Planned, PolicyContext, Reason, at, utc
 from lowtide.timeutil import format_duration
 
@@ -39,16 +37,11 @@ def threshold(context: PolicyContext) -> Decision:
 def percentile(context: PolicyContext) -> Decision:
     """Start when the intensity is at or below a percentile of the last days; where that is unknown, fall back."""
     job, window = context.job, format_duration(context.job.percentile_window)
-    limit = percentile_threshold_gco2eq_per_kwh(context)
-    if limit is None:
+    trailing = context.outlook.trailing
+    limit = None if trailing is None else trailing(job.percentile, job.percentile_window)
+    if limit is None:  # also where less than half of the window is known
         return without_signal(context, f"too little is known of the last {window} in {job.zone} for a percentile")
     return _compare_with_limit(context, limit, f"{limit:.0f} g/kWh, percentile {job.percentile:g} of the last {window}")
-
-
-def percentile_threshold_gco2eq_per_kwh(context: PolicyContext) -> float | None:
-    """Return the job's percentile as a threshold in g/kWh; None where less than half of its window is known."""
-    job, trailing = context.job, context.outlook.trailing
-    return None if trailing is None else trailing.percentile(job.percentile, job.percentile_window)
 
 
 def start_below_limit(context: PolicyContext) -> Decision | None:
@@ -86,7 +79,11 @@ def _usable_reading(context: PolicyContext) -> Reading | None:
 
 def _clean(context: PolicyContext, reading: Reading, limit: float, words: str) -> Decision:
     text = f"clean enough: {context.job.zone} has {context.figure()}, at or below {words}"
-    start = context.start_at(_ready_s(context.job, reading)) if context.job.jitter else context.now
+    start = context.now
+    if context.job.jitter:  # the job's share of it, after the interval began
+        start_s, end_s = reading.start.timestamp(), reading.end.timestamp()
+        longest_s = min(context.job.jitter.total_seconds(), end_s - start_s)
+        start = context.start_at(start_s + fraction(context.job.job_id) * longest_s)
     if start > context.now:
         text = f"waiting: {text}, but starts are spread over time"
         return context.wait(Reason.JITTER, text, plan=Planned(start), limit=limit)
@@ -117,11 +114,6 @@ class Choice(NamedTuple):
     best: Block
     now_mean: float
     is_worth_it: bool
-
-    @property
-    def saving_percent(self) -> float:
-        """What the best block saves compared with starting now."""
-        return 0.0 if self.now_mean == 0 else 100.0 * (1.0 - self.best.mean_gco2eq_per_kwh / self.now_mean)
 
 
 def window(context: PolicyContext, because: str = "") -> Decision:
@@ -182,9 +174,15 @@ def _settle(context: PolicyContext, view: "ForecastView", choice: Choice, why: s
         return Planned(start, ((start, start + context.job.remaining),), saving_percent, view.source)
 
     if choice.is_worth_it:
-        start = context.start_at(choice.best.start_s)
-        text = f"waiting: {why}by {view.words} {_better(view, choice, start)}{view.problems()}"
-        return context.wait(Reason.FORECAST_MINIMUM, text, plan=block(start, choice.saving_percent))
+        start, mean, now = context.start_at(choice.best.start_s), choice.best.mean_gco2eq_per_kwh, choice.now_mean
+        share = 100.0 * (1.0 - mean / now)  # a block from now of 0 g/kWh leaves nothing to wait for
+        better = f"{at(start)} is {share:.0f} % cleaner than now"
+        if view.source is not None:
+            better = (
+                f"a start at {at(start)} has {mean:.0f} g/kWh, {share:.0f} % less than the {now:.0f} of a start now"
+            )
+        text = f"waiting: {why}by {view.words} {better}{view.problems()}"
+        return context.wait(Reason.FORECAST_MINIMUM, text, plan=block(start, share))
     text = f"{why}by {view.words} no later start is better{_by_at_least(context)}{view.problems()}"
     if _is_spread(context, view):
         start = context.start_at(view.earliest_s)
@@ -196,14 +194,6 @@ def _settle(context: PolicyContext, view: "ForecastView", choice: Choice, why: s
 def _is_spread(context: PolicyContext, view: "ForecastView") -> bool:
     has_time = context.latest_s is None or context.now_s < context.latest_s
     return view.earliest_s > context.now_s + _AT_ONCE_S and has_time
-
-
-def _better(view: "ForecastView", choice: Choice, start: datetime) -> str:
-    share = choice.saving_percent
-    if not view.has_grams:
-        return f"{at(start)} is {share:.0f} % cleaner than now"
-    mean, now = choice.best.mean_gco2eq_per_kwh, choice.now_mean
-    return f"a start at {at(start)} has {mean:.0f} g/kWh, {share:.0f} % less than the {now:.0f} of a start now"
 
 
 def _by_at_least(context: PolicyContext) -> str:
@@ -321,7 +311,6 @@ class ForecastView(NamedTuple):
     words: str
     source: str | None
     """None where the curve only orders the hours, and its grams are not used."""
-    has_grams: bool = False
     remarks: tuple[str, ...] = ()
     is_whole: bool = True
     """Whether it covers all until the latest finish."""
@@ -342,11 +331,11 @@ def predicted(context: PolicyContext) -> tuple[ForecastView | None, str]:
     curve = bridged(whole) if whole.has_gaps else whole
     if curve.value_at(context.now_s) is None:
         return None, f"{words} does not cover now, only from {at(utc(whole.start_s))} to {at(utc(whole.end_s))}"
-    remarks, is_whole = _remarks(context, prediction, curve)
-    contradiction = _contradiction(context, prediction, curve)
+    age, missing = context.now - prediction.issued_at, _missing(context, whole, curve)
+    remarks = (*([f"it is {age / timedelta(hours=1):.0f} h old"] if age > STALE else []), *missing)
+    contradiction = _contradiction(context, curve)
     curve, earliest_s = _with_jitter(context, curve)
-    grams = prediction.threshold_comparable
-    return ForecastView(curve, earliest_s, words, prediction.source, grams, remarks, is_whole, contradiction), ""
+    return ForecastView(curve, earliest_s, words, prediction.source, remarks, not missing, contradiction), ""
 
 
 def _usual_order(context: PolicyContext) -> ForecastView | None:
@@ -372,28 +361,24 @@ def bridged(curve: IntensityCurve) -> IntensityCurve:
     return IntensityCurve(curve.edges_s, values)
 
 
-def _remarks(context: PolicyContext, prediction: Prediction, curve: IntensityCurve) -> tuple[tuple[str, ...], bool]:
-    finish = context.job.latest_finish
-    finish_s = context.now_s if finish is None else finish.timestamp()
-    remarks = []
-    if context.now - prediction.issued_at > STALE:
-        remarks.append(f"it is {(context.now - prediction.issued_at) / timedelta(hours=1):.0f} h old")
-    is_whole = curve.end_s + _SLACK_S >= finish_s
-    if not is_whole and finish is not None:
-        remarks.append(f"it ends at {at(utc(curve.end_s))}, before the latest finish {at(finish)}")
-    if prediction.curve.has_gaps:
-        start_s, end_s = max(context.now_s, prediction.curve.start_s), min(finish_s, prediction.curve.end_s)
-        gap_s = end_s - start_s - sum(end - start for start, end, _ in prediction.curve.steps(start_s, end_s))
+def _missing(context: PolicyContext, whole: IntensityCurve, curve: IntensityCurve) -> list[str]:
+    """Return in words what a curve lacks of the time until the latest finish, as it came and with its gaps bridged."""
+    finish = context.job.latest_finish or context.now
+    missing = []
+    if curve.end_s + _SLACK_S < finish.timestamp():
+        missing.append(f"it ends at {at(utc(curve.end_s))}, before the latest finish {at(finish)}")
+    if whole.has_gaps:
+        start_s, end_s = max(context.now_s, whole.start_s), min(finish.timestamp(), whole.end_s)
+        gap_s = end_s - start_s - sum(end - start for start, end, _ in whole.steps(start_s, end_s))
         if gap_s > _AT_ONCE_S:
-            remarks.append(f"{gap_s / 3600:.1f} h of it are missing")
-            is_whole = False
-    return tuple(remarks), is_whole
+            missing.append(f"{gap_s / 3600:.1f} h of it are missing")
+    return missing
 
 
-def _contradiction(context: PolicyContext, prediction: Prediction, curve: IntensityCurve) -> str:
+def _contradiction(context: PolicyContext, curve: IntensityCurve) -> str:
     """Return in words how the provider's reading and the prediction contradict one another; empty where they do not."""
     reading, outlook = context.outlook.reading, context.outlook
-    if reading is None or not prediction.threshold_comparable or not outlook.threshold_comparable:
+    if reading is None or not outlook.threshold_comparable:
         return ""
     if reading.kind in (IntensityKind.CACHED, IntensityKind.MODELLED) or not reading.covers(context.now):
         return ""
@@ -410,12 +395,9 @@ def _contradiction(context: PolicyContext, prediction: Prediction, curve: Intens
 # remembered between checks: another process finds the same start.
 
 
-_BYTES = 8
-
-
 def fraction(job_id: str) -> float:
     """Return a job's share of the jitter, in [0, 1); evenly spread over job ids, the same in every process."""
-    return int.from_bytes(blake2b(job_id.encode(), digest_size=_BYTES).digest(), "big") / 256.0**_BYTES
+    return int.from_bytes(blake2b(job_id.encode(), digest_size=8).digest(), "big") / 2.0**64
 
 
 def delayed(curve: IntensityCurve, by_s: float) -> IntensityCurve:
@@ -440,12 +422,6 @@ def _with_jitter(context: PolicyContext, curve: IntensityCurve) -> tuple[Intensi
         jitter_s = min(jitter_s, curve.edges_s[i] - curve.edges_s[i - 1])
     by_s = fraction(context.job.job_id) * jitter_s
     return delayed(curve, by_s), max(context.now_s, curve.start_s + by_s)
-
-
-def _ready_s(job: Job, reading: Reading) -> float:
-    """Return when the job may start on a reading, in UNIX seconds: its share of the jitter after the interval began."""
-    start_s, end_s = reading.start.timestamp(), reading.end.timestamp()
-    return start_s + fraction(job.job_id) * min(job.jitter.total_seconds(), end_s - start_s)
 
 
 POLICIES: dict[PolicyName, Callable[[PolicyContext], Decision]] = {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import PlainSerializer, TypeAdapter
 
@@ -94,25 +94,18 @@ class Planned(NamedTuple):
 _NOTHING = Planned()
 
 
-@dataclass(frozen=True, slots=True)
 class PolicyContext:
-    """All that a policy may use; times also in UNIX seconds, as curves have them."""
+    """All that a policy may use; times also in UNIX seconds, as curves have them.
 
-    job: Job
-    now: datetime
-    outlook: Outlook
-    latest_start: datetime | None
-    now_s: float
-    latest_s: float | None
+    :param now: in policy time.
+    :raises ValueError: ``now`` has no offset.
+    """
 
-    @classmethod
-    def of(cls, job: Job, now: datetime, outlook: Outlook) -> Self:
-        """Return the context of a job at a policy time.
-
-        :raises ValueError: ``now`` has no offset.
-        """
-        now, latest = as_utc(now), job.latest_start
-        return cls(job, now, outlook, latest, now.timestamp(), None if latest is None else latest.timestamp())
+    def __init__(self, job: Job, now: datetime, outlook: Outlook) -> None:
+        self.job, self.now, self.outlook = job, as_utc(now), outlook
+        self.latest_start = job.latest_start
+        self.now_s = self.now.timestamp()
+        self.latest_s = None if self.latest_start is None else self.latest_start.timestamp()
 
     def decide(
         self,
@@ -156,13 +149,9 @@ class PolicyContext:
         action: Action = Action.WAIT,
     ) -> Decision:
         """Return a decision to wait until the next check: one poke interval later, never after the latest start."""
-        until = self.now + self.job.poke_interval
-        if plan.start is not None and plan.start < until:
-            until = plan.start
-        latest = ""
-        if self.latest_start is not None:
-            until = min(until, self.latest_start)
-            latest = f", latest start {at(self.latest_start)}"
+        times = (self.now + self.job.poke_interval, plan.start, self.latest_start)
+        until = min(time for time in times if time is not None)
+        latest = "" if self.latest_start is None else f", latest start {at(self.latest_start)}"
         sentence = f"{text}; next check at {at(until)}{latest}"
         return self.decide(action, reason, sentence, plan=plan, limit=limit, until=until)
 

@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from functools import partial
 
 from lowtide.grid.client import IntensityClient
-from lowtide.grid.clock import Clock
 from lowtide.grid.outlook import DataNeeds, Outlook
-from lowtide.grid.shared import Opener, SharedOutlook, SharedSources, SourceKey, in_computing_thread, in_network_thread
+from lowtide.grid.shared import SharedOutlook, SharedSource, in_computing_thread, in_network_thread
+from lowtide.records import Clock
 from lowtide.scheduler.decision import decide, with_confidence_interval
 from lowtide.scheduler.job import Job
 from lowtide.scheduler.types import Action, Decision
@@ -53,18 +52,11 @@ def evaluate(job: Job, now: datetime, outlook: Outlook) -> DecisionEvent:
 
 def pause_s(decision: Decision, clock: Clock) -> float:
     """Return the real seconds until the next check of a decision to wait."""
-    if decision.until is None:
-        return MINIMUM_PAUSE_S
-    return max(MINIMUM_PAUSE_S, clock.seconds_until(decision.until))
+    return MINIMUM_PAUSE_S if decision.until is None else max(MINIMUM_PAUSE_S, clock.seconds_until(decision.until))
 
 
 def wait_in_foreground(
-    job: Job,
-    signal: IntensityClient,
-    clock: Clock,
-    *,
-    on_decision: Callable[[DecisionEvent], None],
-    sleep: Callable[[float], None] = time.sleep,
+    job: Job, signal: IntensityClient, clock: Clock, *, on_decision: Callable[[DecisionEvent], None]
 ) -> Decision:
     """Check until the decision is no longer to wait, and return it."""
     while True:
@@ -73,19 +65,7 @@ def wait_in_foreground(
         decision = event.decision
         if decision.action is not Action.WAIT:
             return decision
-        sleep(pause_s(decision, clock))
-
-
-class Source(Protocol):
-    """What a wait checks."""
-
-    async def check(self, max_age_s: float) -> SharedOutlook:
-        """Return an outlook that is no older than this."""
-        ...
-
-    async def sleep(self, seconds: float, *, after: int) -> None:
-        """Sleep, or shorter if an outlook newer than number ``after`` comes in."""
-        ...
+        time.sleep(pause_s(decision, clock))
 
 
 @dataclass(slots=True)
@@ -95,30 +75,20 @@ class OwnSource:
     signal: IntensityClient
     clock: Clock
     wanted: DataNeeds
-    checks: int = 0
 
     async def check(self, max_age_s: float) -> SharedOutlook:
         """Return what is known now; always fresh."""
         del max_age_s
-        self.checks += 1
         outlook = await in_network_thread(lambda: self.signal.outlook(self.clock.now(), self.wanted))
-        return SharedOutlook(outlook=outlook, number=self.checks, started_s=None)
+        return SharedOutlook(outlook=outlook)
 
-    async def sleep(self, seconds: float, *, after: int) -> None:
-        """Sleep."""
+    async def sleep(self, seconds: float, *, after: SharedOutlook) -> None:
+        """Sleep; there is no newer outlook to wake up for."""
         del after
         await asyncio.sleep(seconds)
 
 
-def shared_source(key: SourceKey, opener: Opener, *, linger_s: float) -> AbstractAsyncContextManager[Source]:
-    """Lend the source that all waits of this loop with the same key share."""
-    return SharedSources.of_running_loop().lease(key, opener, linger_s=linger_s, wanted=key.wanted)
-
-
-@asynccontextmanager
-async def own_source(opener: Opener, clock: Clock, wanted: DataNeeds) -> AsyncIterator[Source]:
-    """Lend a source that no other wait uses."""
-    yield OwnSource(await opener(), clock, wanted)
+Source = SharedSource | OwnSource
 
 
 async def wait_on_loop(
@@ -130,11 +100,12 @@ async def wait_on_loop(
     """
     interval_s = max_age_s = pause_s_of(job, clock)
     while True:
-        number, outlook, age_s = 0, Outlook(), 0.0
+        shared = SharedOutlook(outlook=Outlook())
         if job.policy != "immediate":
             shared = await _check_in_time(job, source, clock, max_age_s)
-            number, outlook, age_s = shared.number, shared.outlook, shared.age_s()
-        event = await _evaluated(job, clock, outlook)
+        age_s = shared.age_s()
+        # the confidence interval from four weeks of past errors takes too long for the event loop
+        event = await in_computing_thread(partial(evaluate, job, clock.now(), shared.outlook))
         on_decision(event)
         decision = event.decision
         if decision.action is Action.WAIT:
@@ -143,7 +114,7 @@ async def wait_on_loop(
             # decided on a fresh check
             pause = pause_s(decision, clock) - (0.0 if at_a_start else age_s)
             max_age_s = min(interval_s, FRESH_S) if at_a_start else interval_s
-            await source.sleep(max(MINIMUM_PAUSE_S, pause), after=number)
+            await source.sleep(max(MINIMUM_PAUSE_S, pause), after=shared)
             continue
         remaining_s = remaining(not_before)
         if remaining_s <= 0:
@@ -161,9 +132,7 @@ async def _check_in_time(job: Job, source: Source, clock: Clock, interval_s: flo
         async with asyncio.timeout(left_s):
             return await source.check(interval_s)
     except TimeoutError:
-        return SharedOutlook(
-            outlook=Outlook(steps=("the provider did not answer before the latest start",)), number=0, started_s=None
-        )
+        return SharedOutlook(outlook=Outlook(steps=("the provider did not answer before the latest start",)))
 
 
 def remaining(not_before: datetime) -> float:
@@ -173,10 +142,4 @@ def remaining(not_before: datetime) -> float:
 
 def pause_s_of(job: Job, clock: Clock) -> float:
     """Return a job's poke interval in real seconds."""
-    now = clock.now()
-    return clock.seconds_until(now + job.poke_interval)
-
-
-async def _evaluated(job: Job, clock: Clock, outlook: Outlook) -> DecisionEvent:
-    # the confidence interval from four weeks of past errors takes too long for the event loop
-    return await in_computing_thread(lambda: evaluate(job, clock.now(), outlook))
+    return clock.seconds_until(clock.now() + job.poke_interval)

@@ -5,15 +5,15 @@ import os
 import tempfile
 import threading
 import time
-import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from lowtide.errors import MeasurementError
 from lowtide.tracker.counter_health import CounterWatch
-from lowtide.tracker.gpu import GpuSelection, gpus_of_this_machine, select_gpus
+from lowtide.tracker.gpu import gpus_of_this_machine, select_gpus
 from lowtide.tracker.meter import Component, MeterReading, Method, Scope
 
 # The settings of CodeCarbon 3.3.2, so that Lowtide alone decides what it measures, and the faults that it hides.
@@ -39,11 +39,7 @@ def tracker_settings(output: object, gpu_ids: list[int] | None) -> dict[str, Any
     The deprecated ``save_to_*`` and ``co2_signal_api_token`` are left out: ``output_methods=[]`` and a token that is not
     None keep them from being read, and passing them warns.
     """
-    return _measuring(gpu_ids) | _no_other_output(output) | _no_location()
-
-
-def _measuring(gpu_ids: list[int] | None) -> dict[str, Any]:
-    return {
+    measuring = {
         "measure_power_secs": NEVER_S,
         "tracking_mode": "machine",
         "gpu_ids": gpu_ids,
@@ -56,10 +52,7 @@ def _measuring(gpu_ids: list[int] | None) -> dict[str, Any]:
         "wue": 0.0,
         "allow_multiple_runs": True,  # False takes over SIGINT and SIGTERM and leaves a lock file behind
     }
-
-
-def _no_other_output(output: object) -> dict[str, Any]:
-    return {
+    no_other_output = {
         "output_methods": [],
         "output_handlers": [output],
         "api_call_interval": -1,
@@ -69,7 +62,7 @@ def _no_other_output(output: object) -> dict[str, Any]:
         "prometheus_url": "",
         "logging_logger": None,
         "logger_preamble": "",
-        "log_level": "warning",  # swallowed exceptions are warnings; SwallowedErrors keeps them from the terminal
+        "log_level": "critical",  # it prints nothing; SwallowedErrors hears what it swallows
         "on_csv_write": "append",
         "output_dir": tempfile.gettempdir(),  # must exist, nothing is written to it
         "output_file": "",
@@ -78,10 +71,7 @@ def _no_other_output(output: object) -> dict[str, Any]:
         "experiment_name": "",
         "metadata": None,
     }
-
-
-def _no_location() -> dict[str, Any]:
-    return {
+    no_location = {
         "force_carbon_intensity_g_co2e_kwh": 0,  # energy only; grams are ours
         "electricitymaps_api_token": "",
         "country_iso_code": None,
@@ -90,74 +80,41 @@ def _no_location() -> dict[str, Any]:
         "cloud_provider": None,
         "cloud_region": None,
     }
+    return measuring | no_other_output | no_location
 
 
-class _Silence(logging.Filter):
-    """Stands before CodeCarbon's log handlers: nothing is printed, and every meter hears of it.
+_CODECARBONS_LOG = logging.getLogger("codecarbon")
 
-    One for all: of several filters the first that says no keeps a record from the others, so that a meter which was made
-    and never stopped would make each later one deaf.
+
+class SwallowedErrors(logging.Filter):
+    """Within its block: hears what CodeCarbon swallows on this thread, and keeps CodeCarbon's lines from the terminal.
+
+    The host's logging configuration may have switched CodeCarbon's log off, or all logging (Airflow: ``logging.disable``).
+    CodeCarbon's GPU class reports a driver that broke by a warning alone; unheard, energy would be silently low.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.listeners: weakref.WeakSet[SwallowedErrors] = weakref.WeakSet()
+    _alone = threading.RLock()
+    """One block at a time: of several filters, the first that refuses a record keeps it from the others."""
+
+    def __enter__(self) -> Self:
+        self._alone.acquire()
+        self._thread, self.last = threading.get_ident(), ""
+        _CODECARBONS_LOG.disabled = False
+        # on this logger alone, others stay as the host wants them; below a warning, it reports what it tries and does without
+        vars(_CODECARBONS_LOG)["isEnabledFor"] = lambda level: level >= logging.WARNING
+        _CODECARBONS_LOG.addFilter(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _CODECARBONS_LOG.removeFilter(self)
+        vars(_CODECARBONS_LOG).pop("isEnabledFor", None)
+        self._alone.release()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell the listeners; the handlers get nothing."""
-        for listener in tuple(self.listeners):
-            listener.hear(record)
-        return False
-
-
-class SwallowedErrors:
-    """Keeps what CodeCarbon swallowed on our thread."""
-
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
-        self.last: str | None = None
-
-    def install(self) -> None:
-        """Begin to listen; also silences the lines that CodeCarbon writes while it is imported."""
-        _SILENCE.listeners.add(self)
-        _audible_logger().addFilter(_SILENCE)
-
-    def remove(self) -> None:
-        """Leave CodeCarbon's log as it was."""
-        _SILENCE.listeners.discard(self)
-        if not _SILENCE.listeners:
-            logger = logging.getLogger("codecarbon")
-            logger.removeFilter(_SILENCE)
-            vars(logger).pop("isEnabledFor", None)
-
-    def expect(self) -> None:
-        """Forget what was heard and listen to the calling thread."""
-        self._thread, self.last = threading.get_ident(), None
-        _audible_logger()
-
-    def hear(self, record: logging.LogRecord) -> None:
-        """Keep exceptions of our thread; its one-second monitor thread may miss a utilisation figure without harm."""
+        """Keep exceptions of the block's thread: another may miss a utilisation figure without harm. Print nothing."""
         if record.exc_info and record.exc_info[1] is not None and record.thread == self._thread:
             self.last = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
-
-
-_SILENCE = _Silence()
-
-
-def _audible_logger() -> logging.Logger:
-    """Return CodeCarbon's logger, switched on: the host's logging configuration may have switched it off, or all logging.
-
-    Airflow does the latter (``logging.disable``). CodeCarbon's GPU class tells a driver that broke by a warning alone;
-    unheard, energy would be silently low.
-    """
-    logger = logging.getLogger("codecarbon")
-    logger.disabled = False
-    vars(logger)["isEnabledFor"] = _from_warnings_on  # on this logger alone: others stay as the host wants them
-    return logger
-
-
-def _from_warnings_on(level: int) -> bool:
-    return level >= logging.WARNING  # below, it tells of what it tries and does without
+        return False
 
 
 def energy_methods(hardware: Iterable[Any]) -> dict[Component, Method]:
@@ -205,18 +162,17 @@ class PowerSampler:
     def __init__(self, hardware: Iterable[Any]) -> None:
         self._sampled = [item for item in hardware if _may_need_it(item)]
         self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name="power-sampler", daemon=True)
 
     def start(self) -> None:
         """Begin, if there is anything to sample."""
-        if self._sampled and self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="power-sampler", daemon=True)
+        if self._sampled and self._thread.ident is None:
             self._thread.start()
 
     def stop(self) -> None:
         """End; a sample under way is waited for, so that none meets the tracker's last measurement."""
         self._ended.set()
-        if self._thread is not None:
+        if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
@@ -234,21 +190,25 @@ def _may_need_it(item: Any) -> bool:
     return kind == "GPU" or (kind == "CPU" and item._mode not in ("intel_rapl", "windows_emi", "constant"))
 
 
+def _ensure_home() -> None:
+    """Set HOME as container runtimes do where neither it nor a passwd entry says it: CodeCarbon does not start without."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
+
+
 _FRESH_S = 0.05
 """CodeCarbon skips a measurement this soon after the last and would report the old totals at a new time."""
 
 
 class _Output:
-    """CodeCarbon's output handler: keeps the latest totals, each with the time at which they were complete."""
+    """CodeCarbon's output handler: keeps the latest totals, with the time at which they were complete."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.monotonic_s = 0.0
-        self.total: Any = None
+    latest: tuple[float, Any] = (0.0, None)
 
     def out(self, total: Any, delta: Any) -> None:  # noqa: ARG002 CodeCarbon's signature
-        self.monotonic_s, self.total = time.monotonic(), total
-        self.count += 1
+        self.latest = (time.monotonic(), total)
 
     def exit(self) -> None:
         """Nothing to close; CodeCarbon calls it."""
@@ -257,32 +217,26 @@ class _Output:
 class CodeCarbonMeter:
     """The whole machine's energy from CodeCarbon; the constructor takes 1 to 2 s the first time, ``start`` none.
 
-    :param gpu_ids: NVML indices to count; None = those that a training in this environment can use; empty = no GPU.
-    :raises MeasurementError: CodeCarbon cannot be set up, or does not find a GPU that was asked for.
+    :param count_gpus: count those that a training in this environment can use; False = no GPU.
+    :raises MeasurementError: CodeCarbon cannot be set up, or does not find a GPU that the training can use.
     """
 
     scope: Scope = "machine"
 
-    def __init__(self, gpu_ids: list[int] | None = None) -> None:
-        self.selection, self._gpu_ids = _chosen(gpu_ids)
-        self._output = _Output()
-        self._errors = SwallowedErrors()
-        self._errors.install()
-        try:
+    def __init__(self, *, count_gpus: bool = True) -> None:
+        gpus = gpus_of_this_machine() if count_gpus else []
+        self.selection = select_gpus(os.environ, gpus)
+        self.gpu_devices = self.selection.uuids
+        # None: all that CodeCarbon finds, which are not NVIDIA's
+        self._gpu_ids = None if count_gpus and not gpus else list(self.selection.indices)
+        self._output, self._errors = _Output(), SwallowedErrors()
+        with self._errors:  # CodeCarbon writes lines while it is imported, too
             self._tracker = self._set_up()
-        except MeasurementError:
-            self._errors.remove()
-            raise
         self.methods: dict[Component, Method] = energy_methods(self._tracker._hardware)
         if self._gpu_ids == []:  # CodeCarbon's cache of the hardware reads an empty list as "all"
             self.methods["gpu"] = "none"
         self.versions = _versions(self.methods["gpu"])
         self._watch = CounterWatch(self._tracker)
-
-    @property
-    def gpu_devices(self) -> tuple[str, ...]:
-        """UUIDs of the GPUs whose energy is counted."""
-        return self.selection.uuids
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -298,7 +252,7 @@ class CodeCarbonMeter:
         import codecarbon
         import codecarbon.core.emissions  # otherwise imported inside the measuring window
 
-        self._errors.expect()
+        _ensure_home()
         tracker: Any = codecarbon.OfflineEmissionsTracker(**tracker_settings(self._output, self._gpu_ids))
         if not hasattr(tracker, "run_id"):
             raise self._failed("could not be set up")
@@ -306,11 +260,6 @@ class CodeCarbonMeter:
             tracker.get_detected_hardware()
         except Exception as error:
             raise MeasurementError(f"CodeCarbon cannot read this machine's hardware ({error})") from error
-        self._check_gpus(tracker)
-        tracker._scheduler_monitor_power = PowerSampler(tracker._hardware)
-        return tracker
-
-    def _check_gpus(self, tracker: Any) -> None:
         found = {i for item in tracker._hardware if type(item).__name__ == "GPU" for i in item.gpu_ids}
         missing = sorted(set(self._gpu_ids or ()) - found)
         if missing:
@@ -318,15 +267,15 @@ class CodeCarbonMeter:
                 f"CodeCarbon does not find the GPU with NVML index {missing[0]}; it finds {found or 'none'}"
                 " (it searches only where nvidia-smi is on the PATH)"
             )
+        tracker._scheduler_monitor_power = PowerSampler(tracker._hardware)
+        return tracker
 
     def start(self) -> MeterReading:
         """Open the measuring window.
 
         :raises MeasurementError: CodeCarbon swallowed an exception.
         """
-        self._errors.expect()
-        self._tracker.start()
-        return self._flush("start")
+        return self._read("could not start", self._tracker.start, self._tracker.flush)
 
     def sample(self) -> MeterReading:
         """Return the totals so far; waits up to 50 ms where CodeCarbon would repeat its last figure.
@@ -334,8 +283,7 @@ class CodeCarbonMeter:
         :raises MeasurementError: CodeCarbon swallowed an exception or gave no new record.
         """
         self._wait_until_fresh()
-        self._errors.expect()
-        return self._flush("measure")
+        return self._read("could not measure", self._tracker.flush)
 
     def stop(self) -> MeterReading:
         """Measure once more and close the window.
@@ -343,53 +291,32 @@ class CodeCarbonMeter:
         :raises MeasurementError: CodeCarbon swallowed an exception or gave no final figure.
         """
         self._wait_until_fresh()
-        self._errors.expect()
-        before = self._output.count
-        try:
-            if self._tracker.stop() is None or self._output.count == before or self._errors.last:
-                raise self._failed("gave no final figure")
-        finally:
-            self._errors.remove()
-        self._watch.check()
-        return self._reading()
-
-    def _flush(self, verb: str) -> MeterReading:
-        before = self._output.count
-        self._tracker.flush()
-        if self._output.count == before or self._errors.last:
-            raise self._failed(f"could not {verb}")
-        self._watch.check()
-        return self._reading()
+        return self._read("gave no final figure", self._tracker.stop)
 
     def _wait_until_fresh(self) -> None:
         time.sleep(max(0.0, _FRESH_S - (time.perf_counter() - self._tracker._last_measured_time)))
 
-    def _failed(self, what: str) -> MeasurementError:
-        reason = self._errors.last or "it gave no reason"
-        return MeasurementError(f"CodeCarbon {what} ({reason}); the energy of this run is incomplete")
-
-    def _reading(self) -> MeterReading:
-        total = self._output.total
+    def _read(self, failure: str, *calls: Callable[[], object]) -> MeterReading:
+        before = self._output.latest
+        with self._errors:
+            for call in calls:
+                call()
+        if self._output.latest is before or self._errors.last:
+            raise self._failed(failure)
+        self._watch.check()
+        monotonic_s, total = self._output.latest
         gpu_kwh = 0.0 if self.methods["gpu"] == "none" else total.gpu_energy
         return MeterReading(
-            monotonic_s=self._output.monotonic_s,
+            monotonic_s=monotonic_s,
             cpu_energy_kwh=total.cpu_energy,
             gpu_energy_kwh=gpu_kwh,
             ram_energy_kwh=total.ram_energy,
             machine_energy_kwh=(total.cpu_energy, gpu_kwh, total.ram_energy),
         )
 
-
-def _chosen(gpu_ids: list[int] | None) -> tuple[GpuSelection, list[int] | None]:
-    """Return the GPUs to count, and the setting for CodeCarbon; None = all that it finds, which are not NVIDIA's."""
-    gpus = gpus_of_this_machine()
-    if gpu_ids is None and not gpus:
-        return GpuSelection(), None
-    if gpu_ids is None:
-        selection = select_gpus(os.environ, gpus)
-        return selection, list(selection.indices)
-    uuids = tuple(gpus[index].uuid for index in gpu_ids if index < len(gpus))
-    return GpuSelection(indices=tuple(gpu_ids), uuids=uuids), gpu_ids
+    def _failed(self, what: str) -> MeasurementError:
+        reason = self._errors.last or "it gave no reason"
+        return MeasurementError(f"CodeCarbon {what} ({reason}); the energy of this run is incomplete")
 
 
 def _versions(gpu_method: str) -> dict[str, str]:

@@ -54,43 +54,32 @@ class _Still:
 
 class _GpuWatch:
     def __init__(self, device: Any, clock: Callable[[], float]) -> None:
-        self._device = device
-        self._name = f"GPU {device.gpu_index}"
+        self._device, self._name = device, f"GPU {device.gpu_index}"
         self._still = _Still(f"the energy counter of {self._name}", clock)
         self._counted_kwh = _kwh(device)
-        self._blind_since_kwh: float | None = None
-        self._lost = False
+        self._is_blind = self._lost = False
         self.shortfall: str | None = None
 
     def check(self) -> str | None:
-        counted_kwh, averaged = _kwh(self._device), self._device._use_power_fallback
+        device, counted_kwh, averaged = self._device, _kwh(self._device), self._device._use_power_fallback
         was_reset = counted_kwh is not None and counted_kwh < (self._counted_kwh or 0.0)
-        if counted_kwh is not None:
-            self._counted_kwh = counted_kwh
-        self._check_for_gaps(averaged=averaged, was_reset=was_reset)
+        self._counted_kwh = self._counted_kwh if counted_kwh is None else counted_kwh
+        blind = self._is_blind or (averaged and (device._warned_power_failure or device._warned_zero_power))
+        self._lost = self._lost or (blind and (was_reset or not device._has_counter))
+        self._is_blind = blind and averaged  # else the counter is back and covers the time without it
+        reason = None if averaged else self._still.check(self._counted_kwh or 0.0)
+        if self._lost:
+            reason = (
+                reason or f"{self._name} could not be read for a time, and its energy counter does not cover that time"
+            )
+        elif self._is_blind:
+            reason = f"{self._name} can be read neither by its energy counter nor by its power"
+        self.shortfall = f"{reason}; the GPU's energy is too low" if reason else None
         if was_reset:
             return f"{self._name}: its energy counter began anew; the energy around it follows from its power"
         if averaged and not self.shortfall:
             return f"{self._name}: its energy counter cannot be read; its energy follows from its power, once a second"
         return self.shortfall
-
-    def _check_for_gaps(self, *, averaged: bool, was_reset: bool) -> None:
-        device = self._device
-        blind = averaged and (device._warned_power_failure or device._warned_zero_power)
-        if blind and self._blind_since_kwh is None:
-            self._blind_since_kwh = self._counted_kwh or 0.0
-        if self._blind_since_kwh is not None and (was_reset or not device._has_counter):
-            self._lost = True
-        if not averaged:
-            self._blind_since_kwh = None  # the counter is back and covers the time without it
-        still = None if averaged else self._still.check(self._counted_kwh or 0.0)
-        gap = (
-            "can be read neither by its energy counter nor by its power" if self._blind_since_kwh is not None else None
-        )
-        if self._lost:
-            gap = "could not be read for a time, and its energy counter does not cover that time"
-        reason = still or (f"{self._name} {gap}" if gap else None)
-        self.shortfall = f"{reason}; the GPU's energy is too low" if reason else None
 
 
 class _RaplWatch:
@@ -103,17 +92,19 @@ class _RaplWatch:
         rapl = self._cpu._intel_interface
         before_s, self._checked_s = self._checked_s, self._clock()
         unseen_s = 0.0 if before_s is None else self._checked_s - before_s
-        if any(0 < _range_j(file) < _MOST_W * unseen_s for file in rapl._rapl_files):
+        skipped = [file.path for file in rapl._rapl_files if file.sample_skipped]
+        if any(
+            0 < float(file.max_energy_reading.kWh) * JOULES_PER_KWH < _MOST_W * unseen_s for file in rapl._rapl_files
+        ):
             self.shortfall = (
                 f"the processor's RAPL counter was not read for {unseen_s:.0f} s, in which it may have begun at 0 more than"
                 " once; the CPU's energy is too low (a shorter tracker.interval helps, unless the process was stopped)"
             )
-            return self.shortfall
-        skipped = [file.path for file in rapl._rapl_files if file.sample_skipped]
-        if skipped or not rapl._cpu_details:
+        elif skipped or not rapl._cpu_details:
             where = skipped[0] if skipped else rapl._lin_rapl_dir
-            reason = f"the processor's RAPL counter {where} could not be read for a time"
-            self.shortfall = f"{reason}; the CPU's energy is too low"
+            self.shortfall = (
+                f"the processor's RAPL counter {where} could not be read for a time; the CPU's energy is too low"
+            )
         return self.shortfall
 
 
@@ -141,10 +132,6 @@ def _watches(tracker: Any, clock: Callable[[], float]) -> Iterator[_GpuWatch | _
             yield _TotalWatch(tracker, kind.lower(), clock)
             if getattr(item, "_mode", None) == "intel_rapl":
                 yield _RaplWatch(item, clock)
-
-
-def _range_j(file: Any) -> float:
-    return float(file.max_energy_reading.kWh) * JOULES_PER_KWH  # 0 where it could not be read
 
 
 def _kwh(device: Any) -> float | None:

@@ -5,54 +5,86 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
-from lowtide.errors import MeasurementError
 from lowtide.grid.series import best_known
-from lowtide.records import Counterfactual, IntensityKind, KnownIntensity, LedgerRow, Meaning, Phase, Reading, ValuedRow
+from lowtide.records import (
+    Counterfactual,
+    IntensityKind,
+    KnownIntensity,
+    LedgerRow,
+    MachineEnergy,
+    Meaning,
+    Phase,
+    Reading,
+    ValuedRow,
+)
 from lowtide.units import emissions_gco2eq
 
 # What a whole machine used over a run's rows: the upper bound of what the run is charged.
 
 
-class MachineTotals(NamedTuple):
-    """Energy in kWh before PUE; of GPUs, the selected ones'."""
-
-    cpu: float
-    gpu: float
-    ram: float
-
-    @property
-    def total(self) -> float:
-        """All three."""
-        return math.fsum(self)
-
-
-def machine_totals(rows: Sequence[LedgerRow]) -> MachineTotals | None:
-    """Add the machine's energy up; None where it is not known for every row (a replayed meter, an older ledger)."""
+def machine_totals(rows: Sequence[LedgerRow]) -> MachineEnergy | None:
+    """Add the machine's energy up; None where it is not known for every row, as with a replayed meter."""
     figures = [(row.machine_cpu_energy_kwh, row.machine_gpu_energy_kwh, row.machine_ram_energy_kwh) for row in rows]
     known = [(cpu, gpu, ram) for cpu, gpu, ram in figures if cpu is not None and gpu is not None and ram is not None]
     if not known or len(known) < len(figures):
         return None
     cpu, gpu, ram = (math.fsum(column) for column in zip(*known, strict=True))
-    return MachineTotals(cpu, gpu, ram)
+    return MachineEnergy(total=math.fsum((cpu, gpu, ram)), cpu=cpu, gpu=gpu, ram=ram)
 
 
 # The join of energy and intensity.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Valuation:
-    """A ledger's energy at the intensities that were known at a time; what no intensity is known of is ``unvalued``."""
+    """A ledger's energy at the intensities that were known at a time; what no intensity is known of is ``unvalued``.
+
+    Unvalued energy counts as energy, and in no emissions and no mean intensity. Sums are by ``math.fsum``, so that anyone who
+    adds the rows up gets the same to 1e-9.
+    """
 
     rows: tuple[ValuedRow, ...]
     unvalued: tuple[LedgerRow, ...] = ()
+    pue: float = 1.0
 
     @property
+    def every(self) -> tuple[LedgerRow, ...]:
+        """All rows, valued or not; the valued ones first."""
+        return (*self.rows, *self.unvalued)
+
+    @cached_property
     def energy_kwh(self) -> float:
         """All energy before PUE, valued or not."""
-        return total_energy_kwh((*self.rows, *self.unvalued))
+        return total_energy_kwh(self.every)
+
+    @cached_property
+    def emissions_gco2eq(self) -> float:
+        """Emissions in g, with PUE."""
+        return math.fsum(row.emissions_gco2eq for row in self.rows)
+
+    @property
+    def mean_carbon_intensity_gco2eq_per_kwh(self) -> float:
+        """Emissions / (valued energy x PUE); 0 where nothing is valued."""
+        valued_kwh = total_energy_kwh(self.rows)
+        return self.emissions_gco2eq / (valued_kwh * self.pue) if valued_kwh > 0 else 0.0
+
+    @property
+    def intensity_kinds(self) -> dict[IntensityKind, float]:
+        """The share of the valued energy at each kind of intensity, which sum to 1; empty where there is none."""
+        valued_kwh = total_energy_kwh(self.rows)
+        kinds = sorted({row.intensity_kind for row in self.rows}) if valued_kwh > 0 else []
+        return {
+            kind: total_energy_kwh(row for row in self.rows if row.intensity_kind is kind) / valued_kwh
+            for kind in kinds
+        }
+
+    def of(self, phase: Phase) -> "Valuation":
+        """Return what was used and emitted in a phase."""
+        rows = tuple(row for row in self.rows if row.phase is phase)
+        return replace(self, rows=rows, unvalued=tuple(row for row in self.unvalued if row.phase is phase))
 
 
 def value_rows(
@@ -78,7 +110,7 @@ def value_rows(
                 unvalued.append(part)
             else:
                 valued.append(_valued(part, step.reading, pue, step.learnt_at))
-    return Valuation(rows=tuple(valued), unvalued=tuple(unvalued))
+    return Valuation(rows=tuple(valued), unvalued=tuple(unvalued), pue=pue)
 
 
 def _row_parts(row: LedgerRow, steps: Sequence[KnownIntensity]) -> list[tuple[LedgerRow, KnownIntensity | None]]:
@@ -120,7 +152,6 @@ _DIVIDED = tuple(name for name in _ROW_FIELDS if name.endswith("_energy_kwh"))
 
 
 def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
-    # the last takes what is left, so that the parts sum to the whole
     parts = [total_kwh * share for share in shares[:-1]]
     left_kwh = total_kwh
     for part_kwh in parts:
@@ -128,91 +159,9 @@ def _shared(total_kwh: float, shares: Sequence[float]) -> list[float]:
     return [*parts, left_kwh]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseTotals:
-    """Energy before PUE in kWh and emissions in g of one phase; its duration in policy time."""
-
-    energy_kwh: float
-    emissions_gco2eq: float
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerSummary:
-    """Totals of all rows. The mean intensity is emissions / (valued energy x PUE).
-
-    ``attempts`` is the highest attempt with a row; ``intensity_kinds`` are shares of the energy and sum to 1.
-    """
-
-    cpu_energy_kwh: float
-    gpu_energy_kwh: float
-    ram_energy_kwh: float
-    total_energy_kwh: float
-    unvalued_energy_kwh: float
-    emissions_gco2eq: float
-    mean_carbon_intensity_gco2eq_per_kwh: float
-    intensity_kinds: dict[IntensityKind, float]
-    phases: dict[Phase, PhaseTotals]
-    started_at: datetime
-    ended_at: datetime
-    attempts: int
-
-    @property
-    def train(self) -> PhaseTotals:
-        """The training alone, without start-up, checkpoints and evaluation."""
-        return self.phases.get(Phase.TRAIN, PhaseTotals(energy_kwh=0.0, emissions_gco2eq=0.0, duration_s=0.0))
-
-
-def summarise(rows: Sequence[ValuedRow], unvalued: Sequence[LedgerRow] = (), *, pue: float = 1.0) -> LedgerSummary:
-    """Add the rows up with ``math.fsum``, so that anyone who adds them up gets the same to 1e-9.
-
-    :param unvalued: rows without an intensity: they count as energy, and in no emissions and no mean intensity.
-    :raises MeasurementError: no rows, or rows without any energy: no mean intensity exists and the meter cannot have worked.
-    """
-    every: list[LedgerRow] = [*rows, *unvalued]
-    if not every:
-        raise MeasurementError("the ledger has no whole row; this run's energy is unknown")
-    total_kwh, valued_kwh = total_energy_kwh(every), total_energy_kwh(rows)
-    if total_kwh <= 0:
-        raise MeasurementError(
-            "the energy meter counted nothing in the whole run; check what it can read on this machine"
-        )
-    grams = math.fsum(row.emissions_gco2eq for row in rows)
-    return LedgerSummary(
-        cpu_energy_kwh=math.fsum(row.cpu_energy_kwh for row in every),
-        gpu_energy_kwh=math.fsum(row.gpu_energy_kwh for row in every),
-        ram_energy_kwh=math.fsum(row.ram_energy_kwh for row in every),
-        total_energy_kwh=total_kwh,
-        unvalued_energy_kwh=total_energy_kwh(unvalued),
-        emissions_gco2eq=grams,
-        mean_carbon_intensity_gco2eq_per_kwh=grams / (valued_kwh * pue) if valued_kwh > 0 else 0.0,
-        intensity_kinds=intensity_shares(rows),
-        phases={phase: _phase_totals(every, phase) for phase in Phase if any(row.phase is phase for row in every)},
-        started_at=min(row.start for row in every),
-        ended_at=max(row.end for row in every),
-        attempts=max(row.attempt for row in every),
-    )
-
-
 def total_energy_kwh(rows: Iterable[LedgerRow]) -> float:
     """CPU, GPU and RAM of all rows, before PUE."""
     return math.fsum(row.energy_kwh for row in rows)
-
-
-def intensity_shares(rows: Sequence[ValuedRow]) -> dict[IntensityKind, float]:
-    """Return the share of the valued energy at each kind of intensity; empty where there is none."""
-    total_kwh = total_energy_kwh(rows)
-    kinds = sorted({row.intensity_kind for row in rows}) if total_kwh > 0 else []
-    return {kind: total_energy_kwh(row for row in rows if row.intensity_kind is kind) / total_kwh for kind in kinds}
-
-
-def _phase_totals(rows: Sequence[LedgerRow], phase: Phase) -> PhaseTotals:
-    own = [row for row in rows if row.phase is phase]
-    return PhaseTotals(
-        energy_kwh=total_energy_kwh(own),
-        emissions_gco2eq=math.fsum(row.emissions_gco2eq for row in own if isinstance(row, ValuedRow)),
-        duration_s=math.fsum((row.end - row.start).total_seconds() for row in own),
-    )
 
 
 def counterfactual(
@@ -237,12 +186,11 @@ def counterfactual(
     found = value_rows(shifted, [KnownIntensity(reading=one, learnt_at=submitted_at) for one in readings], pue=pue)
     if found.unvalued:
         return None
-    grams = math.fsum(row.emissions_gco2eq for row in found.rows)
     return Counterfactual(
         start=submitted_at,
-        carbon_intensity_gco2eq_per_kwh=grams / (found.energy_kwh * pue),
-        emissions_gco2eq=grams,
-        intensity_kinds=intensity_shares(found.rows),
+        carbon_intensity_gco2eq_per_kwh=found.mean_carbon_intensity_gco2eq_per_kwh,
+        emissions_gco2eq=found.emissions_gco2eq,
+        intensity_kinds=found.intensity_kinds,
     )
 
 

@@ -5,7 +5,7 @@ finds no device and counts nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -33,7 +33,7 @@ class GpuSelection:
     indices: tuple[int, ...] = ()
     uuids: tuple[str, ...] = ()
     visible: str | None = None
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
 
 
 def gpus_of_this_machine() -> list[Gpu]:
@@ -72,7 +72,12 @@ def select_gpus(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> GpuSelec
     entries = [entry.strip() for entry in text.split(",")]
     if not by_bus and any(entry.isdigit() for entry in entries):
         return _all_of(gpus)
-    return _selection(gpus, list(_indices(entries, gpus)), problems=_mig_notes(entries))
+    notes = tuple(
+        f"{entry} is a part of a GPU; NVML counts whole GPUs only, so the energy of the whole one is charged"
+        for entry in entries
+        if entry.startswith("MIG-")
+    )
+    return _selection(gpus, list(_indices(entries, gpus)), problems=notes)
 
 
 def _selection(
@@ -113,14 +118,6 @@ def _index(entry: str, gpus: Sequence[Gpu]) -> int | None:
         if any(uuid.lower().startswith(entry.lower()) for uuid in (gpu.uuid, *gpu.mig_uuids))
     ]
     return found[0] if len(found) == 1 else None  # a prefix that fits two names neither
-
-
-def _mig_notes(entries: Sequence[str]) -> tuple[str, ...]:
-    instances = [entry for entry in entries if entry.startswith("MIG-")]
-    return tuple(
-        f"{entry} is a part of a GPU; NVML counts whole GPUs only, so the energy of the whole one is charged"
-        for entry in instances
-    )
 
 
 def _mig_uuids(nvml: Any, handle: Any) -> Iterator[str]:

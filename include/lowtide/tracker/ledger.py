@@ -6,12 +6,10 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from lowtide.errors import ArtifactError, MeasurementError
@@ -25,81 +23,59 @@ from lowtide.records import (
     Reading,
     read_intensity,
 )
-from lowtide.timeutil import format_moment, utc_now
+from lowtide.timeutil import format_time, utc_now
 
-# One attempt in a ledger, from the line that opens it to the line that closes it.
+# What is missing of the attempts in a ledger, each from the line that opens it to the line that closes it.
 
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TOLERANCE = 1e-9
 
 INCOMPLETE = "the energy of this run is incomplete: "
 """The start of a closing line's problem that says that energy is missing for good; it holds for the later attempts too."""
 
 
-class Attempt:
-    """Counts the rows of an attempt while they are written."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerContents:
+    """The rows that are whole, and one sentence for each thing that is missing or out of place."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self._rows = 0
-        self._energies_kwh: list[float] = []
+    rows: tuple[LedgerRow, ...]
+    problems: tuple[str, ...]
+    events: tuple[LedgerEvent, ...] = ()
 
-    def opened(self, details: Mapping[str, Any]) -> LedgerEvent:
-        """Return the line that opens the attempt."""
-        return self._event(LedgerEventKind.OPENED, details)
+    def attempts(self, kind: LedgerEventKind) -> dict[int, LedgerEvent]:
+        """Return the lines that opened the attempts, or those that closed them, by the attempts' numbers."""
+        return {event.attempt: event for event in self.events if event.event is kind}
 
-    def count(self, rows: Sequence[LedgerRow]) -> None:
-        """Take rows into account that are on the disk."""
-        self._rows += len(rows)
-        self._energies_kwh.append(math.fsum(row.energy_kwh for row in rows))
+    def rows_of(self, attempt: int) -> list[LedgerRow]:
+        """Return the rows of one attempt."""
+        return [row for row in self.rows if row.attempt == attempt]
 
-    def closed(self, outcome: str, problems: Sequence[str], result: Mapping[str, Any] | None) -> LedgerEvent:
-        """Return the line that closes the attempt."""
-        energy_kwh = math.fsum(self._energies_kwh)
-        details = {"outcome": outcome, "rows": self._rows, "energy_kwh": energy_kwh, "problems": list(problems)}
-        return self._event(LedgerEventKind.CLOSED, details if result is None else details | {"result": dict(result)})
+    @property
+    def next_attempt(self) -> int:
+        """The number of the attempt that follows; one that was killed before its first row counts too."""
+        return 1 + max((*(row.attempt for row in self.rows), *(event.attempt for event in self.events)), default=0)
 
-    def _event(self, kind: LedgerEventKind, details: Mapping[str, Any]) -> LedgerEvent:
-        return LedgerEvent(
-            event=kind,
-            attempt=self.number,
-            at=utc_now(),
-            monotonic_s=time.monotonic(),
-            boot_id=_boot_id(),
-            details=details,
-        )
+    def lost_energy(self) -> Iterator[str]:
+        """Report which energy is missing: rows that an attempt had when it was closed, and the problems in its closing line."""
+        for number, event in self.attempts(LedgerEventKind.CLOSED).items():
+            yield from _missing_rows(self.rows_of(number), event)
+            problems = map(str, event.details.get("problems", ()))
+            yield from (problem for problem in problems if problem.startswith(INCOMPLETE))
 
 
-def attempt_problems(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> Iterator[str]:
+def _attempt_problems(contents: LedgerContents) -> Iterator[str]:
     """Report what is missing of each attempt: its end, or rows that it had when it was closed."""
-    opened = {event.attempt: event for event in events if event.event is LedgerEventKind.OPENED}
-    closed = {event.attempt: event for event in events if event.event is LedgerEventKind.CLOSED}
-    for number, opening in opened.items():
-        own = [row for row in rows if row.attempt == number]
+    closed = contents.attempts(LedgerEventKind.CLOSED)
+    for number, opening in contents.attempts(LedgerEventKind.OPENED).items():
+        own = contents.rows_of(number)
         if number in closed:
             yield from _missing_rows(own, closed[number])
         else:
             yield _without_end(own, opening)
 
 
-def lost_energy(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> Iterator[str]:
-    """Report which energy is missing: rows that an attempt had when it was closed, and the problems in its closing line."""
-    for event in events:
-        if event.event is LedgerEventKind.CLOSED:
-            yield from _missing_rows([row for row in rows if row.attempt == event.attempt], event)
-        yield from (
-            problem for problem in map(str, event.details.get("problems", ())) if problem.startswith(INCOMPLETE)
-        )
-
-
-def next_attempt(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent]) -> int:
-    """Return the number of the attempt that follows; one that was killed before its first row counts too."""
-    return 1 + max((*(row.attempt for row in rows), *(event.attempt for event in events)), default=0)
-
-
 def _without_end(rows: Sequence[LedgerRow], opened: LedgerEvent) -> str:
-    known = f"what it used after {format_moment(rows[-1].end)}" if rows else "all that it used"
+    known = f"what it used after {format_time(rows[-1].end)}" if rows else "all that it used"
     interval_s = opened.details.get("interval_s")
     window = f" (normally less than {interval_s:g} s of it)" if isinstance(interval_s, (int, float)) and rows else ""
     return f"attempt {opened.attempt} was not closed, so it was killed or still runs; {known} is missing{window}"
@@ -114,32 +90,7 @@ def _missing_rows(rows: Sequence[LedgerRow], closed: LedgerEvent) -> Iterator[st
         )
 
 
-def _boot_id() -> str | None:
-    # monotonic seconds of two attempts are comparable only within one boot
-    with suppress(OSError):
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    return None
-
-
 TORN_SUFFIX = ".torn"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerContents:
-    """The rows that are whole, and one sentence for each thing that is missing or out of place."""
-
-    rows: tuple[LedgerRow, ...]
-    problems: tuple[str, ...]
-    events: tuple[LedgerEvent, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
-    number: int
-    raw: bytes
-    row: LedgerRow | None = None
-    event: LedgerEvent | None = None
-    problem: str | None = None
 
 
 def read_ledger(path: Path) -> LedgerContents:
@@ -151,17 +102,18 @@ def read_ledger(path: Path) -> LedgerContents:
     rows: list[LedgerRow] = []
     numbers: list[int] = []
     events: list[LedgerEvent] = []
-    for line in _lines(path):  # one at a time: the ledger of a month is 300 MB of text
-        if line.problem:
-            problems.append(f"{path}, line {line.number}: {line.problem}; this row is missing")
-        elif line.row is not None:
-            rows.append(line.row)
-            numbers.append(line.number)
-        elif line.event is not None:
-            events.append(line.event)
+    for number, _, found in _lines(path):  # one at a time: the ledger of a month is 300 MB of text
+        if isinstance(found, LedgerRow):
+            rows.append(found)
+            numbers.append(number)
+        elif isinstance(found, LedgerEvent):
+            events.append(found)
+        else:
+            problems.append(f"{path}, line {number}: {found}; this row is missing")
     problems += [f"{path}, line {number}: {what}" for number, what in _out_of_place(numbers, rows)]
-    problems += [f"{path}: {what}" for what in attempt_problems(rows, events)]
-    return LedgerContents(rows=tuple(rows), problems=tuple(problems), events=tuple(events))
+    contents = LedgerContents(rows=tuple(rows), problems=tuple(problems), events=tuple(events))
+    missing = (f"{path}: {what}" for what in _attempt_problems(contents))
+    return replace(contents, problems=(*contents.problems, *missing))
 
 
 def repair_ledger(path: Path) -> list[str]:
@@ -171,28 +123,29 @@ def repair_ledger(path: Path) -> list[str]:
 
     :raises ArtifactError: the file is missing, or cannot be read or written.
     """
-    broken = [line for line in _lines(path) if line.problem]
+    broken = [(number, raw, found) for number, raw, found in _lines(path) if isinstance(found, str)]
     if not broken and _is_ended(path):
         return []
     try:
         if broken:
-            append_durably(path.with_name(path.name + TORN_SUFFIX), b"".join(line.raw + b"\n" for line in broken))
-        # its time of change is a sign of when its run was last alive
-        write_atomically(path, b"".join(line.raw + b"\n" for line in _lines(path) if not line.problem), keep_times=True)
+            append_durably(path.with_name(path.name + TORN_SUFFIX), b"".join(raw + b"\n" for _, raw, _ in broken))
+        whole = b"".join(raw + b"\n" for _, raw, found in _lines(path) if not isinstance(found, str))
+        write_atomically(path, whole, keep_times=True)  # its time of change is a sign of when its run was last alive
     except OSError as error:
         raise ArtifactError(
             f"{path}: cannot be repaired ({error.strerror}); free space or fix its permissions"
         ) from error
-    moved = [f"{path}, line {line.number}: {line.problem}; moved to {path.name}{TORN_SUFFIX}" for line in broken]
+    moved = [f"{path}, line {number}: {problem}; moved to {path.name}{TORN_SUFFIX}" for number, _, problem in broken]
     return moved or [f"{path}: ended the last line, whose row was whole"]
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def _lines(path: Path) -> Iterator[tuple[int, bytes, LedgerRow | LedgerEvent | str]]:
+    """Yield each line's number, its bytes, and its row or event, or what is wrong with it."""
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 if raw.strip():
-                    yield _parse(number, raw.removesuffix(b"\n"))
+                    yield number, raw.removesuffix(b"\n"), _parse(raw)
     except FileNotFoundError:
         raise ArtifactError(f"{path}: there is no such ledger; give the folder of a run") from None
     except OSError as error:
@@ -206,37 +159,26 @@ def _is_ended(path: Path) -> bool:
         return file.read() in (b"", b"\n")
 
 
-def _parse(number: int, raw: bytes) -> _Line:
+def _parse(raw: bytes) -> LedgerRow | LedgerEvent | str:
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        return _Line(number=number, raw=raw, problem="is torn or not JSON")
+        return "is torn or not JSON"
     try:
         if "event" in data:
-            return _Line(number=number, raw=raw, event=LedgerEvent.from_json(data))
+            return LedgerEvent.from_json(data)
         row = LedgerRow.from_json(data)
-        figures = _figures(row)
-        sound = row.start < row.end and all(math.isfinite(figure) and figure >= 0 for figure in figures)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        return _Line(number=number, raw=raw, problem=f"is not a ledger row ({type(error).__name__}: {error})")
-    if not sound:
-        what = "holds an impossible figure or an interval that does not run forwards"
-        return _Line(number=number, raw=raw, problem=what)
-    return _Line(number=number, raw=raw, row=row)
-
-
-def _figures(row: LedgerRow) -> Iterator[float]:
-    yield from (row.cpu_energy_kwh, row.gpu_energy_kwh, row.ram_energy_kwh)
-    more = (row.machine_cpu_energy_kwh, row.machine_gpu_energy_kwh, row.machine_ram_energy_kwh)
-    yield from (kwh for kwh in more if kwh is not None)
+    except (TypeError, ValueError) as error:
+        return f"is not a ledger row ({type(error).__name__}: {error})"
+    return row if row.start < row.end else "holds an interval that does not run forwards"
 
 
 def _out_of_place(numbers: Sequence[int], rows: Sequence[LedgerRow]) -> Iterator[tuple[int, str]]:
     for number, (earlier, later) in zip(numbers[1:], pairwise(rows), strict=True):
         if later.start < earlier.end:
-            yield number, f"begins at {format_moment(later.start)}, before the row above ends"
+            yield number, f"begins at {format_time(later.start)}, before the row above ends"
         elif later.start > earlier.end and later.attempt == earlier.attempt:
-            yield number, f"no row covers {format_moment(earlier.end)} to {format_moment(later.start)}"
+            yield number, f"no row covers {format_time(earlier.end)} to {format_time(later.start)}"
 
 
 # For how long, at most, a ledger has no energy of its run.
@@ -247,12 +189,7 @@ HELD_UP = "held_up_s"
 
 
 def uncovered_s(
-    rows: Sequence[LedgerRow],
-    events: Sequence[LedgerEvent],
-    *,
-    interval_s: float,
-    speed: float = 1.0,
-    held_up_s: float = 0.0,
+    contents: LedgerContents, *, interval_s: float, speed: float = 1.0, held_up_s: float = 0.0
 ) -> float | None:
     """Return the real seconds, at most, that no row covers: gaps within attempts, and the ends of those that were killed.
 
@@ -261,18 +198,21 @@ def uncovered_s(
     :param held_up_s: of the last attempt, if it is open; ``held_up_s`` measures it.
     :returns: None where energy is missing for an unknown time.
     """
-    if any(lost_energy(rows, events)):
+    if any(contents.lost_energy()):
         return None
+    rows, opened = contents.rows, contents.attempts(LedgerEventKind.OPENED)
     gaps = [b.start - a.end for a, b in pairwise(rows) if a.attempt == b.attempt and b.start > a.end]
-    gaps_s = math.fsum(gap.total_seconds() for gap in gaps) / speed
-    opened = {event.attempt: event for event in events if event.event is LedgerEventKind.OPENED}
-    closed = {event.attempt for event in events if event.event is LedgerEventKind.CLOSED}
-    killed = {*opened, *(row.attempt for row in rows)} - closed
-    ends_s = [_interval_s(opened.get(number), interval_s) + _waited_s(number, opened, held_up_s) for number in killed]
-    return gaps_s + math.fsum(ends_s)
+    killed = {*opened, *(row.attempt for row in rows)} - {*contents.attempts(LedgerEventKind.CLOSED)}
+
+    def end_s(number: int) -> float:
+        of_a_row_s = opened[number].details.get("interval_s") if number in opened else None
+        later = [opened[attempt] for attempt in sorted(opened) if attempt > number]
+        return float(of_a_row_s or interval_s) + float(later[0].details.get(HELD_UP, 0.0) if later else held_up_s)
+
+    return math.fsum(gap.total_seconds() for gap in gaps) / speed + math.fsum(end_s(number) for number in killed)
 
 
-def held_up_s(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent], touched_s: float) -> float:
+def held_up_s(contents: LedgerContents, touched_s: float) -> float:
     """Return for how long the last attempt ran without writing a row; 0 where it was closed.
 
     A recorder that cannot write touches the file instead, which needs no room: rows that waited when it was killed are
@@ -280,23 +220,12 @@ def held_up_s(rows: Sequence[LedgerRow], events: Sequence[LedgerEvent], touched_
 
     :param touched_s: when the ledger's file was last modified, in seconds of the system clock.
     """
-    if not events or events[-1].event is LedgerEventKind.CLOSED:
+    last = contents.events[-1] if contents.events else None
+    if last is None or last.event is LedgerEventKind.CLOSED:
         return 0.0
-    opened = events[-1]
-    own = [row.monotonic_s for row in rows if row.attempt == opened.attempt]
-    went_s = own[-1] - opened.monotonic_s if own else 0.0
-    return max(0.0, touched_s - (opened.at.timestamp() + went_s))
-
-
-def _waited_s(number: int, opened: dict[int, LedgerEvent], last_s: float) -> float:
-    later = [event for attempt, event in sorted(opened.items()) if attempt > number]
-    waited_s = later[0].details.get(HELD_UP, 0.0) if later else last_s
-    return float(waited_s) if isinstance(waited_s, (int, float)) else 0.0
-
-
-def _interval_s(opened: LedgerEvent | None, default_s: float) -> float:
-    interval_s = opened.details.get("interval_s") if opened else None
-    return float(interval_s) if isinstance(interval_s, (int, float)) else default_s
+    own = contents.rows_of(last.attempt)
+    went_s = own[-1].monotonic_s - last.monotonic_s if own else 0.0
+    return max(0.0, touched_s - (last.at.timestamp() + went_s))
 
 
 # The ledger: append-only JSON lines, one row a line, on the disk before ``append`` returns.
@@ -305,7 +234,7 @@ def _interval_s(opened: LedgerEvent | None, default_s: float) -> float:
 class LedgerWriter:
     """Appends rows to a ledger, new or of an earlier attempt; a torn line of a killed attempt is first moved aside.
 
-    A SIGKILL at any moment loses at most the rows of the append under way. ``held_up_s`` is how long an attempt that
+    A SIGKILL at any time loses at most the rows of the append under way. ``held_up_s`` is how long an attempt that
     was killed had been running without a row that could be written.
 
     :param timeout_s: how long to wait for another process that holds the file, such as a settlement.
@@ -317,9 +246,12 @@ class LedgerWriter:
         self._timeout_s = timeout_s
         self.problems: tuple[str, ...] = ()
         self.last_end: datetime | None = None
+        self.next_attempt = 1
         self.held_up_s = 0.0
         self._file = -1
-        self._attempt: Attempt | None = None
+        self._attempt: int | None = None
+        self._rows = 0
+        self._energies_kwh: list[float] = []
         try:
             self._resume()
         except BaseException:
@@ -332,20 +264,26 @@ class LedgerWriter:
         :raises ArtifactError: the disk is full, the folder is gone ...; what was written in part is taken back.
         :raises MeasurementError: rows that overlap the ledger, or are out of order.
         """
-        self._check_order(rows)
+        end = self.last_end
+        for row in rows:
+            if row.end <= row.start or (end is not None and row.start < end):
+                raise MeasurementError(
+                    f"{self.path}: a row from {format_time(row.start)} is out of order and was refused"
+                )
+            end = row.end
         self._append("".join(row.as_json_line() for row in rows))
-        self.last_end = rows[-1].end if rows else self.last_end
-        if self._attempt:
-            self._attempt.count(rows)
+        self.last_end = end
+        self._rows += len(rows)
+        self._energies_kwh.append(math.fsum(row.energy_kwh for row in rows))
 
     def open_attempt(self, attempt: int, details: Mapping[str, Any]) -> None:
         """Begin an attempt with a line that says what the run is about; until it is closed, readers report it as open.
 
         :raises ArtifactError: as ``append``.
         """
-        self._attempt = Attempt(attempt)
+        self._attempt, self._rows, self._energies_kwh = attempt, 0, []
         held_up = {HELD_UP: self.held_up_s} if self.held_up_s > 0 else {}
-        self._append_event(self._attempt.opened({**details, **held_up}))
+        self._append_event(attempt, LedgerEventKind.OPENED, {**details, **held_up})
 
     def close_attempt(
         self, outcome: str, problems: Sequence[str] = (), *, result: Mapping[str, Any] | None = None
@@ -353,26 +291,32 @@ class LedgerWriter:
         """End the attempt with a line that says how it went, how many rows it has and what they sum to.
 
         :param result: of a training that finished, so that its record can be derived from the folder alone.
-
         :raises ArtifactError: as ``append``; readers then report the attempt as killed.
         """
-        if self._attempt:
-            self._append_event(self._attempt.closed(outcome, problems, result))
-            self._attempt = None
+        if self._attempt is None:
+            return
+        energy_kwh = math.fsum(self._energies_kwh)
+        details = {"outcome": outcome, "rows": self._rows, "energy_kwh": energy_kwh, "problems": list(problems)}
+        finished = {} if result is None else {"result": dict(result)}
+        self._append_event(self._attempt, LedgerEventKind.CLOSED, details | finished)
+        self._attempt = None
 
     def touch(self) -> None:
         """Show that the run is alive although no row can be written; it needs no room on the disk."""
         with contextlib.suppress(OSError):
             os.utime(self._file)
 
-    def _append_event(self, event: LedgerEvent) -> None:
+    def _append_event(self, attempt: int, kind: LedgerEventKind, details: Mapping[str, Any]) -> None:
+        event = LedgerEvent(event=kind, attempt=attempt, at=utc_now(), monotonic_s=time.monotonic(), details=details)
         self._append(event.as_json_line())
 
     def _append(self, lines: str) -> None:
         content = lines.encode()
         try:
             self._take_back()
-            _write_all(self._file, content)
+            left = content
+            while left:
+                left = left[os.write(self._file, left) :]
             os.fsync(self._file)
         except OSError as error:
             # a torn line would break every reader; where this fails too, the next append or repair takes it away
@@ -394,9 +338,7 @@ class LedgerWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _resume(self) -> None:
@@ -414,19 +356,11 @@ class LedgerWriter:
             raise self._refused("cannot be opened", error) from error
         found = read_ledger(self.path)
         self.last_end = found.rows[-1].end if found.rows else None
-        self.held_up_s = held_up_s(found.rows, found.events, touched_s)
+        self.next_attempt = found.next_attempt
+        self.held_up_s = held_up_s(found, touched_s)
 
     def _open(self) -> None:
         self._file = open_held(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, timeout_s=self._timeout_s)
-
-    def _check_order(self, rows: Sequence[LedgerRow]) -> None:
-        end = self.last_end
-        for row in rows:
-            if row.end <= row.start or (end is not None and row.start < end):
-                raise MeasurementError(
-                    f"{self.path}: a row from {format_moment(row.start)} is out of order and was refused"
-                )
-            end = row.end
 
     def _take_back(self) -> None:
         if os.fstat(self._file).st_size > self._size:
@@ -436,11 +370,6 @@ class LedgerWriter:
         return ArtifactError(
             f"{self.path}: the ledger {what} ({error.strerror}); free space there, fix the permissions, or choose another folder"
         )
-
-
-def _write_all(file: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(file, content) :]
 
 
 # What was known of the grid, beside the ledger: one reading a line, with the time at which it was learnt.
@@ -454,21 +383,19 @@ class IntensityLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / INTENSITY_NAME
-        self._newest: dict[tuple[object, ...], tuple[float, str]] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _drop_torn_end(self.path)
         except OSError as error:
             raise self._refused(error) from error
-        for entry in read_intensity(folder)[0]:
-            self._note(entry.reading)
+        self._newest = dict(_interval_and_figure(entry.reading) for entry in read_intensity(folder)[0])
 
     def append(self, readings: Iterable[Reading], learnt_at: datetime) -> int:
         """Write the readings that are new and wait until they are on the disk; return how many there were.
 
         :raises ArtifactError: full disk, no permission; what was written in part is taken back.
         """
-        new = [reading for reading in readings if self._newest.get(_interval_of(reading)) != _figure_of(reading)]
+        new = [reading for reading in readings if _interval_and_figure(reading) not in self._newest.items()]
         if not new:
             return 0
         lines = "".join(KnownIntensity(reading=reading, learnt_at=learnt_at).as_json_line() for reading in new)
@@ -478,23 +405,16 @@ class IntensityLog:
             with contextlib.suppress(OSError):
                 _drop_torn_end(self.path)
             raise self._refused(error) from error
-        for reading in new:
-            self._note(reading)
+        self._newest.update(map(_interval_and_figure, new))
         return len(new)
-
-    def _note(self, reading: Reading) -> None:
-        self._newest[_interval_of(reading)] = _figure_of(reading)
 
     def _refused(self, error: OSError) -> ArtifactError:
         return ArtifactError(f"cannot write {self.path} ({error.strerror}); free space or change its permissions")
 
 
-def _interval_of(reading: Reading) -> tuple[object, ...]:
-    return (reading.start, reading.end, reading.kind, reading.signal_type, reading.emission_factor_type)
-
-
-def _figure_of(reading: Reading) -> tuple[float, str]:
-    return (reading.carbon_intensity_gco2eq_per_kwh, reading.source)
+def _interval_and_figure(reading: Reading) -> tuple[tuple[object, ...], tuple[float, str]]:
+    interval = (reading.start, reading.end, reading.kind, *reading.meaning)
+    return interval, (reading.carbon_intensity_gco2eq_per_kwh, reading.source)
 
 
 def _drop_torn_end(path: Path) -> None:

@@ -42,6 +42,15 @@ class MeterReading:
 class EnergyMeter(Protocol):
     """A source of cumulative energy; all methods but the constructor are called by one thread at a time."""
 
+    methods: dict[Component, Method]
+    """How each component's energy is obtained."""
+    scope: Scope
+    """Whose energy it is."""
+    versions: dict[str, str]
+    """Versions of the software that the figures depend on."""
+    gpu_devices: tuple[str, ...]
+    """UUIDs of the GPUs whose energy is counted."""
+
     def start(self) -> MeterReading:
         """Open the measuring window; slow work comes before it, not inside it."""
 
@@ -53,22 +62,6 @@ class EnergyMeter(Protocol):
 
     def stop(self) -> MeterReading:
         """Close the window and return the final totals."""
-
-    @property
-    def methods(self) -> dict[Component, Method]:
-        """How each component's energy is obtained; known after ``start``."""
-
-    @property
-    def scope(self) -> Scope:
-        """Whose energy it is."""
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Versions of the software that the figures depend on; known after ``start``."""
-
-    @property
-    def gpu_devices(self) -> tuple[str, ...]:
-        """UUIDs of the GPUs whose energy is counted."""
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -3,53 +3,16 @@
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from lowtide.errors import MeasurementError
-from lowtide.tracker.meter import Component, EnergyMeter, MeterReading, Method, Scope
-
-# How much of a process tree's resident memory is its own: pages shared after a fork must not be counted once a process.
-
+from lowtide.tracker.meter import EnergyMeter, MeterReading, Scope
 
 _BUDGET = 2e-4
-"""The kernel walks every page for these figures: they are renewed so seldom that this share of a processor suffices."""
-
-
-class AnonymousMemory:
-    """The tree's anonymous and shared memory, each page divided by those that share it (PSS), as a share of its RSS.
-
-    Mapped files are left out: they are the page cache's, and the kernel counts them as available. Where the kernel or a
-    permission keeps the figures back, the whole RSS counts, which is never too little.
-    """
-
-    def __init__(self, proc: Path) -> None:
-        self._proc = proc
-        self._share = 1.0
-        self._not_before_s = 0.0
-
-    def share(self, pids: Iterable[int], rss_bytes: float) -> float:
-        """Return the share, renewed when it is due."""
-        began_s = time.monotonic()
-        if began_s >= self._not_before_s and rss_bytes > 0:
-            found = [self._pss_bytes(pid) for pid in pids]
-            whole = [pss for pss in found if pss is not None]
-            self._share = min(1.0, sum(whole) / rss_bytes) if len(whole) == len(found) else 1.0
-            self._not_before_s = time.monotonic() + (time.monotonic() - began_s) / _BUDGET
-        return self._share
-
-    def _pss_bytes(self, pid: int) -> int | None:
-        folder = self._proc / str(pid)
-        try:
-            lines = (folder / "smaps_rollup").read_bytes().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            return None if folder.exists() and _is_alive(folder) else 0  # one that has ended holds nothing
-        except OSError:
-            return None
-        kib = [int(line.split()[1]) for line in lines if line.startswith((b"Pss_Anon:", b"Pss_Shmem:"))]
-        return 1024 * sum(kib) if kib else None
+"""The kernel walks every page for a process's own memory: it is asked so seldom that this share of a processor suffices."""
 
 
 def _is_alive(folder: Path) -> bool:
@@ -75,16 +38,6 @@ class Usage:
     machine_cpu_s: float
     tree_memory_bytes: float
     machine_memory_bytes: float
-
-
-class UsageSource(Protocol):
-    """Tells what the run and the whole machine use."""
-
-    def usage(self) -> Usage:
-        """Return the usage up to now.
-
-        :raises MeasurementError: it cannot be read.
-        """
 
 
 class _Process(NamedTuple):
@@ -113,7 +66,7 @@ class ProcessTree:
         self._tick_s, self._page_bytes = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
         self._members: dict[int, _Process] = {}
         self._strangers: set[int] = set()
-        self._anonymous = AnonymousMemory(proc)
+        self._own_share, self._own_share_due_s = 1.0, 0.0
         self._tree_ticks, self._machine_ticks = 0, self._busy_ticks()
         self._update()
         self._tree_ticks = 0
@@ -124,7 +77,7 @@ class ProcessTree:
         return frozenset(self._members)
 
     def usage(self) -> Usage:
-        """Look once.
+        """Return the usage since this tree was made.
 
         :raises MeasurementError: ``/proc`` can no longer be read.
         """
@@ -133,7 +86,7 @@ class ProcessTree:
         return Usage(
             tree_cpu_s=self._tree_ticks * self._tick_s,
             machine_cpu_s=(self._busy_ticks() - self._machine_ticks) * self._tick_s,
-            tree_memory_bytes=rss_bytes * self._anonymous.share(self._members, rss_bytes),
+            tree_memory_bytes=rss_bytes * self._share_of_own_pages(rss_bytes),
             machine_memory_bytes=self._memory_in_use(),
         )
 
@@ -178,6 +131,32 @@ class ProcessTree:
         own, reaped = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
         return _Process(parent=int(fields[1]), own_ticks=own, reaped_ticks=reaped, rss_pages=int(fields[21]))
 
+    def _share_of_own_pages(self, rss_bytes: float) -> float:
+        """Return the share of the tree's RSS that is its own, renewed when it is due.
+
+        That is anonymous and shared memory, each page divided by those that share it (PSS): pages shared after a fork must not
+        be counted once a process. Mapped files are left out: they are the page cache's, and the kernel counts them as available.
+        Where the kernel or a permission keeps the figures back, the whole RSS counts, which is never too little.
+        """
+        began_s = time.monotonic()
+        if began_s >= self._own_share_due_s and rss_bytes > 0:
+            found = [self._pss_bytes(pid) for pid in self._members]
+            whole = [pss for pss in found if pss is not None]
+            self._own_share = min(1.0, sum(whole) / rss_bytes) if len(whole) == len(found) else 1.0
+            self._own_share_due_s = time.monotonic() + (time.monotonic() - began_s) / _BUDGET
+        return self._own_share
+
+    def _pss_bytes(self, pid: int) -> int | None:
+        folder = self._proc / str(pid)
+        try:
+            lines = (folder / "smaps_rollup").read_bytes().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return None if folder.exists() and _is_alive(folder) else 0  # one that has ended holds nothing
+        except OSError:
+            return None
+        kib = [int(line.split()[1]) for line in lines if line.startswith((b"Pss_Anon:", b"Pss_Shmem:"))]
+        return 1024 * sum(kib) if kib else None
+
     def _busy_ticks(self) -> int:
         fields = self._machine("stat").split(maxsplit=5)
         return sum(int(field) for field in fields[1:4])
@@ -207,12 +186,15 @@ class AttributedMeter:
 
     All of the machine's energy, idling included, is shared among those that use it at the time: runs side by side are
     together charged no more than the machine used. Where a share cannot be read, the whole is charged until it can be.
+
+    :param usage: returns what the run and the whole machine used up to now, such as ``ProcessTree.usage``.
     """
 
     scope: Scope = "process_tree"
 
-    def __init__(self, meter: EnergyMeter, source: UsageSource) -> None:
-        self._meter, self._source = meter, source
+    def __init__(self, meter: EnergyMeter, usage: Callable[[], Usage]) -> None:
+        self._meter, self._read_usage = meter, usage
+        self.methods, self.versions, self.gpu_devices = meter.methods, meter.versions, meter.gpu_devices
         self._usage: Usage | None = None
         self._machine = (0.0, 0.0, 0.0)
         self._charged = (0.0, 0.0, 0.0)
@@ -236,21 +218,6 @@ class AttributedMeter:
     def stop(self) -> MeterReading:
         """Charge the last interval."""
         return self._share(self._meter.stop())
-
-    @property
-    def methods(self) -> dict[Component, Method]:
-        """As the machine's meter has them."""
-        return self._meter.methods
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """As the machine's meter has them."""
-        return self._meter.versions
-
-    @property
-    def gpu_devices(self) -> tuple[str, ...]:
-        """As the machine's meter has them."""
-        return self._meter.gpu_devices
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -285,7 +252,7 @@ class AttributedMeter:
 
     def _update(self) -> Usage | None:
         try:
-            return self._source.usage()
+            return self._read_usage()
         except MeasurementError as error:
             if not self._problems:
                 self._problems.append(

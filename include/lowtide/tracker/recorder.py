@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import TracebackType
+from functools import partial
 from typing import NamedTuple, Self
 
 from lowtide.errors import MeasurementError
 from lowtide.records import KnownIntensity, LedgerRow, Meaning, Phase, Reading, read_intensity
-from lowtide.timeutil import as_utc, format_moment, utc_now
+from lowtide.timeutil import as_utc, format_time, utc_now
 from lowtide.tracker.emissions import Valuation, split_row, value_rows
 from lowtide.tracker.ledger import IntensityLog, LedgerWriter, read_ledger
 from lowtide.tracker.meter import EnergyMeter, MeterReading
@@ -22,13 +22,12 @@ from lowtide.units import JOULES_PER_KWH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveFigures:
-    """What was used so far, by earlier attempts too; intensity is None until this one's first row, seconds are real."""
+    """What was used so far, by earlier attempts too; intensity is None until this one's first row."""
 
     power_w: float = 0.0
     energy_kwh: float = 0.0
     emissions_gco2eq: float = 0.0
     carbon_intensity_gco2eq_per_kwh: float | None = None
-    elapsed_s: float = 0.0
 
     def plus(self, valued: Valuation, power_w: float) -> "LiveFigures":
         """Return the figures with further rows."""
@@ -37,77 +36,9 @@ class LiveFigures:
             self,
             power_w=power_w,
             energy_kwh=self.energy_kwh + valued.energy_kwh,
-            emissions_gco2eq=self.emissions_gco2eq + sum(row.emissions_gco2eq for row in valued.rows),
+            emissions_gco2eq=self.emissions_gco2eq + valued.emissions_gco2eq,
             carbon_intensity_gco2eq_per_kwh=self.carbon_intensity_gco2eq_per_kwh if last is None else last,
         )
-
-
-# Measured energy on its way into the ledger: what is written, and what happens when it cannot be written yet.
-
-
-class LedgerQueue:
-    """Writes rows in their order, and what is known of the grid in their time; keeps them through a full disk.
-
-    Energy and intensity are independent facts: a row of which no intensity is known is written too, and is valued when one
-    is learnt.
-    """
-
-    def __init__(
-        self,
-        ledger: LedgerWriter,
-        readings_for: Callable[[datetime, datetime], Sequence[Reading]],
-        *,
-        pue: float,
-        meaning: Meaning | None,
-    ) -> None:
-        self._ledger, self._readings_for, self._meaning = ledger, readings_for, meaning
-        self._intensities = IntensityLog(ledger.path.parent)
-        self._pue = pue
-        self._waiting: deque[LedgerRow] = deque()
-        self._grid_fails = False
-        self.trouble: Exception | None = None
-        self.problems: list[str] = []
-
-    def add(self, row: LedgerRow) -> None:
-        """Put a row behind those that wait."""
-        self._waiting.append(row)
-
-    def write(self) -> list[Valuation]:
-        """Write what can be written and return it, valued; ``trouble`` says why something still waits."""
-        written: list[Valuation] = []
-        while self._waiting:
-            row = self._waiting[0]
-            try:
-                known = self._learn(row)
-                self._ledger.append([row])
-            except Exception as error:  # noqa: BLE001 the training continues; the recorder raises it at its stop
-                self.trouble = error
-                break
-            self._done()
-            written.append(value_rows([row], known, pue=self._pue, meaning=self._meaning))
-        if not written:  # the meter fails, or the disk is full: killed now, more is lost than the row under way
-            self._ledger.touch()
-        return written
-
-    def _learn(self, row: LedgerRow) -> list[KnownIntensity]:
-        """Append what is known of the grid in the time of a row, before its energy."""
-        try:
-            readings = self._readings_for(row.start, row.end)
-        except Exception as error:  # noqa: BLE001 a hole in what is known of the grid costs no energy
-            if not self._grid_fails:
-                self.problems.append(f"no intensity is known from {format_moment(row.start)} on: {error}")
-            self._grid_fails = True
-            return []
-        self._grid_fails = False
-        learnt_at = utc_now()
-        self._intensities.append(readings, learnt_at)
-        return [KnownIntensity(reading=reading, learnt_at=learnt_at) for reading in readings]
-
-    def _done(self) -> None:
-        row = self._waiting.popleft()
-        if self.trouble is not None:
-            self.problems.append(f"rows from {format_moment(row.start)} were written late: {self.trouble}")
-        self.trouble = None
 
 
 # Measured energy as rows, cut at the times at which the phase changed.
@@ -127,47 +58,45 @@ class Edge(NamedTuple):
     reading: MeterReading
 
 
-def cut_at_marks(
-    before: Edge, after: Edge, phase: Phase, marks: Sequence[Mark], *, attempt: int = 1
-) -> list[LedgerRow]:
-    """Return the energy between two edges as rows, split at the marks in proportion to time.
-
-    The sample follows a mark at once, so that the part in which the power is taken as even is short.
-    """
-    used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
-    knows_machine = None not in (before.reading.machine_energy_kwh, after.reading.machine_energy_kwh)
-    whole = LedgerRow(
-        start=before.at,
-        end=after.at,
-        phase=phase,
-        attempt=attempt,
-        monotonic_s=after.reading.monotonic_s,
-        **dict(zip(_CHARGED, used[:3], strict=True)),
-        **(dict(zip(_MACHINE, used[3:], strict=True)) if knows_machine else {}),
-    )
-    return [
-        replace(part, phase=_phase_at(part.start, phase, marks), monotonic_s=_meter_second(before, after, part.end))
-        for part in split_row(whole, [mark.at for mark in marks if before.at < mark.at < after.at])
-    ]
-
-
 _CHARGED = ("cpu_energy_kwh", "gpu_energy_kwh", "ram_energy_kwh")
 _MACHINE = ("machine_cpu_energy_kwh", "machine_gpu_energy_kwh", "machine_ram_energy_kwh")
 
 
-def totals(reading: MeterReading) -> tuple[float, ...]:
-    """Return the six totals of a reading: CPU, GPU and RAM, charged and the machine's; the latter 0 where not known."""
-    return (*reading.energy_kwh, *(reading.machine_energy_kwh or (0.0, 0.0, 0.0)))
+def energy_between(before: MeterReading, after: MeterReading) -> dict[str, float]:
+    """Return the energy between two readings under the ledger's names; the machine's only where both have it."""
+    early, late = ((*reading.energy_kwh, *(reading.machine_energy_kwh or ())) for reading in (before, after))
+    return {name: end - start for name, start, end in zip((*_CHARGED, *_MACHINE), early, late, strict=False)}
 
 
-def _phase_at(at: datetime, phase: Phase, marks: Sequence[Mark]) -> Phase:
-    due = [mark.phase for mark in marks if mark.at <= at]
-    return due[-1] if due else phase
+def cut_rows(
+    before: Edge,
+    after: Edge,
+    phase: Phase,
+    marks: Sequence[Mark],
+    *,
+    asleep: timedelta = timedelta(0),
+    attempt: int = 1,
+) -> list[LedgerRow]:
+    """Return the energy between two edges as rows, split at the marks in proportion to time.
 
+    The sample follows a mark at once, so that the part in which the power is taken as even is short.
 
-def _meter_second(before: Edge, after: Edge, at: datetime) -> float:
-    share = (at - before.at) / (after.at - before.at)
-    return before.reading.monotonic_s + share * (after.reading.monotonic_s - before.reading.monotonic_s)
+    :param asleep: for how long the machine was suspended in between, which follows as a row with no energy. When it fell asleep
+        is not known. The energy is recorded before that, not spread over a night's hours in which nothing was used; the error
+        is at most the length of one row.
+    """
+    used = energy_between(before.reading, after.reading)
+    awake_until = max(before.at + _SMALLEST, after.at - asleep)
+    last_s = after.reading.monotonic_s
+    whole = LedgerRow(start=before.at, end=awake_until, phase=phase, attempt=attempt, monotonic_s=last_s, **used)
+    rows = []
+    for part in split_row(whole, [mark.at for mark in marks if before.at < mark.at < awake_until]):
+        due = [phase, *(mark.phase for mark in marks if mark.at <= part.start)]
+        left = (awake_until - part.end) / (awake_until - before.at)
+        rows.append(replace(part, phase=due[-1], monotonic_s=last_s - left * (last_s - before.reading.monotonic_s)))
+    if awake_until < after.at:
+        rows.append(replace(rows[-1], start=awake_until, end=after.at, **dict.fromkeys(used, 0.0)))  # type: ignore[arg-type]  # figures by name
+    return rows
 
 
 # Row boundaries in policy time (virtual under replay) that increase whatever the system clock does.
@@ -202,15 +131,8 @@ class PolicyClock:
     :param not_before: the end of the ledger so far; a clock set back between two attempts must not make rows overlap.
     """
 
-    def __init__(
-        self,
-        now: Callable[[], datetime],
-        *,
-        speed: float = 1.0,
-        steady: Callable[[], float] = steady_s,
-        not_before: datetime | None = None,
-    ) -> None:
-        self._now, self._speed, self._steady = now, speed, steady
+    def __init__(self, now: Callable[[], datetime], *, speed: float = 1.0, not_before: datetime | None = None) -> None:
+        self._now, self._speed = now, speed
         self._lock = threading.Lock()
         self._asleep = timedelta(0)
         self.problems: list[str] = []
@@ -231,7 +153,7 @@ class PolicyClock:
             tolerance_s = self._speed * (_TOLERANCE_S + self._last.doubt_s + reading.doubt_s)
             if abs(step.total_seconds()) > tolerance_s:
                 self._offset -= step
-                self._note(step, f"at {format_moment(reading.now)}")
+                self._note(step, f"at {format_time(reading.now)}")
             self._note_sleep(reading)
             self._last = reading
             self._latest = max(reading.now + self._offset, self._latest + _SMALLEST)
@@ -248,7 +170,7 @@ class PolicyClock:
         if asleep_s > _SLEEP_S:
             self._asleep += timedelta(seconds=self._speed * asleep_s)
             self.problems.append(
-                f"the machine was suspended for {asleep_s:.1f} s before {format_moment(reading.now)};"
+                f"the machine was suspended for {asleep_s:.1f} s before {format_time(reading.now)};"
                 " that time is in the ledger without energy"
             )
 
@@ -256,9 +178,9 @@ class PolicyClock:
         # another process may get the processor between the two clocks: the closest pair of a few counts
         readings = []
         for _ in range(5):
-            before_s = self._steady()
+            before_s = steady_s()
             now = as_utc(self._now())
-            doubt_s = self._steady() - before_s
+            doubt_s = steady_s() - before_s
             readings.append(_Reading(before_s + doubt_s / 2, now, doubt_s, time.monotonic()))
             if doubt_s < 1e-4:
                 break
@@ -269,33 +191,6 @@ class PolicyClock:
             f"the clock was set {'back' if (step < timedelta(0)) else 'forward'} by {abs(step.total_seconds()):.1f} s {when};"
             " rows continue in the time of the run's start"
         )
-
-
-# Energy of a time in which the machine was suspended: it was used while the machine was awake.
-
-
-def cut_awake(
-    before: Edge, after: Edge, asleep: timedelta, phase: Phase, marks: Sequence[Mark], *, attempt: int = 1
-) -> list[LedgerRow]:
-    """Return the energy between two edges as rows, split at the marks; the time asleep follows, with no energy.
-
-    When in an interval the machine fell asleep is not known. Its energy is recorded before the sleep, not spread over a night's
-    hours in which nothing was used; the error is at most the length of one row.
-    """
-    if asleep <= timedelta(0):
-        return cut_at_marks(before, after, phase, marks, attempt=attempt)
-    awake_until = max(before.at + timedelta(microseconds=1), after.at - asleep)
-    awake = cut_at_marks(before, Edge(awake_until, after.reading), phase, marks, attempt=attempt)
-    if awake_until >= after.at:
-        return awake
-    last = awake[-1]
-    nothing = dict.fromkeys(_CHARGED, 0.0) | (
-        {} if last.machine_cpu_energy_kwh is None else dict.fromkeys(_MACHINE, 0.0)
-    )
-    return [*awake, replace(last, start=last.end, end=after.at, **nothing)]  # type: ignore[arg-type]  # figures by name
-
-
-_NO_ENERGY = (0.0, 0.0, 0.0)
 
 
 class EnergyRecorder:
@@ -325,43 +220,59 @@ class EnergyRecorder:
         speed: float = 1.0,
         meaning: Meaning | None = None,
     ) -> None:
-        self._speed = speed
-        self._meter, self._ledger, self._now, self._interval_s = meter, ledger, now, interval_s
-        self._queue = LedgerQueue(ledger, readings_for, pue=pue, meaning=meaning)
-        self._attempt = attempt
+        self._meter, self._ledger, self._readings_for, self._now = meter, ledger, readings_for, now
+        self._speed, self._interval_s, self._attempt = speed, interval_s, attempt
+        self._value = partial(value_rows, pue=pue, meaning=meaning)
+        self._intensities = IntensityLog(ledger.path.parent)
         self._thread = threading.Thread(target=self._run, name="energy-recorder", daemon=True)
-        self._wake, self._stopping, self._marks_lock = threading.Event(), threading.Event(), threading.Lock()
+        self._opened, self._wake, self._stopping = threading.Event(), threading.Event(), threading.Event()
+        self._marks_lock = threading.Lock()
         self._marks: list[Mark] = []
+        self._waiting: deque[LedgerRow] = deque()
         self._phase = Phase.STARTUP
+        self._start_failure: Exception | None = None
         self._fatal: Exception | None = None
         self._meter_trouble: Exception | None = None
-        known = read_intensity(ledger.path.parent)[0]
-        before = value_rows(read_ledger(ledger.path).rows, known, pue=pue, meaning=meaning)
-        self._live = replace(LiveFigures().plus(before, 0.0), carbon_intensity_gco2eq_per_kwh=None)
+        self._ledger_trouble: Exception | None = None
+        self._grid_fails = False
+        self._live = LiveFigures()
         self._power_w = 0.0
         self._problems: list[str] = []
-        self._started_s: float | None = None
+        self._was_started = False
 
     def start(self) -> None:
-        """Open the measuring window, in phase STARTUP.
+        """Open the measuring window, in phase STARTUP; the thread that reads the meter also starts it.
 
         :raises MeasurementError: the meter does not start, or the recorder was started before.
         """
-        if self._started_s is not None:
+        if self._thread.ident is not None:
             raise MeasurementError("the energy recorder was started twice; make a new one for each attempt")
+        self._thread.start()
+        try:
+            self._opened.wait()
+        except BaseException:  # an interrupt: the thread must not write rows behind the attempt's closing line
+            self._stopping.set()
+            self._wake.set()
+            self._thread.join()
+            raise
+        if self._start_failure is not None:
+            raise self._start_failure
+
+    def _open(self) -> None:
+        before = self._value(read_ledger(self._ledger.path).rows, read_intensity(self._ledger.path.parent)[0])
+        self._live = LiveFigures(energy_kwh=before.energy_kwh, emissions_gco2eq=before.emissions_gco2eq)
         opened = self._meter.start()
         self._clock = PolicyClock(self._now, speed=self._speed, not_before=self._ledger.last_end)
         # totals count from the meter's start: what its start itself used belongs to the first row
-        machine = None if opened.machine_energy_kwh is None else _NO_ENERGY
+        machine = None if opened.machine_energy_kwh is None else (0.0, 0.0, 0.0)
         self._edge = Edge(
             self._clock.start, replace(opened, **dict.fromkeys(_CHARGED, 0.0), machine_energy_kwh=machine)
         )
-        self._started_s = time.monotonic()
-        self._thread.start()
+        self._was_started = True
 
     def set_phase(self, phase: Phase) -> None:
         """Begin another phase now; returns at once and may be called from any thread."""
-        if self._started_s is None:
+        if not self._was_started:
             raise MeasurementError(f"phase {phase} was set before the energy recorder was started")
         with self._marks_lock:
             last = self._marks[-1].phase if self._marks else self._phase
@@ -377,7 +288,7 @@ class EnergyRecorder:
         """
         self._stopping.set()
         self._wake.set()
-        if self._started_s is not None:
+        if self._was_started:
             self._thread.join()
         if self.failure is not None:
             raise self.failure
@@ -385,26 +296,25 @@ class EnergyRecorder:
     @property
     def failure(self) -> Exception | None:
         """What keeps the ledger from being complete, now or for good; None without a problem."""
-        return self._fatal or self._queue.trouble or self._meter_trouble or self._shortfall()
+        shortfall = self._meter.shortfall
+        too_low = None if shortfall is None else MeasurementError(shortfall)
+        return self._fatal or self._ledger_trouble or self._meter_trouble or too_low
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that went wrong, recovered or not, in sentences: clock steps, late rows, energy left out."""
-        clock = self._clock.problems if self._started_s is not None else []
-        return (*self._ledger.problems, *self._problems, *self._meter.problems, *clock, *self._queue.problems)
+        clock = self._clock.problems if self._was_started else []
+        return (*self._ledger.problems, *self._problems, *self._meter.problems, *clock)
 
     def live(self) -> LiveFigures:
         """Return the figures of the rows so far; may be called from any thread."""
-        elapsed_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
-        return replace(self._live, elapsed_s=elapsed_s)
+        return self._live
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         try:
             self.stop()
         except Exception as failure:
@@ -412,11 +322,14 @@ class EnergyRecorder:
                 raise
             error.add_note(f"the energy ledger is incomplete as well: {failure}")
 
-    def _shortfall(self) -> MeasurementError | None:
-        reason = self._meter.shortfall
-        return None if reason is None else MeasurementError(reason)
-
     def _run(self) -> None:
+        try:
+            self._open()
+        except Exception as error:  # noqa: BLE001 raised at start()
+            self._start_failure = error
+            return
+        finally:
+            self._opened.set()
         try:
             next_s = time.monotonic() + self._interval_s
             while not self._stopping.is_set():
@@ -426,15 +339,10 @@ class EnergyRecorder:
                     next_s = max(next_s, time.monotonic()) + self._interval_s
                 if not self._stopping.is_set():
                     self._measure(self._meter.sample)
-                    self._show(self._queue.write())
         except Exception as error:  # noqa: BLE001 raised at stop(); a thread's traceback would not be seen
             self._fatal = error
-        self._finish()
-
-    def _finish(self) -> None:
         try:
             self._measure(self._meter.stop)
-            self._show(self._queue.write())
         except Exception as error:  # noqa: BLE001 as above
             self._fatal = self._fatal or error
 
@@ -445,24 +353,25 @@ class EnergyRecorder:
             if self._meter_trouble is None:
                 self._problems.append(f"the meter failed: {error}")
             self._meter_trouble = error
-            return
-        self._meter_trouble = None
-        before, self._edge = self._edge, Edge(self._clock.time(), reading)
-        self._queue_energy(before, self._edge)
+        else:
+            self._meter_trouble = None
+            before, self._edge = self._edge, Edge(self._clock.time(), reading)
+            self._queue_energy(before, self._edge)
+        self._write()
 
     def _queue_energy(self, before: Edge, after: Edge) -> None:
         phase, marks = self._pass_marks(after.at)
-        used = [late - early for early, late in zip(totals(before.reading), totals(after.reading), strict=True)]
-        if min(used) < 0:
+        used = energy_between(before.reading, after.reading)
+        if min(used.values()) < 0:
             self._fatal = self._fatal or MeasurementError(
                 "the energy meter ran backwards; this run's energy is too low"
             )
             return
         lasted_s = after.reading.monotonic_s - before.reading.monotonic_s
         if lasted_s > 0:
-            self._power_w = sum(used[:3]) * JOULES_PER_KWH / lasted_s
-        for row in cut_awake(before, after, self._clock.take_sleep(), phase, marks, attempt=self._attempt):
-            self._queue.add(row)
+            self._power_w = sum(used[name] for name in _CHARGED) * JOULES_PER_KWH / lasted_s
+        asleep = self._clock.take_sleep()
+        self._waiting += cut_rows(before, after, phase, marks, asleep=asleep, attempt=self._attempt)
 
     def _pass_marks(self, until: datetime) -> tuple[Phase, list[Mark]]:
         with self._marks_lock:
@@ -472,6 +381,41 @@ class EnergyRecorder:
             self._phase = due[-1].phase if due else phase
         return phase, due
 
-    def _show(self, written: Sequence[Valuation]) -> None:
-        for valued in written:
-            self._live = self._live.plus(valued, self._power_w)
+    def _write(self) -> None:
+        """Write the rows that wait, in their order, as far as the disk takes them, and what is known of the grid in their time.
+
+        Energy and intensity are independent facts: a row of which no intensity is known is written too, and is valued when one
+        is learnt.
+        """
+        count = len(self._waiting)
+        while self._waiting:
+            row = self._waiting[0]
+            try:
+                known = self._learn(row)
+                self._ledger.append([row])
+            except Exception as error:  # noqa: BLE001 the training continues; raised at stop()
+                self._ledger_trouble = error
+                break
+            self._waiting.popleft()
+            if self._ledger_trouble is not None:
+                self._problems.append(f"rows from {format_time(row.start)} were written late: {self._ledger_trouble}")
+            self._ledger_trouble = None
+            self._live = self._live.plus(self._value([row], known), self._power_w)
+        if (
+            len(self._waiting) == count
+        ):  # the meter fails, or the disk is full: killed now, more is lost than the row under way
+            self._ledger.touch()
+
+    def _learn(self, row: LedgerRow) -> list[KnownIntensity]:
+        """Append what is known of the grid in the time of a row, before its energy."""
+        try:
+            readings = self._readings_for(row.start, row.end)
+        except Exception as error:  # noqa: BLE001 a hole in what is known of the grid costs no energy
+            if not self._grid_fails:
+                self._problems.append(f"no intensity is known from {format_time(row.start)} on: {error}")
+            self._grid_fails = True
+            return []
+        self._grid_fails = False
+        learnt_at = utc_now()
+        self._intensities.append(readings, learnt_at)
+        return [KnownIntensity(reading=reading, learnt_at=learnt_at) for reading in readings]

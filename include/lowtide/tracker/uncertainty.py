@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from lowtide.records import EmissionsInterval, IntensityKind, LedgerRow, ValuedRow
+from lowtide.tracker.emissions import Valuation, machine_totals
 
 # How far each method may err, by which source. ``docs/accounting.md`` repeats the table; a test keeps the two equal.
 #
@@ -60,18 +61,14 @@ class _Part(NamedTuple):
     error: KnownError
 
 
-def emissions_interval(
-    rows: Sequence[ValuedRow], methods: Mapping[str, str], *, unvalued: Sequence[LedgerRow] = ()
-) -> EmissionsInterval:
+def emissions_interval(valued: Valuation, methods: Mapping[str, str]) -> EmissionsInterval:
     """Return the bounds of a run's energy (kWh, before PUE) and emissions (g, with PUE).
 
     :param methods: how the energy of ``cpu``, ``gpu`` and ``ram`` was obtained; one that is not named counts as constant.
     """
-    every: list[LedgerRow] = [*rows, *unvalued]
-    energy = [part for part in _components(every, methods) if part.amount > 0]
-    grid = [part for part in _kinds(rows) if part.amount > 0]
-    total_kwh = math.fsum(row.energy_kwh for row in every)
-    grams = math.fsum(row.emissions_gco2eq for row in rows)
+    energy = [part for part in _components(valued.every, methods) if part.amount > 0]
+    grid = [part for part in _kinds(valued.rows) if part.amount > 0]
+    total_kwh, grams = valued.energy_kwh, valued.emissions_gco2eq
     low, high = _bounds(energy)
     grid_low, grid_high = _bounds(grid)
     return EmissionsInterval(
@@ -79,16 +76,18 @@ def emissions_interval(
         energy_high_kwh=total_kwh * high,
         emissions_low_gco2eq=grams * low * grid_low,
         emissions_high_gco2eq=grams * high * grid_high,
-        basis=(*_basis(energy, "energy"), *_basis(grid, "emissions"), *_machine(every)),
+        basis=(*_basis(energy, "energy"), *_basis(grid, "emissions"), *_machine(valued.every)),
     )
 
 
 def _machine(rows: Sequence[LedgerRow]) -> Iterator[str]:
     """Yield the machine's total, the upper bound of the run's share; the accuracy of a share of CPU time is not published."""
-    parts = [[getattr(row, f"machine_{name}_energy_kwh") for row in rows] for name in ("cpu", "gpu", "ram")]
-    if all(kwh is not None for part in parts for kwh in part):
-        total_kwh = math.fsum(kwh for part in parts for kwh in part)
-        yield f"the whole machine used {total_kwh:.4g} kWh in the same rows by the same methods, the upper bound of the run's share"
+    machine = machine_totals(rows)
+    if machine is not None:
+        yield (
+            f"the whole machine used {machine.total:.4g} kWh in the same rows by the same methods, the upper bound of the"
+            " run's share"
+        )
 
 
 def _components(rows: Sequence[LedgerRow], methods: Mapping[str, str]) -> Iterator[_Part]:

@@ -1,6 +1,6 @@
 """The optimisation loop, in a child process; what a user's own model and data need: ``TrainingData`` and ``StreamedData``.
 
-The parent's modules never import PyTorch: ``process``, ``protocol``, ``mnist``. The other modules belong to the child, which
+The parent's modules never import PyTorch: ``child_process``, ``protocol``, ``mnist``. The other modules belong to the child, which
 starts in ``worker``. The public names load PyTorch when they are first used.
 """
 

@@ -8,29 +8,20 @@ On a CPU the peak is the resident set's, which differs by a tenth and more betwe
 is kept.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lowtide.config.schema import MemoryTarget, TrainingConfig, largest_divisor, parse_memory_target
-from lowtide.errors import ConfigurationError, TrainingError, TrainingStopped
-from lowtide.trainer.device import select_device, start_measuring, synchronize
-from lowtide.trainer.loaders import Group
-from lowtide.trainer.loop import OptimizationLoop
-from lowtide.trainer.mnist import default_data_folder
-from lowtide.trainer.oom import is_out_of_memory
-from lowtide.trainer.optim import warm_up
-from lowtide.trainer.process import TrainingChild
-from lowtide.trainer.protocol import ChildRequest, Emit, EventKind, TrainingEvent, Trial
-from lowtide.trainer.setup import TrainingSetup
+from lowtide.errors import ConfigurationError, TrainingError
+from lowtide.trainer.child_process import TrainingChild
+from lowtide.trainer.device import select_device
+from lowtide.trainer.protocol import EventKind, TrainingEvent
 from lowtide.units import BYTES_PER_MIB
 
 _MOST_PIECES_AT_FIRST = 32
 """Smaller micro-batches take long, and are measured only if none of these meets the target."""
 _CPU_MARGIN = 0.25
 """By how much of the measured peak the resident set of the training itself may exceed it."""
-_STEPS = 4
-"""The first step is without the optimizer's state, and the heap settles a little later."""
 _POLL_S = 0.2
 Peaks = dict[int, int]
 """Peak memory in bytes by micro-batch size; without the sizes for which memory ran out."""
@@ -38,11 +29,7 @@ Measure = Callable[[Sequence[int]], Peaks]
 
 
 def chosen_micro_batch(
-    training: TrainingConfig,
-    *,
-    note: Callable[[str], None],
-    measured: Callable[[], None],
-    check: Callable[[], None],
+    training: TrainingConfig, *, note: Callable[[str], None], measured: Callable[[], None], check: Callable[[], None]
 ) -> int:
     """Return the micro-batch of a configuration, measured if it is auto.
 
@@ -56,9 +43,9 @@ def chosen_micro_batch(
         return training.micro_batch_size
     effective, target = training.effective_batch_size, parse_memory_target(training.memory_target)
     on_cpu = select_device(training.device).type == "cpu"
-    within = target.with_margin(_CPU_MARGIN) if on_cpu else target
-    margin = f" (a margin of {_CPU_MARGIN:.0%} is kept, since peaks vary on a CPU)" if within != target else ""
-    peaks = probe(lambda sizes: _measure(training, sizes, measured=measured, check=check), within, effective)
+    margin = _CPU_MARGIN if on_cpu and target.share != 1 else 0.0
+    kept = f" (a margin of {margin:.0%} is kept, since peaks vary on a CPU)" if margin else ""
+    peaks = probe(lambda sizes: _measure(training, sizes, measured=measured, check=check), target, effective, margin)
     if not peaks:
         raise TrainingError(
             "training.micro_batch_size auto: memory does not suffice for a micro-batch of 1 sample; choose a smaller model or"
@@ -67,17 +54,17 @@ def chosen_micro_batch(
     unaccumulated_bytes = unaccumulated_peak_bytes(peaks, effective)
     limit_mib = target.limit_bytes(unaccumulated_bytes) / BYTES_PER_MIB
     how = "measured" if effective in peaks else "estimated, since the whole batch does not fit"
-    size = largest_within(peaks, within.limit_bytes(unaccumulated_bytes))
+    size = largest_within(peaks, target.limit_bytes(unaccumulated_bytes, margin=margin))
     if size is None:
         smallest = min(peaks)
         raise ConfigurationError(
             f"training.memory_target {training.memory_target} ({limit_mib:.0f} MiB) cannot be met: even a micro-batch of"
-            f" {smallest} peaks at {peaks[smallest] / BYTES_PER_MIB:.0f} MiB{margin}, most of it model, optimizer and data;"
+            f" {smallest} peaks at {peaks[smallest] / BYTES_PER_MIB:.0f} MiB{kept}, most of it model, optimizer and data;"
             " raise the target, or choose a smaller model"
         )
     note(
         f"training.micro_batch_size auto: {size} x {effective // size}, peak {peaks[size] / BYTES_PER_MIB:.0f} MiB; the"
-        f" target {training.memory_target} is {limit_mib:.0f} MiB, {how}{margin}"
+        f" target {training.memory_target} is {limit_mib:.0f} MiB, {how}{kept}"
     )
     return size
 
@@ -90,11 +77,11 @@ def candidates(effective: int) -> list[int]:
     return sizes
 
 
-def probe(measure: Measure, target: MemoryTarget, effective: int) -> Peaks:
+def probe(measure: Measure, target: MemoryTarget, effective: int, margin: float = 0.0) -> Peaks:
     """Measure the candidates of up to 32 pieces, and the smaller ones only if none of these meets the target."""
     large = [size for size in candidates(effective) if size * _MOST_PIECES_AT_FIRST >= effective]
     peaks = measure(large)
-    limit_bytes = target.limit_bytes(unaccumulated_peak_bytes(peaks, effective)) if peaks else 0
+    limit_bytes = target.limit_bytes(unaccumulated_peak_bytes(peaks, effective), margin=margin) if peaks else 0
     if largest_within(peaks, limit_bytes) is None:
         peaks |= measure(candidates(effective)[len(large) :])
     return peaks
@@ -127,11 +114,9 @@ def _measure(
     """
     if not sizes:
         return {}
-    trial = Trial(micro_batch_sizes=tuple(sorted(sizes)), import_paths=tuple(path for path in sys.path if path))
     peaks: Peaks = {}
-    with TrainingChild(
-        training, data_folder=default_data_folder(), log_path=None, project_root=Path.cwd(), trial=trial
-    ) as child:
+    ascending = tuple(sorted(sizes))
+    with TrainingChild(training, log_path=None, project_root=Path.cwd(), trial_sizes=ascending) as child:
         child.start()
         for event in _measured_events(child, check):
             measured()
@@ -161,45 +146,3 @@ def _measured_events(child: TrainingChild, check: Callable[[], None]) -> Iterato
         if event.kind is EventKind.MEASURED:
             count += 1
             yield event
-
-
-def run_trial(request: ChildRequest, trial: Trial, *, emit: Emit, stop_requested: Callable[[], bool]) -> None:
-    """Measure the sizes of a trial, in the child: one ``measured`` event each, until memory does not suffice for one.
-
-    Sizes ascend, so that the high-water mark of memory is always that of the last one.
-
-    :raises UserError: data or model cannot be used.
-    :raises TrainingStopped: a stop was requested.
-    """
-    sys.path += [path for path in trial.import_paths if path not in sys.path]
-    setup = TrainingSetup(request.training, micro_batch_size=trial.micro_batch_sizes[0], warn=_ignore)
-    warm_up(request.training, setup.device)
-    meter = start_measuring(setup.device)
-    source, loop = setup.assemble()
-    group = next(iter(source.groups(size=loop.effective_batch_size, epoch=0)))
-    loop.state.model.train()
-    for size in trial.micro_batch_sizes:
-        loop.state.micro_batch_size = size
-        fits = _fits(loop, group, stop_requested)
-        synchronize(setup.device)
-        peak_bytes = meter.peak_bytes() if fits else None
-        emit(EventKind.MEASURED, {"micro_batch_size": size, "peak_memory_bytes": peak_bytes})
-        if not fits:
-            return
-
-
-def _fits(loop: OptimizationLoop, group: Group, stop_requested: Callable[[], bool]) -> bool:
-    for _ in range(_STEPS):
-        if stop_requested():
-            raise TrainingStopped("stopped on request")
-        try:
-            loop.optimizer_step(group, may_shrink=False)
-        except Exception as error:
-            if is_out_of_memory(error):
-                return False
-            raise
-    return True
-
-
-def _ignore(message: str) -> None:
-    """Stay silent: the training itself will warn."""

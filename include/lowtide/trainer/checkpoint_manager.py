@@ -1,409 +1,208 @@
-"""Decides at each optimizer step whether to save, to pause or to stop; resumes from the newest valid checkpoint."""
+"""The folder of a training's checkpoints, their manifests, and what must be equal for a training to resume from one."""
 
 import contextlib
 import hashlib
-import math
-import os
-import pickle
-import time
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Annotated, Any, Final, Literal, Self
 
-import torch
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from lowtide.config.schema import TrainingConfig
-from lowtide.errors import ArtifactError, CheckpointDamaged, ConfigurationError, TrainingPaused, TrainingStopped
-from lowtide.io import sha256_of, write_json_atomically
-from lowtide.records import Phase
-from lowtide.trainer.checkpoint import (
-    CheckpointFolder,
-    Manifest,
-    fingerprint,
-    first_difference,
-    payload_name,
-    unreadable,
-)
-from lowtide.trainer.device import versions
-from lowtide.trainer.oom import explain_out_of_memory
-from lowtide.trainer.protocol import CheckpointPlan, Emit, EventKind, Requests
+from lowtide.errors import ArtifactError, CheckpointDamaged
 
-if TYPE_CHECKING:
-    from lowtide.trainer.device import MemoryMeter
-    from lowtide.trainer.progress import Progress
-    from lowtide.trainer.state import LoopState
+FORMAT_VERSION: Final = 1
 
 
-@dataclass(slots=True, kw_only=True)
-class Snapshot:
-    """A whole training between two optimizer steps: the loop's state, and what has been counted and measured so far.
+class Manifest(BaseModel):
+    """Describes a checkpoint; small, and readable without PyTorch.
 
-    ``earlier_peak_bytes`` is the peak memory of the processes before this one.
+    ``sha256`` and ``size_bytes`` are the state file's, ``checksum`` is this manifest's own. ``versions`` is what the bits depend
+    on beside the configuration: device, PyTorch, number of threads.
     """
 
-    training: TrainingConfig
-    loop: "LoopState"
-    progress: "Progress"
-    memory: "MemoryMeter"
-    train_count: int
-    earlier_peak_bytes: int = 0
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def peak_memory_bytes(self) -> int:
-        """Return the peak so far, of this process and of those before it."""
-        return max(self.earlier_peak_bytes, self.memory.peak_bytes())
+    format_version: Literal[1] = FORMAT_VERSION
+    run_id: str
+    training_id: str
+    number: Annotated[int, Field(ge=1)]
+    optimizer_step: Annotated[int, Field(ge=0)]
+    epoch: Annotated[int, Field(ge=0, description="counted from 0; equal to the epochs when the training is complete")]
+    micro_batch_size: Annotated[int, Field(ge=1, description="at that time: chosen by auto, or halved since the start")]
+    written_at: AwareDatetime
+    file: Annotated[str, Field(pattern=r"^[^/]+\.pt$")]
+    size_bytes: Annotated[int, Field(ge=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    training: dict[str, Any]
+    versions: dict[str, str]
+    checksum: str = ""
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all of it for ``torch.load(weights_only=True)``; call ``progress.settle`` first."""
-        return {
-            "loop": self.loop.state_dict(),
-            "progress": self.progress.state_dict(),
-            "train_count": self.train_count,
-            "peak_memory_bytes": self.peak_memory_bytes(),
-        }
+    @property
+    def name(self) -> str:
+        """The manifest's file name."""
+        return f"checkpoint-{self.number:06d}.json"
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Resume from what ``state_dict`` returned; the loop is set last, with the random generators at its end.
+    def sealed(self) -> Self:
+        """Return the manifest with its checksum."""
+        return self.model_copy(update={"checksum": self._own_checksum()})
 
-        :raises ConfigurationError: the user's data or model have changed.
+    def _own_checksum(self) -> str:
+        return hashlib.sha256(self.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """Read a manifest.
+
+        :param name: of the file, for the error message.
+        :raises CheckpointDamaged: torn or altered.
+        :raises ArtifactError: of a later format, which this version of Lowtide does not know.
         """
-        training = self.training
-        if saved["train_count"] != self.train_count:
-            raise ConfigurationError(
-                f"training.data '{training.data.path}' gives {self.train_count} training samples, but this run began with"
-                f" {saved['train_count']}; bring them back, or start over with fresh"
-            )
-        self.earlier_peak_bytes = int(saved["peak_memory_bytes"])
-        self.progress.load_state_dict(saved["progress"])
         try:
-            with explain_out_of_memory(
-                "while a checkpoint was brought to the device", "end what else uses its memory, then resume"
-            ):
-                self.loop.load_state_dict(saved["loop"])
-        except (RuntimeError, ValueError) as error:
-            lines = " ".join(str(error).split())
-            raise ConfigurationError(
-                f"training.model '{training.model.path}' differs from the one that this run began with ({lines[:200]});"
-                " bring its code back, or start over with fresh"
-            ) from error
+            found = cls.model_validate_json(text)
+        except ValidationError as error:
+            problems = error.errors(include_url=False)
+            version = next((problem["input"] for problem in problems if problem["loc"] == ("format_version",)), 0)
+            if isinstance(version, int) and version > FORMAT_VERSION:
+                raise ArtifactError(
+                    f"{name} has format_version {version}, but this Lowtide reads up to {FORMAT_VERSION}; resume with the"
+                    " version that wrote it, or start over with fresh"
+                ) from None
+            first = problems[0]
+            where = ".".join(str(part) for part in first["loc"]) or "its JSON"
+            raise CheckpointDamaged(f"{name} cannot be used: {where}: {first['msg']}") from error
+        if found.checksum != found._own_checksum():
+            raise CheckpointDamaged(f"{name} was altered: its own checksum does not fit")
+        return found
 
 
-class Checkpointer:
-    """What a training calls before it begins and between optimizer steps; this one keeps no state and stops on request."""
+_NUMBER = re.compile(r"checkpoint-(\d{6,})[.-]")
+_UNFINISHED = ".tmp"
+DAMAGED = ".damaged"
 
-    def __init__(self, requests: Requests | None = None) -> None:
-        self.requests = requests or Requests()
 
-    def saved_micro_batch(self) -> int | None:
-        """Return the micro-batch of the state to resume from, which is not measured again; None without one."""
+@dataclass(frozen=True, slots=True)
+class CheckpointManager:
+    """Checkpoints are numbered in the order in which they were written; the highest number is the newest."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """Return the manifests' file names, the newest first.
+
+        :raises ArtifactError: the folder cannot be read.
+        """
+        found = [name for name in self._all_names() if name.endswith(".json") and _NUMBER.match(name)]
+        return sorted(found, key=_number_of, reverse=True)
+
+    def _all_names(self) -> list[str]:
+        try:  # not glob, which takes a folder that cannot be read for an empty one
+            return [path.name for path in self.path.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ArtifactError(f"cannot read {self.path} ({error.strerror}); repair it, then try again") from error
+
+    def manifest(self, name: str) -> Manifest:
+        """Read one manifest and check the size of its state file.
+
+        :raises CheckpointDamaged: torn, altered, or without its state.
+        :raises ArtifactError: it cannot be read now, or is of a later format: it may be whole.
+        """
+        try:
+            found = Manifest.parse((self.path / name).read_text(encoding="utf-8"), name)
+            size = (self.path / found.file).stat().st_size
+        except (FileNotFoundError, UnicodeDecodeError) as error:
+            raise CheckpointDamaged(f"{name} cannot be read ({error})") from error
+        except OSError as error:
+            raise unreadable(self.path / name, error) from error
+        if size != found.size_bytes:
+            raise CheckpointDamaged(f"{found.file} has {size} bytes, its manifest says {found.size_bytes}")
+        return found
+
+    def newest(self) -> Manifest | None:
+        """Return the newest manifest that is whole; its state's checksum is checked only when it is loaded.
+
+        :raises ArtifactError: one cannot be read now, or is of a later format.
+        """
+        for name in self.names():
+            with contextlib.suppress(CheckpointDamaged):
+                return self.manifest(name)
         return None
 
-    def leave_if_stopped(self) -> None:
-        """Stop before the first step, where nothing is to be saved yet.
+    def next_number(self) -> int:
+        """Return a number above all that were used here."""
+        return 1 + max(map(_number_of, self._all_names()), default=0)
 
-        :raises TrainingStopped: a stop was requested.
+    def set_aside(self, name: str) -> None:
+        """Rename a damaged manifest, so that it no longer counts as one of those that are kept."""
+        with contextlib.suppress(OSError):  # a read-only folder must not stop the training
+            (self.path / name).rename(self.path / (name + DAMAGED))
+
+    def prune(self, keep: int) -> None:
+        """Delete all but the newest checkpoints, and half-written files of killed processes. Call it after a save.
+
+        A manifest that cannot be read is kept, with the state of its number: it may be whole. It is not counted.
         """
-        if self.requests.stop.is_set():
-            raise TrainingStopped("stopped on request")
+        with contextlib.suppress(OSError, ArtifactError):  # what cannot be deleted now is deleted after the next save
+            whole, unread = self._sorted_out()
+            for manifest in whole[keep:]:  # the manifest first: a state without one does not count
+                (self.path / manifest.name).unlink()
+            kept = {manifest.file for manifest in whole[:keep]}
+            for name in self._all_names():
+                superseded = name.endswith(".pt") and name not in kept and _number_of(name) not in unread
+                if superseded or name.endswith(_UNFINISHED):
+                    (self.path / name).unlink()
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Resume from an earlier process's state, if there is one."""
-
-    def after_step(self, snapshot: Snapshot) -> None:  # noqa: ARG002 nothing of it is kept
-        """Save if it is due or requested; without a place to save to, a pause would lose the progress and is ignored.
-
-        :raises TrainingStopped: a stop was requested (TrainingPaused: a pause, and the state is saved).
-        """
-        self.leave_if_stopped()
-
-    def finish(self, snapshot: Snapshot) -> None:
-        """Save the complete training."""
-
-
-State = dict[str, Any]
-
-
-class _HashingWriter:
-    """Computes the SHA-256 of what is written, and keeps the first error, which PyTorch would hide behind its own."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.hash = hashlib.sha256()
-        self.size_bytes = 0
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            self.error = self.error or error
-            raise
-        self.hash.update(data)
-        self.size_bytes += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-
-def write_state(state: State, folder: Path) -> tuple[Path, str, int]:
-    """Write a state beside its place, on the disk before this returns; return its path, SHA-256 and size.
-
-    :raises ArtifactError: full disk, no permission ...; nothing is left behind.
-    """
-    temporary = folder / f".state-{os.getpid()}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sha256, size_bytes = _write(state, temporary)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise ArtifactError(
-            f"a checkpoint cannot be written to {folder} ({error.strerror or error}); free space or correct the permissions"
-        ) from error
-    return temporary, sha256, size_bytes
-
-
-def _write(state: State, path: Path) -> tuple[str, int]:
-    with path.open("wb") as file:
-        writer = _HashingWriter(file)
-        try:
-            torch.save(state, writer)  # type: ignore[arg-type]  # only write and flush are used
-        except RuntimeError:
-            if writer.error is None:
-                raise
-        if writer.error is not None:
-            raise writer.error
-        file.flush()
-        os.fsync(file.fileno())
-    return writer.hash.hexdigest(), writer.size_bytes
-
-
-def read_state(manifest: Manifest, folder: Path) -> State:
-    """Read the state of a manifest, on the CPU.
-
-    :raises CheckpointDamaged: it is not byte for byte what was written, or holds what must not be unpickled.
-    :raises ArtifactError: the storage or the memory fails now; the state may be whole.
-    """
-    path = folder / manifest.file
-    try:
-        if sha256_of(path) != manifest.sha256:
-            raise CheckpointDamaged(f"{manifest.file} is damaged: its checksum is not the one in {manifest.name}")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, pickle.UnpicklingError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise CheckpointDamaged(f"{manifest.file} cannot be read ({type(error).__name__}: {first})") from error
-    except (OSError, RuntimeError, MemoryError) as error:  # its checksum was right, or could not be computed
-        raise unreadable(path, error) from error
-    if not isinstance(state, dict):
-        raise CheckpointDamaged(f"{manifest.file} holds {type(state).__name__}, not a training's state")
-    return state
-
-
-KEPT = 2
-
-
-def write_checkpoint(snapshot: Snapshot, plan: CheckpointPlan) -> Manifest:
-    """Write the next checkpoint of a training, the state first and the manifest last, then delete those that it supersedes.
-
-    :raises ArtifactError: full disk, no permission ...; nothing is left behind, and the older ones stay.
-    :raises OSError: likewise.
-    """
-    folder = CheckpointFolder(plan.folder)
-    temporary, sha256, size_bytes = write_state(snapshot.state_dict(), plan.folder)
-    number = folder.next_number()
-    manifest = Manifest(
-        run_id=plan.run_id,
-        training_id=plan.training_id,
-        number=number,
-        optimizer_step=snapshot.loop.global_step,
-        epoch=snapshot.loop.epoch,
-        micro_batch_size=snapshot.loop.micro_batch_size,
-        written_at=datetime.now(UTC),
-        file=payload_name(number, sha256),
-        size_bytes=size_bytes,
-        sha256=sha256,
-        training=fingerprint(snapshot.training),
-        versions=versions(snapshot.loop.device),
-    ).sealed()
-    _put_in_place(temporary, manifest, plan.folder)
-    folder.prune(KEPT)
-    return manifest
-
-
-def _put_in_place(temporary: Path, manifest: Manifest, folder: Path) -> None:
-    state = folder / manifest.file
-    try:
-        temporary.replace(state)
-        write_json_atomically(folder / manifest.name, manifest.model_dump_json(indent=2))
-    except (ArtifactError, OSError):
-        for path in (temporary, state):  # without its manifest it does not count, but takes space
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise
-
-
-@torch.no_grad()
-def weights_are_finite(model: torch.nn.Module) -> bool:
-    """Whether no weight is NaN or infinite."""
-    # the greatest magnitude needs no copy of the weights, which would raise the training's peak memory
-    weights = [weight for weight in model.parameters() if weight.numel() and _can_be_nan(weight)]
-    greatest = [torch.linalg.vector_norm(weight, math.inf).cpu() for weight in weights]
-    return all(bool(figure.isfinite()) for figure in greatest)
-
-
-def _can_be_nan(weight: torch.Tensor) -> bool:
-    return weight.is_floating_point() or weight.is_complex()
-
-
-class CheckpointManager(Checkpointer):
-    """Saves by time, by steps, before a stop, and when the training is complete; the last two checkpoints are kept.
-
-    A checkpoint that cannot be written is a warning: the training continues, the last one that could be written stays.
-    """
-
-    def __init__(self, plan: CheckpointPlan, training: TrainingConfig, *, emit: Emit, requests: Requests) -> None:
-        super().__init__(requests)
-        self._plan, self._training, self._emit = plan, training, emit
-        self._folder = CheckpointFolder(plan.folder)
-        self._interval_s = training.checkpoint_interval.total_seconds() if training.checkpoint_interval else None
-        self._saved_s = time.monotonic()
-        self._saved_step = -1
-
-    def saved_micro_batch(self) -> int | None:
-        """Return the micro-batch of the newest checkpoint; ``restore`` decides whether that one can be used."""
-        newest = self._folder.newest()
-        return newest.micro_batch_size if newest else None
-
-    def leave_if_stopped(self) -> None:
-        """Stop before the first step, if requested; a pause has nothing to save yet, and waits for the first step."""
-        if self.requests.stop.is_set():
-            self._leave(0, None, TrainingStopped("stopped on request"))
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Resume from the newest checkpoint that is whole.
-
-        :raises ConfigurationError: it belongs to another run or configuration; the message names the difference.
-        """
-        damaged: list[str] = []
-        for name in self._folder.names():
+    def _sorted_out(self) -> tuple[list[Manifest], set[int]]:
+        whole: list[Manifest] = []
+        unread: set[int] = set()
+        for name in self.names():
             try:
-                manifest = self._folder.manifest(name)
-                self._check_owner(manifest)
-                saved = read_state(manifest, self._plan.folder)
-            except CheckpointDamaged as error:
-                self._folder.set_aside(name)
-                damaged.append(str(error))
-                continue
-            snapshot.load_state_dict(saved)
-            del saved
-            snapshot.memory.forget_peak()  # the transient second copy of the state does not count
-            self._report_resumed(manifest, damaged, versions(snapshot.loop.device))
-            break
-        else:
-            if damaged:
-                self._warn(f"{'; '.join(damaged)}; no checkpoint is left, so the training starts over")
-        self._saved_s = time.monotonic()
-
-    def _check_owner(self, manifest: Manifest) -> None:
-        if (manifest.run_id, manifest.training_id) != (self._plan.run_id, self._plan.training_id):
-            raise ConfigurationError(
-                f"{self._plan.folder / manifest.name} belongs to another training (run {manifest.run_id!r}), not to this"
-                f" one of run {self._plan.run_id!r}; give each run its own folder, or start over with fresh"
-            )
-        difference = first_difference(manifest.training, fingerprint(self._training), "training")
-        if difference:
-            raise ConfigurationError(
-                f"{difference}, so {self._plan.folder / manifest.name} cannot be resumed from; set it back, or start over"
-                " with fresh"
-            )
-
-    def _report_resumed(self, manifest: Manifest, damaged: list[str], now: dict[str, str]) -> None:
-        if damaged:
-            self._warn(
-                f"{'; '.join(damaged)}; resuming from {manifest.name} (optimizer step {manifest.optimizer_step}) instead"
-            )
-        difference = first_difference(manifest.versions, now, "")
-        if difference:
-            self._warn(f"{difference}: the result may differ in its last bits from that of an unbroken run")
-        self._saved_step = manifest.optimizer_step
-        self._emit(EventKind.RESUMED, _position(manifest))
-
-    def after_step(self, snapshot: Snapshot) -> None:
-        """Save if it is due or requested."""
-        requests = self.requests
-        if requests.stop.is_set():
-            self._leave(snapshot.loop.global_step, self._save(snapshot), TrainingStopped("stopped on request"))
-        if requests.pause.is_set():
-            saved = self._save(snapshot)
-            if saved:
-                self._leave(snapshot.loop.global_step, saved, TrainingPaused("paused on request"))
-            requests.pause.clear()
-            self._warn(
-                "the training continues instead of pausing: a pause without a checkpoint would lose its progress"
-            )
-            self._emit_phase(Phase.TRAIN)
-        elif self._is_due(snapshot.loop.global_step):
-            self._save(snapshot)
-            self._emit_phase(Phase.TRAIN)
-
-    def finish(self, snapshot: Snapshot) -> None:
-        """Save the complete training: a failure after it costs no step, and the weights are there to be used.
-
-        Where that fails, a warning names what the newest checkpoint holds instead.
-        """
-        step = snapshot.loop.global_step
-        if step != self._saved_step and self._save(snapshot) is None:
-            there = f"holds optimizer step {self._saved_step}" if self._saved_step >= 0 else "does not exist"
-            self._warn(
-                f"the trained weights (optimizer step {step}) could not be saved: the newest checkpoint in"
-                f" {self._plan.folder} {there}, so do not use it as the result; free space and run the training again"
-            )
-
-    def _is_due(self, step: int) -> bool:
-        every = self._training.checkpoint_steps
-        by_steps = every is not None and step % every == 0
-        return by_steps or (self._interval_s is not None and time.monotonic() - self._saved_s >= self._interval_s)
-
-    def _leave(self, step: int, saved: Manifest | None, how: TrainingStopped) -> None:
-        requested = "pause" if isinstance(how, TrainingPaused) else "stop"
-        checkpoint = saved.name if saved else None
-        self._emit(EventKind.STOPPED, {"requested": requested, "optimizer_step": step, "checkpoint": checkpoint})
-        raise how
-
-    def _save(self, snapshot: Snapshot) -> Manifest | None:
-        self._emit_phase(Phase.CHECKPOINT)
-        began_s = time.monotonic()
-        with snapshot.progress.excluded_from_duration():
-            manifest = self._try_to_write(snapshot)
-        self._saved_s = time.monotonic()
-        if manifest:
-            self._saved_step = manifest.optimizer_step
-            cost = {"size_bytes": manifest.size_bytes, "duration_s": self._saved_s - began_s}
-            self._emit(EventKind.CHECKPOINT, _position(manifest) | cost)
-        return manifest
-
-    def _try_to_write(self, snapshot: Snapshot) -> Manifest | None:
-        snapshot.progress.settle()  # raises before a state is saved that came from a broken loss
-        if not weights_are_finite(snapshot.loop.model):
-            self._warn("no checkpoint was written, because a weight is NaN or infinite; the last good ones are kept")
-            return None
-        try:
-            return write_checkpoint(snapshot, self._plan)
-        except (ArtifactError, OSError) as error:
-            self._warn(f"{error}; the training continues, and the last checkpoint that was written stays")
-            return None
-
-    def _warn(self, message: str) -> None:
-        self._emit(EventKind.WARNING, {"message": message})
-
-    def _emit_phase(self, phase: Phase) -> None:
-        self._emit(EventKind.PHASE, {"phase": phase.value})
+                whole.append(self.manifest(name))
+            except (CheckpointDamaged, ArtifactError):
+                unread.add(_number_of(name))
+        return whole, unread
 
 
-def _position(manifest: Manifest) -> dict[str, object]:
-    return {
-        "optimizer_step": manifest.optimizer_step,
-        "epoch": manifest.epoch,
-        "checkpoint": manifest.name,
-    }
+def unreadable(path: Path, error: BaseException) -> ArtifactError:
+    """Return the error for a file that cannot be read now, though it may be whole."""
+    first = (str(error).splitlines() or [""])[0]
+    return ArtifactError(
+        f"{path} cannot be read now ({type(error).__name__}: {first}); it was not changed: repair the storage, the"
+        " permissions or the memory and try again, or start over with fresh"
+    )
+
+
+def _number_of(name: str) -> int:
+    found = _NUMBER.match(name)
+    return int(found.group(1)) if found else 0
+
+
+_IGNORED = {"device", "loader_workers", "environment", "checkpoint_interval", "checkpoint_steps", "stall_timeout"}
+"""What may change between two attempts: where it runs, and how often it saves; neither is part of what is trained."""
+_SHOWN = 60
+
+
+def fingerprint(training: TrainingConfig) -> dict[str, Any]:
+    """Return the part of a configuration that decides what is trained, as JSON values."""
+    return training.model_dump(mode="json", exclude=_IGNORED)
+
+
+def first_difference(before: Any, now: Any, key: str) -> str | None:
+    """Return the first difference between two JSON values in words, ``training.seed was 0 and is 1 now``; None if equal.
+
+    :param key: the dotted name of what is compared.
+    """
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        names = [*before, *(name for name in now if name not in before)]
+        found = (first_difference(before.get(name), now.get(name), f"{key}.{name}" if key else name) for name in names)
+        return next((difference for difference in found if difference), None)
+    return None if before == now else f"{key} was {_shown(before)} and is {_shown(now)} now"
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate, get_worker_info
+from torch.utils.data import Dataset, TensorDataset, default_collate, get_worker_info
 
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import ConfigurationError, DataSetError
@@ -111,29 +111,19 @@ class StreamedData:
     collate: Callable[[list[Any]], Any] = default_collate
 
 
-class TensorRows(Dataset[Any]):
-    """Samples in host tensors, taken by one index operation for each tensor."""
-
-    def __init__(self, inputs: Tensor, targets: Tensor, weights: Tensor | None) -> None:
-        self._inputs, self._targets, self._weights = inputs, targets, weights
-
-    def __len__(self) -> int:
-        return len(self._inputs)
-
-    def take(self, indices: list[int]) -> Rows:
-        """Return these samples."""
-        rows = torch.tensor(indices)
-        return self._inputs[rows], self._targets[rows], None if self._weights is None else self._weights[rows]
-
-
 def as_streamed(data: TrainingData) -> StreamedData:
     """Return tensors as data that stay on the host."""
-    return StreamedData(
-        train=TensorRows(data.train_inputs, data.train_targets, data.train_weights),
-        test=TensorRows(data.test_inputs, data.test_targets, data.test_weights),
-        prepare=data.prepare,
-        augment=data.augment,
+    parts = (
+        (data.train_inputs, data.train_targets, data.train_weights),
+        (data.test_inputs, data.test_targets, data.test_weights),
     )
+    train, test = (TensorDataset(*(tensor for tensor in part if tensor is not None)) for part in parts)
+    return StreamedData(train=train, test=test, prepare=data.prepare, augment=data.augment)
+
+
+def is_plain(samples: Dataset[Any], collate: Callable[[list[Any]], Any]) -> bool:
+    """Whether samples are rows of tensors: one index operation takes many of them, and nothing is drawn at random."""
+    return type(samples) is TensorDataset and collate is default_collate
 
 
 class Fetch(Dataset[Rows]):
@@ -151,8 +141,9 @@ class Fetch(Dataset[Rows]):
         self._device = device
 
     def __getitem__(self, indices: list[int]) -> Rows:
-        if isinstance(self._samples, TensorRows):
-            return self._samples.take(indices)
+        if is_plain(self._samples, self._collate):
+            inputs, targets, *weights = self._samples[torch.tensor(indices)]
+            return inputs, targets, weights[0] if weights else None
         in_worker = get_worker_info() is not None  # a forked process cannot use CUDA, and need not
         device = torch.device("cpu") if in_worker else self._device
         before = RandomState.capture(device)  # without workers these are the model's generators

@@ -9,10 +9,11 @@ import numpy
 import torch
 from torch import Tensor
 
+from lowtide.config.loader import default_data_folder
 from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, DataSetError
 from lowtide.trainer.data import TrainingData
-from lowtide.trainer.mnist import default_data_folder, ensure_mnist
+from lowtide.trainer.mnist import ensure_mnist
 from lowtide.trainer.user_code import describe, load_attribute, load_callable
 
 _LEVELS = 256
@@ -125,19 +126,18 @@ def load_data(imported: ImportedConfig) -> Callable[[], Any]:
         load_callable(imported.model_copy(update={"kwargs": root | imported.kwargs | {split: value}}), key=_KEY)
         for value in _SPLITS[split]
     ]
-    return lambda: _both(parts[0], parts[1], imported.path)
 
+    def make() -> TrainingData:
+        train, test = (_tensors(_made(part, imported.path), imported.path) for part in parts)
+        return TrainingData(
+            train_inputs=train[0],
+            train_targets=train[1],
+            test_inputs=test[0],
+            test_targets=test[1],
+            prepare=normaliser(train[0]),
+        )
 
-def _both(train: Callable[[], Any], test: Callable[[], Any], path: str) -> TrainingData:
-    train_inputs, train_targets = _tensors(_made(train, path), path)
-    test_inputs, test_targets = _tensors(_made(test, path), path)
-    return TrainingData(
-        train_inputs=train_inputs,
-        train_targets=train_targets,
-        test_inputs=test_inputs,
-        test_targets=test_targets,
-        prepare=normaliser(train_inputs),
-    )
+    return make
 
 
 def _made(make: Callable[[], Any], path: str) -> Any:

@@ -4,6 +4,9 @@ import platform
 import threading
 import time
 import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -71,109 +74,94 @@ _RESET_HIGH_WATER_MARK = "5"
 _SAMPLE_S = 0.02
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryMeter:
-    """Peak memory of a training in bytes, from the meter's construction on: before that, all is imported and nothing is made.
+    """Peak memory of a training in bytes, from the meter's start on: before that, all is imported and nothing is made.
 
     ``kind`` says what is counted: what the CUDA allocator handed out, or by how much the resident set rose above its base.
+    ``peak_bytes`` returns the peak so far, and after ``forget_peak`` the one since, above the same base. ``reserved_bytes``
+    returns the peak of what the CUDA allocator took from the device; None on a CPU.
     """
 
-    kind: Literal["cuda_allocated", "rss_above_base"] = "rss_above_base"
     method: str
     base_rss_bytes: int
-
-    def peak_bytes(self) -> int:
-        """Return the peak so far."""
-        raise NotImplementedError
-
-    def reserved_bytes(self) -> int | None:
-        """Return the peak of what the CUDA allocator took from the device; None on a CPU."""
-        return None
-
-    def forget_peak(self) -> None:
-        """Count from now on, above the same base."""
-        raise NotImplementedError
+    peak_bytes: Callable[[], int]
+    forget_peak: Callable[[], object]
+    kind: Literal["cuda_allocated", "rss_above_base"] = "rss_above_base"
+    reserved_bytes: Callable[[], int | None] = lambda: None
 
 
-class CudaMemory(MemoryMeter):
-    """The allocator's own peak counters."""
-
-    kind = "cuda_allocated"
-    method = "CUDA allocator"
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.base_rss_bytes = resident_bytes()
-        self.forget_peak()
-
-    def peak_bytes(self) -> int:
-        """Return the peak of allocated memory."""
-        return torch.cuda.max_memory_allocated(self._device)
-
-    def reserved_bytes(self) -> int:
-        """Return the peak of reserved memory."""
-        return torch.cuda.max_memory_reserved(self._device)
-
-    def forget_peak(self) -> None:
-        """Reset the counters to what is allocated now."""
-        torch.cuda.reset_peak_memory_stats(self._device)
+def cuda_memory(device: torch.device) -> MemoryMeter:
+    """Return a meter of the allocator's own peak counters."""
+    torch.cuda.reset_peak_memory_stats(device)
+    return MemoryMeter(
+        kind="cuda_allocated",
+        method="CUDA allocator",
+        base_rss_bytes=resident_bytes(),
+        peak_bytes=partial(torch.cuda.max_memory_allocated, device),
+        forget_peak=partial(torch.cuda.reset_peak_memory_stats, device),
+        reserved_bytes=partial(torch.cuda.max_memory_reserved, device),
+    )
 
 
-class KernelMemory(MemoryMeter):
-    """The kernel's high-water mark of the resident set, which includes every page; only where it can be reset (Linux)."""
+def kernel_memory() -> MemoryMeter:
+    """Return a meter of the kernel's high-water mark of the resident set, which includes every page.
 
-    method = "kernel high-water mark"
+    :raises OSError: the mark cannot be reset: a hardened kernel, or not Linux.
+    """
+    forget_peak = partial(_CLEAR_REFS.write_text, _RESET_HIGH_WATER_MARK)
+    forget_peak()
+    base_bytes = _status_bytes("VmRSS")
+    return MemoryMeter(
+        method="kernel high-water mark",
+        base_rss_bytes=base_bytes,
+        peak_bytes=lambda: max(0, _status_bytes("VmHWM") - base_bytes),
+        forget_peak=forget_peak,
+    )
+
+
+class _Samples:
+    """The largest resident set that a thread found, which takes samples as long as this is referenced."""
 
     def __init__(self) -> None:
-        self.forget_peak()
-        self.base_rss_bytes = _status_bytes("VmRSS")
-
-    def peak_bytes(self) -> int:
-        """Return the high-water mark above the base."""
-        return max(0, _status_bytes("VmHWM") - self.base_rss_bytes)
-
-    def forget_peak(self) -> None:
-        """Reset the high-water mark to the present size."""
-        _CLEAR_REFS.write_text(_RESET_HIGH_WATER_MARK)
-
-
-class SampledMemory(MemoryMeter):
-    """The largest resident set that a sampling thread found, which may miss a short peak; it samples as long as it is referenced."""
-
-    method = f"resident set sampled every {_SAMPLE_S:g} s"
-
-    def __init__(self) -> None:
-        self.base_rss_bytes = self._largest = resident_bytes()
+        self.largest_bytes = resident_bytes()
         threading.Thread(target=_sample, args=(weakref.ref(self),), name="memory-sampler", daemon=True).start()
 
-    def peak_bytes(self) -> int:
-        """Return the largest sample above the base."""
-        self.sample()
-        return self._largest - self.base_rss_bytes
+    def add(self) -> int:
+        self.largest_bytes = max(self.largest_bytes, resident_bytes())
+        return self.largest_bytes
 
-    def sample(self) -> None:
-        """Take one sample."""
-        self._largest = max(self._largest, resident_bytes())
-
-    def forget_peak(self) -> None:
-        """Forget the samples so far."""
-        self._largest = resident_bytes()
+    def forget(self) -> None:
+        self.largest_bytes = resident_bytes()
 
 
-def _sample(reference: "weakref.ref[SampledMemory]") -> None:
-    while meter := reference():
-        meter.sample()
-        del meter
+def _sample(reference: "weakref.ref[_Samples]") -> None:
+    while samples := reference():
+        samples.add()
+        del samples
         time.sleep(_SAMPLE_S)
+
+
+def sampled_memory() -> MemoryMeter:
+    """Return a meter of samples of the resident set, which may miss a short peak."""
+    samples = _Samples()
+    base_bytes = samples.largest_bytes
+    return MemoryMeter(
+        method=f"resident set sampled every {_SAMPLE_S:g} s",
+        base_rss_bytes=base_bytes,
+        peak_bytes=lambda: samples.add() - base_bytes,
+        forget_peak=samples.forget,
+    )
 
 
 def start_measuring(device: torch.device) -> MemoryMeter:
     """Return a meter that counts from now on."""
     if device.type == "cuda":
-        return CudaMemory(device)
+        return cuda_memory(device)
     try:
-        return KernelMemory()
+        return kernel_memory()
     except OSError:  # hardened kernels and other systems do not let the mark be reset
-        return SampledMemory()
+        return sampled_memory()
 
 
 def resident_bytes() -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,11 +17,11 @@ from lowtide.trainer.data import (
     Fetch,
     Rows,
     StreamedData,
-    TensorRows,
     TrainingData,
     as_streamed,
     check_data,
     check_rows,
+    is_plain,
     weights_of,
 )
 
@@ -160,35 +160,12 @@ _PIECES = 8
 set draws at random is seeded by piece."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prefetch:
-    """How far ahead samples are fetched: about two groups at most, which are in shared memory.
-
-    ``pieces`` is into how many a group is cut, ``workers`` how many processes fetch them, ``ahead`` how many pieces each has
-    fetched ahead (None without processes).
-    """
-
-    pieces: int
-    workers: int
-    ahead: int | None
-
-    @classmethod
-    def of(cls, workers: int, *, whole: bool) -> Self:
-        """Return what keeps within the limit.
-
-        :param whole: a group must be fetched in one piece.
-        """
-        pieces = 1 if whole else _PIECES
-        most = _GROUPS_AHEAD * pieces
-        workers = min(workers, most)
-        return cls(pieces=pieces, workers=workers, ahead=most // workers if workers else None)
-
-    def lists(self, numbers: Sequence[int], size: int) -> Iterator[list[list[int]]]:
-        """Yield for each group of ``size`` the sample numbers of its pieces."""
-        for first in range(0, len(numbers), size):
-            group = list(numbers[first : first + size])
-            step = -(-len(group) // self.pieces)
-            yield [group[start : start + step] for start in range(0, len(group), step)]
+def in_pieces(numbers: Sequence[int], *, size: int, pieces: int) -> Iterator[list[list[int]]]:
+    """Yield for each group of ``size`` the sample numbers of its pieces, which are at most so many."""
+    for first in range(0, len(numbers), size):
+        group = list(numbers[first : first + size])
+        step = math.ceil(len(group) / pieces)
+        yield [group[start : start + step] for start in range(0, len(group), step)]
 
 
 class StreamedSource(BatchSource):
@@ -209,7 +186,7 @@ class StreamedSource(BatchSource):
         order = sample_order(seed=self._seed, epoch=epoch, count=self.train_count).tolist()
         fetch = Fetch(self._data.train, self._data.collate, f"train:{self._seed}:{epoch}", device=self._device)
         for parts in self._fetched(fetch, self._data.train, order[start:], size):
-            weight = sum(_weight_of(targets, weights) for _, targets, weights in parts)
+            weight = sum(float(targets.numel() if weights is None else weights.sum()) for _, targets, weights in parts)
             count = sum(len(inputs) for inputs, _, _ in parts)
             yield Group(count=count, weight=max(weight, 1e-30), cut=partial(self._cut, parts, count))
 
@@ -242,17 +219,19 @@ class StreamedSource(BatchSource):
         return copies[0] if len(copies) == 1 else torch.cat(copies)
 
     def _fetched(self, fetch: Fetch, samples: Dataset[Any], numbers: list[int], size: int) -> Iterator[list[Rows]]:
-        prefetch = Prefetch.of(self._workers, whole=self._in_one_piece(samples))
-        groups = list(prefetch.lists(numbers, size))
+        most = 1 if self._in_one_piece(samples) else _PIECES
+        groups = list(in_pieces(numbers, size=size, pieces=most))
         if not groups:
             return  # a pass that is resumed at its end
         pieces = [piece for group in groups for piece in group]
+        ahead = _GROUPS_AHEAD * most  # pieces, which are in shared memory
+        workers = min(self._workers, ahead)
         loader: DataLoader[Rows] = DataLoader(
             fetch,
             batch_size=None,  # what the sampler gives is a piece of a group already
             sampler=cast("Any", pieces),
-            num_workers=min(prefetch.workers, len(pieces)),
-            prefetch_factor=prefetch.ahead,
+            num_workers=min(workers, len(pieces)),
+            prefetch_factor=ahead // workers if workers else None,
             pin_memory=self._device.type == "cuda",
             generator=torch.Generator(),  # else each pass would draw from the model's
         )
@@ -261,7 +240,7 @@ class StreamedSource(BatchSource):
             yield _alike([self._checked(next(fetched)) for _ in group])
 
     def _in_one_piece(self, samples: Dataset[Any]) -> bool:
-        if isinstance(samples, TensorRows):
+        if is_plain(samples, self._data.collate):
             return self._workers == 0  # nothing is drawn, and one index operation is enough
         return self._data.collate is not default_collate  # a user's own may pad to the longest of all that it is given
 
@@ -269,10 +248,6 @@ class StreamedSource(BatchSource):
         inputs, targets, weights = rows
         check_rows(inputs, targets, weights, place=self._place, class_count=self.class_count)
         return inputs, targets.long(), weights_of(targets, weights)
-
-
-def _weight_of(targets: Tensor, weights: Tensor | None) -> float:
-    return float(targets.numel()) if weights is None else float(weights.sum())
 
 
 def _alike(parts: list[Rows]) -> list[Rows]:

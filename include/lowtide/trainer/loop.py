@@ -7,14 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from lowtide.errors import TrainingError
 from lowtide.trainer.loaders import BatchSource, Group
-from lowtide.trainer.oom import (
-    StepSnapshots,
-    halve_micro_batch,
-    out_of_memory_cause,
-    out_of_memory_error,
-    smaller_evaluation,
-)
+from lowtide.trainer.oom import StepSnapshot, explain_out_of_memory, halve_micro_batch, out_of_memory_cause
 from lowtide.trainer.precision import Precision
 from lowtide.trainer.state import LoopState
 
@@ -35,6 +30,9 @@ def summed_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | Non
     return (cross_entropy(scores, classes, reduction="none") * weights.flatten()).sum()
 
 
+_CHECK_HOST_EVERY = 100
+"""Copying NumPy's and Python's generators is costly: it is done in each step only where the model or the data draw from them, which
+is checked in the first step and, while they do not, in every hundredth."""
 _LESS_STATE = "choose training.optimizer sgd, which keeps no state, a smaller model, or a device with more memory"
 
 
@@ -43,8 +41,6 @@ class OptimizationLoop:
 
     :param forward: how the model is called, if not by the model itself (but compiled, for example).
     :param warn: called once each time memory ran out and the micro-batch was halved.
-    :param summed_loss: the loss summed over a micro-batch, times its weights; the loop divides by what the group really
-        held, so an uneven last group is exact too.
     """
 
     def __init__(
@@ -54,13 +50,11 @@ class OptimizationLoop:
         effective_batch_size: int,
         clip_gradient_norm: float | None = None,
         forward: Callable[[Tensor], Tensor] | None = None,
-        summed_loss: Callable[[Tensor, Tensor, Tensor | None], Tensor] = summed_cross_entropy,
         warn: Callable[[str], None] = print,
     ) -> None:
         self.state, self.effective_batch_size = state, effective_batch_size
-        self.clip_gradient_norm, self.summed_loss = clip_gradient_norm, summed_loss
-        self.forward, self.warn = forward or state.model, warn
-        self._snapshots = StepSnapshots(state)
+        self.clip_gradient_norm, self.forward, self.warn = clip_gradient_norm, forward or state.model, warn
+        self._steps, self._draws_on_host = 0, False
 
     def epoch(self, data: BatchSource) -> Iterator[tuple[Tensor, int]]:
         """Continue the present pass to its end, an optimizer step at a time: between two, ``state`` may be saved.
@@ -86,35 +80,38 @@ class OptimizationLoop:
             if self.clip_gradient_norm is not None:
                 nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_gradient_norm)
             state.precision.step(state.optimizer)
-        except Exception as error:  # not tried again: a part of the parameters may have moved
-            raise out_of_memory_error(
-                error, f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE
-            ) from error
+        except Exception:  # not tried again: a part of the parameters may have moved
+            with explain_out_of_memory(f"in the optimizer's own step {state.global_step + 1}", _LESS_STATE):
+                raise
         state.advance(group.count)
         state.optimizer.zero_grad(set_to_none=True)
         return mean_loss
 
     def accumulate(self, group: Group) -> Tensor:
-        """Add up the gradients of the group's mean loss, a micro-batch at a time, and return that loss."""
+        """Add up the gradients of the group's mean loss, a micro-batch at a time, and return that loss.
+
+        Divided by what the group really held, so an uneven last group is exact too.
+        """
         precision = self.state.precision
         losses = []
         for batch in group.batches(self.state.micro_batch_size):
             with precision.autocast():
-                loss = self.summed_loss(self.forward(batch.inputs), batch.targets, batch.weights) / group.weight
+                loss = summed_cross_entropy(self.forward(batch.inputs), batch.targets, batch.weights) / group.weight
             precision.backward(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum(dtype=torch.float64)
 
     def _accumulate_within_memory(self, group: Group) -> Tensor:
         state = self.state
-        start = self._snapshots.capture()
+        start = StepSnapshot(state, host=self._draws_on_host or self._steps % _CHECK_HOST_EVERY == 0)
+        self._steps += 1
         while True:
             try:
                 mean_loss = self.accumulate(group)
             except Exception as error:  # noqa: BLE001 any other error is raised again
                 cause = out_of_memory_cause(error)
             else:
-                self._snapshots.finish()
+                self._draws_on_host = self._draws_on_host or start.random.host_has_drawn()
                 return mean_loss
             # out here the traceback, which holds the activations, is gone
             effective = self.effective_batch_size
@@ -143,8 +140,14 @@ def accuracy(
             return _accuracy(model, data, precision, batch_size, heartbeat)
         except Exception as error:  # noqa: BLE001 any other error is raised again
             cause = out_of_memory_cause(error)
-        batch_size, message = smaller_evaluation(batch_size, cause=cause)
-        warn(message)
+        if batch_size == 1:
+            raise TrainingError(
+                f"memory ran out in the evaluation with a batch of 1 sample ({cause}); choose smaller test inputs, or a"
+                " device with more memory; the last checkpoint holds the trained weights"
+            )
+        before, batch_size = batch_size, -(-batch_size // 2)
+        torch.cuda.empty_cache()  # nothing on a CPU
+        warn(f"memory ran out in the evaluation with batches of {before} ({cause}); evaluating again with {batch_size}")
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lowtide.config.schema import largest_divisor
 from lowtide.errors import TrainingError
-from lowtide.trainer.random_state import HostGenerators, RandomState
+from lowtide.trainer.random_state import RandomState
 from lowtide.trainer.state import LoopState
 from lowtide.trainer.user_code import describe
 
@@ -26,7 +26,6 @@ def batch_norm_warning(model: nn.Module, *, micro_batch_size: int, effective_bat
     )
 
 
-_CHECK_EVERY = 100
 _MESSAGES = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
@@ -65,31 +64,6 @@ class StepSnapshot:
         self.random.restore(self._state.device)
 
 
-class StepSnapshots:
-    """Captures the start of each step, with the costly generators only where the model or the data draw from them.
-
-    Whether they do is checked in the first step and, while they do not, in every hundredth.
-    """
-
-    def __init__(self, state: LoopState) -> None:
-        self._state = state
-        self._steps = 0
-        self._draws = False
-        self._host_at_start: HostGenerators | None = None
-
-    def capture(self) -> StepSnapshot:
-        """Capture the start of a step."""
-        start = StepSnapshot(self._state, host=self._draws or self._steps % _CHECK_EVERY == 0)
-        self._host_at_start = start.random.host
-        self._steps += 1
-        return start
-
-    def finish(self) -> None:
-        """Record whether the step drew from the host's generators."""
-        if self._host_at_start is not None and not self._draws:
-            self._draws = HostGenerators.capture().differs_from(self._host_at_start)
-
-
 def halve_micro_batch(state: LoopState, *, group_count: int, effective_batch_size: int, cause: str) -> str:
     """Halve the micro-batch for the rest of the training, free the device's cache, and return the warning.
 
@@ -126,32 +100,7 @@ def explain_out_of_memory(when: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise out_of_memory_error(error, when, remedy) from error
-
-
-def out_of_memory_error(error: Exception, when: str, remedy: str) -> TrainingError:
-    """Return the error for memory that ran out.
-
-    :raises Exception: the error itself, where it has another cause.
-    """
-    return TrainingError(f"memory ran out {when} ({out_of_memory_cause(error)}); {remedy}")
-
-
-def smaller_evaluation(batch_size: int, *, cause: str) -> tuple[int, str]:
-    """Free the device's cache, and return the next batch size to evaluate with and the warning.
-
-    :raises TrainingError: the batch is a single sample already.
-    """
-    if batch_size == 1:
-        raise TrainingError(
-            f"memory ran out in the evaluation with a batch of 1 sample ({cause}); choose smaller test inputs, or a device"
-            " with more memory; the last checkpoint holds the trained weights"
-        )
-    smaller = -(-batch_size // 2)
-    torch.cuda.empty_cache()  # nothing on a CPU
-    return smaller, (
-        f"memory ran out in the evaluation with batches of {batch_size} ({cause}); evaluating again with {smaller}"
-    )
+        raise TrainingError(f"memory ran out {when} ({out_of_memory_cause(error)}); {remedy}") from error
 
 
 def out_of_memory_cause(error: Exception) -> str:

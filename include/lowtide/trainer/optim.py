@@ -1,7 +1,7 @@
 """Optimizers by their name in the configuration, and the learning rate at each of their steps."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import torch
@@ -29,21 +29,17 @@ def make_optimizer(
     options: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     if training.fused_optimizer:
         try:
-            _probe_fused(kind, parameters)
+            # a step on one number of each device and type: PyTorch refuses some of them only at the first step
+            for device, dtype in {(parameter.device, parameter.dtype) for parameter in parameters}:
+                number = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
+                number.grad = torch.zeros_like(number)
+                kind([number], fused=True).step()
             return kind(parameters, fused=True, **options)
         except RuntimeError as error:
             warn(
                 f"training.fused_optimizer: {training.optimizer} cannot be fused ({describe(error)}); continuing without it"
             )
     return kind(parameters, **options)
-
-
-def _probe_fused(kind: Callable[..., Optimizer], parameters: Sequence[nn.Parameter]) -> None:
-    """Step on one number of each device and type: PyTorch refuses some of them only at the first step."""
-    for device, dtype in {(parameter.device, parameter.dtype) for parameter in parameters}:
-        parameter = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
-        parameter.grad = torch.zeros_like(parameter)
-        kind([parameter], fused=True).step()
 
 
 def warm_up(training: TrainingConfig, device: torch.device) -> None:

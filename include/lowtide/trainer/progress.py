@@ -117,16 +117,12 @@ class Progress:
         self._pending.clear()
         for step, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
-                raise _not_finite(loss, step, self._steps_per_epoch, self._training)
+                epoch, batch = divmod(step - 1, self._steps_per_epoch)
+                raise TrainingError(
+                    f"the loss became {loss} at optimizer step {step} (epoch {epoch + 1}, batch {batch + 1} of"
+                    f" {self._steps_per_epoch}); lower training.learning_rate (now {self._training.learning_rate:g}), set"
+                    " training.clip_gradient_norm, or check the data for NaN"
+                )
             self._epoch_loss += loss  # one by one: sums of reports would round by when the reports came
         self._epoch_samples += sum(counts)
         return float(sum(losses) / sum(counts))
-
-
-def _not_finite(loss: float, step: int, steps_per_epoch: int, training: TrainingConfig) -> TrainingError:
-    epoch, batch = divmod(step - 1, steps_per_epoch)
-    return TrainingError(
-        f"the loss became {loss} at optimizer step {step} (epoch {epoch + 1}, batch {batch + 1} of {steps_per_epoch});"
-        f" lower training.learning_rate (now {training.learning_rate:g}), set training.clip_gradient_norm, or check the"
-        " data for NaN"
-    )

@@ -16,13 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lowtide import errors
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import LowtideError, TrainingError
+from lowtide.records import TrainingFigures
 
 
 class CheckpointPlan(BaseModel):
@@ -74,34 +75,23 @@ class EventKind(StrEnum):
     WARNING = "warning"
     NOTE = "note"
     MEASURED = "measured"
-    HEARTBEAT = "heartbeat"
     STOPPED = "stopped"
     FINISHED = "finished"
     FAILED = "failed"
 
 
-class Trial(BaseModel):
-    """Micro-batch sizes to measure instead of training, in ascending order; ``import_paths`` are the parent's ``sys.path``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    micro_batch_sizes: tuple[int, ...]
-    import_paths: tuple[str, ...]
-
-
 class ChildRequest(BaseModel):
-    """The first line down: what to train, and whether the kernel may tie the child's life to its parent's thread.
+    """The first line down: what to train.
 
-    ``checkpoints`` is where the state is kept, and resumed from where there is one; None: nowhere. With ``trial`` the child
-    measures memory and does not train.
+    ``checkpoints`` is where the state is kept, and resumed from where there is one; None: nowhere. With ``trial_sizes``
+    the child measures the memory of these micro-batches, in ascending order, and does not train.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     training: TrainingConfig
-    die_with_parent_thread: bool
     checkpoints: CheckpointPlan | None = None
-    trial: Trial | None = None
+    trial_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +100,7 @@ class TrainingEvent:
 
     Data by kind:
 
-    - ready: device, device_name, torch_version, base_rss_bytes, peak_memory_method, versions, micro_batch_size,
-      accumulation_steps
+    - ready: micro_batch_size, accumulation_steps
     - phase: phase (startup | train | checkpoint | evaluate)
     - progress: epoch (from 1), epochs, optimizer_step, optimizer_steps, samples, samples_total, loss, samples_per_s
     - resumed: optimizer_step, epoch (from 0), checkpoint (its manifest's name)
@@ -119,7 +108,6 @@ class TrainingEvent:
     - warning: message (one line for the log and the record; the training continues)
     - note: message (one line for the log)
     - measured: micro_batch_size, peak_memory_bytes (null: memory ran out); sent by a trial only
-    - heartbeat: nothing; sent every few seconds by a separate thread, so it shows only that the process is alive
     - stopped: requested (stop | pause), optimizer_step, checkpoint (null: none could be written)
     - finished: the fields of ``TrainingResult``; nothing after a trial
     - failed: error_type, message
@@ -186,16 +174,12 @@ class Control:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        self.descriptor = self._pipe.fileno()  # it hangs up when the parent is gone
         line = self._pipe.readline()
         if not line:
             leave_as_orphan()
         self.request = ChildRequest.model_validate_json(line)
         self.requests = Requests()
-
-    @property
-    def descriptor(self) -> int:
-        """The control pipe's; it hangs up when the parent is gone."""
-        return self._pipe.fileno()
 
     def listen(self) -> None:
         """Start the thread that reads commands and ends this process when the parent is gone."""
@@ -214,26 +198,15 @@ class Events:
         os.set_inheritable(descriptor, False)
         self.descriptor = descriptor
         self._pipe = os.fdopen(descriptor, "wb", buffering=0)
-        self._lock = threading.Lock()  # a line longer than a pipe's atomic write must not mix with a heartbeat
 
     def emit(self, kind: EventKind, data: dict[str, object]) -> None:
         """Write one event, stamped now."""
         line = TrainingEvent(kind=kind, monotonic_s=time.monotonic(), data=data).encode().encode()
         try:
-            with self._lock:
-                while line:
-                    line = line[self._pipe.write(line) or 0 :]
+            while line:
+                line = line[self._pipe.write(line) or 0 :]
         except BrokenPipeError:
             leave_as_orphan()
-
-    def start_heartbeat(self, interval_s: float) -> None:
-        """Send a heartbeat from a separate thread as long as this process can run one."""
-        threading.Thread(target=self._beat, args=(interval_s,), name="heartbeat", daemon=True).start()
-
-    def _beat(self, interval_s: float) -> None:
-        while True:
-            time.sleep(interval_s)
-            self.emit(EventKind.HEARTBEAT, {})
 
 
 def leave_as_orphan() -> None:
@@ -244,33 +217,9 @@ def leave_as_orphan() -> None:
 Emit = Callable[[EventKind, dict[str, object]], None]
 
 
-class TrainingResult(BaseModel):
-    """The figures of one finished training; durations in seconds, memory in bytes.
+class TrainingResult(TrainingFigures):
+    """The figures of a finished training, and what they depend on."""
 
-    ``train_loss`` is the mean loss per sample over the last epoch. ``train_duration_s`` covers the optimizer steps only,
-    neither start-up nor evaluation. ``peak_memory_bytes`` counts data, model, gradients, optimizer state and activations:
-    what CUDA allocated, or by how much the resident set rose above ``base_rss_bytes`` (its size after all imports).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    device: str
-    device_name: str
-    precision: Literal["fp32", "bf16", "fp16"]
-    micro_batch_size: Annotated[int, Field(ge=1)]
-    accumulation_steps: Annotated[int, Field(ge=1)]
     effective_batch_size: Annotated[int, Field(ge=1)]
     seed: int
-    epochs: Annotated[int, Field(ge=1)]
-    optimizer_steps: Annotated[int, Field(ge=1)]
-    samples: Annotated[int, Field(ge=1, description="training samples processed, each epoch counted")]
-    train_loss: Annotated[float, Field(allow_inf_nan=False)]
-    test_accuracy: Annotated[float, Field(ge=0, le=1, description="share of the test set classified right, 0 to 1")]
-    test_samples: Annotated[int | None, Field(ge=1, description="samples in the test set; null = not recorded")] = None
-    train_duration_s: Annotated[float, Field(ge=0)]
-    peak_memory_bytes: Annotated[int, Field(ge=0)]
-    peak_memory_kind: Literal["cuda_allocated", "rss_above_base"]
-    peak_memory_reserved_bytes: int | None
-    peak_memory_method: Annotated[str, Field(description="how the peak was seen, e.g. by the kernel's high-water mark")]
-    base_rss_bytes: Annotated[int, Field(ge=0)]
     versions: dict[str, str]

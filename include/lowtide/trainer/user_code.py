@@ -1,6 +1,5 @@
 """Imports the user's callables by the import paths in the YAML file, and torchvision beside a CPU build of PyTorch."""
 
-import difflib
 import importlib
 import inspect
 import sys
@@ -12,6 +11,7 @@ import torch
 
 from lowtide.config.schema import ImportedConfig
 from lowtide.errors import ConfigurationError, UserError
+from lowtide.trainer.import_paths import no_module, no_name
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -19,38 +19,27 @@ _SCHEMAS = (
 )
 _libraries: list[torch.library.Library] = []
 """Keeps the declarations alive."""
+_Found = TypeVar("_Found")
 
 
-def import_torchvision() -> ModuleType:
-    """Return the torchvision package, with its missing operators declared.
+def _with_operators(action: Callable[[], _Found]) -> _Found:
+    """Do something that may import torchvision, and again with its operators declared if they were missing.
 
     torchvision has no CPU wheel for Linux. Beside a CPU build of PyTorch, 0.28 installs, but every import fails with "operator
     torchvision::nms does not exist", because it registers fake kernels for operators that were never loaded. With the two
     operators declared first, datasets, transforms.v2 and models work; ``torchvision.ops.nms`` (detection models) does not.
-
-    :raises ModuleNotFoundError: it is not installed.
     """
     try:
-        return importlib.import_module("torchvision")
+        return action()
     except RuntimeError as error:
-        if not is_missing_operator(error):
+        if _libraries or "operator torchvision::" not in str(error):
             raise
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:  # half imported
         del sys.modules[name]
-    if not _libraries:
-        library = torch.library.Library("torchvision", "DEF")
-        for schema in _SCHEMAS:
-            library.define(schema)
-        _libraries.append(library)
-    return importlib.import_module("torchvision")
-
-
-def is_missing_operator(error: BaseException) -> bool:
-    """Whether an import failed because torchvision's operators are missing."""
-    return isinstance(error, RuntimeError) and "operator torchvision::" in str(error)
-
-
-_Found = TypeVar("_Found")
+    _libraries.append(torch.library.Library("torchvision", "DEF"))
+    for schema in _SCHEMAS:
+        _libraries[0].define(schema)
+    return action()
 
 
 def load_callable(imported: ImportedConfig, *, key: str) -> Callable[[], Any]:
@@ -71,7 +60,11 @@ def load_attribute(imported: ImportedConfig, *, key: str) -> Callable[..., Any]:
     """
     module_name, _, name = imported.path.partition(":")
     place = f"{key}.path '{imported.path}'"
-    found = _attribute(_module(module_name, place), name, place)
+    module = _module(module_name, place)
+    try:
+        found = getattr(module, name)
+    except AttributeError:
+        raise no_name(place, module_name, name, dir(module)) from None
     if not callable(found):
         raise ConfigurationError(
             f"{place}: '{name}' is {type(found).__name__}, not a callable; name a function or class"
@@ -82,37 +75,15 @@ def load_attribute(imported: ImportedConfig, *, key: str) -> Callable[..., Any]:
 
 def _module(name: str, place: str) -> ModuleType:
     try:
-        return _guarded(lambda: importlib.import_module(name))
+        return _with_operators(lambda: importlib.import_module(name))
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise ConfigurationError(
-                f"{place}: there is no module '{error.name}'; put it into the project folder or install its package"
-            ) from error
+            raise no_module(place, error.name) from error
         raise ConfigurationError(
             f"{place}: module '{name}' needs '{error.name}', which is not installed; install it"
         ) from error
     except Exception as error:  # a user's module may raise anything
         raise ConfigurationError(f"{place}: importing '{name}' raised {describe(error)}; fix that module") from error
-
-
-def _guarded(action: Callable[[], _Found]) -> _Found:
-    """Do something that may import torchvision, and again with its operators declared if they were missing."""
-    try:
-        return action()
-    except RuntimeError as error:
-        if not is_missing_operator(error):
-            raise
-    import_torchvision()
-    return action()
-
-
-def _attribute(module: ModuleType, name: str, place: str) -> Any:
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        near = difflib.get_close_matches(name, dir(module), n=1)
-        offer = f"did you mean '{near[0]}'?" if near else "check the name behind the colon."
-        raise ConfigurationError(f"{place}: module '{module.__name__}' has no '{name}'; {offer}") from None
 
 
 def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str, path: str) -> None:
@@ -128,7 +99,7 @@ def _check_kwargs(function: Callable[..., Any], kwargs: dict[str, Any], key: str
 
 def _call(function: Callable[..., Any], kwargs: dict[str, Any], place: str) -> Any:
     try:
-        return _guarded(lambda: function(**kwargs))
+        return _with_operators(lambda: function(**kwargs))
     except UserError:
         raise
     except Exception as error:  # a user's function may raise anything

@@ -1,9 +1,5 @@
-"""The training child's entry: ``python -m lowtide.trainer.worker EVENTS_FD``, started by ``process.TrainingChild``.
+"""The training child's entry: ``python -m lowtide.trainer.worker EVENTS_FD``, started by ``child_process.TrainingChild``."""
 
-Exit statuses: 0 finished, 1 failed, 70 orphaned, 75 paused or stopped on request.
-"""
-
-import ctypes
 import faulthandler
 import os
 import signal
@@ -12,24 +8,18 @@ import traceback
 
 from lowtide.errors import LowtideError, TrainingStopped
 from lowtide.records import Phase
-from lowtide.trainer.process import ProcessReaper
-from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus, Trial, leave_as_orphan
-
-_PR_SET_PDEATHSIG = 1
-_HEARTBEAT_INTERVAL_S = 5.0
+from lowtide.trainer.child_process import process_reaper
+from lowtide.trainer.protocol import STACK_SIGNAL, Control, EventKind, Events, ExitStatus
 
 
 def main(arguments: list[str]) -> int:
     """Train what the parent requests on standard input and return the exit status."""
     events = Events(int(arguments[0]))
     control = Control()
-    with ProcessReaper(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
-        if control.request.die_with_parent_thread:
-            _die_with_parent()
+    with process_reaper(control.descriptor, close=(events.descriptor,)):  # forks, so before the first thread
         faulthandler.register(STACK_SIGNAL, all_threads=True)  # a hung child's stack, into its log
         _stop_on_sigterm(control)
         control.listen()
-        events.start_heartbeat(_HEARTBEAT_INTERVAL_S)
         return _run(control, events)
 
 
@@ -56,8 +46,7 @@ def _stop_on_sigterm(control: Control) -> None:
 def _run(control: Control, events: Events) -> int:
     events.emit(EventKind.PHASE, {"phase": Phase.STARTUP.value})
     try:
-        trial = control.request.trial
-        result = _train(control, events) if trial is None else _measure(trial, control, events)
+        result = _carry_out(control, events)
     except TrainingStopped:
         return ExitStatus.STOPPED
     except LowtideError as error:
@@ -65,50 +54,26 @@ def _run(control: Control, events: Events) -> int:
         return ExitStatus.FAILED
     except Exception as error:  # noqa: BLE001 whatever the user's code raises: reported to the parent, shown in full in the log
         traceback.print_exc()
-        events.emit(EventKind.FAILED, _unforeseen(error))
+        name = type(error).__name__
+        first = next(iter(str(error).strip().splitlines()), "no message")
+        message = f"the training raised {name}: {first}; the traceback is in the training's log"
+        events.emit(EventKind.FAILED, {"error_type": name, "message": message})
         return ExitStatus.FAILED
     events.emit(EventKind.FINISHED, result)
     return ExitStatus.FINISHED
 
 
-def _train(control: Control, events: Events) -> dict[str, object]:
+def _carry_out(control: Control, events: Events) -> dict[str, object]:
     # PyTorch takes seconds to import, in which the parent's death must be noticed too: so it is imported here
-    from lowtide.trainer.checkpoint_manager import Checkpointer, CheckpointManager
-    from lowtide.trainer.trainer import Training
+    from lowtide.trainer.checkpoint import Checkpointer
+    from lowtide.trainer.trainer import Training, run_trial
 
-    training, plan, requests = control.request.training, control.request.checkpoints, control.requests
-    checkpointer = (
-        Checkpointer(requests)
-        if plan is None
-        else CheckpointManager(plan, training, emit=events.emit, requests=requests)
-    )
-    return Training(training, emit=events.emit, checkpointer=checkpointer).run().model_dump(mode="json")
-
-
-def _measure(trial: Trial, control: Control, events: Events) -> dict[str, object]:
-    from lowtide.trainer.batch_size import run_trial
-
-    run_trial(control.request, trial, emit=events.emit, stop_requested=control.requests.stop.is_set)
-    return {}
-
-
-def _unforeseen(error: Exception) -> dict[str, object]:
-    first = next(iter(str(error).strip().splitlines()), "no message")
-    name = type(error).__name__
-    return {
-        "error_type": name,
-        "message": f"the training raised {name}: {first}; the traceback is in the training's log",
-    }
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process with its parent, also while C code holds the interpreter's lock (Linux)."""
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # the parent died in between
-        leave_as_orphan()
+    request, requests = control.request, control.requests
+    if request.trial_sizes:
+        run_trial(request.training, request.trial_sizes, emit=events.emit, stop_requested=requests.stop.is_set)
+        return {}
+    manager = Checkpointer(request.checkpoints, request.training, emit=events.emit, requests=requests)
+    return Training(request.training, emit=events.emit, checkpointer=manager).run().model_dump(mode="json")
 
 
 if __name__ == "__main__":

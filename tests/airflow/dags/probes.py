@@ -151,3 +151,8 @@ with DAG("mapped", **COMMON):
     GpuTrainingOperator.partial(task_id="train", config=FILE).expand(
         settings=[{"training.seed": seed, "scheduler.policy": "immediate"} for seed in (0, 1)]
     )
+
+with DAG("mapped_wait", **COMMON):
+    CarbonIntensitySensor.partial(task_id="wait").expand(config=[FILE]) >> GpuTrainingOperator(
+        task_id="train", config=FILE
+    )

@@ -25,17 +25,8 @@ def ledger_of(drawn: list[tuple[float, float, float, float]]) -> LedgerColumns:
     """Rows in the order of time, with gaps between some, of very different lengths and amounts."""
     gaps, lengths, energy, grams = (np.array(column) for column in zip(*drawn, strict=True))
     ends = _BEGIN + np.cumsum(gaps + lengths)
-    count = len(drawn)
     return LedgerColumns(
-        start_s=ends - lengths,
-        end_s=ends,
-        energy_kwh=energy,
-        emissions_gco2eq=grams,
-        carbon_intensity_gco2eq_per_kwh=np.full(count, 200.0),
-        attempt=np.ones(count, dtype=np.int64),
-        kinds=("measured",) * count,
-        sources=("neso",) * count,
-        skipped=0,
+        start_s=ends - lengths, end_s=ends, attempt=np.ones(len(drawn)), energy_kwh=energy, emissions_gco2eq=grams
     )
 
 

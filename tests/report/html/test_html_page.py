@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from lowtide import units
 from lowtide.config.schema import ReportConfig
-from lowtide.report.html import CONTENT_SECURITY_POLICY, _environment, render_html
-from lowtide.report.html.page import tiles_of
+from lowtide.records import TrainingRecord
+from lowtide.report.html.page import _template, render_html, tiles_of
+from lowtide.runs.account import derive
 from lowtide.runs.evidence import wait_evidence
 
 from tests.support.comparisons import compare_one, compared, golden_reports, waiting_run
@@ -87,7 +88,9 @@ def test_the_page_holds_nothing_that_runs_or_loads(page: Page, case: str) -> Non
     assert "@import" not in style
     assert "url(" not in style
     policy = [a["content"] for a in document.tags("meta") if a.get("http-equiv") == "Content-Security-Policy"]
-    assert policy == [CONTENT_SECURITY_POLICY]
+    assert policy == [
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    ]
     assert "http" not in re.sub(r"http-equiv", "", page(case).html)
 
 
@@ -212,7 +215,7 @@ def test_a_day_of_five_second_rows_is_a_page_in_three_seconds_of_one_processor(t
 
 def test_a_name_that_the_template_forgets_is_an_error_and_not_an_empty_place() -> None:
     with pytest.raises(Exception, match="undefined"):
-        _environment().from_string("{{ unknown }}").render()
+        _template().render()
 
 
 @pytest.mark.parametrize("name", golden_reports())
@@ -249,6 +252,17 @@ def test_a_best_time_far_away_is_reported_and_does_not_shrink_the_run(tmp_path: 
     text = Document(render_html(report)).text()
     assert "With perfect foresight of the grid until" in text
     assert "when perfect foresight would have run" not in text
+
+
+def test_a_grid_of_which_nothing_is_known_is_not_drawn_as_a_clean_one(tmp_path: Path) -> None:
+    folder, _ = night_run(decisions=False).write(tmp_path / "run")
+    folder.intensity.unlink()
+    record = derive(folder)
+    assert isinstance(record, TrainingRecord)
+    assert record.emissions_gco2eq == 0
+    document = Document(render_html(compare_one(None, record, settings=ReportConfig(), now=NOW)))
+    assert "No intensity is known for the time from submission to the end." in document.text()
+    assert "Power and cumulative emissions since the start" in [text for tag, text in document.texts if tag == "title"]
 
 
 def test_the_controllable_change_has_the_same_base_as_the_change_beside_it(page: Page) -> None:

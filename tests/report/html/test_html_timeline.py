@@ -1,27 +1,30 @@
 """What a run did, and what the grid did meanwhile, as its files tell it."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from lowtide.records import TrainingRecord
-from lowtide.report.html.run_data import Evidence, activities, gather, intensity_steps, total_s
-from lowtide.report.model import RunFigures
+from lowtide.report.html import run_data
+from lowtide.report.html.run_data import Evidence, Level, activities, gather, intensity_levels, total_s
 
 from tests.support.day_runs import DayRun, night_run, tide_gco2eq_per_kwh
 
 HOUR_S = 3600.0
 
 
-def shown(run: DayRun, path: Path) -> tuple[RunFigures, Evidence]:
+def shown(run: DayRun, path: Path) -> tuple[TrainingRecord, Evidence]:
     _, record = run.write(path)
     return figures_of(record), gather(figures_of(record))
 
 
-def figures_of(record: TrainingRecord) -> RunFigures:
-    return RunFigures.of(record)
+def figures_of(record: TrainingRecord) -> TrainingRecord:
+    return record
+
+
+def levels_of(run: TrainingRecord, evidence: Evidence) -> list[Level]:
+    return intensity_levels(evidence, run.submitted_at.timestamp(), run.ended_at.timestamp())
 
 
 def test_a_run_that_waited_and_paused_is_shown_without_a_gap(tmp_path: Path) -> None:
@@ -53,7 +56,7 @@ def test_without_a_ledger_the_records_times_are_shown(tmp_path: Path) -> None:
 
 def test_the_intensity_is_known_for_all_of_the_wait_and_the_run(tmp_path: Path) -> None:
     run, evidence = shown(night_run(), tmp_path / "run")
-    steps = intensity_steps(evidence)
+    steps = levels_of(run, evidence)
     assert steps[0].start_s <= run.submitted_at.timestamp()
     assert steps[-1].end_s >= run.ended_at.timestamp()
     assert all(before.end_s == pytest.approx(after.start_s) for before, after in pairwise(steps))
@@ -69,8 +72,8 @@ def test_what_rows_are_valued_at_comes_before_what_was_read(tmp_path: Path) -> N
     folder.decisions.write_text(
         text.replace('"carbon_intensity_gco2eq_per_kwh": 2', '"carbon_intensity_gco2eq_per_kwh": 9')
     )
-    evidence = gather(RunFigures.of(record))
-    steps = [s for s in intensity_steps(evidence) if s.start_s >= record.started_at.timestamp()]
+    evidence = gather(record)
+    steps = [s for s in levels_of(record, evidence) if s.start_s >= record.started_at.timestamp()]
     assert (
         max(step.carbon_intensity_gco2eq_per_kwh for step in steps if step.end_s <= record.ended_at.timestamp()) < 300
     )
@@ -78,23 +81,23 @@ def test_what_rows_are_valued_at_comes_before_what_was_read(tmp_path: Path) -> N
 
 def test_an_unknown_intensity_stays_empty(tmp_path: Path) -> None:
     _, record = night_run(pauses=[], decisions=False, grid_since_submission=False).write(tmp_path / "run")
-    steps = intensity_steps(gather(RunFigures.of(record)))
+    steps = levels_of(record, gather(record))
     assert steps[0].start_s == record.started_at.timestamp()
 
 
-def test_weeks_of_five_minute_figures_are_averaged_by_energy(tmp_path: Path) -> None:
-    from lowtide.report.html import run_data as timeline
-
+def test_weeks_of_five_minute_figures_are_averaged_over_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, record = DayRun(hours=6, row_s=300, pue=1.3).write(tmp_path / "run")
-    evidence = replace(gather(RunFigures.of(record)), at_submission=(), decisions=())
-    before = timeline._MOST_STEPS
-    timeline._MOST_STEPS = 5
-    try:
-        steps = [s for s in intensity_steps(evidence) if s.start_s >= record.started_at.timestamp() - HOUR_S]
-    finally:
-        timeline._MOST_STEPS = before
-    assert len(steps) <= 7
-    assert evidence.rows is not None
-    mean = record.emissions_gco2eq / record.energy_kwh.total / record.pue
-    inside = [s.carbon_intensity_gco2eq_per_kwh for s in steps]
-    assert min(inside) < mean < max(inside)
+    evidence = gather(record)
+    every = levels_of(record, evidence)
+    monkeypatch.setattr(run_data, "_MOST_LEVELS", 7)
+    levels = levels_of(record, evidence)
+    assert 3 <= len(levels) <= 8 < len(every)
+    for level in levels:
+        inside = [
+            (min(one.end_s, level.end_s) - max(one.start_s, level.start_s), one.carbon_intensity_gco2eq_per_kwh)
+            for one in every
+            if one.start_s < level.end_s and one.end_s > level.start_s
+        ]
+        mean = sum(seconds * value for seconds, value in inside) / sum(seconds for seconds, _ in inside)
+        assert level.carbon_intensity_gco2eq_per_kwh == pytest.approx(mean)
+        assert level.name == "measured"

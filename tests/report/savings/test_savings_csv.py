@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.config.schema import ReportConfig
 from lowtide.report.savings import refresh_savings
 from lowtide.report.savings_model import Savings
 from lowtide.report.savings_text import _cell, cells_csv, runs_csv
@@ -99,7 +98,7 @@ def test_a_pivot_of_the_cells_gives_the_totals(tmp_path: Path) -> None:
 
 def test_all_files_are_written_beside_one_another_and_tell_the_same(tmp_path: Path) -> None:
     write_training(tmp_path, "nightly/a", nightly())
-    savings, paths = refresh_savings(tmp_path, settings=ReportConfig(), now=NOW)
+    savings, paths = refresh_savings(tmp_path, now=NOW)
     assert sorted(path.name for path in (tmp_path / "savings").iterdir()) == ["runs.csv", "savings.csv", "savings.json"]
     stored: dict[str, Any] = json.loads(paths["savings.json"].read_text())
     assert stored == savings.model_dump(mode="json")

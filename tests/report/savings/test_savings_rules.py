@@ -261,21 +261,22 @@ def test_a_run_of_the_command_line_is_in_no_dag_and_one_of_airflow_has_its_dags_
 @pytest.mark.parametrize(
     ("decisions", "ledger", "said"),
     [
-        (["wait", "skip"], False, "skipped, because the deadline"),
-        (["wait", "fail"], False, "given up, because the deadline"),
-        (["wait"], False, "has not started"),
-        (["wait", "run"], True, "lowtide settle"),
-        ([], True, "lowtide settle"),
-        ([], False, "neither record nor ledger"),
+        (["wait", "skip"], None, "skipped, because the deadline"),
+        (["wait", "fail"], None, "given up, because the deadline"),
+        (["wait"], None, "has not started"),
+        (["wait", "run"], "{}\n", "lowtide settle"),
+        ([], "{}\n", "lowtide settle"),
+        ([], None, "neither record nor ledger"),
+        ([], "", "neither record nor ledger"),
     ],
 )
 def test_a_run_without_a_record_is_left_out_and_says_why(
-    tmp_path: Path, decisions: list[str], ledger: bool, said: str
+    tmp_path: Path, decisions: list[str], ledger: str | None, said: str
 ) -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     folder = write_training(tmp_path, "nightly/a", None, decisions=[decided(action, at) for action in decisions])
-    if ledger:
-        (folder / "ledger.jsonl").write_text("")
+    if ledger is not None:
+        (folder / "ledger.jsonl").write_text(ledger)
     assert said in reason(savings_of(tmp_path))
 
 

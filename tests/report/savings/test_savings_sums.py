@@ -9,12 +9,12 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowtide.records import schema_text
 from lowtide.report.savings import figures_of, groups_of
-from lowtide.report.savings_model import SAVINGS_SCHEMA, Figures, Part, Savings, SavingsRun
+from lowtide.report.savings_model import Figures, Part, Savings, SavingsRun
 
 from tests.support.records import make_record
 from tests.support.savings import nightly, savings_of, write_training
+from tests.support.schemas import SAVINGS_SCHEMA, schema_text
 
 ADDED = (
     *("runs", "energy_kwh", "energy_with_pue_kwh", "emissions_gco2eq", "unsettled_gco2eq", "runs_with_waiting"),
@@ -144,7 +144,7 @@ def rich(root: Path) -> Savings:
 
 def test_the_file_keeps_its_schema_and_the_schema_is_that_of_the_model(tmp_path: Path) -> None:
     schema = SAVINGS_SCHEMA.read_text(encoding="utf-8")
-    assert schema == schema_text(Savings), "run python -m lowtide.report.savings_model"
+    assert schema == schema_text(Savings), "run: python -m tests.support.schemas"
     validator = jsonschema.Draft202012Validator(__import__("json").loads(schema))
     validator.validate(rich(tmp_path).model_dump(mode="json"))
 

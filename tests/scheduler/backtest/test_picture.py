@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.errors import ArtifactError
-from lowtide.scheduler.backtest.plot import draw, shown_line, typical_week
+from lowtide.scheduler.backtest.plot import check_picture_path, draw, shown_line, typical_week
 from lowtide.scheduler.backtest.results import run_backtest
 from lowtide.scheduler.backtest.simulate import SimConfig
 
@@ -45,6 +45,7 @@ def test_a_trace_with_gaps_and_finer_steps_is_drawn(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_drawn_is_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
     backtest = run_backtest(config(), grid(grid_like(5)))
     with pytest.raises(ArtifactError, match="it"):
+        check_picture_path(tmp_path / name)
         draw(backtest, tmp_path / name)
 
 

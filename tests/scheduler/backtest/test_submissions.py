@@ -17,32 +17,32 @@ ZONES = st.sampled_from(
 CLOCKS = st.builds("{:02d}:{:02d}".format, st.integers(0, 23), st.sampled_from([0, 30, 59]))
 
 
-def local(moments: list[float], timezone: str) -> list[datetime]:
-    return [datetime.fromtimestamp(moment, UTC).astimezone(ZoneInfo(timezone)) for moment in moments]
+def local(times: list[float], timezone: str) -> list[datetime]:
+    return [datetime.fromtimestamp(time, UTC).astimezone(ZoneInfo(timezone)) for time in times]
 
 
 @given(ZONES, CLOCKS)
-def test_a_nightly_job_comes_at_the_moments_that_a_deadline_of_that_clock_time_would(timezone: str, clock: str) -> None:
+def test_a_nightly_job_comes_at_the_times_that_a_deadline_of_that_clock_time_would(timezone: str, clock: str) -> None:
     found = submissions(*YEAR, ZoneInfo(timezone), clock, 0)
-    moment, expected = datetime.fromtimestamp(YEAR[0] - 1, UTC), []
-    while (moment := resolve_deadline(clock, moment, ZoneInfo(timezone))).timestamp() < YEAR[1]:
-        expected.append(moment.timestamp())
+    time, expected = datetime.fromtimestamp(YEAR[0] - 1, UTC), []
+    while (time := resolve_deadline(clock, time, ZoneInfo(timezone))).timestamp() < YEAR[1]:
+        expected.append(time.timestamp())
     assert found == expected
     assert 364 <= len(found) <= 365
 
 
 def test_the_clock_time_is_kept_over_the_change_of_clocks() -> None:
     found = local(submissions(*YEAR, ZoneInfo("Europe/London"), "22:00", 0), "Europe/London")
-    assert {(moment.hour, moment.minute) for moment in found} == {(22, 0)}
-    assert len({moment.utcoffset() for moment in found}) == 2
+    assert {(time.hour, time.minute) for time in found} == {(22, 0)}
+    assert len({time.utcoffset() for time in found}) == 2
 
 
 @given(ZONES, st.integers(0, 2**40))
 def test_a_random_job_comes_once_a_day_at_a_full_hour_of_the_wall(timezone: str, seed: int) -> None:
     found = local(submissions(*YEAR, ZoneInfo(timezone), "random", seed), timezone)
-    assert len({moment.date() for moment in found}) == len(found) >= 364
-    assert {moment.minute for moment in found} == {0}
-    assert len({moment.hour for moment in found}) == 24
+    assert len({time.date() for time in found}) == len(found) >= 364
+    assert {time.minute for time in found} == {0}
+    assert len({time.hour for time in found}) == 24
 
 
 @given(st.integers(0, 2**40), st.integers(1, 300))
@@ -50,8 +50,8 @@ def test_random_hours_depend_on_seed_and_day_only_not_on_the_trace(seed: int, da
     timezone = ZoneInfo("Europe/Berlin")
     whole = submissions(*YEAR, timezone, "random", seed)
     cut = YEAR[0] + days * 86_400
-    assert submissions(YEAR[0], cut, timezone, "random", seed) == [moment for moment in whole if moment < cut]
-    assert submissions(cut, YEAR[1], timezone, "random", seed) == [moment for moment in whole if moment >= cut]
+    assert submissions(YEAR[0], cut, timezone, "random", seed) == [time for time in whole if time < cut]
+    assert submissions(cut, YEAR[1], timezone, "random", seed) == [time for time in whole if time >= cut]
     assert whole != submissions(*YEAR, timezone, "random", seed + 1)
 
 

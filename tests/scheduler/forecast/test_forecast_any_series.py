@@ -35,15 +35,16 @@ def test_a_forecast_is_a_week_of_intensities_from_the_asked_time_on(
     for first in draw.integers(0, count, int(unknown * days)):
         values[first : first + int(draw.integers(1, 200))] = math.nan
     forecaster = forecaster_of(values.tolist(), MONDAY + offset * step, step, ZoneInfo(zone))
-    moment = MONDAY + timedelta(days=now)
-    forecast = forecaster.forecast(moment)
+    time = MONDAY + timedelta(days=now)
+    forecast = forecaster.forecast(time)
     if forecast is None:
-        known = int(np.isfinite(values[: max(0, int((moment - MONDAY) / step) - offset)]).sum())
+        known = int(np.isfinite(values[: max(0, int((time - MONDAY) / step) - offset)]).sum())
         assert unknown or known * step < timedelta(days=4) or now > days + 6
         return
-    assert 0 <= moment.timestamp() - forecast.start_s < forecast.step_s == step.total_seconds()
-    hour_s = moment.timestamp() // 3600 * 3600
-    assert forecast.start_s + len(forecast.values) * forecast.step_s - hour_s == 168 * 3600
+    curve = forecast.curve
+    assert 0 <= time.timestamp() - curve.start_s < curve.step_s == step.total_seconds()
+    hour_s = time.timestamp() // 3600 * 3600
+    assert curve.start_s + len(curve.values) * curve.step_s - hour_s == 168 * 3600
     # a forecast is as old as the last hour that it knows
     assert 0 <= hour_s - forecast.issued_at.timestamp() <= 7 * 86_400
-    assert all(math.isfinite(value) and value >= 0 for value in forecast.values)
+    assert all(math.isfinite(value) and value >= 0 for value in curve.values)

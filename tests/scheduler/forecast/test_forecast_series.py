@@ -1,10 +1,9 @@
 """Stored values on a regular grid: any resolution, any gaps, readings that do not fit the grid."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
-import pytest
 from lowtide.grid.forecast.features import Series
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 
@@ -58,24 +57,3 @@ def test_hours_are_means_of_their_steps_and_known_from_half_of_them_on() -> None
     first, hours = series.hourly()
     assert first == int(MONDAY.timestamp()) // 3600
     np.testing.assert_array_equal(hours, np.array([1.5, 4.0, math.nan]))
-
-
-@pytest.mark.parametrize("step_s", [0, 7, 30, 7200, 1440])
-def test_a_step_that_does_not_divide_the_hour_is_refused(step_s: int) -> None:
-    with pytest.raises(ValueError, match="does not divide the hour"):
-        Series(start_s=0, step_s=step_s, values=np.ones(3))
-
-
-@pytest.mark.parametrize("value", [-1.0, math.inf])
-def test_what_is_no_intensity_is_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="finite and >= 0"):
-        series_of([1.0, value])
-
-
-def test_a_start_off_the_grid_and_an_empty_series_are_refused() -> None:
-    with pytest.raises(ValueError, match="cannot begin"):
-        series_of([1.0], datetime(2031, 1, 1, 0, 7, tzinfo=UTC))
-    with pytest.raises(ValueError, match="at least one"):
-        series_of([])
-    with pytest.raises(ValueError, match="at least one"):
-        Series.from_readings([])

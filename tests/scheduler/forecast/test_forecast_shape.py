@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from lowtide.grid.forecast.model import HistoryForecast
+from lowtide.grid.series import Prediction
 
 from tests.support.pasts import BERLIN, DAY, HOUR, MONDAY, forecaster_of
 from tests.support.traces import grid_like
@@ -18,7 +18,7 @@ def by_clock(start: datetime, hours: int, timezone: ZoneInfo = BERLIN) -> list[f
     return [ROUND_THE_CLOCK[(start + i * HOUR).astimezone(timezone).hour] for i in range(hours)]
 
 
-def said(forecast: HistoryForecast | None) -> HistoryForecast:
+def said(forecast: Prediction | None) -> Prediction:
     assert forecast is not None
     return forecast
 
@@ -40,8 +40,8 @@ def test_a_day_that_repeats_by_the_clock_is_forecast_through_a_change_of_the_clo
     start = now.replace(hour=0) - 70 * DAY
     hours = int((now - start) / HOUR)
     forecast = said(forecaster_of(by_clock(start, hours, timezone), start, timezone=timezone).forecast(now))
-    assert forecast.method == "ridge"
-    np.testing.assert_allclose(forecast.values, by_clock(now, 168, timezone), atol=0.5)
+    assert forecast.source.endswith(" days, ridge)")
+    np.testing.assert_allclose(forecast.curve.values, by_clock(now, 168, timezone), atol=0.5)
 
 
 def test_a_few_days_give_the_usual_day_at_the_last_hours_level() -> None:
@@ -54,15 +54,15 @@ def test_a_few_days_give_the_usual_day_at_the_last_hours_level() -> None:
     usual_last = last + 50.0 / 3.0  # its own hour's mean has a third of it
     usual = [usual_last if value == last else value for value in usual]
     above = (values[-1] - usual_last) * np.exp(-(np.arange(168) + 1) / 24)
-    np.testing.assert_allclose(forecast.values, np.array(usual) + above, rtol=1e-9)
-    assert (forecast.method, forecast.days_of_history) == ("mean of the same hour", 3)
+    np.testing.assert_allclose(forecast.curve.values, np.array(usual) + above, rtol=1e-9)
+    assert forecast.source == "the history (3 days, mean of the same hour)"
 
 
 @pytest.mark.parametrize("value", [0.0, 250.0])
 @pytest.mark.parametrize("days", [4, 50])
 def test_a_constant_stays_what_it_is(value: float, days: int) -> None:
     forecast = said(forecaster_of([value] * (days * 24)).forecast(MONDAY + days * DAY))
-    np.testing.assert_allclose(forecast.values, value, atol=1e-9)
+    np.testing.assert_allclose(forecast.curve.values, value, atol=1e-9)
 
 
 def test_hours_without_carbon_never_become_negative() -> None:
@@ -70,17 +70,17 @@ def test_hours_without_carbon_never_become_negative() -> None:
     assert sum(value == 0.0 for value in values) > 200
     forecaster = forecaster_of(values)
     for day in (10, 50, 99):
-        assert min(said(forecaster.forecast(MONDAY + day * DAY)).values) >= 0.0
+        assert min(said(forecaster.forecast(MONDAY + day * DAY)).curve.values) >= 0.0
 
 
 def test_the_first_value_is_of_the_interval_that_holds_the_time() -> None:
     forecaster = forecaster_of(grid_like(20, step=HOUR / 2), step=HOUR / 2)
     full = said(forecaster.forecast(MONDAY + 10 * DAY))
     late = said(forecaster.forecast(MONDAY + 10 * DAY + timedelta(minutes=44)))
-    assert (full.step_s, len(full.values)) == (1800, 336)
-    assert late.start_s == full.start_s + 1800
+    assert (full.curve.step_s, len(full.curve.values)) == (1800, 336)
+    assert late.curve.start_s == full.curve.start_s + 1800
     assert late.issued_at == full.issued_at == MONDAY + 10 * DAY
-    assert late.values == full.values[1:]
+    assert late.curve.values == full.curve.values[1:]
 
 
 @pytest.mark.parametrize("minutes", [5, 15, 30])
@@ -92,7 +92,7 @@ def test_a_finer_series_keeps_its_hours_and_their_inner_shape(minutes: int) -> N
     step = timedelta(minutes=minutes)
     forecast = said(forecaster_of(values.tolist(), step=step).forecast(MONDAY + 20 * DAY))
     expected = (np.array(by_clock(MONDAY + 20 * DAY, 168))[:, None] + rise).ravel()
-    np.testing.assert_allclose(forecast.values, expected, atol=1e-6)
+    np.testing.assert_allclose(forecast.curve.values, expected, atol=1e-6)
 
 
 def test_a_finer_series_is_forecast_as_its_hours_are() -> None:
@@ -100,13 +100,13 @@ def test_a_finer_series_is_forecast_as_its_hours_are() -> None:
     hours = np.array(values).reshape(-1, 4).mean(axis=1)
     fine = said(forecaster_of(values, step=HOUR / 4).forecast(MONDAY + 60 * DAY))
     coarse = said(forecaster_of(hours.tolist()).forecast(MONDAY + 60 * DAY))
-    np.testing.assert_allclose(np.array(fine.values).reshape(-1, 4).mean(axis=1), coarse.values, rtol=1e-6)
+    np.testing.assert_allclose(np.array(fine.curve.values).reshape(-1, 4).mean(axis=1), coarse.curve.values, rtol=1e-6)
 
 
 def mean_error(values: list[float], truth: list[float], hours: range) -> float:
     forecaster = forecaster_of(values)
     errors = [
-        np.abs(np.array(said(forecaster.forecast(MONDAY + h * HOUR)).values[:24]) - truth[h : h + 24]).mean()
+        np.abs(np.array(said(forecaster.forecast(MONDAY + h * HOUR)).curve.values[:24]) - truth[h : h + 24]).mean()
         for h in hours
     ]
     return float(np.mean(errors))
@@ -128,5 +128,7 @@ def test_readings_that_come_three_hours_late_cost_little() -> None:
     for hour in range(70 * 24, 98 * 24, 37):
         now, true = MONDAY + hour * HOUR, np.array(truth[hour : hour + 24])
         for errors, known in ((in_time, hour), (late, hour - 3)):
-            errors.append(np.abs(np.array(said(forecaster_of(truth[:known]).forecast(now)).values[:24]) - true).mean())
+            errors.append(
+                np.abs(np.array(said(forecaster_of(truth[:known]).forecast(now)).curve.values[:24]) - true).mean()
+            )
     assert np.mean(in_time) < np.mean(late) < 1.15 * np.mean(in_time)

@@ -24,5 +24,5 @@ def test_clock_hours_and_weekdays_are_those_of_the_time_zone(zone: str, start: d
     timezone = ZoneInfo(zone)
     hours, weekdays = local_hours(int(start.timestamp()) // 3600, 120, timezone)
     local = [(start + i * timedelta(hours=1)).astimezone(timezone) for i in range(120)]
-    np.testing.assert_array_equal(hours, [moment.hour for moment in local])
-    np.testing.assert_array_equal(weekdays, [moment.weekday() for moment in local])
+    np.testing.assert_array_equal(hours, [time.hour for time in local])
+    np.testing.assert_array_equal(weekdays, [time.weekday() for time in local])

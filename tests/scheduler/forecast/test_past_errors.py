@@ -73,9 +73,8 @@ def test_about_four_of_five_outcomes_lie_in_the_interval(forecaster: HistoryFore
             forecast, errors = forecaster.forecast(now), forecaster.past_errors(now)
             assert forecast is not None
             assert errors is not None
-            curve = curve_of(list(forecast.values), now.timestamp())
             start_s = now.timestamp() + lead * HOUR_S
-            interval = errors.saving_interval_percent(curve, now.timestamp(), start_s, hours * HOUR_S)
+            interval = errors.saving_interval_percent(forecast.curve, now.timestamp(), start_s, hours * HOUR_S)
             assert interval is not None
             saving = 100.0 * (1.0 - truth[i + lead : i + lead + hours].mean() / truth[i : i + hours].mean())
             inside.append(interval[0] <= saving <= interval[1])

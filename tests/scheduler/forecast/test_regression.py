@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from lowtide.grid.forecast.features import Anchor, HourlyPast
-from lowtide.grid.forecast.model import Ensembles, RidgeFit, block_sums, last_monday, seasonal, solve_ridge
+from lowtide.grid.forecast.model import RidgeFit, block_sums, last_monday, seasonal, solve_ridge
 
 from tests.support.pasts import BERLIN, HOUR, MONDAY, forecaster_of, series_of
 from tests.support.traces import grid_like
@@ -16,7 +16,7 @@ ANCHOR = Anchor(days=7, lags=24)
 
 @pytest.fixture(scope="module")
 def past() -> HourlyPast:
-    return HourlyPast(series_of(grid_like(120)), BERLIN, None)
+    return HourlyPast(series_of(grid_like(120)), BERLIN)
 
 
 def test_sums_gathered_by_blocks_are_the_sums_of_all_rows(past: HourlyPast) -> None:
@@ -54,11 +54,10 @@ def test_fits_are_made_on_mondays(past: HourlyPast) -> None:
     assert [last_monday(past, index) for index in (0, 167, 168, 400)] == [0, 0, 168, 336]
 
 
-def test_the_persistence_forecast_gives_way_as_history_grows(past: HourlyPast) -> None:
-    ensembles = Ensembles(past)
-    shares = [
-        (len(b.ridges), round(b.persistence_share, 2)) for b in map(ensembles.at, (24 * d for d in (28, 35, 42, 98)))
-    ]
+def test_the_persistence_forecast_gives_way_as_history_grows() -> None:
+    forecaster = forecaster_of(grid_like(120))
+    found = [forecaster.ensemble(24 * days) for days in (28, 35, 42, 98)]
+    shares = [(len(ensemble.ridges), round(ensemble.persistence_share, 2)) for ensemble in found]
     assert shares == [(0, 1.0), (1, 0.86), (2, 0.71), (3, 0.31)]
 
 
@@ -77,7 +76,7 @@ def test_a_series_that_remembers_is_forecast_better_than_by_the_usual_day() -> N
     for hour in range(250 * 24, 290 * 24, 7):
         forecast = forecaster.forecast(MONDAY + hour * HOUR)
         assert forecast is not None
-        errors.append(np.array(forecast.values[:48]) - values[hour : hour + 48])
+        errors.append(np.array(forecast.curve.values[:48]) - values[hour : hour + 48])
     rmse = np.sqrt((np.stack(errors) ** 2).mean(axis=0))
     best = 20.0 * np.sqrt((1 - memory ** (2 * np.arange(1, 49))) / (1 - memory**2))
     assert (rmse[[0, 2, 5, 11, 23]] < 1.2 * best[[0, 2, 5, 11, 23]]).all()
@@ -92,6 +91,6 @@ def test_waiting_for_the_forecast_hour_beats_the_usual_hour() -> None:
         forecast = forecaster.forecast(MONDAY + timedelta(hours=i))
         assert forecast is not None
         usual = truth[i - 28 * 24 : i].reshape(28, 24).mean(axis=0)
-        saved["forecast"] += truth[i] - truth[i + int(np.argmin(forecast.values[:12]))]
+        saved["forecast"] += truth[i] - truth[i + int(np.argmin(forecast.curve.values[:12]))]
         saved["usual"] += truth[i] - truth[i + int(np.argmin(usual[:12]))]
     assert saved["forecast"] > 1.2 * saved["usual"] > 0

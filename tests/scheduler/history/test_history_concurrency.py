@@ -58,7 +58,7 @@ def test_threads_of_one_process_that_add_at_once_lose_nothing(tmp_path: Path) ->
         thread.start()
     for thread in threads:
         thread.join()
-    assert grams(store(tmp_path).known_now(DAY, DAY + 12 * HOUR)) == [float(hour) for hour in range(12)]
+    assert grams(store(tmp_path).known(DAY, DAY + 12 * HOUR)) == [float(hour) for hour in range(12)]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -75,7 +75,7 @@ def test_a_writer_killed_at_any_time_leaves_whole_files_and_all_that_it_reported
         whole = (first + rest).rpartition("\n")[0]
         reported += whole + "\n"
     kept = store(tmp_path)
-    kept.known_now(*SPAN)
+    kept.known(*SPAN)
     assert kept.unreadable_files == {}
     assert told(reported) <= values_of(tmp_path)
 
@@ -89,19 +89,19 @@ def test_a_file_cut_short_is_never_read_in_part(tmp_path: Path) -> None:
     for length in range(len(data)):
         path.write_bytes(data[:length])
         cut = store(tmp_path)
-        assert cut.known_now(DAY, DAY + 2 * HOUR) == ()
+        assert cut.known(DAY, DAY + 2 * HOUR) == ()
         assert "it is damaged" in cut.unreadable_files[path.name]
     path.write_bytes(data)
-    assert grams(store(tmp_path).known_now(DAY, DAY + 2 * HOUR)) == [1.0, 2.0]
+    assert grams(store(tmp_path).known(DAY, DAY + 2 * HOUR)) == [1.0, 2.0]
 
 
 def test_a_reader_sees_what_another_process_stored_since(tmp_path: Path) -> None:
     reader = store(tmp_path)
     for hour in range(3):
-        before = reader.version()
+        before = reader.files()
         store(tmp_path).add([actual(float(hour), DAY + hour * HOUR)], LATER)
-        assert grams(reader.known_now(DAY, DAY + 4 * HOUR)) == [float(h) for h in range(hour + 1)]
-        assert reader.version() != before
+        assert grams(reader.known(DAY, DAY + 4 * HOUR)) == [float(h) for h in range(hour + 1)]
+        assert reader.files() != before
 
 
 def test_a_writer_that_holds_the_store_for_too_long_is_one_sentence(
@@ -116,7 +116,7 @@ def test_a_writer_that_holds_the_store_for_too_long_is_one_sentence(
     ):
         store(tmp_path).add([actual(2.0)], LATER)
     assert "\n" not in str(caught.value)
-    assert grams(store(tmp_path).known_now(DAY, DAY + HOUR)) == [1.0]
+    assert grams(store(tmp_path).known(DAY, DAY + HOUR)) == [1.0]
 
 
 def test_what_dead_writers_left_behind_goes_when_the_next_one_adds(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_full_disk_is_one_sentence_and_the_store_stays_whole(tmp_path: Path) -
         signal.signal(signal.SIGXFSZ, before)
     assert "\n" not in str(caught.value)
     assert {path.name for path in kept.folder.iterdir()} == {".lock", files(kept)[0].name}
-    assert grams(store(tmp_path).known_now(DAY, DAY + 60 * HOUR)) == [1.0]
+    assert grams(store(tmp_path).known(DAY, DAY + 60 * HOUR)) == [1.0]
 
 
 READ_AND_WRITE = """
@@ -152,7 +152,7 @@ from tests.support.history import DAY, HOUR, LATER, actual, grams, store
 if os.getuid() == 0:
     os.setuid(65534)  # the superuser may write anywhere
 kept = store(Path(sys.argv[1]))
-print(grams(kept.known_now(DAY, DAY + HOUR)))
+print(grams(kept.known(DAY, DAY + HOUR)))
 try:
     kept.add([actual(2.0, DAY + HOUR)], LATER)
 except ArtifactError as error:

@@ -10,13 +10,13 @@ from lowtide.config.zones import find_zone
 from lowtide.errors import ProviderUnavailable
 from lowtide.grid.backfill import Filling, fill, provider_key
 from lowtide.grid.client import ProviderClient
-from lowtide.grid.history import HistoryStore, open_history
-from lowtide.grid.http import Limits, Transport
+from lowtide.grid.history import HistoryStore
+from lowtide.grid.http import Credentials, Limits, Transport
 from lowtide.grid.providers.base import HttpProvider
 from lowtide.grid.providers.electricity_maps import ElectricityMapsProvider
 from lowtide.grid.providers.neso import NesoProvider
 from lowtide.records import IntensityKind
-from lowtide.timeutil import parse_moment
+from lowtide.timeutil import parse_time
 
 from tests.support.history import HOUR, store
 from tests.support.loopback import Loopback, json_answer, status
@@ -41,7 +41,7 @@ def filled(
     kept: HistoryStore, url: str, *, days: int = 14, at: datetime = NOW, provider: HttpProvider | None = None
 ) -> Filling:
     client = ProviderClient(
-        provider=provider or NesoProvider(), session=Transport(url, token="t", limits=QUICK), zone=GB
+        provider=provider or NesoProvider(), transport=Transport(url, Credentials(token="t"), limits=QUICK), zone=GB
     )
     return fill(kept, client, days=days, clock=lambda: at)
 
@@ -57,29 +57,29 @@ def test_the_forecast_the_last_days_and_the_gaps_are_kept_with_the_time_of_learn
     done = filled(kept, server.url)
     assert spans(server) == ["2026-03-06T13:00Z/2026-03-20T12:07Z"]
     assert done.failures == []
-    past = kept.known_now(SLOT - 13 * DAY, SLOT)
+    past = kept.known(SLOT - 13 * DAY, SLOT)
     assert [(r.carbon_intensity_gco2eq_per_kwh, r.kind) for r in past] == [
         (grid_value(r.start), IntensityKind.ESTIMATED) for r in past
     ]
     assert kept.coverage(SLOT - 13 * DAY, SLOT).gaps == ()
-    ahead = kept.known_now(SLOT, SLOT + 48 * HOUR)
+    ahead = kept.known(SLOT, SLOT + 48 * HOUR)
     assert {r.kind for r in ahead} == {IntensityKind.FORECAST}
     assert kept.coverage(SLOT, SLOT + 48 * HOUR).forecast_only == 48 * HOUR
-    assert kept.known_at(SLOT - HOUR, SLOT + HOUR, NOW - timedelta(seconds=1)) == ()
+    assert kept.known(SLOT - HOUR, SLOT + HOUR, NOW - timedelta(seconds=1)) == ()
 
 
 def test_filling_again_asks_for_the_last_two_days_only_and_stores_nothing_new(server: Loopback, tmp_path: Path) -> None:
     filled(store(tmp_path), server.url)
     server.seen.clear()
-    files = store(tmp_path).version()
+    files = store(tmp_path).files()
     done = filled(store(tmp_path), server.url)
     assert spans(server) == ["2026-03-18T12:00Z/2026-03-20T12:07Z"]
-    assert (done.news, store(tmp_path).version()) == (0, files)
+    assert (done.news, store(tmp_path).files()) == (0, files)
 
 
 def test_a_long_past_is_asked_for_in_pieces_newest_first(server: Loopback, tmp_path: Path) -> None:
     filled(store(tmp_path), server.url, days=30)
-    asked = [tuple(map(parse_moment, span.split("/"))) for span in spans(server)]
+    asked = [tuple(map(parse_time, span.split("/"))) for span in spans(server)]
     assert (asked[0][1], asked[-1][0]) == (NOW, SLOT - 30 * DAY + HOUR)
     assert all(newer[0] == older[1] for newer, older in pairwise(asked))
     assert all(end - start <= 14 * DAY for start, end in asked)
@@ -109,7 +109,7 @@ def test_a_revised_value_is_news_and_the_first_one_stays_known(tmp_path: Path) -
         server.route("/intensity/2026-03-18T12:00Z/2026-03-20T12:08Z", json_answer(slots(SLOT - HOUR, 77)))
         assert filled(store(tmp_path), server.url, at=NOW + timedelta(minutes=1)).news == 1
     span = SLOT - HOUR, SLOT - HOUR / 2
-    readings = [*store(tmp_path).known_at(*span, NOW), *store(tmp_path).known_now(*span)]
+    readings = [*store(tmp_path).known(*span, NOW), *store(tmp_path).known(*span)]
     assert [r.carbon_intensity_gco2eq_per_kwh for r in readings] == [grid_value(SLOT - HOUR), 77]
 
 
@@ -127,12 +127,12 @@ def test_no_answer_at_all_is_an_error_and_the_rest_is_not_asked_for(tmp_path: Pa
         with pytest.raises(ProviderUnavailable, match="503"):
             filled(store(tmp_path), server.url, days=365)
         assert len(server.seen) < 6
-    assert store(tmp_path).files() == 0
+    assert store(tmp_path).files() == {}
 
 
 def test_a_provider_that_gives_the_last_day_only_is_asked_for_it_once(tmp_path: Path) -> None:
     provider = ElectricityMapsProvider()
-    kept = open_history(tmp_path, provider_key(provider, GB, "em"))
+    kept = HistoryStore(tmp_path, provider_key(provider, GB, "em"))
     points = [_point(SLOT - 23 * HOUR + i * HOUR, 200 + i) for i in range(24)]
     with Loopback() as server:
         server.route("/v3/carbon-intensity/latest", json_answer(points[-1]))
@@ -142,18 +142,18 @@ def test_a_provider_that_gives_the_last_day_only_is_asked_for_it_once(tmp_path: 
         paths = [seen.path for seen in server.seen]
     assert paths.count("/v3/carbon-intensity/history") == 1
     assert kept.coverage(SLOT - 23 * HOUR, SLOT).gaps == ()
-    assert not kept.known_now(SLOT, SLOT + HOUR)  # the hour that is not over is no actual yet
+    assert not kept.known(SLOT, SLOT + HOUR)  # the hour that is not over is no actual yet
     assert done.news == 23
     assert any("forecast" in failure for failure in done.failures)
 
 
 def _point(start: datetime, value: float) -> dict[str, object]:
-    moment = f"{start:%Y-%m-%dT%H:%M:%S.000Z}"
+    time = f"{start:%Y-%m-%dT%H:%M:%S.000Z}"
     return {
         "zone": "GB",
         "carbonIntensity": value,
-        "datetime": moment,
-        "updatedAt": moment,
+        "datetime": time,
+        "updatedAt": time,
         "emissionFactorType": "lifecycle",
         "isEstimated": False,
         "estimationMethod": None,

@@ -21,7 +21,7 @@ DE = find_zone("DE")
 @pytest.mark.parametrize("columns", [NEW_COLUMNS, OLD_COLUMNS], ids=["2024", "2021"])
 def test_the_portal_s_file_gives_both_factor_types_with_their_kinds(tmp_path: Path, columns: str) -> None:
     path = portal(tmp_path, "2024-02-29 23:00:00,300.5,350,False", "2024-03-01 00:00:00,,360,True", columns=columns)
-    found = dict(read_history_file(path, DE).by_factor_type())
+    found = read_history_file(path, DE)
     lifecycle, direct = found[EmissionFactorType.LIFECYCLE], found[EmissionFactorType.DIRECT]
     assert (grams(lifecycle), grams(direct)) == ([350.0, 360.0], [300.5])
     assert [r.kind for r in lifecycle] == [IntensityKind.MEASURED, IntensityKind.ESTIMATED]
@@ -32,25 +32,25 @@ def test_the_portal_s_file_gives_both_factor_types_with_their_kinds(tmp_path: Pa
 
 def test_one_factor_type_can_be_chosen(tmp_path: Path) -> None:
     path = portal(tmp_path, "2024-01-01 00:00:00,1,2,False", "2024-01-01 01:00:00,3,4,False")
-    assert grams(read_history_file(path, DE, factor_type=EmissionFactorType.DIRECT).readings) == [1.0, 3.0]
+    found = read_history_file(path, DE, factor_type=EmissionFactorType.DIRECT, source="a mirror")
+    assert {kind: grams(own) for kind, own in found.items()} == {EmissionFactorType.DIRECT: [1.0, 3.0]}
+    assert {reading.source for reading in found[EmissionFactorType.DIRECT]} == {"a mirror"}
 
 
 def test_a_missing_hour_is_a_gap_and_does_not_lengthen_another(tmp_path: Path) -> None:
     rows = [f"2024-01-01 0{hour}:00:00,1,2,False" for hour in (0, 1, 5)]
-    readings = read_history_file(portal(tmp_path, *rows), DE, factor_type=EmissionFactorType.DIRECT).readings
-    assert {r.end - r.start for r in readings} == {timedelta(hours=1)}
+    found = read_history_file(portal(tmp_path, *rows), DE)
+    assert {r.end - r.start for r in found[EmissionFactorType.DIRECT]} == {timedelta(hours=1)}
 
 
 def test_a_trace_is_read_plain_or_gzip_and_is_estimated_lifecycle_unless_given(tmp_path: Path) -> None:
     text = "2025-12-31T23:30:00Z,10\n2026-01-01T00:00:00Z,20\n"
     for name in ("mine.csv", "DE_2025.csv.gz"):
-        found = read_history_file(trace(tmp_path, text, name), DE)
-        assert (found.source, grams(found.readings)) == ("trace", [10.0, 20.0])
-        assert {(r.kind, r.emission_factor_type) for r in found.readings} == {
-            (IntensityKind.ESTIMATED, EmissionFactorType.LIFECYCLE)
-        }
+        ((factor_type, readings),) = read_history_file(trace(tmp_path, text, name), DE).items()
+        assert (factor_type, grams(readings)) == (EmissionFactorType.LIFECYCLE, [10.0, 20.0])
+        assert {(r.kind, r.source) for r in readings} == {(IntensityKind.ESTIMATED, "trace")}
     told = read_history_file(trace(tmp_path, text), DE, factor_type=EmissionFactorType.DIRECT, source="neso")
-    assert {(r.source, r.emission_factor_type) for r in told.readings} == {("neso", EmissionFactorType.DIRECT)}
+    assert {r.source for r in told[EmissionFactorType.DIRECT]} == {"neso"}
 
 
 WRONG = {
@@ -65,7 +65,7 @@ WRONG = {
     "no number": (lambda f: portal(f, "2024-01-01 00:00:00,x,2,", "2024-01-01 01:00:00,1,2,"), "line 2: 'x' is not"),
     "negative": (lambda f: portal(f, "2024-01-01 00:00:00,1,2,", "2024-01-01 01:00:00,1,-2,"), "line 3: '-2' is not"),
     "infinite": (lambda f: portal(f, "2024-01-01 00:00:00,1,inf,", "2024-01-01 01:00:00,1,2,"), "'inf' is not"),
-    "no moment": (lambda f: portal(f, "yesterday,1,2,False"), "line 2: 'yesterday' is not a time"),
+    "no time": (lambda f: portal(f, "yesterday,1,2,False"), "line 2: 'yesterday' is not a time"),
     "twice": (lambda f: portal(f, "2024-01-01 00:00:00,1,2,", "2024-01-01 00:00:00,1,2,"), "occurs twice"),
     "daily means": (lambda f: portal(f, "2024-01-01 00:00:00,1,2,", "2024-01-02 00:00:00,1,2,"), "hourly file"),
     "daily trace": (lambda f: trace(f, "2025-01-01T00:00Z,1\n2025-01-02T00:00Z,2\n"), "hourly file"),
@@ -112,4 +112,5 @@ def test_any_table_gives_readings_or_one_sentence(tmp_path_factory, rows: list[l
         found = read_history_file(path, DE)
     except ArtifactError:
         return
-    assert found.readings
+    assert all(found.values())
+    assert found

@@ -1,8 +1,8 @@
 """What the regression sees of an hour: the deviations of the hours before it from the usual day, and the calendar."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -29,8 +29,6 @@ STALE_HOURS = 7 * DAY
 """Nothing is forecast when the last known hour is older."""
 SEASON_COLUMNS = 4
 
-_EPOCH_WEEKDAY = 3
-"""1970-01-01 was a Thursday."""
 _SHORTEST_S = 60
 _WIDER_DAYS = (28, 91, 364)
 _YEAR_H = 365.25 * DAY
@@ -47,66 +45,35 @@ def local_hours(first_hour: int, count: int, timezone: ZoneInfo) -> tuple[Intege
 
     :param first_hour: hours since 1970.
     """
-    hours = np.arange(first_hour, first_hour + count, dtype=np.int64)
-    local_s = hours * HOUR_S + _offsets_s(hours, timezone)
-    days = local_s // (DAY * HOUR_S)
-    return local_s // HOUR_S % DAY, (days + _EPOCH_WEEKDAY) % 7
-
-
-def _offsets_s(hours: Integers, timezone: ZoneInfo) -> Integers:
-    """Return the offset from UTC at each hour: asked once a day, and every hour of the days on which it changes."""
-    days = hours // DAY
-    first = int(days[0])
-    daily = np.array([_offset_s(day * DAY, timezone) for day in range(first, int(days[-1]) + 2)], dtype=np.int64)
-    offsets = daily[days - first]
-    for changed in np.flatnonzero(np.diff(daily)):
-        for i in np.flatnonzero(days == first + changed):
-            offsets[i] = _offset_s(int(hours[i]), timezone)
-    return offsets
-
-
-def _offset_s(hour: int, timezone: ZoneInfo) -> int:
-    offset = datetime.fromtimestamp(hour * HOUR_S, UTC).astimezone(timezone).utcoffset()
-    return 0 if offset is None else int(offset.total_seconds())
+    local = [datetime.fromtimestamp(hour * HOUR_S, timezone) for hour in range(first_hour, first_hour + count)]
+    return np.array([time.hour for time in local]), np.array([time.weekday() for time in local])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Series:
-    """Stored intensities in g/kWh from ``start_s`` (UNIX seconds, a multiple of ``step_s``) on, one a step; NaN is a gap.
+    """Intensities in g/kWh, one a step; NaN is a gap.
 
-    :raises ValueError: a step that does not divide the hour, a start off the grid, no value, or one that is no intensity.
+    ``step_s`` divides the hour, and ``start_s``, in UNIX seconds, is a multiple of it.
     """
 
     start_s: int
     step_s: int
     values: Floats
 
-    def __post_init__(self) -> None:
-        if self.step_s < _SHORTEST_S or HOUR_S % self.step_s:
-            raise ValueError(f"a step of {self.step_s} s does not divide the hour; give 5, 15, 30 or 60 minutes")
-        if self.start_s % self.step_s:
-            raise ValueError(f"a series cannot begin at {self.start_s} s with steps of {self.step_s} s")
-        if self.values.ndim != 1 or not len(self.values):
-            raise ValueError("a series needs at least one value in one dimension")
-        known = self.values[~np.isnan(self.values)]
-        if len(known) and not (np.isfinite(known).all() and known.min() >= 0):
-            raise ValueError("an intensity is finite and >= 0, or NaN for a gap")
-
     @classmethod
-    def from_readings(cls, readings: Iterable[Reading]) -> Self:
+    def from_readings(cls, readings: Sequence[Reading]) -> Self:
         """Return the series of readings that do not overlap, at the length of the shortest that divides the hour.
 
         A step that readings cover by less than half is a gap; one with several readings is their mean by time.
 
-        :raises ValueError: no reading.
+        :param readings: at least one, in any order.
         """
-        known = list(readings)
-        if not known:
-            raise ValueError("a series needs at least one reading")
-        starts = np.array([r.start.timestamp() for r in known])
-        ends = np.array([r.end.timestamp() for r in known])
-        values = np.array([r.carbon_intensity_gco2eq_per_kwh for r in known], dtype=np.float64)
-        step_s = _step_s(ends - starts)
+        starts = np.array([r.start.timestamp() for r in readings])
+        ends = np.array([r.end.timestamp() for r in readings])
+        values = np.array([r.carbon_intensity_gco2eq_per_kwh for r in readings])
+        lengths = ends - starts
+        fitting = lengths[(lengths >= _SHORTEST_S) & (HOUR_S % np.maximum(lengths, 1.0) == 0)]
+        step_s = int(fitting.min()) if len(fitting) else HOUR_S
         first, last = int(starts.min() // step_s), int(-(-ends.max() // step_s))
         steps, which = _touched(starts, ends, step_s)
         overlap_s = np.minimum(ends[which], (steps + 1) * step_s) - np.maximum(starts[which], steps * step_s)
@@ -143,31 +110,22 @@ def _touched(starts: Floats, ends: Floats, step_s: int) -> tuple[Integers, Integ
     return first[which] + within, which
 
 
-def _step_s(lengths: Floats) -> int:
-    fitting = lengths[(lengths >= _SHORTEST_S) & (HOUR_S % np.maximum(lengths, 1.0) == 0)]
-    return int(fitting.min()) if len(fitting) else HOUR_S
-
-
 class HourlyPast:
     """The hours of a series since ``first_hour`` (hours since 1970), with means by clock hour and gaps filled.
 
     What index i says rests on hours before i, or on i itself.
-
-    :param limit: how far back a forecast may look; None: as far as there is anything.
     """
 
-    def __init__(self, series: Series, timezone: ZoneInfo, limit: timedelta | None) -> None:
+    def __init__(self, series: Series, timezone: ZoneInfo) -> None:
         self.first_hour, values = series.hourly()
         found = np.flatnonzero(~np.isnan(values))
         self.first_known = int(found[0]) if len(found) else len(values)
         self.last_known = int(found[-1]) if len(found) else -1
-        self.limit_hours = None if limit is None else int(limit / timedelta(hours=1))
         ahead = np.full(STALE_HOURS, np.nan)  # hours in which the past grows no more, though time goes on
         self.values: Floats = np.round(np.concatenate([values[: self.last_known + 1], ahead]) * _PER_UNIT) / _PER_UNIT
         self.known: Flags = ~np.isnan(self.values)
         self.clock_hour, self.weekday = local_hours(self.first_hour, len(self.values) + FORECAST_HOURS, timezone)
         self._means: dict[int, Floats] = {}
-        self._levels: dict[int, Floats] = {}
 
     def __len__(self) -> int:
         return len(self.values)
@@ -178,7 +136,7 @@ class HourlyPast:
         Where a clock hour is unknown in all those days, those of a longer span are taken; NaN where there is none.
         """
         if days not in self._means:
-            spans = sorted({self._within_limit(days), *(self._within_limit(d) for d in _WIDER_DAYS if d > days)})
+            spans = sorted({days, *(wider for wider in _WIDER_DAYS if wider > days)})
             means = self._plain_means(spans[0], np.arange(len(self)))
             for span in spans[1:]:
                 rows = np.flatnonzero(np.isnan(means).any(axis=1))
@@ -186,20 +144,10 @@ class HourlyPast:
             self._means[days] = means
         return self._means[days]
 
-    def begin(self, index: int) -> int:
-        """Return the first index that a forecast at ``index`` may look at."""
-        return self.first_known if self.limit_hours is None else max(self.first_known, index - self.limit_hours)
-
     def known_hours(self, index: int, hours: int | None = None) -> int:
         """Return how many of the hours before an index are known, of the last ``hours`` or of all."""
-        begin = self.begin(index) if hours is None else max(self.begin(index), index - hours)
+        begin = self.first_known if hours is None else max(self.first_known, index - hours)
         return int(self._known_sums[index] - self._known_sums[min(begin, index)])
-
-    def levels(self, days: int) -> Floats:
-        """Return for each index the mean over its usual day, see ``means``."""
-        if days not in self._levels:
-            self._levels[days] = self.means(days).mean(axis=1)
-        return self._levels[days]
 
     def known_until(self, index: int) -> int:
         """Return the index at which the last known hour before an index ended."""
@@ -235,9 +183,6 @@ class HourlyPast:
         """By index: the weekday by the zone's clock (7 columns of 0 and 1), the season's waves, and a constant."""
         weekdays = np.eye(7)[self.weekday[: len(self)]]
         return np.concatenate([weekdays, self.season, np.ones((len(self), 1))], axis=1)
-
-    def _within_limit(self, days: int) -> int:
-        return days if self.limit_hours is None else max(1, min(days, self.limit_hours // DAY))
 
     def _plain_means(self, days: int, rows: Integers) -> Floats:
         sums, counts = self._sums
@@ -282,7 +227,7 @@ class Anchor:
         before = rows[:, None] - np.arange(1, self.lags + 1)
         deviations = past.filled[before] - past.means(self.days)[rows[:, None], past.clock_hour[before]]
         changes = deviations[:, :_DIFFERENCES] - deviations[:, 1 : _DIFFERENCES + 1]
-        level = past.levels(self.days)[rows, None]
+        level = past.means(self.days)[rows].mean(axis=1, keepdims=True)
         return np.concatenate([deviations, changes * _DIFFERENCE_SCALE, level, past.calendar[rows]], axis=1)
 
     def usual(self, past: HourlyPast, rows: Integers) -> Floats:
@@ -292,31 +237,22 @@ class Anchor:
         return usual
 
 
-class WithinHour:
-    """How each step usually differs from its hour, by clock hour: the mean over the last four weeks before an index."""
+def spread(hours: Floats, index: int, past: HourlyPast, by_hour: Floats) -> Floats:
+    """Return hours from an index on as steps; each hour keeps its mean.
 
-    def __init__(self, series: Series, past: HourlyPast) -> None:
-        self._past = past
-        self._steps = series.by_hour
+    A step differs from its hour as it did, by clock hour, in the mean of the four weeks before the index.
 
-    def spread(self, hours: Floats, index: int) -> Floats:
-        """Return hours from an index on as steps; each hour keeps its mean."""
-        steps = self._steps.shape[1]
-        if steps == 1:
-            return hours
-        shape = self._shape(index)
-        clock_hours = self._past.clock_hour[index : index + len(hours)]
-        return np.maximum(hours[:, None] + shape[clock_hours], 0.0).ravel()
-
-    def _shape(self, index: int) -> Floats:
-        first = max(0, index - LEVEL_DAYS * DAY)
-        rows = self._steps[first:index]
-        rows = rows - rows.mean(axis=1, keepdims=True)  # an hour with a gap has no mean, and drops out
-        hours = self._past.clock_hour[first : first + len(rows)]
-        whole = ~np.isnan(rows[:, 0])
-        shape = np.zeros((DAY, rows.shape[1]))
-        for hour in range(DAY):
-            chosen = rows[whole & (hours == hour)]
-            if len(chosen):
-                shape[hour] = chosen.mean(axis=0)
-        return shape
+    :param by_hour: the past's steps, see ``Series.by_hour``.
+    """
+    if by_hour.shape[1] == 1:
+        return hours
+    first = max(0, index - LEVEL_DAYS * DAY)
+    rows = by_hour[first:index]
+    rows = rows - rows.mean(axis=1, keepdims=True)  # an hour with a gap has no mean, and drops out
+    whole = ~np.isnan(rows[:, 0])
+    shape = np.zeros((DAY, rows.shape[1]))
+    for hour in range(DAY):
+        chosen = rows[whole & (past.clock_hour[first : first + len(rows)] == hour)]
+        if len(chosen):
+            shape[hour] = chosen.mean(axis=0)
+    return np.maximum(hours[:, None] + shape[past.clock_hour[index : index + len(hours)]], 0.0).ravel()

@@ -6,8 +6,8 @@ days to learn an hour from: so the sums of each clock hour (X'X and X'y) are mix
 gathered block by block, so that another week costs a week.
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,9 +27,10 @@ from lowtide.grid.forecast.features import (
     HourlyPast,
     Integers,
     Series,
-    WithinHour,
+    spread,
 )
 from lowtide.grid.forecast.uncertainty import LeadErrors, past_errors_before
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.timeutil import as_utc
 
 SEASON_MEAN = 0.65
@@ -49,11 +50,11 @@ _PENALTY = 20.0
 _PENALTY_OF_CONSTANT = 1e-3
 _NEIGHBOURHOOD_H = 1.5
 _ALL_HOURS = 0.05
-_ANCHORS = (
-    (35, Anchor(days=7, lags=24)),
-    (42, Anchor(days=14, lags=24)),
-    (90, Anchor(days=28, lags=48)),
+_APART_H = np.abs(np.arange(DAY)[:, None] - np.arange(DAY))
+_NEIGHBOURS: Floats = _ALL_HOURS + (1.0 - _ALL_HOURS) * np.exp(
+    -0.5 * (np.minimum(_APART_H, DAY - _APART_H) / _NEIGHBOURHOOD_H) ** 2
 )
+_ANCHORS = ((35, Anchor(days=7, lags=24)), (42, Anchor(days=14, lags=24)), (90, Anchor(days=28, lags=48)))
 """From so many known days on, a regression takes part: several usual days err differently, and their mean errs less."""
 _SEASON_DAYS = 300
 _PERSISTENCE_DAYS = 30.0
@@ -111,7 +112,7 @@ class RidgeFit:
     def sums(self, index: int) -> Floats | None:
         """Return the sums of all hours whose leads had ended by an index, by clock hour; None where they are too few."""
         past = self._past
-        begin = past.begin(index) + min(self._anchor.days, _MOST_DAYS_LEFT_OUT) * DAY
+        begin = past.first_known + min(self._anchor.days, _MOST_DAYS_LEFT_OUT) * DAY
         end = index - FITTED_HOURS + 1
         first_block = -(-(begin + past.first_hour) // _BLOCK) * _BLOCK - past.first_hour
         last_block = (end + past.first_hour) // _BLOCK * _BLOCK - past.first_hour
@@ -156,8 +157,7 @@ def persistence_forecast(past: HourlyPast, index: int) -> Floats:
     return forecast
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ridge:
+class Ridge(NamedTuple):
     """Fitted weights by clock hour, an array of (24, columns, leads)."""
 
     anchor: Anchor
@@ -188,30 +188,14 @@ def solve_ridge(anchor: Anchor, sums: Floats, variance: float, *, season: bool) 
     weights = np.linalg.solve(mixed[:, :, :count] + np.diag(penalty), mixed[:, :, count:]).astype(
         np.float64, copy=False
     )
-    return Ridge(anchor=anchor, weights=weights)
+    return Ridge(anchor, weights)
 
 
-def _neighbours() -> Floats:
-    apart = np.abs(np.arange(DAY)[:, None] - np.arange(DAY))
-    apart = np.minimum(apart, DAY - apart)
-    weights: Floats = _ALL_HOURS + (1.0 - _ALL_HOURS) * np.exp(-0.5 * (apart / _NEIGHBOURHOOD_H) ** 2)
-    return weights
-
-
-_NEIGHBOURS = _neighbours()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ensemble:
+class Ensemble(NamedTuple):
     """Regressions fitted at one time; the share of the persistence forecast, 1 without regressions."""
 
     ridges: tuple[Ridge, ...] = ()
     persistence_share: float = 1.0
-
-    @property
-    def method(self) -> str:
-        """The forecast's name for people."""
-        return "ridge" if self.ridges else "mean of the same hour"
 
     def forecast(self, past: HourlyPast, index: int) -> Floats:
         """Return a week of hours from an index on, in g/kWh; where the regressions end, their correction fades."""
@@ -224,57 +208,6 @@ class Ensemble:
         return np.maximum(forecast, 0.0)
 
 
-class Ensembles:
-    """The ensembles of a past, fitted anew every Monday 00:00 UTC."""
-
-    def __init__(self, past: HourlyPast) -> None:
-        self._past = past
-        self._fits = [(least, anchor, RidgeFit(past, anchor)) for least, anchor in _ANCHORS]
-        self._fitted: dict[int, Ensemble] = {}
-
-    def at(self, index: int) -> Ensemble:
-        """Return the ensemble that holds at an index."""
-        monday = last_monday(self._past, index)
-        if monday <= 0:
-            return Ensemble()
-        if monday not in self._fitted:
-            self._fitted[monday] = self._fit(monday)
-        return self._fitted[monday]
-
-    def _fit(self, index: int) -> Ensemble:
-        past = self._past
-        days = past.known_hours(index) / DAY
-        values = past.values[past.begin(index) : index]
-        variance = float(np.nanvar(values)) if days else 0.0
-        if variance == 0.0:
-            return Ensemble()
-        ridges = []
-        for least, anchor, fit in self._fits:
-            sums = fit.sums(index) if days >= least else None
-            if sums is not None:
-                ridges.append(solve_ridge(anchor, sums, variance, season=days >= _SEASON_DAYS))
-        if not ridges:
-            return Ensemble()
-        return Ensemble(
-            ridges=tuple(ridges), persistence_share=min(1.0, max(_LEAST_PERSISTENCE, _PERSISTENCE_DAYS / days))
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryForecast:
-    """Intensities in g/kWh, one for each ``step_s`` from ``start_s`` (UNIX seconds) on: the first holds the time asked for.
-
-    ``issued_at`` is when the last hour ended that the forecast rests on: a history that was not filled gives old forecasts.
-    """
-
-    issued_at: datetime
-    start_s: int
-    step_s: int
-    values: tuple[float, ...]
-    method: str
-    days_of_history: int
-
-
 class HistoryForecaster:
     """Forecasts a series from its own past. Not thread-safe.
 
@@ -282,38 +215,38 @@ class HistoryForecaster:
     was asked before.
 
     :param timezone: the zone's; days and weeks follow its clock.
-    :param history_limit: how far back a forecast may look; None for all that there is.
     """
 
-    def __init__(self, series: Series, timezone: ZoneInfo, *, history_limit: timedelta | None = None) -> None:
+    def __init__(self, series: Series, timezone: ZoneInfo) -> None:
         self._step_s = series.step_s
-        self._past = HourlyPast(series, timezone, history_limit)
-        self._within_hour = WithinHour(series, self._past)
-        self._ensembles = Ensembles(self._past)
+        self._by_hour = series.by_hour
+        self._past = HourlyPast(series, timezone)
+        self._fits = [(least, anchor, RidgeFit(self._past, anchor)) for least, anchor in _ANCHORS]
+        self._ensembles: dict[int, Ensemble] = {}
         self._hours: dict[int, Floats] = {}
         self._errors: dict[int, LeadErrors | None] = {}
 
-    def forecast(self, now: datetime) -> HistoryForecast | None:
-        """Return the week from the interval on that holds ``now``.
+    def forecast(self, now: datetime) -> Prediction | None:
+        """Return the week from the interval on that holds ``now``, at the series' step, without its past errors.
 
-        None where fewer than three days of hours are known of the last four weeks, a clock hour was never seen, or
-        nothing is known of the last week.
+        It was issued when the last hour ended that it rests on: a history that was not filled gives old forecasts. None
+        where fewer than three days of hours are known of the last four weeks, a clock hour was never seen, or nothing is
+        known of the last week.
         """
         now_s = int(as_utc(now).timestamp())
         index = now_s // HOUR_S - self._past.first_hour
         hours = self._hourly(index)
         if hours is None:
             return None
-        steps = self._within_hour.spread(hours, index)
-        skipped = now_s % HOUR_S // self._step_s
+        values = spread(hours, index, self._past, self._by_hour)[now_s % HOUR_S // self._step_s :].tolist()
+        start_s = now_s // self._step_s * self._step_s
+        edges = [start_s + i * self._step_s for i in range(len(values) + 1)]
         known_until = self._past.first_hour + self._past.known_until(index)
-        return HistoryForecast(
+        method = "ridge" if self.ensemble(index).ridges else "mean of the same hour"
+        return Prediction(
+            curve=IntensityCurve(edges, values),
+            source=f"the history ({round(self._past.known_hours(index) / DAY)} days, {method})",
             issued_at=datetime.fromtimestamp(known_until * HOUR_S, UTC),
-            start_s=now_s // self._step_s * self._step_s,
-            step_s=self._step_s,
-            values=tuple(steps[skipped:].tolist()),
-            method=self._ensembles.at(index).method,
-            days_of_history=round(self._past.known_hours(index) / DAY),
         )
 
     def past_errors(self, now: datetime) -> LeadErrors | None:
@@ -330,8 +263,29 @@ class HistoryForecaster:
         if not self._enough(index):
             return None
         if index not in self._hours:
-            self._hours[index] = self._ensembles.at(index).forecast(self._past, index)
+            self._hours[index] = self.ensemble(index).forecast(self._past, index)
         return self._hours[index]
+
+    def ensemble(self, index: int) -> Ensemble:
+        """Return the ensemble that holds at an index; it is fitted anew every Monday 00:00 UTC."""
+        monday = max(0, last_monday(self._past, index))
+        if monday not in self._ensembles:
+            self._ensembles[monday] = self._fit(monday)
+        return self._ensembles[monday]
+
+    def _fit(self, index: int) -> Ensemble:
+        past = self._past
+        days = past.known_hours(index) / DAY
+        variance = float(np.nanvar(past.values[past.first_known : index])) if days else 0.0
+        gathered = [(anchor, fit.sums(index)) for least, anchor, fit in self._fits if variance and days >= least]
+        ridges = [
+            solve_ridge(anchor, sums, variance, season=days >= _SEASON_DAYS)
+            for anchor, sums in gathered
+            if sums is not None
+        ]
+        if not ridges:
+            return Ensemble()
+        return Ensemble(tuple(ridges), min(1.0, max(_LEAST_PERSISTENCE, _PERSISTENCE_DAYS / days)))
 
     def _enough(self, index: int) -> bool:
         past = self._past

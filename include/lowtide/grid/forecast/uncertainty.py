@@ -1,17 +1,17 @@
 """How wrong forecasts were in the last weeks, and the interval that this gives an expected saving."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Lock
+from functools import lru_cache, partial
 
 import numpy as np
 
 from lowtide.errors import LowtideError
-from lowtide.grid.forecast.features import DAY, FORECAST_HOURS, HOUR_S, Flags, Floats, HourlyPast, Integers
+from lowtide.grid.forecast.features import DAY, FORECAST_HOURS, HOUR_S, Floats, HourlyPast, Integers, Series
 from lowtide.grid.history import HistoryStore
-from lowtide.grid.series import IntensityCurve
-from lowtide.records import IntensityKind
+from lowtide.grid.series import IntensityCurve, hour_of
+from lowtide.records import IntensityKind, Reading
+from lowtide.timeutil import as_utc
 
 _DAYS = 56
 _EVERY_HOURS = 3
@@ -29,9 +29,10 @@ _AHEAD = timedelta(hours=72)
 class LeadErrors:
     """What was minus what was expected, in g/kWh, by origin (hours since 1970) and lead in hours; NaN where unknown."""
 
-    def __init__(self, origins: Integers, errors: Floats) -> None:
+    def __init__(self, origins: Integers, errors: Floats, *, fewest: int = _FEWEST) -> None:
         self._origins = origins
         self._errors = errors
+        self._fewest = fewest
 
     def saving_interval_percent(
         self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
@@ -39,22 +40,22 @@ class LeadErrors:
         """Return the 10 % and 90 % quantile of 100 x (1 - block / block from now) with past errors laid over the curve.
 
         Each past forecast's errors move both blocks, so what errs alike in both cancels. None where the curve or the
-        errors do not reach as far, or fewer than 40 forecasts are known.
+        errors do not reach as far, or too few forecasts are known.
         """
         expected_now = curve.mean_over(now_s, now_s + duration_s)
         expected_then = curve.mean_over(start_s, start_s + duration_s)
         if expected_now is None or expected_then is None:
             return None
         origin_s = now_s // HOUR_S * HOUR_S
-        near = self._errors[self._near(int(origin_s // HOUR_S))]
+        apart_h = np.abs(self._origins - int(origin_s // HOUR_S)) % DAY
+        near = self._errors[np.minimum(apart_h, DAY - apart_h) <= _NEAR_HOURS]
         now = expected_now + _block_means(near, now_s - origin_s, duration_s)
         then = expected_then + _block_means(near, start_s - origin_s, duration_s)
-        return _saving_interval_percent(now, then, fewest=_FEWEST)
-
-    def _near(self, hour: int) -> Flags:
-        apart = np.abs(self._origins - hour) % DAY
-        near: Flags = np.minimum(apart, DAY - apart) <= _NEAR_HOURS
-        return near
+        usable = ~np.isnan(now) & ~np.isnan(then) & (now > 0)
+        if usable.sum() < self._fewest:
+            return None
+        low, high = np.quantile(100.0 * (1.0 - np.maximum(then[usable], 0.0) / now[usable]), _QUANTILES)
+        return float(low), float(high)
 
 
 def past_errors_before(past: HourlyPast, index: int, forecast: Callable[[int], Floats | None]) -> LeadErrors | None:
@@ -87,90 +88,40 @@ def _block_means(errors: Floats, begin_s: float, duration_s: float) -> Floats:
     return means
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastForecast:
-    """A forecast as it was known at ``origin_s`` (UNIX seconds), and what the grid then did."""
+def stored_forecast_errors(store: HistoryStore) -> Callable[[datetime], LeadErrors | None]:
+    """Return what says how wrong the provider's forecasts of the four weeks before a time were; None: the store cannot be read.
 
-    origin_s: float
-    forecast: IntensityCurve
-    actual: IntensityCurve
-
-    def error(self, lead_s: float, duration_s: float) -> float:
-        """Return actual minus forecast mean of the block that began ``lead_s`` after the origin, in g/kWh; NaN if unknown."""
-        start_s = self.origin_s + lead_s
-        forecast = self.forecast.mean_over(start_s, start_s + duration_s)
-        actual = self.actual.mean_over(start_s, start_s + duration_s)
-        return np.nan if forecast is None or actual is None else actual - forecast
+    Of each day it is the forecast as it was known at the hour of the day that is asked about.
+    """
+    # reading four weeks takes a good part of a second; jobs ask many times an hour
+    errors_before = lru_cache(maxsize=1)(partial(_errors_before, store))
+    return lambda now: errors_before(hour_of(as_utc(now)).astimezone(store.timezone))
 
 
-@dataclass(frozen=True, slots=True)
-class PastForecasts:
-    """Forecasts of the same kind and of the same hour of day, and how well they kept a saving that they promised."""
-
-    forecasts: Sequence[PastForecast]
-
-    def saving_interval_percent(
-        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
-    ) -> tuple[float, float] | None:
-        """Return the 10 % and 90 % quantile of the saving of a block against starting now, in percent.
-
-        Both blocks' errors come from the same past forecast: a level that was too high for one was too high for the other.
-        None where the curve does not cover both blocks, or too few past forecasts do.
-        """
-        now = curve.mean_over(now_s, now_s + duration_s)
-        block = curve.mean_over(start_s, start_s + duration_s)
-        if now is None or block is None:
-            return None
-        lead_s = start_s - now_s
-        early = np.array([past.error(0.0, duration_s) for past in self.forecasts])
-        late = np.array([past.error(lead_s, duration_s) for past in self.forecasts])
-        return _saving_interval_percent(now + early, block + late, fewest=LEAST_FORECASTS)
-
-
-def _saving_interval_percent(now: Floats, then: Floats, *, fewest: int) -> tuple[float, float] | None:
-    """Return the 10 % and 90 % quantile of 100 x (1 - then / now); None where fewer than ``fewest`` pairs are known."""
-    usable = ~np.isnan(now) & ~np.isnan(then) & (now > 0)
-    if usable.sum() < fewest:
+def _errors_before(store: HistoryStore, hour: datetime) -> LeadErrors | None:
+    origins = [hour - timedelta(days=day) for day in range(1, DAYS + 1)]
+    try:
+        errors = np.stack([_errors_of(store, origin) for origin in origins])
+    except LowtideError:
         return None
-    low, high = np.quantile(100.0 * (1.0 - np.maximum(then[usable], 0.0) / now[usable]), _QUANTILES)
-    return float(low), float(high)
+    hours = np.array([origin.timestamp() // HOUR_S for origin in origins], dtype=np.int64)
+    return LeadErrors(hours, errors, fewest=LEAST_FORECASTS)
 
 
-class StoredForecasts:
-    """The provider's forecasts of the last four weeks, each as it was known at the hour of day that is asked about."""
+def _errors_of(store: HistoryStore, origin: datetime) -> Floats:
+    """Return actual minus forecast of each hour from an origin on, in g/kWh; NaN where either is unknown."""
+    end = origin + _AHEAD
+    forecast = [r for r in store.known(origin, end, origin) if r.kind is IntensityKind.FORECAST]
+    actual = [r for r in store.known(origin, end) if r.kind is not IntensityKind.FORECAST]
+    first_hour = int(origin.timestamp()) // HOUR_S
+    return _hours_from(first_hour, actual) - _hours_from(first_hour, forecast)
 
-    def __init__(self, store: HistoryStore) -> None:
-        self._store = store
-        self._lock = Lock()
-        self._hour: datetime | None = None
-        self._found = PastForecasts(())
 
-    def saving_interval_percent(
-        self, curve: IntensityCurve, now_s: float, start_s: float, duration_s: float
-    ) -> tuple[float, float] | None:
-        """See ``lowtide.grid.outlook.PastErrors``; None also where the store cannot be read."""
-        hour = datetime.fromtimestamp(now_s // 3600 * 3600, tz=self._store.timezone)
-        with self._lock:
-            if self._hour != hour:  # reading four weeks takes a good part of a second; jobs ask many times an hour
-                self._hour, self._found = hour, PastForecasts(self._forecasts(hour))
-            found = self._found
-        return found.saving_interval_percent(curve, now_s, start_s, duration_s)
-
-    def _forecasts(self, hour: datetime) -> list[PastForecast]:
-        origins = (hour - timedelta(days=day) for day in range(1, DAYS + 1))
-        try:
-            return [past for origin in origins if (past := self._forecast_of(origin)) is not None]
-        except LowtideError:
-            return []
-
-    def _forecast_of(self, origin: datetime) -> PastForecast | None:
-        end = origin + _AHEAD
-        forecast = [r for r in self._store.known_at(origin, end, origin) if r.kind is IntensityKind.FORECAST]
-        actual = [r for r in self._store.known_now(origin, end) if r.kind is not IntensityKind.FORECAST]
-        if not forecast or not actual:
-            return None
-        return PastForecast(
-            origin_s=origin.timestamp(),
-            forecast=IntensityCurve.from_readings(forecast),
-            actual=IntensityCurve.from_readings(actual),
-        )
+def _hours_from(first_hour: int, readings: Sequence[Reading]) -> Floats:
+    hours = np.full(_AHEAD // timedelta(hours=1), np.nan)
+    if readings:
+        begin, means = Series.from_readings(readings).hourly()
+        index = first_hour - begin + np.arange(len(hours))
+        inside = (index >= 0) & (index < len(means))
+        hours[inside] = means[index[inside]]
+    return hours

@@ -19,27 +19,16 @@ from itertools import pairwise
 from typing import Any, ClassVar, Final
 
 from lowtide.config.zones import Zone
-from lowtide.errors import ConfigurationError, InvalidAnswer
+from lowtide.errors import ConfigurationError
 from lowtide.grid.http import Request
-from lowtide.grid.providers.base import (
-    SHOWN,
-    HttpProvider,
-    as_forecast,
-    as_list,
-    as_mapping,
-    as_moment,
-    as_number,
-    checked,
-    decode_json,
-)
+from lowtide.grid.providers.base import HttpProvider, Point
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 _NULL: Final = -1
 _HOUR = timedelta(hours=1)
 _LOOK_BACK = timedelta(hours=3)
 """Far enough for the newest value of a provider that is two hours late."""
-_ABSURD_GCO2EQ_PER_KWH: Final = 2_000.0
 _FACTORS = {SignalType.MARGINAL: EmissionFactorType.DIRECT, SignalType.AVERAGE: EmissionFactorType.LIFECYCLE}
 
 
@@ -54,23 +43,11 @@ class CarbonAwareSdkProvider(HttpProvider):
     resolution: ClassVar[timedelta] = _HOUR
     max_range: ClassVar[timedelta] = timedelta(days=7)
 
-    def __init__(
-        self,
-        *,
-        region: str | None = None,
-        factor_type: EmissionFactorType | None = None,
-        signal_type: SignalType | None = None,
-    ) -> None:
+    def __init__(self, *, signal_type: SignalType | None = None, **wanted: Any) -> None:
         self._signal_type = signal_type
         self.signal_type = signal_type or SignalType.AVERAGE
-        self.emission_factor_type = factor_type or _FACTORS[self.signal_type]
-        super().__init__(region=region, factor_type=factor_type, signal_type=signal_type)
-
-    @classmethod
-    def covers(cls, zone: Zone) -> bool:
-        """Return True: the SDK's own provider decides."""
-        del zone
-        return True
+        self.emission_factor_type = wanted.get("factor_type") or _FACTORS[self.signal_type]
+        super().__init__(signal_type=signal_type, **wanted)
 
     def check(self, zone: Zone) -> None:
         """Refuse a configuration that leaves open which location is meant, or what the figures mean."""
@@ -92,7 +69,7 @@ class CarbonAwareSdkProvider(HttpProvider):
     def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
         """Return the request for a span."""
         del zone
-        span = {"time": format_moment(start), "toTime": format_moment(end)}
+        span = {"time": format_time(start), "toTime": format_time(end)}
         return Request(path="/emissions/bylocation", params={"location": str(self.region), **span})
 
     def forecast_request(self, zone: Zone, now: datetime) -> Request:
@@ -102,48 +79,40 @@ class CarbonAwareSdkProvider(HttpProvider):
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
         """Return the emissions; the rules are at the head of this file."""
-        rows = [as_mapping(row, self.name, "an emission") for row in self._list(body)]
-        for row in rows:
-            self._refuse_other_location(row)
-        starts = [as_moment(_get(row, "time"), self.name) for row in rows]
-        length = _shortest_step(starts)
-        found = zip(starts, (_get(row, "rating") for row in rows), strict=True)
-        readings = [self._point(zone, start, length, value, IntensityKind.ESTIMATED) for start, value in found]
-        return checked((r for r in readings if r is not None), self.name, zone.key)
+        rows = [self._here(row, "an emission") for row in self._rows(body)]
+        starts = [self._time(_get(row, "time")) for row in rows]
+        length = min([_HOUR, *(later - earlier for earlier, later in pairwise(sorted(set(starts))))])
+        values = [_intensity(_get(row, "rating")) for row in rows]
+        found = zip(starts, values, strict=True)
+        return self._readings(zone, [(start, length, value, IntensityKind.ESTIMATED) for start, value in found])
 
     def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
         """Return what of the first forecast lies ahead."""
-        rows = self._list(body)
-        forecast = as_mapping(rows[0] if rows else None, self.name, "a forecast")
-        self._refuse_other_location(forecast)
-        points = as_list(_get(forecast, "forecastData"), self.name, "forecast values")
-        readings = [self._forecast_point(zone, as_mapping(point, self.name, "a value")) for point in points]
-        values = checked((r for r in readings if r is not None), self.name, zone.key)
-        return as_forecast(values, as_moment(_get(forecast, "generatedAt"), self.name), now)
+        rows = self._rows(body)
+        forecast = self._here(rows[0] if rows else None, "a forecast")
+        points = self._list(_get(forecast, "forecastData"), "forecast values")
+        readings = self._readings(zone, [self._forecast_point(point) for point in points])
+        return self._forecast(readings, self._time(_get(forecast, "generatedAt")), now)
 
-    def _list(self, body: bytes) -> list[Any]:
-        answer = decode_json(body, self.name)
-        detail = (_get(answer, "detail") or _get(answer, "title")) if isinstance(answer, dict) else None
-        if detail:
-            raise InvalidAnswer(f"{self.name} answered with an error: {str(detail)[:120]!r}")
-        return as_list(answer, self.name, "emissions")
+    def _rows(self, body: bytes) -> list[Any]:
+        answer = self._decoded(body)
+        if isinstance(answer, dict):
+            self._refuse_error(_get(answer, "detail") or _get(answer, "title"))
+        return self._list(answer, "emissions")
 
-    def _refuse_other_location(self, row: Mapping[str, Any]) -> None:
-        location = _get(row, "location")
-        if not isinstance(location, str) or location.casefold() != str(self.region).casefold():
-            raise InvalidAnswer(f"{self.name} answered for location {str(location)[:SHOWN]!r}, not {self.region!r}")
+    def _here(self, value: Any, what: str) -> Mapping[str, Any]:
+        """Return a row that names the location that was asked for, in whatever case."""
+        row = self._mapping(value, what)
+        self._refuse_other("location", str(_get(row, "location")).casefold(), str(self.region).casefold())
+        return row
 
-    def _forecast_point(self, zone: Zone, point: Mapping[str, Any]) -> Reading | None:
-        minutes = as_number(_get(point, "duration"), self.name, 24 * 60, "minutes")
+    def _forecast_point(self, value: Any) -> Point:
+        point = self._mapping(value, "a value")
+        minutes = self._number(_get(point, "duration"), 24 * 60, "minutes")
         if minutes < 1:
-            raise InvalidAnswer(f"{self.name} answered with a forecast value that lasts {minutes:g} minutes")
-        start = as_moment(_get(point, "timestamp"), self.name)
-        return self._point(zone, start, timedelta(minutes=minutes), _get(point, "value"), IntensityKind.FORECAST)
-
-    def _point(self, zone: Zone, start: datetime, length: timedelta, value: Any, kind: IntensityKind) -> Reading | None:
-        if value is None or (value == _NULL and not isinstance(value, bool)):
-            return None
-        return self.reading(zone, start, length, as_number(value, self.name, _ABSURD_GCO2EQ_PER_KWH), kind)
+            raise self._refusal(f"with a forecast value that lasts {minutes:g} minutes")
+        start, intensity = self._time(_get(point, "timestamp")), _intensity(_get(point, "value"))
+        return start, timedelta(minutes=minutes), intensity, IntensityKind.FORECAST
 
 
 def _get(row: Mapping[str, Any], name: str) -> Any:
@@ -151,6 +120,5 @@ def _get(row: Mapping[str, Any], name: str) -> Any:
     return row.get(name, row.get(name[0].upper() + name[1:]))
 
 
-def _shortest_step(starts: list[datetime]) -> timedelta:
-    steps = [later - earlier for earlier, later in pairwise(sorted(set(starts)))]
-    return min([*steps, _HOUR])
+def _intensity(value: Any) -> Any:
+    return None if value == _NULL else value

@@ -13,20 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from lowtide.config.zones import Zone
-from lowtide.errors import InvalidAnswer
 from lowtide.grid.http import Request
-from lowtide.grid.providers.base import (
-    SHOWN,
-    HttpProvider,
-    as_forecast,
-    as_list,
-    as_mapping,
-    as_moment,
-    as_number,
-    checked,
-    decode_json,
-    refuse_wrong_zone,
-)
+from lowtide.grid.providers.base import SHOWN, HttpProvider, Point
 from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc
 
@@ -35,8 +23,6 @@ _GRANULARITIES: Final = {
     "15_minutes": timedelta(minutes=15),
     "hourly": timedelta(hours=1),
 }
-_ABSURD_GCO2EQ_PER_KWH: Final = 2_000.0
-"""Beyond lignite's lifecycle factor with a wide margin."""
 _SERIES: Final = ("history", "data", "forecast")
 
 
@@ -46,29 +32,14 @@ class ElectricityMapsProvider(HttpProvider):
     name: ClassVar[str] = "electricity_maps"
     signal_type: SignalType = SignalType.AVERAGE
     emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
+    gives_both_factor_types: ClassVar[bool] = True
     base_url: ClassVar[str | None] = "https://api.electricitymaps.com"
     token_header: ClassVar[str | None] = "auth-token"  # noqa: S105 the header's name
     needs_key: ClassVar[bool] = True
     max_age: ClassVar[timedelta] = timedelta(hours=3)
     resolution: ClassVar[timedelta] = timedelta(hours=1)
     max_range: ClassVar[timedelta] = timedelta(days=10)
-
-    def __init__(
-        self,
-        *,
-        region: str | None = None,
-        factor_type: EmissionFactorType | None = None,
-        signal_type: SignalType | None = None,
-    ) -> None:
-        self.emission_factor_type = factor_type or EmissionFactorType.LIFECYCLE
-        super().__init__(region=region, factor_type=factor_type, signal_type=signal_type)
-        self._granted: frozenset[str] | None = None
-
-    @classmethod
-    def covers(cls, zone: Zone) -> bool:
-        """Return True: the keys of the zone table are theirs; what a token may use is another question."""
-        del zone
-        return True
+    _granted: frozenset[str] | None = None
 
     def current_request(self, zone: Zone, now: datetime) -> Request:
         """Return the request for the latest interval."""
@@ -89,66 +60,50 @@ class ElectricityMapsProvider(HttpProvider):
             return None
         return self._request("forecast", zone, {"horizonHours": "48"})
 
-    def access_request(self) -> Request:
-        """Return the request for the zones; with a token each says what it may use."""
-        return Request(path="/v3/zones")
+    def access_request(self) -> Request | None:
+        """Return the request for the zones, once; with a token each says what it may use."""
+        return Request(path="/v3/zones") if self._granted is None else None
 
     def grant(self, body: bytes, zone: Zone) -> None:
         """Take note of what the token may use in a zone; nothing where the zone is not listed or says nothing."""
-        answer = as_mapping(decode_json(body, self.name), self.name, "zones")
-        row = as_mapping(answer.get("zones", answer), self.name, "zones").get(zone.key)
+        answer = self._answer(body)
+        row = self._mapping(answer.get("zones", answer), "zones").get(zone.key)
         access = row.get("access") if isinstance(row, dict) else None
         self._granted = frozenset(str(name) for name in access) if isinstance(access, list) else frozenset()
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
         """Return the intervals of a latest, history or past-range answer; the rules are at the head of this file."""
-        return self._parsed(self._answer(body, zone), zone)
+        return self._parsed(self._answer(body), zone)
 
     def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
         """Return what of a forecast answer lies ahead; ``updatedAt`` is when it was issued, ``now`` where it is missing."""
-        answer = self._answer(body, zone)
-        as_list(answer.get("forecast"), self.name, "forecast hours")
-        issued_at = as_moment(answer["updatedAt"], self.name) if answer.get("updatedAt") else now
-        return as_forecast(self._parsed(answer, zone), issued_at, now)
+        answer = self._answer(body)
+        readings = self._parsed(answer, zone)
+        issued_at = self._time(answer["updatedAt"]) if answer.get("updatedAt") else now
+        return self._forecast(readings, issued_at, now)
 
     def _request(self, endpoint: str, zone: Zone, params: Mapping[str, str] | None = None) -> Request:
         fixed = {"zone": zone.key, "disableCallerLookup": "true", "emissionFactorType": self.emission_factor_type.value}
         return Request(path=f"/v3/carbon-intensity/{endpoint}", params={**fixed, **(params or {})})
 
-    def _answer(self, body: bytes, zone: Zone) -> Mapping[str, Any]:
-        answer = as_mapping(decode_json(body, self.name), self.name, "something")
-        message = answer.get("error") or answer.get("message")
-        if message:
-            raise InvalidAnswer(f"{self.name} answered with an error: {str(message)[:120]!r}")
-        refuse_wrong_zone(answer.get("zone"), zone.key, self.name)
-        return answer
-
     def _parsed(self, answer: Mapping[str, Any], zone: Zone) -> tuple[Reading, ...]:
+        self._refuse_error(answer.get("error") or answer.get("message"))
+        self._refuse_other("zone", answer.get("zone"), zone.key)
         name = next((key for key in _SERIES if key in answer), None)
-        points = [answer] if name is None else as_list(answer[name], self.name, "hours")
+        points = [answer] if name is None else self._list(answer[name], "hours")
         length = self._length(answer.get("temporalGranularity"))
-        readings = [self._point(point, zone, length, forecast=name == "forecast") for point in points]
-        return checked((r for r in readings if r is not None), self.name, zone.key)
+        return self._readings(zone, [self._point(point, zone, length, forecast=name == "forecast") for point in points])
 
-    def _point(self, point: Any, zone: Zone, length: timedelta, *, forecast: bool) -> Reading | None:
-        point = as_mapping(point, self.name, "an hour")
-        refuse_wrong_zone(point.get("zone", zone.key), zone.key, self.name)
-        factors = point.get("emissionFactorType", self.emission_factor_type.value)
-        if factors != self.emission_factor_type.value:
-            raise InvalidAnswer(
-                f"{self.name} answered with {str(factors)[:SHOWN]!r} factors, but {self.emission_factor_type.value} ones were asked for"
-            )
-        start, value = as_moment(point.get("datetime"), self.name), point.get("carbonIntensity")
-        if value is None:
-            return None
+    def _point(self, point: Any, zone: Zone, length: timedelta, *, forecast: bool) -> Point:
+        point, factors = self._mapping(point, "an hour"), self.emission_factor_type.value
+        self._refuse_other("zone", point.get("zone", zone.key), zone.key)
+        self._refuse_other("emission factors", point.get("emissionFactorType", factors), factors)
         kind = IntensityKind.MEASURED if point.get("isEstimated") is False else IntensityKind.ESTIMATED
         kind = IntensityKind.FORECAST if forecast else kind
-        return self.reading(zone, start, length, as_number(value, self.name, _ABSURD_GCO2EQ_PER_KWH), kind)
+        return self._time(point.get("datetime")), length, point.get("carbonIntensity"), kind
 
     def _length(self, granularity: Any) -> timedelta:
         length = _GRANULARITIES.get(str(granularity or "hourly"))
         if length is None:
-            raise InvalidAnswer(
-                f"{self.name} answered in steps of {str(granularity)[:SHOWN]!r}; an hour at most was expected"
-            )
+            raise self._refusal(f"in steps of {str(granularity)[:SHOWN]!r}; an hour at most was expected")
         return length

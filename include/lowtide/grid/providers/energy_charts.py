@@ -9,6 +9,7 @@ Rules beside those in docs/providers.md:
 - the answer does not name its country, so a wrong one cannot be noticed; an unknown country is a status 400.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, ClassVar, Final
@@ -16,24 +17,13 @@ from typing import Any, ClassVar, Final
 from lowtide.config.zones import Zone
 from lowtide.errors import InvalidAnswer
 from lowtide.grid.http import Request
-from lowtide.grid.providers.base import (
-    SHOWN,
-    HttpProvider,
-    as_forecast,
-    as_list,
-    as_mapping,
-    as_number,
-    checked,
-    decode_json,
-)
-from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
+from lowtide.grid.providers.base import SHOWN, HttpProvider, Point
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc
 
 _STEPS_S: Final = (900, 1800, 3600)
 _LAST_UNIX_SECOND: Final = 4_102_444_800
 """The year 2100: what lies beyond is not a time but a value in another column's place."""
-_ABSURD_GCO2EQ_PER_KWH: Final = 2_000.0
-"""Beyond lignite's lifecycle factor with a wide margin."""
 
 
 class EnergyChartsProvider(HttpProvider):
@@ -47,19 +37,10 @@ class EnergyChartsProvider(HttpProvider):
     resolution: ClassVar[timedelta] = timedelta(minutes=15)
     max_range: ClassVar[timedelta] = timedelta(days=14)
 
-    @classmethod
-    def covers(cls, zone: Zone) -> bool:
-        """Return whether a source that was read shows the country."""
-        return zone.energy_charts is not None
-
     def current_request(self, zone: Zone, now: datetime) -> Request:
         """Return the request without a span: the present day, measured until lately and forecast from there."""
         del now
         return Request(path="/co2eq", params={"country": str(zone.energy_charts)})
-
-    def forecast_request(self, zone: Zone, now: datetime) -> Request:
-        """Return the same request: its answer holds the forecast as well."""
-        return self.current_request(zone, now)
 
     def range_request(self, zone: Zone, start: datetime, end: datetime) -> Request:
         """Return the request for a span."""
@@ -68,33 +49,25 @@ class EnergyChartsProvider(HttpProvider):
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
         """Return the answer's intervals; the rules are at the head of this file."""
-        answer = as_mapping(decode_json(body, self.name), self.name, "something")
-        seconds = [_second(value) for value in as_list(answer.get("unix_seconds"), self.name, "times")]
+        answer = self._answer(body)
+        seconds = [_second(value) for value in self._list(answer.get("unix_seconds"), "times")]
         measured = self._column(answer, "co2eq", len(seconds))
         forecast = self._column(answer, "co2eq_forecast", len(seconds))
         step = _step(seconds)
-        found = zip(seconds, measured, forecast, strict=True)
-        readings = (self._interval(zone, second, step, values) for second, *values in found)
-        return checked((r for r in readings if r is not None), self.name, zone.key)
+        return self._readings(zone, (_interval(step, *row) for row in zip(seconds, measured, forecast, strict=True)))
 
-    def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
-        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` is taken."""
-        return as_forecast(self.parse(body, zone), now, now)
-
-    def _column(self, answer: Any, name: str, length: int) -> list[Any]:
-        column = as_list(answer.get(name), self.name, f"'{name}'")
+    def _column(self, answer: Mapping[str, Any], name: str, length: int) -> list[Any]:
+        column = self._list(answer.get(name), f"'{name}'")
         if len(column) != length:
-            raise InvalidAnswer(f"{self.name} answered with {len(column)} values of {name} for {length} times")
+            raise self._refusal(f"with {len(column)} values of {name} for {length} times")
         return column
 
-    def _interval(self, zone: Zone, second: int, step: timedelta, values: list[Any]) -> Reading | None:
-        measured, forecast = values
-        value = forecast if measured is None else measured
-        if value is None:
-            return None
-        kind = IntensityKind.FORECAST if measured is None else IntensityKind.ESTIMATED
-        start = datetime.fromtimestamp(second, UTC)
-        return self.reading(zone, start, step, as_number(value, self.name, _ABSURD_GCO2EQ_PER_KWH), kind)
+
+def _interval(step: timedelta, second: int, measured: Any, forecast: Any) -> Point:
+    start = datetime.fromtimestamp(second, UTC)
+    if measured is None:
+        return start, step, forecast, IntensityKind.FORECAST
+    return start, step, measured, IntensityKind.ESTIMATED
 
 
 def _second(value: Any) -> int:

@@ -10,28 +10,18 @@ Rules beside those in docs/providers.md:
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from lowtide.config.zones import Zone
-from lowtide.errors import ConfigurationError, InvalidAnswer
+from lowtide.errors import ConfigurationError
 from lowtide.grid.http import Request
-from lowtide.grid.providers.base import (
-    SHOWN,
-    HttpProvider,
-    as_forecast,
-    as_mapping,
-    as_moment,
-    as_number,
-    checked,
-    decode_json,
-)
-from lowtide.records import EmissionFactorType, Forecast, IntensityKind, Reading, SignalType
+from lowtide.grid.providers.base import SHOWN, HttpProvider, Point
+from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.timeutil import as_utc
 
 _HALF_HOUR = timedelta(minutes=30)
-_ABSURD_GCO2EQ_PER_KWH: Final = 1_000.0
-"""Coal, the dirtiest fuel burnt for power in Great Britain, has a direct factor below this, so no mix of fuels exceeds it."""
 _OUTWARD = re.compile(r"[A-Z]{1,2}[0-9][A-Z0-9]?")
 _REGIONS = 17
 
@@ -49,22 +39,14 @@ class NesoProvider(HttpProvider):
     max_age: ClassVar[timedelta] = timedelta(hours=2)
     resolution: ClassVar[timedelta] = _HALF_HOUR
     max_range: ClassVar[timedelta] = timedelta(days=14)
+    absurd_above_gco2eq_per_kwh: ClassVar[float] = 1_000.0
+    """Coal, the dirtiest fuel burnt for power in Great Britain, has a direct factor below this, so no mix of fuels exceeds it."""
 
-    @classmethod
-    def covers(cls, zone: Zone) -> bool:
-        """Return whether the zone is Great Britain."""
-        return zone.neso is not None
-
-    def check(self, zone: Zone) -> None:
-        """Refuse another zone, and a region that is neither a number from 1 to 17 nor an outward postcode."""
-        region, self.region = self.region, None
-        try:
-            super().check(zone)
-        finally:
-            self.region = region
-        if region is not None and not self._is_number() and not _OUTWARD.fullmatch(region.upper()):
+    def _check_region(self, zone: Zone) -> None:
+        del zone
+        if self.region is not None and not self._is_number() and not _OUTWARD.fullmatch(self.region.upper()):
             raise ConfigurationError(
-                f"grid.region is {region[:SHOWN]!r}, which neso does not know; write a number from 1 to {_REGIONS}"
+                f"grid.region is {self.region[:SHOWN]!r}, which neso does not know; write a number from 1 to {_REGIONS}"
                 " (13 = London), or the outward half of a postcode such as 'SW1'"
             )
 
@@ -85,49 +67,37 @@ class NesoProvider(HttpProvider):
 
     def parse(self, body: bytes, zone: Zone) -> tuple[Reading, ...]:
         """Return the answer's half-hours; the rules are at the head of this file."""
-        readings = [self._half_hour(slot, zone) for slot in self._slots(decode_json(body, self.name))]
-        return checked((r for r in readings if r is not None), self.name, zone.key)
+        return self._readings(zone, [self._half_hour(slot) for slot in self._slots(self._answer(body))])
 
-    def parse_forecast(self, body: bytes, zone: Zone, now: datetime) -> Forecast:
-        """Return what of the answer lies ahead; the API does not say when it was issued, so ``now`` is taken."""
-        return as_forecast(self.parse(body, zone), now, now)
-
-    def _half_hour(self, slot: Any, zone: Zone) -> Reading | None:
-        slot = as_mapping(slot, self.name, "a half-hour")
-        intensity = as_mapping(slot.get("intensity"), self.name, "an intensity")
+    def _half_hour(self, slot: Any) -> Point:
+        slot = self._mapping(slot, "a half-hour")
+        intensity = self._mapping(slot.get("intensity"), "an intensity")
         actual, forecast = intensity.get("actual"), intensity.get("forecast")
-        value = forecast if actual is None else actual
-        start, end = as_moment(slot.get("from"), self.name), as_moment(slot.get("to"), self.name)
+        start, end = self._time(slot.get("from")), self._time(slot.get("to"))
         if end - start != _HALF_HOUR:
-            raise InvalidAnswer(
-                f"{self.name} answered with an interval from {start} to {end}; it should be half an hour"
-            )
-        if value is None:
-            return None
-        kind = IntensityKind.FORECAST if actual is None else IntensityKind.ESTIMATED
-        return self.reading(zone, start, _HALF_HOUR, as_number(value, self.name, _ABSURD_GCO2EQ_PER_KWH), kind)
+            raise self._refusal(f"with an interval from {start} to {end}; it should be half an hour")
+        if actual is None:
+            return start, _HALF_HOUR, forecast, IntensityKind.FORECAST
+        return start, _HALF_HOUR, actual, IntensityKind.ESTIMATED
 
-    def _slots(self, answer: Any) -> list[Any]:
+    def _slots(self, answer: Mapping[str, Any]) -> list[Any]:
         """Return the half-hours of the list form, the object form, or an object that is one half-hour itself."""
-        answer = as_mapping(answer, self.name, "something")
         if isinstance(answer.get("error"), dict):
-            raise InvalidAnswer(f"neso answered with an error: {str(answer['error'].get('message'))[:120]!r}")
+            self._refuse_error(str(answer["error"].get("message")))
         data = answer.get("data")
         if isinstance(data, dict):  # the object form; the documentation prints a list where the service sends this
             data = data["data"] if "data" in data and "regionid" not in data else [data]
-        if not isinstance(data, list):
-            raise InvalidAnswer("neso answered without a list of half-hours under 'data'")
+        slots = self._list(data, "half-hours under 'data'")
         if self.region is not None:
-            return [slot for region in data for slot in self._slots_of_region(region)]
-        if any(isinstance(slot, dict) and "regionid" in slot for slot in data):
-            raise InvalidAnswer("neso answered for one region, but the national signal was asked for")
-        return data
+            return [slot for region in slots for slot in self._slots_of_region(region, self.region)]
+        if any(isinstance(slot, dict) and "regionid" in slot for slot in slots):
+            raise self._refusal("for one region, but the national signal was asked for")
+        return slots
 
-    def _slots_of_region(self, region: Any) -> list[Any]:
-        region = as_mapping(region, self.name, "a region")
+    def _slots_of_region(self, answered: Any, asked: str) -> list[Any]:
+        region = self._mapping(answered, "a region")
         key = "regionid" if self._is_number() else "postcode"
-        if str(region.get(key)).upper() != str(self.region).upper():
-            raise InvalidAnswer(f"neso answered for {key} {str(region.get(key))[:SHOWN]!r}, not {self.region!r}")
+        self._refuse_other(key, str(region.get(key)).upper(), asked.upper())
         slots = region.get("data")
         return slots if isinstance(slots, list) else [slots]
 

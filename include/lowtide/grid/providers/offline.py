@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lowtide.config.loader import PROJECT_ROOT
 from lowtide.config.schema import GridConfig
@@ -25,7 +25,7 @@ from lowtide.config.zones import Zone, find_zone
 from lowtide.errors import ArtifactError, ConfigurationError
 from lowtide.grid.series import whole_hours
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
-from lowtide.timeutil import as_utc, format_moment
+from lowtide.timeutil import format_time
 
 TIMESTAMP = "timestamp"
 INTENSITY = "carbon_intensity_gco2eq_per_kwh"
@@ -34,8 +34,6 @@ _PROFILES = Path(__file__).with_name("profiles.json")
 _HOUR = timedelta(hours=1)
 _SATURDAY = 5
 
-Curves = tuple[tuple[float, ...], ...]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
@@ -43,8 +41,8 @@ class Profile:
 
     source: str
     mean_gco2eq_per_kwh: float
-    weekday: Curves
-    weekend: Curves
+    weekday: list[list[float]]
+    weekend: list[list[float]]
 
     def intensity_gco2eq_per_kwh(self, local: datetime) -> float:
         """Return the typical lifecycle intensity of a local clock hour, in g/kWh."""
@@ -56,15 +54,7 @@ class Profile:
 def profiles() -> dict[str, Profile]:
     """Return the profiles by zone key."""
     data = json.loads(_PROFILES.read_text(encoding="utf-8"))
-    return {
-        key: Profile(
-            source=f"profile:{data['fit_year']}",
-            mean_gco2eq_per_kwh=row["mean_gco2eq_per_kwh"],
-            weekday=tuple(tuple(month) for month in row["weekday"]),
-            weekend=tuple(tuple(month) for month in row["weekend"]),
-        )
-        for key, row in data["zones"].items()
-    }
+    return {key: Profile(source=f"profile:{data['fit_year']}", **row) for key, row in data["zones"].items()}
 
 
 def profile_readings(zone: Zone, start: datetime, end: datetime) -> tuple[Reading, ...]:
@@ -72,31 +62,34 @@ def profile_readings(zone: Zone, start: datetime, end: datetime) -> tuple[Readin
     profile = profiles().get(zone.key)
     if profile is None:
         return ()
-    return tuple(_modelled_hour(zone, profile, hour) for hour in whole_hours(start, end))
-
-
-def country_mean_reading(zone: Zone, start: datetime, end: datetime) -> Reading:
-    """Return the country's yearly lifecycle mean over ``[start, end)``: blind to the hour, for want of anything better."""
-    return Reading(
-        zone=zone.key,
-        start=as_utc(start),
-        end=as_utc(end),
-        carbon_intensity_gco2eq_per_kwh=zone.country_mean_gco2eq_per_kwh,
-        source="country_mean",
-        kind=IntensityKind.MODELLED,
-        signal_type=SignalType.AVERAGE,
-        emission_factor_type=EmissionFactorType.LIFECYCLE,
+    return tuple(
+        _reading(zone, hour, _HOUR, profile.intensity_gco2eq_per_kwh(hour.astimezone(zone.timezone)), profile.source)
+        for hour in whole_hours(start, end)
     )
 
 
-def _modelled_hour(zone: Zone, profile: Profile, hour: datetime) -> Reading:
+def country_mean_reading(zone: Zone, start: datetime, end: datetime) -> Reading:
+    """Return the country's yearly lifecycle mean over the whole hours that overlap ``[start, end)``, for want of a better one."""
+    hours = whole_hours(start, end)
+    return _reading(zone, hours[0], len(hours) * _HOUR, zone.country_mean_gco2eq_per_kwh, "country_mean")
+
+
+def _reading(
+    zone: Zone,
+    start: datetime,
+    length: timedelta,
+    intensity_gco2eq_per_kwh: float,
+    source: str,
+    kind: IntensityKind = IntensityKind.MODELLED,
+) -> Reading:
+    """Return a reading with the meaning that all of this file has: average, lifecycle factors."""
     return Reading(
         zone=zone.key,
-        start=hour,
-        end=hour + _HOUR,
-        carbon_intensity_gco2eq_per_kwh=profile.intensity_gco2eq_per_kwh(hour.astimezone(zone.timezone)),
-        source=profile.source,
-        kind=IntensityKind.MODELLED,
+        start=start,
+        end=start + length,
+        carbon_intensity_gco2eq_per_kwh=intensity_gco2eq_per_kwh,
+        source=source,
+        kind=kind,
         signal_type=SignalType.AVERAGE,
         emission_factor_type=EmissionFactorType.LIFECYCLE,
     )
@@ -194,17 +187,21 @@ def _parsed(reader: "csv.DictReader[str]", path: Path) -> Iterable[tuple[datetim
         yield start, value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceReplay:
+class _Local:
+    """What the providers without a network have in common."""
+
+    signal_type: ClassVar[SignalType] = SignalType.AVERAGE
+    emission_factor_type: ClassVar[EmissionFactorType] = EmissionFactorType.LIFECYCLE
+    max_age: ClassVar[timedelta] = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceReplay(_Local):
     """Replays a trace, taken as average lifecycle intensity (the contract of trace files)."""
 
     zone: Zone
     trace: Trace
-    name: str = "replay"
-    signal_type: SignalType = SignalType.AVERAGE
-    emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
-    can_recover: bool = True
-    """A trace's gap ends; a missing profile stays missing."""
+    name: ClassVar[str] = "replay"
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return the trace's intervals that overlap ``[start, end)``; nothing outside it, never wrapped round."""
@@ -224,35 +221,24 @@ class TraceReplay:
         """
         trace = self.trace
         if trace.starts[0] <= time < trace.end:
-            return f"{trace.name} has a gap at {format_moment(time)}"
+            return f"{trace.name} has a gap at {format_time(time)}"
         raise ConfigurationError(
-            f"the replay is at {format_moment(time)}, outside the trace {trace.name} ({format_moment(trace.starts[0])}"
-            f" to {format_moment(trace.end)}); change grid.replay.virtual_start, its speed or the trace"
+            f"the replay is at {format_time(time)}, outside the trace {trace.name} ({format_time(trace.starts[0])}"
+            f" to {format_time(trace.end)}); change grid.replay.virtual_start, its speed or the trace"
         )
 
     def _reading(self, index: int) -> Reading:
-        start = self.trace.starts[index]
-        return Reading(
-            zone=self.zone.key,
-            start=start,
-            end=start + self.trace.resolution,
-            carbon_intensity_gco2eq_per_kwh=self.trace.values[index],
-            source=f"replay:{self.trace.name}",
-            kind=IntensityKind.REPLAYED,
-            signal_type=self.signal_type,
-            emission_factor_type=self.emission_factor_type,
-        )
+        trace, source = self.trace, f"replay:{self.trace.name}"
+        start, value = trace.starts[index], trace.values[index]
+        return _reading(self.zone, start, trace.resolution, value, source, IntensityKind.REPLAYED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileProvider:
+@dataclass(frozen=True, kw_only=True)
+class ProfileProvider(_Local):
     """The zone's typical hours: ``profile``, or ``replay`` without a trace. They repeat every year, so there is no outside."""
 
     zone: Zone
     name: Literal["profile", "replay"]
-    signal_type: SignalType = SignalType.AVERAGE
-    emission_factor_type: EmissionFactorType = EmissionFactorType.LIFECYCLE
-    can_recover: bool = False
 
     def readings(self, start: datetime, end: datetime) -> tuple[Reading, ...]:
         """Return the typical hours that overlap ``[start, end)``; none for a zone without a profile, where a job starts at once."""

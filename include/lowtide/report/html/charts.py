@@ -4,43 +4,35 @@ matplotlib draws them in units of CSS pixels, ``WIDTH`` wide, and the page scale
 """
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import mean
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
 
 from lowtide import units
-from lowtide.report.figures import (
-    EMISSIONS,
-    PARTS,
-    PEAK_MEMORY,
-    TEST_ACCURACY,
-    Credit,
-    Side,
-    accuracy_text,
-    credit_of,
-    runs_of,
-)
+from lowtide.records import TrainingRecord
+from lowtide.report.figures import EMISSIONS, PARTS, Credit, Part, Side, credit_of
 from lowtide.report.html.run_data import (
-    Activity,
     Bins,
     Evidence,
     LedgerColumns,
+    Level,
     Span,
-    Step,
     binned,
+    done_text,
     edges_of,
-    intensity_steps,
+    intensity_levels,
+    mean_levels,
     nice_width_s,
     since_start,
     total_s,
 )
-from lowtide.report.model import Interval, Report, RunFigures
+from lowtide.report.model import Interval, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +40,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 480.0
-_FONT = 12.5
 _ROLES = (
     *("ink", "muted", "line", "paper", "run", "baseline", "less", "more"),
     *("others", "waiting", "running", "paused", "interrupted", "grid", "submission"),
@@ -56,11 +47,9 @@ _ROLES = (
 COLOURS: Final = {role: f"#0a0b{number:02x}" for number, role in enumerate(_ROLES)}
 """What matplotlib draws with; ``inlined`` puts ``var(--role)`` in its place, so that one drawing serves light and dark."""
 NAMES: Final[dict[Side, str]] = {"baseline": "Baseline", "run": "This run"}
-_SIDES: Final[tuple[Side, ...]] = ("baseline", "run")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(NamedTuple):
     """The figures behind a chart; the first column names the row."""
 
     caption: str
@@ -69,8 +58,7 @@ class Table:
     total: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class Chart(NamedTuple):
     """An SVG with its legend, pairs of a key's class in the style sheet and a text, and its table."""
 
     svg: Markup
@@ -100,15 +88,15 @@ def inlined(svg: str, *, name: str, title: str, description: str) -> Markup:
     return Markup(f'{head} role="img" aria-labelledby="{name}-title {name}-desc">{words}{tail.strip()}')  # noqa: S704 - escaped
 
 
-def drawn(name: str, *, title: str, description: str, height: float, draw: Callable[["Figure"], None]) -> Markup:
-    """Return one drawing as SVG, ``WIDTH`` by ``height`` CSS pixels in its own scale."""
+def drawn(name: str, title: str, description: str, height: float, draw: Callable[..., None], *what: Any) -> Markup:
+    """Return what ``draw`` makes of an empty figure and ``what``, as SVG, ``WIDTH`` by ``height`` CSS pixels in its own scale."""
     # half a second and 60 MB, so only where a page is written; without pyplot there is no global state
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     style: Any = {
-        "font.size": _FONT,
+        "font.size": 12.5,
         "font.family": "DejaVu Sans",  # matplotlib brings it along: the same layout on every machine
         "svg.fonttype": "none",  # text stays text
         "svg.hashsalt": name,  # the same figures give the same bytes, and two charts different ids
@@ -121,7 +109,7 @@ def drawn(name: str, *, title: str, description: str, height: float, draw: Calla
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)  # its SVG has 72 units an inch
         figure.patch.set_visible(False)
         FigureCanvasSVG(figure)
-        draw(figure)
+        draw(figure, *what)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return inlined(text.getvalue(), name=name, title=title, description=description)
@@ -145,16 +133,13 @@ def _axes(
     return axes
 
 
-def _scale(axis: "Axis", size: float, unit: str, *, nbins: int = 4) -> None:
-    """Mark an axis in a unit of this size, named at each mark."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def _scale(axis: "Axis", highest: float, known: units.Units) -> None:
+    """Mark an axis in the unit that fits its highest value, named at each mark."""
+    from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,g} {unit}" if value else "0"))
-
-
-def _unit(highest: float, known: units.Units) -> tuple[float, str]:
-    return next(((size, unit) for unit, size in known if abs(highest) >= size), (known[-1][1], known[-1][0]))
+    unit, size = next((found for found in known if abs(highest) >= found[1]), known[-1])
+    axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(lambda value, _: f"{value / size:,g} {unit}" if value else "0")
 
 
 def _times(axes: "Axes", begin_s: float, end_s: float, labels: Callable[[Iterable[float], float], list[str]]) -> None:
@@ -165,10 +150,7 @@ def _times(axes: "Axes", begin_s: float, end_s: float, labels: Callable[[Iterabl
     axes.set_xlim(begin_s, end_s)
     near = 0.04 * (end_s - begin_s)
     for mark, text in zip(marks, axes.get_xticklabels(), strict=True):
-        if mark - begin_s < near:
-            text.set_horizontalalignment("left")
-        elif end_s - mark < near:
-            text.set_horizontalalignment("right")
+        text.set_horizontalalignment("left" if mark - begin_s < near else "right" if end_s - mark < near else "center")
 
 
 def _line(axes: "Axes", x: Any, y: Any, role: str, *, linewidth: float = 2.0, **style: Any) -> None:
@@ -182,21 +164,20 @@ Kind = Side | Credit
 _BAR = 0.62
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(NamedTuple):
     """One row of the waterfall, in grams; a total begins at zero. ``interval``: of its end, where it is known."""
 
     label: str
     kind: Kind
     start_gco2eq: float
     end_gco2eq: float
-    interval: Interval | None = None
     meaning: str = ""
+    interval: Interval | None = None
 
     @property
     def is_total(self) -> bool:
         """Whether the bar is an amount, and not a change."""
-        return self.kind in _SIDES
+        return self.kind in NAMES
 
     @property
     def text(self) -> str:
@@ -207,38 +188,25 @@ class Bar:
 
 def bars_of(report: Report) -> tuple[Bar, ...]:
     """Return the bars: against the baseline where the change is attributed, else against the same energy at submission."""
-    if report.baseline is None or report.attribution_gco2eq.total is None:
-        return _against_submission(report)
-    parts = report.attribution_gco2eq.model_dump()
-    intervals = report.replicates.attribution_gco2eq if report.replicates is not None else {}
-    level = EMISSIONS.mean(report, "baseline") or 0.0
-    bars = [Bar(label="Baseline", kind="baseline", start_gco2eq=0.0, end_gco2eq=level)]
-    for part in PARTS:
-        end, shifted = level + (parts[part.key] or 0.0), intervals.get(part.key)
-        bars.append(
-            Bar(
-                label=part.label,
-                kind=credit_of(report, part.key),
-                start_gco2eq=level,
-                end_gco2eq=end,
-                interval=None if shifted is None else Interval(low=level + shifted.low, high=level + shifted.high),
-                meaning=part.meaning,
-            )
-        )
-        level = end
-    return (*bars, Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=level))
-
-
-def _against_submission(report: Report) -> tuple[Bar, ...]:
-    if report.run.counterfactual is None:
+    before, replicates, intervals = report.run.counterfactual, report.replicates, dict[str, Interval]()
+    parts: list[tuple[Part, Credit, float]]
+    if report.baseline is not None and report.attribution_gco2eq.total is not None:
+        label, level, changes = "Baseline", EMISSIONS.mean(report, "baseline") or 0.0, report.attribution_gco2eq
+        parts = [(part, credit_of(report, part.key), getattr(changes, part.key) or 0.0) for part in PARTS]
+        intervals = replicates.attribution_gco2eq if replicates is not None else intervals
+    elif before is not None:
+        label, level = "At submission", before.emissions_gco2eq
+        credit: Credit = "controllable" if report.waiting.no_wait is None else "not claimed"
+        parts = [(PARTS[-1], credit, report.run.emissions_gco2eq - level)]
+    else:
         return ()
-    before, after = report.run.counterfactual.emissions_gco2eq, report.run.emissions_gco2eq
-    kind: Kind = "controllable" if report.waiting.no_wait is None else "not claimed"
-    return (
-        Bar(label="At submission", kind="baseline", start_gco2eq=0.0, end_gco2eq=before),
-        Bar(label="Waiting", kind=kind, start_gco2eq=before, end_gco2eq=after, meaning=PARTS[-1].meaning),
-        Bar(label="This run", kind="run", start_gco2eq=0.0, end_gco2eq=after),
-    )
+    bars = [Bar(label, "baseline", 0.0, level)]
+    for part, credit, change in parts:
+        found = intervals.get(part.key)
+        interval = None if found is None else Interval(low=level + found.low, high=level + found.high)
+        bars.append(Bar(part.label, credit, level, level + change, part.meaning, interval))
+        level += change
+    return (*bars, Bar("This run", "run", 0.0, level))
 
 
 def waterfall(report: Report) -> Chart | None:
@@ -246,13 +214,8 @@ def waterfall(report: Report) -> Chart | None:
     bars = bars_of(report)
     if not bars:
         return None
-    svg = drawn(
-        "waterfall",
-        title="Why emissions changed",
-        description=" ".join(f"{bar.label}: {bar.text}." for bar in bars),
-        height=34 + 42 * len(bars),
-        draw=lambda figure: _draw_waterfall(figure, bars),
-    )
+    words = " ".join(f"{bar.label}: {bar.text}." for bar in bars)
+    svg = drawn("waterfall", "Why emissions changed", words, 34 + 42 * len(bars), _draw_waterfall, bars)
     legend = [("less", "less, controllable"), ("more", "more, controllable")]
     if any(bar.kind in ("external", "not claimed") for bar in bars):
         legend.append(("others", "external, or not claimed"))
@@ -272,13 +235,11 @@ def _draw_waterfall(figure: "Figure", bars: Sequence[Bar]) -> None:
     axes = _axes(figure, left=left, right=2, bottom=28, top=2, rules="x")
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_yticks([])
-    ends = [
-        end for bar in bars for end in (bar.start_gco2eq, bar.end_gco2eq, bar.interval.high if bar.interval else 0.0)
-    ]
+    ends = [*(bar.end_gco2eq for bar in bars), *(bar.interval.high for bar in bars if bar.interval)]
     highest, lowest = max(ends) or 1.0, min(0.0, *ends)
     plot_px = WIDTH - left - 2
     axes.set_xlim(lowest, lowest + (highest - lowest) * plot_px / (plot_px - label_px))
-    _scale(axes.xaxis, *_unit(highest, units.MASS))
+    _scale(axes.xaxis, highest, units.MASS)
     for row, bar in enumerate(bars):
         _draw_bar(axes, row, bar)
         label: Any = {"x": -left / plot_px, "transform": axes.get_yaxis_transform()}
@@ -302,12 +263,8 @@ def _draw_bar(axes: "Axes", row: int, bar: Bar) -> None:
     if bar.interval is not None:
         _line(axes, [bar.interval.low, bar.interval.high], [row, row], "ink", linewidth=1.6)
         end = max(end, bar.interval.high)
-    _label(axes, bar.text, end, row, bold=bar.is_total)
-
-
-def _label(axes: "Axes", text: str, x: float, row: int, *, bold: bool = False) -> None:
-    weight = "bold" if bold else "normal"
-    axes.annotate(text, (x, row), xytext=(7, 0), textcoords="offset points", va="center", fontweight=weight)
+    weight = "bold" if bar.is_total else "normal"
+    axes.annotate(bar.text, (end, row), xytext=(7, 0), textcoords="offset points", va="center", fontweight=weight)
 
 
 # The grid over time, with what the run did meanwhile: waiting, running and pausing shaded.
@@ -321,25 +278,14 @@ _PX_PER_LETTER = 7.4
 _FURTHEST = 3.0
 """How much longer than the wait and the run the drawing may be, to show the best time for it."""
 _MOST_ROWS = 36
-_ACTIVITIES: tuple[Activity, ...] = ("running", "paused", "interrupted", "waiting")
 
 
-class Mean(NamedTuple):
-    """A mean intensity, weighted by the run's energy, over the stretch of time that it belongs to, in UNIX seconds."""
-
-    role: str
-    start_s: float
-    end_s: float
-    carbon_intensity_gco2eq_per_kwh: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeline:
+class Timeline(NamedTuple):
     """What is drawn, in UNIX seconds, virtual under replay. ``best``: when perfect foresight would have run."""
 
     spans: tuple[Span, ...]
-    steps: tuple[Step, ...]
-    means: tuple[Mean, ...]
+    steps: tuple[Level, ...]
+    means: tuple[Level, ...]
     best: tuple[tuple[float, float], ...]
     threshold_gco2eq_per_kwh: float | None
     begin_s: float
@@ -351,13 +297,11 @@ def intensity(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ch
     timeline = _timeline(report, evidence, spans)
     if not timeline.steps or timeline.end_s <= timeline.begin_s:
         return None
-    svg = drawn(
-        "intensity",
-        title="Carbon intensity of the grid over time",
-        description=_timeline_words(timeline),
-        height=300,
-        draw=lambda figure: _draw_timeline(figure, timeline),
-    )
+    values = [step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps]
+    low, high = units.intensity_text(min(values)), units.intensity_text(max(values))
+    begin, end = (units.timestamp_text(datetime.fromtimestamp(at, UTC)) for at in (timeline.begin_s, timeline.end_s))
+    words = f"{begin} to {end}: {done_text(spans)}. Intensity between {low} and {high}."
+    svg = drawn("intensity", "Carbon intensity of the grid over time", words, 300, _draw_timeline, timeline)
     return Chart(svg=svg, table=_timeline_table(timeline, evidence.rows), legend=tuple(_timeline_legend(timeline)))
 
 
@@ -369,20 +313,19 @@ def _timeline(report: Report, evidence: Evidence, spans: tuple[Span, ...]) -> Ti
         best = ()  # the run itself could not be seen any more; the sentences below say when it was
     end = max(end, begin, *(stop for _, stop in best))
     thresholds = {decision.threshold_gco2eq_per_kwh for decision in evidence.decisions} - {None}
+    is_one = len(thresholds) == 1 and report.run.policy == "threshold"
     return Timeline(
         spans=spans,
-        steps=tuple(step for step in intensity_steps(evidence) if step.end_s > begin and step.start_s < end),
+        steps=tuple(intensity_levels(evidence, begin, end)),
         means=tuple(_means(report.run, spans)),
         best=best,
-        threshold_gco2eq_per_kwh=thresholds.pop()
-        if len(thresholds) == 1 and report.run.policy == "threshold"
-        else None,
+        threshold_gco2eq_per_kwh=thresholds.pop() if is_one else None,
         begin_s=begin,
         end_s=end,
     )
 
 
-def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Mean]:
+def _means(run: TrainingRecord, spans: Sequence[Span]) -> Iterator[Level]:
     """Yield the mean had it begun at submission, over the time that it would have taken, and the mean as it ran."""
     at_submission, energy_kwh = run.counterfactual, run.energy_kwh.total * run.pue
     if at_submission is None or not energy_kwh or spans[0].activity != "waiting":
@@ -390,19 +333,10 @@ def _means(run: RunFigures, spans: Sequence[Span]) -> Iterator[Mean]:
     begin = spans[0].start_s
     # without waiting there would have been no pauses for the grid; a run that was killed would have been killed then, too
     took = total_s(spans, "running") if run.policy == "interruptible" else spans[-1].end_s - run.started_at.timestamp()
-    yield Mean("submission", begin, begin + took, at_submission.emissions_gco2eq / energy_kwh)
+    yield Level("submission", begin, begin + took, at_submission.emissions_gco2eq / energy_kwh)
     for span in spans:
         if span.activity == "running":
-            yield Mean("run", span.start_s, span.end_s, run.emissions_gco2eq / energy_kwh)
-
-
-def _timeline_words(timeline: Timeline) -> str:
-    values = [step.carbon_intensity_gco2eq_per_kwh for step in timeline.steps]
-    names = dict.fromkeys(span.activity for span in timeline.spans)
-    done = [f"{name} {units.duration_text(total_s(timeline.spans, name))}" for name in names]
-    begin, end = (units.timestamp_text(datetime.fromtimestamp(at, UTC)) for at in (timeline.begin_s, timeline.end_s))
-    low, high = units.intensity_text(min(values)), units.intensity_text(max(values))
-    return f"{begin} to {end}: {'; '.join(done)}. Intensity between {low} and {high}."
+            yield Level("run", span.start_s, span.end_s, run.emissions_gco2eq / energy_kwh)
 
 
 def _draw_timeline(figure: "Figure", timeline: Timeline) -> None:
@@ -416,7 +350,7 @@ def _draw_timeline(figure: "Figure", timeline: Timeline) -> None:
     _curve(axes, timeline.steps)
     for stretch in timeline.means:
         value = stretch.carbon_intensity_gco2eq_per_kwh
-        _line(axes, [stretch.start_s, stretch.end_s], [value] * 2, stretch.role, linewidth=4, alpha=0.85)
+        _line(axes, [stretch.start_s, stretch.end_s], [value] * 2, stretch.name, linewidth=4, alpha=0.85)
     threshold = timeline.threshold_gco2eq_per_kwh
     if threshold is not None:
         axes.axhline(threshold, color=COLOURS["muted"], linewidth=1.2, linestyle=(0, (2, 2)))
@@ -451,7 +385,7 @@ def _shade(axes: "Axes", span: Span, *, px_per_s: float) -> None:
             return
 
 
-def _curve(axes: "Axes", steps: Sequence[Step]) -> None:
+def _curve(axes: "Axes", steps: Sequence[Level]) -> None:
     """Draw one line for each stretch of one kind; a stretch of which nothing is known stays empty."""
     xs: list[float] = []
     ys: list[float] = []
@@ -459,18 +393,18 @@ def _curve(axes: "Axes", steps: Sequence[Step]) -> None:
         xs += [step.start_s, step.end_s]
         ys += [step.carbon_intensity_gco2eq_per_kwh] * 2
         if after is not None and after.start_s - step.end_s < 1.0:
-            if after.kind == step.kind:
+            if after.name == step.name:
                 continue
             xs, ys = [*xs, after.start_s], [*ys, after.carbon_intensity_gco2eq_per_kwh]
-        _line(axes, xs, ys, "grid", linestyle=_DASHES.get(step.kind, "-"), solid_joinstyle="miter")
+        _line(axes, xs, ys, "grid", linestyle=_DASHES.get(step.name, "-"), solid_joinstyle="miter")
         xs, ys = [], []
 
 
 def _timeline_legend(timeline: Timeline) -> Iterator[tuple[str, str]]:
-    kinds = list(dict.fromkeys(step.kind for step in timeline.steps))
+    kinds = list(dict.fromkeys(step.name for step in timeline.steps))
     for key in dict.fromkeys(_KEYS.get(kind, "grid") for kind in kinds):
         yield key, f"intensity, {' or '.join(kind for kind in kinds if _KEYS.get(kind, 'grid') == key)}"
-    for role, value in {m.role: m.carbon_intensity_gco2eq_per_kwh for m in timeline.means}.items():
+    for role, value in {m.name: m.carbon_intensity_gco2eq_per_kwh for m in timeline.means}.items():
         yield f"mean-{role}", f"{_MEANS[role]}: {units.intensity_text(value)}"
     for activity in dict.fromkeys(span.activity for span in timeline.spans):
         yield activity, activity
@@ -482,42 +416,27 @@ def _timeline_legend(timeline: Timeline) -> Iterator[tuple[str, str]]:
 
 def _timeline_table(timeline: Timeline, rows: LedgerColumns | None) -> Table:
     """Return what the grid and the run did, in as many stretches of time as a person reads; the sums are the record's."""
-    spans, steps = timeline.spans, timeline.steps
-    width = nice_width_s(spans[-1].end_s - spans[0].start_s, _MOST_ROWS)
-    edges = edges_of(spans[0].start_s, spans[-1].end_s, width)
-    bins = None if rows is None else binned(rows, edges)
+    spans, begin, end = timeline.spans, timeline.spans[0].start_s, timeline.spans[-1].end_s
+    width = nice_width_s(end - begin, _MOST_ROWS)
+    edges = edges_of(begin, end, width)
+    bins, times = None if rows is None else binned(rows, edges), np.clip(edges, begin, end)
+    found = []
+    for k, mean in enumerate(mean_levels(timeline.steps, times)):
+        start = f"{datetime.fromtimestamp(times[k], UTC):%Y-%m-%d %H:%M:%S}"
+        done = [s.activity for s in spans if max(s.start_s, times[k]) < min(s.end_s, times[k + 1])]
+        value = units.NONE_TEXT if math.isnan(mean) else units.significant(mean)
+        used = ("", "") if bins is None or not bins.covered_s[k] else _amounts(bins, slice(k, k + 1))
+        found.append((start, " and ".join(dict.fromkeys(done)), value, *used))
     return Table(
         caption=f"In stretches of {units.duration_text(width)}; intensity is the mean over the time for which it is known",
         header=("From (UTC)", "The run was", "Intensity, g/kWh", "Energy", "Emissions"),
-        rows=tuple(
-            (*_stretch(float(edges[k]), float(edges[k + 1]), spans, steps), *_used(bins, k))
-            for k in range(len(edges) - 1)
-        ),
-        total=None if bins is None else ("Whole run", "", "", *_amounts(bins.energy_kwh, bins.emissions_gco2eq)),
+        rows=tuple(found),
+        total=None if bins is None else ("Whole run", "", "", *_amounts(bins, slice(None))),
     )
 
 
-def _stretch(begin_s: float, end_s: float, spans: Sequence[Span], steps: Sequence[Step]) -> tuple[str, str, str]:
-    first, last = max(begin_s, spans[0].start_s), min(end_s, spans[-1].end_s)
-    known = [(_shared(step, first, last), step.carbon_intensity_gco2eq_per_kwh) for step in steps]
-    seconds = sum(shared for shared, _ in known)
-    value = units.significant(sum(shared * grams for shared, grams in known) / seconds) if seconds else units.NONE_TEXT
-    done = [a for a in _ACTIVITIES if any(s.activity == a and _shared(s, begin_s, end_s) for s in spans)]
-    return f"{datetime.fromtimestamp(first, UTC):%Y-%m-%d %H:%M:%S}", " and ".join(done), value
-
-
-def _shared(stretch: Span | Step, begin_s: float, end_s: float) -> float:
-    return max(0.0, min(stretch.end_s, end_s) - max(stretch.start_s, begin_s))
-
-
-def _used(bins: Bins | None, k: int) -> tuple[str, str]:
-    if bins is None or not bins.covered_s[k]:
-        return "", ""
-    return _amounts(bins.energy_kwh[k], bins.emissions_gco2eq[k])
-
-
-def _amounts(energy_kwh: Any, emissions_gco2eq: Any) -> tuple[str, str]:
-    return units.energy_text(float(np.sum(energy_kwh))), units.grams_text(float(np.sum(emissions_gco2eq)))
+def _amounts(bins: Bins, of: slice) -> tuple[str, str]:
+    return units.energy_text(float(bins.energy_kwh[of].sum())), units.grams_text(float(bins.emissions_gco2eq[of].sum()))
 
 
 # Power and cumulative grams since the start, the baseline's beside the run's, in bins of real time.
@@ -525,31 +444,25 @@ def _amounts(energy_kwh: Any, emissions_gco2eq: Any) -> tuple[str, str]:
 
 _LINES: Final[Mapping[Side, Any]] = {"run": "-", "baseline": (0, (5, 2))}
 _DRAWN_BINS, _TABLE_BINS = 240, 30
-_ELAPSED = (("d", 86_400.0, 86_400.0), ("h", 3600.0, 1800.0), ("min", 60.0, 60.0), ("s", 1.0, 0.0))
-"""Unit, its size in seconds, and from which distance of two marks on it is used."""
 Courses = Mapping[Side, Bins]
 
 
 def power(report: Report, baseline: Evidence, run: Evidence, spans: Sequence[Span]) -> Chart | None:
     """Return power and grams since the start of each side whose ledger can be read; None without any."""
-    both: tuple[tuple[Side, Evidence], ...] = (("baseline", baseline), ("run", run))
-    rows = {side: since_start(found.rows, found.speed) for side, found in both if found.rows is not None}
+    sides = zip(NAMES, (baseline, run), strict=True)
+    rows = {side: since_start(found.rows, found.speed) for side, found in sides if found.rows is not None}
     if not rows:
         return None
     courses, stops = _courses(rows, _DRAWN_BINS), [] if run.rows is None else list(_stops(spans, run))
     total = report.baseline.emissions_gco2eq if report.baseline is not None and "baseline" not in rows else None
     legend = [(str(side), _course_text(side, bins)) for side, bins in courses.items()]
+    words = ". ".join(text for _, text in legend) + "."
     if total is not None:
         legend.append(("baseline", f"Baseline: {units.grams_text(total)} in total; its course is not known here"))
     if stops:
         legend.append(("stopped", "this run was paused or interrupted"))
-    svg = drawn(
-        "power",
-        title="Power and cumulative emissions since the start",
-        description=". ".join(_course_text(side, bins) for side, bins in courses.items()) + ".",
-        height=400,
-        draw=lambda figure: _draw_power(figure, courses, stops, total),
-    )
+    title = "Power and cumulative emissions since the start"
+    svg = drawn("power", title, words, 400, _draw_power, courses, stops, total)
     return Chart(svg=svg, table=_power_table(_courses(rows, _TABLE_BINS)), legend=tuple(legend))
 
 
@@ -580,7 +493,7 @@ def _draw_power(
     grams = _axes(figure, left=64, bottom=28, top=224, title="Cumulative emissions")
     end = max(float(bins.edges_s[-1]) for bins in courses.values())
     for axes in (power, grams):
-        _times(axes, 0.0, end, _elapsed)
+        _times(axes, 0.0, end, lambda marks_s, _: [units.duration_text(mark) if mark else "start" for mark in marks_s])
         for start, stop in stops:
             axes.axvspan(start, stop, color=COLOURS["paused"], alpha=0.2, linewidth=0)
     for side, bins in courses.items():
@@ -592,101 +505,20 @@ def _draw_power(
     highest_g = max(*(float(bins.emissions_gco2eq.sum()) for bins in courses.values()), baseline_gco2eq or 0.0)
     for axes, highest, known in ((power, highest_w, units.POWER), (grams, highest_g, units.MASS)):
         axes.set_ylim(0, 1.1 * highest or 1.0)
-        _scale(axes.yaxis, *_unit(highest, known))
-
-
-def _elapsed(marks_s: Iterable[float], width_s: float) -> list[str]:
-    unit, size = next((unit, size) for unit, size, least in _ELAPSED if width_s >= least)
-    return [f"{mark / size:g} {unit}" if mark else "start" for mark in marks_s]
+        _scale(axes.yaxis, highest, known)
 
 
 def _power_table(courses: Courses) -> Table:
-    longest = max((bins.edges_s for bins in courses.values()), key=len)
+    until = max((bins.edges_s[1:].tolist() for bins in courses.values()), key=len)
+    cells = zip_longest(until, *map(_power_cells, courses.values()), fillvalue=("", ""))
     who = [NAMES[side].lower() for side in courses]
     return Table(
-        caption=f"In stretches of {units.duration_text(float(longest[1]))}, real time; power is the mean of the time measured",
+        caption=f"In stretches of {units.duration_text(until[0])}, real time; power is the mean of the time measured",
         header=("Until", *(cell for name in who for cell in (f"Power, {name}", f"Emissions until then, {name}"))),
-        rows=tuple(
-            (units.duration_text(float(end)), *(cell for bins in courses.values() for cell in _power_cells(bins, k)))
-            for k, end in enumerate(longest[1:])
-        ),
+        rows=tuple((units.duration_text(end), *chain(*texts)) for end, *texts in cells),
     )
 
 
-def _power_cells(bins: Bins, k: int) -> tuple[str, str]:
-    if k >= len(bins.energy_kwh):
-        return "", ""
-    watts = float(bins.power_w[k])
-    text = units.NONE_TEXT if np.isnan(watts) else units.power_text(watts)
-    return text, units.grams_text(float(bins.cumulative_gco2eq[k + 1]))
-
-
-# Peak memory and test accuracy, the baseline's beside the run's; of several runs a side, each accuracy and the mean memory.
-
-
-def quality(report: Report) -> Chart:
-    """Return both figures of both sides, or of the run alone."""
-    sides = {side: runs for side in _SIDES if (runs := runs_of(report, side))}
-    words = (
-        f"{NAMES[side]}: accuracy {accuracy_text(mean(run.test_accuracy for run in runs))}, peak memory {_memory(runs)}."
-        for side, runs in sides.items()
-    )
-    svg = drawn(
-        "quality",
-        title="Peak memory and test accuracy",
-        description=" ".join(words),
-        height=104 + 64 * len(sides),
-        draw=lambda figure: _draw_quality(figure, sides),
-    )
-    changes = ("Change", PEAK_MEMORY.change_in(report.changes), "", TEST_ACCURACY.change_in(report.changes))
-    table = Table(
-        caption="Peak memory and test accuracy",
-        header=("Side", "Run", "Peak memory", "What is counted", "Test accuracy"),
-        rows=tuple(
-            (
-                NAMES[s],
-                run.run_id,
-                units.memory_text(run.peak_memory_bytes),
-                run.peak_memory_kind,
-                TEST_ACCURACY.text(run),
-            )
-            for s, runs in sides.items()
-            for run in runs
-        ),
-        total=None if report.baseline is None else (changes[0], "", *changes[1:]),
-    )
-    return Chart(svg=svg, table=table)
-
-
-def _memory(runs: Sequence[RunFigures]) -> str:
-    return units.memory_text(mean(run.peak_memory_bytes for run in runs))
-
-
-def _draw_quality(figure: "Figure", sides: Mapping[Side, Sequence[RunFigures]]) -> None:
-    rows = 32.0 * len(sides)
-    left = 76.0
-    memory = _axes(figure, left=left, right=26, bottom=80 + rows, top=24, rules="x", title="Peak memory")
-    accuracy = _axes(figure, left=left, right=26, bottom=26, top=78 + rows, rules="x", title="Test accuracy")
-    for axes in (memory, accuracy):
-        axes.set_ylim(len(sides) - 0.5, -0.5)
-        axes.set_yticks(range(len(sides)), [NAMES[side] for side in sides], color=COLOURS["ink"])
-    plot_px = WIDTH - left - 26
-    mib = [mean(run.peak_memory_bytes for run in runs) / units.BYTES_PER_MIB for runs in sides.values()]
-    memory.set_xlim(0, max(*mib, 1.0) * plot_px / (plot_px - 100))
-    _scale(memory.xaxis, 1.0, "MiB", nbins=3)
-    # points, not bars: the axis shows the range that matters, and does not begin at zero
-    percent = {side: [100 * run.test_accuracy for run in runs] for side, runs in sides.items()}
-    found = [value for values in percent.values() for value in values]
-    middle, reach = (min(found) + max(found)) / 2, max(max(found) - min(found), 0.5)
-    low, high = max(0.0, middle - reach), min(100.0, middle + reach)
-    accuracy.set_xlim(low, low + (high - low) * plot_px / (plot_px - 80))
-    _scale(accuracy.xaxis, 1.0, "%")
-    accuracy.set_xticks([mark for mark in accuracy.get_xticks() if low <= mark <= 100])
-    for row, (side, runs) in enumerate(sides.items()):
-        memory.barh(row, mib[row], height=0.55, color=COLOURS[side])
-        _label(memory, _memory(runs), mib[row], row)
-        marker = "o" if side == "run" else "D"
-        _line(
-            accuracy, percent[side], [row] * len(runs), side, linestyle="none", marker=marker, markersize=9, alpha=0.9
-        )
-        _label(accuracy, accuracy_text(mean(percent[side]) / 100), max(percent[side]), row)
+def _power_cells(bins: Bins) -> Iterator[tuple[str, str]]:
+    for watts, grams in zip(bins.power_w.tolist(), bins.cumulative_gco2eq[1:].tolist(), strict=True):
+        yield units.NONE_TEXT if math.isnan(watts) else units.power_text(watts), units.grams_text(grams)

@@ -1,86 +1,84 @@
-"""Everything that the page says, in the order in which it says it; the template only puts it into place."""
+"""The report as one HTML file: what the page shows, in its order; the template has the fixed texts, such as definitions.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+This imports numpy and Jinja, and writing a page matplotlib; a DAG's file imports none of them.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from lowtide import units
 from lowtide.config.providers import licences_of
+from lowtide.records import TrainingRecord
 from lowtide.report.comparability import CHECKS, DEVICE_NAME, GPU_DEVICES, METHODS, WHOLE_KEY
-from lowtide.report.figures import DURATION, EMISSIONS, ENERGY, INTENSITY, PEAK_MEMORY, TEST_ACCURACY, Figure, runs_of
-from lowtide.report.html.charts import Table, intensity, power, quality, waterfall
-from lowtide.report.html.run_data import Evidence, EvidenceFile, Span, activities, total_s
-from lowtide.report.model import Direction, Interval, Report, RunFigures, Status, Waiting
+from lowtide.report.figures import EMISSIONS, FIGURES, Figure, bounds_text, runs_of
+from lowtide.report.html.charts import Table, intensity, power, waterfall
+from lowtide.report.html.run_data import Evidence, activities, done_text, gather
+from lowtide.report.model import Interval, Report, Waiting
 from lowtide.report.text import (
     DIFFERENCE_HEADER,
     INTERVAL_HEADER,
-    Facts,
     difference_rows,
     interval_rows,
+    plain,
     quality_facts,
     render_table,
     run_facts,
     waiting_sentences,
 )
-from lowtide.units import change_text, duration_text, grams_text, percent_text, signed_grams_text
-
-STATUS: Final[dict[Status, tuple[str, str]]] = {
-    "claimed": ("Claimed", "The figures meet the rules for a claim. Only the sentence above is claimed."),
-    "simulated": (
-        "Simulated",
-        "The grid or the energy was replayed or modelled. The figures show how Lowtide works; nothing is claimed.",
-    ),
-    "withheld": ("Withheld", "No claim is made, for the reasons below."),
-    "no_baseline": (
-        "No baseline",
-        "There is no run to compare with. Only the effect of waiting on this run's own emissions is known.",
-    ),
-}
-DIRECTION: Final[dict[Direction, str]] = {
-    "lower": "Lower",
-    "higher": "Higher",
-    "no_measurable_change": "No measurable change",
-}
-TERMS: Final = (
-    (
-        "Emissions",
-        "The sum over the ledger's rows of energy x the site's PUE x the grid's intensity at that time. Location-based, in"
-        " grams of CO2-equivalent.",
-    ),
-    (
-        "Attribution",
-        "The change in grams, divided without a residual into work, efficiency, grid conditions and waiting"
-        " (LMDI-I: Ang, Energy Policy 32, 2004).",
-    ),
-    (
-        "Controllable change",
-        "The grams of waiting and efficiency, as far as they may be claimed, and their percentage of the baseline's emissions."
-        " The last line of the tile, and the headline, relate them to what the same samples would have emitted without them.",
-    ),
-    ("Work", "More or fewer samples than the baseline. External."),
-    ("Efficiency", "Energy per sample, PUE included. Controllable where the meters can measure it."),
-    (
-        "Grid conditions",
-        "The grid when this run was submitted, compared with the grid of the baseline. External: the weather.",
-    ),
-    (
-        "Waiting",
-        "The grid when the run used its energy, compared with the grid had it started at submission. Controllable where a"
-        " decision made the run wait.",
-    ),
-    (
-        "Perfect foresight",
-        "The same energy curve at the best time between submission and deadline, known only afterwards. No plan can do better.",
-    ),
-    (
-        "Known errors",
-        "The bounds if every method errs as far as its published error goes, all in the same direction.",
-    ),
-)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
+def render_html(report: Report, *, baseline_folder: Path | None = None, run_folder: Path | None = None) -> str:
+    """Return the report as one self-contained page: plain text and drawings, escaped by the template.
+
+    :param baseline_folder: where the baseline's ledger, record and decisions are; None = where its figures say.
+    :param run_folder: the same of the run.
+    """
+    run, baseline = gather(report.run, run_folder), Evidence()
+    sides, spans = [("This run", report.run, run)], activities(report.run, run)
+    if report.baseline is not None:
+        baseline = gather(report.baseline, baseline_folder)
+        sides.append(("Baseline", report.baseline, baseline))
+    return _template().render(
+        report=report,
+        direction=_direction(report),
+        tiles=tiles_of(report),
+        waterfall=waterfall(report),
+        quality=quality_facts(report),
+        done=done_text(spans),
+        wait=tuple(waiting_sentences(report)),
+        intensity=intensity(report, run, spans),
+        power=power(report, baseline, run, spans),
+        tables=_tables(report),
+        same=_same(report),
+        sources=[(who, (*run_facts(side), *_read_facts(side, found)), found) for who, side, found in sides],
+        licences=licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("page")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        # control and bidirectional characters could hide or turn text around
+        finalize=lambda value: plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # figures are set here and not after, since ``plain`` makes all spaces equal
+    figures: dict[str, Any] = {"fig": lambda text: escape(units.typeset(plain(text)))}
+    environment.filters |= figures | {"utc": units.timestamp_text, "change": units.signed_grams_text}
+    return environment.get_template("report.html.j2")
+
+
+class Tile(NamedTuple):
     """One key figure; ``lines`` say compared with what, and within which bounds."""
 
     label: str
@@ -88,123 +86,11 @@ class Tile:
     lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where one run's figures come from: facts, files with checksums, and what could not be read."""
-
-    who: str
-    facts: Facts
-    files: tuple[EvidenceFile, ...]
-    problems: tuple[str, ...]
-
-
-def view_of(report: Report, *, baseline: Evidence, run: Evidence) -> dict[str, Any]:
-    """Return what the template shows of a report and of what its runs left: plain text and drawings, escaped there."""
-    word, meaning = STATUS[report.headline.status]
-    spans = activities(report.run, run)
-    sides = [("This run", report.run, run)]
-    if report.baseline is not None:
-        sides.append(("Baseline", report.baseline, baseline))
-    return {
-        "title": f"{word}: run {report.run_id}",
-        "status": {"key": report.headline.status, "word": word, "meaning": meaning},
-        "direction": _direction(report),
-        "headline": report.headline.text,
-        "ids": _ids(report),
-        "tiles": tiles_of(report),
-        "why": _why(report),
-        "waterfall": waterfall(report),
-        "reasons": report.headline.reasons,
-        "quality": quality_facts(report),
-        "when": _when(report, spans),
-        "wait": tuple(waiting_sentences(report)),
-        "intensity": intensity(report, run, spans),
-        "missing": _missing(report, baseline, run),
-        "power": power(report, baseline, run, spans),
-        "memory_and_accuracy": quality(report),
-        "tables": tuple(_tables(report)),
-        "same": _same(report),
-        "notes": report.notes,
-        "sources": tuple(
-            Source(
-                who=who,
-                facts=(*run_facts(figures), *_read_facts(figures, found)),
-                files=found.files,
-                problems=found.problems,
-            )
-            for who, figures, found in sides
-        ),
-        "licences": licences_of((*sources_of(run), *sources_of(baseline))) or ("No source is known here.",),
-        "terms": TERMS,
-        "footer": f"Written {units.timestamp_text(report.generated_at)}. The same figures are in report.json and report.md beside"
-        " this file.",
-    }
-
-
-def _direction(report: Report) -> str | None:
+def _direction(report: Report) -> str:
     """Name the direction, and waiting where it is waiting's alone: the total may well be higher."""
-    found = report.headline.direction
-    if found is None:
-        return None
-    by_waiting = (
-        found != "no_measurable_change"
-        and report.controllable is not None
-        and report.controllable.parts == ("waiting",)
-    )
-    return DIRECTION[found] + (" by waiting" if by_waiting else "")
-
-
-def _ids(report: Report) -> tuple[tuple[str, str], ...]:
-    run = report.run
-    return (
-        ("Run", report.run_id),
-        ("Baseline", report.baseline_run_id or "none"),
-        ("Zone", run.zone),
-        ("Policy", run.policy),
-        ("Device", run.device_name),
-        ("Ended", units.timestamp_text(run.ended_at)),
-    )
-
-
-def _why(report: Report) -> str:
-    if report.run.counterfactual is None and (report.baseline is None or report.attribution_gco2eq.total is None):
-        return "The intensity at submission is not known, so not even the effect of waiting can be shown."
-    if report.baseline is None:
-        return "Without a baseline, the run is compared with its own energy at submission."
-    if report.attribution_gco2eq.total is None:
-        return "The two runs are not comparable, so the change is not attributed. The run is compared with its own energy at submission."
-    total = signed_grams_text(report.attribution_gco2eq.total)
-    return f"A change of {total}: filled bars are controllable, hatched ones are not."
-
-
-def _when(report: Report, spans: Sequence[Span]) -> str:
-    waited, paused = total_s(spans, "waiting"), total_s(spans, "paused")
-    done = [f"waited {duration_text(waited)}" if waited else "started at once"]
-    if paused:
-        done.append(f"paused for {duration_text(paused)}")
-    if queued_s := report.waiting.queued_s:  # before the start, or before resuming after a pause
-        done[-1] += f" ({duration_text(queued_s)} {'of both ' if waited and paused else ''}queued or starting)"
-    if lost := total_s(spans, "interrupted"):
-        done.append(f"was interrupted for {duration_text(lost)}")
-    replayed = any(kind == "replayed" for kind in report.run.intensity_kinds)
-    times = " All times are the replayed grid's." if replayed else ""
-    ran = duration_text(total_s(spans, "running"))
-    submitted = units.timestamp_text(report.run.submitted_at)
-    return f"Submitted {submitted}; the run {', '.join(done)} and ran for {ran}.{times}"
-
-
-def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ...]:
-    sides = [("This run", run)] if report.baseline is None else [("The baseline", baseline), ("This run", run)]
-    drawn = (
-        ()
-        if report.replicates is None
-        else ("The first baseline and the first run are drawn; the tables hold all runs.",)
-    )
-    return drawn + tuple(
-        f"{who} is missing here: {'; '.join(evidence.problems)}. Its totals are in the tables."
-        for who, evidence in sides
-        if evidence.rows is None
-    )
+    found, controllable = report.headline.direction, report.controllable
+    by_waiting = found in ("lower", "higher") and controllable is not None and controllable.parts == ("waiting",)
+    return (found or "").replace("_", " ").capitalize() + (" by waiting" if by_waiting else "")
 
 
 # The key figures: what they are now, what they were, and between which bounds they lie.
@@ -212,18 +98,15 @@ def _missing(report: Report, baseline: Evidence, run: Evidence) -> tuple[str, ..
 
 def tiles_of(report: Report) -> tuple[Tile, ...]:
     """Return the tiles, in the order of what a reader asks first."""
-    rest = (ENERGY, INTENSITY, TEST_ACCURACY, PEAK_MEMORY, DURATION)
-    return (_tile(report, EMISSIONS), _controllable(report), _waiting(report), *(_tile(report, f) for f in rest))
+    rest = (_tile(report, figure) for figure in FIGURES if figure.change and figure is not EMISSIONS)
+    return (_tile(report, EMISSIONS), _controllable(report), _waiting(report), *rest)
 
 
 def _tile(report: Report, figure: Figure) -> Tile:
-    now = figure.mean(report, "run")
-    lines = [*_before(report, figure)]
-    bounds = report.run.uncertainty
-    if figure is EMISSIONS and bounds is not None and report.replicates is None:
-        low, high = grams_text(bounds.emissions_low_gco2eq), grams_text(bounds.emissions_high_gco2eq)
-        lines.append(f"known errors: {low} to {high}")
-    return Tile(label=figure.label, now=units.NONE_TEXT if now is None else figure.write(now), lines=tuple(lines))
+    now, lines = figure.mean(report, "run"), [*_before(report, figure)]
+    if figure is EMISSIONS and report.run.uncertainty is not None and report.replicates is None:
+        lines.append(f"known errors: {bounds_text(report.run)}")
+    return Tile(figure.label, units.NONE_TEXT if now is None else figure.write(now), tuple(lines))
 
 
 def _before(report: Report, figure: Figure) -> Iterator[str]:
@@ -234,16 +117,17 @@ def _before(report: Report, figure: Figure) -> Iterator[str]:
     if change == units.NONE_TEXT:
         yield f"{before} before; not comparable"
     elif figure is EMISSIONS and total is not None:
-        yield f"{signed_grams_text(total)}, {change} of the baseline's {before}"
+        yield f"{units.signed_grams_text(total)}, {change} of the baseline's {before}"
     else:
         yield f"{change} from {before}"
-    interval = None if report.replicates is None else report.replicates.changes.get(figure.change or "")
+    intervals = {} if report.replicates is None else report.replicates.changes
+    yield from _over_runs(report, intervals.get(figure.change or ""), figure.change_text)
+
+
+def _over_runs(report: Report, interval: Interval | None, write: Callable[[float], str]) -> Iterator[str]:
     if interval is not None:
-        yield f"{figure.change_text(interval.low)} to {figure.change_text(interval.high)} over {_runs(report)}"
-
-
-def _runs(report: Report) -> str:
-    return f"{len(runs_of(report, 'baseline'))} and {len(runs_of(report, 'run'))} runs"
+        runs = " and ".join(str(len(runs_of(report, side))) for side in ("baseline", "run"))
+        yield f"{write(interval.low)} to {write(interval.high)} over {runs} runs"
 
 
 def _controllable(report: Report) -> Tile:
@@ -251,43 +135,38 @@ def _controllable(report: Report) -> Tile:
     if found is None:
         attributed = report.attribution_gco2eq.total is not None
         why = "nothing is controllable here" if attributed else "nothing is attributed"
-        return Tile(label="Controllable change", now=units.NONE_TEXT, lines=(why,))
+        return Tile("Controllable change", units.NONE_TEXT, (why,))
     lines = [
         f"by {' and '.join(found.parts)}",
-        f"{change_text(found.change_percent)} of what it would have been without",
+        f"{units.change_text(found.change_percent)} of what it would have been without",
     ]
     if before := EMISSIONS.mean(report, "baseline"):
-        share = change_text(100 * found.change_gco2eq / before)
-        lines.insert(0, f"{share} of the baseline's {grams_text(before)}")
-    interval: Interval | None = None if report.replicates is None else report.replicates.controllable_percent
-    if interval is not None:
-        lines.append(f"{change_text(interval.low)} to {change_text(interval.high)} over {_runs(report)}")
-    return Tile(label="Controllable change", now=signed_grams_text(found.change_gco2eq), lines=tuple(lines))
+        share = units.change_text(100 * found.change_gco2eq / before)
+        lines.insert(0, f"{share} of the baseline's {units.grams_text(before)}")
+    if report.replicates is not None:
+        lines += _over_runs(report, report.replicates.controllable_percent, units.change_text)
+    return Tile("Controllable change", units.signed_grams_text(found.change_gco2eq), tuple(lines))
 
 
 def _waiting(report: Report) -> Tile:
-    waiting = report.waiting
-    waited = _waited(waiting)
+    waiting, best = report.waiting, report.waiting.perfect_foresight
     if waiting.avoided_gco2eq is None:
-        return Tile(
-            label="Avoided by waiting", now=units.NONE_TEXT, lines=(waited, "intensity at submission not known")
-        )
-    lines = [waited]
-    if waiting.avoided_percent is not None:
-        lines.insert(0, f"{change_text(-waiting.avoided_percent)} compared with submission")
-    captured = None if waiting.perfect_foresight is None else waiting.perfect_foresight.captured_percent
-    if captured is not None and captured >= 0:
-        lines.append(f"{percent_text(captured)} of what was possible")
-    return Tile(label=_waiting_label(waiting), now=grams_text(abs(waiting.avoided_gco2eq)), lines=tuple(lines))
+        return Tile("Avoided by waiting", units.NONE_TEXT, (_waited(waiting), "intensity at submission not known"))
+    share = waiting.avoided_percent
+    lines = [] if share is None else [f"{units.change_text(-share)} compared with submission"]
+    lines.append(_waited(waiting))
+    if best is not None and best.captured_percent is not None and best.captured_percent >= 0:
+        lines.append(f"{units.percent_text(best.captured_percent)} of what was possible")
+    return Tile(_waiting_label(waiting), units.grams_text(abs(waiting.avoided_gco2eq)), tuple(lines))
 
 
 def _waited(waiting: Waiting) -> str:
-    paused = f", paused {duration_text(waiting.paused_s)}" if waiting.paused_s else ""
+    paused = f", paused {units.duration_text(waiting.paused_s)}" if waiting.paused_s else ""
     if waiting.no_wait is not None:
-        return f"started {duration_text(waiting.wait_s)} later, not a wait: {waiting.no_wait}{paused}"
+        return f"started {units.duration_text(waiting.wait_s)} later, not a wait: {waiting.no_wait}{paused}"
     both = "both" if waiting.paused_s else "it"
-    queued = f", {duration_text(waiting.queued_s)} of {both} queued or starting" if waiting.queued_s else ""
-    return f"waited {duration_text(waiting.wait_s)}{paused}{queued}"
+    queued = f", {units.duration_text(waiting.queued_s)} of {both} queued or starting" if waiting.queued_s else ""
+    return f"waited {units.duration_text(waiting.wait_s)}{paused}{queued}"
 
 
 def _waiting_label(waiting: Waiting) -> str:
@@ -301,16 +180,15 @@ def _waiting_label(waiting: Waiting) -> str:
 # The tables, and where each side's figures come from: files with checksums, versions, sources.
 
 
-def _tables(report: Report) -> Iterator[Table]:
-    yield Table(
-        caption="Baseline compared with this run",
-        header=("Figure", "Baseline", "This run", "Change"),
-        rows=tuple(render_table(report)),
+def _tables(report: Report) -> list[Table]:
+    tables = (
+        Table(
+            "Baseline compared with this run", ("Figure", "Baseline", "This run", "Change"), tuple(render_table(report))
+        ),
+        Table("Intervals over repeated runs", INTERVAL_HEADER, tuple(interval_rows(report))),
+        Table("Differences between the runs", DIFFERENCE_HEADER, tuple(difference_rows(report))),
     )
-    if rows := interval_rows(report):
-        yield Table(caption="Intervals over repeated runs", header=INTERVAL_HEADER, rows=tuple(rows))
-    if rows := difference_rows(report):
-        yield Table(caption="Differences between the runs", header=DIFFERENCE_HEADER, rows=tuple(rows))
+    return [table for table in tables if table.rows]
 
 
 def _same(report: Report) -> str:
@@ -320,25 +198,19 @@ def _same(report: Report) -> str:
 
 
 def sources_of(evidence: Evidence) -> tuple[str, ...]:
-    """Return whose intensities a run was valued at or waited for, the most frequent of the ledger first."""
-    rows = () if evidence.rows is None else evidence.rows.sources
-    named = dict.fromkeys(sorted(set(rows), key=lambda source: -rows.count(source)))
-    return tuple(named | dict.fromkeys(reading.source for reading in (*evidence.at_submission, *evidence.seen)))
+    """Return whose intensities a run was valued at or waited for."""
+    return tuple(dict.fromkeys(reading.source for reading in (*evidence.readings, *evidence.seen)))
 
 
-def _read_facts(run: RunFigures, evidence: Evidence) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield what only the run's files hold, first of all whether the ledger's rows, summed here, are the record's figures."""
+def _read_facts(run: TrainingRecord, evidence: Evidence) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what the run's files hold, first of all whether the ledger's rows, summed here, are the record's figures."""
     if (rows := evidence.rows) is not None:
         kwh, grams = float(rows.energy_kwh.sum()), float(rows.emissions_gco2eq.sum())
-        same = _close(kwh, run.energy_kwh.total) and _close(grams, run.emissions_gco2eq)
+        summed, recorded = (kwh, grams), (run.energy_kwh.total, run.emissions_gco2eq)
+        same = all(math.isclose(*pair, rel_tol=1e-9, abs_tol=1e-21) for pair in zip(summed, recorded, strict=True))
         verdict = "the record's figures" if same else "NOT the record's figures"
-        sums = f"{units.energy_text(kwh)} and {grams_text(grams)}"
+        sums = f"{units.energy_text(kwh)} and {units.grams_text(grams)}"
         yield "Rows of the ledger", (f"{len(rows):,} rows, which sum to {sums}: {verdict}",)
     if sources := sources_of(evidence):
         yield "Intensity from", (", ".join(sources),)
-    if evidence.record is not None:
-        yield "Versions", (", ".join(f"{name} {version}" for name, version in evidence.record.versions.items()),)
-
-
-def _close(value: float, reference: float) -> bool:
-    return abs(value - reference) <= 1e-9 * max(abs(reference), 1e-12)
+    yield "Versions", (", ".join(f"{name} {version}" for name, version in run.versions.items()),)

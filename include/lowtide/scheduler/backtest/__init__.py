@@ -1,1 +1,1 @@
-"""What a policy would have saved on a grid's past: the same decide(), check by check, against perfect knowledge."""
+"""What a policy would have saved on a grid's past: the same decide(), check by check, against perfect foresight."""

@@ -1,6 +1,6 @@
-"""Draws a backtest: a typical week with its chosen blocks, the whole trace by day and hour, and how long jobs waited."""
+"""Draws a backtest: a typical week with its chosen blocks, and how long jobs waited."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from lowtide.errors import ArtifactError
 from lowtide.scheduler.backtest.results import Backtest, Line
 from lowtide.scheduler.backtest.simulate import Run
 from lowtide.scheduler.backtest.trace import HOUR_S, ActualTrace, Floats
-from lowtide.timeutil import format_duration, moment_of_clock
+from lowtide.scheduler.types import utc
+from lowtide.timeutil import format_duration, time_of_clock
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _STYLE: Any = {"font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left"}
 _SUFFIXES = (".png", ".svg", ".pdf")
 _CHOSEN, _AT_ONCE, _CURVE = "#00796b", "#c75b12", "#5f6b73"
-_INTENSITY_COLOURS = "YlOrBr"
 _MOST_ROWS, _MOST_TICKS = 8, 14
 _DAY_S = 86_400.0
 
@@ -35,23 +35,21 @@ def check_picture_path(path: Path) -> None:
 
 
 def draw(backtest: Backtest, path: Path) -> None:
-    """Draw a backtest to a file.
+    """Draw a backtest to a file that ``check_picture_path`` has admitted.
 
-    :raises ArtifactError: the file's ending is not a picture's, or the file cannot be written.
+    :raises ArtifactError: the file cannot be written.
     """
     # half a second and 60 MB, so only where a picture is wanted; without pyplot there is no window and no global state
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    check_picture_path(path)
     line = shown_line(backtest)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(12, 10.5), dpi=120, layout="constrained")
+        figure = Figure(figsize=(12, 7), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
-        week, year, waits = figure.subplots(3)
+        week, waits = figure.subplots(2)
         _draw_week(week, backtest, line)
-        _draw_year(year, backtest, line)
         _draw_waits(waits, backtest, line.scenario.policy)
         try:
             figure.savefig(path)
@@ -87,7 +85,7 @@ def typical_week(line: Line) -> tuple[float, float]:
     return best, best + length_s
 
 
-def _shown_runs(line: Line, begin_s: float = -inf, end_s: float = inf) -> list[Run]:
+def _shown_runs(line: Line, begin_s: float, end_s: float) -> list[Run]:
     """Return the runs submitted in a span, passing over those that come before an earlier one must be done.
 
     Two jobs that run at the same time cannot both be seen.
@@ -109,11 +107,12 @@ def _draw_week(axes: "Axes", backtest: Backtest, line: Line) -> None:
     runs = _shown_runs(line, begin, week_end)
     end = min(actual.end_s, max(run.segments[-1][1] for run in runs) + 2 * HOUR_S)
     axes.step(*_steps(actual, begin, end), where="post", color=_CURVE, linewidth=1.0)
-    real_s = line.scenario.duration_s * config.duration_error
     at_once: dict[str, Any] = {"facecolor": "none", "edgecolor": _AT_ONCE, "hatch": "////", "linewidth": 0.0}
     chosen: dict[str, Any] = {"color": _CHOSEN, "alpha": 0.85, "linewidth": 0.0}
     for run in runs:
-        axes.fill_between(*_steps(actual, run.submitted_s, run.submitted_s + real_s), step="post", **at_once)
+        axes.fill_between(
+            *_steps(actual, run.submitted_s, run.submitted_s + line.scenario.duration_s), step="post", **at_once
+        )
         for start, stop in run.segments:
             axes.fill_between(*_steps(actual, start, stop), step="post", **chosen)
     axes.fill_between([], [], label="at once", **at_once)
@@ -127,32 +126,6 @@ def _draw_week(axes: "Axes", backtest: Backtest, line: Line) -> None:
     axes.set_title(
         f"{config.zone}, a typical week: jobs of {duration} with {slack} of slack{pauses}", fontweight="bold"
     )
-
-
-def _draw_year(axes: "Axes", backtest: Backtest, line: Line) -> None:
-    """Draw the whole trace, days across and hours of the day downwards, with every chosen block."""
-    actual, timezone = backtest.grid.actual, backtest.config.timezone
-    steps = round(HOUR_S / actual.step_s)
-    count = len(actual.values) // steps
-    clocks = [_local(actual.start_s + i * HOUR_S, timezone) for i in range(count)]
-    days = np.array([clock.toordinal() for clock in clocks])
-    first, width = days[0], int(days[-1] - days[0]) + 1
-    table = np.full((24, width), np.nan)  # of two equal hours in autumn the later is drawn
-    hours = [clock.hour for clock in clocks]
-    table[hours, days - first] = actual.values[: count * steps].reshape(count, steps).mean(axis=1)
-    shown = axes.pcolormesh(np.arange(width + 1), np.arange(25), table, cmap=_INTENSITY_COLOURS, rasterized=True)
-    runs = _shown_runs(line)
-    ran = [part for run in runs for segment in run.segments for part in _by_day(*segment, timezone)]
-    days_ran, begins, ends = (np.array(column) for column in zip(*ran, strict=True))
-    axes.vlines(days_ran - first + 0.5, begins, ends, color=_CHOSEN, linewidth=max(0.7, 450 / width))
-    axes.set(xlim=(0, width), ylim=(24, 0), ylabel=f"hour, {timezone.key}")
-    axes.set_yticks([0, 6, 12, 18, 24])
-    marks = _first_days_of_months(int(first), width)
-    names = [f"{day:%b %Y}" if day.month == 1 else f"{day:%b}" for day in marks]
-    axes.set_xticks([day.toordinal() - first for day in marks], names, ha="left")
-    axes.figure.colorbar(shown, ax=axes, pad=0.01, aspect=14, label="gCO₂eq/kWh")
-    some = "" if len(runs) == len(line.runs) else f" ({len(runs)} of {len(line.runs)} jobs, of which no two overlap)"
-    axes.set_title(f"When the jobs ran: every line is a chosen block{some}", fontweight="bold")
 
 
 def _draw_waits(axes: "Axes", backtest: Backtest, policy: str) -> None:
@@ -187,28 +160,9 @@ def _steps(actual: ActualTrace, start_s: float, end_s: float) -> tuple[Floats, F
     return np.clip(edges, start_s, end_s), np.append(values, values[-1])
 
 
-def _by_day(start_s: float, end_s: float, timezone: ZoneInfo) -> list[tuple[int, float, float]]:
-    """Return day, first and last hour of a stretch on the zone's clock, cut at midnight."""
-    start, end = _local(start_s, timezone), _local(end_s, timezone)
-    first, last = start.toordinal(), end.toordinal()
-    begin, stop = (local.hour + local.minute / 60 for local in (start, end))
-    parts = [(day, begin if day == first else 0.0, stop if day == last else 24.0) for day in range(first, last + 1)]
-    return [part for part in parts if part[1] < part[2]]
-
-
-def _local(time_s: float, timezone: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(time_s, UTC).astimezone(timezone)
-
-
 def _midnights(begin_s: float, end_s: float, timezone: ZoneInfo) -> list[tuple[date, float]]:
-    first = _local(begin_s, timezone).date()
+    first = utc(begin_s).astimezone(timezone).date()
     days = [first + timedelta(days=i) for i in range(int((end_s - begin_s) // _DAY_S) + 2)]
-    marks = [(day, moment_of_clock(day, datetime.min.time(), timezone).timestamp()) for day in days]
+    marks = [(day, time_of_clock(day, datetime.min.time(), timezone).timestamp()) for day in days]
     inside = [(day, time_s) for day, time_s in marks if begin_s <= time_s < end_s]
     return inside[:: 1 + len(inside) // _MOST_TICKS]
-
-
-def _first_days_of_months(first: int, count: int) -> list[date]:
-    days = (date.fromordinal(first + i) for i in range(count - count // 40))  # a label at the very end has no room
-    firsts = [day for day in days if day.day == 1] or [date.fromordinal(first)]
-    return firsts[:: 1 + len(firsts) // _MOST_TICKS]

@@ -1,22 +1,21 @@
-"""The figures of a backtest: what every scenario's jobs emitted, against starting at once and perfect knowledge."""
+"""The figures of a backtest: what every scenario's jobs emitted, against starting at once and perfect foresight."""
 
 import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lowtide.config.schema import PausingConfig
 from lowtide.errors import ConfigurationError
 from lowtide.io import write_atomically
-from lowtide.scheduler.backtest.oracle import oracle_gco2eq_per_kwh
-from lowtide.scheduler.backtest.simulate import Run, Scenario, SimConfig, choose_jobs, simulate_jobs
+from lowtide.scheduler.backtest.simulate import Run, Scenario, SimConfig, choose_jobs, perfect_foresight, simulate_jobs
 from lowtide.scheduler.backtest.trace import HOUR_S, ActualTrace, Floats, Grid
-from lowtide.timeutil import format_moment
+from lowtide.scheduler.types import utc
+from lowtide.timeutil import format_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,9 +29,7 @@ class Line:
     runs: Sequence[Run]
     run_now: Floats
     policy: Floats
-    oracle: Floats
     wait_s: Floats
-    overrun_s: Floats
     result: dict[str, Any]
 
 
@@ -59,20 +56,20 @@ def run_backtest(config: SimConfig, grid: Grid, *, workers: int | None = None) -
             f"the trace leaves no job to run ({why}); give a longer trace, shorter slacks or durations"
         )
     found = simulate_jobs(config, grid, submitted_s, workers=workers)
-    lines = [_line(config, grid.actual, *pair) for pair in zip(config.scenarios(), found, strict=True)]
+    lines = [line_of(config, grid.actual, *pair) for pair in zip(config.scenarios(), found, strict=True)]
     return Backtest(config=config, grid=grid, lines=lines, notes=(*grid.notes, *notes))
 
 
-def _line(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Line:
-    real_s = scenario.duration_s * config.duration_error
+def line_of(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequence[Run]) -> Line:
+    """Return a scenario's figures from when its jobs ran."""
     submitted = np.array([run.submitted_s for run in runs])
     ended = np.array([run.segments[-1][1] for run in runs])
-    run_now = actual.mean(submitted, submitted + real_s)
-    policy = emitted(actual, runs, real_s, config.pausing)
-    oracle = oracle_gco2eq_per_kwh(config, actual, scenario, submitted)
-    wait_s = ended - submitted - real_s
-    overrun_s = ended - np.array([run.deadline_s for run in runs])
-    saving, possible = (_saving_percent(_mean(values), _mean(run_now)) for values in (policy, oracle))
+    run_now = actual.mean(submitted, submitted + scenario.duration_s)
+    policy = emitted(actual, runs, scenario.duration_s, config.pausing)
+    foresight = perfect_foresight(config, actual, scenario, submitted)
+    wait_s = ended - submitted - scenario.duration_s
+    late = ended > np.array([run.deadline_s for run in runs]) + 1.0
+    saving, possible = (_saving_percent(_mean(values), _mean(run_now)) for values in (policy, foresight))
     result = {
         "zone": config.zone,
         "policy": scenario.policy,
@@ -83,25 +80,19 @@ def _line(config: SimConfig, actual: ActualTrace, scenario: Scenario, runs: Sequ
         "jobs": len(runs),
         "run_now_gco2eq_per_kwh": _mean(run_now),
         "policy_gco2eq_per_kwh": _mean(policy),
-        "oracle_gco2eq_per_kwh": _mean(oracle),
+        "oracle_gco2eq_per_kwh": _mean(foresight),
         "saving_percent": saving,
         "oracle_saving_percent": possible,
         "captured_percent": share_percent(saving, possible),
         "mean_wait_h": _mean(wait_s, HOUR_S),
         "p95_wait_h": float(np.percentile(wait_s, 95)) / HOUR_S if runs else None,
-        "deadline_misses": int((overrun_s > 1.0).sum()),
+        "deadline_misses": int(late.sum()),
         "mean_segments": _mean(np.array([float(len(run.segments)) for run in runs])),
     }
-    return Line(
-        scenario=scenario,
-        runs=runs,
-        run_now=run_now,
-        policy=policy,
-        oracle=oracle,
-        wait_s=wait_s,
-        overrun_s=overrun_s,
-        result=result,
-    )
+    return Line(scenario=scenario, runs=runs, run_now=run_now, policy=policy, wait_s=wait_s, result=result)
+
+
+# The figures' parts, and the file of starts.
 
 
 def emitted(actual: ActualTrace, runs: Sequence[Run], duration_s: float, limits: PausingConfig) -> Floats:
@@ -116,26 +107,17 @@ def emitted(actual: ActualTrace, runs: Sequence[Run], duration_s: float, limits:
     resume_s = limits.resume_time.total_seconds()
     grams = actual.integral(start_s + resumed * resume_s, end_s)
     begun_s = start_s[resumed]
-    while_resuming = actual.mean(begun_s, begun_s + resume_s) if resume_s > 0 else actual.at(begun_s)
+    at_once = [actual.curve.value_at(time_s) or 0.0 for time_s in begun_s.tolist()]
+    while_resuming = actual.mean(begun_s, begun_s + resume_s) if resume_s > 0 else np.array(at_once)
     grams[resumed] += limits.resume_energy.total_seconds() * while_resuming
     return np.bincount(job, weights=grams, minlength=len(runs)) / duration_s
 
 
-class Pooled(NamedTuple):
-    """Several lines together: mean savings in percent, and the sum of savings over the sum of the oracle's."""
-
-    saving: float | None
-    oracle: float | None
-    captured: float | None
-
-
-def pooled(results: Sequence[dict[str, Any]]) -> Pooled:
-    """Return what lines come to together; a line without a saving is passed over."""
-    known = [(r["saving_percent"], r["oracle_saving_percent"]) for r in results if r["saving_percent"] is not None]
-    if not known:
-        return Pooled(None, None, None)
-    saving, oracle = (sum(column) / len(known) for column in zip(*known, strict=True))
-    return Pooled(saving, oracle, share_percent(saving, oracle))
+def pooled_captured_percent(results: Sequence[dict[str, Any]]) -> float | None:
+    """Return the share that several lines capture together: the sum of savings over the sum of those with perfect foresight."""
+    known = [result for result in results if result["saving_percent"] is not None]
+    saving, possible = (sum(result[key] for result in known) for key in ("saving_percent", "oracle_saving_percent"))
+    return share_percent(saving, possible)
 
 
 def share_percent(part: float | None, whole: float | None) -> float | None:
@@ -160,15 +142,10 @@ def write_starts(path: Path, backtest: Backtest) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("policy", "duration_h", "slack_h", "submit", "deadline", "segment_start", "segment_end"))
     for line in backtest.lines:
-        shape = (
-            line.scenario.policy,
-            *(f"{s / HOUR_S:.10g}" for s in (line.scenario.duration_s, line.scenario.slack_s)),
-        )
+        hours = (f"{s / HOUR_S:.10g}" for s in (line.scenario.duration_s, line.scenario.slack_s))
+        shape = (line.scenario.policy, *hours)
         for run in line.runs:
-            times = (_utc(run.submitted_s), _utc(run.deadline_s))
-            writer.writerows((*shape, *times, _utc(start), _utc(end)) for start, end in run.segments)
+            for segment in run.segments:
+                times = (run.submitted_s, run.deadline_s, *segment)
+                writer.writerow((*shape, *(format_time(utc(time_s)) for time_s in times)))
     write_atomically(path, text.getvalue())
-
-
-def _utc(seconds: float) -> str:
-    return format_moment(datetime.fromtimestamp(seconds, UTC))

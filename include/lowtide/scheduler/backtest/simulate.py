@@ -1,4 +1,4 @@
-"""Simulates the jobs of a backtest on a trace: the same decide() as in production, check by check."""
+"""Simulates the jobs of a backtest on a trace: the same decide() as in production, check by check; and perfect foresight."""
 
 import os
 import random
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, pairwise, product
 from multiprocessing import get_context
 from typing import Literal, NamedTuple
@@ -18,20 +18,21 @@ from lowtide.config.schema import PausingConfig, PolicyName
 from lowtide.errors import ConfigurationError, LowtideError
 from lowtide.grid.forecast.features import Series
 from lowtide.grid.forecast.model import HistoryForecaster
-from lowtide.grid.outlook import Outlook, Prediction, TrailingCurve, prediction_of
-from lowtide.grid.series import IntensityCurve
+from lowtide.grid.outlook import Outlook, trailing
+from lowtide.grid.planner import Task, plans
+from lowtide.grid.series import IntensityCurve, Prediction
 from lowtide.records import EmissionFactorType, IntensityKind, Reading, SignalType
 from lowtide.scheduler.backtest.trace import ActualTrace, Floats, Grid
 from lowtide.scheduler.decision import decide
 from lowtide.scheduler.job import Job, Progress
-from lowtide.scheduler.types import Action, Decision
-from lowtide.timeutil import moment_of_clock, parse_clock
+from lowtide.scheduler.types import Action, Decision, utc
+from lowtide.timeutil import parse_clock, time_of_clock
 
 
 class Scenario(NamedTuple):
     """A policy, and how long its jobs take and may wait.
 
-    ``interruptible`` says that the job may pause: the oracle then may too, and the policy ``window`` plans with pauses.
+    ``interruptible`` says that the job may pause: perfect foresight then pauses too, and the policy ``window`` plans with pauses.
     """
 
     policy: PolicyName
@@ -40,9 +41,9 @@ class Scenario(NamedTuple):
     interruptible: bool
 
     @property
-    def deciding_policy(self) -> PolicyName:
-        """The policy that decides."""
-        return "interruptible" if self.interruptible and self.policy == "window" else self.policy
+    def room_s(self) -> float:
+        """The time from submission to deadline."""
+        return self.duration_s + self.slack_s
 
 
 Segment = tuple[float, float]
@@ -60,9 +61,7 @@ class Run(NamedTuple):
 class SimConfig:
     """What a backtest simulates on a trace; minimum gain and jitter are off unless asked for.
 
-    ``duration_error`` is the real duration over the expected one, which is all that the policy and its deadline know.
-    ``decide_once`` keeps what was planned at submission: no second check. ``history_limit`` is how much history the
-    forecast may use; None is all of it. ``poll`` is the time between two checks; None is the trace's step.
+    A job is checked at each step of the trace.
     """
 
     zone: str
@@ -74,10 +73,6 @@ class SimConfig:
     seed: int = 0
     interruptible: bool = False
     forecast: Literal["history", "perfect"] = "history"
-    history_limit: timedelta | None = None
-    poll: timedelta | None = None
-    decide_once: bool = False
-    duration_error: float = 1.0
     threshold_gco2eq_per_kwh: float | None = None
     minimum_gain_percent: float = 0.0
     percentile: float = 30.0
@@ -95,18 +90,15 @@ class SimConfig:
             for policy, duration, slack in product(self.policies, self.durations, self.slacks)
         ]
 
-    def room_s(self, scenario: Scenario) -> float:
-        """Return the time from submission to deadline, or to the end of a late run that takes longer than expected."""
-        return scenario.slack_s + scenario.duration_s * max(1.0, self.duration_error)
-
     def job(self, scenario: Scenario, submitted_s: float, step_s: float) -> Job:
         """Return a job; its id depends on its times only, so that policies are compared on the same jobs."""
-        submitted_at = datetime.fromtimestamp(submitted_s, UTC)
+        submitted_at = utc(submitted_s)
+        policy = "interruptible" if scenario.interruptible and scenario.policy == "window" else scenario.policy
         duration, slack = timedelta(seconds=scenario.duration_s), timedelta(seconds=scenario.slack_s)
         return Job(
             job_id=f"backtest {self.zone} {submitted_at:%Y-%m-%dT%H:%MZ} {duration} {slack}",
             zone=self.zone,
-            policy=scenario.deciding_policy,
+            policy=policy,
             submitted_at=submitted_at,
             deadline=submitted_at + duration + slack,
             expected_duration=duration,
@@ -114,13 +106,13 @@ class SimConfig:
             on_latest_start="start",
             threshold_gco2eq_per_kwh=self.threshold_gco2eq_per_kwh,
             minimum_gain_percent=self.minimum_gain_percent,
-            poke_interval=self.poll or timedelta(seconds=step_s),
+            poke_interval=timedelta(seconds=step_s),
             failure_budget=1,
             percentile=self.percentile,
             percentile_window=self.percentile_window,
             run_now_below_gco2eq_per_kwh=self.run_now_below_gco2eq_per_kwh,
             jitter=self.jitter,
-            pausing=self.pausing if scenario.deciding_policy == "interruptible" else None,
+            pausing=self.pausing if policy == "interruptible" else None,
         )
 
 
@@ -139,14 +131,13 @@ def submissions(start_s: float, end_s: float, timezone: ZoneInfo, submit: str, s
         clock = None if submit == "random" else parse_clock(submit)
     except ValueError as error:
         raise ConfigurationError(f"--submit {submit!r} is not a time of day; {error}, or random") from None
-    first, last = (datetime.fromtimestamp(s, UTC).astimezone(timezone).date().toordinal() for s in (start_s, end_s))
+    first, last = (utc(s).astimezone(timezone).date().toordinal() for s in (start_s, end_s))
     days = (date.fromordinal(day) for day in range(first, last + 1))
-    times = (moment_of_clock(day, clock or _random_hour(seed, day), timezone).timestamp() for day in days)
-    return sorted({time_s for time_s in times if start_s <= time_s < end_s})
-
-
-def _random_hour(seed: int, day: date) -> time:
-    return time(random.Random(f"{seed} {day.isoformat()}").randrange(24))  # noqa: S311 a sample of hours, no secret
+    times_s = set()
+    for day in days:
+        hour = random.Random(f"{seed} {day.isoformat()}").randrange(24)  # noqa: S311 a sample of hours, no secret
+        times_s.add(time_of_clock(day, clock or time(hour), timezone).timestamp())
+    return sorted(time_s for time_s in times_s if start_s <= time_s < end_s)
 
 
 def choose_jobs(config: SimConfig, actual: ActualTrace) -> tuple[list[Floats], tuple[str, ...]]:
@@ -154,9 +145,10 @@ def choose_jobs(config: SimConfig, actual: ActualTrace) -> tuple[list[Floats], t
     submitted_s = np.array(submissions(actual.start_s, actual.end_s, config.timezone, config.submit, config.seed))
     chosen, past_end, at_gaps = [], 0, 0
     for scenario in config.scenarios():
-        ends_s = submitted_s + config.room_s(scenario)
+        ends_s = submitted_s + scenario.room_s
         inside = ends_s <= actual.end_s
-        whole = inside & ~actual.touches_gap(submitted_s, ends_s)
+        spans = zip(submitted_s.tolist(), ends_s.tolist(), strict=True)
+        whole = np.array([actual.curve.mean_over(*span) is not None for span in spans], dtype=bool)
         past_end += int((~inside).sum())
         at_gaps += int((inside & ~whole).sum())
         chosen.append(submitted_s[whole])
@@ -183,32 +175,23 @@ class Knowledge:
         self._forecaster = None
         if config.forecast == "history":
             series = Series(start_s=round(grid.known_from_s), step_s=round(step_s), values=grid.known)
-            self._forecaster = HistoryForecaster(series, config.timezone, history_limit=config.history_limit)
-        self._ahead = int(max(config.room_s(scenario) for scenario in config.scenarios()) // step_s) + 2
+            self._forecaster = HistoryForecaster(series, config.timezone)
+        self._ahead = int(max(scenario.room_s for scenario in config.scenarios()) // step_s) + 2
         self._behind = int(config.jitter.total_seconds() // step_s) + 1  # a job with jitter sees the curve later
-        self._outlooks: dict[tuple[int, bool], Outlook] = {}
+        # jobs come in the order of their submission: as much is kept as one of them may ask for
+        self._kept_outlook = lru_cache(maxsize=2 * self._ahead)(self._outlook_of_row)
 
     def outlook(self, now: datetime, *, with_prediction: bool) -> Outlook:
         """Return what was known at a time; without the prediction where the policy does not use one."""
-        key = (self._actual.row_of(now.timestamp()), with_prediction)
-        outlook = self._outlooks.get(key)
-        if outlook is None:
-            outlook = self._outlooks[key] = self._outlook_of_row(*key)
-        return outlook
-
-    def forget_before(self, time_s: float) -> None:
-        """Drop what no later job will ask for: the memory in use does not grow with the years."""
-        first = self._actual.row_of(time_s)
-        for key in [key for key in self._outlooks if key[0] < first]:
-            del self._outlooks[key]
+        return self._kept_outlook(self._actual.row_of(now.timestamp()), with_prediction)
 
     def _outlook_of_row(self, row: int, with_prediction: bool) -> Outlook:
         actual = self._actual
-        start = datetime.fromtimestamp(actual.start_s + row * actual.step_s, UTC)
+        start = utc(actual.start_s + row * actual.step_s)
         reading = Reading(
             zone=self._zone,
             start=start,
-            end=datetime.fromtimestamp(actual.start_s + (row + 1) * actual.step_s, UTC),
+            end=utc(actual.start_s + (row + 1) * actual.step_s),
             carbon_intensity_gco2eq_per_kwh=float(actual.values[row]),
             source="trace",
             kind=IntensityKind.REPLAYED,
@@ -217,11 +200,11 @@ class Knowledge:
         )
         # forecast and window use what had ended when this step began: at any time within the step that is all there is
         prediction = self._prediction(start, row) if with_prediction else None
-        return Outlook(reading=reading, prediction=prediction, trailing=TrailingCurve(self._known, start.timestamp()))
+        return Outlook(reading=reading, prediction=prediction, trailing=trailing(self._known, start.timestamp()))
 
     def _prediction(self, step_start: datetime, row: int) -> Prediction | None:
         if self._forecaster is not None:
-            return prediction_of(self._forecaster, step_start)
+            return self._forecaster.forecast(step_start)
         curve = self._actual.rows(row - self._behind, row + self._ahead)
         return Prediction(curve=curve, source="the trace itself", issued_at=step_start)
 
@@ -231,18 +214,14 @@ class Knowledge:
 
 OutlookAt = Callable[[datetime], Outlook]
 _NONE = timedelta(0)
-_NEVER = datetime.max.replace(tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class JobState:
-    """The work of one job, of which only the real length says when it is over.
+    """The work of one job, which takes as long as it is expected to."""
 
-    :param real_s: the time that the job really takes without pauses; decisions know the expected one only.
-    """
-
-    def __init__(self, job: Job, real_s: float) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._left = timedelta(seconds=real_s)
         self._done = _NONE  # in earlier slices
         self._begun: datetime | None = None  # the work of the present slice, after the resume
         self.segments: list[Segment] = []
@@ -250,7 +229,7 @@ class JobState:
     @property
     def is_over(self) -> bool:
         """Whether all is done."""
-        return self._left <= _NONE
+        return self._done >= self._job.expected_duration
 
     def job_at(self, now: datetime) -> Job:
         """Return the job with its progress."""
@@ -260,8 +239,7 @@ class JobState:
         pauses = len(self.segments) - (1 if running else 0)
         slice_done = here if running else None
         return replace(
-            self._job,
-            progress=Progress(done=self._done + here, running=running, pauses=pauses, slice_done=slice_done),
+            self._job, progress=Progress(done=self._done + here, running=running, pauses=pauses, slice_done=slice_done)
         )
 
     def run_until(self, now: datetime, until: datetime) -> datetime:
@@ -269,7 +247,7 @@ class JobState:
         if self._begun is None:
             self._begun = now + (self._job.limits.resume_time if self.segments else _NONE)
             self.segments.append((now.timestamp(), now.timestamp()))
-        end = self._begun + self._left
+        end = self._begun + self._job.expected_duration - self._done
         if until < end:
             return until
         self.stop(end)
@@ -279,8 +257,7 @@ class JobState:
         """End the present slice, if there is one."""
         if self._begun is None:
             return
-        here = self._in_slice(now)
-        self._done, self._left = self._done + here, self._left - here
+        self._done += self._in_slice(now)
         self.segments[-1] = (self.segments[-1][0], now.timestamp())
         self._begun = None
 
@@ -288,29 +265,16 @@ class JobState:
         return _NONE if self._begun is None else max(_NONE, now - self._begun)
 
 
-def run_job(job: Job, outlook_at: OutlookAt, real_s: float) -> tuple[Segment, ...]:
+def run_job(job: Job, outlook_at: OutlookAt) -> tuple[Segment, ...]:
     """Return when a job runs that is checked whenever a decision says so; one that may pause is checked while it runs."""
-    now, state = job.submitted_at, JobState(job, real_s)
+    now, state = job.submitted_at, JobState(job)
     while not state.is_over:
         decision = decide(state.job_at(now), now, outlook_at(now))
         if decision.action is Action.RUN:
-            now = state.run_until(now, _next_check_while_running(job, decision) if job.pausing else _NEVER)
+            now = state.run_until(now, _next_check_while_running(job, decision) if job.pausing else NEVER)
         else:
             state.stop(now)
             now = next_check(decision)
-    return tuple(state.segments)
-
-
-def run_job_as_planned_at_submission(job: Job, outlook_at: OutlookAt, real_s: float) -> tuple[Segment, ...]:
-    """Return when a job runs that keeps to its first decision; without a plan it starts when it must."""
-    now, state = job.submitted_at, JobState(job, real_s)
-    decision = decide(job, now, outlook_at(now))
-    start = now if decision.action is Action.RUN else decision.planned_start or job.latest_start or now
-    *pieces, (last, _) = decision.segments or ((start, start),)
-    for begin, end in pieces:
-        state.stop(state.run_until(begin, end))
-    if not state.is_over:  # what takes longer than expected runs on in the last piece
-        state.run_until(last, _NEVER)
     return tuple(state.segments)
 
 
@@ -328,6 +292,63 @@ def _next_check_while_running(job: Job, decision: Decision) -> datetime:
     # a slice of the plan may end between two polls
     ends = [end for _, end in decision.segments[:1] if end > decision.decided_at]
     return min([decision.decided_at + job.poke_interval, *ends])
+
+
+# Perfect foresight: what each job could have emitted had the grid been known in advance.
+
+
+def perfect_foresight(config: SimConfig, actual: ActualTrace, scenario: Scenario, submitted_s: Floats) -> Floats:
+    """Return the least that each job could have emitted per useful kWh by its deadline, in g/kWh."""
+    duration_s = scenario.duration_s
+    best = best_blocks(actual, submitted_s, submitted_s + scenario.slack_s, duration_s)
+    if not scenario.interruptible:
+        return best
+    # a block may begin within a step of the planner, so it is compared too
+    return np.minimum(best, best_segments(actual, submitted_s, scenario.room_s, duration_s, config.pausing))
+
+
+def best_blocks(actual: ActualTrace, submitted_s: Floats, latest_start_s: Floats, duration_s: float) -> Floats:
+    """Return the least mean intensity of a block of ``duration_s`` for each job, in g/kWh. Exact.
+
+    The mean is piecewise linear in the start, so it is least where a block begins or ends at a step's edge, or at the
+    ends of the range. Where submission and duration fall on the trace's steps that is every step from submission on.
+    """
+    starts = [submitted_s, latest_start_s]
+    longest_s = float(np.max(latest_start_s - submitted_s, initial=0.0))
+    for shift_s in {0.0, duration_s % actual.step_s}:
+        first = submitted_s + (actual.start_s - shift_s - submitted_s) % actual.step_s
+        steps = np.arange(int(longest_s // actual.step_s) + 1) * actual.step_s
+        starts.extend(np.minimum(first + step, latest_start_s) for step in steps)
+    candidates = np.stack(starts, axis=1)
+    best: Floats = actual.mean(candidates, candidates + duration_s).min(axis=1)
+    return best
+
+
+def best_segments(
+    actual: ActualTrace, submitted_s: Floats, room_s: float, duration_s: float, limits: PausingConfig
+) -> Floats:
+    """Return the least emissions of each job that may pause per useful kWh, in g/kWh; what resuming costs is counted.
+
+    :param room_s: from submission to deadline, the same for all jobs; a job that does not fit runs at once.
+    """
+    costs = []
+    for time_s in submitted_s.tolist():
+        task = Task(
+            now_s=time_s,
+            end_s=time_s + room_s,
+            work_s=duration_s,
+            state="new",
+            minimum_slice_s=limits.minimum_slice.total_seconds(),
+            resume_time_s=limits.resume_time.total_seconds(),
+            resume_energy_s=limits.resume_energy.total_seconds(),
+            pauses_left=limits.maximum_pauses,
+        )
+        last = actual.row_of(time_s + max(room_s, duration_s)) + 1
+        found = plans(actual.rows(actual.row_of(time_s), last), task)
+        if found is None:
+            raise ValueError(f"the trace has a gap before the deadline of the job submitted at {time_s:.0f} s")
+        costs.append(found.best.cost)
+    return np.array(costs) / duration_s
 
 
 # All jobs of a backtest, on several cores where that pays off.
@@ -369,13 +390,10 @@ def worker_count(jobs: int) -> int:
 
 def _simulate(config: SimConfig, grid: Grid, jobs: Sequence[tuple[float, int]]) -> list[Run]:
     scenarios, knowledge = config.scenarios(), Knowledge(config, grid)
-    run = run_job_as_planned_at_submission if config.decide_once else run_job
     runs = []
     for submitted_s, number in jobs:
-        knowledge.forget_before(submitted_s)
         scenario = scenarios[number]
         job = config.job(scenario, submitted_s, grid.actual.step_s)
         outlook_at = partial(knowledge.outlook, with_prediction=job.wanted.prediction)
-        segments = run(job, outlook_at, scenario.duration_s * config.duration_error)
-        runs.append(Run(submitted_s, submitted_s + scenario.duration_s + scenario.slack_s, segments))
+        runs.append(Run(submitted_s, submitted_s + scenario.room_s, run_job(job, outlook_at)))
     return runs

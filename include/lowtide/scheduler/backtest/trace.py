@@ -12,10 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from lowtide.errors import ArtifactError
 from lowtide.grid.providers.offline import Trace, read_trace
 from lowtide.grid.series import IntensityCurve
-from lowtide.timeutil import format_moment
+from lowtide.timeutil import format_time
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 HOUR_S = 3600.0
 
 
@@ -31,27 +30,18 @@ class ActualTrace:
     def __init__(self, start_s: float, step_s: float, values: Floats) -> None:
         self.start_s, self.step_s, self.values = start_s, step_s, values
         self._edges_s = start_s + step_s * np.arange(len(values) + 1)
-        self._integrals = np.array(IntensityCurve(self._edges_s.tolist(), values.tolist()).integrals)
-        self._gaps = np.concatenate(([0], np.cumsum(np.isnan(values))))
-
-    @property
-    def end_s(self) -> float:
-        """The end of the last step."""
-        return float(self._edges_s[-1])
+        self.curve = IntensityCurve(self._edges_s.tolist(), values.tolist())
+        self.end_s = self.curve.end_s
+        self._integrals = np.array(self.curve.integrals)
 
     def row_of(self, time_s: float) -> int:
         """Return the number of the step that holds a time; may lie outside."""
         return int((time_s - self.start_s) // self.step_s)
 
-    def at(self, time_s: Floats) -> Floats:
-        """Return the intensity at times inside the trace, in g/kWh."""
-        held: Floats = self.values[np.floor((time_s - self.start_s) / self.step_s).astype(int)]
-        return held
-
     def rows(self, first: int, last: int) -> IntensityCurve:
         """Return the steps from number ``first`` to before ``last``, as far as the trace goes."""
         first, last = max(0, first), min(len(self.values), last)
-        return IntensityCurve(self._edges_s[first : last + 1].tolist(), self.values[first:last].tolist())
+        return IntensityCurve(self.curve.edges_s[first : last + 1], self.curve.values[first:last])
 
     def integral(self, start_s: ArrayLike, end_s: ArrayLike) -> Floats:
         """Return the integral over stretches inside the trace, in g/kWh x s; a gap adds nothing."""
@@ -62,14 +52,6 @@ class ActualTrace:
         """Return the means over stretches inside the trace, in g/kWh."""
         means: Floats = self.integral(start_s, end_s) / (np.asarray(end_s, float) - np.asarray(start_s, float))
         return means
-
-    def touches_gap(self, start_s: Floats, end_s: Floats) -> Bools:
-        """Return which stretches overlap a step whose value is missing."""
-        first = np.floor((start_s - self.start_s) / self.step_s).astype(int)
-        last = np.ceil((end_s - self.start_s) / self.step_s).astype(int)
-        count = len(self.values)
-        touched: Bools = self._gaps[np.clip(last, 0, count)] > self._gaps[np.clip(first, 0, count)]
-        return touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,7 +107,7 @@ def actual_trace(trace: Trace) -> ActualTrace:
     odd = np.flatnonzero(np.abs(offsets - rows) > 1e-6)
     if odd.size:
         raise ArtifactError(
-            f"{trace.name}: the row of {format_moment(trace.starts[int(odd[0])])} is not on the grid of"
+            f"{trace.name}: the row of {format_time(trace.starts[int(odd[0])])} is not on the grid of"
             f" {step_s / 60:g} minutes that the other rows keep; fix or remove it"
         )
     values = np.full(rows[-1] + 1, np.nan)
@@ -137,7 +119,7 @@ def _step_s(trace: Trace) -> float:
     step_s = trace.resolution.total_seconds()
     if step_s > HOUR_S or HOUR_S % step_s or trace.starts[0].timestamp() % step_s:
         raise ArtifactError(
-            f"{trace.name}: rows every {step_s / 60:g} minutes from {format_moment(trace.starts[0])} on cannot be used;"
+            f"{trace.name}: rows every {step_s / 60:g} minutes from {format_time(trace.starts[0])} on cannot be used;"
             " give steps that divide an hour and begin on it, e.g. 60, 30, 15 or 5 minutes"
         )
     return step_s
@@ -155,7 +137,7 @@ def _rows_before(actual: ActualTrace, path: Path, trace: Path) -> tuple[dict[int
     if not early.any():
         raise ArtifactError(
             f"{path}: nothing in it is older than the trace {trace.name}, which begins at"
-            f" {format_moment(datetime.fromtimestamp(actual.start_s, UTC))}; --history takes what was before"
+            f" {format_time(datetime.fromtimestamp(actual.start_s, UTC))}; --history takes what was before"
         )
     pieces = max(1, round(step_s / actual.step_s))
     starts = np.add.outer(starts[early], actual.step_s * np.arange(pieces)).ravel()

@@ -1,6 +1,6 @@
 """The parent's side of the training child: start it, read its events, ask it to stop, end it and its whole process group.
 
-``ProcessReaper`` kills the orphans of a child whose parent died; it is used on the child's side, in ``worker``.
+``process_reaper`` kills the orphans of a child whose parent died; it is used on the child's side, in ``worker``.
 """
 
 import contextlib
@@ -10,19 +10,16 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO, NoReturn
 
 import lowtide
+from lowtide.config.loader import DATA_VARIABLE, PROJECT_VARIABLE
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import (
     ArtifactError,
@@ -41,7 +38,6 @@ from lowtide.trainer.protocol import (
     EventKind,
     ExitStatus,
     TrainingEvent,
-    Trial,
 )
 
 ALLOWED = (
@@ -53,9 +49,7 @@ ALLOWED = (
 """The environment variables that the child may see, an allow-list, so that a new secret stays out by default."""
 
 
-def child_environment(
-    parent: Mapping[str, str], *, extra: tuple[str, ...], project_root: Path, data_folder: Path
-) -> dict[str, str]:
+def child_environment(parent: Mapping[str, str], *, extra: tuple[str, ...], project_root: Path) -> dict[str, str]:
     """Return the child's whole environment.
 
     :param extra: the names in ``training.environment``; one that is not set is left out.
@@ -72,11 +66,13 @@ def child_environment(
         for name, value in parent.items()
         if name in extra or any(fnmatchcase(name, pattern) for pattern in ALLOWED)
     }
+    if data_folder := parent.get(DATA_VARIABLE):
+        allowed[DATA_VARIABLE] = str(Path(data_folder).absolute())  # the child runs in another folder
     return allowed | {
+        PROJECT_VARIABLE: str(project_root),
         # the users' code, and the very Lowtide that runs here
         "PYTHONPATH": os.pathsep.join([str(project_root), str(Path(lowtide.__file__).parents[1])]),
         "PYTHONUNBUFFERED": "1",  # a killed child's last words must be in the log, not in its buffer
-        "LOWTIDE_DATA_DIR": str(data_folder),
     }
 
 
@@ -136,180 +132,52 @@ def last_lines(path: Path, *, start: int, count: int) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-count:]
 
 
-_POLL_S = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessUsage:
-    """Resource usage of the child and of the processes that it waited for (``os.wait4``)."""
-
-    peak_rss_bytes: int
-    cpu_time_s: float
-
-
-class ChildProcess:
-    """One child that leads a new session and process group, with its control pipe.
-
-    Its death is detected without reaping it: until ``reap`` the zombie keeps the process group's id from being reused, so
-    that a signal to the group reaches only the child's own processes.
-    """
-
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
-        self._popen = popen
-        self.pid = popen.pid
-        self.usage: ProcessUsage | None = None
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the child is alive; a zombie is not."""
-        return self.exit_status is None
-
-    @property
-    def exit_status(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
-        if self._popen.returncode is not None:
-            return self._popen.returncode
-        state = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if state is None:
-            return None
-        return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
-
-    def write(self, line: str) -> None:
-        """Write to the child's control pipe; does nothing if no process reads it any more."""
-        pipe = self._popen.stdin
-        if pipe is not None and not pipe.closed:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.write(line.encode())
-
-    def wait(self, timeout_s: float) -> bool:
-        """Whether the child ended within the time."""
-        until = time.monotonic() + timeout_s
-        while self.is_running:
-            if time.monotonic() >= until:
-                return False
-            time.sleep(_POLL_S)
-        return True
-
-    def signal_child(self, number: signal.Signals) -> None:
-        """Send a signal to the child alone; does nothing once it is reaped."""
-        if self._popen.returncode is None:
-            os.kill(self.pid, number)  # at worst a zombie: its id is not reused before it is reaped
-
-    def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to the child and to what it started; does nothing once it is reaped."""
-        if self._popen.returncode is None:
-            with contextlib.suppress(ProcessLookupError):  # it has no session yet, or no process is left in it
-                os.killpg(self.pid, number)
-
-    def reap(self) -> None:
-        """Collect the child's status and usage, waiting for it if need be; idempotent."""
-        if self._popen.returncode is None:
-            _, status, usage = os.wait4(self.pid, 0)
-            self._popen.returncode = os.waitstatus_to_exitcode(status)
-            self.usage = ProcessUsage(
-                peak_rss_bytes=usage.ru_maxrss * 1024,  # Linux reports KiB
-                cpu_time_s=usage.ru_utime + usage.ru_stime,
-            )
-        if self._popen.stdin is not None:
-            self._popen.stdin.close()
-
-
 _ORPHAN_GRACE_S = 1.0
 """For an orphaned child to exit by itself, with the exit status of an orphan."""
 
 
-class ProcessReaper:
-    """A small process beside the child that outlives it by a second, and kills its whole group when the parent is gone.
+@contextmanager
+def process_reaper(control_fd: int, *, close: tuple[int, ...]) -> Iterator[None]:
+    """Have a small process beside the child that outlives it by a second, and kills its whole group when the parent is gone.
 
-    The kernel can tie the child's own life to its parent's (PR_SET_PDEATHSIG), but not the lives of what the child started: a
-    data loader's workers, a program that a user's model calls. They share the child's process group, and the reaper, a fork
-    made before PyTorch is imported, watches the control pipe, which hangs up with the parent however that died.
+    It ends a child that hangs in C code, where its own thread at the control pipe cannot run, and what the child started: a data
+    loader's workers, a program that a user's model calls. They share the child's process group, and the reaper, a fork made
+    before PyTorch is imported, watches the parent, and the control pipe, which hangs up with the parent however that died unless
+    a process that it had forked holds it open.
 
-    Used as a context manager around the child's work; does nothing where the child leads no process group.
+    Does nothing where the child leads no process group, which then holds other programs.
 
     :param control_fd: the read end of the control pipe; only watched, never read.
     :param close: descriptors that the process reaper must not hold open.
     """
-
-    def __init__(self, control_fd: int, *, close: tuple[int, ...]) -> None:
-        self._control_fd = control_fd
-        self._close = close
-        self._pid: int | None = None
-
-    def __enter__(self) -> Self:
-        if os.getpgrp() == os.getpid():  # else the group holds other programs
-            self._pid = os.fork()
-            if self._pid == 0:
-                self._guard()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._pid is not None:  # reaped here: not every container's first process reaps orphans
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-
-    def _guard(self) -> None:
-        try:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the child; the reaper exits last
-            for descriptor in self._close:
-                os.close(descriptor)
-            poll = select.poll()
-            poll.register(self._control_fd, 0)  # hang-ups only
-            poll.poll()
-            time.sleep(_ORPHAN_GRACE_S)
-            os.killpg(0, signal.SIGKILL)
-        finally:
-            os._exit(0)
-
-
-def describe_exit(status: int) -> str:
-    """Return an exit status in words."""
-    if status >= 0:
-        return f"exit status {status}"
+    watched = {control_fd: 0}  # hang-ups only
+    with contextlib.suppress(AttributeError, OSError):  # not Linux, or a sandbox forbids it
+        watched[os.pidfd_open(os.getppid())] = select.POLLIN  # it ended
+    pid = os.fork() if os.getpgrp() == os.getpid() else None
+    if pid == 0:
+        _kill_orphans(watched, close)
     try:
-        return f"signal {signal.Signals(-status).name}"
-    except ValueError:
-        return f"signal {-status}"
+        yield
+    finally:
+        if pid is not None:  # reaped here: not every container's first process reaps orphans
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
-_HEARTBEAT_LATE_S = 15.0
-"""Three heartbeats."""
-
-
-class StallWatch:
-    """Detects a training that makes no progress: every event but a heartbeat is progress, and one comes about once a second.
-
-    The heartbeat, which the child sends from a separate thread, only distinguishes two causes: a training that waits
-    forever, and a process that cannot run at all (stopped, or in C code that keeps the interpreter's lock).
-    """
-
-    def __init__(self, limit: timedelta | None) -> None:
-        self._limit = limit
-        self._progress_s = self._heartbeat_s = time.monotonic()
-
-    def start(self) -> None:
-        """Count from now."""
-        self._progress_s = self._heartbeat_s = time.monotonic()
-
-    def record(self, event: TrainingEvent) -> None:
-        """Record an event; the child's monotonic clock is this process's."""
-        self._heartbeat_s = max(self._heartbeat_s, event.monotonic_s)
-        if event.kind is not EventKind.HEARTBEAT:
-            self._progress_s = max(self._progress_s, event.monotonic_s)
-
-    def is_over(self) -> bool:
-        """Whether the last progress is longer ago than allowed."""
-        return self._limit is not None and time.monotonic() - self._progress_s > self._limit.total_seconds()
-
-    def message(self) -> str:
-        """Return what is wrong, for the error message."""
-        limit = format_duration(self._limit or timedelta())
-        alive = time.monotonic() - self._heartbeat_s <= _HEARTBEAT_LATE_S
-        state = "its process is alive, but the training in it waits" if alive else "its process does not respond"
-        return f"the training made no progress for {limit} (training.stall_timeout), so it was ended: {state}"
+def _kill_orphans(watched: dict[int, int], close: tuple[int, ...]) -> NoReturn:
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the child; the reaper exits last
+        for descriptor in close:
+            os.close(descriptor)
+        poll = select.poll()
+        for descriptor, events in watched.items():
+            poll.register(descriptor, events)
+        poll.poll()
+        time.sleep(_ORPHAN_GRACE_S)
+        os.killpg(0, signal.SIGKILL)
+    finally:
+        os._exit(0)
 
 
 _SHOWN_LINES = 20
@@ -317,6 +185,7 @@ _SIGTERM_GRACE_S = 1.0
 _LONGEST_GRACE_S = 2.5
 """With the second after SIGTERM this stays below the 4 s that ``end`` promises."""
 _READ_S = 0.1
+_POLL_S = 0.02
 _STACK_S = 0.5
 """For the child's signal handler to write where it hangs."""
 
@@ -332,13 +201,15 @@ def require_pytorch() -> None:
         )
 
 
-class TrainingChild:
+class TrainingChild(AbstractContextManager["TrainingChild"]):
     """A training in a separate process, never forked from this one; as a context manager it always ends the process.
 
-    :param data_folder: where data sets are kept; the child gets it as ``LOWTIDE_DATA_DIR``.
+    The child leads a new session and process group. Its death is detected without reaping it: until ``end`` the zombie keeps
+    the group's id from being reused, so that a signal to the group reaches only the child's own processes.
+
     :param log_path: the child's output, the user's prints included, is appended here; None: this process's own output.
     :param checkpoints: where its state is kept, and resumed from if there is one; None: nowhere.
-    :param trial: micro-batch sizes that it measures instead of training.
+    :param trial_sizes: micro-batches that it measures instead of training, in ascending order.
     :param environment: variables that it must see whatever this process has.
     """
 
@@ -346,35 +217,25 @@ class TrainingChild:
         self,
         training: TrainingConfig,
         *,
-        data_folder: Path,
         log_path: Path | None,
         project_root: Path,
         checkpoints: CheckpointPlan | None = None,
-        trial: Trial | None = None,
+        trial_sizes: tuple[int, ...] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._training = training
-        self._checkpoints, self._trial = checkpoints, trial
-        self._stall = StallWatch(training.stall_timeout)
+        self._request = ChildRequest(training=training, checkpoints=checkpoints, trial_sizes=trial_sizes)
         self._log_path = log_path
         self._project_root = project_root
         self._environment = child_environment(
-            {**os.environ, **(environment or {})},
-            extra=training.environment,
-            project_root=project_root,
-            data_folder=data_folder.absolute(),
+            {**os.environ, **(environment or {})}, extra=training.environment, project_root=project_root
         )
-        self._process: ChildProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._events: LineReader | None = None
         self._log_offset = 0
         self._outcome: TrainingEvent | None = None
+        self._progress_s = 0.0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.end()
 
     def start(self) -> None:
@@ -393,33 +254,24 @@ class TrainingChild:
             self._process = self._spawn(write_fd)
         finally:
             os.close(write_fd)  # the child's copy must be the only one, or its death would not close the pipe
-        request = ChildRequest(
-            training=self._training,
-            # PR_SET_PDEATHSIG fires when the starting thread ends; only the main thread is sure to outlive the child
-            die_with_parent_thread=threading.current_thread() is threading.main_thread(),
-            checkpoints=self._checkpoints,
-            trial=self._trial,
-        )
-        self._stall.start()
-        self._process.write(request.model_dump_json() + "\n")  # a child that died at once is next_event's business
+        self._progress_s = time.monotonic()
+        self._write(self._request.model_dump_json())  # a child that died at once is next_event's business
 
-    def _spawn(self, events_fd: int) -> ChildProcess:
+    def _spawn(self, events_fd: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "lowtide.trainer.worker", str(events_fd)]
         with self._open_log() as log:
             self._log_offset = log.tell() if log else 0
             try:
-                return ChildProcess(
-                    subprocess.Popen(
-                        command,
-                        cwd=self._project_root,
-                        env=self._environment,
-                        stdin=subprocess.PIPE,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        pass_fds=(events_fd,),
-                        start_new_session=True,
-                        bufsize=0,
-                    )
+                return subprocess.Popen(
+                    command,
+                    cwd=self._project_root,
+                    env=self._environment,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(events_fd,),
+                    start_new_session=True,
+                    bufsize=0,
                 )
             except OSError as error:
                 raise TrainingError(f"the training child cannot be started ({error})") from error
@@ -442,57 +294,59 @@ class TrainingChild:
 
     @property
     def is_running(self) -> bool:
-        """Whether the child is alive."""
-        return self._process is not None and self._process.is_running
+        """Whether the child is alive; a zombie is not."""
+        return self._process is not None and self.exit_status is None
 
     @property
     def exit_status(self) -> int | None:
         """How the child ended (``protocol.ExitStatus``), negative for a signal; None while it runs."""
-        return self._process.exit_status if self._process is not None else None
-
-    @property
-    def usage(self) -> ProcessUsage | None:
-        """Peak RSS and CPU time; None before ``end``."""
-        return self._process.usage if self._process is not None else None
+        if self._process is None or self._process.returncode is not None:
+            return None if self._process is None else self._process.returncode
+        state = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if state is None:
+            return None
+        return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
 
     def next_event(self, timeout_s: float) -> TrainingEvent | None:
-        """Return the next event; None if none came in time, and after ``finished``. Heartbeats are not returned.
+        """Return the next event; None if none came in time, and after ``finished``.
 
         :raises TrainingStopped: the child stopped on request (TrainingPaused: with all its state saved).
         :raises LowtideError: what a ``failed`` event reported, on the next call after it.
         :raises TrainingError: the child died without ``finished`` (with its last lines), sent what is not an event, or made
             no progress for ``training.stall_timeout``.
         """
-        process, events = self._started()
+        _, events = self._started()
         until = time.monotonic() + timeout_s
         while True:
             # checked before reading: what a child wrote before it died is then in the pipe
-            ended = not process.is_running
-            line = events.next_line(0.0 if ended else min(_READ_S, max(0.0, until - time.monotonic())))
-            event = None if line is None else self._received(TrainingEvent.decode(line))
-            if event is not None:
-                return event
+            status = self.exit_status
+            line = events.next_line(0.0 if status is not None else min(_READ_S, max(0.0, until - time.monotonic())))
             if line is not None:
-                continue
+                return self._received(TrainingEvent.decode(line))
             if self._outcome is not None and self._outcome.kind is EventKind.FINISHED:
                 return None
-            if ended:
-                raise self._death(process.exit_status or 0)
-            if self._stall.is_over():  # only now that the pipe is empty: a parent that slept has not read it
-                raise self._hung(process)
+            if status is not None:
+                raise self._death(status)
+            self._check_progress()  # only now that the pipe is empty: a parent that slept has not read it
             if time.monotonic() >= until:
                 return None
 
-    def _received(self, event: TrainingEvent) -> TrainingEvent | None:
-        self._stall.record(event)
+    def _received(self, event: TrainingEvent) -> TrainingEvent:
+        self._progress_s = event.monotonic_s
         if event.kind in (EventKind.FINISHED, EventKind.FAILED, EventKind.STOPPED):
             self._outcome = event
-        return None if event.kind is EventKind.HEARTBEAT else event
+        return event
 
-    def _hung(self, process: ChildProcess) -> TrainingError:
-        process.signal_child(STACK_SIGNAL)
+    def _check_progress(self) -> None:
+        limit = self._request.training.stall_timeout
+        if limit is None or time.monotonic() - self._progress_s <= limit.total_seconds():
+            return
+        os.kill(self.pid, STACK_SIGNAL)  # at worst a zombie: its id is not reused before it is reaped
         time.sleep(_STACK_S)
-        return TrainingError(f"{self._stall.message()}; its stack is at the end of {self._log_name}")
+        raise TrainingError(
+            f"the training made no progress for {format_duration(limit)} (training.stall_timeout), so it was ended; its stack"
+            f" is at the end of {self._log_name}"
+        )
 
     def _death(self, status: int) -> LowtideError:
         if status == ExitStatus.STOPPED:
@@ -515,14 +369,20 @@ class TrainingChild:
 
     def request_stop(self) -> None:
         """Ask the child to save and exit at the next optimizer step, with status 75; does nothing if it has ended."""
-        self._started()[0].write(f"{Command.STOP}\n")
+        self._write(Command.STOP)
 
     def request_pause(self) -> None:
         """Ask the child to exit at the next optimizer step, with status 75, but only once its checkpoint is on disk.
 
         Where none can be written it sends a ``warning`` event and continues.
         """
-        self._started()[0].write(f"{Command.PAUSE}\n")
+        self._write(Command.PAUSE)
+
+    def _write(self, line: str) -> None:
+        pipe = self._started()[0].stdin
+        if pipe is not None and not pipe.closed:
+            with contextlib.suppress(BrokenPipeError):  # no process reads it any more
+                pipe.write(f"{line}\n".encode())
 
     def end(self, grace_s: float = 2.0) -> None:
         """End the child and all that it started, and reap it: asked first, then SIGTERM, then SIGKILL; within 4 s.
@@ -530,21 +390,44 @@ class TrainingChild:
         :param grace_s: seconds between the request and SIGTERM, at most 2.5.
         """
         process = self._process
-        if process is not None and process.usage is None:
-            if process.is_running:
+        if process is not None and process.returncode is None:
+            if self.is_running:
                 self.request_stop()
-                if not process.wait(min(grace_s, _LONGEST_GRACE_S)):
-                    process.signal_group(signal.SIGTERM)
-                    process.wait(_SIGTERM_GRACE_S)
-            process.signal_group(signal.SIGKILL)  # also ends what a dead child left in its group
-            process.reap()
+                if not self._has_ended(min(grace_s, _LONGEST_GRACE_S)):
+                    _signal_group(process.pid, signal.SIGTERM)
+                    self._has_ended(_SIGTERM_GRACE_S)
+            _signal_group(process.pid, signal.SIGKILL)  # also ends what a dead child left in its group
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
         if self._events is not None:
             self._events.close()
 
-    def _started(self) -> tuple[ChildProcess, LineReader]:
+    def _has_ended(self, within_s: float) -> bool:
+        until = time.monotonic() + within_s
+        while self.is_running:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def _started(self) -> tuple[subprocess.Popen[bytes], LineReader]:
         if self._process is None or self._events is None:
             raise TrainingError("the training child has not been started; call start() first")
         return self._process, self._events
+
+
+def describe_exit(status: int) -> str:
+    """Return an exit status in words."""
+    try:
+        return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has no session yet, or no process is left in it
+        os.killpg(leader, number)
 
 
 def _left_on_request(stopped: TrainingEvent | None) -> TrainingStopped:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from lowtide.config.schema import TrainingConfig
 from lowtide.errors import TrainingError
-from lowtide.trainer.checkpoint import CheckpointFolder
-from lowtide.trainer.checkpoint_manager import CheckpointManager, Snapshot, read_state
+from lowtide.trainer.checkpoint import Checkpointer, Snapshot, read_state
+from lowtide.trainer.checkpoint_manager import CheckpointManager
 from lowtide.trainer.protocol import CheckpointPlan, EventKind, Requests
 from lowtide.trainer.trainer import Training
 
@@ -22,7 +22,7 @@ def test_it_saves_by_steps_and_at_the_end_and_keeps_the_last_two(training_config
     training = training_config(checkpoint_steps=5)
     _, heard = train(training, tmp_path / "c")
     assert [data["optimizer_step"] for data in data_of(heard, EventKind.CHECKPOINT)] == [5, 10, 15, 16]
-    folder = CheckpointFolder(tmp_path / "c")
+    folder = CheckpointManager(tmp_path / "c")
     assert [folder.manifest(name).optimizer_step for name in folder.names()] == [16, 15]
     assert len(list((tmp_path / "c").iterdir())) == 4  # two manifests, two states, nothing half-written
 
@@ -118,7 +118,7 @@ def test_a_full_disk_is_a_warning_and_the_last_checkpoint_stays(kept: tuple[Trai
     )
     assert "holds optimizer step 5, so do not use it as the result" in warnings[4]
     assert sorted(path.name for path in folder.iterdir()) == before
-    assert read_state(CheckpointFolder(folder).manifest("checkpoint-000002.json"), folder)
+    assert read_state(CheckpointManager(folder).manifest("checkpoint-000002.json"), folder)
 
 
 def test_a_pause_that_cannot_be_saved_is_no_pause(kept: tuple[TrainingConfig, Path]) -> None:
@@ -127,7 +127,7 @@ def test_a_pause_that_cannot_be_saved_is_no_pause(kept: tuple[TrainingConfig, Pa
     requests = Requests()
     requests.pause.set()
     plan = CheckpointPlan(folder=folder, run_id="r", training_id="t")
-    checkpointer = CheckpointManager(plan, training, emit=lambda *event: heard.append(event), requests=requests)
+    checkpointer = Checkpointer(plan, training, emit=lambda *event: heard.append(event), requests=requests)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
@@ -150,14 +150,14 @@ def test_a_transient_second_copy_of_the_state_is_not_the_peak(kept: tuple[Traini
     plan = CheckpointPlan(folder=folder, run_id="r", training_id="t")
     peaks: list[float] = []
 
-    class Checkpointer(CheckpointManager):
+    class Watching(Checkpointer):
         def restore(self, snapshot: Snapshot) -> None:
             torch.ones(300 * 2**18).sum()
             peaks.append(snapshot.memory.peak_bytes() / 2**20)
             super().restore(snapshot)
             peaks.append(snapshot.memory.peak_bytes() / 2**20)
 
-    checkpointer = Checkpointer(plan, training, emit=lambda *event: None, requests=Requests())
+    checkpointer = Watching(plan, training, emit=lambda *event: None, requests=Requests())
     result = Training(training, emit=lambda *event: None, checkpointer=checkpointer).run()
     assert peaks[0] > 280
     assert peaks[1] < 150
@@ -168,7 +168,7 @@ def test_a_loss_that_becomes_nan_keeps_the_last_good_checkpoint(training_config:
     training = training_config(optimizer="sgd", learning_rate=1e30, checkpoint_steps=1)
     result, heard = train(training, tmp_path / "c")
     assert result is None
-    newest = CheckpointFolder(tmp_path / "c").newest()
+    newest = CheckpointManager(tmp_path / "c").newest()
     weights = read_state(newest, tmp_path / "c")["loop"]["model"].values() if newest else []
     assert all(bool(weight.isfinite().all()) for weight in weights)
     assert not data_of(heard, EventKind.FINISHED)
@@ -195,7 +195,7 @@ def test_weights_that_are_nan_after_the_last_step_are_an_error(
     training = training_config(checkpoint_steps=15)
     plan = CheckpointPlan(folder=tmp_path / "c", run_id="r", training_id="t")
     heard: Heard = []
-    checkpointer = CheckpointManager(plan, training, emit=lambda *event: heard.append(event), requests=Requests())
+    checkpointer = Checkpointer(plan, training, emit=lambda *event: heard.append(event), requests=Requests())
     with pytest.raises(
         TrainingError, match=r"a weight .* is NaN or infinite after the last optimizer step \(16\); lower"
     ):

@@ -1,4 +1,4 @@
-"""Perfect knowledge: never worse than any schedule that keeps the rules, and reached by one of them."""
+"""Perfect foresight: never worse than any schedule that keeps the rules, and reached by one of them."""
 
 from datetime import timedelta
 from itertools import groupby, pairwise, product
@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lowtide.config.schema import PausingConfig
-from lowtide.scheduler.backtest.oracle import best_blocks, best_segments
 from lowtide.scheduler.backtest.results import emitted
-from lowtide.scheduler.backtest.simulate import Run
+from lowtide.scheduler.backtest.simulate import Run, best_blocks, best_segments
 from lowtide.scheduler.backtest.trace import ActualTrace
 
 STEP = 3600.0
