@@ -3,7 +3,7 @@
 .PHONY: help setup run up down test check clean
 
 PORT = 8080
-WORKERS = 2
+WORKERS = 3
 PYTEST_ARGS =
 BIN = .venv/bin
 
@@ -12,7 +12,7 @@ help:
 	@echo 'make up       start Airflow with its UI on loopback and leave it running (PORT=8080)'
 	@echo 'make down     stop what make up started'
 	@echo 'make setup    create .venv and install the pinned dependencies (the other targets do this by themselves)'
-	@echo 'make test     all tests, in two processes (PYTEST_ARGS="tests/config" for some, WORKERS=0 for one process)'
+	@echo 'make test     all tests, in three processes (PYTEST_ARGS="tests/config" for some, WORKERS=0 for one process)'
 	@echo 'make check    lint, formatting, types, architecture'
 	@echo 'make clean    stop Airflow, remove .airflow and caches; .venv, .data and artifacts stay'
 

@@ -36,9 +36,10 @@ def test_each_instance_of_a_mapped_training_keeps_its_own_files_and_sends_its_fi
         assert any(value == pytest.approx(record.emissions_gco2eq, rel=1e-9) for value in emissions)
 
 
-def test_a_mapped_sensor_waits_before_a_training_that_is_not(probe_dags, tmp_path):
+def test_a_mapped_sensor_before_a_training_that_is_not_mapped_succeeds(probe_dags, tmp_path):
     ensure_mnist(PROJECT_ROOT / ".data", report=print)
-    config = write_config(tmp_path, training__model={"path": "lowtide.trainer.models:mlp"})
+    model = {"path": "lowtide.trainer.models:mlp"}
+    config = write_config(tmp_path, training__model=model, scheduler__policy="immediate")
     dag = probe_dags.dags["mapped_wait"]
     finished = dag.test(run_conf={**dict.fromkeys(dag.params), "file": str(config)})
     assert str(finished.state) == "success"
