@@ -44,7 +44,7 @@ def test_a_command_that_fails_shows_its_last_lines_and_its_log(airflow: LocalAir
     assert raised.value.status == 1
 
 
-def test_a_component_that_ends_is_noticed_though_standalone_goes_on(airflow: LocalAirflow) -> None:
+def test_a_component_that_ends_is_noticed_though_standalone_continues(airflow: LocalAirflow) -> None:
     code = "import subprocess, time; child = subprocess.Popen(['sh', '-c', 'echo no such table: job']); time.sleep(60)"
     airflow.spawn("standalone", sys.executable, "-c", code)
     with pytest.raises(LocalError, match="no such table: job"):

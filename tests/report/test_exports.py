@@ -66,7 +66,7 @@ def test_codecarbons_own_reader_updates_the_line_of_a_run_in_our_file(tmp_path: 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["emissions.csv"], "no file was backed up as of another format"
 
 
-def test_codecarbons_dashboard_finds_the_columns_that_it_reads_beside_ours() -> None:
+def test_codecarbons_dashboard_finds_the_columns_that_it_reads_beside_lowtides() -> None:
     """The columns of codecarbon/viz/data.py, which itself needs an extra of CodeCarbon's that is not installed."""
     table = read(csv_text([run(run_id="a"), run(run_id="b")], project_name="nightly"))
     own = table[table.project_name == "nightly"].sort_values(by="timestamp")

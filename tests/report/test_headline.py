@@ -19,7 +19,7 @@ def outcome(report: Report) -> tuple[str, str | None]:
     return report.headline.status, report.headline.direction
 
 
-def test_a_better_result_claims_what_waiting_and_efficiency_did_and_tells_the_total() -> None:
+def test_a_better_result_claims_what_waiting_and_efficiency_did_and_gives_the_total() -> None:
     report = compared(make_record(), waiting_run())
     assert outcome(report) == ("claimed", "lower")
     # 0.737 g against the 8.20 Wh x 180 g/kWh that there would have been
@@ -175,7 +175,7 @@ def test_waiting_at_a_modelled_submission_is_not_claimed_beside_measured_energy(
     assert "of the intensity at submission is forecast, cached, modelled or replayed" in report.headline.reasons[0]
 
 
-def test_in_a_simulation_waiting_is_ours_for_better_or_worse_though_nothing_is_claimed() -> None:
+def test_in_a_simulation_waiting_is_controllable_for_better_or_worse_though_nothing_is_claimed() -> None:
     replayed = {"replayed": 1.0}
     baseline = make_record(intensity_kinds=replayed)
     for intensity, sign in ((100.0, "-"), (900.0, "+")):

@@ -32,7 +32,7 @@ def reading(hour: int, value: float, kind: IntensityKind = IntensityKind.MEASURE
 
 
 def rows_from(hour: float, *, hours: int = 1, attempt: int = 1) -> list[ValuedRow]:
-    """One kWh an hour, booked by the hour."""
+    """One kWh an hour, a row an hour."""
     rows = []
     for k in range(hours):
         start = SUBMITTED + timedelta(hours=hour + k)

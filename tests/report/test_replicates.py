@@ -125,7 +125,7 @@ def test_several_runs_without_a_baseline_get_their_waiting_part() -> None:
     assert report.attribution_gco2eq.waiting == pytest.approx(-0.07 * (6.7 + 6.8) / 2)
 
 
-def test_waits_are_told_by_their_means() -> None:
+def test_waits_are_shown_by_their_means() -> None:
     first, second = runs(0.0045, 0.0045)
     report = compared_several([], [first, second.model_copy(update={"wait_s": 0.0})])
     assert report.waiting.wait_s == 6000.0

@@ -113,7 +113,7 @@ def test_two_hundred_jobs_begin_when_the_backtest_says(files, rules):
     assert waited >= len(jobs) // 3, "jobs that never wait would show nothing"
 
 
-def test_jobs_that_look_every_five_minutes_begin_at_the_same_times(files):
+def test_jobs_that_check_every_five_minutes_begin_at_the_same_times(files):
     backtest = backtested(files, policies=("window",))
     grid = GridConfig.model_validate(
         {"zone": ZONE, "provider": "replay", "replay": {"trace": str(files[2]), "virtual_start": "2031-09-01T00:00Z"}}

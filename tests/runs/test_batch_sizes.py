@@ -53,7 +53,7 @@ def test_a_run_killed_before_anything_was_chosen_says_so(tmp_path: Path) -> None
     check_contract(folder)
 
 
-def test_a_training_tells_its_sizes_as_soon_as_it_has_them(tmp_path: Path) -> None:
+def test_a_training_reports_its_sizes_as_soon_as_it_has_them(tmp_path: Path) -> None:
     run = auto(tmp_path)
     record = run_training(run, open_signal(run.config.values.grid), meter=ReplayMeter())
     (note,) = [json.loads(line) for line in run.folder.attempts.read_text().splitlines()]

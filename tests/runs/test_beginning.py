@@ -53,7 +53,7 @@ def write_checkpoint(folder, step=7):
     (folder.checkpoints / manifest.name).write_text(manifest.model_dump_json())
 
 
-def test_an_unfinished_training_is_gone_on_with_and_a_finished_one_set_aside(tmp_path):
+def test_an_unfinished_training_resumes_and_a_finished_one_is_set_aside(tmp_path):
     run = prepared(tmp_path)
     first = begin(run)
     run.folder.ledger.write_text("{}\n")

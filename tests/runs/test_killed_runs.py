@@ -116,7 +116,7 @@ def test_every_killed_run_is_read_back_as_an_account_that_adds_up(killed: list[R
     assert accounts >= SEEDS // 2, "half of the times lie behind the first row"
 
 
-def test_a_killed_run_is_marked_as_such_and_the_next_attempt_goes_on_in_its_ledger(killed: list[RunFolder]) -> None:
+def test_a_killed_run_is_marked_as_such_and_the_next_attempt_continues_its_ledger(killed: list[RunFolder]) -> None:
     """What is missing is named: at most what was used after the last row."""
     with_rows = [folder for folder in killed if folder.ledger.exists() and _rows(folder.ledger)]
     for folder in with_rows:

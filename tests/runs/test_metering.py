@@ -190,7 +190,7 @@ def test_a_run_is_charged_its_share_unless_the_configuration_says_the_machine(tm
     assert whole.scope == "machine"
 
 
-def test_where_shares_cannot_be_read_the_machine_is_charged_and_that_is_told(
+def test_where_shares_cannot_be_read_the_machine_is_charged_and_that_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No /proc, as on macOS: the upper bound, under its own name."""

@@ -109,7 +109,7 @@ def test_a_pause_that_was_asked_for_is_not_asked_for_again(watched):
     assert len(looks) == 1
 
 
-def test_a_look_that_cannot_be_kept_does_not_end_the_watch(tmp_path, caplog):
+def test_a_check_that_cannot_be_kept_does_not_end_the_watch(tmp_path, caplog):
     config = load_config(two_tides(tmp_path)).values
     job = job_from_config(config, job_id="nightly", submitted_at=NOON)
     kept = []
@@ -131,7 +131,7 @@ def test_a_look_that_cannot_be_kept_does_not_end_the_watch(tmp_path, caplog):
     assert "the disk is full" in caplog.text
 
 
-def test_a_look_knows_how_often_the_job_has_paused_and_how_long_its_slice_is(watched, grid):
+def test_a_check_knows_how_often_the_job_has_paused_and_how_long_its_slice_is(watched, grid):
     """Else the limits of pauses and of slices would never bind: no pause but the last one, no slice but a long one."""
     job, clock, looks, _ = watched
     twice = replace(job, progress=Progress(done=EXPECTED / 10, running=True, pauses=2))

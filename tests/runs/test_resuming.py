@@ -71,7 +71,7 @@ def test_a_killed_child_costs_the_steps_since_its_last_checkpoint_and_its_energy
     assert last_checkpoint(run.folder).optimizer_step == STEPS
 
 
-def test_a_pause_leaves_a_run_that_goes_on_where_it_was(tmp_path):
+def test_a_pause_leaves_a_run_that_resumes_where_it_was(tmp_path):
     run, signal_ = long_run(tmp_path)
     pause, points = threading.Event(), []
 
@@ -137,7 +137,7 @@ def checkpoint_in(folder, process):
     raise AssertionError(f"no checkpoint was written: {process.communicate()[1]}")
 
 
-def test_the_command_line_goes_on_after_kill_minus_9_and_refuses_another_configuration(tmp_path):
+def test_the_command_line_resumes_after_kill_minus_9_and_refuses_another_configuration(tmp_path):
     """The parent is killed: its child leaves within seconds, and the same command ends the run."""
     config = write_config(
         tmp_path,
@@ -148,9 +148,9 @@ def test_the_command_line_goes_on_after_kill_minus_9_and_refuses_another_configu
         step = checkpoint_in(folder, first)
         assert nightly(tmp_path) == []  # it still goes on
         (child,) = children(first.pid)
-        wardens = children(child)
+        reapers = children(child)
         first.kill()
-        assert all(is_gone(pid, within_s=4) for pid in (child, *wardens))
+        assert all(is_gone(pid, within_s=4) for pid in (child, *reapers))
 
     with lowtide("train", config, "--output", folder.path, "--set", "training.learning_rate=0.5") as refused:
         message = refused.communicate()[1]

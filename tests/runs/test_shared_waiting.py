@@ -74,7 +74,7 @@ def test_a_provider_that_hangs_does_not_carry_a_wait_past_its_latest_start(serve
     assert took_s < 3.0
 
 
-def test_who_joins_a_source_looks_again_an_interval_after_its_last_look(server: Loopback) -> None:
+def test_who_joins_a_source_checks_again_an_interval_after_its_last_check(server: Loopback) -> None:
     server.route("/intensity", answer(300), answer(50))
 
     async def joined() -> tuple[Decision, float]:
@@ -88,7 +88,7 @@ def test_who_joins_a_source_looks_again_an_interval_after_its_last_look(server: 
     assert took_s < 1.5  # half a second is left of the interval; a whole one from now on would be 2 s
 
 
-def test_a_planned_start_is_decided_on_a_fresh_look_and_without_busy_waking():
+def test_a_planned_start_is_decided_on_a_fresh_check_and_without_busy_waking():
     """A wait that joined a four-minute-old look sleeps until its planned start, and then wants a look of its own."""
     start = utc_now() + timedelta(seconds=2)
     asked = []

@@ -49,7 +49,7 @@ def actions_in(folder):
     return [json.loads(line)["action"] for line in folder.decisions.read_text().splitlines()]
 
 
-def test_a_training_whose_pause_is_interrupted_is_gone_on_with_and_its_pauses_count(tmp_path):
+def test_a_training_whose_pause_is_interrupted_resumes_and_its_pauses_count(tmp_path):
     """One pause is allowed. It was taken before Ctrl-C, so what goes on in the dirty hours takes no second one."""
     run, job = prepared(tmp_path, maximum_pauses=1)
     folder = run.folder
@@ -112,7 +112,7 @@ def test_the_pauses_of_another_training_are_not_counted(tmp_path, caplog):
     assert "its pauses are not counted" in caplog.text
 
 
-def test_a_pause_that_cannot_be_kept_is_told_and_the_next_training_does_not_inherit_it(tmp_path, caplog):
+def test_a_pause_that_cannot_be_kept_is_reported_and_the_next_training_does_not_inherit_it(tmp_path, caplog):
     run, job = prepared(tmp_path, maximum_pauses=1)
     begin(run)
     run.folder.pauses.mkdir()  # what cannot be replaced by a file

@@ -73,7 +73,9 @@ def report(folder: RunFolder, record: TrainingRecord, root: Path | None, now: da
 @pytest.mark.parametrize(
     ("actions", "waited"), [(["run"], False), (["wait", "run"], True), (["run", "pause", "run"], True), ([], None)]
 )
-def test_a_queue_is_told_from_a_wait_by_the_decisions(tmp_path: Path, actions: list[str], waited: bool | None) -> None:
+def test_a_queue_is_distinguished_from_a_wait_by_the_decisions(
+    tmp_path: Path, actions: list[str], waited: bool | None
+) -> None:
     times = [*[SUBMITTED, SUBMITTED + HALF_HOUR][: len(actions) - 1], STARTED]
     looks = [look(at, None) | {"action": action} for at, action in zip(times, actions, strict=False)]
     folder, record = finished(tmp_path, looks)
@@ -95,7 +97,7 @@ def test_the_stored_history_knows_what_came_after_the_run(tmp_path: Path) -> Non
     assert waiting.perfect_foresight.sources == ("neso",)
 
 
-def test_the_looks_of_the_wait_fill_what_the_history_lacks(tmp_path: Path) -> None:
+def test_the_checks_of_the_wait_fill_what_the_history_lacks(tmp_path: Path) -> None:
     """Looked at every half-hour, and the deadline was the end of the run."""
     looks = [look(reading.start, reading, STARTED + timedelta(hours=1)) for reading in grid((0, 5))]
     folder, record = finished(tmp_path, looks)
@@ -104,7 +106,7 @@ def test_the_looks_of_the_wait_fill_what_the_history_lacks(tmp_path: Path) -> No
     assert foresight.captured_percent == pytest.approx(100.0)
 
 
-def test_what_a_ledger_booked_at_a_forecast_is_taken_from_the_history(tmp_path: Path) -> None:
+def test_what_was_valued_at_a_forecast_is_taken_from_the_history(tmp_path: Path) -> None:
     forecast = grid(kind=IntensityKind.FORECAST)
     folder, record = finished(tmp_path, [look(SUBMITTED, None)], booked=forecast)
     assert "known for 0.0 %" in (report(folder, record, tmp_path).waiting.perfect_foresight_unknown or "")
@@ -142,7 +144,7 @@ def test_decisions_of_an_earlier_run_in_the_same_folder_are_not_this_runs(tmp_pa
     assert wait_evidence(record, folder, None, now=NOW).delay.deadline == DEADLINE
 
 
-def test_a_missed_deadline_is_told(tmp_path: Path) -> None:
+def test_a_missed_deadline_is_reported(tmp_path: Path) -> None:
     folder, record = finished(tmp_path, [look(SUBMITTED, grid()[0], STARTED)])
     waiting = report(folder, record, None).waiting
     assert (waiting.deadline, waiting.deadline_met) == (STARTED, False)

@@ -20,7 +20,7 @@ GREEDY = LONG | {"training__model": {"path": "tests.support.greedy_model:GreedyM
 pytestmark = pytest.mark.usefixtures("mnist")
 
 
-def test_the_warnings_of_every_attempt_stand_in_record_and_report(tmp_path):
+def test_the_warnings_of_every_attempt_are_in_record_and_report(tmp_path):
     """The second attempt goes on with the micro-batch that the first one came to, so it has nothing to warn of itself."""
     run, signal = prepared(tmp_path, **GREEDY)
     folder, stop = run.folder, threading.Event()

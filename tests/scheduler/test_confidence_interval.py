@@ -38,7 +38,7 @@ def test_an_expected_saving_gets_its_interval_in_figures_and_in_words() -> None:
     assert Decision.from_json(decision.as_json()) == decision
 
 
-def test_what_past_errors_cannot_tell_stays_as_it_is() -> None:
+def test_what_past_errors_do_not_know_stays_as_it_is() -> None:
     for outlook, waiting in (
         (seen(past_errors=None), JOB),
         (Outlook(), JOB),

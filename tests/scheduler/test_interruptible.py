@@ -201,7 +201,7 @@ def test_a_clean_reading_resumes_at_once() -> None:
     below=st.none() | st.floats(1.0, 900.0),
     jitter_min=st.integers(0, 50),
 )
-def test_a_running_job_is_told_to_run_or_to_pause_and_never_to_wait(share, pauses, values, below, jitter_min):
+def test_a_running_job_runs_or_pauses_and_never_waits(share, pauses, values, below, jitter_min):
     edges = [(T0 + i * HOUR).timestamp() for i in range(13)]
     seen = Outlook(
         reading=reading(values[0]),

@@ -63,7 +63,7 @@ def test_booking_in_a_replay_follows_the_trace_exactly(trace: Path) -> None:
     ]
 
 
-def test_beyond_the_trace_the_energy_is_booked_as_modelled_not_wrapped(trace: Path) -> None:
+def test_beyond_the_trace_the_energy_is_valued_as_modelled_not_wrapped(trace: Path) -> None:
     pieces = open_signal(grid(trace)).available(START + 23 * HOUR, START + 25 * HOUR)
     assert [p.kind for p in pieces] == [IntensityKind.REPLAYED, IntensityKind.MODELLED]
 
@@ -169,7 +169,7 @@ def test_a_replay_s_clock_runs_at_its_speed_and_sleeps_real_seconds() -> None:
     assert clock.seconds_until(START) == 0.0
 
 
-def test_the_system_clock_tells_real_time_and_never_sleeps_backwards() -> None:
+def test_the_system_clock_has_real_time_and_never_sleeps_backwards() -> None:
     clock = Clock()
     assert abs(clock.now() - utc_now()) < timedelta(seconds=1)
     assert clock.seconds_until(utc_now() + timedelta(seconds=60)) == pytest.approx(60.0, abs=1.0)

@@ -1,4 +1,4 @@
-"""The signal: fallback step by step against a real server, and booking without a network."""
+"""The signal: fallback step by step against a real server, and valuation without a network."""
 
 import threading
 from collections.abc import Iterator

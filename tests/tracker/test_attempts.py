@@ -38,7 +38,7 @@ def test_a_closed_attempt_says_what_it_was_about_how_it_went_and_what_it_used(tm
 
 
 @pytest.mark.parametrize(("rows", "said"), [(3, "after 2025-04-15T05:01:05Z is missing"), (0, "all that it used")])
-def test_an_attempt_that_was_not_closed_is_told_with_the_loss_window(tmp_path: Path, rows: int, said: str) -> None:
+def test_an_attempt_that_was_not_closed_is_reported_with_the_loss_window(tmp_path: Path, rows: int, said: str) -> None:
     write(tmp_path / "l", close=False, rows=rows)
     (problem,) = read_ledger(tmp_path / "l").problems
     assert "attempt 1 was not closed" in problem

@@ -106,7 +106,7 @@ def test_a_days_emissions_are_the_integral_of_power_times_intensity(tmp_path: Pa
         assert grams == pytest.approx(exact(hours), rel=1e-3)
 
 
-def test_a_step_of_both_is_booked_where_it_is(tmp_path: Path) -> None:
+def test_a_step_of_both_is_valued_where_it_is(tmp_path: Path) -> None:
     """Power doubles at 2 h; the grid falls from 400 to 50 g/kWh at 3 h 17 min 20 s, inside a row."""
     step_s = 3 * 3600 + 17 * 60 + 20
     grid = [

@@ -114,7 +114,7 @@ def test_every_argument_that_a_configuration_file_could_set_is_passed() -> None:
     assert set(tracker_settings(None, None)) == known - unread - {"self", "args", "kwargs", "co2_signal_api_token"}
 
 
-def test_it_prints_nothing_leaves_logging_alone_and_obeys_no_configuration_but_ours(tmp_path: Path) -> None:
+def test_it_prints_nothing_leaves_logging_alone_and_obeys_no_configuration_but_lowtides(tmp_path: Path) -> None:
     """In a folder with a hostile .codecarbon.config and variables that would print, multiply, upload and write files."""
     (tmp_path / ".codecarbon.config").write_text(
         "[codecarbon]\nlog_level=debug\npue=3\nforce_ram_power=1000\nforce_cpu_power=5000\nsave_to_file=true\n"

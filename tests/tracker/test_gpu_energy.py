@@ -113,7 +113,7 @@ def test_a_device_that_is_lost_for_good_marks_the_figures(gpus: list[Device]) ->
     assert "the GPU's energy is too low" in (meter.shortfall or "")
 
 
-def test_a_counter_that_was_reset_is_told_and_what_was_lost_before_it_marks_the_figures(gpus: list[Device]) -> None:
+def test_a_counter_that_was_reset_is_reported_and_what_was_lost_before_it_marks_the_figures(gpus: list[Device]) -> None:
     """A driver that was reloaded: with readable power only a note, after an outage a gap that nothing can fill."""
     meter = CodeCarbonMeter()
     meter.start()

@@ -56,7 +56,7 @@ def test_without_the_variable_only_the_first_device_is_counted_and_shown() -> No
     assert select_gpus({}, []).indices == select_gpus({"CUDA_VISIBLE_DEVICES": "0"}, []).indices == ()
 
 
-def test_where_a_number_may_mean_any_device_all_are_charged_and_that_is_told() -> None:
+def test_where_a_number_may_mean_any_device_all_are_charged_and_that_is_reported() -> None:
     """CUDA counts the fastest first, NVML by the bus: too much is charged rather than too little."""
     mixed = [*GPUS[:2], Gpu(uuid=C, name="GeForce GT 710")]
     for environment in ({}, {"CUDA_VISIBLE_DEVICES": "0"}):

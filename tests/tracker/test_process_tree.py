@@ -39,7 +39,7 @@ def test_a_child_counts_while_it_runs_and_once_it_is_reaped_but_once(tmp_path: P
     assert tree.usage().tree_cpu_s - after.tree_cpu_s <= 0.05
 
 
-def test_a_process_that_came_and_went_between_two_looks_counts() -> None:
+def test_a_process_that_came_and_went_between_two_samples_counts() -> None:
     """It was never seen: what its parent's wait booked is all there is."""
     tree = ProcessTree()
     before = tree.usage()
@@ -243,7 +243,7 @@ def test_without_proc_there_is_no_share(tmp_path: Path) -> None:
         ProcessTree(proc=tmp_path)
 
 
-def test_a_look_costs_a_small_part_of_a_row() -> None:
+def test_a_sample_costs_a_small_part_of_a_row() -> None:
     """0.1 to 0.5 ms of CPU time beside a few hundred processes; a row is 5 s."""
     tree = ProcessTree()
     tree.usage()

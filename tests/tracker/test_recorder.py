@@ -106,7 +106,7 @@ def test_under_replay_rows_are_in_virtual_time_and_split_at_the_grids_hours(tmp_
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(hours=1), timedelta(seconds=-0.5)])
-def test_a_stepped_clock_neither_tears_nor_reverses_the_rows_and_is_told(tmp_path: Path, step: timedelta) -> None:
+def test_a_stepped_clock_neither_tears_nor_reverses_the_rows_and_is_reported(tmp_path: Path, step: timedelta) -> None:
     """The clock on the wall is set by an hour in mid-run: rows stay contiguous and as long as they really were."""
     offset = timedelta(0)
     meter = LastReading(CONSTANT_W)
@@ -151,7 +151,7 @@ def test_energy_between_two_samples_is_shared_by_time_at_the_marks() -> None:
     assert [part.monotonic_s for part in parts] == pytest.approx([101, 103.5, 105])
 
 
-def test_what_is_shown_goes_on_from_what_earlier_attempts_used(tmp_path: Path) -> None:
+def test_what_is_shown_continues_from_what_earlier_attempts_used(tmp_path: Path) -> None:
     """A retry's figures so far are the run's, as its record's will be."""
     path = tmp_path / "ledger.jsonl"
     for attempt in (1, 2):

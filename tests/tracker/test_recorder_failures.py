@@ -68,7 +68,7 @@ def test_a_meter_that_stays_broken_is_raised_at_stop_and_what_was_measured_is_ke
     assert_complete(read_ledger(tmp_path / "l").rows, meter)
 
 
-def test_a_meter_that_runs_backwards_is_never_booked_as_negative_energy(tmp_path: Path) -> None:
+def test_a_meter_that_runs_backwards_is_never_recorded_as_negative_energy(tmp_path: Path) -> None:
     """As a counter that was reset: the run is marked, the rows are sound."""
     power = {"w": 100.0}
     meter = LastReading(lambda s: (power["w"], 0.0, 0.0))

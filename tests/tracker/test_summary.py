@@ -59,7 +59,7 @@ def test_a_run_without_energy_has_no_counterfactual() -> None:
     )
 
 
-def test_a_run_shifted_to_submission_is_booked_against_the_grid_of_then() -> None:
+def test_a_run_shifted_to_submission_is_valued_at_the_grid_of_then() -> None:
     """2 kW for an hour on a falling ramp, begun 3 h after submission: closed form at both ends, PUE kept."""
     ramp = sampled(T0, 6, 60, lambda h: 600 - 100 * h)
     rows = []

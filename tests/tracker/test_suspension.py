@@ -26,7 +26,7 @@ def edge(seconds: float, kwh: float, monotonic_s: float) -> Edge:
 
 
 @pytest.mark.parametrize("mark_s", [1.0, 3.0, None])
-def test_the_energy_is_booked_before_the_sleep_and_the_sleep_is_there_without_any(mark_s: float | None) -> None:
+def test_the_energy_is_recorded_before_the_sleep_and_the_sleep_is_there_without_any(mark_s: float | None) -> None:
     """5 s awake around a night: with a change of phase in the 5 s, or at the time of waking, or none."""
     marks = [Mark(T0 + timedelta(seconds=mark_s), Phase.TRAIN)] if mark_s else []
     end_s = 5 + NIGHT_S

@@ -96,7 +96,7 @@ def test_a_pivot_of_the_cells_gives_the_totals(tmp_path: Path) -> None:
         assert sum(float(row[name]) for row in rows) == pytest.approx(getattr(savings.groups[0].total, name))
 
 
-def test_all_files_are_written_beside_one_another_and_tell_the_same(tmp_path: Path) -> None:
+def test_all_files_are_written_beside_one_another_and_agree(tmp_path: Path) -> None:
     write_training(tmp_path, "nightly/a", nightly())
     savings, paths = refresh_savings(tmp_path, now=NOW)
     assert sorted(path.name for path in (tmp_path / "savings").iterdir()) == ["runs.csv", "savings.csv", "savings.json"]

@@ -69,7 +69,7 @@ def test_waiting_that_the_record_does_not_support_is_not_counted_and_says_why(
     assert total(found).energy_kwh == pytest.approx(0.0067)
 
 
-def test_what_is_booked_at_forecasts_is_told_as_a_part_of_the_emissions(tmp_path: Path) -> None:
+def test_what_is_valued_at_forecasts_is_shown_as_a_part_of_the_emissions(tmp_path: Path) -> None:
     write_training(tmp_path, "nightly/a", nightly(intensity_kinds={"forecast": 0.25, "measured": 0.75}))
     sums = total(savings_of(tmp_path))
     assert sums.unsettled_gco2eq == pytest.approx(sums.emissions_gco2eq / 4)
@@ -186,7 +186,7 @@ def test_simulated_estimated_and_measured_runs_are_never_summed(tmp_path: Path) 
     ]
 
 
-def test_a_simulation_is_told_in_its_own_group_at_the_time_when_it_really_ran(tmp_path: Path) -> None:
+def test_a_simulation_is_in_a_separate_group_at_the_time_when_it_really_ran(tmp_path: Path) -> None:
     write_training(tmp_path, "nightly/a", nightly(**replayed()))
     found = only(savings_of(tmp_path))
     assert found.basis == "simulated"
@@ -231,7 +231,7 @@ def test_a_copy_of_an_earlier_state_counts_neither_beside_nor_instead_of_the_run
     assert [out.reason for out in found.left_out] == ["it is a copy of runs/nightly/a"]
 
 
-def test_what_was_first_booked_is_not_counted_beside_what_was_settled(tmp_path: Path) -> None:
+def test_what_was_first_valued_is_not_counted_beside_what_was_settled(tmp_path: Path) -> None:
     for name in ("mine", "nightly/a"):
         folder = write_training(tmp_path, name, nightly(run_id=name))
         (folder / "booked").mkdir()

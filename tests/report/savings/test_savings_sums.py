@@ -129,7 +129,7 @@ def test_a_span_holds_what_ended_from_its_beginning_to_before_its_end(
     assert [run.run_id for run in savings_of(tmp_path, **span).runs] == found
 
 
-def test_pue_is_told_beside_the_energy_that_was_measured(tmp_path: Path) -> None:
+def test_pue_is_shown_beside_the_energy_that_was_measured(tmp_path: Path) -> None:
     write_training(tmp_path, "nightly/a", nightly(pue=1.5))
     sums = savings_of(tmp_path).groups[0].total
     assert (sums.energy_kwh, sums.energy_with_pue_kwh) == (pytest.approx(0.0067), pytest.approx(0.01005))

@@ -105,7 +105,7 @@ def test_a_trace_too_short_for_any_job_is_refused() -> None:
         run_backtest(config(slacks=hours(200)), grid(DAY * 3))
 
 
-def test_combinations_without_a_job_have_no_figures_but_stand_in_the_list() -> None:
+def test_combinations_without_a_job_have_no_figures_but_are_listed() -> None:
     long, short = (line.result for line in run_backtest(config(slacks=hours(200, 8)), grid(DAY * 3)).lines)
     assert (long["jobs"], long["saving_percent"], long["p95_wait_h"], long["deadline_misses"]) == (0, None, None, 0)
     assert short["jobs"] == 2

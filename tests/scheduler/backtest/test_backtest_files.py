@@ -51,7 +51,7 @@ def test_half_hours_are_averaged_for_an_hourly_trace_and_half_an_hour_alone_says
     assert len(known) == 4 or np.isnan(known[1])
 
 
-def test_history_rows_within_the_trace_are_left_out_and_told(tmp_path: Path) -> None:
+def test_history_rows_within_the_trace_are_left_out_and_reported(tmp_path: Path) -> None:
     trace = hourly(tmp_path / "DE.csv", 0, [1.0] * 24)
     grid = read_grid(trace, [hourly(tmp_path / "h.csv", -1, [2.0] * 30)])
     assert grid.known.tolist() == [2.0] * 24 + [1.0] * 24
