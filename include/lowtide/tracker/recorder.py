@@ -401,9 +401,8 @@ class EnergyRecorder:
                 self._problems.append(f"rows from {format_time(row.start)} were written late: {self._ledger_trouble}")
             self._ledger_trouble = None
             self._live = self._live.plus(self._value([row], known), self._power_w)
-        if (
-            len(self._waiting) == count
-        ):  # the meter fails, or the disk is full: killed now, more is lost than the row under way
+        # the meter fails, or the disk is full: killed now, more is lost than the row under way
+        if len(self._waiting) == count:
             self._ledger.touch()
 
     def _learn(self, row: LedgerRow) -> list[KnownIntensity]:
